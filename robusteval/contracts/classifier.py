@@ -1,0 +1,76 @@
+"""What a loaded model is to the rest of the house: `Classifier`, `ModelInfo`, and `LoadOptions` for loaders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+GRADIENTS = ("exact", "straight-through", "none")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Facts about a loaded classifier; every field is JSON-able and goes into the record.
+
+    The canonical input is float32 [B, *input_shape] with values in `bounds`: (C, H, W) for images whatever the file's
+    own layout is, (D,) for flat inputs. The loader puts layout, scaling, mean/std and integer casts inside.
+    """
+
+    name: str  # shown to people; may come from the file and is hostile text
+    format: str  # "onnx", "torch", ...
+    sha256: str  # of the file's bytes (with external data), or of the parameters for a module in memory
+    input_shape: tuple[int, ...]  # canonical, without the batch axis
+    classes: int
+    bounds: tuple[float, float] = (0.0, 1.0)  # the stated pixel range; eps is in its units
+    mean: tuple[float, ...] = ()  # applied by us, per channel, outside the file; in units of the stated range
+    std: tuple[float, ...] = ()
+    layout: str = "NCHW"  # the file's own: "NCHW", "NHWC", "flat" or "other"
+    gradients: str = "exact"  # one of GRADIENTS
+    gradients_reason: str = ""  # why not exact, in one sentence
+    rung: str = "A"  # rung of the ladder that gives gradients: A exact ... E none
+    output: str = "logits"  # what the file itself returns: "logits", "probabilities", "log-probabilities", "labels"
+    provider: str = ""  # what answers: "onnxruntime CPUExecutionProvider", "torch cpu", ...
+    precision: str = "float32"  # "float32", "float16", "int8", ...
+    batch: int | None = None  # None: any batch size; otherwise the only one that the file takes
+    opset: int | None = None
+    parity: dict[str, float | str] = field(default_factory=dict)  # twin against truth: named figures and tolerance
+    class_names: tuple[str, ...] = ()
+    dataset: str = ""  # the data set that the file's metadata names, if any
+    notes: tuple[str, ...] = ()  # what a reader of the report should know about how it was understood
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """A trained classifier. `logits` is the truth that users query; `twin` is the copy that attackers differentiate.
+
+    For a PyTorch module both are the module. For an ONNX file `logits` is ONNX Runtime on the untouched file.
+    Implementations must be picklable (they travel to worker processes) and must not touch global random state.
+    """
+
+    info: ModelInfo
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Scores of x: float32 [B, *input_shape] -> float32 [B, K], no gradient. The prediction is the argmax.
+
+        A file that returns probabilities is given as log-probabilities, so the argmax is the file's own.
+        """
+        ...
+
+    def twin(self, x: Tensor) -> Tensor:
+        """Differentiable scores, [B, *input_shape] -> [B, K]. Raises AccessError where info.gradients is "none"."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How the user says a model file is to be read. Nothing here is ever guessed silently."""
+
+    bounds: tuple[float, float] = (0.0, 1.0)  # --range: the pixel range that the model was trained on
+    mean: tuple[float, ...] = ()  # --mean, per channel, applied outside the file, after the range
+    std: tuple[float, ...] = ()  # --std
+    layout: str = ""  # --layout NCHW | NHWC; "" = read off the shape, and said so in the notes
+    input_shape: tuple[int, ...] = ()  # for files with fully dynamic axes: canonical shape, from --shape or the data
+    arch: str = ""  # --arch module:factory, for state dicts
+    trust: bool = False  # --trust: allows formats that can run code
