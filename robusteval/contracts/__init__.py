@@ -1,0 +1,1 @@
+"""What a plugin author reads. Import from `robusteval.api`, which re-exports all of it."""

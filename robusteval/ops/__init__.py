@@ -1,0 +1,26 @@
+"""Norms, projections, box, losses and Jacobians: the only copies in the house."""
+
+from robusteval.ops.jacobian import class_gradients
+from robusteval.ops.losses import LOSSES, ce, dlr, loss, margin, wins
+from robusteval.ops.norms import NORMS, Norm, ascent, distance, per_sample, size
+from robusteval.ops.project import clip, project, random_in_ball, random_on_sphere
+
+__all__ = [
+    "LOSSES",
+    "NORMS",
+    "Norm",
+    "ascent",
+    "ce",
+    "class_gradients",
+    "clip",
+    "distance",
+    "dlr",
+    "loss",
+    "margin",
+    "per_sample",
+    "project",
+    "random_in_ball",
+    "random_on_sphere",
+    "size",
+    "wins",
+]

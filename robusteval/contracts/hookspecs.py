@@ -1,0 +1,40 @@
+"""The hooks, one page. Each returns types (or instances, for data sets and loaders without parameters) to offer."""
+
+from __future__ import annotations
+
+import pluggy
+
+from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader
+from robusteval.hooks import GROUP
+from robusteval.record.metric import Metric
+
+hookspec = pluggy.HookspecMarker(GROUP)
+
+
+class Hooks:
+    """An entry point in the group `robusteval` names a module (or object) that implements any of these."""
+
+    @hookspec
+    def robusteval_loaders(self) -> list[type[Loader]]:
+        """Model loaders, chosen by the file's ending."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_attacks(self) -> list[type[Attack]]:
+        """Attacks: frozen dataclasses with `info` and `run(problem)`."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_defenses(self) -> list[type[Defense]]:
+        """Defences: frozen dataclasses with `info` and `fit(model, data, rng)`."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_metrics(self) -> list[type[Metric]]:
+        """Metrics: pure functions of the record."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_datasets(self) -> list[type[Dataset]]:
+        """Data sets that a model's metadata may name."""
+        raise NotImplementedError

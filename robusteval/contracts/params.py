@@ -1,0 +1,57 @@
+"""Parameters of plugins: plain dataclass fields with a description and bounds, and the JSON schema made from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jsonschema
+from pydantic import TypeAdapter
+
+from robusteval.errors import SuiteError
+
+
+def param(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """A dataclass field that is a plugin's parameter: its default, one sentence about it (with its unit), its bounds."""
+    limits = {"minimum": minimum, "maximum": maximum, "enum": list(choices) if choices is not None else None}
+    schema = {"description": description} | {key: value for key, value in limits.items() if value is not None}
+    return dataclasses.field(default=default, metadata={"schema": schema})
+
+
+def params_schema(plugin: type) -> dict[str, Any]:
+    """JSON schema of a plugin's parameters, from its dataclass fields; unknown names are refused."""
+    if not dataclasses.is_dataclass(plugin):
+        return {"type": "object", "properties": {}, "additionalProperties": False}
+    schema: dict[str, Any] = TypeAdapter(plugin).json_schema()
+    properties = {}
+    for item in dataclasses.fields(plugin):
+        if item.init:
+            properties[item.name] = schema["properties"][item.name] | item.metadata.get("schema", {})
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def make(plugin: type, params: dict[str, Any], name: str) -> Any:
+    """The plugin with these parameters. Raises SuiteError with the parameter's name when one is unknown or off limits."""
+    schema = params_schema(plugin)
+    for problem in jsonschema.Draft202012Validator(schema).iter_errors(params):
+        where = ".".join(str(part) for part in problem.absolute_path)
+        raise SuiteError(
+            f"Parameter {where or ''!s} of {name} is not valid: {problem.message}.".replace("  ", " "),
+            f"`robusteval plugins show {name}` lists its parameters and their limits.",
+        )
+    return plugin(**params)
+
+
+def params_of(plugin: Any) -> dict[str, Any]:
+    """The parameters that a plugin instance runs with, defaults included, JSON-able."""
+    if not dataclasses.is_dataclass(plugin) or isinstance(plugin, type):
+        return {}
+    return {item.name: getattr(plugin, item.name) for item in dataclasses.fields(plugin) if item.init}

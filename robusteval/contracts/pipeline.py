@@ -1,0 +1,79 @@
+"""`Pipeline`: a defended model as an attacker and the judge query it. A detector is one more class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval.contracts.plugins import Defended, Detector
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Scores [B, K], or [B, K + 1] with a detector: the last one is on top exactly where the detector fires.
+
+    `scale` puts the detector's score in units of the logits: it changes no decision, only how evenly losses weigh them.
+    """
+
+    defended: Defended
+    scale: float = 1.0
+
+    @property
+    def classes(self) -> int:
+        """Number of scores, the class "rejected" included."""
+        return self.defended.model.info.classes + (self.defended.detector is not None)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the answer changes from draw to draw."""
+        return self.defended.draw is not None
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The truth, no gradient: [B, *shape] -> [B, K or K + 1]."""
+        with torch.no_grad():
+            logits = self.defended.model.logits(x)
+            return self._extend(logits, self.defended.detector.score(x)) if self.defended.detector else logits
+
+    def twin(self, x: Tensor) -> Tensor:
+        """Differentiable scores: [B, *shape] -> [B, K or K + 1]."""
+        logits = self.defended.model.twin(x)
+        return self._extend(logits, self.defended.detector.twin(x)) if self.defended.detector else logits
+
+    def draw(self, rng: Generator) -> Pipeline:
+        """The pipeline with one fresh draw of its randomness; itself where nothing is random."""
+        return self if self.defended.draw is None else replace(self, defended=self.defended.draw(rng))
+
+    def decide(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What users see: (answer, label, suspicion). answer int64 [B]: the predicted class, K where the detector fires,
+        -1 where the scores are not finite; label: the class without the detector; suspicion [B]: its score, or None."""
+        with torch.no_grad():
+            logits = self.defended.model.logits(x)
+            label = logits.argmax(1)
+            label = torch.where(torch.isfinite(logits).all(1), label, torch.full_like(label, -1))
+            detector = self.defended.detector
+            if detector is None:
+                return label, label, None
+            suspicion = detector.score(x)
+            return torch.where(suspicion > detector.threshold, logits.shape[1], label), label, suspicion
+
+    def calibrated(self, x: Tensor) -> Pipeline:
+        """The pipeline with a scale at which the detector's spread over x equals the spread of the margins."""
+        if self.defended.detector is None or len(x) == 0:
+            return self
+        with torch.no_grad():
+            view = self.draw(torch.Generator().manual_seed(0)).defended
+            if view.detector is None:
+                return self
+            top = view.model.logits(x).topk(2, dim=1).values
+            gap = (view.detector.score(x) - view.detector.threshold).abs()
+        scale = float((top[:, 0] - top[:, 1]).median() / gap.median().clamp_min(1e-6))
+        return replace(self, scale=min(max(scale, 1e-3), 1e6))
+
+    def _extend(self, logits: Tensor, suspicion: Tensor) -> Tensor:
+        detector: Detector | None = self.defended.detector
+        if detector is None:
+            return logits
+        rejected = logits.amax(1) + self.scale * (suspicion - detector.threshold)
+        return torch.cat([logits, rejected[:, None]], dim=1)

@@ -1,0 +1,131 @@
+"""What a plugin is: attacks, defences, metrics and loaders, and the facts that each declares of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+from torch import Generator, Tensor
+
+from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.problem import Problem
+from robusteval.contracts.samples import Samples
+from robusteval.ops import Norm
+
+Needs = Literal["gradient", "scores", "decision"]
+
+
+@dataclass(frozen=True)
+class AttackInfo:
+    """What an attack declares. `needs` is the most that it may ask of the model; more is an AccessError."""
+
+    name: str  # bare for built-ins, "vendor.name" for others
+    version: str  # grows with every change of behaviour; recorded in every cell
+    norms: tuple[Norm, ...]
+    budget: Literal["minimal", "fixed"]  # smallest distance, or the worst inside problem.eps
+    needs: Needs
+    summary: str  # one sentence
+    reference: str  # authors, title or venue, year
+    stochastic: bool = False
+    strengths: str = ""
+    limits: str = ""
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """A frozen dataclass; its fields are its parameters.
+
+    `run` returns one candidate per sample, [B, *shape] like problem.x, and nothing else: the core judges. Where it
+    found nothing it returns anything inside the box, the clean sample for instance.
+    """
+
+    info: ClassVar[AttackInfo]
+
+    def run(self, problem: Problem) -> Tensor: ...
+
+
+class Detector(Protocol):
+    """Says how suspicious an input looks; it fires where score(x) > threshold."""
+
+    threshold: float
+
+    def score(self, x: Tensor) -> Tensor:
+        """[B, *shape] -> [B], on the true pipeline; larger is more suspicious."""
+        ...
+
+    def twin(self, x: Tensor) -> Tensor:
+        """The same, differentiable, for an attacker who knows the detector: [B, *shape] -> [B]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Defended:
+    """A model behind a defence."""
+
+    model: Classifier  # what users query; its twin is what an adaptive attacker differentiates
+    detector: Detector | None = None
+    certify: Callable[[Tensor], Tensor] | None = None  # x -> certified l2 radius [B], 0 where it abstains
+    draw: Callable[[Generator], Defended] | None = None  # random defences: the pipeline with one fresh draw inside
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DefenseInfo:
+    """What a defence declares. `needs_data`: fit needs samples to learn from (--fit-data), never the evaluated ones."""
+
+    name: str
+    version: str
+    kind: Literal["preprocessor", "detector", "corrector", "retrained", "retrofit"]
+    needs_data: bool
+    summary: str
+    reference: str
+    stochastic: bool = False
+    known_breaks: str = ""
+
+
+@runtime_checkable
+class Defense(Protocol):
+    """A frozen dataclass; its fields are its parameters."""
+
+    info: ClassVar[DefenseInfo]
+
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
+        """The model behind this defence. data is None unless the user gave samples to learn from."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoaderInfo:
+    name: str
+    version: str
+    suffixes: tuple[str, ...]  # file endings that it reads, with the dot
+    summary: str
+
+
+@runtime_checkable
+class Loader(Protocol):
+    info: ClassVar[LoaderInfo]
+
+    def load(self, path: Path, options: LoadOptions) -> Classifier:
+        """The classifier in the file. Raises ModelError with one clear sentence and a hint."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    name: str
+    summary: str
+    licence: str
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A data set that ships with a package: raw images and labels, split in what is attacked and what may be learnt from."""
+
+    info: ClassVar[DatasetInfo]
+
+    def raw(self, split: Literal["test", "fit"]) -> tuple[object, object, tuple[str, ...]]:
+        """(images array [N, ...] uint8 or float, labels array [N], class names)."""
+        ...

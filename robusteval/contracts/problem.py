@@ -1,0 +1,193 @@
+"""`Problem`: all that an attack ever sees. Never a model, never a label, never a success flag to set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval import ops
+from robusteval.contracts.meter import Meter, Trace
+from robusteval.errors import AccessError
+from robusteval.ops import Norm
+
+_LEVELS = {"decision": 0, "scores": 1, "gradient": 2}
+
+
+class View(Protocol):
+    """The pipeline as an attacker may query it; with a detector the last score is the class "rejected"."""
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The truth, no gradient: [B, *shape] -> [B, K]."""
+        ...
+
+    def twin(self, x: Tensor) -> Tensor:
+        """Differentiable scores: [B, *shape] -> [B, K]."""
+        ...
+
+    def draw(self, rng: Generator) -> View:
+        """The same pipeline with one fresh draw of its randomness; itself where nothing is random."""
+        ...
+
+
+class Gradient(NamedTuple):
+    """What one gradient query answers; all from the same pass."""
+
+    grad: Tensor  # [B, *shape], direction of growing loss; rows that were not finite are 0 and counted
+    loss: Tensor  # [B]
+    scores: Tensor  # [B, K]
+    won: Tensor  # bool [B]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Clean samples, what counts as a win, how far one may go, and metered access to the pipeline.
+
+    x: [B, *shape] float32 in bounds; keep: bool [B, K], true where a prediction is NOT a win; eps: [B] in the norm, or
+    None for minimal attacks; rng: the only source of randomness (on the CPU). Every query counts one forward (and
+    backward) pass per sample and draw. Asking for more than the declared `needs` raises AccessError.
+    """
+
+    x: Tensor
+    keep: Tensor
+    norm: Norm
+    eps: Tensor | None
+    bounds: tuple[float, float]
+    rng: Generator
+    needs: Literal["gradient", "scores", "decision"]
+    view: View
+    meter: Meter
+    rows: Tensor  # where these samples stand in the meter
+    draws: int = 1  # passes averaged per query where the pipeline is random
+    trace: Trace | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor) -> Problem:
+        """The problem of fewer (or repeated) samples, by bool mask [B] or index; the meters stay the same ones."""
+        eps = None if self.eps is None else self.eps[rows]
+        return replace(self, x=self.x[rows], keep=self.keep[rows], eps=eps, rows=self.rows[rows])
+
+    @property
+    def classes(self) -> int:
+        """Number of scores K; with a detector the class "rejected" is among them."""
+        return self.keep.shape[1]
+
+    @property
+    def budget(self) -> Tensor:
+        """eps [B]. Raises AccessError for a problem without a budget, which only minimal attacks are given."""
+        if self.eps is None:
+            raise AccessError("This problem has no budget.", "Declare budget = 'fixed' to be given one.")
+        return self.eps
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Scores [B, K] of x, no gradient; averaged over the draws of a random pipeline. Needs "scores"."""
+        self._allow("scores")
+        with torch.no_grad():
+            return self._mean(x, self._differentiable())
+
+    def labels(self, x: Tensor) -> Tensor:
+        """Predicted class of each x: int64 [B]. Needs "decision"."""
+        with torch.no_grad():
+            return self._mean(x, self._differentiable()).argmax(1)
+
+    def won(self, x: Tensor) -> Tensor:
+        """True where the prediction of x is a win: bool [B]; the budget plays no part. Needs "decision"."""
+        with torch.no_grad():
+            return ops.wins(self._mean(x, self._differentiable()), self.keep)
+
+    def loss(self, x: Tensor, kind: str = "margin") -> Tensor:
+        """Loss of that kind ("ce", "margin", "dlr"), [B], growing towards a win. Needs "scores"."""
+        return ops.loss(self.scores(x), self.keep, kind)
+
+    def grad(self, x: Tensor, kind: str | Callable[[Tensor], Tensor] = "margin") -> Gradient:
+        """Gradient of a loss with respect to x, with the loss, scores and wins of the same pass. Needs "gradient".
+
+        kind: "ce", "margin", "dlr", or a function from scores [B, K] to a loss [B].
+        """
+        self._allow("gradient")
+        grad, loss, scores = torch.zeros_like(x), x.new_zeros(len(x)), torch.zeros_like(self.keep, dtype=x.dtype)
+        for view in self._views():
+            leaf = x.detach().requires_grad_(True)
+            with torch.enable_grad():
+                raw = view.twin(leaf)
+                value = kind(raw) if callable(kind) else ops.loss(raw, self.keep, kind)
+                grad = grad + _gradient(value, leaf)
+            loss, scores = loss + value.detach(), scores + raw.detach()
+        n = self._count(x)
+        bad = ~torch.isfinite(grad.flatten(1)).all(1)
+        grad = torch.where(ops.per_sample(bad, x), torch.zeros_like(grad), grad / n)
+        self.meter.gradients(grad, bad, self.rows, n)
+        scores = scores / n
+        return Gradient(grad, loss / n, scores, ops.wins(scores, self.keep))
+
+    def jacobian(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [B, K] and the gradients [B, C, *shape] of the classes named in int64 [B, C]. Needs "gradient"."""
+        self._allow("gradient")
+        scores = torch.zeros_like(self.keep, dtype=x.dtype)
+        grads = x.new_zeros(len(x), classes.shape[1], *x.shape[1:])
+        for view in self._views():
+            more_scores, more_grads = ops.class_gradients(view.twin, x, classes)
+            scores, grads = scores + more_scores, grads + more_grads
+        n = self._count(x)
+        self.meter.backward(self.rows, n * classes.shape[1])
+        return scores / n, torch.nan_to_num(grads / n, nan=0.0, posinf=0.0, neginf=0.0)
+
+    def distance(self, x: Tensor) -> Tensor:
+        """Distance of x from the clean samples in the problem's norm: float32 [B]."""
+        return ops.size(x - self.x, self.norm)
+
+    def clip(self, x: Tensor) -> Tensor:
+        """x inside the box."""
+        return ops.clip(x, self.bounds)
+
+    def project(self, x: Tensor, eps: Tensor | None = None) -> Tensor:
+        """x inside ball and box; eps [B] replaces the problem's budget (for minimal attacks with a radius of their own)."""
+        return ops.project(self.x, x, self.norm, self.budget if eps is None else eps, self.bounds)
+
+    def note(self, **values: Tensor | float) -> None:
+        """One trace point, per sample [B] or scalar, for the convergence plot; free when nobody looks."""
+        if self.trace is not None:
+            self.trace.add(self.rows, values)
+
+    def _allow(self, level: Literal["gradient", "scores"]) -> None:
+        if _LEVELS[self.needs] < _LEVELS[level]:
+            raise AccessError(
+                f"The attack declares needs = {self.needs!r} but asked for {level}.", f"Declare needs = {level!r}."
+            )
+
+    def _differentiable(self) -> bool:
+        # A gradient attack steers by the twin in all its queries, so that losses and gradients agree with each other.
+        return self.needs == "gradient"
+
+    def _views(self) -> list[View]:
+        return [self.view.draw(self.rng) for _ in range(self.draws)]
+
+    def _count(self, x: Tensor) -> int:
+        """Counts one query of x; returns the passes it took."""
+        if len(x) != len(self.x):
+            raise ValueError(f"queried {len(x)} samples of a problem of {len(self.x)}; use problem[rows]")
+        self.meter.forward(self.rows, self.draws)
+        return self.draws
+
+    def _mean(self, x: Tensor, differentiable: bool) -> Tensor:
+        n = self._count(x)
+        if len(x) == 0:
+            return torch.zeros_like(self.keep, dtype=x.dtype)
+        views = self._views()
+        total = views[0].twin(x) if differentiable else views[0].scores(x)
+        for view in views[1:]:
+            total = total + (view.twin(x) if differentiable else view.scores(x))
+        return total / n
+
+
+def _gradient(value: Tensor, leaf: Tensor) -> Tensor:
+    """d value / d leaf; zero where the scores do not depend on the input at all (counted as zero gradients)."""
+    if not value.requires_grad:
+        return torch.zeros_like(leaf)
+    (grad,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+    return torch.zeros_like(leaf) if grad is None else grad

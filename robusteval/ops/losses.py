@@ -1,0 +1,57 @@
+"""Losses and success, written once over (scores [B, K], keep [B, K]).
+
+`keep[b, k]` is true for every prediction that does not count as a win, so the same lines serve untargeted attacks,
+targeted ones and detectors (one more class). All losses grow towards a win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# Stands in for minus infinity: finite, so that 0 * NEVER has no NaN gradient.
+_NEVER = -1e30
+
+
+def wins(scores: Tensor, keep: Tensor) -> Tensor:
+    """True where the prediction (argmax, first on ties) counts as a win: bool [B]. Non-finite scores never win."""
+    top = scores.argmax(1, keepdim=True)
+    return ~keep.gather(1, top).squeeze(1) & torch.isfinite(scores).all(1)
+
+
+def ce(scores: Tensor, keep: Tensor) -> Tensor:
+    """logsumexp(scores outside keep) - logsumexp(scores in keep), [B].
+
+    Cross-entropy is softplus of it, so each sample's direction is that of cross-entropy, but it never saturates.
+    """
+    outside = scores.masked_fill(keep, _NEVER).logsumexp(1)
+    inside = scores.masked_fill(~keep, _NEVER).logsumexp(1)
+    return outside - inside
+
+
+def margin(scores: Tensor, keep: Tensor) -> Tensor:
+    """Largest score outside keep minus largest score in keep, [B]; above 0 exactly at a win (Carlini & Wagner 2017)."""
+    return scores.masked_fill(keep, _NEVER).amax(1) - scores.masked_fill(~keep, _NEVER).amax(1)
+
+
+def dlr(scores: Tensor, keep: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce & Hein 2020): the margin over the gap between the top and the third score, [B].
+
+    Invariant to shift and scale of the scores. Undefined below four classes: falls back to the margin there.
+    """
+    if scores.shape[1] < 4:
+        return margin(scores, keep)
+    top = scores.topk(3, dim=1).values
+    return margin(scores, keep) / (top[:, 0] - top[:, 2]).clamp_min(1e-12)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "margin": margin, "dlr": dlr}
+
+
+def loss(scores: Tensor, keep: Tensor, kind: str) -> Tensor:
+    """The loss of that name ("ce", "margin" or "dlr"), [B]. Raises ValueError for another name."""
+    if kind not in LOSSES:
+        raise ValueError(f"unknown loss {kind!r}; one of {', '.join(LOSSES)}")
+    return LOSSES[kind](scores, keep)

@@ -1,0 +1,107 @@
+"""Projections on ball and box, and random points of a ball.
+
+Every projection keeps three promises, which the tests check by properties: it never leaves ball and box, it is
+idempotent, and it never moves a point that is already inside.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval.ops.norms import Norm, per_sample, pixel_size, size
+
+# A projected point must measure <= eps in float64. Float32 rounding of x0 + delta moves the measured size by about
+# 3e-8 of the largest value; six times that, and a little in proportion to eps, is room enough.
+_ABSOLUTE_ROOM = 2e-7
+_RELATIVE_ROOM = 1e-6
+
+
+def clip(x: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """x with every value in [lo, hi]."""
+    return x.clamp(bounds[0], bounds[1])
+
+
+def project(x0: Tensor, x: Tensor, norm: Norm, eps: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """x moved into the ball of radius eps [B] around x0 and into the box; inside points stay bit for bit.
+
+    The box comes first and the ball shrinks towards x0 after it: x0 lies in the box, so the shrunk point does too,
+    and none of the budget is lost to the box. Shapes [B, *shape]; raises ValueError for an unknown norm.
+    """
+    x = clip(x, bounds)
+    delta = x - x0
+    eps = eps.to(delta.dtype)
+    room = _ABSOLUTE_ROOM * max(abs(bounds[0]), abs(bounds[1]))
+    if norm == "linf":
+        radius = per_sample(eps, delta)
+        inner = (radius - room).clamp_min(0)
+        moved = clip(x0 + delta.clamp(-inner, inner), bounds)
+        return torch.where(delta.abs() > radius, moved, x)
+    if norm == "l2":
+        length = size(delta.double(), "l2")
+        outside = length > eps
+        target = (eps.double() * (1 - _RELATIVE_ROOM) - room).clamp_min(0)
+        factor = (target / length.clamp_min(1e-300)).to(delta.dtype)
+        moved = clip(x0 + delta * per_sample(factor, delta), bounds)
+    elif norm == "l1":
+        outside = size(delta.double(), "l1") > eps
+        # rounding adds up over the values, with random signs
+        target = (eps * (1 - _RELATIVE_ROOM) - room * math.sqrt(delta[0].numel() if len(delta) else 1)).clamp_min(0)
+        moved = clip(x0 + _shrink_l1(delta, target), bounds) if bool(outside.any()) else x
+    elif norm == "l0":
+        outside = size(delta, "l0") > eps
+        moved = torch.where(_largest_pixels(delta, eps), x, x0)
+    else:
+        raise ValueError(f"unknown norm {norm!r}")
+    return torch.where(per_sample(outside, delta), moved, x)
+
+
+def _shrink_l1(delta: Tensor, eps: Tensor) -> Tensor:
+    """Euclidean projection of each delta on the L1 ball (Duchi et al. 2008): soft threshold by the right amount."""
+    flat = delta.flatten(1)
+    ordered = flat.abs().sort(dim=1, descending=True).values
+    cumulative = ordered.cumsum(1) - eps[:, None]
+    rank = torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=flat.dtype)
+    support = (ordered * rank > cumulative).sum(1, keepdim=True).clamp_min(1)
+    threshold = (cumulative.gather(1, support - 1) / support).clamp_min(0)
+    return ((flat.abs() - threshold).clamp_min(0) * flat.sign()).reshape(delta.shape)
+
+
+def _largest_pixels(delta: Tensor, eps: Tensor) -> Tensor:
+    """Mask [B, *shape] of the floor(eps) pixels of largest magnitude in each sample."""
+    magnitude = pixel_size(delta)
+    rank = magnitude.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    kept = rank < eps.floor()[:, None]
+    if delta.dim() == 4:
+        return kept.reshape(len(delta), 1, *delta.shape[2:]).expand_as(delta)
+    return kept.reshape(delta.shape)
+
+
+def random_on_sphere(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator) -> Tensor:
+    """Random perturbations of size eps [B]: uniform signs for linf, Gaussian directions for l2, Laplace for l1, and
+    eps random pixels with random signs for l0. [B, *shape], on x0's device; the box is not applied."""
+    shape, device = x0.shape, x0.device
+    if norm == "linf":
+        signs = torch.randint(0, 2, shape, generator=rng).to(device, x0.dtype) * 2 - 1
+        return signs * per_sample(eps, x0)
+    if norm == "l0":
+        order = torch.rand(shape, generator=rng).to(device)
+        signs = torch.randint(0, 2, shape, generator=rng).to(device, x0.dtype) * 2 - 1
+        return torch.where(_largest_pixels(order, eps), signs, torch.zeros_like(signs))
+    noise = torch.randn(shape, generator=rng).to(device)
+    if norm == "l1":
+        noise = noise.sign() * noise.square()
+    return noise / per_sample(size(noise, norm).clamp_min(1e-30), x0) * per_sample(eps, x0)
+
+
+def random_in_ball(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator) -> Tensor:
+    """Random perturbations inside the ball of radius eps [B]: uniform per value for linf, a random direction with the
+    radius of a uniform point for l2, a random radius for l1 and l0. [B, *shape]; the box is not applied."""
+    if norm == "linf":
+        return (torch.rand(x0.shape, generator=rng).to(x0.device) * 2 - 1) * per_sample(eps, x0)
+    radius = torch.rand(len(x0), generator=rng).to(x0.device)
+    if norm == "l2":
+        radius = radius ** (1 / max(1, x0[0].numel() if len(x0) else 1))
+    return random_on_sphere(x0, norm, eps * radius, rng)

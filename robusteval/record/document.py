@@ -1,0 +1,293 @@
+"""The document: everything that a run measured and derived, as dataclasses. HTML, CSV and the rest are functions of it.
+
+Per-sample columns have one entry a sample, in the order of the data. `None` in a distance column means "never lost";
+0 means "wrong when clean". Nothing here depends on the clock except `times`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA = "robusteval-record-1"
+
+Scalar = str | int | float | bool | None
+Knowledge = Literal["none", "oblivious", "adaptive"]
+Severity = Literal["info", "warning", "alarm"]
+Grade = Literal["A", "B", "C", "D", "F"]
+
+
+@dataclass
+class Model:
+    """The model as the loader understood it (the fields of ModelInfo)."""
+
+    name: str
+    file: str  # name of the file, without its folder
+    format: str
+    sha256: str
+    input_shape: list[int]
+    classes: int
+    bounds: list[float]
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
+    layout: str = ""
+    gradients: str = "exact"
+    gradients_reason: str = ""
+    rung: str = "A"
+    output: str = "logits"
+    provider: str = ""
+    precision: str = "float32"
+    batch: int | None = None
+    opset: int | None = None
+    parity: dict[str, float | str] = field(default_factory=dict)
+    class_names: list[str] = field(default_factory=list)
+    dataset: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Data:
+    """The evaluated samples, without their pixels."""
+
+    name: str
+    source: str  # how they were given: a file's name, or the bundled set's
+    sha256: str
+    samples: int
+    labels: list[int]
+    l2: list[float]  # size of each clean sample, ||x||_2, for rho_adv
+    range_note: str = ""  # how pixel values of the file were mapped onto the model's range
+    fit_name: str = ""
+    fit_sha256: str = ""
+    fit_samples: int = 0
+
+
+@dataclass
+class Suite:
+    name: str
+    version: str
+    sha256: str
+    summary: str = ""
+
+
+@dataclass
+class Pipeline:
+    """A defence fitted to the model, and what it answers on the clean samples. The bare model is the defence "none"."""
+
+    defense: str  # name, "none" for the bare model
+    plugin: str  # the defence plugin; "" for the bare model
+    version: str
+    kind: str  # preprocessor, detector, corrector, retrained, retrofit; "model" for the bare one
+    params: dict[str, Any]
+    status: Literal["done", "failed", "pending"]
+    reason: str = ""
+    prediction: list[int] = field(default_factory=list)  # clean answer; = classes where a detector fires, -1 not finite
+    label: list[int] = field(default_factory=list)  # clean class, the detector aside
+    confidence: list[float] = field(default_factory=list)  # top softmax probability on the clean samples
+    suspicion: list[float] = field(
+        default_factory=list
+    )  # detector's score on the clean samples; empty without detector
+    threshold: float | None = None
+    stochastic: bool = False
+    draws: int = 1  # draws per query of an adaptive attack
+    surrogate_agreement: float | None = None  # share of clean samples on which twin and truth give the same answer
+    certified: list[float] = field(default_factory=list)  # certified l2 radius; empty without certificate
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Strength:
+    """One strength of an oblivious attack: the bare model's adversarials at it, judged on the defended pipeline."""
+
+    strength: float  # budget in the cell's norm for fixed attacks; multiple of the smallest distance for minimal ones
+    mean_l2: float  # mean ||delta||_2 over the samples, of what was judged
+    mean_distance: float  # the same in the cell's norm
+    fools_model: list[bool]  # whether the candidate fools the bare model
+    prediction: list[int]  # the defended pipeline's answer
+    suspicion: list[float] = field(default_factory=list)  # detector's score; empty without detector
+
+
+@dataclass
+class Cell:
+    """One attack on one pipeline in one norm."""
+
+    id: str
+    attack: str  # display name, unique in the suite
+    plugin: str
+    version: str
+    params: dict[str, Any]
+    family: str  # "minimal" | "fixed"
+    needs: str  # "gradient" | "scores" | "decision"
+    defense: str
+    knowledge: Knowledge
+    norm: str
+    threat: Literal["curve", "budget"]
+    eps: float | None = None  # the largest budget searched (curve) or the budget (budget), in the norm
+    target: str = "untargeted"
+    status: Literal["done", "failed", "excluded", "pending"] = "pending"
+    reason: str = ""
+    distance: list[float | None] = field(default_factory=list)
+    l2: list[float | None] = field(default_factory=list)  # ||delta||_2 of the same candidates
+    prediction: list[int | None] = field(default_factory=list)  # the pipeline's answer to the candidate that counts
+    suspicion: list[float | None] = field(default_factory=list)  # detector's score of the candidate
+    survives_8bit: list[bool | None] = field(default_factory=list)  # whether the win survives rounding to 8 bits
+    forwards: list[int] = field(default_factory=list)  # passes per sample, counted at the pipeline
+    backwards: list[int] = field(default_factory=list)
+    zero_gradients: int = 0
+    bad_gradients: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)  # candidates that the judge threw out, by reason
+    strengths: list[Strength] = field(default_factory=list)  # oblivious cells only
+    trace: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass
+class Finding:
+    """A reason to doubt a number, or a check that passed nothing worth saying."""
+
+    code: str
+    severity: Severity
+    sentence: str
+    evidence: dict[str, Scalar]
+    advice: str
+    cells: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Point:
+    x: float
+    y: float
+    low: float | None = None  # 95 % band
+    high: float | None = None
+
+
+@dataclass
+class Curve:
+    label: str
+    points: list[Point]
+    group: str = ""  # which chart: "l2", "linf", "roc", ...
+    tags: dict[str, Scalar] = field(default_factory=dict)  # attack, defense, knowledge, norm, ...
+
+
+@dataclass
+class Result:
+    """What a metric derived: scalars, curves or a table, each with its name; units are in the text."""
+
+    metric: str
+    name: str
+    kind: Literal["scalar", "curves", "table"]
+    title: str
+    description: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tags: dict[str, Scalar] = field(default_factory=dict)
+    x_title: str = ""
+    y_title: str = ""
+    curves: list[Curve] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[Scalar]] = field(default_factory=list)
+
+
+@dataclass
+class Picture:
+    """One sample of the gallery; images are base64 PNG files."""
+
+    sample: int
+    cell: str
+    attack: str
+    defense: str
+    norm: str
+    distance: float
+    label: int
+    clean_prediction: int
+    clean_confidence: float
+    prediction: int
+    confidence: float
+    clean_png: str
+    perturbation_png: str
+    adversarial_png: str
+    perturbation_gain: float = 1.0  # factor by which the perturbation was stretched to be seen
+
+
+@dataclass
+class Witness:
+    """One stored adversarial: row `row` of tensor `tensor` in the witness file, and what it proves."""
+
+    tensor: str
+    row: int
+    sample: int
+    cell: str
+    defense: str
+    norm: str
+    distance: float
+    label: int
+    prediction: int
+
+
+@dataclass
+class Witnesses:
+    file: str
+    sha256: str
+    entries: list[Witness] = field(default_factory=list)
+
+
+@dataclass
+class Verdict:
+    """In plain words; INCONCLUSIVE when the evaluation itself cannot be trusted."""
+
+    status: Literal["conclusive", "inconclusive"]
+    grade: Grade
+    grade_reason: str
+    sentences: list[str]
+
+
+@dataclass
+class Times:
+    """All that depends on the clock; two runs of the same plan differ in nothing else."""
+
+    started: str = ""
+    finished: str = ""
+    wall_s: float = 0.0
+    cells_s: dict[str, float] = field(default_factory=dict)  # seconds of attack and judging, summed over chunks
+    fit_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Record:
+    """One run."""
+
+    tool: dict[str, str]  # name, version
+    command: str
+    seed: int
+    environment: dict[str, str]
+    model: Model
+    data: Data
+    suite: Suite
+    plan_sha256: str
+    pipelines: list[Pipeline]
+    cells: list[Cell]
+    findings: list[Finding] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    gallery: list[Picture] = field(default_factory=list)
+    witnesses: Witnesses | None = None
+    verdict: Verdict | None = None
+    plugins: list[dict[str, str]] = field(default_factory=list)  # distribution, name, kind, version, of all that ran
+    times: Times = field(default_factory=Times)
+    schema: str = SCHEMA
+
+    def pipeline(self, defense: str) -> Pipeline:
+        """The pipeline of that defence. Raises KeyError when there is none."""
+        for one in self.pipelines:
+            if one.defense == defense:
+                return one
+        raise KeyError(defense)
+
+    def done(self, norm: str | None = None, knowledge: str | None = None, defense: str | None = None) -> list[Cell]:
+        """Finished cells, filtered."""
+        return [
+            cell
+            for cell in self.cells
+            if cell.status == "done"
+            and norm in (None, cell.norm)
+            and knowledge in (None, cell.knowledge)
+            and defense in (None, cell.defense)
+        ]

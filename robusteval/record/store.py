@@ -1,0 +1,110 @@
+"""Record <-> JSON, its schema, and saving it safely."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from pydantic import TypeAdapter, ValidationError
+
+from robusteval.errors import RecordError
+from robusteval.record.document import SCHEMA, Record
+
+RECORD_FILE = "record.json"
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def build_schema() -> dict[str, Any]:
+    """The document's JSON schema, made from the dataclasses; the committed copy is `schema()`."""
+    made = _adapter().json_schema()
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = SCHEMA
+    made["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
+    return made
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The published schema, as committed."""
+    text = resources.files("robusteval.record").joinpath("schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def to_json(record: Record) -> str:
+    """The document as text: keys in a fixed order, no NaN. Raises RecordError where a value is not finite or the
+    document does not fit the schema."""
+    data = _adapter().dump_python(record, mode="python")
+    try:
+        text = json.dumps(data, allow_nan=False, indent=1, ensure_ascii=True)
+    except ValueError as error:
+        raise RecordError(f"The record holds a number that JSON cannot carry: {error}.") from error
+    first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(json.loads(text))), None)
+    if first is not None:
+        raise RecordError(f"The record does not fit its schema at {first.json_path}: {first.message[:200]}.")
+    return text
+
+
+def from_json(text: str) -> Record:
+    """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit."""
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(
+            f"This is not a record: {error}.", "Give a record.json or the folder that holds it."
+        ) from None
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found != SCHEMA:
+        raise RecordError(
+            f"This document has schema {found!r}; this version reads {SCHEMA!r}.",
+            "Use the version of robusteval that wrote it.",
+        )
+    try:
+        return _adapter().validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"The record does not fit its schema at {where}: {first['msg']}.") from None
+
+
+def save(record: Record, folder: Path) -> Path:
+    """Writes folder/record.json: validated, then write-and-rename, so a reader never sees half a document."""
+    path = folder / RECORD_FILE
+    write_atomically(path, to_json(record).encode())
+    return path
+
+
+def load(path: Path) -> Record:
+    """Reads a record.json, or the one in a run folder. Raises RecordError."""
+    if path.is_dir():
+        path = path / RECORD_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"Cannot read {path}: {error}.", "Give a record.json or the folder that holds it.") from None
+    return from_json(text)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes the whole file or nothing, in place of an older one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
