@@ -19,7 +19,8 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 def pixel_size(delta: Tensor) -> Tensor:
     """Magnitude of each pixel of delta: the L2 norm over channels for images [B, C, H, W], |delta| otherwise: [B, P]."""
     if delta.dim() == 4:
-        return torch.linalg.vector_norm(delta, dim=1).flatten(1)
+        magnitude: Tensor = torch.linalg.vector_norm(delta, dim=1)
+        return magnitude.flatten(1)
     return delta.abs().flatten(1)
 
 
@@ -33,7 +34,8 @@ def size(delta: Tensor, norm: Norm) -> Tensor:
     if norm == "linf":
         return flat.abs().amax(1) if flat.shape[1] else flat.new_zeros(len(flat))
     if norm == "l2":
-        return torch.linalg.vector_norm(flat, dim=1)
+        length: Tensor = torch.linalg.vector_norm(flat, dim=1)
+        return length
     if norm == "l1":
         return flat.abs().sum(1)
     if norm == "l0":
