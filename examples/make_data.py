@@ -31,7 +31,7 @@ def balanced_indices(labels: NDArray[np.uint8], per_class: int, rng: np.random.G
 
 
 def bundle(source: Path) -> dict[str, np.ndarray]:
-    """The arrays of the bundled file: images uint8 [N, 28, 28], labels uint8 [N], indices int64 [N], class names [10]."""
+    """The arrays of the bundled file: images uint8 [N, 28, 28], labels uint8 [N], indices int64 [N], names [10]."""
     rng = np.random.default_rng(SEED)
     arrays: dict[str, np.ndarray] = {}
     for name, split, per_class in (("test", "t10k", TEST_PER_CLASS), ("train", "train", TRAIN_PER_CLASS)):
@@ -43,7 +43,7 @@ def bundle(source: Path) -> dict[str, np.ndarray]:
 
 
 def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes `arrays` as a compressed .npz without dates: equal arrays give equal bytes, which numpy does not promise."""
+    """Writes `arrays` as a compressed .npz without dates: equal arrays give equal bytes, unlike with numpy."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             stream = BytesIO()
