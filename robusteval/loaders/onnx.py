@@ -98,7 +98,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         opset=opsets.get(""),
         parity=climbed.parity,
         class_names=_class_names(metadata, taken, head.classes),
-        dataset=metadata.get("dataset", ""),
+        dataset=metadata.get("robusteval.dataset") or metadata.get("dataset", ""),
         notes=notes,
     )
     return OnnxClassifier(file, given, taken, head, climbed, replace(info))
