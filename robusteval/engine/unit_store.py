@@ -35,7 +35,9 @@ class UnitStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             found = json.loads(marker.read_text()).get("plan") if marker.exists() else None
         except (OSError, ValueError, AttributeError) as error:
-            raise RecordError(f"Cannot use the folder {self.folder.parent}: {error}.", "Choose another with --out.") from None
+            raise RecordError(
+                f"Cannot use the folder {self.folder.parent}: {error}.", "Choose another with --out."
+            ) from None
         if found == plan_sha256 and not overwrite:
             return True
         others = list(self.folder.glob("*.npz"))
