@@ -117,7 +117,7 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
             eps,
             threat.bounds,
             rng,
-            cell.needs,
+            needs,
             pipeline,
             meter,
             index,
