@@ -1,0 +1,2 @@
+"""stand-in"""
+def look(model, samples): return []
