@@ -115,7 +115,9 @@ class UnitStore:
 
     def _read(self, cell_id: str, chunk: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
         try:
-            with np.load(self.path(cell_id, chunk), allow_pickle=False) as file:
+            # from memory: numpy leaves the file open when the archive is broken
+            content = io.BytesIO(self.path(cell_id, chunk).read_bytes())
+            with np.load(content, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(arrays.pop("meta").tobytes())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
