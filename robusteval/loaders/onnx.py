@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ..contracts.classifier import LoadOptions, ModelInfo
 from ..errors import AccessError, ModelError
+from .head import Head
 from .onnx_file import ModelFile, read_model
 from .onnx_io import InputReading, OutputReading, read_input, read_output
 from .onnx_ladder import Climb, TwinRunner, climb
 from .onnx_prepass import merge_opsets
 from .onnx_session import open_session
-from .onnx_truth import Head, Truth
+from .onnx_truth import Truth
 from .probe import probe_file
 
 
