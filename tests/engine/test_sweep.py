@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
@@ -67,7 +68,8 @@ def test_budget_search_finds_the_linear_optimum(case):
         reach = torch.full((len(rows),), torch.inf)
         for target in range(4):
             step = model.weight.T[target] - model.weight.T[data.y[rows]]
-            x = (data.x[rows] + eps[:, None] * step.sign()).clamp(0, 1)
+            far = data.x[rows] + eps[:, None] * step.sign()
+            x = ops.project(data.x[rows], far, "linf", eps, (0.0, 1.0))
             win = (model.logits(x).argmax(1) != data.y[rows]) & (reach == torch.inf)
             best[win], reach[win] = x[win], 0.0
         return best
