@@ -11,6 +11,8 @@ from torch import Tensor
 from robusteval.api import AttackInfo, Problem, ascent, hookimpl, margin, param, per_sample, wins
 
 _OUT = 1e30
+_CLOSE = 0.1  # share of the clean margin at which a boundary counts as nearly reached
+_DUAL = {"l2": 2, "linf": 1}
 
 
 @dataclass(frozen=True)
@@ -38,27 +40,32 @@ class DeepFool:
         found = problem.x.clone()
         lost = torch.zeros(len(problem), dtype=torch.bool, device=found.device)
         left, rest, x = torch.arange(len(problem), device=found.device), problem, problem.x
+        clean = x.new_zeros(len(x))
         for step in range(self.steps + 1):
             if len(left) == 0:
                 break
             scores = rest.scores(x)
-            won = wins(scores, rest.keep)
-            rest.note(margin=margin(scores, rest.keep), distance=rest.distance(x), won=won.float())
+            won, behind = wins(scores, rest.keep), margin(scores, rest.keep).neg()
+            clean = behind if step == 0 else clean
+            rest.note(margin=-behind, distance=rest.distance(x), won=won.float())
             found[left], lost[left] = x, won
             if step == self.steps or bool(won.all()):
                 break
             if bool(won.any()):
                 on = ~won
-                rest, x, scores, left = rest[on], x[on], scores[on], left[on]
-            move = self._step(rest, x, scores)
+                rest, x, left, scores, behind, clean = rest[on], x[on], left[on], scores[on], behind[on], clean[on]
+            move = self._step(rest, x, scores, behind < _CLOSE * clean)
             moving = move.flatten(1).any(1)  # a zero gradient shows no boundary: such a sample stays where it is
             x = rest.clip(x + (1 + self.overshoot) * move)
             if not bool(moving.all()):
-                rest, x, left = rest[moving], x[moving], left[moving]
+                rest, x, left, clean = rest[moving], x[moving], left[moving], clean[moving]
         return _search_back(problem, found, lost, self.halvings)
 
-    def _step(self, problem: Problem, x: Tensor, scores: Tensor) -> Tensor:
-        """The smallest move to one of the linearised boundaries between kept and winning classes, [B, *shape]."""
+    def _step(self, problem: Problem, x: Tensor, scores: Tensor, close: Tensor) -> Tensor:
+        """The smallest move to one of the linearised boundaries between kept and winning classes, [B, *shape].
+
+        scores [B, K] at x; close: bool [B], samples nearly at a boundary, whose last steps spare the edges of the box.
+        """
         many = min(self.candidates, problem.classes - 1)
         outside = scores.masked_fill(problem.keep, -_OUT).topk(many, dim=1).indices
         inside = scores.masked_fill(~problem.keep, -_OUT).argmax(1, keepdim=True)
@@ -67,19 +74,20 @@ class DeepFool:
         # Below the precision of the scores a step would not cross the boundary.
         gap = gap.clamp_min(1e-6) + 1e-6 * scores.abs().amax(1, keepdim=True)
         slope = grads[:, 1:] - grads[:, :1]
-        # Values at the edge of the box that would leave it cannot help: the boundary is reached with the others.
-        low, high = problem.bounds
-        here = x[:, None]
-        slope = slope.masked_fill(((here >= high) & (slope > 0)) | ((here <= low) & (slope < 0)), 0)
+        if bool(close.any()):
+            # Clipping cuts steps short, so the last stretch would take many. Leaving out the values that sit at the edge
+            # and would leave the box closes it at once; earlier on, the shorter steps end nearer to the clean sample.
+            low, high = problem.bounds
+            here, last = x[:, None], per_sample(close, slope)
+            slope = slope.masked_fill(last & (((here >= high) & (slope > 0)) | ((here <= low) & (slope < 0))), 0)
         flat = slope.flatten(2)
-        steepness = flat.square().sum(2).sqrt() if problem.norm == "l2" else flat.abs().sum(2)
+        steepness = torch.linalg.vector_norm(flat, ord=_DUAL[problem.norm], dim=2)
         far = problem.keep.gather(1, outside) | (steepness < 1e-20) | ~torch.isfinite(gap)
-        nearest = (gap / steepness).masked_fill(far, _OUT).argmin(1, keepdim=True)
-        rows = torch.arange(len(x), device=x.device)[:, None]
-        weight, length = slope[rows, nearest].squeeze(1), (gap / steepness).gather(1, nearest).squeeze(1)
-        length = length.masked_fill(far.gather(1, nearest).squeeze(1), 0)
-        # The move has dual-norm direction: w / ||w||_2 in l2, sign(w) in linf; `length` is its size.
-        return ascent(weight, problem.norm) * per_sample(length, x)
+        length, nearest = (gap / steepness).masked_fill(far, _OUT).min(1)
+        length = length.masked_fill(length >= _OUT, 0)
+        rows = torch.arange(len(x), device=x.device)
+        # w / ||w||_2 in l2 and sign(w) in linf, times gap / dual norm of w: in l2 that is gap * w / ||w||^2.
+        return ascent(slope[rows, nearest], problem.norm) * per_sample(length, x)
 
 
 def _search_back(problem: Problem, found: Tensor, lost: Tensor, halvings: int) -> Tensor:

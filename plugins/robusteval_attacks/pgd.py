@@ -34,8 +34,10 @@ class PGD:
     step: float = param(0.1, "Size of a step as a share of eps.", minimum=1e-4, maximum=2.0)
     restarts: int = param(1, "Random starts; later ones run on the samples that withstood.", minimum=1, maximum=1000)
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
-    random_start: bool = param(True, "Whether the first run starts from a random point of the ball, not the clean sample.")
-    sparsity: float = param(0.05, "Share of the values that the first l1 steps move; it shrinks to a single value.", minimum=1e-6, maximum=1.0)
+    random_start: bool = param(True, "Whether the first run starts at a random point, not at the clean sample.")
+    sparsity: float = param(
+        0.05, "Share of the values that the first l1 steps move; later ones move fewer.", minimum=1e-6, maximum=1.0
+    )
 
     def run(self, problem: Problem) -> Tensor:
         best, best_value = problem.x.clone(), problem.x.new_full((len(problem),), -math.inf)
