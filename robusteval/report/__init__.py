@@ -1,0 +1,1 @@
+def render(record): return "<!doctype html><html></html>"
