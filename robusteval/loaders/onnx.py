@@ -48,7 +48,7 @@ class OnnxClassifier:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
         if self.info.gradients == "none":
             raise AccessError(
-                f"The model {self.info.name!r} gives no gradients: {self.info.gradients_reason}",
+                f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
                 "Use attacks that need scores or decisions only.",
             )
         self._given.space.check(x)

@@ -61,6 +61,9 @@ def read_input(session: onnxruntime.InferenceSession, options: LoadOptions) -> I
     whole, more = _whole_numbers(only.type, options)
     turned = "NHWC" if layout == "NHWC" or (layout == "flat" and options.layout.upper() == "NHWC") else "NCHW"
     space = pixel_space(options, shape, file_shape, turned, whole)
+    if None in own:
+        shown = " x ".join(map(str, shape))
+        notes = (*notes, f"The file leaves the size of its input open; {shown} was asked for.")
     batch = None if dims[0] is None else dims[0]
     return InputReading(only.name, only.type, space, layout, 1 if unbatched else batch, unbatched, (*notes, *more))
 

@@ -12,11 +12,12 @@ from ..errors import ModelError
 from .onnx_io import InputReading, OutputReading
 from .onnx_session import DTYPES, Array, open_session, run_session
 
+
 class Truth:
     """A session with what is known about its input and output. Not picklable: made anew from the bytes."""
 
-    def __init__(self, blob: bytes, given: InputReading, taken: OutputReading) -> None:
-        self.session = open_session(blob)
+    def __init__(self, blob: bytes, given: InputReading, taken: OutputReading, optimise: bool = True) -> None:
+        self.session = open_session(blob, optimise=optimise)
         self.given, self.taken = given, taken
         self.provider = self.session.get_providers()[0]
 
@@ -38,9 +39,9 @@ class Truth:
         return torch.cat(parts)
 
     def _cast(self, feed: Array) -> Array:
-        dtype = np.dtype(DTYPES[self.given.type])
+        dtype: np.dtype[Any] = np.dtype(DTYPES[self.given.type])
         if dtype.kind in "iu":
-            limits = np.iinfo(dtype)
+            limits = np.iinfo(dtype.name)
             feed = np.clip(feed, float(limits.min), float(limits.max))
         return feed.astype(dtype)
 
