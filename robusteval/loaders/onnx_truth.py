@@ -67,9 +67,8 @@ def to_rows(value: Any, taken: OutputReading) -> Tensor:
         return torch.tensor([[float(row[key]) for key in taken.labels] for row in value], dtype=torch.float32)
     if taken.kind == "labels":
         flat = np.asarray(value).reshape(-1).tolist()
-        known = taken.labels or tuple(range(max(2, 1 + max(int(v) for v in flat))))
-        place = {str(key): i for i, key in enumerate(known)}
-        hot = torch.zeros(len(flat), len(known))
+        place = {str(key): i for i, key in enumerate(taken.labels)}
+        hot = torch.zeros(len(flat), len(taken.labels))
         for row, label in enumerate(flat):
             if str(label) not in place:
                 raise ModelError(f"The model answers with an unknown label {label!r}.", "Export its class scores too.")
