@@ -13,7 +13,7 @@ from ..contracts.classifier import LoadOptions, ModelInfo
 from ..errors import AccessError, ModelError
 from .head import Head
 from .onnx_file import ModelFile, read_model
-from .onnx_io import InputReading, OutputReading, read_input, read_output
+from .onnx_io import InputReading, OutputReading, count_labels, read_input, read_output
 from .onnx_ladder import Climb, TwinRunner, climb
 from .onnx_prepass import merge_opsets
 from .onnx_session import open_session
@@ -48,7 +48,7 @@ class OnnxClassifier:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
         if self.info.gradients == "none":
             raise AccessError(
-                f"The model {self.info.name!r} gives no gradients: {self.info.gradients_reason}",
+                f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
                 "Use attacks that need scores or decisions only.",
             )
         self._given.space.check(x)
@@ -72,7 +72,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     opsets = merge_opsets(model)
     session = open_session(file.blob)
     given = read_input(session, options)
-    taken = read_output(session, model)
+    taken = count_labels(read_output(session, model), model)
     truth = Truth(file.blob, given, taken)
     head, climbed = climb(file, truth, samples)
     if head.classes < 2:

@@ -64,7 +64,7 @@ def _run_loader(kind: str, blob: bytes) -> nn.Module:
     stream = io.BytesIO(blob)
     try:
         if kind == "TorchScript":
-            module: nn.Module = torch.jit.load(stream, map_location="cpu")
+            module: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
             return module
         return torch.export.load(stream).module()
     except Exception as error:  # the file's own code runs here: anything may happen
@@ -95,7 +95,9 @@ def _content(path: Path) -> bytes:
         if size == 0:
             raise ModelError(f"{path.name} is empty.", "Save the model again.")
         if size > MAX_BYTES:
-            raise ModelError(f"{path.name} has {size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model.")
+            raise ModelError(
+                f"{path.name} has {size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model."
+            )
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
@@ -129,7 +131,9 @@ def _safetensors(blob: bytes, name: str) -> dict[str, Tensor]:
     try:
         return dict(safetensors.torch.load(blob))
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{name} is not a safetensors file: {error}", "Save it with safetensors.torch.save_file.") from error
+        raise ModelError(
+            f"{name} is not a safetensors file: {error}", "Save it with safetensors.torch.save_file."
+        ) from error
 
 
 def _weights(blob: bytes, name: str) -> Any:
@@ -142,8 +146,19 @@ def _weights(blob: bytes, name: str) -> Any:
                 "Save the weights alone with torch.save(model.state_dict(), ...), or export the model to ONNX.",
             ) from error
         raise ModelError(f"{name} is not a PyTorch file: its content cannot be read.", "Save it again.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError, OverflowError) as error:
-        raise ModelError(f"{name} is not a PyTorch file, or a damaged one.", "Save it again with torch.save.") from error
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        TypeError,
+        OverflowError,
+    ) as error:
+        raise ModelError(
+            f"{name} is not a PyTorch file, or a damaged one.", "Save it again with torch.save."
+        ) from error
 
 
 def _state_dicts(found: Any, depth: int = 0) -> Iterator[dict[str, Tensor]]:

@@ -58,7 +58,7 @@ def _inside(case: Any) -> bool:
 
 
 def run_case(case: Any) -> str:
-    """"" when the walker agrees with the published outputs, or with ONNX Runtime's; the reason otherwise."""
+    """ "" when the walker agrees with the published outputs, or with ONNX Runtime's; the reason otherwise."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     for inputs, outputs in case.data_sets:

@@ -167,7 +167,9 @@ def inverted(c: int, act: type[nn.Module], gate: Callable[[Tensor], Tensor] | No
 
 
 def fire(i: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(i, 4, 1), nn.ReLU(), Branches(nn.Conv2d(4, 8, 1), nn.Conv2d(4, 8, 3, 1, 1)), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(i, 4, 1), nn.ReLU(), Branches(nn.Conv2d(4, 8, 1), nn.Conv2d(4, 8, 3, 1, 1)), nn.ReLU()
+    )
 
 
 S = nn.Sequential
@@ -220,7 +222,11 @@ class Rows(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gru, self.lstm, self.out = nn.GRU(48, 12, batch_first=True), nn.LSTM(12, 8, batch_first=True), nn.Linear(8, 10)
+        self.gru, self.lstm, self.out = (
+            nn.GRU(48, 12, batch_first=True),
+            nn.LSTM(12, 8, batch_first=True),
+            nn.Linear(8, 10),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y, _ = self.gru(x.transpose(1, 2).flatten(2))

@@ -120,7 +120,8 @@ def _attention(node: Node) -> Fn:
             raise node.refuse("masks and past states have no torch rule")
         packed = x @ w if b is None else x @ w + b
         each = sizes or [packed.shape[-1] // 3] * 3
-        return _heads(*torch.split(packed, each, -1), heads, scale, extra)
+        q, k, v = torch.split(packed, each, -1)
+        return _heads(q, k, v, heads, scale, extra)
 
     return run
 

@@ -170,7 +170,7 @@ class Twin(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Twin:
         before = (self.anchor.dtype, self.anchor.device)
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before != (self.anchor.dtype, self.anchor.device):
             self._build()
         return self

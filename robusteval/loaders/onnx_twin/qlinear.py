@@ -13,7 +13,6 @@ from .pool import average_pool, global_average
 from .quant import along, output_range, quantise, real
 
 
-
 def _up(x: Tensor, scale: Tensor, zero: Tensor | None, node: Node) -> Tensor:
     x = real(x, node)
     return (x if zero is None else x - along(zero, x, 1)) * along(scale, x, 1)
