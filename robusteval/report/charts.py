@@ -64,7 +64,8 @@ def colours(names: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
 def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
     """Data rows with fixed field names; names from the record are values, never keys or expressions."""
     made = []
-    for line in lines:
+    # What is named first is drawn last, on top.
+    for line in reversed(lines):
         for place, point in enumerate(line.curve.points):
             x = point.x if axes.x_log_from is None else max(point.x, axes.x_log_from)
             row = {"series": line.name, "x": x, "y": point.y, "order": place}
@@ -80,13 +81,13 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     names = [line.name for line in lines]
     pick = alt.selection_point(name="pick", fields=["series"], bind="legend")
     x = alt.X("x:Q", title=axes.x_title, scale=_x_scale(axes), axis=_x_axis(axes))
-    y = alt.Y("y:Q", title=axes.y_title, scale=_y_scale(axes), axis=alt.Axis(format="%" if axes.y_share else "~g"))
+    y = alt.Y("y:Q", title=axes.y_title, scale=_y_scale(axes), axis=alt.Axis(format=".0%" if axes.y_share else ".4~g"))
     colour = alt.Color("series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=[one.colour for one in lines]))
     dash = alt.StrokeDash(
-        "series:N", title=None, sort=names, legend=None, scale=alt.Scale(domain=names, range=[list(one.dash) for one in lines])
+        "series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=[list(one.dash) for one in lines])
     )
     thick = alt.StrokeWidth(
-        "series:N", title=None, sort=names, legend=None, scale=alt.Scale(domain=names, range=[one.width for one in lines])
+        "series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=[one.width for one in lines])
     )
     fade = alt.condition(pick, alt.value(1), alt.value(0.1))
     shape: Any = "step-after" if axes.step else "linear"
@@ -127,7 +128,7 @@ def _x_axis(axes: Axes) -> alt.Axis:
     if axes.x_log_from is not None:
         ticks = [tick for tick in (0.001, 0.01, 0.05, 0.1, 0.5, 1.0) if tick >= axes.x_log_from]
         return alt.Axis(values=ticks, format="~%")
-    return alt.Axis(format="~%") if axes.x_share else alt.Axis(format="~g", tickCount=8)
+    return alt.Axis(format="~%") if axes.x_share else alt.Axis(format=".4~g", tickCount=8)
 
 
 def _tooltip(axes: Axes) -> list[alt.Tooltip]:

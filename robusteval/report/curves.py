@@ -87,10 +87,14 @@ def _unique(label: str, lines: Sequence[Line]) -> str:
 
 
 def _x_limit(curves: Sequence[Curve]) -> float | None:
-    """As far as something happens: twice the last step of the worst case, where it falls to zero, at most the whole."""
+    """As far as something happens: half as far again as where the worst case is below 2 %."""
     whole = max((point.x for curve in curves for point in curve.points), default=0.0)
-    ends = [curve.points[-1].x for curve in curves if curve.tags.get("role") in ("worst", "undefended") and curve.points and curve.points[-1].y < 0.02]
-    return min(whole, 1.6 * max(ends)) if ends else whole or None
+    ends = [
+        next((point.x for point in curve.points if point.y < 0.02), whole)
+        for curve in curves
+        if curve.tags.get("role") in ("worst", "undefended")
+    ]
+    return min(whole, 1.5 * max(ends, default=whole)) or None
 
 
 def oblivious(record: Record, defense: str) -> Figure | None:
@@ -131,19 +135,31 @@ def roc(record: Record, defense: str) -> Figure | None:
         return None
     shades = colours(attack_names(record))
     lines: list[Line] = []
-    for curve in found.curves[:MAX_LINES]:
+    for curve in _hardest(found.curves)[:MAX_LINES]:
         colour, _ = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
         adaptive = curve.tags.get("knowledge") == "adaptive"
         lines.append(Line(curve, _unique(curve.label, lines), colour, 2.8 if adaptive else 1.5, (6, 3) if adaptive else (1, 0)))
     lines.sort(key=lambda line: line.curve.tags.get("knowledge") != "adaptive")
     key = f"roc-{_slot(record, defense)}"
     caption = (
-        "Each line is one attack at one strength. Left is better: few false alarms on clean images; up is better: many "
+        "Each line is one attack at the strength that the detector finds hardest; the table has all. Left is better: few false alarms on clean images; up is better: many "
         "adversarials found. Read off the height at 1 % and 5 % false alarms. Thick dashed lines are attackers who know the detector."
     )
     axes = Axes("False alarms (log scale)", "Adversarials found", x_log_from=0.002, step=True, formats=("False alarms", "Found"))
     chart = Chart(key, f"{defense}: found against false alarms", caption, line_chart(key, lines, axes), "ROC curves")
     return parts.figure(chart)
+
+
+def _hardest(curves: Sequence[Curve]) -> list[Curve]:
+    """Of each attack, norm and knowledge the curve with the smallest area under it."""
+    chosen: dict[tuple[str, str, str], tuple[float, Curve]] = {}
+    for curve in curves:
+        key = (str(curve.tags.get("attack")), str(curve.tags.get("norm")), str(curve.tags.get("knowledge")))
+        pairs = zip(curve.points, curve.points[1:], strict=False)
+        area = sum((after.x - before.x) * (after.y + before.y) / 2 for before, after in pairs)
+        if key not in chosen or area < chosen[key][0]:
+            chosen[key] = (area, curve)
+    return [curve for _, curve in chosen.values()]
 
 
 def generic(result: Result, place: int) -> list[Figure]:

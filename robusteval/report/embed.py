@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from importlib import resources
 from typing import Any
 
@@ -78,6 +79,17 @@ def static_config() -> dict[str, Any]:
 
 def static_picture(spec: dict[str, Any], width: int) -> str:
     """The chart as an SVG inside a data: URI: as an image nothing in it can run, and its ids stay its own."""
-    fixed = spec | {"width": width - 90, "config": static_config(), "autosize": {"type": "pad"}}
-    svg = vl_convert.vegalite_to_svg(fixed)
+    # The points only carry tooltips; a still picture has none.
+    layers = [layer for layer in spec.get("layer", []) if layer.get("name") != "points"]
+    fixed = spec | {"layer": layers, "width": width - 90, "config": static_config(), "autosize": {"type": "pad"}}
+    svg = _renumber(vl_convert.vegalite_to_svg(fixed))
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _renumber(svg: str) -> str:
+    """Clip paths numbered from 0: the converter counts on through the process, and the same record must give the same page."""
+    found = dict.fromkeys(re.findall(r'<clipPath id="(clip\d+)"', svg))
+    numbers = {name: f"clip{place}" for place, name in enumerate(found)}
+    return re.sub(
+        r'(<clipPath id="|clip-path="url\(#)(clip\d+)', lambda hit: hit[1] + numbers.get(hit[2], hit[2]), svg
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -12,13 +13,23 @@ from robusteval.report import embed
 from robusteval.report.charts import STATIC_WIDTH, Chart
 
 
+class Value(NamedTuple):
+    """A cell with its interval below it."""
+
+    text: str
+    below: str
+
+
+Text = str | Value
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of text; the first `heads` columns are row headings, the others numbers unless named in `words`."""
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Text]]
     heads: int = 1
     words: Sequence[int] = ()
     note: str = ""

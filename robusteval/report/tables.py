@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from robusteval.record.document import Cell, Record, Result
 from robusteval.report import parts
 from robusteval.report.numbers import MISSING, budget, interval, norm_title, number, percent, scalar, seconds
-from robusteval.report.parts import Table
+from robusteval.report.parts import Table, Text, Value
 
 CLASS_ROWS = 40
 
@@ -23,12 +23,11 @@ class Card:
     level: float | None = None  # share, for the bar under it
 
 
-def share_text(result: Result | None) -> str:
-    """'32.0 % (26.8 to 37.6 %)'."""
+def share_text(result: Result | None) -> Text:
+    """'32.0 %' with '26.8 to 37.6 %' below it."""
     if result is None or result.value is None:
         return MISSING
-    bounds = interval(result.low, result.high)
-    return f"{percent(result.value)} ({bounds})" if bounds else percent(result.value)
+    return Value(percent(result.value), interval(result.low, result.high))
 
 
 def _reference(record: Record, norm: str, defense: str, knowledge: str) -> Result | None:
@@ -105,9 +104,9 @@ def rho(record: Record) -> Table | None:
     rows = []
     for row in parts.named_rows(found):
         bounds = interval(row.get("Low (95 %)"), row.get("High (95 %)"), share=False)
-        covered = f"{percent(row.get('Coverage'))} ({scalar(row.get('Broken'))} of {scalar(row.get('Right when clean'))})"
-        rows.append([parts.display(str(row.get("Pipeline"))), str(row.get("Attack")), number(row.get("rho_adv")), bounds or MISSING, covered])
-    columns = ["Pipeline", "Attack", "\u03c1 adv", "95 % interval", "Coverage"]
+        covered = f"{scalar(row.get('Broken'))} of {scalar(row.get('Right when clean'))}"
+        rows.append([parts.display(str(row.get("Pipeline"))), str(row.get("Attack")), Value(number(row.get("rho_adv")), bounds), Value(percent(row.get("Coverage")), covered)])
+    columns = ["Pipeline", "Attack", "\u03c1 adv, 95 % interval", "Coverage"]
     return Table("\u03c1 adv: how large the smallest perturbation is beside the image", columns, rows, heads=2, note=found.description)
 
 
@@ -131,15 +130,15 @@ def defenses(record: Record) -> Table | None:
     return Table("Defences side by side", columns, rows, words=(1, 6), note=note)
 
 
-def _defense_row(record: Record, defense: str, kind: str, norm: str, clean: Result | None, bare: Result | None) -> list[str]:
+def _defense_row(record: Record, defense: str, kind: str, norm: str, clean: Result | None, bare: Result | None) -> list[Text]:
     undefended = _reference(record, norm, "none", "none")
     adaptive = _reference(record, norm, defense, "adaptive")
     oblivious = _reference(record, norm, defense, "oblivious")
-    paid = MISSING
+    paid: Text = MISSING
     if clean is not None and clean.value is not None:
         paid = percent(clean.value)
         if bare is not None and bare.value is not None:
-            paid += f" ({100 * (clean.value - bare.value):+.1f} points)"
+            paid = Value(percent(clean.value), f"{100 * (clean.value - bare.value):+.1f} points")
     eps = next((one.tags.get("eps") for one in (adaptive, undefended) if one is not None), None)
     threat = f"{norm_title(norm)} \u2264 {budget(eps, norm, parts.width(record))}"
     if adaptive is None:
@@ -155,11 +154,11 @@ def detector(record: Record, defense: str) -> Table | None:
     rows = []
     for row in parts.named_rows(found):
         strength = row.get("Strength")
-        figures = []
+        figures: list[Text] = []
         for name in ("AUC", "TPR at 1 %", "TPR at 5 %"):
             value, bounds = row.get(name), interval(row.get(f"{name} low"), row.get(f"{name} high"), share=name != "AUC")
             text = number(value) if name == "AUC" else percent(value)
-            figures.append(f"{text} ({bounds})" if bounds else text)
+            figures.append(Value(text, bounds))
         head = [str(row.get("Attack")), norm_title(row.get("Norm")), str(row.get("Knowledge"))]
         tail = [scalar(row.get("Positives")), scalar(row.get("Negatives"))]
         rows.append([*head, "smallest" if strength is None else number(strength), *figures, *tail])
