@@ -177,7 +177,7 @@ def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
         answer = np.where(holds, pipeline.prediction, flip)
         if detects:
             answer = np.where(score > pipeline.threshold, classes, answer)
-        mean_l2 = strength * (1.4 if family == "minimal" and norm == "l2" else 1.0 if norm == "l2" else 20.0)
+        mean_l2 = strength * (1.4 if family == "minimal" else 1.0 if norm == "l2" else 20.0)
         oblivious.strengths.append(
             Strength(
                 float(strength),
