@@ -3,55 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Problem, param
+from tests.testing.bad_facts import Melting, Nameless, NoDefault, StrangeNorm, Undescribed, Unpicklable, walk_info
 from tests.testing.good import Step, Walk
-
-
-def walk_info(**changes: object) -> AttackInfo:
-    return replace(Walk.info, **changes)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Nameless(Walk):
-    info: ClassVar[AttackInfo] = walk_info(name="Bad Name")
-
-
-@dataclass(frozen=True)
-class NoDefault:
-    steps: int
-    info: ClassVar[AttackInfo] = Walk.info
-
-    def run(self, problem: Problem) -> Tensor:
-        return problem.x
-
-
-@dataclass(frozen=True)
-class Undescribed(Walk):
-    speed: float = 1.0
-
-
-@dataclass
-class Melting:
-    info: ClassVar[AttackInfo] = Walk.info
-
-    def run(self, problem: Problem) -> Tensor:
-        return Walk().run(problem)
-
-
-@dataclass(frozen=True)
-class Unpicklable(Walk):
-    held: object = field(default_factory=lambda: lambda: 0, init=False)
-
-
-@dataclass(frozen=True)
-class StrangeNorm(Walk):
-    info: ClassVar[AttackInfo] = walk_info(norms=("l2", "l7"))
 
 
 @dataclass(frozen=True)

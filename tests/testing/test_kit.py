@@ -21,7 +21,8 @@ from robusteval.testing import (
     checks_for,
 )
 from tests.testing.bad_attacks import BAD_ATTACKS
-from tests.testing.bad_others import BAD_DEFENSES, BAD_LOADERS, BAD_METRICS
+from tests.testing.bad_defenses import BAD_DEFENSES
+from tests.testing.bad_others import BAD_LOADERS, BAD_METRICS
 from tests.testing.good import Count, Grey, Loud, Plain, RandomGrey, Step, Walk
 
 # Facts that a metric or loader need not have: no parameters, no frozen dataclass.
