@@ -49,7 +49,10 @@ class Attack(Protocol):
 class Detector(Protocol):
     """Says how suspicious an input looks; it fires where score(x) > threshold."""
 
-    threshold: float
+    @property
+    def threshold(self) -> float:
+        """In units of the score."""
+        ...
 
     def score(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B], on the true pipeline; larger is more suspicious."""
