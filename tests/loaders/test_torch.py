@@ -17,7 +17,8 @@ from torch import nn
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.errors import AccessError, ModelError
-from robusteval.loaders.torch_module import TorchClassifier, load_torch, parameter_sha256
+from robusteval.loaders.parameters import parameter_sha256
+from robusteval.loaders.torch_module import TorchClassifier, load_torch
 
 SHAPE = (1, 12, 12)
 

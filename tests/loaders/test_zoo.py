@@ -100,3 +100,16 @@ def test_shape_arithmetic_is_done_once_a_shape(exported: Callable[[str], Path]) 
     assert len(twin._plans) == 3
     (plan, *_) = twin._plans.values()
     assert len(plan.steps) < len(twin.live)
+
+
+@pytest.mark.parametrize("name", ["vit", "unet"])
+def test_a_first_look_without_gradients_does_not_spoil_later_ones(name: str, exported: Callable[[str], Path]) -> None:
+    classifier = load_onnx(exported(name), LoadOptions())
+    x = torch.rand(4, 3, 16, 16)
+    with torch.inference_mode():
+        first = classifier.twin(x.clone())
+    leaf = x.clone().requires_grad_(True)
+    again = classifier.twin(leaf)
+    again.sum().backward()
+    assert leaf.grad is not None
+    assert torch.allclose(first, again, atol=1e-6)
