@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .onnx_checks import Gate, Parity, compare, first_divergence, gradient_gate, probe_inputs, tapped_truth
 from .head import Head, read_head
+from .onnx_checks import Gate, Parity, compare, first_divergence, gradient_gate, probe_inputs, tapped_truth
 from .onnx_file import ModelFile
 from .onnx_io import InputReading, OutputReading
 from .onnx_prepass import Prepared, all_nodes, freed_batch, prepare

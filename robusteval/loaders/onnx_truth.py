@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from torch import Tensor
 
@@ -16,8 +17,15 @@ from .onnx_session import DTYPES, Array, open_session, run_session
 class Truth:
     """A session with what is known about its input and output. Not picklable: made anew from the bytes."""
 
-    def __init__(self, blob: bytes, given: InputReading, taken: OutputReading, optimise: bool = True) -> None:
-        self.session = open_session(blob, optimise=optimise)
+    def __init__(
+        self,
+        blob: bytes,
+        given: InputReading,
+        taken: OutputReading,
+        optimise: bool = True,
+        session: onnxruntime.InferenceSession | None = None,
+    ) -> None:
+        self.session = session or open_session(blob, optimise=optimise)
         self.given, self.taken = given, taken
         self.provider = self.session.get_providers()[0]
 

@@ -7,6 +7,7 @@ import importlib
 import io
 import pickle
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ def _run_loader(kind: str, blob: bytes) -> nn.Module:
     stream = io.BytesIO(blob)
     try:
         if kind == "TorchScript":
-            module: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # addressed to those who write such files
+                module: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
             return module
         return torch.export.load(stream).module()
     except Exception as error:  # the file's own code runs here: anything may happen
@@ -112,16 +115,19 @@ def _kind(blob: bytes, name: str) -> str:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ModelError(f"{name} is a damaged archive.", "Save the model again.") from error
-    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > len(blob):
+    kind = "zip"
+    names = [m.filename for m in members]
+    if any(n.endswith(("constants.pkl", "/code/__torch__.py")) or "/code/" in n for n in names):
+        kind = "TorchScript"
+    elif any(n.endswith(("archive_format", "serialized_exported_program.json")) or "/models/" in n for n in names):
+        kind = "exported program"
+    packed = any(m.compress_type != zipfile.ZIP_STORED for m in members)
+    total = sum(m.file_size for m in members)
+    if (kind == "zip" and packed) or total > MAX_BYTES or total > (len(blob) if kind == "zip" else 64 * len(blob)):
         raise ModelError(
             f"{name} is a compressed archive, which torch.save never writes.", "Save the weights with torch.save."
         )
-    names = [m.filename for m in members]
-    if any(n.endswith(("constants.pkl", "/code/__torch__.py")) or "/code/" in n for n in names):
-        return "TorchScript"
-    if any(n.endswith(("archive_format", "serialized_exported_program.json")) or "/models/" in n for n in names):
-        return "exported program"
-    return "zip"
+    return kind
 
 
 def _safetensors(blob: bytes, name: str) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ..contracts.classifier import LoadOptions, ModelInfo
 from ..errors import AccessError, ModelError
 from .head import Head, flat_rows, read_head
+from .parameters import parameter_sha256
 from .pixel import PixelSpace, pixel_space
 
 SOFTMAXES = (torch.softmax, torch.nn.functional.softmax, Tensor.softmax)
@@ -150,17 +150,6 @@ def load_torch(path: Path, options: LoadOptions) -> TorchClassifier:
     opened = open_torch_file(Path(path), options)
     name = Path(path).stem
     return TorchClassifier.from_module(opened.module, options.input_shape, options, name, opened.sha256, opened.notes)
-
-
-def parameter_sha256(module: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all parameters and buffers, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        if isinstance(value, Tensor):
-            flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-            digest.update(flat.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _modes(module: nn.Module) -> tuple[str, ...]:

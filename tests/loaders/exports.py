@@ -29,7 +29,7 @@ def export(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
         torch.onnx.export(
-            module,
+            module.eval(),
             (torch.rand(batch or 2, *shape),),
             str(path),
             dynamo=False,
@@ -46,7 +46,7 @@ def export_dynamo(module: nn.Module, path: Path, shape: tuple[int, ...] = (3, 16
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
+            module.eval(),
             (torch.rand(2, *shape),),
             str(path),
             dynamo=True,

@@ -212,7 +212,9 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "unet": UNet,
     "swin": lambda: S(nn.Conv2d(3, 12, 2, 2), Windows(12, 4, 0), Windows(12, 4, 2), head(12)),
     "transposed": lambda: S(cbr(3, 8, s=2), nn.ConvTranspose2d(8, 6, 3, 2, 1, 1), nn.Mish(), cbr(6, 6), head(6)),
-    "pixel_shuffle": lambda: S(cbr(3, 16, s=2), nn.PixelShuffle(2), cbr(4, 8), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
+    "pixel_shuffle": lambda: S(
+        cbr(3, 16, s=2), nn.PixelShuffle(2), cbr(4, 8), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+    ),
     "gru_rows": lambda: Rows(),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
-from .node import INTEGERS, INT_RANGE, Fn, Node, Rule, fixed, through
+from .node import INT_RANGE, INTEGERS, Fn, Node, Rule, fixed, through
 
 
 def _old_broadcast(node: Node, fn: Fn) -> Fn:

@@ -109,11 +109,12 @@ def _apply(x: Tensor, at: int, axis: Axis, style: Style, cache: dict[tuple[objec
         if len(cache) > 32:  # a graph of many sizes: start again rather than grow
             cache.clear()
         check_size([axis.new, 1 if style.mode == "nearest" else axis.old], "Resize")
-        if style.mode == "nearest":
-            made = torch.from_numpy(_nearest(_positions(axis, style.transform), axis, style.nearest))
-        else:
-            made = torch.from_numpy(weights(axis, style)).to(x.dtype)
-        cache[key] = made.to(x.device)
+        with torch.inference_mode(False):  # it is kept, and must be fit for later backward passes
+            if style.mode == "nearest":
+                made = torch.from_numpy(_nearest(_positions(axis, style.transform), axis, style.nearest))
+            else:
+                made = torch.from_numpy(weights(axis, style)).to(x.dtype)
+            cache[key] = made.to(x.device)
     if style.mode == "nearest":
         return x.index_select(at, cache[key])
     if at == x.dim() - 1:
