@@ -70,12 +70,20 @@ def _accuracy_lines(curves: Sequence[Curve], shades: dict[str, tuple[str, tuple[
         role = str(curve.tags.get("role"))
         if role in special:
             colour, thick, dash, band = special[role]
-            lines.append(Line(curve, _unique(curve.label, lines), colour, thick, dash, band))
+            lines.append(_line(curve, lines, colour, thick, dash, band))
         elif curve.points:
             colour, dash = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
-            lines.append(Line(curve, _unique(curve.label, lines), colour, 1.7, dash))
+            lines.append(_line(curve, lines, colour, 1.7, dash))
     # The worst case leads the legend.
     return sorted(lines[:MAX_LINES], key=lambda line: not line.band)
+
+
+def _line(
+    curve: Curve, lines: Sequence[Line], colour: str, width: float, dash: tuple[int, ...], band: bool = False
+) -> Line:
+    """A line with its own entry in the legend."""
+    name = _unique(curve.label, lines)
+    return Line(curve, name, name, colour, width, dash, band)
 
 
 def _unique(label: str, lines: Sequence[Line]) -> str:
@@ -111,11 +119,14 @@ def oblivious(record: Record, defense: str) -> Figure | None:
     if not adaptive:
         return None
     shades = colours(attack_names(record))
-    lines: list[Line] = [Line(adaptive[0], "Adaptive worst case", WORST, 3.6)]
+    lines: list[Line] = [Line(adaptive[0], "Adaptive worst case", "Adaptive worst case", WORST, 3.6)]
     for curve in found.curves[: MAX_LINES - 1]:
         colour, _ = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
         bare = curve.tags.get("role") == "bare"
-        lines.append(Line(curve, _unique(curve.label, lines), colour, 1.2 if bare else 2.4, (3, 3) if bare else (1, 0)))
+        series = str(curve.tags.get("attack"))
+        series += " " if series == "Adaptive worst case" else ""
+        name = _unique(curve.label, lines)
+        lines.append(Line(curve, name, series, colour, 1.2 if bare else 2.2, (3, 3) if bare else (1, 0)))
     limit = max((point.x for line in lines[1:] for point in line.curve.points), default=None)
     key = f"oblivious-{_slot(record, defense)}"
     caption = (
@@ -138,7 +149,7 @@ def roc(record: Record, defense: str) -> Figure | None:
     for curve in _hardest(found.curves)[:MAX_LINES]:
         colour, _ = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
         adaptive = curve.tags.get("knowledge") == "adaptive"
-        lines.append(Line(curve, _unique(curve.label, lines), colour, 2.8 if adaptive else 1.5, (6, 3) if adaptive else (1, 0)))
+        lines.append(_line(curve, lines, colour, 2.8 if adaptive else 1.5, (6, 3) if adaptive else (1, 0)))
     lines.sort(key=lambda line: line.curve.tags.get("knowledge") != "adaptive")
     key = f"roc-{_slot(record, defense)}"
     caption = (
@@ -173,7 +184,7 @@ def generic(result: Result, place: int) -> list[Figure]:
         shades = colours([str(count) for count in range(len(curves))])
         for count, curve in enumerate(curves):
             colour, dash = shades[str(count)]
-            lines.append(Line(curve, _unique(curve.label, lines), colour, 2.0, dash, band=True))
+            lines.append(_line(curve, lines, colour, 2.0, dash, band=True))
         share = all(0 <= point.y <= 1 for curve in curves for point in curve.points)
         axes = Axes(result.x_title, result.y_title, y_share=share, step=False, formats=("x", "y"))
         key = f"other-{place}-{number}"
