@@ -1,0 +1,25 @@
+"""Evaluates the adversarial robustness of image classifiers and writes a report that an auditor can check."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+try:
+    __version__ = version("robusteval")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0"
+
+if TYPE_CHECKING:
+    from robusteval.evaluation import evaluate as evaluate
+
+__all__ = ["__version__", "evaluate"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch is imported only when it is needed: `robusteval --help` must answer at once
+    if name == "evaluate":
+        from robusteval.evaluation import evaluate
+
+        return evaluate
+    raise AttributeError(f"module 'robusteval' has no attribute {name!r}")

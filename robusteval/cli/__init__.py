@@ -1,0 +1,72 @@
+"""The command line. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from robusteval.errors import RobustEvalError
+
+_COMMANDS = {
+    "run": "Attack a model with a suite and write record and report.",
+    "report": "Render the report of an old run again.",
+    "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
+    "inspect": "Print how a model (and its data) was understood.",
+    "plugins": "List and show the installed attacks, defences, metrics, loaders and data sets.",
+    "suites": "List and show suites, and print their schema.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called, so that --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        import importlib
+
+        module = importlib.import_module(f"robusteval.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="robusteval", prog_name="robusteval")
+def cli() -> None:
+    """Evaluate the adversarial robustness of an image classifier.
+
+    \b
+    robusteval run model.onnx --suite standard     attack it and write a report
+    robusteval inspect model.onnx                  see how it was understood
+    robusteval verify reports/RUN                  check the proof again
+
+    Exit codes: 0 all ran, 1 some cell failed, 2 usage or input error, 3 a --fail-under gate not met.
+    """
+
+
+def main() -> None:
+    """Entry point: expected trouble prints one sentence and how to mend it, and exits with 2."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        click.echo("Stopped. What was finished is kept: the same command goes on from there.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except RobustEvalError as error:
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(error.message, err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+        sys.exit(2)

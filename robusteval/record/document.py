@@ -43,6 +43,7 @@ class Model:
     class_names: list[str] = field(default_factory=list)
     dataset: str = ""
     notes: list[str] = field(default_factory=list)
+    path: str = ""  # as the user gave it, so that `verify` finds it again
 
 
 @dataclass
@@ -221,6 +222,7 @@ class Witness:
     distance: float
     label: int
     prediction: int
+    sha256: str = ""  # of the row's bytes
 
 
 @dataclass
@@ -265,6 +267,9 @@ class Record:
     plan_sha256: str
     pipelines: list[Pipeline]
     cells: list[Cell]
+    probes: list[Cell] = field(
+        default_factory=list
+    )  # the same attacks with more steps or another start, on few samples
     findings: list[Finding] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     gallery: list[Picture] = field(default_factory=list)

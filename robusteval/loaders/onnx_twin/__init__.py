@@ -1,0 +1,1 @@
+"""A differentiable copy of an ONNX graph: one torch function per operator, written from the operator specification."""

@@ -1,0 +1,66 @@
+"""Bit-depth reduction: pixels are rounded to a few levels before the model sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, hookimpl, param
+
+
+@dataclass(frozen=True)
+class RoundedInput:
+    """A classifier behind rounded pixels; its twin lets gradients through as if nothing were rounded."""
+
+    base: Classifier
+    bits: int
+
+    @property
+    def info(self) -> ModelInfo:
+        info = self.base.info
+        note = f"Pixels are rounded to {2**self.bits} levels before the model sees them."
+        if info.gradients != "exact":
+            return replace(info, notes=(*info.notes, note))
+        reason = "Rounded pixels have no gradient; attacks see straight through the rounding."
+        return replace(info, gradients="straight-through", gradients_reason=reason, rung="B", notes=(*info.notes, note))
+
+    def logits(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.base.logits(self._rounded(x))
+
+    def twin(self, x: Tensor) -> Tensor:
+        return self.base.twin(x + (self._rounded(x) - x).detach())
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        low, high = self.base.info.bounds
+        levels = 2**self.bits - 1
+        return ((x - low) / (high - low) * levels).round() / levels * (high - low) + low
+
+
+@dataclass(frozen=True)
+class BitDepth:
+    """Rounds each value to 2^bits levels, evenly spread over the range of the pixels."""
+
+    info: ClassVar[DefenseInfo] = DefenseInfo(
+        name="bit-depth",
+        version="1",
+        kind="preprocessor",
+        needs_data=False,
+        summary="Rounds pixels to a few levels, which wipes out perturbations smaller than half a level.",
+        reference="Xu, Evans, Qi: Feature squeezing, detecting adversarial examples in deep neural networks, 2018; "
+        "Guo, Rana, Cisse, van der Maaten: Countering adversarial images using input transformations, 2018",
+        known_breaks="Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018: the straight-"
+        "through gradient brings accuracy back to that of the bare model.",
+    )
+    bits: int = param(4, "Bits per value.", minimum=1, maximum=16)
+
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
+        return Defended(RoundedInput(model, self.bits))
+
+
+@hookimpl
+def robusteval_defenses() -> list[type[BitDepth]]:
+    return [BitDepth]

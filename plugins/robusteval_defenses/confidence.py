@@ -1,0 +1,60 @@
+"""The plainest detector: what the model is unsure of is suspicious."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Generator, Tensor
+
+from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param
+from robusteval_defenses._fitting import batched, clean_samples, few_samples, threshold_at
+
+
+@dataclass(frozen=True)
+class Unsureness:
+    """One minus the top softmax probability."""
+
+    model: Classifier
+    threshold: float
+
+    def score(self, x: Tensor) -> Tensor:
+        return _unsure(self.model.logits(x))
+
+    def twin(self, x: Tensor) -> Tensor:
+        return _unsure(self.model.twin(x))
+
+
+def _unsure(scores: Tensor) -> Tensor:
+    """1 - max softmax of scores [B, K]: [B]. Logits and log-probabilities give the same."""
+    # expm1 in float64 keeps confident samples apart, whose probability rounds to 1
+    top = scores.double().log_softmax(1).amax(1)
+    return (-top.expm1()).to(scores.dtype)
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Rejects inputs whose top probability is lower than that of almost all clean samples."""
+
+    info: ClassVar[DefenseInfo] = DefenseInfo(
+        name="confidence",
+        version="1",
+        kind="detector",
+        needs_data=True,
+        summary="Rejects inputs with a low top probability: the baseline that every other detector must beat.",
+        reference="Hendrycks, Gimpel: A baseline for detecting misclassified and out-of-distribution examples in neural "
+        "networks, 2017",
+        known_breaks="Any attack that goes on past the boundary is more confident than clean samples are.",
+    )
+    false_alarm: float = param(0.01, "Share of the clean samples that may be rejected.", minimum=0.0, maximum=1.0)
+
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
+        clean = clean_samples(model, data, self.info.name)
+        suspicion = _unsure(batched(model.logits, clean.x))
+        detector = Unsureness(model, threshold_at(suspicion, self.false_alarm))
+        return Defended(model, detector, notes=few_samples(len(clean), self.false_alarm))
+
+
+@hookimpl
+def robusteval_defenses() -> list[type[Confidence]]:
+    return [Confidence]

@@ -1,0 +1,5 @@
+"""`python -m robusteval`."""
+
+from robusteval.cli import main
+
+main()

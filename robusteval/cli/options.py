@@ -1,0 +1,93 @@
+"""Options that several commands share: how the model file is to be read, and where the data are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from robusteval.contracts.classifier import LoadOptions
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Comma-separated numbers."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(",") if part.strip())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 0.485,0.456,0.406", param, ctx)
+
+
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--range --mean --std --layout --shape --arch --trust."""
+    options = [
+        click.option(
+            "--range", "bounds", type=Numbers(), default="0,1", show_default=True, help="Pixel range of the model."
+        ),
+        click.option(
+            "--mean", type=Numbers(), default="", help="Per channel, where normalisation lies outside the file."
+        ),
+        click.option("--std", type=Numbers(), default="", help="Per channel, likewise."),
+        click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where the shape does not tell."),
+        click.option("--shape", type=Numbers(), default="", help="C,H,W of one input, where the file leaves it open."),
+        click.option("--arch", default="", help="module:factory that builds the network of a state dict."),
+        click.option("--trust", is_flag=True, help="Allow files that can run code: TorchScript, .pt2, and --arch."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--data --fit-data --data-range --samples."""
+    options = [
+        click.option(
+            "--data", type=click.Path(), help=".npz, IDX pair or folder of them, or a folder of class folders."
+        ),
+        click.option("--fit-data", type=click.Path(), help="The same, for what defences may learn from."),
+        click.option(
+            "--data-range", type=Numbers(), default="", help="Range of the data's numbers, where not the model's."
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def load_options(
+    bounds: tuple[float, ...],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    layout: str | None,
+    shape: tuple[float, ...],
+    arch: str,
+    trust: bool,
+) -> LoadOptions:
+    """LoadOptions from the command line's values. Raises click.BadParameter for a range of other than two numbers."""
+    from robusteval.contracts.classifier import LoadOptions
+
+    return LoadOptions(
+        bounds=pair(bounds, "--range") or (0.0, 1.0),
+        mean=mean,
+        std=std,
+        layout=layout or "",
+        input_shape=tuple(int(size) for size in shape),
+        arch=arch,
+        trust=trust,
+    )
+
+
+def pair(values: tuple[float, ...], flag: str) -> tuple[float, float] | None:
+    """(low, high), or None where nothing was given. Raises click.BadParameter."""
+    if not values:
+        return None
+    if len(values) != 2 or not values[0] < values[1]:
+        raise click.BadParameter("give two numbers, low,high, such as 0,255", param_hint=flag)
+    return values[0], values[1]

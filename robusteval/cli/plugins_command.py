@@ -1,0 +1,113 @@
+"""`robusteval plugins`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from robusteval.engine.catalogue import Entry
+
+_KINDS = ("loader", "attack", "defense", "metric", "dataset")
+
+
+@click.group("plugins")
+def command() -> None:
+    """List and show the installed attacks, defences, metrics, loaders and data sets."""
+
+
+@command.command("list")
+@click.option("--kind", type=click.Choice(_KINDS), help="Only these.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def list_plugins(kind: str | None, as_json: bool) -> None:
+    """Every plugin, broken ones with their reason."""
+    from robusteval.engine.catalogue import discover
+
+    rows = [entry for entry in discover().entries if kind in (None, entry.kind)]
+    if as_json:
+        click.echo(json.dumps([_row(entry) for entry in rows], indent=1))
+        return
+    from rich.markup import escape
+
+    from robusteval.cli.tables import console, table
+
+    made = table("", "kind", "name", "version", "from", "summary")
+    for entry in rows:
+        text = f"BROKEN: {entry.broken}" if entry.broken else entry.summary
+        made.add_row(entry.kind, escape(entry.name), escape(entry.version), escape(entry.distribution), escape(text))
+    console().print(made)
+
+
+@command.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def show(name: str, as_json: bool) -> None:
+    """One plugin: what it is, where it comes from, its parameters with their limits."""
+    from robusteval.contracts.params import params_schema
+    from robusteval.engine.catalogue import discover
+    from robusteval.errors import PluginError
+
+    catalogue = discover()
+    found = [entry for entry in catalogue.entries if entry.name == name]
+    if not found:
+        import difflib
+
+        near = difflib.get_close_matches(name, [entry.name for entry in catalogue.entries], n=3, cutoff=0.5)
+        raise PluginError(f"There is no plugin named {name!r}.", f"Did you mean {' or '.join(near)}?" if near else "")
+    for entry in found:
+        schema = params_schema(entry.plugin)["properties"] if entry.plugin is not None else {}
+        if as_json:
+            click.echo(json.dumps(_row(entry) | {"params": schema}, indent=1))
+        else:
+            _print(entry, schema)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "version": entry.version,
+        "distribution": entry.distribution,
+        "entry_point": entry.entry_point,
+        "broken": entry.broken,
+        "summary": entry.summary,
+    }
+
+
+def _print(entry: Entry, schema: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    from robusteval.cli.tables import console, table
+
+    screen = console()
+    screen.print(
+        f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, {escape(entry.distribution)})"
+    )
+    if entry.broken:
+        screen.print(f"BROKEN: {entry.broken}", markup=False)
+        return
+    info = entry.plugin.info
+    for label, name in (
+        ("", "summary"),
+        ("source", "reference"),
+        ("norms", "norms"),
+        ("family", "budget"),
+        ("needs", "needs"),
+        ("kind", "kind"),
+        ("good at", "strengths"),
+        ("limits", "limits"),
+        ("known breaks", "known_breaks"),
+        ("licence", "licence"),
+    ):
+        value = getattr(info, name, "")
+        if value:
+            text = ", ".join(value) if isinstance(value, tuple) else str(value)
+            screen.print(f"{label}: {text}" if label else text, markup=False)
+    if schema:
+        made = table("\nparameters", "name", "default", "limits", "what it is")
+        for name, one in schema.items():
+            limits = " ".join(f"{key} {one[key]}" for key in ("minimum", "maximum", "enum") if key in one)
+            made.add_row(name, str(one.get("default", "")), escape(limits), escape(one.get("description", "")))
+        screen.print(made)

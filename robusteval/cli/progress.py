@@ -1,0 +1,81 @@
+"""Progress with the time left on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import os
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from robusteval.engine.runner import Progress
+
+
+def quiet_libraries() -> None:
+    """ONNX Runtime floods stderr about devices that this machine lacks; its own errors still come as exceptions."""
+    os.environ.setdefault("ORT_LOGGING_LEVEL", "4")
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+
+
+class Display:
+    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere."""
+
+    def __init__(self, stream: TextIO, plain: bool) -> None:
+        self._stream = stream
+        self._bar: Bar | None = None
+        self._last = 0.0
+        if not plain and stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} units"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(file=stream), transient=True)
+            self._task = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> Display:
+        if self._bar is not None:
+            self._bar.start()
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """One line above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def update(self, progress: Progress) -> None:
+        """Shows where the run is; failures are always said."""
+        if progress.error:
+            self.say(f"failed: {progress.cell}: {progress.error}")
+        if progress.resumed and progress.done == progress.resumed and not progress.cell:
+            self.say(f"taking up an earlier run: {progress.resumed} of {progress.total} units are done")
+        if self._bar is not None:
+            self._bar.update(
+                self._task, total=progress.total, completed=progress.done, description=progress.cell or "fitting"
+            )
+            return
+        now = time.monotonic()
+        if progress.done == progress.total or now - self._last >= 10:
+            self._last = now
+            fresh = progress.done - progress.resumed
+            left = (now - self._started) / fresh * (progress.total - progress.done) if fresh else 0.0
+            self.say(f"{progress.done}/{progress.total} units, about {left:.0f} s left")

@@ -1,0 +1,73 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from robusteval.engine.plan import Plan
+    from robusteval.record.document import Cell, Record
+
+
+def console() -> Console:
+    """The terminal; in a pipe 100 columns wide, without colours."""
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(width=110, highlight=False)
+
+
+def table(title: str, *columns: str) -> Table:
+    """A plain table; columns that start with ">" are set flush right."""
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return made
+
+
+def plan_table(plan: Plan, samples: int) -> None:
+    """The cells that would run, and the excluded ones with their reasons."""
+    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", "attack", "norm", "pipeline", "knowledge", "parameters")
+    for cell in plan.cells:
+        if cell.status != "excluded":
+            params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
+            knowledge = "" if cell.knowledge == "none" else cell.knowledge
+            made.add_row(escape(cell.attack), cell.norm, escape(cell.defense), knowledge, escape(params))
+    console().print(made)
+    for cell in plan.excluded:
+        console().print(f"excluded: {cell.id}: {cell.reason}", markup=False)
+
+
+def result_table(record: Record) -> None:
+    """The short table at the end of a run: median distances, and the verdict."""
+    made = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
+    for cell in record.cells:
+        if cell.knowledge == "oblivious" or cell.status == "excluded":
+            continue
+        name = f"{cell.defense} (adaptive)" if cell.knowledge == "adaptive" else "bare model"
+        if cell.status == "failed":
+            made.add_row(escape(name), escape(cell.attack), cell.norm, "failed", "", "")
+            continue
+        made.add_row(escape(name), escape(cell.attack), cell.norm, *_figures(cell))
+    screen = console()
+    screen.print(made)
+    if record.verdict is not None:
+        screen.print(
+            f"\nTrust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})", markup=False
+        )
+        for sentence in record.verdict.sentences:
+            screen.print(sentence, markup=False)
+    for finding in record.findings:
+        if finding.severity != "info":
+            screen.print(f"{finding.severity}: {finding.sentence}", markup=False)
+
+
+def _figures(cell: Cell) -> tuple[str, str, str]:
+    alive = sorted(math.inf if value is None else value for value in cell.distance if value != 0)
+    half = alive[(len(alive) - 1) // 2] if alive else 0.0
+    never = sum(math.isinf(value) for value in alive) / max(len(alive), 1)
+    passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
+    return "-" if math.isinf(half) else f"{half:.4g}", f"{100 * never:.1f} %", f"{passes:.0f}"

@@ -1,0 +1,107 @@
+"""From stored units to the document's cells: chunks put together, in the order of the data."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from robusteval.contracts.samples import Samples
+from robusteval.engine.pipelines import Fitted
+from robusteval.engine.plan import Plan, Planned
+from robusteval.engine.unit_store import UnitStore
+from robusteval.engine.units import JudgedUnit, UnitResult, chunks
+from robusteval.record.document import Cell, Strength
+
+
+@dataclass
+class Cells:
+    """Finished cells of the plan, probes, and the seconds that each took."""
+
+    cells: list[Cell] = field(default_factory=list)
+    probes: list[Cell] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def cells(plan: Plan, samples: Samples, fitted: Fitted, units: UnitStore, failures: dict[str, str]) -> Cells:
+    """Every cell of the plan with its columns, or with the reason why it has none."""
+    done = Cells()
+    for planned in plan.planned:
+        done.cells.append(_cell(planned, samples, units, failures, done.seconds))
+    for planned in plan.probes:
+        done.probes.append(_cell(planned, samples, units, failures, done.seconds))
+    done.cells += plan.excluded
+    return done
+
+
+def _cell(
+    planned: Planned, samples: Samples, units: UnitStore, failures: dict[str, str], seconds: dict[str, float]
+) -> Cell:
+    cell = planned.cell
+    if cell.id in failures:
+        cell.status, cell.reason = "failed", failures[cell.id][:500]
+        return cell
+    count = len(chunks(planned, len(samples)))
+    if planned.source:
+        judged = [units.load_judged(cell.id, chunk) for chunk in range(count)]
+        found_judged = [unit for unit in judged if unit is not None]
+        complete = len(found_judged) == count
+        if complete:
+            _fill_judged(cell, found_judged)
+        seconds[cell.id] = sum(unit.seconds for unit in found_judged)
+    else:
+        results = [units.load(cell.id, chunk) for chunk in range(count)]
+        found = [unit for unit in results if unit is not None]
+        complete = len(found) == count
+        if complete:
+            _fill(cell, found)
+        seconds[cell.id] = sum(unit.seconds for unit in found)
+    cell.status = "done" if complete else "failed"
+    cell.reason = "" if complete else "some of its units are not there"
+    return cell
+
+
+def _fill(cell: Cell, units: list[UnitResult]) -> None:
+    distance = _together([unit.distance for unit in units])
+    cell.distance = [None if math.isinf(value) else value for value in distance]
+    cell.l2 = [None if math.isinf(value) else value for value in _together([unit.l2 for unit in units])]
+    answer = torch.cat([unit.answer for unit in units]).tolist()
+    lost = [value is not None and value > 0 for value in cell.distance]
+    cell.prediction = [int(value) if hit else None for value, hit in zip(answer, lost, strict=True)]
+    suspicion = _together([unit.suspicion for unit in units])
+    cell.suspicion = [None if math.isnan(value) or math.isinf(value) else value for value in suspicion]
+    if all(value is None for value in cell.suspicion):
+        cell.suspicion = []
+    survives = torch.cat([unit.survives for unit in units]).tolist()
+    cell.survives_8bit = [bool(value) if hit else None for value, hit in zip(survives, lost, strict=True)]
+    cell.forwards = [int(value) for unit in units for value in unit.forwards]
+    cell.backwards = [int(value) for unit in units for value in unit.backwards]
+    cell.zero_gradients = sum(unit.zero_gradients for unit in units)
+    cell.bad_gradients = sum(unit.bad_gradients for unit in units)
+    rejected: Counter[str] = Counter()
+    for unit in units:
+        rejected.update(unit.rejected)
+    cell.rejected = dict(sorted(rejected.items()))
+    cell.trace = units[0].trace
+
+
+def _fill_judged(cell: Cell, units: list[JudgedUnit]) -> None:
+    for number, strength in enumerate(units[0].values):
+        suspicion = [unit.suspicion[number] for unit in units if unit.suspicion.numel()]
+        cell.strengths.append(
+            Strength(
+                strength=float(strength),
+                mean_l2=float(torch.cat([unit.l2[number] for unit in units]).mean()),
+                mean_distance=float(torch.cat([unit.distance[number] for unit in units]).mean()),
+                fools_model=[bool(value) for unit in units for value in unit.fools[number]],
+                prediction=[int(value) for unit in units for value in unit.answer[number]],
+                suspicion=[float(value) for part in suspicion for value in torch.nan_to_num(part, nan=0.0)],
+            )
+        )
+
+
+def _together(parts: list[Tensor]) -> list[float]:
+    return [float(value) for value in torch.cat([part.double() for part in parts])]

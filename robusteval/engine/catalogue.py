@@ -1,0 +1,152 @@
+"""The Catalogue: what is installed, found through entry points.
+
+pluggy's own entry-point loader skips a second plugin of the same name without a word and lets one failing import take
+the host down; so entry points are loaded here, one by one, and whatever is wrong becomes a row with its reason.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.metadata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pluggy
+
+from robusteval.contracts.hookspecs import Hooks
+from robusteval.contracts.params import params_schema
+from robusteval.errors import PluginError
+from robusteval.hooks import GROUP
+
+KINDS = ("loader", "attack", "defense", "metric", "dataset")
+_HOOKS = {
+    "loader": "robusteval_loaders",
+    "attack": "robusteval_attacks",
+    "defense": "robusteval_defenses",
+    "metric": "robusteval_metrics",
+    "dataset": "robusteval_datasets",
+}
+OURS = "robusteval"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the catalogue: a plugin, or an entry point that could not be used, with the reason in `broken`."""
+
+    kind: str
+    name: str
+    version: str
+    distribution: str
+    entry_point: str
+    plugin: Any = None
+    broken: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The plugin's one sentence about itself."""
+        return str(getattr(self.plugin.info, "summary", "")) if self.plugin is not None else ""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All rows, in the order of kind and name."""
+
+    entries: tuple[Entry, ...]
+
+    def of(self, kind: str) -> list[Entry]:
+        """The usable rows of one kind."""
+        return [entry for entry in self.entries if entry.kind == kind and not entry.broken]
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The row of that name. Raises PluginError: unknown names get the nearest ones, broken ones their reason."""
+        found = [entry for entry in self.entries if entry.name == name and entry.kind in (kind, "?")]
+        for entry in found:
+            if entry.broken:
+                raise PluginError(
+                    f"The {kind} {name!r} of {entry.distribution} cannot be used: {entry.broken}",
+                    "Mend or uninstall that distribution; `robusteval plugins list` shows every row.",
+                )
+        if found:
+            return found[0]
+        names = [entry.name for entry in self.of(kind)]
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Installed: {', '.join(names) or 'none'}."
+        raise PluginError(f"There is no {kind} named {name!r}.", hint)
+
+    def get(self, kind: str, name: str) -> Any:
+        """The plugin of that kind and name. Raises PluginError as `entry` does."""
+        return self.entry(kind, name).plugin
+
+
+@functools.cache
+def discover() -> Catalogue:
+    """The catalogue of this environment; read once per process."""
+    return build(importlib.metadata.entry_points(group=GROUP))
+
+
+def build(points: Iterable[importlib.metadata.EntryPoint]) -> Catalogue:
+    """The catalogue of these entry points."""
+    rows: list[Entry] = []
+    seen: set[tuple[str, str, str]] = set()
+    for point in sorted(points, key=lambda point: (point.name, point.value)):
+        distribution = point.dist.name if point.dist is not None else "?"
+        key = (distribution, point.name, point.value)
+        if key in seen:  # the same distribution seen twice on sys.path, as editable installs do
+            continue
+        seen.add(key)
+        rows += _load(point, distribution)
+    rows = _refuse_collisions(rows)
+    order = {kind: number for number, kind in enumerate(KINDS)}
+    return Catalogue(tuple(sorted(rows, key=lambda row: (order.get(row.kind, 9), row.name, row.distribution))))
+
+
+def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry]:
+    """The rows that one entry point offers; one broken row where it cannot be used."""
+    broken = Entry("?", point.name, "", distribution, point.value)
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(Hooks)
+    try:
+        manager.register(point.load(), name=f"{distribution}:{point.name}")
+        manager.check_pending()
+        offers = {kind: getattr(manager.hook, hook)() for kind, hook in _HOOKS.items()}
+    except (Exception, SystemExit) as error:  # a plugin's import may raise anything; it must not take us down
+        return [replace(broken, broken=f"{type(error).__name__}: {error}")]
+    rows = [
+        _row(kind, plugin, distribution, point)
+        for kind, lists in offers.items()
+        for offered in lists
+        for plugin in offered
+    ]
+    return rows or [replace(broken, broken="it implements no hook of robusteval")]
+
+
+def _row(kind: str, plugin: Any, distribution: str, point: importlib.metadata.EntryPoint) -> Entry:
+    info = getattr(plugin, "info", None)
+    name, version = getattr(info, "name", None), getattr(info, "version", "1")
+    if not isinstance(name, str) or not name:
+        return Entry(kind, point.name, "", distribution, point.value, broken=f"{plugin!r} has no info.name")
+    row = Entry(kind, name, str(version), distribution, point.value, plugin)
+    if distribution != OURS and "." not in name:
+        return replace(row, broken="bare names are reserved; outside plugins are named vendor.name")
+    try:
+        params_schema(plugin)
+    except Exception as error:
+        return replace(row, broken=f"its parameters cannot be described: {error}")
+    return row
+
+
+def _refuse_collisions(rows: list[Entry]) -> list[Entry]:
+    """Rows of the same kind and name are all refused: which one would run would depend on the order of installation."""
+    owners: dict[tuple[str, str], list[Entry]] = {}
+    for row in rows:
+        owners.setdefault((row.kind, row.name), []).append(row)
+    done = []
+    for row in rows:
+        others = [other for other in owners[row.kind, row.name] if other is not row and not other.broken]
+        if others and not row.broken:
+            names = ", ".join(sorted({other.distribution for other in others}))
+            row = replace(row, broken=f"the name is also taken by {names}")
+        done.append(row)
+    return done

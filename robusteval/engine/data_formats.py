@@ -1,0 +1,164 @@
+"""Reading data files: `.npz`, IDX pairs and (in `data_images`) folders of images. Hostile files end in a DataError."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from robusteval.errors import DataError
+
+Split = Literal["test", "fit"]
+Array = NDArray[Any]
+
+LIMIT = 8 * 2**30  # bytes that one data file may unpack to
+LAYOUTS = ("", "NCHW", "NHWC")
+NPZ_HINT = "Write it with numpy.savez(path, x=images, y=labels): numbers only, one label per image."
+_PAIRS = {"test": (("x_test", "y_test"), ("x", "y")), "fit": (("x_train", "y_train"), ("x", "y"))}
+_TROUBLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+)
+_PACKING = (struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class RawData:
+    """Images and labels as they were stored: nothing scaled, reordered or checked against a model yet.
+
+    images: [N, ...] of numbers; labels: [N] or one-hot [N, K]; layout: "NCHW" or "NHWC" where the file says it, else "".
+    """
+
+    images: Array
+    labels: Array
+    class_names: tuple[str, ...] = ()
+    name: str = ""
+    source: str = ""
+    layout: str = ""
+    notes: tuple[str, ...] = ()  # what the reader did to the pixels, for the report
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@contextmanager
+def readable(path: Path, hint: str) -> Iterator[None]:
+    """Turns whatever a damaged or hostile file makes the standard readers raise into one DataError that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a reader's remark about an odd file is of no use to the user
+            yield
+    except DataError:
+        raise
+    except (*_TROUBLE, *_PACKING) as trouble:
+        reason = " ".join(str(trouble).split())[:200] or type(trouble).__name__
+        raise DataError(f"{path.name} cannot be read: {reason.rstrip('.')}.", hint) from trouble
+
+
+def check_limit(size: int, limit: int, path: Path) -> None:
+    """Raises DataError when a file says that it unpacks to more bytes than the limit."""
+    if size > limit:
+        raise DataError(
+            f"{path.name} unpacks to {size / 2**30:.3g} GiB; the limit is {limit / 2**30:.3g} GiB.",
+            "Store fewer samples: a robustness evaluation rarely needs more than a few thousand.",
+        )
+
+
+def npz_keys(path: Path) -> list[str]:
+    """The names of the arrays in an `.npz` file. Raises DataError when it is not one."""
+    with readable(path, NPZ_HINT), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def read_npz(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
+    """Images and labels of an `.npz` file: x_test, y_test (fit: x_train, y_train), or x, y; class_names and layout if there.
+
+    `limit` is in bytes, checked against the zip directory before anything is unpacked. Raises DataError.
+    """
+    keys = npz_keys(path)
+    x_key, y_key = _pair(path, keys, split)
+    wanted = [x_key, y_key, *(key for key in ("class_names", "layout") if key in keys)]
+    with readable(path, NPZ_HINT), zipfile.ZipFile(path) as archive:
+        check_limit(sum(archive.getinfo(key + ".npy").file_size for key in wanted), limit, path)
+        arrays = {key: _read_member(archive, key, path) for key in wanted}
+    return RawData(
+        images=arrays[x_key],
+        labels=arrays[y_key],
+        class_names=_names(arrays.get("class_names"), path),
+        name=path.stem,
+        source=str(path),
+        layout=_layout(arrays.get("layout"), path),
+    )
+
+
+def _pair(path: Path, keys: list[str], split: Split) -> tuple[str, str]:
+    found = [pair for pair in _PAIRS[split] if pair[0] in keys]
+    shown = ", ".join(sorted(keys)[:12])[:200] or "nothing"
+    if not found:
+        first, second = _PAIRS[split]
+        raise DataError(
+            f"{path.name} has no array named {first[0]} or {second[0]}; it has {shown}.",
+            f"Name the images {second[0]} (or {first[0]}) and their labels {second[1]} (or {first[1]}).",
+        )
+    if len(found) > 1:
+        raise DataError(
+            f"{path.name} has both {found[0][0]} and {found[1][0]}, so it is not clear which images are meant.",
+            "Keep one of the two.",
+        )
+    if found[0][1] not in keys:
+        raise DataError(f"{path.name} has {found[0][0]} but no {found[0][1]}; it has {shown}.", NPZ_HINT)
+    return found[0]
+
+
+def _read_member(archive: zipfile.ZipFile, key: str, path: Path) -> Array:
+    """One array. The header is checked first: numpy would allocate whatever shape it claims."""
+    info = archive.getinfo(key + ".npy")
+    with archive.open(info) as file:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):  # (3, 0) is for field names that are not latin-1: structured arrays only
+            raise DataError(f"{key} in {path.name} is stored in the unknown format {version}.", NPZ_HINT)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+    if dtype.hasobject or dtype.names is not None:
+        raise DataError(
+            f"{key} in {path.name} holds Python objects or records, which are never loaded: they can run code.",
+            NPZ_HINT,
+        )
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > info.file_size:
+        raise DataError(f"{key} in {path.name} claims the shape {shape} but holds fewer bytes than that.", NPZ_HINT)
+    with archive.open(info) as file:
+        return np.asarray(npy.read_array(file, allow_pickle=False))
+
+
+def _names(array: Array | None, path: Path) -> tuple[str, ...]:
+    if array is None:
+        return ()
+    if array.ndim != 1 or array.dtype.kind not in "US":
+        raise DataError(f"class_names in {path.name} is not a list of texts.", 'Store class_names=["cat", "dog"].')
+    return tuple(name.decode("utf-8") if isinstance(name, bytes) else str(name) for name in array.tolist())
+
+
+def _layout(array: Array | None, path: Path) -> str:
+    layout = "" if array is None else str(array)
+    if layout not in LAYOUTS:
+        raise DataError(f"layout in {path.name} is {layout[:20]!r}.", "Store layout='NCHW' or layout='NHWC'.")
+    return layout

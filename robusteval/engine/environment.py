@@ -1,0 +1,37 @@
+"""What the run ran on, for the record."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+
+_PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "scipy", "scikit-learn")
+
+
+def environment(provider: str) -> dict[str, str]:
+    """Versions and the machine in words; nothing that names a user, a host or a folder."""
+    facts = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count() or 1),
+        "answers from": provider,
+    }
+    for name in _PACKAGES:
+        try:
+            facts[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return facts
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"

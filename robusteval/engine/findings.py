@@ -1,0 +1,385 @@
+"""Findings: why a number might be wrong. Each rule looks at the record only, and says what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from statistics import median
+
+from robusteval.record.document import Cell, Finding, Pipeline, Record
+
+Rule = Callable[[Record], Iterator[Finding]]
+
+
+def find(record: Record, labels_from_model: bool) -> list[Finding]:
+    """Every finding of a record, alarms first."""
+    found = [finding for rule in RULES for finding in rule(record)]
+    if labels_from_model:
+        found.append(
+            Finding(
+                "labels-from-model",
+                "warning",
+                "The labels are the model's own answers, so clean accuracy is 100 % by construction.",
+                {},
+                "Give true labels to learn how accurate the model is.",
+            )
+        )
+    order = {"alarm": 0, "warning": 1, "info": 2}
+    return sorted(found, key=lambda finding: (order[finding.severity], finding.code))
+
+
+def _failed_cells(record: Record) -> Iterator[Finding]:
+    failed = [cell for cell in record.cells if cell.status == "failed"]
+    if failed:
+        yield Finding(
+            "cells-failed",
+            "alarm",
+            f"{len(failed)} of {len(record.cells)} cells failed; a failed attack is not robustness.",
+            {"first": failed[0].id, "reason": failed[0].reason},
+            "Mend the cause and run again: finished cells are kept.",
+            [cell.id for cell in failed],
+        )
+
+
+def _nothing_attacked(record: Record) -> Iterator[Finding]:
+    norms = sorted({cell.norm for cell in record.cells})
+    for norm in norms:
+        if not record.done(norm=norm, knowledge="none"):
+            yield Finding(
+                "nothing-attacked",
+                "alarm",
+                f"No attack on the bare model completed in {norm}, so nothing is known about it.",
+                {"norm": norm},
+                "Choose a suite with attacks that this model's access allows, such as square.",
+            )
+    if not norms:
+        yield Finding("nothing-attacked", "alarm", "No attack was run at all.", {}, "Choose another suite.")
+
+
+def _excluded(record: Record) -> Iterator[Finding]:
+    gone = [cell for cell in record.cells if cell.status == "excluded"]
+    if gone:
+        names = sorted({cell.attack for cell in gone})
+        yield Finding(
+            "attacks-excluded",
+            "warning",
+            f"{len(gone)} cells were excluded ({', '.join(names)}), so the robust accuracy is an upper bound with less behind it.",
+            {"first": gone[0].id, "reason": gone[0].reason},
+            "See the list of threats that are not covered.",
+            [cell.id for cell in gone],
+        )
+
+
+def _few_samples(record: Record) -> Iterator[Finding]:
+    count = record.data.samples
+    if count < 100:
+        width = 1.96 * math.sqrt(0.25 / max(count, 1))
+        yield Finding(
+            "few-samples",
+            "alarm" if count < 30 else "warning",
+            f"Only {count} samples were evaluated: a share of 50 % is known to about {100 * width:.0f} points either way.",
+            {"samples": count},
+            "Evaluate at least 100 samples, better 500 (--samples).",
+        )
+
+
+def _detectors(record: Record) -> Iterator[Finding]:
+    for row in record.pipelines:
+        if row.status != "done" or row.threshold is None or not row.prediction:
+            continue
+        fired = sum(value == record.model.classes for value in row.prediction) / len(row.prediction)
+        if fired > 0.5:
+            yield Finding(
+                "detector-rejects-most",
+                "alarm",
+                f"The detector of {row.defense} rejects {100 * fired:.0f} % of clean samples, so what it catches says nothing.",
+                {"share": fired},
+                "Fit its threshold on clean samples for a wanted false-alarm rate.",
+            )
+
+
+def _gradients(record: Record) -> Iterator[Finding]:
+    model = record.model
+    if model.gradients == "straight-through":
+        yield Finding(
+            "straight-through",
+            "info",
+            "The model's exact gradients are useless; attacks used straight-through ones (BPDA), judged on the true model.",
+            {"reason": model.gradients_reason},
+            "Trust the worst case over all attacks, black-box ones included.",
+        )
+    if model.gradients == "none":
+        yield Finding(
+            "no-gradients",
+            "warning",
+            "The model gives no useful gradient, so only black-box attacks were run and the robust accuracy is an upper bound.",
+            {"reason": model.gradients_reason},
+            "If you can, evaluate a differentiable form of the same model.",
+        )
+    for cell in [*record.cells, *record.probes]:
+        asked = sum(cell.backwards)
+        if cell.status != "done" or not asked or cell.id.startswith("probe/"):
+            continue
+        for kind, count in (("zero", cell.zero_gradients), ("non-finite", cell.bad_gradients)):
+            share = count / asked
+            if share > 0.1:
+                yield Finding(
+                    "zero-gradients" if kind == "zero" else "bad-gradients",
+                    "alarm" if share > 0.5 else "warning",
+                    f"{100 * share:.0f} % of the gradients that {cell.attack} asked for ({cell.defense}, {cell.norm}) were {kind}.",
+                    {"share": share, "queries": asked},
+                    "The model or the defence masks its gradients: believe black-box attacks and straight-through ones.",
+                    [cell.id],
+                )
+
+
+def _black_box_stronger(record: Record) -> Iterator[Finding]:
+    for defense, norm in sorted({(cell.defense, cell.norm) for cell in record.done() if cell.knowledge != "oblivious"}):
+        cells = [cell for cell in record.done(norm=norm, defense=defense) if cell.knowledge != "oblivious"]
+        white = [cell for cell in cells if cell.needs == "gradient"]
+        black = [cell for cell in cells if cell.needs != "gradient"]
+        if not white or not black:
+            continue
+        best_white, best_black = _envelope(white), _envelope(black)
+        pairs = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
+        share = sum(b < 0.9 * w for w, b in pairs if not math.isinf(b)) / max(len(pairs), 1)
+        if share > 0.1:
+            yield Finding(
+                "black-box-stronger",
+                "alarm" if share > 0.3 else "warning",
+                f"On {100 * share:.0f} % of the samples a black-box attack came nearer than every white-box one"
+                f" ({defense}, {norm}): gradients are masked.",
+                {"share": share},
+                "Do not believe the white-box figures of this pipeline; look for what hides the gradient.",
+                [cell.id for cell in cells],
+            )
+
+
+def _one_step(record: Record) -> Iterator[Finding]:
+    for norm in sorted({cell.norm for cell in record.cells}):
+        cells = {cell.plugin: cell for cell in record.done(norm=norm, knowledge="none")}
+        one, many = cells.get("fgsm"), cells.get("pgd")
+        if one is None or many is None:
+            continue
+        pairs = [
+            (math.inf if a is None else a, math.inf if b is None else b)
+            for a, b in zip(one.distance, many.distance, strict=True)
+            if a != 0 and (a is not None or b is not None)
+        ]
+        share = sum(a < 0.9 * b for a, b in pairs) / max(len(pairs), 1)
+        if share > 0.1:
+            yield Finding(
+                "one-step-stronger",
+                "alarm" if share > 0.3 else "warning",
+                f"On {100 * share:.0f} % of the samples one step came nearer than many ({norm}).",
+                {"share": share},
+                "Gradients mislead beyond the first step: masked gradients or a bad step size.",
+                [one.id, many.id],
+            )
+
+
+def _unbounded(record: Record) -> Iterator[Finding]:
+    low, high = record.model.bounds
+    for norm in sorted({cell.norm for cell in record.cells}):
+        cells = [cell for cell in record.done(norm=norm, knowledge="none") if cell.needs != "decision"]
+        if not cells:
+            continue
+        best = _envelope(cells)
+        left = sum(math.isinf(value) for value in best) / max(len(best), 1)
+        wide = any(cell.family == "minimal" for cell in cells) or (
+            norm == "linf" and any((cell.eps or 0) >= 0.5 * (high - low) for cell in cells)
+        )
+        if wide and left > 0.02:
+            yield Finding(
+                "unbounded-not-zero",
+                "alarm" if left > 0.2 else "warning",
+                f"With a budget that allows almost anything, {100 * left:.1f} % of the samples were still not lost in {norm}.",
+                {"share": left},
+                "An attack that is allowed to grey out the image must win: the attacks fail here, and smaller budgets are in doubt too.",
+                [cell.id for cell in cells],
+            )
+
+
+def _probes(record: Record) -> Iterator[Finding]:
+    cells = {cell.id: cell for cell in record.cells}
+    texts = {
+        "twice-steps": ("steps-matter", "twice the steps came nearer", "Give the attack more steps."),
+        "other-start": ("start-matters", "another random start came nearer", "Use restarts."),
+    }
+    for probe in record.probes:
+        _, label, base_id = probe.id.split("/", 2)
+        base = cells.get(base_id)
+        if probe.status != "done" or base is None or base.status != "done" or label not in texts:
+            continue
+        pairs = [
+            (math.inf if a is None else a, math.inf if b is None else b)
+            for a, b in zip(base.distance, probe.distance, strict=False)
+            if a != 0 and (a is not None or b is not None)
+        ]
+        share = sum(b < 0.85 * a for a, b in pairs) / max(len(pairs), 1)
+        if share > 0.25:
+            code, what, advice = texts[label]
+            yield Finding(
+                code,
+                "warning",
+                f"{base.attack} ({base.norm}): {what} on {100 * share:.0f} % of {len(pairs)} samples, by more than 15 %.",
+                {"share": share, "samples": len(pairs)},
+                advice + " The worst case over attacks may still be tight.",
+                [base.id],
+            )
+
+
+def _defenses(record: Record) -> Iterator[Finding]:
+    for row in record.pipelines:
+        if row.defense == "none" or row.status != "done":
+            continue
+        yield from _surrogate(row)
+        oblivious = _oblivious_accuracy(record, row)
+        adaptive = _adaptive_accuracy(record, row)
+        if oblivious is not None and adaptive is not None and oblivious - adaptive > 0.2:
+            yield Finding(
+                "adaptive-much-weaker",
+                "warning",
+                f"{row.defense} keeps {100 * oblivious:.0f} % against attacks that do not know it and {100 * adaptive:.0f} %"
+                " against those that do, at the same distances: its worth is the second figure.",
+                {"oblivious": oblivious, "adaptive": adaptive},
+                "Quote the adaptive figure.",
+            )
+        if row.certified:
+            yield from _certificate_broken(record, row)
+
+
+def _surrogate(row: Pipeline) -> Iterator[Finding]:
+    if row.surrogate_agreement is not None and row.surrogate_agreement < 0.98:
+        yield Finding(
+            "surrogate-disagrees",
+            "alarm" if row.surrogate_agreement < 0.8 else "warning",
+            f"The differentiable form of {row.defense} agrees with the true pipeline on only"
+            f" {100 * row.surrogate_agreement:.1f} % of clean samples.",
+            {"agreement": row.surrogate_agreement},
+            "Adaptive attacks follow a wrong model: mend the surrogate before believing the adaptive figure.",
+        )
+
+
+def _certificate_broken(record: Record, row: Pipeline) -> Iterator[Finding]:
+    cells = record.done(norm="l2", knowledge="adaptive", defense=row.defense)
+    broken = sum(
+        value is not None and 0 < value < radius
+        for cell in cells
+        for value, radius in zip(cell.distance, row.certified, strict=True)
+    )
+    if broken:
+        yield Finding(
+            "certificate-broken",
+            "alarm",
+            f"{broken} adversarials lie inside a radius that {row.defense} certified.",
+            {"count": broken},
+            "The certificate is wrong, or it holds with a probability that these draws missed.",
+        )
+
+
+def _oblivious_accuracy(record: Record, row: Pipeline) -> float | None:
+    """Lowest accuracy of the defended pipeline under oblivious adversarials, over cells and strengths."""
+    labels = record.data.labels
+    values = [
+        sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
+        for cell in record.done(knowledge="oblivious", defense=row.defense)
+        for strength in cell.strengths
+    ]
+    return min(values) if values else None
+
+
+def _adaptive_accuracy(record: Record, row: Pipeline) -> float | None:
+    """Accuracy under adaptive attacks at the mean distance of the oblivious strength that hurt most, same norm."""
+    labels = record.data.labels
+    worst: tuple[float, float, str] | None = None
+    for cell in record.done(knowledge="oblivious", defense=row.defense):
+        for strength in cell.strengths:
+            share = sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
+            if worst is None or share < worst[0]:
+                worst = (share, strength.mean_distance, cell.norm)
+    if worst is None:
+        return None
+    cells = record.done(norm=worst[2], knowledge="adaptive", defense=row.defense)
+    if not cells:
+        return None
+    envelope = _envelope(cells)
+    return sum(value > worst[1] for value in envelope) / len(envelope)
+
+
+def _label_leak(record: Record) -> Iterator[Finding]:
+    labels = record.data.labels
+    for row in record.pipelines:
+        if row.status != "done" or not labels:
+            continue
+        clean = sum(a == b for a, b in zip(row.prediction, labels, strict=True)) / len(labels)
+        for cell in record.done(knowledge="oblivious", defense=row.defense):
+            for strength in cell.strengths:
+                share = sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
+                if share > clean + 0.02:
+                    yield Finding(
+                        "label-leak",
+                        "warning",
+                        f"{row.defense} is more accurate on adversarials of {cell.attack} than on clean samples.",
+                        {"adversarial": share, "clean": clean},
+                        "The perturbation gives the label away (label leaking): use another attack for training and judging.",
+                        [cell.id],
+                    )
+                    break
+
+
+def _outputs(record: Record) -> Iterator[Finding]:
+    if record.model.output == "labels":
+        yield Finding(
+            "labels-only",
+            "warning",
+            "The model answers with labels only, so attacks that need scores could not be run.",
+            {},
+            "Export the model with its scores.",
+        )
+    elif record.model.output in ("probabilities", "log-probabilities"):
+        yield Finding(
+            "outputs-are-probabilities",
+            "info",
+            f"The model returns {record.model.output}, which saturate; attacks were steered by scores that do not.",
+            {"rung": record.model.rung},
+            "Nothing to do: the judge used the model's own answers.",
+        )
+    for note in record.model.notes:
+        if "random" in note.lower():
+            yield Finding(
+                "random-outputs",
+                "warning",
+                "The model's answers change from call to call.",
+                {"note": note},
+                "Judge it as a random pipeline, or remove the randomness.",
+            )
+
+
+def _envelope(cells: list[Cell]) -> list[float]:
+    """Per-sample minimum over cells; inf where never lost."""
+    columns = [[math.inf if value is None else value for value in cell.distance] for cell in cells]
+    return [min(values) for values in zip(*columns, strict=True)]
+
+
+def median_distance(values: list[float]) -> float:
+    """Median of the distances of samples that were right when clean; inf where more than half were never lost."""
+    alive = [value for value in values if value != 0]
+    return median(alive) if alive else 0.0
+
+
+RULES: tuple[Rule, ...] = (
+    _failed_cells,
+    _nothing_attacked,
+    _excluded,
+    _few_samples,
+    _detectors,
+    _gradients,
+    _black_box_stronger,
+    _one_step,
+    _unbounded,
+    _probes,
+    _defenses,
+    _label_leak,
+    _outputs,
+)

@@ -1,0 +1,92 @@
+"""Pictures for the report: a few samples, clean, perturbation and adversarial, under the worst attack of each norm."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from robusteval.contracts.samples import Samples
+from robusteval.engine.pipelines import Fitted
+from robusteval.engine.plan import CHUNK
+from robusteval.engine.unit_store import UnitStore
+from robusteval.record.document import Cell, Picture, Record
+
+_PER_NORM = 6
+
+
+def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted) -> list[Picture]:
+    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack."""
+    shape = samples.x.shape[1:]
+    if _as_image(torch.zeros(shape)) is None:
+        return []
+    gallery: list[Picture] = []
+    for norm in sorted({cell.norm for cell in record.cells}):
+        cells = record.done(norm=norm, knowledge="none")
+        for sample in _choose(cells, record.data.labels):
+            cell = min((c for c in cells if c.distance[sample] is not None), key=lambda c: c.distance[sample] or 0.0)
+            gallery.append(_picture(record, cell, sample, units, samples, fitted))
+    return gallery
+
+
+def _choose(cells: list[Cell], labels: list[int]) -> list[int]:
+    """For each class the sample whose smallest distance is the class's median; the first six classes that have one."""
+    by_class: dict[int, list[tuple[float, int]]] = {}
+    for sample, label in enumerate(labels):
+        distances = [cell.distance[sample] for cell in cells]
+        found = [value for value in distances if value is not None and value > 0]
+        if found and not any(value == 0 for value in distances):
+            by_class.setdefault(label, []).append((min(found), sample))
+    return [sorted(group)[len(group) // 2][1] for _, group in sorted(by_class.items())][:_PER_NORM]
+
+
+def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples: Samples, fitted: Fitted) -> Picture:
+    unit = units.load(cell.id, sample // CHUNK)
+    if unit is None:
+        raise RuntimeError(f"unit {sample // CHUNK} of {cell.id} is gone")
+    clean, adversarial = samples.x[sample].cpu(), unit.x[sample % CHUNK]
+    delta = adversarial - clean
+    low, high = samples.bounds
+    peak = float(delta.abs().amax()) / (high - low)
+    model = fitted.live["none"].defended.model
+    probability = torch.softmax(model.logits(adversarial[None].to(samples.x.device)).double(), dim=1)
+    bare = record.pipeline("none")
+    return Picture(
+        sample=sample,
+        cell=cell.id,
+        attack=cell.attack,
+        defense=cell.defense,
+        norm=cell.norm,
+        distance=cell.distance[sample] or 0.0,
+        label=record.data.labels[sample],
+        clean_prediction=bare.prediction[sample],
+        clean_confidence=bare.confidence[sample],
+        prediction=int(probability.argmax()),
+        confidence=float(torch.nan_to_num(probability.amax())),
+        clean_png=_png((clean - low) / (high - low)),
+        perturbation_png=_png(0.5 + 0.5 * delta / (high - low) / max(peak, 1e-9)),
+        adversarial_png=_png((adversarial - low) / (high - low)),
+        perturbation_gain=1 / max(peak, 1e-9),
+    )
+
+
+def _as_image(x: Tensor) -> Tensor | None:
+    """[H, W] or [H, W, 3] of a sample, or None where it is no picture: square flat inputs are shown as images."""
+    if x.dim() == 3 and x.shape[0] in (1, 3):
+        return x[0] if x.shape[0] == 1 else x.permute(1, 2, 0)
+    side = round(x.numel() ** 0.5)
+    return x.reshape(side, side) if x.dim() == 1 and side * side == x.numel() and side >= 8 else None
+
+
+def _png(x: Tensor) -> str:
+    image = _as_image(x.clamp(0, 1))
+    if image is None:
+        return ""
+    pixels = (image * 255).round().to(torch.uint8).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,201 @@
+"""The plan: which cells are run, which are excluded and why, and how they are cut into units."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.contracts.params import make, params_of
+from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.suite import AttackSpec, DefenseSpec, Suite
+from robusteval.record.document import Cell, Knowledge
+
+CHUNK = 128  # samples a unit; fixed, as the numbers of stochastic attacks depend on it
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell to run, with all that a worker needs to know about it."""
+
+    cell: Cell
+    attack: Any  # the plugin instance; None for oblivious cells, which only judge
+    largest: float  # largest budget searched, in pixel units
+    search: int
+    draws: int
+    strengths: tuple[float, ...]  # strengths at which a bare cell keeps candidates for the oblivious ones
+    source: str = ""  # oblivious cells: the bare cell whose adversarials they judge
+    rows: int | None = None  # only the first so many samples (probes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Planned cells in order: bare, adaptive, oblivious, probes; and excluded ones with their reasons."""
+
+    planned: tuple[Planned, ...]
+    probes: tuple[Planned, ...]
+    excluded: tuple[Cell, ...]
+    sha256: str
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell, excluded ones last."""
+        return [planned.cell for planned in self.planned] + list(self.excluded)
+
+
+def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, identity: dict[str, Any]) -> Plan:
+    """The plan of a suite for a model. identity: what else must be the same for units to be re-used (data, seed, ...).
+
+    Raises SuiteError and PluginError where a plugin or a parameter is not there.
+    """
+    maker = _Maker(suite, catalogue, info, target)
+    planned: list[Planned] = []
+    excluded: list[Cell] = []
+    for spec in suite.attacks:
+        for norm in maker.norms(spec):
+            _sort(maker.bare(spec, norm), planned, excluded)
+    bare = list(planned)
+    for defense in suite.defenses:
+        for cell in maker.adaptive(defense):
+            _sort(cell, planned, excluded)
+        planned += maker.oblivious(defense, bare)
+    probes = maker.probes(bare)
+    content = {
+        "suite": suite.sha256,
+        "cells": [
+            [p.cell.id, p.cell.plugin, p.cell.version, p.cell.params, p.largest, p.search] for p in planned + probes
+        ],
+        "chunk": CHUNK,
+        **identity,
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Plan(tuple(planned), tuple(probes), tuple(excluded), digest)
+
+
+def _sort(item: Planned, planned: list[Planned], excluded: list[Cell]) -> None:
+    if item.cell.status == "excluded":
+        excluded.append(item.cell)
+    else:
+        planned.append(item)
+
+
+def file_name(cell_id: str) -> str:
+    """A cell's id as a safe file name."""
+    return re.sub(r"[^A-Za-z0-9.+-]", "_", cell_id)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    suite: Suite
+    catalogue: Catalogue
+    info: ModelInfo
+    target: str
+
+    def norms(self, spec: AttackSpec) -> list[str]:
+        """The norms of one attack: those that the suite asks of it, else all that suite and plugin share."""
+        offered = self.catalogue.get("attack", spec.plugin).info.norms
+        return list(spec.norms) or [norm for norm in self.suite.norms if norm in offered]
+
+    def bare(self, spec: AttackSpec, norm: str) -> Planned:
+        """The cell of one attack on the bare model."""
+        wanted = any(spec.name in defense.oblivious for defense in self.suite.defenses)
+        return self._cell(spec, norm, "none", "none", draws=1, keep_strengths=wanted)
+
+    def adaptive(self, defense: DefenseSpec) -> list[Planned]:
+        """The cells of the attacks that know this defence."""
+        specs = {spec.name: spec for spec in self.suite.attacks}
+        return [
+            self._cell(specs[name], norm, defense.name, "adaptive", draws=defense.draws, keep_strengths=False)
+            for name in defense.adaptive
+            for norm in self.norms(specs[name])
+        ]
+
+    def oblivious(self, defense: DefenseSpec, bare: list[Planned]) -> list[Planned]:
+        """The bare cells' adversarials judged on this defence."""
+        return [self._judged_on(defense, source) for source in bare if source.cell.attack in defense.oblivious]
+
+    def _judged_on(self, defense: DefenseSpec, source: Planned) -> Planned:
+        old = source.cell
+        cell = Cell(
+            id=f"{defense.name}/{old.attack}/{old.norm}/oblivious",
+            attack=old.attack,
+            plugin=old.plugin,
+            version=old.version,
+            params=old.params,
+            family=old.family,
+            needs=old.needs,
+            defense=defense.name,
+            knowledge="oblivious",
+            norm=old.norm,
+            threat="curve",
+            eps=old.eps,
+            target=self.target,
+        )
+        return Planned(cell, None, source.largest, 0, 1, source.strengths, source=old.id)
+
+    def probes(self, bare: list[Planned]) -> list[Planned]:
+        """PGD again on the first samples, with twice the steps and with another start: does the answer change?"""
+        if self.suite.probe_samples == 0:
+            return []
+        probes = []
+        for item in bare:
+            spec = next(spec for spec in self.suite.attacks if spec.name == item.cell.attack)
+            steps = item.cell.params.get("steps")
+            if item.cell.needs != "gradient" or not isinstance(steps, int):
+                continue
+            variants = [("twice-steps", spec.params | {"steps": 2 * steps})]
+            if self.catalogue.get("attack", spec.plugin).info.stochastic:
+                variants.append(("other-start", spec.params))
+            for label, params in variants:
+                twin = AttackSpec(spec.plugin, spec.name, spec.norms, params, spec.search, label)
+                probe = self._cell(twin, item.cell.norm, "none", "none", draws=1, keep_strengths=False)
+                probe.cell.id = f"probe/{label}/{item.cell.id}"
+                probes.append(
+                    Planned(probe.cell, probe.attack, probe.largest, probe.search, 1, (), "", self.suite.probe_samples)
+                )
+        return probes
+
+    def _cell(
+        self, spec: AttackSpec, norm: str, defense: str, knowledge: Knowledge, draws: int, keep_strengths: bool
+    ) -> Planned:
+        entry = self.catalogue.entry("attack", spec.plugin)
+        facts = entry.plugin.info
+        attack = make(entry.plugin, spec.params, spec.plugin)
+        low, high = self.info.bounds
+        largest = self.suite.eps[norm] * (1 if norm == "l0" else high - low)
+        tail = "" if knowledge == "none" else f"/{knowledge}"
+        cell = Cell(
+            id=f"{defense}/{spec.name}/{norm}{tail}",
+            attack=spec.name,
+            plugin=spec.plugin,
+            version=facts.version,
+            params=params_of(attack),
+            family=facts.budget,
+            needs=facts.needs,
+            defense=defense,
+            knowledge=knowledge,
+            norm=norm,
+            threat="curve",
+            eps=largest if facts.budget == "fixed" else None,
+            target=self.target,
+        )
+        reason = self._excluded(facts, norm)
+        if reason:
+            cell.status, cell.reason = "excluded", reason
+        strengths: tuple[float, ...] = ()
+        if keep_strengths:
+            shares = self.suite.strengths if facts.budget == "fixed" else self.suite.stretches
+            strengths = tuple(share * largest for share in shares) if facts.budget == "fixed" else shares
+        return Planned(cell, attack, largest, spec.search, draws, strengths)
+
+    def _excluded(self, facts: Any, norm: str) -> str:
+        if norm not in facts.norms:
+            return f"the attack has no {norm} form"
+        if facts.needs == "gradient" and self.info.gradients == "none":
+            return f"the attack needs gradients, and the model gives none: {self.info.gradients_reason}"
+        if facts.needs == "scores" and self.info.output == "labels":
+            return "the attack needs scores, and the model answers with labels only"
+        return ""

@@ -1,0 +1,132 @@
+"""From a loaded model and what the user pointed at to a job that can be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.samples import Samples
+from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
+from robusteval.engine.data import read as read_data
+from robusteval.engine.executors import one_thread
+from robusteval.engine.preflight import Preflight, clean_report
+from robusteval.engine.runner import Job
+from robusteval.engine.suite import Suite, read
+from robusteval.record.document import Finding
+
+Source = Path | tuple[Any, Any] | None
+
+
+def prepare_job(
+    model: Classifier,
+    catalogue: Catalogue,
+    suite: str,
+    *,
+    model_path: Path | None = None,
+    data: Source = None,
+    fit: Source = None,
+    data_range: tuple[float, float] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    command: str = "",
+    labels_from_model: bool = False,
+    overwrite: bool = False,
+) -> Job:
+    """A job without a folder yet. Raises DataError, SuiteError, PluginError with one clear sentence."""
+    plan = read(suite, catalogue)
+    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
+    if labels_from_model:
+        chosen = _own_labels(model, chosen)
+    with one_thread():
+        look = clean_report(model, raw, chosen, data_range)
+    return Job(
+        model=model,
+        samples=chosen,
+        suite=plan,
+        catalogue=catalogue,
+        folder=Path(),
+        fit=learnt,
+        model_file=str(model_path) if model_path is not None else model.info.name,
+        data_source=raw.source,
+        range_note=note,
+        command=command,
+        seed=seed,
+        workers=workers,
+        labels_from_model=labels_from_model,
+        overwrite=overwrite,
+        preflight=tuple(_findings(look)),
+    )
+
+
+def _data(
+    model: Classifier,
+    catalogue: Catalogue,
+    suite: Suite,
+    model_path: Path | None,
+    data: Source,
+    fit: Source,
+    data_range: tuple[float, float] | None,
+    samples: int | None,
+    seed: int,
+) -> tuple[RawData, Samples, Samples | None, str]:
+    """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
+    datasets = {entry.name: entry.plugin() for entry in catalogue.of("dataset")}
+    learnt_raw: RawData | None = None
+    if isinstance(data, tuple):
+        raw = _arrays(data)
+    else:
+        raw, learnt_raw = find_data(model_path, model.info, data, fit if isinstance(fit, Path) else None, datasets)
+    if isinstance(fit, tuple):
+        learnt_raw = _arrays(fit)
+    elif isinstance(fit, Path) and isinstance(data, tuple):
+        learnt_raw = read_data(fit, "fit")
+    chosen, note = prepare(raw, model.info, data_range, samples if samples is not None else suite.samples, seed)
+    learnt = None
+    if learnt_raw is not None:
+        learnt, _ = prepare(learnt_raw, model.info, data_range)
+        check_disjoint(chosen, learnt)
+    return raw, chosen, learnt, note
+
+
+def _arrays(pair: tuple[Any, Any]) -> RawData:
+    x, y = (value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value) for value in pair)
+    return RawData(x, y, (), "arrays", "arrays given in Python")
+
+
+def _own_labels(model: Classifier, samples: Samples) -> Samples:
+    """The same samples with the model's own answers as labels."""
+    answers = [model.logits(samples.x[start : start + 256]).argmax(1) for start in range(0, len(samples), 256)]
+    return Samples(samples.x, torch.cat(answers).to(samples.y.dtype), samples.bounds, samples.name, samples.class_names)
+
+
+def _findings(look: Preflight) -> list[Finding]:
+    """What a look at the clean samples says before anything is attacked."""
+    found = []
+    if look.low:
+        found.append(
+            Finding(
+                "near-chance" if look.near_chance else "clean-accuracy-low",
+                "alarm" if look.near_chance else "warning",
+                look.sentence,
+                {"accuracy": look.accuracy, "low": look.interval[0], "high": look.interval[1], "chance": look.chance},
+                "If a setting named here is the right one, state it and run again; nothing was changed silently.",
+            )
+        )
+    for note in look.notes:
+        constant = note.startswith("The model answers")
+        found.append(
+            Finding(
+                "constant-answer" if constant else "pixel-range",
+                "warning" if constant else "info",
+                note,
+                {},
+                "State the range that the model was trained on with --range; check the labels' order.",
+            )
+        )
+    return found

@@ -1,0 +1,150 @@
+"""From an attack to the smallest distance at which each sample is lost.
+
+Minimal attacks give it directly; for fixed ones the core searches the budget per sample. Either way a cheap search
+on the true pipeline towards the clean sample follows, here and in no plugin.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval import ops
+from robusteval.contracts.meter import Meter
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.engine.judge import Judged, Threat, is_win, judge
+
+# A minimal attack may stop a hair's breadth on the wrong side (the twin and the truth differ by rounding).
+_NUDGES = (1.002, 1.01, 1.05)
+_LINE_STEPS = 10
+_SHRINK = 0.35
+_CLIMB, _CLIMBS = 4, 2  # losing samples go up by this factor, so often at most
+
+Propose = Callable[[Tensor, Tensor | None], Tensor]  # (rows, eps of these rows or None) -> candidates of these rows
+
+
+@dataclass
+class Best:
+    """The nearest win so far, per sample. distance, l2: float64 [B], inf where none; x: [B, *shape]."""
+
+    x: Tensor
+    distance: Tensor
+    l2: Tensor
+    answer: Tensor
+    suspicion: Tensor
+    rejected: Counter[str]
+
+    @classmethod
+    def none(cls, x0: Tensor) -> Best:
+        """No win yet: the clean samples at distance inf."""
+        never = torch.full((len(x0),), torch.inf, dtype=torch.float64, device=x0.device)
+        nothing = torch.full((len(x0),), -1, dtype=torch.int64, device=x0.device)
+        return cls(x0.clone(), never, never.clone(), nothing, torch.full_like(never, torch.nan), Counter())
+
+    def take(self, rows: Tensor, x: Tensor, judged: Judged) -> None:
+        """Keeps those of the judged candidates of these rows that are nearer."""
+        self.rejected += judged.rejected
+        nearer = judged.distance < self.distance[rows]
+        chosen = rows[nearer]
+        self.x[chosen] = x[nearer]
+        self.distance[chosen] = judged.distance[nearer]
+        self.l2[chosen] = judged.l2[nearer]
+        self.answer[chosen] = judged.answer[nearer]
+        if judged.suspicion is not None:
+            self.suspicion[chosen] = judged.suspicion[nearer].double()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One chunk of one cell under search."""
+
+    pipeline: Pipeline
+    x0: Tensor
+    threat: Threat
+    rng: Generator
+    meter: Meter
+
+    def minimal(self, propose: Propose) -> Best:
+        """The nearest win of a minimal attack."""
+        best = Best.none(self.x0)
+        rows = torch.arange(len(self.x0), device=self.x0.device)
+        candidates = propose(rows, None)
+        judged = judge(self.pipeline, self.x0, candidates, self.threat, None, self.rng)
+        best.take(rows, candidates, judged)
+        self._nudge(best, candidates.detach(), judged.won)
+        self._approach(best, rows[torch.isfinite(best.distance)])
+        return best
+
+    def fixed(self, propose: Propose, largest: float, halvings: int) -> Best:
+        """The smallest budget at which a fixed attack wins.
+
+        The search starts at a sixteenth of the largest budget: from there losing samples go up, winning ones down, so
+        that few runs are spent far from the boundary, where an attack wins at once and in a poor direction. A bracket's
+        upper end is the nearest judged win, not the budget that was tried, so most brackets shrink faster than by half.
+        """
+        best = Best.none(self.x0)
+        low = torch.zeros(len(self.x0), dtype=torch.float64, device=self.x0.device)
+        for _ in range(halvings + _CLIMBS + 1):
+            found = torch.isfinite(best.distance)
+            open_ended = ~found & (low < largest)
+            tolerance = 1.0 if self.threat.norm == "l0" else 0.01 * best.distance
+            rows = (open_ended | (found & (best.distance - low > tolerance))).nonzero().squeeze(1)
+            if len(rows) == 0:
+                break
+            up = (low * _CLIMB).clamp(largest / _CLIMB**_CLIMBS, largest)
+            # until a budget has failed nothing is known of the order of magnitude: shrink faster than by half
+            down = torch.where(low > 0, (low + best.distance) / 2, _SHRINK * best.distance)
+            eps = torch.where(found, down, up)[rows]
+            candidates = propose(rows, eps.to(self.x0.dtype))
+            judged = judge(self.pipeline, self.x0[rows], candidates, self.threat[rows], eps, self.rng)
+            best.take(rows, candidates, judged)
+            self._approach(best, rows[judged.won])
+            low[rows] = torch.where(judged.won, low[rows], eps)
+        return best
+
+    def _nudge(self, best: Best, candidates: Tensor, won: Tensor) -> None:
+        """Tries points a little beyond the losing candidates, away from the clean sample."""
+        low, high = self.threat.bounds
+        lawful = ((candidates >= low) & (candidates <= high)).flatten(1).all(1)  # NaN is not
+        rows = (~won & lawful).nonzero().squeeze(1)
+        rows = rows[(candidates[rows] != self.x0[rows]).flatten(1).any(1)]
+        for factor in _NUDGES:
+            if len(rows) == 0:
+                return
+            further = ops.clip(self.x0[rows] + factor * (candidates[rows] - self.x0[rows]), self.threat.bounds)
+            judged = judge(self.pipeline, self.x0[rows], further, self.threat[rows], None, self.rng)
+            self.meter.forward(rows)
+            judged.rejected.clear()  # our own points, not the plugin's
+            best.take(rows, further, judged)
+            rows = rows[~judged.won]
+
+    def _approach(self, best: Best, rows: Tensor) -> None:
+        """Bisection from the nearest win towards the clean sample, on the true pipeline.
+
+        Along a line every norm but l0 shrinks in proportion, so l0 is left alone. A random pipeline is bisected on one
+        draw and the result judged like any other candidate.
+        """
+        if self.threat.norm == "l0" or len(rows) == 0:
+            return
+        x0, far = self.x0[rows], best.x[rows]
+        keep = self.threat.keep[rows]
+        view = self.pipeline.draw(self.rng)
+        low = torch.zeros(len(rows), dtype=x0.dtype, device=x0.device)
+        high = torch.ones_like(low)
+        for _ in range(_LINE_STEPS):
+            middle = (low + high) / 2
+            x = ops.clip(x0 + ops.per_sample(middle, x0) * (far - x0), self.threat.bounds)
+            won = is_win(view.decide(x)[0], keep)
+            high, low = torch.where(won, middle, high), torch.where(won, low, middle)
+        self.meter.forward(rows, _LINE_STEPS)
+        moved = (high < 1).nonzero().squeeze(1)
+        if len(moved) == 0:
+            return
+        nearest = ops.clip(x0 + ops.per_sample(high, x0) * (far - x0), self.threat.bounds)[moved]
+        judged = judge(self.pipeline, x0[moved], nearest, self.threat[rows[moved]], None, self.rng)
+        judged.rejected.clear()
+        best.take(rows[moved], nearest, judged)

@@ -1,0 +1,105 @@
+"""The verdict in plain words, and the grade of the evaluation itself. Fails closed."""
+
+from __future__ import annotations
+
+import math
+
+from robusteval.record.document import Grade, Record, Result, Verdict
+
+RULE = (
+    "A: no warning. B: one or two warnings. C: three or more. D: one alarm. F: two or more alarms, or nothing was attacked. "
+    "D and F make the verdict inconclusive."
+)
+
+
+def judge(record: Record) -> Verdict:
+    """Grade from the findings, sentences from the results. A bad grade never comes with a good number first."""
+    alarms = [finding for finding in record.findings if finding.severity == "alarm"]
+    warnings = [finding for finding in record.findings if finding.severity == "warning"]
+    grade = _grade(len(alarms), len(warnings), any(finding.code == "nothing-attacked" for finding in alarms))
+    sentences = []
+    if grade in ("D", "F"):
+        sentences.append("INCONCLUSIVE: " + " ".join(finding.sentence for finding in alarms[:2]))
+    sentences += _accuracy(record)
+    sentences += _defenses(record)
+    reason = f"{len(alarms)} alarms and {len(warnings)} warnings. {RULE}"
+    return Verdict("inconclusive" if grade in ("D", "F") else "conclusive", grade, reason, sentences)
+
+
+def _grade(alarms: int, warnings: int, nothing: bool) -> Grade:
+    if nothing or alarms >= 2:
+        return "F"
+    if alarms == 1:
+        return "D"
+    return "A" if warnings == 0 else "B" if warnings <= 2 else "C"
+
+
+def _accuracy(record: Record) -> list[str]:
+    labels = record.data.labels
+    bare = record.pipeline("none")
+    clean = sum(a == b for a, b in zip(bare.prediction, labels, strict=True)) / max(len(labels), 1)
+    sentences = [f"On {len(labels)} clean samples the model is right on {100 * clean:.1f} %."]
+    low, high = record.model.bounds
+    for norm in sorted({cell.norm for cell in record.cells}):
+        envelope = envelope_of(record, norm, "none")
+        if not envelope:
+            sentences.append(f"In {norm} nothing was measured.")
+            continue
+        half = median_loss(envelope)
+        reached = "more than half of them survived every attack" if math.isinf(half) else f"{half:.3g}"
+        if math.isinf(half):
+            sentences.append(f"In {norm}, of the samples that it gets right, {reached}.")
+        else:
+            share = "" if norm == "l0" else f" (pixels range from {low:g} to {high:g})"
+            sentences.append(
+                f"In {norm}, half of the samples that it gets right are lost at a distance of {reached} or less{share}."
+            )
+    return sentences
+
+
+def _defenses(record: Record) -> list[str]:
+    """One sentence a defence, always from the adaptive figure: the median distance with and without it."""
+    sentences = []
+    for row in record.pipelines:
+        if row.defense == "none":
+            continue
+        if row.status != "done":
+            sentences.append(f"The defence {row.defense} was not measured: {row.reason}.")
+            continue
+        parts = []
+        for norm in sorted({cell.norm for cell in record.done(knowledge="adaptive", defense=row.defense)}):
+            with_it = median_loss(envelope_of(record, norm, row.defense))
+            without = median_loss(envelope_of(record, norm, "none"))
+            if math.isfinite(with_it) and math.isfinite(without) and without > 0:
+                parts.append(f"{with_it / without:.2f} times in {norm}")
+            elif math.isinf(with_it):
+                parts.append(f"beyond what the attacks found in {norm}")
+        if parts:
+            sentences.append(
+                f"Against an attacker who knows it, {row.defense} changes the median distance to {' and '.join(parts)}."
+            )
+        else:
+            sentences.append(
+                f"The defence {row.defense} was not attacked by anyone who knows it, so its worth is unknown."
+            )
+    return sentences
+
+
+def envelope_of(record: Record, norm: str, defense: str) -> list[float]:
+    """Worst case of a pipeline in a norm: smallest distance per sample over finished cells; inf where never lost."""
+    cells = [cell for cell in record.done(norm=norm, defense=defense) if cell.knowledge != "oblivious"]
+    if not cells:
+        return []
+    columns = [[math.inf if value is None else value for value in cell.distance] for cell in cells]
+    return [min(values) for values in zip(*columns, strict=True)]
+
+
+def median_loss(envelope: list[float]) -> float:
+    """Median smallest distance over the samples that were right when clean."""
+    alive = sorted(value for value in envelope if value > 0)
+    return alive[(len(alive) - 1) // 2] if alive else 0.0
+
+
+def scalar(results: list[Result], name: str) -> Result | None:
+    """The scalar result of that name."""
+    return next((result for result in results if result.kind == "scalar" and result.name == name), None)

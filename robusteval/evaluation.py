@@ -1,0 +1,124 @@
+"""The Python API: `robusteval.evaluate(model, data, suite="standard")`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.samples import Samples
+from robusteval.errors import DataError, ModelError
+from robusteval.record import store
+from robusteval.record.document import Record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class EvaluatedRecord(Record):
+    """A record that can be saved, rendered and shown in a notebook."""
+
+    def to_html(self) -> str:
+        """The report: one self-contained HTML document."""
+        from robusteval.report import render
+
+        return render(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the document: into path/record.json for a folder, else to that file. Returns the file's path."""
+        target = Path(path)
+        if target.suffix != ".json":
+            target.mkdir(parents=True, exist_ok=True)
+            target = target / store.RECORD_FILE
+        store.write_atomically(target, store.to_json(self).encode())
+        return target
+
+    def _repr_html_(self) -> str:
+        """The report in a frame, for notebooks: its own style and scripts cannot reach the page around it."""
+        from html import escape
+
+        return f'<iframe srcdoc="{escape(self.to_html())}" width="100%" height="800" style="border:0"></iframe>'
+
+
+def evaluate(
+    model: str | Path | nn.Module | Classifier,
+    data: str | Path | tuple[Any, Any] | None = None,
+    suite: str = "standard",
+    *,
+    fit_data: str | Path | tuple[Any, Any] | None = None,
+    options: LoadOptions | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    out: str | Path | None = None,
+) -> EvaluatedRecord:
+    """Evaluates a model and returns the record.
+
+    model: a path, a torch module, or a Classifier. data and fit_data: a path, or arrays (x [N, *shape], y [N]); for a
+    path to a model the data may be left out where they lie beside it or its metadata name them. options: how the file
+    is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
+    interrupted run is taken up again; a temporary one by default.
+
+    Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError) with one clear sentence.
+    """
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.prepare import prepare_job
+    from robusteval.engine.runner import run
+
+    catalogue = discover()
+    classifier, model_path = _classifier(model, options or LoadOptions(), data)
+    job = prepare_job(
+        classifier,
+        catalogue,
+        suite,
+        model_path=model_path,
+        data=_source(data),
+        fit=_source(fit_data),
+        samples=samples,
+        seed=seed,
+        workers=workers,
+    )
+    if out is not None:
+        record = run(dataclasses.replace(job, folder=Path(out)))
+    else:
+        with tempfile.TemporaryDirectory(prefix="robusteval-") as folder:
+            record = run(dataclasses.replace(job, folder=Path(folder)))
+    return EvaluatedRecord(**{field.name: getattr(record, field.name) for field in dataclasses.fields(Record)})
+
+
+def _classifier(model: object, options: LoadOptions, data: object) -> tuple[Classifier, Path | None]:
+    from torch import nn
+
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.load import load_model
+
+    if isinstance(model, str | Path):
+        return load_model(Path(model), options, discover()), Path(model)
+    if isinstance(model, nn.Module):
+        from robusteval.loaders.torch_module import from_module
+
+        shape = options.input_shape
+        if not shape and isinstance(data, tuple):
+            shape = tuple(int(size) for size in data[0].shape[1:])
+        return from_module(model, shape, options), None
+    if isinstance(model, Classifier):
+        return model, None
+    raise ModelError(
+        f"A {type(model).__name__} is not a model.",
+        "Give a path, a torch.nn.Module, or an object with info, logits and twin.",
+    )
+
+
+def _source(data: object) -> Any:
+    """A path, a pair of arrays, or None. Raises DataError for anything else."""
+    if data is None or isinstance(data, tuple):
+        if isinstance(data, tuple) and len(data) != 2:
+            raise DataError(f"Data given as a tuple needs two arrays (x, y), not {len(data)}.")
+        return data
+    if isinstance(data, str | Path):
+        return Path(data)
+    if isinstance(data, Samples):
+        return (data.x, data.y)
+    raise DataError(f"A {type(data).__name__} is not data.", "Give a path, or arrays (x, y).")

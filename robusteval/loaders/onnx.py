@@ -1,0 +1,114 @@
+"""ONNX files as classifiers: ONNX Runtime on the untouched file is the truth, our own twin gives the gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..contracts.classifier import LoadOptions, ModelInfo
+from ..errors import AccessError, ModelError
+from .head import Head
+from .onnx_file import ModelFile, read_model
+from .onnx_io import InputReading, OutputReading, count_labels, read_input, read_output
+from .onnx_ladder import Climb, TwinRunner, climb
+from .onnx_prepass import merge_opsets
+from .onnx_session import open_session
+from .onnx_truth import Truth
+from .probe import probe_file
+
+
+class OnnxClassifier:
+    """An ONNX file as a `Classifier`. Travels as the model's bytes; session and twin are made when first used."""
+
+    def __init__(
+        self, file: ModelFile, given: InputReading, taken: OutputReading, head: Head, climbed: Climb, info: ModelInfo
+    ) -> None:
+        self.info = info
+        self._file, self._given, self._taken, self._head, self._climbed = file, given, taken, head, climbed
+        self._truth: Truth | None = None
+        self._runner: TwinRunner | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_truth": None, "_runner": None}
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Scores by ONNX Runtime: float32 [B, *input_shape] -> float32 [B, K] on x's device, without gradient."""
+        self._given.space.check(x)
+        if not len(x):
+            return x.new_zeros((0, self.info.classes), dtype=torch.float32)
+        if self._truth is None:
+            self._truth = Truth(self._file.blob, self._given, self._taken)
+        return self._head.of_file(self._truth.raw(x, self.info.batch)).float().to(x.device)
+
+    def twin(self, x: Tensor) -> Tensor:
+        """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
+        if self.info.gradients == "none":
+            raise AccessError(
+                f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
+                "Use attacks that need scores or decisions only.",
+            )
+        self._given.space.check(x)
+        if self._runner is None:
+            self._runner = self._climbed.runner(self._file, self._given, self._taken, self._head)
+        if not len(x):
+            return x.new_zeros((0, self.info.classes))
+        return self._runner.scores(x)
+
+
+def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -> OnnxClassifier:
+    """Opens an ONNX classifier and judges what its twin is worth.
+
+    `samples`: some real inputs, float32 [n, *input_shape] in the stated range, that the checks use beside random ones.
+    Raises ModelError where the file is broken, hostile, or not a classifier of one image.
+    """
+    path = Path(path)
+    file = read_model(path)
+    probe_file(file, options)
+    model = file.proto()
+    opsets = merge_opsets(model)
+    session = open_session(file.blob)
+    given = read_input(session, options)
+    taken = count_labels(read_output(session, model), model)
+    truth = Truth(file.blob, given, taken)
+    head, climbed = climb(file, truth, samples)
+    if head.classes < 2:
+        raise ModelError("The model has a single class.", "Export a classifier with at least two.")
+    notes = (*given.notes, *taken.notes, *climbed.notes)
+    metadata = {p.key: p.value for p in model.metadata_props}
+    info = ModelInfo(
+        name=path.stem,
+        format="onnx",
+        sha256=file.sha256,
+        input_shape=given.space.input_shape,
+        classes=head.classes,
+        bounds=given.space.bounds,
+        mean=given.space.mean,
+        std=given.space.std,
+        layout=given.layout,
+        gradients=climbed.gradients,
+        gradients_reason=climbed.reason,
+        rung=climbed.rung,
+        output=head.output,
+        provider=f"onnxruntime {truth.provider}",
+        precision=climbed.precision,
+        batch=given.batch if given.batch is not None else climbed.forced_batch,
+        opset=opsets.get(""),
+        parity=climbed.parity,
+        class_names=_class_names(metadata, taken, head.classes),
+        dataset=metadata.get("robusteval.dataset") or metadata.get("dataset", ""),
+        notes=notes,
+    )
+    return OnnxClassifier(file, given, taken, head, climbed, replace(info))
+
+
+def _class_names(metadata: dict[str, str], taken: OutputReading, classes: int) -> tuple[str, ...]:
+    """Names from the file's metadata or its ZipMap, if there is one a class."""
+    listed = next((metadata[k] for k in ("class_names", "classes", "labels") if k in metadata), "")
+    names = tuple(part.strip().strip("'\"") for part in listed.strip().strip("[]").split(",")) if listed else ()
+    if len(names) != classes:
+        names = tuple(str(key) for key in taken.labels)
+    return names if len(names) == classes else ()

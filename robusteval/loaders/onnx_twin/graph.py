@@ -1,0 +1,287 @@
+"""The walker: an ONNX graph as a list of torch calls, with everything that does not depend on the input done once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from .node import Fn, Node, Rule, Unsupported, to_torch
+from .rules import rule_for
+
+MAX_PLANS = 16  # input shapes whose shape arithmetic is kept
+
+
+class Step(NamedTuple):
+    """One call at run time: values are slots of one list; `free` holds the slots not needed afterwards."""
+
+    fn: Fn
+    ins: tuple[int, ...]
+    outs: tuple[int, ...]
+    free: tuple[int, ...]
+
+
+@dataclass
+class Call:
+    """A node ready to run: where its operands lie, and which of them are read as numbers."""
+
+    node: Node
+    rule: Rule
+    fn: Fn
+    ins: tuple[int, ...]
+    outs: tuple[int, ...]
+    uses_shape: bool
+
+    def run(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The node's outputs as a tuple. Raises Unsupported, or what torch raises, naming the node."""
+        out = self.fn(*args)
+        return out if isinstance(out, tuple) else (out,)
+
+
+class Scope:
+    """Slots for the values of one graph, and those that a subgraph takes from around it."""
+
+    def __init__(self, outer: Scope | None = None) -> None:
+        self.slots: dict[str, int] = {"": 0}
+        self.outer = outer
+        self.captured: dict[str, int] = {}
+
+    def add(self, name: str) -> int:
+        return self.slots.setdefault(name, len(self.slots))
+
+    def find(self, name: str) -> int:
+        if name in self.slots:
+            return self.slots[name]
+        if self.outer is None:
+            raise Unsupported(f"the graph uses a value {name!r} that nothing makes")
+        self.captured[name] = self.add(name)
+        return self.captured[name]
+
+
+class Program:
+    """A graph as calls in order. `inputs` and `outputs` are names; a subgraph adds `captures` from its surroundings."""
+
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        opsets: Mapping[str, int],
+        real: torch.dtype,
+        straight: bool,
+        types: Mapping[str, int],
+        outer: Scope | None = None,
+    ) -> None:
+        self.scope = Scope(outer)
+        self.constants: dict[int, Tensor] = {}
+        for proto in graph.initializer:
+            self.constants[self.scope.add(proto.name)] = to_torch(proto, real)
+        self.inputs = [i.name for i in graph.input if i.name not in {t.name for t in graph.initializer}]
+        self.input_slots = [self.scope.add(name) for name in self.inputs]
+        self.calls = [self._call(proto, opsets, real, straight, types) for proto in graph.node]
+        self.output_slots = [self.scope.find(o.name) for o in graph.output]
+        self.captures = self.scope.captured
+
+    def _call(
+        self,
+        proto: onnx.NodeProto,
+        opsets: Mapping[str, int],
+        real: torch.dtype,
+        straight: bool,
+        types: Mapping[str, int],
+    ) -> Call:
+        node = Node(proto, opsets, real, straight)
+        node.types = types
+        rule = rule_for(proto.domain, proto.op_type)
+        ins = [self.scope.find(name) for name in proto.input]
+        uses_shape = rule.shape_only
+        for key, attr in node.attrs.items():
+            if attr.type == onnx.AttributeProto.GRAPH:
+                inner = Program(attr.g, opsets, real, straight, types, self.scope)
+                node.programs[key] = (inner, len(ins))
+                ins += [self.scope.find(name) for name in inner.captures]
+                uses_shape = uses_shape or any(c.uses_shape for c in inner.calls)
+        fn = rule.build(node)
+        outs = tuple(self.scope.add(name) if name else -1 for name in proto.output)
+        return Call(node, rule, fn, tuple(ins), outs, uses_shape)
+
+    def interpret(self, inputs: Sequence[Tensor | None], captured: Sequence[Tensor]) -> list[Any]:
+        """Runs the calls one by one: for bodies of If, Loop and Scan."""
+        env: list[Any] = [None] * len(self.scope.slots)
+        for slot, value in self.constants.items():
+            env[slot] = value
+        for slot, given in zip(self.input_slots, inputs, strict=False):
+            env[slot] = given
+        for slot, value in zip(self.captures.values(), captured, strict=True):
+            env[slot] = value
+        for call in self.calls:
+            for slot, value in zip(call.outs, run_call(call, [env[i] for i in call.ins]), strict=False):
+                if slot >= 0:
+                    env[slot] = value
+        return [env[slot] for slot in self.output_slots]
+
+
+def run_call(call: Call, args: Sequence[Any]) -> tuple[Any, ...]:
+    """Runs a call on operands that may lie on different devices; a failure names the node."""
+    device = next((a.device for a in args if isinstance(a, Tensor) and a.device.type != "cpu"), None)
+    if device is not None:
+        args = [
+            a.to(device) if isinstance(a, Tensor) and i not in call.rule.host and a.device != device else a
+            for i, a in enumerate(args)
+        ]
+    try:
+        return call.run(args)
+    except Unsupported:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, ArithmeticError) as error:
+        raise call.node.refuse(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+
+
+class Plan(NamedTuple):
+    """What remains to be done for inputs of one shape."""
+
+    env: list[Any]
+    steps: list[Step]
+
+
+class Twin(nn.Module):
+    """A graph with one real input and one real output as a differentiable module.
+
+    Parameters are buffers (frozen). Half precisions are computed in `real`, float32 unless `.double()` was called.
+    `straight` gives rounding and signs straight-through derivatives. Raises Unsupported where a node has no rule.
+    """
+
+    anchor: Tensor
+
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        opsets: Mapping[str, int],
+        straight: bool = False,
+        types: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("anchor", torch.zeros(()), persistent=False)  # carries dtype and device
+        self._source = (graph, dict(opsets), straight, dict(types or {}))
+        self._build()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Twin:
+        before = (self.anchor.dtype, self.anchor.device)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if before != (self.anchor.dtype, self.anchor.device):
+            self._build()
+        return self
+
+    def _build(self) -> None:
+        graph, opsets, straight, types = self._source
+        self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
+        program = Program(graph, opsets, self.anchor.dtype, straight, types)
+        self.program = program
+        env: list[Any] = [None] * len(program.scope.slots)
+        known = [False] * len(env)
+        known[0] = True
+        for slot, value in program.constants.items():
+            env[slot], known[slot] = value, True
+        self.live: list[Call] = []
+        with torch.no_grad():
+            for call in program.calls:
+                if all(known[i] for i in call.ins):
+                    for slot, value in zip(call.outs, run_call(call, [env[i] for i in call.ins]), strict=False):
+                        if slot >= 0:
+                            env[slot], known[slot] = value, True
+                else:
+                    self.live.append(call)
+        used = {i for call in self.live for i in call.ins} | set(program.output_slots)
+        self._env = [v if i in used else None for i, v in enumerate(env)]
+        self._known = known
+        self._hang_up_buffers(used)
+        program.constants = {}
+        self._by_shape = any(call.uses_shape for call in self.live)
+
+    def _hang_up_buffers(self, used: set[int]) -> None:
+        """Weights become buffers on the module's device; numbers stay on the CPU."""
+        for name in [n for n, _ in self.named_buffers() if n != "anchor"]:
+            delattr(self, name)
+        real = {i for call in self.live for at, i in enumerate(call.ins) if at not in call.rule.host}
+        for i in sorted(used):
+            value = self._env[i]
+            if isinstance(value, Tensor) and i in real and value.is_floating_point():
+                self._env[i] = value.to(self.anchor.device)
+                self.register_buffer(f"c{i}", self._env[i], persistent=False)
+
+    def steps_on_path(self) -> tuple[str, ...]:
+        """Operators between input and output that are constant almost everywhere, in order, without repeats."""
+        return tuple(dict.fromkeys(c.node.op for c in self.live if c.rule.steps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The graph's output for an input in the file's own layout. x: [N, ...] real."""
+        key = tuple(x.shape) if self._by_shape else ()
+        plan = self._plans.get(key)
+        if plan is None:
+            return self._trace(x, key)
+        env = plan.env.copy()
+        env[self.program.input_slots[0]] = x
+        for fn, ins, outs, free in plan.steps:
+            out = fn(*[env[i] for i in ins])
+            if len(outs) == 1 and not isinstance(out, tuple):
+                env[outs[0]] = out
+            else:
+                for slot, value in zip(outs, out if isinstance(out, tuple) else (out,), strict=False):
+                    if slot >= 0:
+                        env[slot] = value
+            for i in free:
+                env[i] = None
+        result: Tensor = env[self.program.output_slots[0]]
+        return result
+
+    def _trace(self, x: Tensor, key: tuple[int, ...]) -> Tensor:
+        """The first run for a shape: keeps what depends on the shape alone, and plans the rest."""
+        env, plan = self._walk(x)
+        self._plans[key] = plan
+        if len(self._plans) > MAX_PLANS:
+            self._plans.popitem(last=False)
+        result: Tensor = env[self.program.output_slots[0]]
+        return result
+
+    def _walk(self, x: Tensor) -> tuple[list[Any], Plan]:
+        env, known = self._env.copy(), self._known.copy()
+        env[self.program.input_slots[0]] = x
+        todo: list[Call] = []
+        for call in self.live:
+            args = [env[i] for i in call.ins]
+            static = call.rule.shape_only or all(known[i] for i in call.ins)
+            results = run_call(call, args)
+            for slot, value in zip(call.outs, results, strict=False):
+                if slot >= 0:
+                    env[slot], known[slot] = value, static
+            if not static:
+                todo.append(call)
+        return env, self._plan(env, known, todo)
+
+    def _plan(self, env: list[Any], known: list[bool], todo: list[Call]) -> Plan:
+        device = self.anchor.device
+        template = [v if k else None for v, k in zip(env, known, strict=True)]
+        last: dict[int, int] = {}
+        for at, call in enumerate(todo):
+            for i in call.ins:
+                last[i] = at
+                value = template[i]
+                on_device = call.ins.index(i) not in call.rule.host
+                if device.type != "cpu" and isinstance(value, Tensor) and on_device:
+                    template[i] = value.to(device)
+        kept = set(self.program.output_slots)
+        steps = []
+        for at, call in enumerate(todo):
+            free = [i for i in set(call.ins) if last[i] == at and not known[i] and i not in kept]
+            free += [i for i in call.outs if i >= 0 and i not in last and i not in kept]
+            steps.append(Step(call.fn, call.ins, call.outs, tuple(free)))
+        return Plan(template, steps)
+
+    def values(self, x: Tensor) -> dict[str, Tensor]:
+        """Every intermediate tensor of one run by name: for finding where two answers part."""
+        env, _ = self._walk(x)
+        names = {slot: name for name, slot in self.program.scope.slots.items()}
+        return {names[i]: v for i, v in enumerate(env) if isinstance(v, Tensor) and names.get(i)}
