@@ -17,6 +17,7 @@ from robusteval.report.charts import (
     Line,
     colours,
     line_chart,
+    plain,
 )
 from robusteval.report.numbers import norm_title
 from robusteval.report.parts import Figure
@@ -88,6 +89,7 @@ def _line(
 
 def _unique(label: str, lines: Sequence[Line]) -> str:
     names = {line.name for line in lines}
+    label = plain(label)
     name, count = label, 2
     while name in names:
         name, count = f"{label} ({count})", count + 1
