@@ -78,9 +78,17 @@ def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
             if not (math.isfinite(point.x) and math.isfinite(point.y)):
                 continue
             x = point.x if axes.x_log_from is None else max(point.x, axes.x_log_from)
-            row = {"series": plain(line.series), "line": plain(line.name), "style": str(line.dash), "width": line.width, "x": x, "y": point.y, "order": place}
+            row = {
+                "series": plain(line.series),
+                "line": plain(line.name),
+                "style": str(line.dash),
+                "width": line.width,
+                "x": float(x),
+                "y": float(point.y),
+                "order": place,
+            }
             if line.band and point.low is not None and point.high is not None:
-                row |= {"low": point.low, "high": point.high}
+                row |= {"low": float(point.low), "high": float(point.high)}
             made.append(row)
     return made
 
@@ -93,15 +101,28 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     tints = [shades[name].colour for name in names]
     pick = alt.selection_point(name="pick", fields=["series"], bind="legend")
     x = alt.X("x:Q", title=plain(axes.x_title), scale=_x_scale(axes), axis=_x_axis(axes))
-    y = alt.Y("y:Q", title=plain(axes.y_title), scale=_y_scale(axes), axis=alt.Axis(format=".0%" if axes.y_share else ".4~g"))
-    colour = alt.Color("series:N", title=None, scale=alt.Scale(domain=names, range=tints), legend=alt.Legend(symbolOpacity=1))
+    y = alt.Y(
+        "y:Q", title=plain(axes.y_title), scale=_y_scale(axes), axis=alt.Axis(format=".0%" if axes.y_share else ".4~g")
+    )
+    colour = alt.Color(
+        "series:N", title=None, scale=alt.Scale(domain=names, range=tints), legend=alt.Legend(symbolOpacity=1)
+    )
     thick = alt.StrokeWidth("width:Q", scale=None, legend=None)
     fade = alt.condition(pick, alt.value(1), alt.value(0.1))
     shape: Any = "step-after" if axes.step else "linear"
     base = alt.Chart(alt.NamedData(name="rows"))
     curve = (
         base.mark_line(interpolate=shape, clip=True, aria=False)
-        .encode(x=x, y=y, color=colour, strokeDash=_dash(lines, names), strokeWidth=thick, opacity=fade, order=alt.Order("order:Q"), detail="line:N")
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            strokeDash=_dash(lines, names),
+            strokeWidth=thick,
+            opacity=fade,
+            order=alt.Order("order:Q"),
+            detail="line:N",
+        )
         .add_params(pick)
         .properties(name="lines")
     )
@@ -113,7 +134,12 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     layers: list[Any] = [curve, hover]
     if any(line.band for line in lines):
         area = base.mark_area(interpolate=shape, clip=True, aria=False).encode(
-            x=x, detail="line:N", y=alt.Y("low:Q", title=plain(axes.y_title)), y2="high:Q", color=colour, opacity=alt.condition(pick, alt.value(0.18), alt.value(0.03))
+            x=x,
+            detail="line:N",
+            y=alt.Y("low:Q", title=plain(axes.y_title)),
+            y2="high:Q",
+            color=colour,
+            opacity=alt.condition(pick, alt.value(0.18), alt.value(0.03)),
         )
         layers.insert(0, area.transform_filter("isValid(datum.low)").properties(name="band"))
     chart = alt.layer(*layers).properties(name=key, width="container", height=HEIGHT)
@@ -151,9 +177,8 @@ def _x_axis(axes: Axes) -> alt.Axis:
 
 
 def _tooltip(axes: Axes) -> list[alt.Tooltip]:
-    shown = [
+    return [
         alt.Tooltip("line:N", title="Curve"),
         alt.Tooltip("x:Q", title=axes.formats[0], format=".2%" if axes.x_share or axes.x_log_from else ".4~g"),
         alt.Tooltip("y:Q", title=axes.formats[1], format=".1%" if axes.y_share else ".4~g"),
     ]
-    return shown

@@ -48,10 +48,18 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
         "confidence interval. The truth cannot lie above the thick line, and may lie below it."
     )
     if defense != "none":
-        caption += " The dotted line is what the same attacks reach when they do not know the defence; never quote it alone."
+        caption += (
+            " The dotted line is what the same attacks reach when they do not know the defence; never quote it alone."
+        )
     axes = Axes(found.x_title, "Accuracy", _x_limit(found.curves))
     key = f"accuracy-{norm}-{_slot(record, defense)}"
-    chart = Chart(key, f"Accuracy against {name}: {who}", caption, line_chart(key, lines, axes), f"Step curves of accuracy against {name} distance")
+    chart = Chart(
+        key,
+        f"Accuracy against {name}: {who}",
+        caption,
+        line_chart(key, lines, axes),
+        f"Step curves of accuracy against {name} distance",
+    )
     return parts.figure(chart)
 
 
@@ -137,7 +145,13 @@ def oblivious(record: Record, defense: str) -> Figure | None:
         "the defence gains from being secret."
     )
     axes = Axes(found.x_title, "Accuracy", limit, step=False)
-    chart = Chart(key, f"{defense}: accuracy as oblivious attacks grow stronger", caption, line_chart(key, lines, axes), "Lines of accuracy against mean L2 size")
+    chart = Chart(
+        key,
+        f"{defense}: accuracy as oblivious attacks grow stronger",
+        caption,
+        line_chart(key, lines, axes),
+        "Lines of accuracy against mean L2 size",
+    )
     return parts.figure(chart)
 
 
@@ -155,10 +169,14 @@ def roc(record: Record, defense: str) -> Figure | None:
     lines.sort(key=lambda line: line.curve.tags.get("knowledge") != "adaptive")
     key = f"roc-{_slot(record, defense)}"
     caption = (
-        "Each line is one attack at the strength that the detector finds hardest; the table has all. Left is better: few false alarms on clean images; up is better: many "
-        "adversarials found. Read off the height at 1 % and 5 % false alarms. Thick dashed lines are attackers who know the detector."
+        "Each line is one attack at the strength that the detector finds hardest; the table has all. Left is better: "
+        "few false alarms on clean images; up is better: many "
+        "adversarials found. Read off the height at 1 % and 5 % false alarms. "
+        "Thick dashed lines are attackers who know the detector."
     )
-    axes = Axes("False alarms (log scale)", "Adversarials found", x_log_from=0.002, step=True, formats=("False alarms", "Found"))
+    axes = Axes(
+        "False alarms (log scale)", "Adversarials found", x_log_from=0.002, step=True, formats=("False alarms", "Found")
+    )
     chart = Chart(key, f"{defense}: found against false alarms", caption, line_chart(key, lines, axes), "ROC curves")
     return parts.figure(chart)
 

@@ -29,7 +29,9 @@ def short_table(record: Record) -> list[tuple[str, ...]]:
             if worst is not None or pipeline.defense == "none":
                 rows.append(_row(record, pipeline.defense, "worst case", norm, worst))
             else:
-                rows.append((parts.display(pipeline.defense), "no adaptive attack finished", norm_title(norm), MISSING, MISSING))
+                rows.append(
+                    (parts.display(pipeline.defense), "no adaptive attack finished", norm_title(norm), MISSING, MISSING)
+                )
     return rows
 
 

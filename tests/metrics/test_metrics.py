@@ -55,7 +55,12 @@ def numbers(results: list[Result]) -> list[float]:
     for one in results:
         found += [one.value, one.low, one.high, *one.tags.values()]
         found += [value for row in one.rows for value in row]
-        found += [value for curve in one.curves for point in curve.points for value in (point.x, point.y, point.low, point.high)]
+        found += [
+            value
+            for curve in one.curves
+            for point in curve.points
+            for value in (point.x, point.y, point.low, point.high)
+        ]
     return [value for value in found if isinstance(value, float)]
 
 
@@ -64,7 +69,9 @@ def test_the_worst_case_takes_the_minimum_of_each_sample() -> None:
     steps = {curve.label: [(point.x, point.y) for point in curve.points] for curve in curves}
     assert steps["a"] == [(0.0, 0.75), (1.0, 0.5), (3.0, 0.25)]
     assert steps["Worst case"] == [(0.0, 0.75), (0.5, 0.5), (1.0, 0.25)]
-    low, high = next((point.low, point.high) for curve in curves if curve.label == "Worst case" for point in curve.points)
+    low, high = next(
+        (point.low, point.high) for curve in curves if curve.label == "Worst case" for point in curve.points
+    )
     assert (low, high) == pytest.approx((0.19412, 0.99369), abs=1e-5)
 
 

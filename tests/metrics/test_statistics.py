@@ -68,7 +68,9 @@ def test_roc_intervals_hold_the_value_and_repeat() -> None:
     assert first == roc_figures(negatives, positives, (0.01, 0.05), generator(5, "a"))
     assert first is not None
     auc = first.auc
-    assert auc.value is not None and auc.low is not None and auc.high is not None
+    assert auc.value is not None
+    assert auc.low is not None
+    assert auc.high is not None
     # Hanley and McNeil's standard error for normal scores one apart is about 0.019 here.
     assert auc.low < auc.value < auc.high
     assert auc.high - auc.low == pytest.approx(2 * 1.96 * 0.019, rel=0.25)
@@ -78,7 +80,8 @@ def test_bootstrap_of_a_mean_matches_the_normal_interval() -> None:
     values = np.random.default_rng(0).normal(5, 2, 400)
     figure = bootstrap(values, row_means, generator(1, "mean"))
     assert figure.value == pytest.approx(values.mean())
-    assert figure.low is not None and figure.high is not None
+    assert figure.low is not None
+    assert figure.high is not None
     half = 1.96 * values.std() / 20
     assert figure.low == pytest.approx(values.mean() - half, abs=0.06)
     assert figure.high == pytest.approx(values.mean() + half, abs=0.06)

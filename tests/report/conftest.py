@@ -33,8 +33,23 @@ def third_party(evil: str) -> list[Result]:
     curve = Curve(f"line {evil}", [Point(0, 5.0, 4.0, 6.0), Point(1, 7.0, 6.5, 8.0)], f"group {evil}", {evil: evil})
     return [
         Result("acme.sum", "sum", "scalar", f"Sum of all {evil}", f"words {evil}", 41.5, 40.0, 43.0),
-        Result("acme.sum", "lines", "curves", f"Lines {evil}", x_title=f"across {evil}", y_title=f"up {evil}", curves=[curve]),
-        Result("acme.sum", "rows", "table", f"Rows {evil}", columns=[f"one {evil}", "two"], rows=[[f"cell {evil}", None], [True, 1.25]]),
+        Result(
+            "acme.sum",
+            "lines",
+            "curves",
+            f"Lines {evil}",
+            x_title=f"across {evil}",
+            y_title=f"up {evil}",
+            curves=[curve],
+        ),
+        Result(
+            "acme.sum",
+            "rows",
+            "table",
+            f"Rows {evil}",
+            columns=[f"one {evil}", "two"],
+            rows=[[f"cell {evil}", None], [True, 1.25]],
+        ),
     ]
 
 

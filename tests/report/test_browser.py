@@ -35,8 +35,16 @@ def complaints(browser: Browser) -> list[str]:
     """Console messages, exceptions, and requests for anything but the page itself."""
     bad = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
     found = [str(event["params"]) for event in browser.events if event.get("method") in bad]
-    asked = [event["params"]["request"]["url"] for event in browser.events if event.get("method") == "Network.requestWillBeSent"]
-    return found + [url for url in asked if not url.startswith(("data:", "file:"))] + [url for url in asked if url.count("file:") > 1]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in browser.events
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+    return (
+        found
+        + [url for url in asked if not url.startswith(("data:", "file:"))]
+        + [url for url in asked if url.count("file:") > 1]
+    )
 
 
 @pytest.mark.parametrize("name", ["plain", "hostile"])
@@ -67,7 +75,8 @@ def test_legend_and_tooltip_answer(browser: Browser, files: dict[str, Path]) -> 
     shown = "document.querySelector('#vg-tooltip-element.visible') && document.querySelector('#vg-tooltip-element').textContent"
     browser.wait(lambda: bool(browser.evaluate(shown)), 10)
     assert "window.pwned" in browser.evaluate(shown)
-    faint = "[...document.querySelectorAll('figure.chart')[0].querySelectorAll('.mark-line path')].filter(p => p.getAttribute('opacity') === '0.1').length"
+    lines = "[...document.querySelector('figure.chart').querySelectorAll('.mark-line path')]"
+    faint = f"{lines}.filter(p => p.getAttribute('opacity') === '0.1').length"
     assert browser.evaluate(faint) == 0
     spot = browser.evaluate(
         "(() => { const b = document.querySelector('figure.chart .role-legend-label text').getBoundingClientRect();"

@@ -27,7 +27,7 @@ class Tags(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.scripts: list[tuple[str | None, str]] = []
-        self._open: str | None | bool = False
+        self._open: str | bool | None = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -52,7 +52,9 @@ def test_the_same_record_gives_the_same_page(record: Record, page: str) -> None:
 
 def test_every_section_is_there(page: str) -> None:
     found = re.findall(r'<section id="([^"]+)"', page)
-    expected = "verdict accuracy defences detectors findings gallery classes cost others coverage provenance definitions"
+    expected = (
+        "verdict accuracy defences detectors findings gallery classes cost others coverage provenance definitions"
+    )
     assert found == expected.split()
 
 
@@ -109,7 +111,9 @@ def test_a_bare_record_renders() -> None:
 
 def test_the_policy_names_exactly_the_scripts_that_are_there(page: str) -> None:
     tags = Tags(page)
-    policy = next(attrs["content"] for tag, attrs in tags.tags if attrs.get("http-equiv") == "Content-Security-Policy") or ""
+    policy = (
+        next(attrs["content"] for tag, attrs in tags.tags if attrs.get("http-equiv") == "Content-Security-Policy") or ""
+    )
     named = re.findall(r"'sha256-([^']+)'", policy)
     runnable = [text for kind, text in tags.scripts if kind is None]
     assert named == [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in runnable]
@@ -158,7 +162,12 @@ def test_only_pngs_pass() -> None:
 
 def test_numbers_are_written_the_same_everywhere() -> None:
     assert (percent(0.8317), percent(None), percent(float("nan"))) == ("83.2 %", "\u2013", "\u2013")
-    assert (budget(8 / 255, "linf"), budget(0.1, "linf"), budget(0.5, "l2"), budget(8, "linf", 255)) == ("8/255", "0.1", "0.5", "8/255")
+    assert (budget(8 / 255, "linf"), budget(0.1, "linf"), budget(0.5, "l2"), budget(8, "linf", 255)) == (
+        "8/255",
+        "0.1",
+        "0.5",
+        "8/255",
+    )
     assert (number(1234567), number(0.000123), number(2.0)) == ("1\u202f234\u202f567", "0.000123", "2")
     assert (interval(0.1, 0.25), interval(None, 0.2)) == ("10.0 to 25.0 %", "")
 
