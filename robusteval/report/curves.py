@@ -17,6 +17,7 @@ from robusteval.report.charts import (
     Line,
     colours,
     line_chart,
+    plain,
 )
 from robusteval.report.numbers import norm_title
 from robusteval.report.parts import Figure
@@ -47,10 +48,18 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
         "confidence interval. The truth cannot lie above the thick line, and may lie below it."
     )
     if defense != "none":
-        caption += " The dotted line is what the same attacks reach when they do not know the defence; never quote it alone."
+        caption += (
+            " The dotted line is what the same attacks reach when they do not know the defence; never quote it alone."
+        )
     axes = Axes(found.x_title, "Accuracy", _x_limit(found.curves))
     key = f"accuracy-{norm}-{_slot(record, defense)}"
-    chart = Chart(key, f"Accuracy against {name}: {who}", caption, line_chart(key, lines, axes), f"Step curves of accuracy against {name} distance")
+    chart = Chart(
+        key,
+        f"Accuracy against {name}: {who}",
+        caption,
+        line_chart(key, lines, axes),
+        f"Step curves of accuracy against {name} distance",
+    )
     return parts.figure(chart)
 
 
@@ -70,16 +79,25 @@ def _accuracy_lines(curves: Sequence[Curve], shades: dict[str, tuple[str, tuple[
         role = str(curve.tags.get("role"))
         if role in special:
             colour, thick, dash, band = special[role]
-            lines.append(Line(curve, _unique(curve.label, lines), colour, thick, dash, band))
+            lines.append(_line(curve, lines, colour, thick, dash, band))
         elif curve.points:
             colour, dash = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
-            lines.append(Line(curve, _unique(curve.label, lines), colour, 1.7, dash))
+            lines.append(_line(curve, lines, colour, 1.7, dash))
     # The worst case leads the legend.
     return sorted(lines[:MAX_LINES], key=lambda line: not line.band)
 
 
+def _line(
+    curve: Curve, lines: Sequence[Line], colour: str, width: float, dash: tuple[int, ...], band: bool = False
+) -> Line:
+    """A line with its own entry in the legend."""
+    name = _unique(curve.label, lines)
+    return Line(curve, name, name, colour, width, dash, band)
+
+
 def _unique(label: str, lines: Sequence[Line]) -> str:
     names = {line.name for line in lines}
+    label = plain(label)
     name, count = label, 2
     while name in names:
         name, count = f"{label} ({count})", count + 1
@@ -111,11 +129,14 @@ def oblivious(record: Record, defense: str) -> Figure | None:
     if not adaptive:
         return None
     shades = colours(attack_names(record))
-    lines: list[Line] = [Line(adaptive[0], "Adaptive worst case", WORST, 3.6)]
+    lines: list[Line] = [Line(adaptive[0], "Adaptive worst case", "Adaptive worst case", WORST, 3.6)]
     for curve in found.curves[: MAX_LINES - 1]:
         colour, _ = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
         bare = curve.tags.get("role") == "bare"
-        lines.append(Line(curve, _unique(curve.label, lines), colour, 1.2 if bare else 2.4, (3, 3) if bare else (1, 0)))
+        series = str(curve.tags.get("attack"))
+        series += " " if series == "Adaptive worst case" else ""
+        name = _unique(curve.label, lines)
+        lines.append(Line(curve, name, series, colour, 1.2 if bare else 2.2, (3, 3) if bare else (1, 0)))
     limit = max((point.x for line in lines[1:] for point in line.curve.points), default=None)
     key = f"oblivious-{_slot(record, defense)}"
     caption = (
@@ -124,7 +145,13 @@ def oblivious(record: Record, defense: str) -> Figure | None:
         "the defence gains from being secret."
     )
     axes = Axes(found.x_title, "Accuracy", limit, step=False)
-    chart = Chart(key, f"{defense}: accuracy as oblivious attacks grow stronger", caption, line_chart(key, lines, axes), "Lines of accuracy against mean L2 size")
+    chart = Chart(
+        key,
+        f"{defense}: accuracy as oblivious attacks grow stronger",
+        caption,
+        line_chart(key, lines, axes),
+        "Lines of accuracy against mean L2 size",
+    )
     return parts.figure(chart)
 
 
@@ -138,14 +165,18 @@ def roc(record: Record, defense: str) -> Figure | None:
     for curve in _hardest(found.curves)[:MAX_LINES]:
         colour, _ = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
         adaptive = curve.tags.get("knowledge") == "adaptive"
-        lines.append(Line(curve, _unique(curve.label, lines), colour, 2.8 if adaptive else 1.5, (6, 3) if adaptive else (1, 0)))
+        lines.append(_line(curve, lines, colour, 2.8 if adaptive else 1.5, (6, 3) if adaptive else (1, 0)))
     lines.sort(key=lambda line: line.curve.tags.get("knowledge") != "adaptive")
     key = f"roc-{_slot(record, defense)}"
     caption = (
-        "Each line is one attack at the strength that the detector finds hardest; the table has all. Left is better: few false alarms on clean images; up is better: many "
-        "adversarials found. Read off the height at 1 % and 5 % false alarms. Thick dashed lines are attackers who know the detector."
+        "Each line is one attack at the strength that the detector finds hardest; the table has all. Left is better: "
+        "few false alarms on clean images; up is better: many "
+        "adversarials found. Read off the height at 1 % and 5 % false alarms. "
+        "Thick dashed lines are attackers who know the detector."
     )
-    axes = Axes("False alarms (log scale)", "Adversarials found", x_log_from=0.002, step=True, formats=("False alarms", "Found"))
+    axes = Axes(
+        "False alarms (log scale)", "Adversarials found", x_log_from=0.002, step=True, formats=("False alarms", "Found")
+    )
     chart = Chart(key, f"{defense}: found against false alarms", caption, line_chart(key, lines, axes), "ROC curves")
     return parts.figure(chart)
 
@@ -173,7 +204,7 @@ def generic(result: Result, place: int) -> list[Figure]:
         shades = colours([str(count) for count in range(len(curves))])
         for count, curve in enumerate(curves):
             colour, dash = shades[str(count)]
-            lines.append(Line(curve, _unique(curve.label, lines), colour, 2.0, dash, band=True))
+            lines.append(_line(curve, lines, colour, 2.0, dash, band=True))
         share = all(0 <= point.y <= 1 for curve in curves for point in curve.points)
         axes = Axes(result.x_title, result.y_title, y_share=share, step=False, formats=("x", "y"))
         key = f"other-{place}-{number}"

@@ -20,7 +20,7 @@ MID = "#7a828c"
 @functools.cache
 def vega_bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script text, 0.9 MB; made once in a process."""
-    return _inline_script(vl_convert.javascript_bundle())
+    return _inline_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 @functools.cache
@@ -54,9 +54,7 @@ def csp_hash(script: str) -> str:
 def content_policy() -> str:
     """Nothing from outside, no eval, and no script but the two whose hashes are named."""
     hashes = " ".join(csp_hash(script) for script in (vega_bundle(), page_script()))
-    return (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'; form-action 'none'"
-    )
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'; form-action 'none'"
 
 
 def script_json(value: Any) -> Markup:
@@ -67,13 +65,29 @@ def script_json(value: Any) -> Markup:
 
 def static_config() -> dict[str, Any]:
     """Mid-tones on nothing: legible on white and on black."""
-    text = {"labelColor": MID, "titleColor": MID, "labelFont": FONT, "titleFont": FONT, "labelFontSize": 12, "titleFontSize": 12}
+    text = {
+        "labelColor": MID,
+        "titleColor": MID,
+        "labelFont": FONT,
+        "titleFont": FONT,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+    }
     return {
         "background": "transparent",
         "font": FONT,
         "view": {"stroke": None},
-        "axis": text | {"gridColor": MID, "gridOpacity": 0.22, "domainColor": MID, "tickColor": MID, "titleFontWeight": 500, "titlePadding": 10},
-        "legend": text | {"orient": "bottom", "columns": 4, "labelLimit": 190, "symbolType": "stroke", "symbolStrokeWidth": 3},
+        "axis": text
+        | {
+            "gridColor": MID,
+            "gridOpacity": 0.22,
+            "domainColor": MID,
+            "tickColor": MID,
+            "titleFontWeight": 500,
+            "titlePadding": 10,
+        },
+        "legend": text
+        | {"orient": "bottom", "columns": 4, "labelLimit": 190, "symbolType": "stroke", "symbolStrokeWidth": 3},
     }
 
 
@@ -90,6 +104,4 @@ def _renumber(svg: str) -> str:
     """Clip paths numbered from 0: the converter counts on through the process, and the same record must give the same page."""
     found = dict.fromkeys(re.findall(r'<clipPath id="(clip\d+)"', svg))
     numbers = {name: f"clip{place}" for place, name in enumerate(found)}
-    return re.sub(
-        r'(<clipPath id="|clip-path="url\(#)(clip\d+)', lambda hit: hit[1] + numbers.get(hit[2], hit[2]), svg
-    )
+    return re.sub(r'(<clipPath id="|clip-path="url\(#)(clip\d+)', lambda hit: hit[1] + numbers.get(hit[2], hit[2]), svg)

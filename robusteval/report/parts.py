@@ -122,7 +122,9 @@ def display(defense: str) -> str:
 
 def norms(record: Record) -> list[str]:
     """The norms that have figures, in a fixed order."""
-    found = {str(one.tags.get("norm")) for one in record.results if one.metric == "accuracy-curve" and one.tags.get("norm")}
+    found = {
+        str(one.tags.get("norm")) for one in record.results if one.metric == "accuracy-curve" and one.tags.get("norm")
+    }
     order = ("l2", "linf", "l1", "l0")
     return [one for one in order if one in found] + sorted(found - set(order))
 

@@ -1,15 +1,13 @@
-"""The tables of figures: headline, budgets, attacks, rho_adv, defences, detectors, cost, classes."""
+"""The tables of figures: headline, budgets, attacks, rho_adv, defences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robusteval.record.document import Cell, Record, Result
+from robusteval.record.document import Cell, Record, Result, Scalar
 from robusteval.report import parts
-from robusteval.report.numbers import MISSING, budget, interval, norm_title, number, percent, scalar, seconds
+from robusteval.report.numbers import MISSING, budget, interval, norm_title, number, percent, scalar
 from robusteval.report.parts import Table, Text, Value
-
-CLASS_ROWS = 40
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,12 @@ def share_text(result: Result | None) -> Text:
 
 
 def _reference(record: Record, norm: str, defense: str, knowledge: str) -> Result | None:
-    tags = {"norm": norm, "defense": defense, "knowledge": knowledge, "reference": True}
+    tags: dict[str, Scalar] = {
+        "norm": norm,
+        "defense": defense,
+        "knowledge": knowledge,
+        "reference": True,
+    }
     return parts.first(parts.matching(record, "robust-accuracy", tags))
 
 
@@ -40,20 +43,40 @@ def cards(record: Record) -> list[Card]:
     made = []
     clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": "none"}))
     if clean is not None:
-        made.append(Card("Clean accuracy", percent(clean.value), interval(clean.low, clean.high), f"{record.data.samples} images, no attack", clean.value))
+        made.append(
+            Card(
+                "Clean accuracy",
+                percent(clean.value),
+                interval(clean.low, clean.high),
+                f"{record.data.samples} images, no attack",
+                clean.value,
+            )
+        )
     for norm in parts.norms(record):
         robust = _reference(record, norm, "none", "none")
         if robust is not None:
             at = budget(robust.tags.get("eps"), norm, parts.width(record))
             label = f"Accuracy under attack, {norm_title(norm)} \u2264 {at}"
-            made.append(Card(label, percent(robust.value), interval(robust.low, robust.high), "worst case over attacks", robust.value))
-    median = parts.first(parts.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": "worst case"}))
+            made.append(
+                Card(
+                    label,
+                    percent(robust.value),
+                    interval(robust.low, robust.high),
+                    "worst case over attacks",
+                    robust.value,
+                )
+            )
+    median = parts.first(
+        parts.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": "worst case"})
+    )
     if median is not None:
         made.append(Card("Median distance to an error, L2", number(median.value), "", "worst case over attacks"))
     deepfool = parts.first(parts.matching(record, "rho-adv", {"defense": "none", "key": "deepfool"}))
     if deepfool is not None:
         over = f"DeepFool, {scalar(deepfool.tags.get('broken'))} of {scalar(deepfool.tags.get('right'))} images"
-        made.append(Card("\u03c1 adv", number(deepfool.value), interval(deepfool.low, deepfool.high, share=False), over))
+        made.append(
+            Card("\u03c1 adv", number(deepfool.value), interval(deepfool.low, deepfool.high, share=False), over)
+        )
     return made
 
 
@@ -63,8 +86,10 @@ def budgets(record: Record, norm: str) -> Table | None:
     found = [one for one in found if one.tags.get("knowledge") != "oblivious"]
     if not found:
         return None
-    steps = sorted({one.tags["eps"] for one in found if isinstance(one.tags.get("eps"), float)}, key=lambda one: float(one or 0))
-    rows = []
+    steps = sorted(
+        {one.tags["eps"] for one in found if isinstance(one.tags.get("eps"), float)}, key=lambda one: float(one or 0)
+    )
+    rows: list[list[Text]] = []
     for defense in dict.fromkeys(str(one.tags.get("defense")) for one in found):
         mine = {one.tags.get("eps"): one for one in found if one.tags.get("defense") == defense}
         name = parts.display(defense) + ("" if defense == "none" else " (adaptive)")
@@ -75,7 +100,8 @@ def budgets(record: Record, norm: str) -> Table | None:
 
 def attacks(record: Record, norm: str) -> Table | None:
     """Each attack on the bare model."""
-    rows, at = [], MISSING
+    rows: list[list[Text]] = []
+    at = MISSING
     for cell in record.done(norm=norm, knowledge="none", defense="none"):
         tags = {"norm": norm, "defense": "none", "attack": cell.attack}
         accuracy = parts.first(parts.matching(record, "attack-accuracy", tags))
@@ -83,11 +109,25 @@ def attacks(record: Record, norm: str) -> Table | None:
             at = budget(accuracy.tags.get("eps"), norm, parts.width(record))
         median = parts.first(parts.matching(record, "median-distance", tags))
         rows.append(
-            [cell.attack, cell.needs, cell.family, share_text(accuracy), number(median.value if median else None), percent(_survive(cell), 0)]
+            [
+                cell.attack,
+                cell.needs,
+                cell.family,
+                share_text(accuracy),
+                number(median.value if median else None),
+                percent(_survive(cell), 0),
+            ]
         )
     if not rows:
         return None
-    columns = ["Attack", "Needs", "Family", f"Accuracy at {norm_title(norm)} \u2264 {at}", "Median distance", "Wins that survive 8 bits"]
+    columns = [
+        "Attack",
+        "Needs",
+        "Family",
+        f"Accuracy at {norm_title(norm)} \u2264 {at}",
+        "Median distance",
+        "Wins that survive 8 bits",
+    ]
     note = "Median over images right when clean; a dash means that half of them or more were never lost."
     return Table(f"Attacks on the bare model, {norm_title(norm)}", columns, rows, words=(1, 2), note=note)
 
@@ -101,24 +141,47 @@ def rho(record: Record) -> Table | None:
     found = parts.first(parts.of_kind(record, "rho-adv", "table"))
     if found is None:
         return None
-    rows = []
+    rows: list[list[Text]] = []
     for row in parts.named_rows(found):
         bounds = interval(row.get("Low (95 %)"), row.get("High (95 %)"), share=False)
         covered = f"{scalar(row.get('Broken'))} of {scalar(row.get('Right when clean'))}"
-        rows.append([parts.display(str(row.get("Pipeline"))), str(row.get("Attack")), Value(number(row.get("rho_adv")), bounds), Value(percent(row.get("Coverage")), covered)])
+        rows.append(
+            [
+                parts.display(str(row.get("Pipeline"))),
+                str(row.get("Attack")),
+                Value(number(row.get("rho_adv")), bounds),
+                Value(percent(row.get("Coverage")), covered),
+            ]
+        )
     columns = ["Pipeline", "Attack", "\u03c1 adv, 95 % interval", "Coverage"]
-    return Table("\u03c1 adv: how large the smallest perturbation is beside the image", columns, rows, heads=2, note=found.description)
+    return Table(
+        "\u03c1 adv: how large the smallest perturbation is beside the image",
+        columns,
+        rows,
+        heads=2,
+        note=found.description,
+    )
 
 
 def defenses(record: Record) -> Table | None:
     """Undefended, oblivious, adaptive; the oblivious figure is withheld where there is no adaptive one."""
-    rows = []
+    rows: list[list[Text]] = []
     bare_clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": "none"}))
     for pipeline in record.pipelines:
         if pipeline.defense == "none":
             continue
         if pipeline.status != "done":
-            rows.append([pipeline.defense, pipeline.kind, MISSING, MISSING, MISSING, MISSING, f"{pipeline.status}: {pipeline.reason}"])
+            rows.append(
+                [
+                    pipeline.defense,
+                    pipeline.kind,
+                    MISSING,
+                    MISSING,
+                    MISSING,
+                    MISSING,
+                    f"{pipeline.status}: {pipeline.reason}",
+                ]
+            )
             continue
         clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": pipeline.defense}))
         for norm in parts.norms(record):
@@ -130,7 +193,9 @@ def defenses(record: Record) -> Table | None:
     return Table("Defences side by side", columns, rows, words=(1, 6), note=note)
 
 
-def _defense_row(record: Record, defense: str, kind: str, norm: str, clean: Result | None, bare: Result | None) -> list[Text]:
+def _defense_row(
+    record: Record, defense: str, kind: str, norm: str, clean: Result | None, bare: Result | None
+) -> list[Text]:
     undefended = _reference(record, norm, "none", "none")
     adaptive = _reference(record, norm, defense, "adaptive")
     oblivious = _reference(record, norm, defense, "oblivious")
@@ -145,68 +210,3 @@ def _defense_row(record: Record, defense: str, kind: str, norm: str, clean: Resu
         shown, hidden = "not measured", "withheld: no adaptive attack finished"
         return [defense, kind, paid, share_text(undefended), hidden, shown, threat]
     return [defense, kind, paid, share_text(undefended), share_text(oblivious), share_text(adaptive), threat]
-
-
-def detector(record: Record, defense: str) -> Table | None:
-    found = parts.first(parts.of_kind(record, "detector-roc", "table", {"defense": defense}))
-    if found is None:
-        return None
-    rows = []
-    for row in parts.named_rows(found):
-        strength = row.get("Strength")
-        figures: list[Text] = []
-        for name in ("AUC", "TPR at 1 %", "TPR at 5 %"):
-            value, bounds = row.get(name), interval(row.get(f"{name} low"), row.get(f"{name} high"), share=name != "AUC")
-            text = number(value) if name == "AUC" else percent(value)
-            figures.append(Value(text, bounds))
-        head = [str(row.get("Attack")), norm_title(row.get("Norm")), str(row.get("Knowledge"))]
-        tail = [scalar(row.get("Positives")), scalar(row.get("Negatives"))]
-        rows.append([*head, "smallest" if strength is None else number(strength), *figures, *tail])
-    columns = ["Attack", "Norm", "Attacker", "Strength", "AUC", "Found at 1 % false alarms", "Found at 5 %", "Adversarials", "Clean"]
-    return Table(f"{defense}: detection", columns, rows, words=(1, 2), note=found.description)
-
-
-def cost(record: Record) -> Table | None:
-    """Passes from the metric, seconds from the run's times."""
-    found = parts.first(parts.of_kind(record, "cost", "table"))
-    if found is None:
-        return None
-    rows = []
-    for row in parts.named_rows(found):
-        took = record.times.cells_s.get(str(row.get("Cell")))
-        head = [str(row.get("Attack")), norm_title(row.get("Norm")), parts.display(str(row.get("Pipeline"))), str(row.get("Knowledge"))]
-        spent = [number(row.get("Forward / sample"), 4), number(row.get("Backward / sample"), 4), seconds(took)]
-        won = [percent(row.get("Success")), number(row.get("Median distance")), number(row.get("Mean distance"))]
-        rows.append([*head, *won, *spent])
-    columns = ["Attack", "Norm", "Pipeline", "Attacker", "Success", "Median distance", "Mean distance", "Forward / image", "Backward / image", "Time"]
-    return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=found.description)
-
-
-def classes(record: Record) -> list[Table]:
-    """Per class, the weakest first; long lists are cut, with a word about it."""
-    made = []
-    for found in parts.of_kind(record, "per-class", "table"):
-        listed = parts.named_rows(found)
-        listed.sort(key=lambda row: _weak(row.get("Robust accuracy"), row.get("Median distance")))
-        rows = []
-        for row in listed[:CLASS_ROWS]:
-            flips = MISSING if row.get("Flips most to") is None else f"{row.get('Flips to name')} ({percent(row.get('Share of its flips'), 0)})"
-            name = f"{row.get('Name')}"
-            rows.append([name, scalar(row.get("Samples")), percent(row.get("Clean accuracy")), percent(row.get("Robust accuracy")), number(row.get("Median distance")), flips])
-        note = found.description
-        if len(listed) > CLASS_ROWS:
-            note += f" The {CLASS_ROWS} weakest of {len(listed)} classes are shown; the rest is in record.json."
-        caption = f"{parts.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, weakest first"
-        columns = ["Class", "Images", "Clean accuracy", "Accuracy under attack", "Median distance", "Flips most to"]
-        made.append(Table(caption, columns, rows, words=(5,), note=note))
-    return made
-
-
-def _weak(*values: object) -> tuple[float, ...]:
-    return tuple(float(one) if isinstance(one, int | float) else float("inf") for one in values)
-
-
-def generic(result: Result) -> Table:
-    """A table of an unknown metric, as it came."""
-    rows = [[scalar(value) for value in row] for row in result.rows]
-    return Table(result.title, list(result.columns), rows)

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,13 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
 ]  # fmt: skip
+
+# The browser reads commands from descriptor 3 and writes to 4; go by higher ones, so that neither overwrites the other.
+LAUNCH = (
+    "import fcntl, os, sys;"
+    "ends = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 50) for one in sys.argv[1:3]];"
+    "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 def chromium() -> str | None:
@@ -32,16 +40,19 @@ class Browser:
             raise RuntimeError("chromium is not installed")
         to_read, self._write = os.pipe()
         self._read, to_write = os.pipe()
-        command = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", binary, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [sys.executable, "-S", "-c", LAUNCH, str(to_read), str(to_write), binary, *FLAGS]
         self._process = subprocess.Popen(
-            command, pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+            [*command, f"--user-data-dir={profile}", "about:blank"],
+            pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         os.close(to_read)
         os.close(to_write)
         self._buffer, self._count, self._session = b"", 0, ""
         self.events: list[dict[str, Any]] = []
         target = next(one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page")
-        self._session = self.call("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})["sessionId"]
+        self._session = self.call("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
