@@ -49,7 +49,8 @@ class Attack(Protocol):
 class Detector(Protocol):
     """Says how suspicious an input looks; it fires where score(x) > threshold."""
 
-    threshold: float
+    @property
+    def threshold(self) -> float: ...
 
     def score(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B], on the true pipeline; larger is more suspicious."""
