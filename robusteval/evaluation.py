@@ -106,7 +106,8 @@ def _classifier(model: object, options: LoadOptions, data: object) -> tuple[Clas
     if isinstance(model, Classifier):
         return model, None
     raise ModelError(
-        f"A {type(model).__name__} is not a model.", "Give a path, a torch.nn.Module, or an object with info, logits and twin."
+        f"A {type(model).__name__} is not a model.",
+        "Give a path, a torch.nn.Module, or an object with info, logits and twin.",
     )
 
 

@@ -86,7 +86,8 @@ def test_file_is_plain_onnx(name: str) -> None:
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     assert not any(tensor.external_data for tensor in model.graph.initializer)
-    assert {opset.domain for opset in model.opset_import} == {""}
+    assert {node.domain for node in model.graph.node} == {""}
+    assert {opset.version for opset in model.opset_import if opset.domain == ""} == {18}
     (x,), (output,) = model.graph.input, model.graph.output
     assert (x.name, output.name) == ("x", "logits")
     dims = x.type.tensor_type.shape.dim

@@ -28,8 +28,12 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--range --mean --std --layout --shape --arch --trust."""
     options = [
-        click.option("--range", "bounds", type=Numbers(), default="0,1", show_default=True, help="Pixel range of the model."),
-        click.option("--mean", type=Numbers(), default="", help="Per channel, where normalisation lies outside the file."),
+        click.option(
+            "--range", "bounds", type=Numbers(), default="0,1", show_default=True, help="Pixel range of the model."
+        ),
+        click.option(
+            "--mean", type=Numbers(), default="", help="Per channel, where normalisation lies outside the file."
+        ),
         click.option("--std", type=Numbers(), default="", help="Per channel, likewise."),
         click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where the shape does not tell."),
         click.option("--shape", type=Numbers(), default="", help="C,H,W of one input, where the file leaves it open."),
@@ -44,9 +48,13 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--data --fit-data --data-range --samples."""
     options = [
-        click.option("--data", type=click.Path(), help=".npz, IDX pair or folder of them, or a folder of class folders."),
+        click.option(
+            "--data", type=click.Path(), help=".npz, IDX pair or folder of them, or a folder of class folders."
+        ),
         click.option("--fit-data", type=click.Path(), help="The same, for what defences may learn from."),
-        click.option("--data-range", type=Numbers(), default="", help="Range of the data's numbers, where not the model's."),
+        click.option(
+            "--data-range", type=Numbers(), default="", help="Range of the data's numbers, where not the model's."
+        ),
     ]
     for option in reversed(options):
         function = option(function)

@@ -82,7 +82,9 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
     from robusteval.cli.tables import console, table
 
     screen = console()
-    screen.print(f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, {escape(entry.distribution)})")
+    screen.print(
+        f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, {escape(entry.distribution)})"
+    )
     if entry.broken:
         screen.print(f"BROKEN: {entry.broken}", markup=False)
         return

@@ -49,7 +49,9 @@ class Display:
         self._started = time.monotonic()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -67,7 +69,9 @@ class Display:
         if progress.resumed and progress.done == progress.resumed and not progress.cell:
             self.say(f"taking up an earlier run: {progress.resumed} of {progress.total} units are done")
         if self._bar is not None:
-            self._bar.update(self._task, total=progress.total, completed=progress.done, description=progress.cell or "fitting")
+            self._bar.update(
+                self._task, total=progress.total, completed=progress.done, description=progress.cell or "fitting"
+            )
             return
         now = time.monotonic()
         if progress.done == progress.total or now - self._last >= 10:

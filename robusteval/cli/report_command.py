@@ -22,5 +22,7 @@ def command(run: str, out: str | None) -> None:
     try:
         write_atomically(target, render(record).encode())
     except OSError as error:
-        raise RecordError(f"Cannot write {target}: {error.strerror or error}.", "Choose another place with --out.") from None
+        raise RecordError(
+            f"Cannot write {target}: {error.strerror or error}.", "Choose another place with --out."
+        ) from None
     click.echo(f"Report: {target}")

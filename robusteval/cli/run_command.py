@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 @click.option("--suite", default="standard", show_default=True, help="Name of a suite, or a TOML file.")
 @data_options
 @click.option("--samples", type=click.IntRange(min=1), help="Evaluate so many samples, evenly over the classes.")
-@click.option("--labels", type=click.Choice(["true", "model"]), default="true", help="model: its own answers as labels.")
+@click.option(
+    "--labels", type=click.Choice(["true", "model"]), default="true", help="model: its own answers as labels."
+)
 @model_options
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-@click.option("--fail-under", type=float, help="Exit with 3 unless the worst-case median distance reaches this, in every norm.")
+@click.option(
+    "--fail-under", type=float, help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
 def command(
     model: str,
@@ -88,7 +92,9 @@ def command(
     job = replace(job, folder=folder)
     display = Display(sys.stderr, plain=as_json)
     with display:
-        display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {len(plan.planned)} cells")
+        display.say(
+            f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {len(plan.planned)} cells"
+        )
         record = run(job, display.update)
     _finish(record, folder, as_json, fail_under)
 
@@ -99,7 +105,9 @@ def _print_plan(job: Job, as_json: bool) -> None:
 
     plan = plan_of(job)
     if as_json:
-        rows = [{"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params} for cell in plan.cells]
+        rows = [
+            {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params} for cell in plan.cells
+        ]
         click.echo(json.dumps({"plan": plan.sha256, "samples": len(job.samples), "cells": rows}, indent=1))
     else:
         plan_table(plan, len(job.samples))
@@ -114,7 +122,9 @@ def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | Non
     report = folder / "report.html"
     write_atomically(report, render(record).encode())
     failed = [cell for cell in record.cells if cell.status == "failed"]
-    medians = {norm: median_loss(envelope_of(record, norm, "none")) for norm in sorted({cell.norm for cell in record.cells})}
+    medians = {
+        norm: median_loss(envelope_of(record, norm, "none")) for norm in sorted({cell.norm for cell in record.cells})
+    }
     if as_json:
         verdict = record.verdict
         summary = {

@@ -55,7 +55,9 @@ def result_table(record: Record) -> None:
     screen = console()
     screen.print(made)
     if record.verdict is not None:
-        screen.print(f"\nTrust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})", markup=False)
+        screen.print(
+            f"\nTrust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})", markup=False
+        )
         for sentence in record.verdict.sentences:
             screen.print(sentence, markup=False)
     for finding in record.findings:

@@ -11,7 +11,9 @@ import click
 
 @click.command("verify")
 @click.argument("run", type=click.Path())
-@click.option("--model", type=click.Path(), help="The evaluated model, where it is no longer at the path in the record.")
+@click.option(
+    "--model", type=click.Path(), help="The evaluated model, where it is no longer at the path in the record."
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(run: str, model: str | None, as_json: bool) -> None:
     """Check the stored adversarials of RUN again, with ONNX Runtime alone: bytes, box, distance, label.

@@ -45,6 +45,12 @@ class Trace:
     points: list[dict[str, float]] = field(default_factory=list)
 
     def add(self, rows: Tensor, values: dict[str, Tensor | float]) -> None:
-        """One point: each value's mean over the samples, and how many samples were still in play."""
-        point = {name: float(torch.as_tensor(value, dtype=torch.float64).mean()) for name, value in values.items()}
-        self.points.append({"samples": float(len(rows)), **point})
+        """One point: each value's mean over the samples where it is finite (a distance is infinite until a win), left
+        out where it is nowhere; and how many samples were still in play. JSON can carry every number of it."""
+        point = {"samples": float(len(rows))}
+        for name, value in values.items():
+            column = torch.as_tensor(value, dtype=torch.float64).detach()
+            column = column[torch.isfinite(column)]
+            if column.numel():
+                point[name] = float(column.mean())
+        self.points.append(point)

@@ -75,5 +75,10 @@ class Pipeline:
         detector: Detector | None = self.defended.detector
         if detector is None:
             return logits
-        rejected = logits.amax(1) + self.scale * (suspicion - detector.threshold)
+        top = logits.amax(1)
+        rejected = top + self.scale * (suspicion - detector.threshold)
+        # Large logits swallow a small excess: where the detector fires, lift by one ulp, without touching the gradient.
+        swallowed = (suspicion > detector.threshold) & (rejected <= top)
+        above = torch.nextafter(top.detach(), torch.full_like(top, torch.inf))
+        rejected = torch.where(swallowed, rejected + (above - rejected).detach(), rejected)
         return torch.cat([logits, rejected[:, None]], dim=1)

@@ -126,7 +126,10 @@ class Problem:
         return Gradient(grad, loss / n, scores, ops.wins(scores, self.keep))
 
     def jacobian(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores [B, K] and the gradients [B, C, *shape] of the classes named in int64 [B, C]. Needs "gradient"."""
+        """Scores [B, K] and the gradients [B, C, *shape] of the classes named in int64 [B, C]. Needs "gradient".
+
+        A row whose gradients were not all finite is 0 and counted, as in `grad`.
+        """
         self._allow("gradient")
         scores = torch.zeros_like(self.keep, dtype=x.dtype)
         grads = x.new_zeros(len(x), classes.shape[1], *x.shape[1:])
@@ -134,8 +137,10 @@ class Problem:
             more_scores, more_grads = ops.class_gradients(view.twin, x, classes)
             scores, grads = scores + more_scores, grads + more_grads
         n = self._count(x)
-        self.meter.backward(self.rows, n * classes.shape[1])
-        return scores / n, torch.nan_to_num(grads / n, nan=0.0, posinf=0.0, neginf=0.0)
+        bad = ~torch.isfinite(grads.flatten(1)).all(1)
+        grads = torch.where(ops.per_sample(bad, grads), torch.zeros_like(grads), grads / n)
+        self.meter.gradients(grads, bad, self.rows, n * classes.shape[1])
+        return scores / n, grads
 
     def distance(self, x: Tensor) -> Tensor:
         """Distance of x from the clean samples in the problem's norm: float32 [B]."""

@@ -37,7 +37,9 @@ def cells(plan: Plan, samples: Samples, fitted: Fitted, units: UnitStore, failur
     return done
 
 
-def _cell(planned: Planned, samples: Samples, units: UnitStore, failures: dict[str, str], seconds: dict[str, float]) -> Cell:
+def _cell(
+    planned: Planned, samples: Samples, units: UnitStore, failures: dict[str, str], seconds: dict[str, float]
+) -> Cell:
     cell = planned.cell
     if cell.id in failures:
         cell.status, cell.reason = "failed", failures[cell.id][:500]

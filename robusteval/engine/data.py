@@ -12,7 +12,7 @@ import torch
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.plugins import Dataset
 from robusteval.contracts.samples import Samples
-from robusteval.engine.data_formats import LIMIT, RawData, Split, npz_keys, read_npz
+from robusteval.engine.data_formats import LIMIT, RawData, Split, npz_keys, read_npz, readable
 from robusteval.engine.data_idx import holds_idx, idx_splits, read_idx
 from robusteval.engine.data_images import read_images
 from robusteval.engine.data_labels import balanced_rows, class_indices
@@ -47,16 +47,14 @@ def read(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
 
 
 def _start(path: Path) -> bytes:
-    """The first bytes, of the content where the file is gzipped; b"" where they cannot be read."""
-    try:
+    """The first bytes, of the content where the file is gzipped. Raises DataError where they cannot be read."""
+    with readable(path, READS):
         with path.open("rb") as file:
             start = file.read(4)
         if start[:2] == b"\x1f\x8b":
             with gzip.open(path) as packed:
                 start = packed.read(4)
-    except (OSError, EOFError) as trouble:
-        raise DataError(f"{path.name} cannot be read: {trouble}.", READS) from trouble
-    return start
+        return start
 
 
 def prepare(

@@ -52,7 +52,7 @@ def canonical(images: Array, info: ModelInfo, layout: str = "") -> tuple[Array, 
             if len(wanted) == 1
             else "Store layout='NCHW' or layout='NHWC' in the .npz file beside x.",
         )
-    if given == wanted:
+    if given == wanted and np.array_equal(index, np.arange(len(index))):
         return images, ""
     moved = images.reshape(len(images), -1)[:, index].reshape(len(images), *wanted)
     return moved, f"images of shape {_shape(given)} read as {name} into {_shape(wanted)}"
@@ -65,10 +65,12 @@ def _readings(given: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, NDAr
         return {}
     if given == wanted and len(wanted) != 3:
         return {STORED: pixels}
-    if len(wanted) == 1 and len(given) <= 3:
+    if len(wanted) == 1 and len(given) == 3 and 1 not in (given[0], given[-1]):
         stored = pixels.reshape(given)
-        last, first = (np.moveaxis(stored, 0, -1), np.moveaxis(stored, -1, 0)) if len(given) == 3 else (stored, stored)
+        last, first = np.moveaxis(stored, 0, -1), np.moveaxis(stored, -1, 0)
         return {STORED: pixels, "channels moved last": last.ravel(), "channels moved first": first.ravel()}
+    if len(wanted) == 1 and len(given) <= 3:
+        return {STORED: pixels}
     if len(wanted) != 3:
         return {}
     channels, height, width = wanted

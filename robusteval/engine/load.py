@@ -21,4 +21,6 @@ def load_model(path: Path, options: LoadOptions, catalogue: Catalogue) -> Classi
             model: Classifier = entry.plugin().load(path, options)
             return model
         known += entry.plugin.info.suffixes
-    raise ModelError(f"No loader reads files that end in {path.suffix or 'nothing'!r}.", f"Known endings: {', '.join(known)}.")
+    raise ModelError(
+        f"No loader reads files that end in {path.suffix or 'nothing'!r}.", f"Known endings: {', '.join(known)}."
+    )

@@ -61,7 +61,9 @@ def _fit(
 ) -> document.Pipeline:
     plugin = make(catalogue.get("defense", spec.plugin), spec.params, spec.plugin)
     info = plugin.info
-    row = document.Pipeline(spec.name, spec.plugin, info.version, info.kind, params_of(plugin), "failed", draws=spec.draws)
+    row = document.Pipeline(
+        spec.name, spec.plugin, info.version, info.kind, params_of(plugin), "failed", draws=spec.draws
+    )
     if info.needs_data and fit is None:
         row.reason = "it learns from samples, and none were given for that (--fit-data)"
         return row

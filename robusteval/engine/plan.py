@@ -65,7 +65,9 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
     probes = maker.probes(bare)
     content = {
         "suite": suite.sha256,
-        "cells": [[p.cell.id, p.cell.plugin, p.cell.version, p.cell.params, p.largest, p.search] for p in planned + probes],
+        "cells": [
+            [p.cell.id, p.cell.plugin, p.cell.version, p.cell.params, p.largest, p.search] for p in planned + probes
+        ],
         "chunk": CHUNK,
         **identity,
     }
@@ -151,7 +153,9 @@ class _Maker:
                 twin = AttackSpec(spec.plugin, spec.name, spec.norms, params, spec.search, label)
                 probe = self._cell(twin, item.cell.norm, "none", "none", draws=1, keep_strengths=False)
                 probe.cell.id = f"probe/{label}/{item.cell.id}"
-                probes.append(Planned(probe.cell, probe.attack, probe.largest, probe.search, 1, (), "", self.suite.probe_samples))
+                probes.append(
+                    Planned(probe.cell, probe.attack, probe.largest, probe.search, 1, (), "", self.suite.probe_samples)
+                )
         return probes
 
     def _cell(

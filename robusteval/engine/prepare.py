@@ -12,7 +12,8 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
-from robusteval.engine.preflight import look
+from robusteval.engine.executors import one_thread
+from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.runner import Job
 from robusteval.engine.suite import Suite, read
 from robusteval.record.document import Finding
@@ -38,10 +39,11 @@ def prepare_job(
 ) -> Job:
     """A job without a folder yet. Raises DataError, SuiteError, PluginError with one clear sentence."""
     plan = read(suite, catalogue)
-    chosen, learnt, note, source = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
+    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
     if labels_from_model:
         chosen = _own_labels(model, chosen)
-    findings = _preflight(model, chosen)
+    with one_thread():
+        look = clean_report(model, raw, chosen, data_range)
     return Job(
         model=model,
         samples=chosen,
@@ -50,14 +52,14 @@ def prepare_job(
         folder=Path(),
         fit=learnt,
         model_file=str(model_path) if model_path is not None else model.info.name,
-        data_source=source,
+        data_source=raw.source,
         range_note=note,
         command=command,
         seed=seed,
         workers=workers,
         labels_from_model=labels_from_model,
         overwrite=overwrite,
-        preflight=tuple(findings),
+        preflight=tuple(_findings(look)),
     )
 
 
@@ -71,8 +73,8 @@ def _data(
     data_range: tuple[float, float] | None,
     samples: int | None,
     seed: int,
-) -> tuple[Samples, Samples | None, str, str]:
-    """(evaluated samples, samples to learn from or None, how they were read, where they came from)."""
+) -> tuple[RawData, Samples, Samples | None, str]:
+    """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
     datasets = {entry.name: entry.plugin() for entry in catalogue.of("dataset")}
     learnt_raw: RawData | None = None
     if isinstance(data, tuple):
@@ -88,7 +90,7 @@ def _data(
     if learnt_raw is not None:
         learnt, _ = prepare(learnt_raw, model.info, data_range)
         check_disjoint(chosen, learnt)
-    return chosen, learnt, note, raw.source
+    return raw, chosen, learnt, note
 
 
 def _arrays(pair: tuple[Any, Any]) -> RawData:
@@ -102,6 +104,21 @@ def _own_labels(model: Classifier, samples: Samples) -> Samples:
     return Samples(samples.x, torch.cat(answers).to(samples.y.dtype), samples.bounds, samples.name, samples.class_names)
 
 
-def _preflight(model: Classifier, samples: Samples) -> list[Finding]:
+def _findings(look: Preflight) -> list[Finding]:
     """What a look at the clean samples says before anything is attacked."""
-    return look(model, samples)
+    found = []
+    if look.low:
+        found.append(
+            Finding(
+                "near-chance" if look.near_chance else "clean-accuracy-low",
+                "alarm" if look.near_chance else "warning",
+                look.sentence,
+                {"accuracy": look.accuracy, "low": look.interval[0], "high": look.interval[1], "chance": look.chance},
+                "If a setting named here is the right one, state it and run again; nothing was changed silently.",
+            )
+        )
+    for note in look.notes:
+        found.append(
+            Finding("preprocessing-tie", "info", note, {}, "State the range that the model was trained on with --range.")
+        )
+    return found

@@ -72,7 +72,8 @@ def plan_of(job: Job) -> Plan:
         "seed": job.seed,
         "target": job.target,
         "defenses": [
-            [spec.name, job.catalogue.get("defense", spec.plugin).info.version, spec.params] for spec in job.suite.defenses
+            [spec.name, job.catalogue.get("defense", spec.plugin).info.version, spec.params]
+            for spec in job.suite.defenses
         ],
     }
     return make_plan(job.suite, job.catalogue, job.model.info, job.target, identity)
@@ -106,7 +107,9 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     return record
 
 
-def derive(record: document.Record, catalogue: Catalogue, preflight: list[document.Finding], labels_from_model: bool) -> None:
+def derive(
+    record: document.Record, catalogue: Catalogue, preflight: list[document.Finding], labels_from_model: bool
+) -> None:
     """Fills in what follows from the measured columns: findings, results, verdict."""
     record.findings = preflight + findings.find(record, labels_from_model)
     wanted = catalogue.of("metric")
@@ -129,7 +132,9 @@ def derive(record: document.Record, catalogue: Catalogue, preflight: list[docume
 def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Listener) -> dict[str, str]:
     """Runs every unit that is not stored yet; returns the cells that failed, with their reasons."""
     failures: dict[str, str] = {}
-    tasks, judging, total, found = [], [], 0, 0
+    tasks: list[Task] = []
+    judging: list[Task] = []
+    total, found = 0, 0
     for planned in (*plan.planned, *plan.probes):
         cell = planned.cell
         if cell.defense not in fitted.live:
@@ -194,7 +199,11 @@ def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
     used = {("attack", planned.cell.plugin) for planned in plan.planned}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
     used |= {("metric", entry.name) for entry in job.catalogue.of("metric")}
-    facts = {field.name: getattr(info, field.name) for field in dataclasses.fields(document.Model) if hasattr(info, field.name)}
+    facts = {
+        field.name: getattr(info, field.name)
+        for field in dataclasses.fields(document.Model)
+        if hasattr(info, field.name)
+    }
     facts = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
     return document.Record(
         tool={"name": "robusteval", "version": robusteval.__version__},
@@ -245,4 +254,6 @@ def check_folder(folder: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise RecordError(f"Cannot write to the folder {folder}: {error.strerror or error}.", "Choose another with --out.") from None
+        raise RecordError(
+            f"Cannot write to the folder {folder}: {error.strerror or error}.", "Choose another with --out."
+        ) from None

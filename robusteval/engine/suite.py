@@ -82,7 +82,9 @@ def text(name: str) -> str:
         return resources.files("robusteval.engine").joinpath("suites", f"{name}.toml").read_text(encoding="utf-8")
     path = Path(name)
     if path.suffix != ".toml":
-        raise SuiteError(f"There is no suite named {name!r}.", f"Suites: {', '.join(names())}, or a path to a .toml file.")
+        raise SuiteError(
+            f"There is no suite named {name!r}.", f"Suites: {', '.join(names())}, or a path to a .toml file."
+        )
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -199,7 +201,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "samples": {"type": "integer", "minimum": 1, "description": "samples evaluated, at most"},
             "eps": {
                 "type": "object",
-                "properties": {name: number for name in NORMS},
+                "properties": dict.fromkeys(NORMS, number),
                 "additionalProperties": False,
                 "description": "largest budget searched, as a share of the pixel range (l0: pixels)",
             },

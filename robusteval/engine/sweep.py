@@ -21,6 +21,7 @@ from robusteval.engine.judge import Judged, Threat, is_win, judge
 # A minimal attack may stop a hair's breadth on the wrong side (the twin and the truth differ by rounding).
 _NUDGES = (1.002, 1.01, 1.05)
 _LINE_STEPS = 10
+_SHRINK = 0.35
 
 Propose = Callable[[Tensor, Tensor | None], Tensor]  # (rows, eps of these rows or None) -> candidates of these rows
 
@@ -93,7 +94,8 @@ class Sweep:
                 rows = rows[best.distance[rows] - low[rows] > 0.01 * best.distance[rows]]
                 if self.threat.norm == "l0":
                     rows = rows[best.distance[rows] - low[rows] > 1]
-                eps = (low + best.distance) / 2
+                # until a budget has failed nothing is known of the order of magnitude: shrink faster than by half
+                eps = torch.where(low > 0, (low + best.distance) / 2, _SHRINK * best.distance)
             if len(rows) == 0:
                 break
             candidates = propose(rows, eps[rows].to(self.x0.dtype))
@@ -105,7 +107,9 @@ class Sweep:
 
     def _nudge(self, best: Best, candidates: Tensor, won: Tensor) -> None:
         """Tries points a little beyond the losing candidates, away from the clean sample."""
-        rows = (~won & torch.isfinite(candidates.flatten(1)).all(1)).nonzero().squeeze(1)
+        low, high = self.threat.bounds
+        lawful = ((candidates >= low) & (candidates <= high)).flatten(1).all(1)  # NaN is not
+        rows = (~won & lawful).nonzero().squeeze(1)
         rows = rows[(candidates[rows] != self.x0[rows]).flatten(1).any(1)]
         for factor in _NUDGES:
             if len(rows) == 0:

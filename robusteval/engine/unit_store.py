@@ -35,7 +35,9 @@ class UnitStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             found = json.loads(marker.read_text()).get("plan") if marker.exists() else None
         except (OSError, ValueError, AttributeError) as error:
-            raise RecordError(f"Cannot use the folder {self.folder.parent}: {error}.", "Choose another with --out.") from None
+            raise RecordError(
+                f"Cannot use the folder {self.folder.parent}: {error}.", "Choose another with --out."
+            ) from None
         if found == plan_sha256 and not overwrite:
             return True
         others = list(self.folder.glob("*.npz"))
@@ -113,7 +115,9 @@ class UnitStore:
 
     def _read(self, cell_id: str, chunk: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
         try:
-            with np.load(self.path(cell_id, chunk), allow_pickle=False) as file:
+            # from memory: numpy leaves the file open when the archive is broken
+            content = io.BytesIO(self.path(cell_id, chunk).read_bytes())
+            with np.load(content, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(arrays.pop("meta").tobytes())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

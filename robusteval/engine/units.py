@@ -104,23 +104,33 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
     meter = Meter(len(x))
     trace = Trace()
     norm: ops.Norm = _norm(cell.norm)
+    needs = planned.attack.info.needs
     threat = Threat(keep_mask(y, pipeline.defended.model.info.classes, pipeline.classes), norm, context.samples.bounds)
     draws = planned.draws if pipeline.stochastic else 1
 
     def propose(chosen: Tensor, eps: Tensor | None) -> Tensor:
         index = live[chosen]
         problem = Problem(
-            x[index], threat.keep[index], norm, eps, threat.bounds, rng, cell.needs, pipeline, meter, index, draws, trace
+            x[index],
+            threat.keep[index],
+            norm,
+            eps,
+            threat.bounds,
+            rng,
+            needs,
+            pipeline,
+            meter,
+            index,
+            draws,
+            trace,
         )
         return _run(planned, problem)
 
     sweep = Sweep(pipeline, x[live], threat[live], rng, _Shifted(meter, live))
     found = Best.none(x[live])
     if len(live):
-        if cell.family == "minimal":
-            found = sweep.minimal(propose)
-        else:
-            found = sweep.fixed(propose, planned.largest, planned.search)
+        minimal = cell.family == "minimal"
+        found = sweep.minimal(propose) if minimal else sweep.fixed(propose, planned.largest, planned.search)
     result = _columns(context, pipeline, x, threat, live, found, meter, rng)
     if planned.strengths:
         result.strengths = _strengths(planned, pipeline, x, threat, live, found, propose, rng)
@@ -180,7 +190,9 @@ def _columns(
     hit = live[torch.isfinite(found.distance)]
     if len(hit):
         low, high = threat.bounds
-        rounded = ops.clip(((candidates[hit] - low) / (high - low) * 255).round() / 255 * (high - low) + low, threat.bounds)
+        rounded = ops.clip(
+            ((candidates[hit] - low) / (high - low) * 255).round() / 255 * (high - low) + low, threat.bounds
+        )
         again = judge(pipeline, x[hit], rounded, threat[hit], None, rng)
         survives[hit.cpu()] = again.won.cpu()
     return UnitResult(
@@ -199,7 +211,14 @@ def _columns(
 
 
 def _strengths(
-    planned: Planned, pipeline: Pipeline, x: Tensor, threat: Threat, live: Tensor, found: Best, propose: object, rng: Generator
+    planned: Planned,
+    pipeline: Pipeline,
+    x: Tensor,
+    threat: Threat,
+    live: Tensor,
+    found: Best,
+    propose: object,
+    rng: Generator,
 ) -> Strengths:
     """The bare model's adversarials at each strength: a fixed attack at each budget, a minimal one stretched."""
     stacked = x[None].repeat(len(planned.strengths), *[1] * x.dim())

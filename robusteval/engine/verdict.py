@@ -79,7 +79,9 @@ def _defenses(record: Record) -> list[str]:
                 f"Against an attacker who knows it, {row.defense} changes the median distance to {' and '.join(parts)}."
             )
         else:
-            sentences.append(f"The defence {row.defense} was not attacked by anyone who knows it, so its worth is unknown.")
+            sentences.append(
+                f"The defence {row.defense} was not attacked by anyone who knows it, so its worth is unknown."
+            )
     return sentences
 
 

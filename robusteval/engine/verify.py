@@ -78,7 +78,9 @@ def _read(path: Path, record: Record, result: Verification) -> dict[str, Array]:
         content = path.read_bytes()
         tensors: dict[str, Array] = safetensors.numpy.load(content)
     except (OSError, safetensors.SafetensorError) as error:
-        raise RecordError(f"Cannot read the witnesses {path}: {error}.", "Give the folder that the run wrote.") from None
+        raise RecordError(
+            f"Cannot read the witnesses {path}: {error}.", "Give the folder that the run wrote."
+        ) from None
     expected = record.witnesses.sha256 if record.witnesses else ""
     if hashlib.sha256(content).hexdigest() != expected:
         result.failures.append("The witness file is not the one that the run wrote: its hash differs.")
@@ -124,7 +126,9 @@ def _check_group(
     bare = answer is not None and rows and rows[0].defense == "none"
     predictions = answer.labels(stored[[entry.row for entry in rows]]) if answer is not None and bare else None
     result.claims += len(entries)
-    result.failures += [f"{entry.cell}, sample {entry.sample}: row {entry.row} is not there." for entry in entries if entry not in rows]
+    result.failures += [
+        f"{entry.cell}, sample {entry.sample}: row {entry.row} is not there." for entry in entries if entry not in rows
+    ]
     for number, entry in enumerate(rows):
         row, before = stored[entry.row], clean[entry.sample]
         faults = []
@@ -152,7 +156,9 @@ def _distance(before: Array, after: Array, norm: str) -> float:
     if norm == "l0":
         return float((delta != 0).any(axis=0).sum() if delta.ndim == 3 else (delta != 0).sum())
     flat = np.abs(delta).ravel()
-    return float({"linf": flat.max, "l1": flat.sum, "l2": lambda: np.sqrt((flat**2).sum())}[norm]())
+    if norm == "l2":
+        return float(np.sqrt((flat**2).sum()))
+    return float(flat.max() if norm == "linf" else flat.sum())
 
 
 class _Runtime:
@@ -166,7 +172,8 @@ class _Runtime:
         options.intra_op_num_threads = 1
         if _file_hash(path) != record.model.sha256:
             raise RecordError(
-                f"The model {path} is not the one that was evaluated: its hash differs.", "Give the evaluated file with --model."
+                f"The model {path} is not the one that was evaluated: its hash differs.",
+                "Give the evaluated file with --model.",
             )
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -198,12 +205,12 @@ class _Runtime:
             if values:
                 tail = (1, 1) if x.ndim == 4 else ()
                 x = apply(x, np.asarray(values, dtype=np.float32).reshape(-1, *tail))
-        dtype = _TYPES.get(kind, np.float32)
-        if np.issubdtype(dtype, np.integer):
-            top = float(np.iinfo(dtype).max)
+        dtype = np.dtype(_TYPES.get(kind, np.float32))
+        if dtype.kind in "iu":
+            limits = np.iinfo(str(dtype))
             if (low, high) == (0.0, 1.0):
                 x = (x - np.float32(low)) * np.float32(255.0 / (high - low))
-            x = np.clip(np.round(x), float(np.iinfo(dtype).min), top)
+            x = np.clip(np.round(x), float(limits.min), float(limits.max))
         if self.model.layout == "NHWC" and x.ndim == 4:
             x = x.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(x.astype(dtype))

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ..contracts.classifier import LoadOptions, ModelInfo
 from ..errors import AccessError, ModelError
+from .head import Head
 from .onnx_file import ModelFile, read_model
 from .onnx_io import InputReading, OutputReading, read_input, read_output
 from .onnx_ladder import Climb, TwinRunner, climb
 from .onnx_prepass import merge_opsets
 from .onnx_session import open_session
-from .onnx_truth import Head, Truth
+from .onnx_truth import Truth
 from .probe import probe_file
 
 
@@ -98,7 +99,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         opset=opsets.get(""),
         parity=climbed.parity,
         class_names=_class_names(metadata, taken, head.classes),
-        dataset=metadata.get("dataset", ""),
+        dataset=metadata.get("robusteval.dataset") or metadata.get("dataset", ""),
         notes=notes,
     )
     return OnnxClassifier(file, given, taken, head, climbed, replace(info))

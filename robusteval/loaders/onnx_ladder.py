@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from .onnx_checks import Parity, compare, first_divergence, gradient_gate, probe_inputs, tapped_truth
+from .head import Head, read_head
 from .onnx_file import ModelFile
 from .onnx_io import InputReading, OutputReading
 from .onnx_prepass import Prepared, all_nodes, free_batch, prepare
-from .onnx_truth import Head, Truth, read_head
+from .onnx_truth import Truth
 from .onnx_twin.graph import Twin
 from .onnx_twin.node import Unsupported
 
@@ -97,7 +98,7 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
     forced, notes = _coupling(truth, x)
     raw = truth.raw(x, forced)
     if taken.kind == "labels":
-        head = read_head(raw, taken, "")
+        head = read_head(raw, labels=True)
         return head, Climb("E", "the file returns labels only.", precision=precision, forced_batch=forced, notes=notes)
     try:
         prepared = prepare(file.proto(), taken.tensor)
@@ -105,9 +106,9 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
         if one and prepared.tail == "Sigmoid":
             prepared = prepare(file.proto(), taken.tensor, True)
     except Unsupported as error:
-        head = read_head(raw, taken, "")
+        head = read_head(raw)
         return head, Climb("E", f"{error}.", precision=precision, forced_batch=forced, notes=notes)
-    head = read_head(raw, taken, prepared.tail)
+    head = read_head(raw, prepared.tail)
     if head.tail != prepared.tail:  # a softmax over something else than the classes
         head = replace(head, tail=prepared.tail) if prepared.tail == "Softmax" else head
     start = Climb("A", precision=precision, forced_batch=forced, notes=notes)

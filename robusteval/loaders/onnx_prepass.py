@@ -31,7 +31,7 @@ def prepare(model: onnx.ModelProto, target: str, one_score: bool = False) -> Pre
     `one_score`: the file has a single sigmoid output, whose logit is wanted. Raises Unsupported.
     """
     opsets = merge_opsets(model)
-    model = _inlined(model)
+    model = inlined(model)
     opsets = {**opsets, **merge_opsets(model)}
     graph = model.graph
     constants = {t.name for t in graph.initializer}
@@ -64,19 +64,25 @@ def merge_opsets(model: onnx.ModelProto) -> dict[str, int]:
     return versions
 
 
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """Local functions first, then the standard's own definitions of operators that have no rule."""
     if model.functions:
         shaped = {v.name for v in (*model.graph.value_info, *model.graph.input, *model.graph.output)}
         for t in model.graph.initializer:
             if t.name not in shaped:
                 model.graph.value_info.append(helper.make_tensor_value_info(t.name, t.data_type, t.dims))
-        model = inliner.inline_local_functions(model)
+        try:
+            model = inliner.inline_local_functions(model)
+        except RuntimeError as error:
+            raise Unsupported("the file's own functions cannot be written out") from error
     missing = {(n.domain, n.op_type) for n in all_nodes(model.graph) if not has_rule(n.domain, n.op_type)}
     defined = [(d, op) for d, op in missing if _has_body(d, op)]
     if not defined:
         return model
-    return inliner.inline_selected_functions(model, defined, inline_schema_functions=True)
+    try:
+        return inliner.inline_selected_functions(model, defined, inline_schema_functions=True)
+    except RuntimeError:
+        return model  # the walker will name the operator that it does not know
 
 
 def _has_body(domain: str, op: str) -> bool:

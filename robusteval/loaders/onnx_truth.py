@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import ModelError
 from .onnx_io import InputReading, OutputReading
 from .onnx_session import DTYPES, Array, open_session, run_session
-
-TINY = float(np.finfo(np.float32).tiny)
-
-
-@dataclass(frozen=True)
-class Head:
-    """How raw outputs become scores [B, K]: the same for the truth and for the twin."""
-
-    output: str = "logits"  # "logits", "probabilities", "log-probabilities" or "labels"
-    one_score: bool = False  # a single output stands for two classes
-    classes: int = 0
-    tail: str = ""  # the twin's raw output is already the logarithm of a final Softmax, or of a Sigmoid
-
-    def of_file(self, raw: Tensor) -> Tensor:
-        """Scores of the file's own raw output."""
-        raw = raw.flatten(1) if raw.dim() > 1 else raw.reshape(-1, 1)
-        if self.output == "probabilities":
-            if self.one_score:
-                return torch.cat([(1 - raw).clamp_min(TINY).log(), raw.clamp_min(TINY).log()], 1)
-            return raw.clamp_min(TINY).log()
-        return torch.cat([torch.zeros_like(raw), raw], 1) if self.one_score else raw
-
-    def of_twin(self, raw: Tensor) -> Tensor:
-        """Scores of the twin's raw output, which has the final softmax or sigmoid taken in logarithms."""
-        if not self.tail:
-            return self.of_file(raw)
-        raw = raw.flatten(1)
-        return torch.cat([F.logsigmoid(-raw), F.logsigmoid(raw)], 1) if self.one_score else raw
-
 
 class Truth:
     """A session with what is known about its input and output. Not picklable: made anew from the bytes."""
@@ -106,21 +75,3 @@ def to_rows(value: Any, taken: OutputReading) -> Tensor:
             hot[row, place[str(label)]] = 1.0
         return hot
     return torch.from_numpy(np.asarray(value, dtype=np.float32))
-
-
-def read_head(raw: Tensor, taken: OutputReading, tail: str) -> Head:
-    """What the raw outputs `raw` of some inputs say about the scale of the scores. Raises ModelError."""
-    raw = raw.flatten(1).double() if raw.dim() > 1 else raw.reshape(-1, 1).double()
-    one = raw.shape[1] == 1
-    if taken.kind == "labels":
-        return Head("labels", False, raw.shape[1])
-    if not torch.isfinite(raw).all():
-        raise ModelError("The model answers plain inputs with values that are not finite.", "Check the export.")
-    within = bool((raw >= -1e-6).all() and (raw <= 1 + 1e-3).all())
-    sums_to_one = not one and bool(((raw.sum(1) - 1).abs() < 1e-2).all())
-    sums_to_one = sums_to_one and (tail == "Softmax" or bool(((raw.sum(1) - 1).abs() < 1e-3).all()))
-    if within and (sums_to_one or tail == "Sigmoid"):
-        return Head("probabilities", one, 2 if one else raw.shape[1], tail)
-    if not one and bool((raw <= 1e-6).all() and (raw.logsumexp(1).abs() < 1e-3).all()):
-        return Head("log-probabilities", False, raw.shape[1])
-    return Head("logits", one, 2 if one else raw.shape[1])

@@ -1,0 +1,1 @@
+"""Measures: pure functions of the record, each a plugin. No torch in here."""

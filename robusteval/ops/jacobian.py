@@ -18,6 +18,8 @@ def class_gradients(model: Callable[[Tensor], Tensor], x: Tensor, classes: Tenso
     with torch.enable_grad():
         scores = model(leaf)
         picked = scores.gather(1, classes)
+    if not scores.requires_grad:  # scores that do not depend on the input: the gradient is zero, not an error
+        return scores, x.new_zeros(*classes.shape, *x.shape[1:])
     grads = []
     for column in range(classes.shape[1]):
         last = column + 1 == classes.shape[1]

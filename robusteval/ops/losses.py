@@ -39,12 +39,15 @@ def margin(scores: Tensor, keep: Tensor) -> Tensor:
 def dlr(scores: Tensor, keep: Tensor) -> Tensor:
     """Difference of logits ratio (Croce & Hein 2020): the margin over the gap between the top and the third score, [B].
 
+    Where several classes are kept (targeted, detector) the best score outside may be the third itself and the ratio
+    a constant without a gradient, so the third gives way to the mean of third and fourth, as in their targeted loss.
     Invariant to shift and scale of the scores. Undefined below four classes: falls back to the margin there.
     """
     if scores.shape[1] < 4:
         return margin(scores, keep)
-    top = scores.topk(3, dim=1).values
-    return margin(scores, keep) / (top[:, 0] - top[:, 2]).clamp_min(1e-12)
+    top = scores.topk(4, dim=1).values
+    third = torch.where(keep.sum(1) > 1, (top[:, 2] + top[:, 3]) / 2, top[:, 2])
+    return margin(scores, keep) / (top[:, 0] - third).clamp_min(1e-12)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "margin": margin, "dlr": dlr}

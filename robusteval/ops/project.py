@@ -6,17 +6,14 @@ idempotent, and it never moves a point that is already inside.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Generator, Tensor
 
 from robusteval.ops.norms import Norm, per_sample, pixel_size, size
 
-# A projected point must measure <= eps in float64. Float32 rounding of x0 + delta moves the measured size by about
-# 3e-8 of the largest value; six times that, and a little in proportion to eps, is room enough.
-_ABSOLUTE_ROOM = 2e-7
-_RELATIVE_ROOM = 1e-6
+# A projected point must measure <= eps in float64. x0 + delta is rounded towards x0 (see `_add`), so only the rounding
+# of delta itself is left, which is in proportion to eps.
+_ROOM = 1e-6
 
 
 def clip(x: Tensor, bounds: tuple[float, float]) -> Tensor:
@@ -33,23 +30,18 @@ def project(x0: Tensor, x: Tensor, norm: Norm, eps: Tensor, bounds: tuple[float,
     x = clip(x, bounds)
     delta = x - x0
     eps = eps.to(delta.dtype)
-    room = _ABSOLUTE_ROOM * max(abs(bounds[0]), abs(bounds[1]))
     if norm == "linf":
         radius = per_sample(eps, delta)
-        inner = (radius - room).clamp_min(0)
-        moved = clip(x0 + delta.clamp(-inner, inner), bounds)
+        moved = _add(x0, delta.clamp(-radius, radius))
         return torch.where(delta.abs() > radius, moved, x)
     if norm == "l2":
         length = size(delta.double(), "l2")
         outside = length > eps
-        target = (eps.double() * (1 - _RELATIVE_ROOM) - room).clamp_min(0)
-        factor = (target / length.clamp_min(1e-300)).to(delta.dtype)
-        moved = clip(x0 + delta * per_sample(factor, delta), bounds)
+        factor = eps.double() * (1 - _ROOM) / length.clamp_min(1e-300)
+        moved = _add(x0, (delta * per_sample(factor, delta)).to(delta.dtype))
     elif norm == "l1":
         outside = size(delta.double(), "l1") > eps
-        # rounding adds up over the values, with random signs
-        target = (eps * (1 - _RELATIVE_ROOM) - room * math.sqrt(delta[0].numel() if len(delta) else 1)).clamp_min(0)
-        moved = clip(x0 + _shrink_l1(delta, target), bounds) if bool(outside.any()) else x
+        moved = _add(x0, _shrink_l1(delta, eps.double() * (1 - _ROOM))) if bool(outside.any()) else x
     elif norm == "l0":
         outside = size(delta, "l0") > eps
         moved = torch.where(_largest_pixels(delta, eps), x, x0)
@@ -58,15 +50,21 @@ def project(x0: Tensor, x: Tensor, norm: Norm, eps: Tensor, bounds: tuple[float,
     return torch.where(per_sample(outside, delta), moved, x)
 
 
+def _add(x0: Tensor, delta: Tensor) -> Tensor:
+    """x0 + delta, rounded towards x0: rounded to nearest, a constant image would leave the ball by an ulp a pixel."""
+    x = x0 + delta
+    return torch.where((x - x0).abs() > delta.abs(), torch.nextafter(x, x0), x)
+
+
 def _shrink_l1(delta: Tensor, eps: Tensor) -> Tensor:
     """Euclidean projection of each delta on the L1 ball (Duchi et al. 2008): soft threshold by the right amount."""
     flat = delta.flatten(1)
     ordered = flat.abs().sort(dim=1, descending=True).values
-    cumulative = ordered.cumsum(1) - eps[:, None]
-    rank = torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=flat.dtype)
+    cumulative = ordered.cumsum(1, dtype=torch.float64) - eps[:, None]
+    rank = torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=torch.float64)
     support = (ordered * rank > cumulative).sum(1, keepdim=True).clamp_min(1)
     threshold = (cumulative.gather(1, support - 1) / support).clamp_min(0)
-    return ((flat.abs() - threshold).clamp_min(0) * flat.sign()).reshape(delta.shape)
+    return ((flat.abs() - threshold).clamp_min(0) * flat.sign()).to(delta.dtype).reshape(delta.shape)
 
 
 def _largest_pixels(delta: Tensor, eps: Tensor) -> Tensor:

@@ -267,7 +267,9 @@ class Record:
     plan_sha256: str
     pipelines: list[Pipeline]
     cells: list[Cell]
-    probes: list[Cell] = field(default_factory=list)  # the same attacks with more steps or another start, on few samples
+    probes: list[Cell] = field(
+        default_factory=list
+    )  # the same attacks with more steps or another start, on few samples
     findings: list[Finding] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     gallery: list[Picture] = field(default_factory=list)

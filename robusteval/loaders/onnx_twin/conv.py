@@ -18,7 +18,7 @@ TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
 def convolution(node: Node) -> Fn:
     """conv(x, weight, bias=None) as the attributes of `node` say; padding that torch cannot do is done before."""
-    group, known = node.int("group", 1), node.ints("kernel_shape")
+    group, known = node.get_int("group", 1), node.get_ints("kernel_shape")
 
     def general(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         rank = w.dim() - 2
@@ -41,14 +41,14 @@ def convolution(node: Node) -> Fn:
 
 
 def _transposed(node: Node) -> Fn:
-    group = node.int("group", 1)
+    group = node.get_int("group", 1)
 
     def run(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         rank = w.dim() - 2
         if not 1 <= rank <= 3:
             raise node.refuse(f"convolutions over {rank} axes have no torch form")
         window = Window.of(node, rank)
-        extra = node.ints("output_padding") or [0] * rank
+        extra = node.get_ints("output_padding") or [0] * rank
         full = TRANSPOSED[rank - 1](x, w, b, window.strides, 0, 0, group, window.dilations)
         pads, extra = _output_window(node, window, list(x.shape[2:]), list(full.shape[2:]), extra)
         if any(extra):  # the extra rows hold the bias alone
@@ -66,7 +66,7 @@ def _output_window(
 ) -> tuple[list[tuple[int, int]], list[int]]:
     """What to cut from the full result on each side, and how much to add behind it first."""
     rank = len(sizes)
-    wanted = (node.ints("output_shape") or [])[-rank:]
+    wanted = (node.get_ints("output_shape") or [])[-rank:]
     if not wanted and window.auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [n * s for n, s in zip(sizes, window.strides, strict=True)]
     if not wanted:
@@ -85,7 +85,7 @@ def _output_window(
 
 def _deform(node: Node) -> Fn:
     """Deformable convolution: every kernel tap is sampled bilinearly at its own offset, zero outside."""
-    groups, offset_groups = node.int("group", 1), node.int("offset_group", 1)
+    groups, offset_groups = node.get_int("group", 1), node.get_int("offset_group", 1)
 
     def run(x: Tensor, w: Tensor, offset: Tensor, b: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         window = Window.of(node, 2)

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping
 
 import torch
+from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,9 +16,9 @@ from .node import INTEGERS, INT_RANGE, Fn, Node, Rule, fixed, through
 
 def _old_broadcast(node: Node, fn: Fn) -> Fn:
     """Before opset 7 the second operand was aligned at an explicit axis."""
-    if node.opset >= 7 or node.domain or not node.int("broadcast"):
+    if node.opset >= 7 or node.domain or not node.get_int("broadcast"):
         return fn
-    axis = node.int("axis", -1)
+    axis = node.get_int("axis", -1)
 
     def aligned(a: Tensor, b: Tensor) -> Tensor:
         if axis >= 0 and b.dim() < a.dim() - axis:
@@ -50,11 +51,16 @@ def _pow(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _mod(node: Node) -> Fn:
-    return torch.fmod if node.int("fmod") else torch.remainder
+    return torch.fmod if node.get_int("fmod") else torch.remainder
+
+
+def _bitwise_not(node: Node) -> Fn:
+    mask = {TensorProto.UINT16: 2**16 - 1, TensorProto.UINT32: 2**32 - 1}.get(node.elem(0))
+    return torch.bitwise_not if mask is None else lambda x: torch.bitwise_not(x) & mask
 
 
 def _shift(node: Node) -> Fn:
-    left = node.str("direction") == "LEFT"
+    left = node.get_str("direction") == "LEFT"
     bits = {1: 8, 2: 8}.get(node.elem(0), 0)
 
     def shift(a: Tensor, b: Tensor) -> Tensor:
@@ -79,7 +85,7 @@ def _mean(*xs: Tensor) -> Tensor:
 
 def _clip(node: Node) -> Fn:
     if node.opset < 11:
-        low, high = node.float("min", -3.4028234663852886e38), node.float("max", 3.4028234663852886e38)
+        low, high = node.get_float("min", -3.4028234663852886e38), node.get_float("max", 3.4028234663852886e38)
         return lambda x: torch.clamp(x, low, high)
 
     def clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
@@ -107,17 +113,17 @@ def _prelu(x: Tensor, slope: Tensor) -> Tensor:
 
 
 def _gelu(node: Node) -> Fn:
-    approximate = "tanh" if node.str("approximate", "none") == "tanh" else "none"
+    approximate = "tanh" if node.get_str("approximate", "none") == "tanh" else "none"
     return lambda x: F.gelu(x, approximate=approximate)
 
 
 def _hard_sigmoid(node: Node) -> Fn:
-    alpha, beta = node.float("alpha", 0.2), node.float("beta", 0.5)
+    alpha, beta = node.get_float("alpha", 0.2), node.get_float("beta", 0.5)
     return lambda x: torch.clamp(alpha * x + beta, 0.0, 1.0)
 
 
 def _shrink(node: Node) -> Fn:
-    bias, lambd = node.float("bias", 0.0), node.float("lambd", 0.5)
+    bias, lambd = node.get_float("bias", 0.0), node.get_float("lambd", 0.5)
 
     def shrink(x: Tensor) -> Tensor:
         zero = torch.zeros_like(x)
@@ -127,37 +133,37 @@ def _shrink(node: Node) -> Fn:
 
 
 def _leaky(node: Node) -> Fn:
-    alpha = node.float("alpha", 0.01)
+    alpha = node.get_float("alpha", 0.01)
     return lambda x: F.leaky_relu(x, alpha)
 
 
 def _elu(node: Node) -> Fn:
-    alpha = node.float("alpha", 1.0)
+    alpha = node.get_float("alpha", 1.0)
     return lambda x: F.elu(x, alpha)
 
 
 def _celu(node: Node) -> Fn:
-    alpha = node.float("alpha", 1.0)
+    alpha = node.get_float("alpha", 1.0)
     return lambda x: F.celu(x, alpha)
 
 
 def _selu(node: Node) -> Fn:
-    alpha, gamma = node.float("alpha", 1.67326319217681884765625), node.float("gamma", 1.05070102214813232421875)
+    alpha, gamma = node.get_float("alpha", 1.67326319217681884765625), node.get_float("gamma", 1.05070102214813232421875)
     return lambda x: gamma * torch.where(x > 0, x, alpha * torch.expm1(torch.clamp(x, max=0)))
 
 
 def _thresholded(node: Node) -> Fn:
-    alpha = node.float("alpha", 1.0)
+    alpha = node.get_float("alpha", 1.0)
     return lambda x: torch.where(x > alpha, x, torch.zeros_like(x))
 
 
 def _swish(node: Node) -> Fn:
-    alpha = node.float("alpha", 1.0)
+    alpha = node.get_float("alpha", 1.0)
     return lambda x: x * torch.sigmoid(alpha * x)
 
 
 def _inf(node: Node) -> Fn:
-    negative, positive = node.int("detect_negative", 1), node.int("detect_positive", 1)
+    negative, positive = node.get_int("detect_negative", 1), node.get_int("detect_positive", 1)
     if negative and positive:
         return torch.isinf
     if negative or positive:
@@ -182,20 +188,25 @@ def _dropout(node: Node) -> Fn:
     ) -> Tensor | tuple[Tensor, Tensor]:
         if training is not None and bool(training) and (ratio is None or float(ratio) > 0):
             raise node.refuse("it drops values at random (training_mode is on)")
-        if node.opset < 7 and not node.int("is_test"):
+        if node.opset < 7 and not node.get_int("is_test"):
             raise node.refuse("it drops values at random (is_test is off)")
         return (x, torch.ones_like(x, dtype=torch.bool)) if many else x
 
     return dropout
 
 
+COMPUTED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+
+
 def _cast(node: Node) -> Fn:
-    return caster(node, node.int("to", 1))
+    return caster(node, node.get_int("to", 1))
 
 
 def caster(node: Node, elem: int) -> Fn:
     """Cast to ONNX element type `elem`. In straight-through mode integers made from reals stay reals."""
     dtype = node.dtype(elem)
+    if elem not in INTEGERS and elem not in COMPUTED:
+        raise node.refuse(f"numbers of type {TensorProto.DataType.Name(elem)} have no torch form here")
 
     def cast(x: Tensor) -> Tensor:
         if dtype == torch.bool or not x.is_floating_point() or dtype.is_floating_point:
@@ -216,7 +227,8 @@ def _wrap(whole: Tensor, elem: int) -> Tensor:
 def _cast_like(node: Node) -> Fn:
     declared = node.elem(1)
     if declared:
-        return caster(node, declared)
+        cast = caster(node, declared)
+        return lambda x, like: cast(x)
     return lambda x, like: x.to(like.dtype)
 
 
@@ -238,7 +250,7 @@ UNARY: Mapping[str, Fn] = {
     "Exp": torch.exp, "Log": torch.log, "Neg": torch.neg, "Not": torch.logical_not, "Reciprocal": torch.reciprocal,
     "Sin": torch.sin, "Sinh": torch.sinh, "Sqrt": torch.sqrt, "Tan": torch.tan, "Tanh": torch.tanh,
     "Sigmoid": torch.sigmoid, "Relu": torch.relu, "Softplus": F.softplus, "Softsign": F.softsign, "Mish": F.mish,
-    "HardSwish": _affine_clip, "IsNaN": torch.isnan, "BitwiseNot": torch.bitwise_not, "Where": torch.where,
+    "HardSwish": _affine_clip, "IsNaN": torch.isnan, "Where": torch.where,
     "LogSigmoid": _log_sigmoid, "Mean": _mean,
 }  # fmt: skip
 BINARY: Mapping[str, Fn] = {
@@ -248,7 +260,7 @@ BINARY: Mapping[str, Fn] = {
     "BitwiseXor": torch.bitwise_xor, "PRelu": _prelu,
 }  # fmt: skip
 BUILT: Mapping[str, Fn] = {
-    "Div": _div, "Mod": _mod, "BitShift": _shift, "Gelu": _gelu, "HardSigmoid": _hard_sigmoid,
+    "BitwiseNot": _bitwise_not, "Div": _div, "Mod": _mod, "BitShift": _shift, "Gelu": _gelu, "HardSigmoid": _hard_sigmoid,
     "Shrink": _shrink, "LeakyRelu": _leaky, "Elu": _elu, "Celu": _celu, "Selu": _selu,
     "ThresholdedRelu": _thresholded, "Swish": _swish, "IsInf": _inf, "CastLike": _cast_like, "Identity": _same,
 }  # fmt: skip

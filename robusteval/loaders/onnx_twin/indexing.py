@@ -17,7 +17,7 @@ def _positive(index: Tensor, size: int) -> Tensor:
 
 
 def _gather(node: Node) -> Fn:
-    axis = node.int("axis")
+    axis = node.get_int("axis")
 
     def gather(x: Tensor, index: Tensor) -> Tensor:
         at = axis % x.dim()
@@ -30,7 +30,7 @@ def _gather(node: Node) -> Fn:
 
 
 def _gather_elements(node: Node) -> Fn:
-    axis = node.int("axis")
+    axis = node.get_int("axis")
     return lambda x, index: torch.gather(x, axis, _positive(index, x.shape[axis]))
 
 
@@ -44,12 +44,12 @@ def _nd_index(x: Tensor, index: Tensor, batch: int) -> tuple[Tensor, ...]:
 
 
 def _gather_nd(node: Node) -> Fn:
-    batch = node.int("batch_dims")
+    batch = node.get_int("batch_dims")
     return lambda x, index: x[_nd_index(x, index.to(x.device), batch)]
 
 
 def _scatter_elements(node: Node) -> Fn:
-    axis, how = node.int("axis"), node.str("reduction", "none")
+    axis, how = node.get_int("axis"), node.get_str("reduction", "none")
     names = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
     def scatter(x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def _scatter_elements(node: Node) -> Fn:
 
 
 def _scatter_nd(node: Node) -> Fn:
-    how = node.str("reduction", "none")
+    how = node.get_str("reduction", "none")
 
     def scatter(x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
         at = _nd_index(x, index.to(x.device), 0)
@@ -78,7 +78,7 @@ def _scatter_nd(node: Node) -> Fn:
 
 
 def _one_hot(node: Node) -> Fn:
-    axis = node.int("axis", -1)
+    axis = node.get_int("axis", -1)
 
     def one_hot(index: Tensor, depth: Tensor, values: Tensor) -> Tensor:
         count = int(numbers(depth)[0])
@@ -94,7 +94,7 @@ def _one_hot(node: Node) -> Fn:
 
 
 def _compress(node: Node) -> Fn:
-    axis = node.int("axis") if "axis" in node.attrs else None
+    axis = node.get_int("axis") if "axis" in node.attrs else None
 
     def compress(x: Tensor, condition: Tensor) -> Tensor:
         at = torch.nonzero(condition.reshape(-1)).reshape(-1)
@@ -104,10 +104,10 @@ def _compress(node: Node) -> Fn:
 
 
 def _top_k(node: Node) -> Fn:
-    axis, largest, ordered = node.int("axis", -1), bool(node.int("largest", 1)), bool(node.int("sorted", 1))
+    axis, largest, ordered = node.get_int("axis", -1), bool(node.get_int("largest", 1)), bool(node.get_int("sorted", 1))
 
     def top_k(x: Tensor, k: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        count = int(numbers(k)[0]) if k is not None else node.int("k")
+        count = int(numbers(k)[0]) if k is not None else node.get_int("k")
         index = torch.sort(x, dim=axis, descending=largest, stable=ordered).indices.narrow(axis, 0, count)
         return torch.gather(x, axis, index), index
 
@@ -115,7 +115,7 @@ def _top_k(node: Node) -> Fn:
 
 
 def _reverse_sequence(node: Node) -> Fn:
-    batch_axis, time_axis = node.int("batch_axis", 1), node.int("time_axis", 0)
+    batch_axis, time_axis = node.get_int("batch_axis", 1), node.get_int("time_axis", 0)
 
     def reverse(x: Tensor, lengths: Tensor) -> Tensor:
         moved = x.movedim((batch_axis, time_axis), (0, 1))
@@ -128,13 +128,13 @@ def _reverse_sequence(node: Node) -> Fn:
 
 
 def _grid_sample(node: Node) -> Fn:
-    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(node.str("mode", "bilinear"), node.str("mode", "bilinear"))
-    padding, corners = node.str("padding_mode", "zeros"), bool(node.int("align_corners"))
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(node.get_str("mode", "bilinear"), node.get_str("mode", "bilinear"))
+    padding, corners = node.get_str("padding_mode", "zeros"), bool(node.get_int("align_corners"))
     return lambda x, grid: F.grid_sample(x, grid, mode=mode, padding_mode=padding, align_corners=corners)
 
 
 def _affine_grid(node: Node) -> Fn:
-    corners = bool(node.int("align_corners"))
+    corners = bool(node.get_int("align_corners"))
     return lambda theta, size: F.affine_grid(theta, [int(n) for n in numbers(size)], align_corners=corners)
 
 

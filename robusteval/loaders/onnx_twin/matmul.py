@@ -13,8 +13,8 @@ from .node import Fn, Node, Rule
 
 def gemm(node: Node) -> Fn:
     """alpha * A' B' + beta * C with the file's transposes."""
-    alpha, beta = node.float("alpha", 1.0), node.float("beta", 1.0)
-    trans_a, trans_b = node.int("transA"), node.int("transB")
+    alpha, beta = node.get_float("alpha", 1.0), node.get_float("beta", 1.0)
+    trans_a, trans_b = node.get_int("transA"), node.get_int("transB")
 
     def run(a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
         a = a.t() if trans_a else a
@@ -30,7 +30,7 @@ def gemm(node: Node) -> Fn:
 
 
 def _einsum(node: Node) -> Fn:
-    equation = node.str("equation")
+    equation = node.get_str("equation")
     return lambda *xs: torch.einsum(equation, *xs)
 
 

@@ -116,19 +116,19 @@ class Node:
         self.types: Mapping[str, int] = {}  # element types by value name, as far as they are known
         self.programs: dict[str, tuple[Any, int]] = {}  # subgraphs, and where their captured operands begin
 
-    def int(self, key: str, default: int = 0) -> int:
+    def get_int(self, key: str, default: int = 0) -> int:
         return int(self.attrs[key].i) if key in self.attrs else default
 
-    def float(self, key: str, default: float = 0.0) -> float:
+    def get_float(self, key: str, default: float = 0.0) -> float:
         return float(self.attrs[key].f) if key in self.attrs else default
 
-    def str(self, key: str, default: str = "") -> str:
+    def get_str(self, key: str, default: str = "") -> str:
         return self.attrs[key].s.decode() if key in self.attrs else default
 
-    def ints(self, key: str) -> list[int] | None:
+    def get_ints(self, key: str) -> list[int] | None:
         return [int(i) for i in self.attrs[key].ints] if key in self.attrs else None
 
-    def floats(self, key: str) -> list[float] | None:
+    def get_floats(self, key: str) -> list[float] | None:
         return [float(f) for f in self.attrs[key].floats] if key in self.attrs else None
 
     def tensor(self, key: str) -> Tensor | None:

@@ -13,8 +13,8 @@ from .shape import pad_all
 
 
 def _batch_norm(node: Node) -> Fn:
-    eps = node.float("epsilon", 1e-5)
-    training = node.int("training_mode") if node.opset >= 14 else (node.opset < 7 and not node.int("is_test"))
+    eps = node.get_float("epsilon", 1e-5)
+    training = node.get_int("training_mode") if node.opset >= 14 else (node.opset < 7 and not node.get_int("is_test"))
 
     def run(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         return F.batch_norm(x, mean, var, scale, bias, False, 0.0, eps)
@@ -26,23 +26,23 @@ def _batch_norm(node: Node) -> Fn:
         out = F.batch_norm(x, None, None, scale, bias, True, 0.0, eps)
         if len(node.proto.output) == 1:
             return out
-        keep, axes = node.float("momentum", 0.9), [i for i in range(x.dim()) if i != 1]
+        keep, axes = node.get_float("momentum", 0.9), [i for i in range(x.dim()) if i != 1]
         now, spread = x.mean(axes), x.var(axes, unbiased=False)
         return out, mean * keep + now * (1 - keep), var * keep + spread * (1 - keep)
 
     if training and node.opset >= 14:
         return live
-    return run if node.opset >= 9 or node.int("spatial", 1) else per_activation
+    return run if node.opset >= 9 or node.get_int("spatial", 1) else per_activation
 
 
 def _instance_norm(node: Node) -> Fn:
-    eps = node.float("epsilon", 1e-5)
+    eps = node.get_float("epsilon", 1e-5)
     return lambda x, scale, bias: F.instance_norm(x, None, None, scale, bias, True, 0.0, eps)
 
 
 def layer_norm(node: Node, default_eps: float = 1e-5) -> Fn:
     """LayerNormalization over the axes from `axis` on; mean and inverse deviation only where the file uses them."""
-    axis, eps, outputs = node.int("axis", -1), node.float("epsilon", default_eps), len(node.proto.output)
+    axis, eps, outputs = node.get_int("axis", -1), node.get_float("epsilon", default_eps), len(node.proto.output)
 
     def run(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         start = axis % x.dim()
@@ -64,7 +64,7 @@ def layer_norm(node: Node, default_eps: float = 1e-5) -> Fn:
 
 def rms_norm(node: Node) -> Fn:
     """x / sqrt(mean(x^2) + eps) * scale over the axes from `axis` on."""
-    axis, eps = node.int("axis", -1), node.float("epsilon", 1e-5)
+    axis, eps = node.get_int("axis", -1), node.get_float("epsilon", 1e-5)
 
     def run(x: Tensor, scale: Tensor) -> Tensor:
         axes = tuple(range(axis % x.dim(), x.dim()))
@@ -74,7 +74,7 @@ def rms_norm(node: Node) -> Fn:
 
 
 def _group_norm(node: Node) -> Fn:
-    groups, eps = node.int("num_groups", 1), node.float("epsilon", 1e-5)
+    groups, eps = node.get_int("num_groups", 1), node.get_float("epsilon", 1e-5)
 
     def run(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
         channels = x.shape[1]
@@ -87,8 +87,8 @@ def _group_norm(node: Node) -> Fn:
 
 
 def _lrn(node: Node) -> Fn:
-    alpha, beta = node.float("alpha", 1e-4), node.float("beta", 0.75)
-    bias, size = node.float("bias", 1.0), node.int("size")
+    alpha, beta = node.get_float("alpha", 1e-4), node.get_float("beta", 0.75)
+    bias, size = node.get_float("bias", 1.0), node.get_int("size")
 
     def run(x: Tensor) -> Tensor:
         square = pad_all(x * x, [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (x.dim() - 2)], "constant", 0.0)
@@ -99,7 +99,7 @@ def _lrn(node: Node) -> Fn:
 
 
 def _mean_variance(node: Node) -> Fn:
-    axes = node.ints("axes") or [0, 2, 3]
+    axes = node.get_ints("axes") or [0, 2, 3]
 
     def run(x: Tensor) -> Tensor:
         centred = x - x.mean(axes, keepdim=True)

@@ -25,7 +25,7 @@ def _laid_out(window: Window, x: Tensor, kernel: list[int]) -> tuple[Pads, list[
 
 
 def _max_pool(node: Node) -> Fn:
-    kernel = node.ints("kernel_shape") or []
+    kernel = node.get_ints("kernel_shape") or []
     rank = len(kernel)
     if not 1 <= rank <= 3:
         raise node.refuse(f"pools over {rank} axes have no torch form")
@@ -55,7 +55,7 @@ def _max_with_index(node: Node, window: Window, kernel: list[int], x: Tensor) ->
     filled = pad_all(x, [(0, 0), (0, 0), *grown], "constant", -math.inf)
     pool = MAX_POOLS[len(kernel) - 1]
     values, at = pool(filled, kernel, window.strides, 0, window.dilations, return_indices=True)
-    column_major = node.int("storage_order")
+    column_major = node.get_int("storage_order")
     flat, places = torch.zeros_like(at), []
     for n, (a, _) in zip(reversed(filled.shape[2:]), reversed(grown), strict=True):
         places.append(at % n - a)
@@ -81,7 +81,7 @@ def _window_sum(x: Tensor, window: Window, kernel: list[int]) -> Tensor:
 
 def average_pool(node: Node) -> Fn:
     """avg(x) with the file's padding, ceil_mode, dilations and count_include_pad."""
-    kernel, include = node.ints("kernel_shape") or [], bool(node.int("count_include_pad"))
+    kernel, include = node.get_ints("kernel_shape") or [], bool(node.get_int("count_include_pad"))
     rank = len(kernel)
     if not 1 <= rank <= 3:
         raise node.refuse(f"pools over {rank} axes have no torch form")
@@ -103,7 +103,7 @@ def average_pool(node: Node) -> Fn:
 
 
 def _lp_pool(node: Node) -> Fn:
-    kernel, p = node.ints("kernel_shape") or [], node.int("p", 2)
+    kernel, p = node.get_ints("kernel_shape") or [], node.get_int("p", 2)
     window = Window.of(node, len(kernel))
 
     def run(x: Tensor) -> Tensor:
@@ -125,12 +125,12 @@ def _global_max(x: Tensor) -> Tensor:
 
 
 def _global_lp(node: Node) -> Fn:
-    p = node.int("p", 2)
+    p = node.get_int("p", 2)
     return lambda x: torch.linalg.vector_norm(x, p, tuple(range(2, x.dim())), keepdim=True)
 
 
 def _max_unpool(node: Node) -> Fn:
-    kernel = node.ints("kernel_shape") or []
+    kernel = node.get_ints("kernel_shape") or []
     window = Window.of(node, len(kernel))
 
     def run(x: Tensor, index: Tensor, shape: Tensor | None = None) -> Tensor:

@@ -85,7 +85,7 @@ def _reduction(op: str) -> Rule:
     reduce = REDUCTIONS[op]
 
     def build(node: Node) -> Fn:
-        keep, noop = bool(node.int("keepdims", 1)), node.int("noop_with_empty_axes")
+        keep, noop = bool(node.get_int("keepdims", 1)), node.get_int("noop_with_empty_axes")
 
         def run(x: Tensor, given: Tensor | None = None) -> Tensor:
             axes = axes_of(node, given)
@@ -105,9 +105,9 @@ def _softmax(fn: Fn) -> Callable[[Node], Fn]:
 
     def build(node: Node) -> Fn:
         if node.opset >= 13 or node.domain:
-            axis = node.int("axis", -1)
+            axis = node.get_int("axis", -1)
             return lambda x: fn(x, axis)
-        at = node.int("axis", 1)
+        at = node.get_int("axis", 1)
 
         def flat(x: Tensor) -> Tensor:
             rows = math.prod(x.shape[: at if at >= 0 else at + x.dim()])
@@ -124,7 +124,7 @@ def _hardmax(x: Tensor, axis: int) -> Tensor:
 
 def _arg(largest: bool) -> Callable[[Node], Fn]:
     def build(node: Node) -> Fn:
-        axis, keep, last = node.int("axis"), bool(node.int("keepdims", 1)), node.int("select_last_index")
+        axis, keep, last = node.get_int("axis"), bool(node.get_int("keepdims", 1)), node.get_int("select_last_index")
         find = torch.argmax if largest else torch.argmin
 
         def arg(x: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def _arg(largest: bool) -> Callable[[Node], Fn]:
 
 def _cumulative(fn: Fn, neutral: float) -> Callable[[Node], Fn]:
     def build(node: Node) -> Fn:
-        exclusive, reverse = node.int("exclusive"), node.int("reverse")
+        exclusive, reverse = node.get_int("exclusive"), node.get_int("reverse")
 
         def run(x: Tensor, axis: Tensor) -> Tensor:
             at = int(numbers(axis)[0])
@@ -156,7 +156,7 @@ def _cumulative(fn: Fn, neutral: float) -> Callable[[Node], Fn]:
 
 
 def _lp_normalization(node: Node) -> Fn:
-    axis, p = node.int("axis", -1), node.int("p", 2)
+    axis, p = node.get_int("axis", -1), node.get_int("p", 2)
 
     def normalize(x: Tensor) -> Tensor:
         size = torch.linalg.vector_norm(x, p, axis, keepdim=True)

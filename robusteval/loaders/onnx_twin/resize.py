@@ -96,7 +96,7 @@ def weights(axis: Axis, style: Style) -> np.ndarray:
         index = np.floor(at) + step
         weight = _kernel((index - at) * shrink, style.mode, style.cubic)
         inside = (index >= 0) & (index < axis.old)
-        if style.exclude_outside or style.antialias:
+        if style.exclude_outside:
             weight = np.where(inside, weight, 0.0)
         np.add.at(matrix, (rows, np.clip(index, 0, axis.old - 1).astype(np.int64)), weight)
     return matrix / matrix.sum(1, keepdims=True)
@@ -148,18 +148,18 @@ def _resize_by(style: Style) -> Fn:
 
 def _resize(node: Node) -> Fn:
     opset = node.opset
-    mode = node.str("mode", "nearest")
+    mode = node.get_str("mode", "nearest")
     mode = {"bilinear": "linear", "trilinear": "linear"}.get(mode, mode)
     style = Style(
         mode=mode,
-        transform=node.str("coordinate_transformation_mode", "half_pixel") if opset >= 11 else "asymmetric",
-        nearest=node.str("nearest_mode", "round_prefer_floor") if opset >= 11 else "simple",
-        cubic=node.float("cubic_coeff_a", -0.75),
-        exclude_outside=bool(node.int("exclude_outside")),
-        antialias=bool(node.int("antialias")),
-        fill=node.float("extrapolation_value", 0.0),
+        transform=node.get_str("coordinate_transformation_mode", "half_pixel") if opset >= 11 else "asymmetric",
+        nearest=node.get_str("nearest_mode", "round_prefer_floor") if opset >= 11 else "simple",
+        cubic=node.get_float("cubic_coeff_a", -0.75),
+        exclude_outside=bool(node.get_int("exclude_outside")),
+        antialias=bool(node.get_int("antialias")),
+        fill=node.get_float("extrapolation_value", 0.0),
     )
-    axes_attr, policy = node.ints("axes"), node.str("keep_aspect_ratio_policy", "stretch")
+    axes_attr, policy = node.get_ints("axes"), node.get_str("keep_aspect_ratio_policy", "stretch")
     run = _resize_by(style)
 
     def resize(
@@ -193,11 +193,11 @@ def _resize(node: Node) -> Fn:
 
 
 def _upsample(node: Node) -> Fn:
-    mode = {"bilinear": "linear", "trilinear": "linear"}.get(node.str("mode", "nearest"), node.str("mode", "nearest"))
+    mode = {"bilinear": "linear", "trilinear": "linear"}.get(node.get_str("mode", "nearest"), node.get_str("mode", "nearest"))
     run = _resize_by(Style(mode, "asymmetric", "floor", -0.75, False, False, 0.0))
-    attr = node.floats("scales")
+    attr = node.get_floats("scales")
     if attr is None and "height_scale" in node.attrs:
-        attr = [1.0, 1.0, node.float("height_scale"), node.float("width_scale")]
+        attr = [1.0, 1.0, node.get_float("height_scale"), node.get_float("width_scale")]
 
     def upsample(x: Tensor, scales: Tensor | None = None) -> Tensor:
         factors = attr if scales is None else [float(s) for s in numbers(scales)]

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import conv, elementwise, indexing, matmul, norm, pool, reduce, resize, shape
+from . import (
+    control,
+    conv,
+    elementwise,
+    fused,
+    indexing,
+    matmul,
+    ml,
+    norm,
+    pool,
+    qlinear,
+    quant,
+    recurrent,
+    reduce,
+    resize,
+    shape,
+)
 from .node import Rule, Unsupported
 
 STANDARD: Mapping[str, Rule] = {
@@ -17,8 +33,17 @@ STANDARD: Mapping[str, Rule] = {
     **pool.RULES,
     **norm.RULES,
     **resize.RULES,
+    **quant.RULES,
+    **control.RULES,
+    **recurrent.RULES,
+    "SimplifiedLayerNormalization": fused.MICROSOFT["SimplifiedLayerNormalization"],
 }
-DOMAINS: Mapping[str, Mapping[str, Rule]] = {"": STANDARD, "ai.onnx": STANDARD}
+DOMAINS: Mapping[str, Mapping[str, Rule]] = {
+    "": STANDARD,
+    "ai.onnx": STANDARD,
+    "ai.onnx.ml": ml.RULES,
+    "com.microsoft": {**fused.MICROSOFT, **qlinear.MICROSOFT, **quant.MICROSOFT},
+}
 
 
 def has_rule(domain: str, op: str) -> bool:

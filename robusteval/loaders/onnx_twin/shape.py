@@ -14,11 +14,11 @@ from .node import Fn, Node, Rule, check_size, numbers
 
 def axes_of(node: Node, given: Tensor | None, key: str = "axes") -> list[int] | None:
     """Axes from the input of newer opsets or from the attribute of older ones."""
-    return [int(i) for i in numbers(given)] if given is not None else node.ints(key)
+    return [int(i) for i in numbers(given)] if given is not None else node.get_ints(key)
 
 
 def _reshape(node: Node) -> Fn:
-    attr, allow_zero = node.ints("shape"), node.int("allowzero")
+    attr, allow_zero = node.get_ints("shape"), node.get_int("allowzero")
 
     def reshape(x: Tensor, shape: Tensor | None = None) -> Tensor:
         sizes = attr if shape is None or attr is not None else shape.tolist()
@@ -32,7 +32,7 @@ def _reshape(node: Node) -> Fn:
 
 
 def _flatten(node: Node) -> Fn:
-    axis = node.int("axis", 1)
+    axis = node.get_int("axis", 1)
 
     def flatten(x: Tensor) -> Tensor:
         at = axis if axis >= 0 else axis + x.dim()
@@ -42,7 +42,7 @@ def _flatten(node: Node) -> Fn:
 
 
 def _transpose(node: Node) -> Fn:
-    perm = node.ints("perm")
+    perm = node.get_ints("perm")
     return lambda x: x.permute(perm if perm is not None else tuple(range(x.dim() - 1, -1, -1)))
 
 
@@ -66,13 +66,13 @@ def _unsqueeze(node: Node) -> Fn:
 
 
 def _concat(node: Node) -> Fn:
-    axis = node.int("axis", 1)
+    axis = node.get_int("axis", 1)
     return lambda *xs: torch.cat(xs, axis)
 
 
 def _split(node: Node) -> Fn:
-    axis, attr, outputs = node.int("axis"), node.ints("split"), len(node.proto.output)
-    pieces = node.int("num_outputs", outputs)
+    axis, attr, outputs = node.get_int("axis"), node.get_ints("split"), len(node.proto.output)
+    pieces = node.get_int("num_outputs", outputs)
 
     def split(x: Tensor, given: Tensor | None = None) -> tuple[Tensor, ...]:
         sizes = axes_of(node, given, "split") if given is not None else attr
@@ -85,7 +85,7 @@ def _split(node: Node) -> Fn:
 
 
 def _slice(node: Node) -> Fn:
-    starts0, ends0, axes0 = node.ints("starts"), node.ints("ends"), node.ints("axes")
+    starts0, ends0, axes0 = node.get_ints("starts"), node.get_ints("ends"), node.get_ints("axes")
 
     def cut(
         x: Tensor,
@@ -118,7 +118,7 @@ def _slice_axis(x: Tensor, axis: int, start: int, end: int, step: int) -> Tensor
 
 
 def _pad(node: Node) -> Fn:
-    mode, attr, value0 = node.str("mode", "constant"), node.ints("pads") or node.ints("paddings"), node.float("value")
+    mode, attr, value0 = node.get_str("mode", "constant"), node.get_ints("pads") or node.get_ints("paddings"), node.get_float("value")
 
     def pad(x: Tensor, given: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None) -> Tensor:
         pads = [int(p) for p in numbers(given)] if given is not None else attr or []
@@ -179,7 +179,7 @@ def _tile(node: Node) -> Fn:
 
 
 def _shape(node: Node) -> Fn:
-    start, end = node.int("start"), node.int("end", 2**31)
+    start, end = node.get_int("start"), node.get_int("end", 2**31)
     return lambda x: torch.tensor(x.shape[start:end], dtype=torch.int64)
 
 
@@ -187,11 +187,11 @@ def _constant(node: Node) -> Fn:
     if "value" in node.attrs:
         value = node.tensor("value")
     elif "value_float" in node.attrs or "value_floats" in node.attrs:
-        floats = node.floats("value_floats")
-        value = torch.tensor(floats if floats is not None else node.float("value_float"), dtype=node.real)
+        floats = node.get_floats("value_floats")
+        value = torch.tensor(floats if floats is not None else node.get_float("value_float"), dtype=node.real)
     elif "value_int" in node.attrs or "value_ints" in node.attrs:
-        ints = node.ints("value_ints")
-        value = torch.tensor(ints if ints is not None else node.int("value_int"), dtype=torch.int64)
+        ints = node.get_ints("value_ints")
+        value = torch.tensor(ints if ints is not None else node.get_int("value_int"), dtype=torch.int64)
     else:
         raise node.refuse("a constant that is neither a tensor nor numbers")
     return lambda: value
@@ -217,7 +217,7 @@ def _range(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
 
 
 def _eye_like(node: Node) -> Fn:
-    k, elem = node.int("k"), node.int("dtype")
+    k, elem = node.get_int("k"), node.get_int("dtype")
 
     def eye(x: Tensor) -> Tensor:
         out = torch.zeros(x.shape, dtype=node.dtype(elem) if elem else x.dtype, device=x.device)
@@ -228,7 +228,7 @@ def _eye_like(node: Node) -> Fn:
 
 
 def _trilu(node: Node) -> Fn:
-    upper = node.int("upper", 1)
+    upper = node.get_int("upper", 1)
 
     def trilu(x: Tensor, k: Tensor | None = None) -> Tensor:
         at = int(k.item()) if k is not None else 0
@@ -238,7 +238,7 @@ def _trilu(node: Node) -> Fn:
 
 
 def _depth_to_space(node: Node) -> Fn:
-    size, mode = node.int("blocksize"), node.str("mode", "DCR")
+    size, mode = node.get_int("blocksize"), node.get_str("mode", "DCR")
 
     def move(x: Tensor) -> Tensor:
         n, c, h, w = x.shape
@@ -252,11 +252,12 @@ def _depth_to_space(node: Node) -> Fn:
 
 
 def _space_to_depth(node: Node) -> Fn:
-    size = node.int("blocksize")
+    size = node.get_int("blocksize")
+    order = (0, 1, 3, 5, 2, 4) if node.get_str("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
 
     def move(x: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        parts = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
+        parts = x.reshape(n, c, h // size, size, w // size, size).permute(order)
         return parts.reshape(n, c * size**2, h // size, w // size)
 
     return move

@@ -23,11 +23,11 @@ class Window:
     def of(node: Node, rank: int) -> Window:
         """Reads the attributes of `node` for `rank` spatial axes."""
         return Window(
-            tuple(node.ints("strides") or [1] * rank),
-            tuple(node.ints("dilations") or [1] * rank),
-            tuple(node.ints("pads") or [0] * (2 * rank)),
-            node.str("auto_pad", "NOTSET"),
-            bool(node.int("ceil_mode")),
+            tuple(node.get_ints("strides") or [1] * rank),
+            tuple(node.get_ints("dilations") or [1] * rank),
+            tuple(node.get_ints("pads") or [0] * (2 * rank)),
+            node.get_str("auto_pad", "NOTSET"),
+            bool(node.get_int("ceil_mode")),
         )
 
     @property

@@ -1,0 +1,117 @@
+"""`robusteval inspect`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robusteval.cli.options import data_options, load_options, model_options, pair
+
+if TYPE_CHECKING:
+    from robusteval.contracts.classifier import Classifier, ModelInfo
+    from robusteval.engine.preflight import Preflight
+
+_RUNGS = {
+    "A": "exact gradients through our differentiable twin",
+    "B": "straight-through gradients where the exact ones are zero (BPDA)",
+    "C": "gradients of the scores before the last softmax or sigmoid",
+    "D": "one sample at a time",
+    "E": "no useful gradient: black-box attacks only",
+}
+
+
+@click.command("inspect")
+@click.argument("model", type=click.Path())
+@data_options
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def command(
+    model: str, data: str | None, fit_data: str | None, data_range: tuple[float, ...], as_json: bool, **reading: Any
+) -> None:
+    """Print how MODEL was understood: shape, layout, classes, opset, parity, rung of the gradient ladder and why.
+
+    With data (given, beside the model, or named by its metadata), also the clean accuracy and what other settings give.
+    """
+    from robusteval.cli.progress import quiet_libraries
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.load import load_model
+
+    quiet_libraries()
+    path = Path(model)
+    classifier = load_model(path, load_options(**reading), discover())
+    look, note = _look(classifier, path, data, fit_data, pair(data_range, "--data-range"))
+    if as_json:
+        facts = dataclasses.asdict(classifier.info)
+        facts["rung_meaning"] = _RUNGS.get(classifier.info.rung, "")
+        facts["clean"] = dataclasses.asdict(look) if look is not None else None
+        facts["data_note"] = note
+        click.echo(json.dumps(facts, indent=1))
+        return
+    _print(classifier.info)
+    click.echo("")
+    click.echo(look.sentence if look is not None else f"No data looked at: {note}")
+    if look is not None:
+        click.echo(note)
+
+
+def _look(
+    model: Classifier, path: Path, data: str | None, fit_data: str | None, data_range: tuple[float, float] | None
+) -> tuple[Preflight | None, str]:
+    """The clean accuracy on the data, or why none were looked at. Data that the user named must be readable."""
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.data import find_data, prepare
+    from robusteval.engine.executors import one_thread
+    from robusteval.engine.preflight import clean_report
+    from robusteval.errors import DataError
+
+    datasets = {entry.name: entry.plugin() for entry in discover().of("dataset")}
+    try:
+        raw, _ = find_data(path, model.info, Path(data) if data else None, Path(fit_data) if fit_data else None, datasets)
+    except DataError as error:
+        if data is not None or fit_data is not None:
+            raise
+        return None, error.message
+    samples, note = prepare(raw, model.info, data_range, 1000)
+    with one_thread():
+        return clean_report(model, raw, samples, data_range), note
+
+
+def _print(info: ModelInfo) -> None:
+    from rich.markup import escape
+
+    from robusteval.cli.tables import console, table
+
+    def numbers(values: tuple[float, ...]) -> str:
+        return ", ".join(f"{value:g}" for value in values)
+
+    opset = f", opset {info.opset}" if info.opset is not None else ""
+    rows = [
+        ("name", info.name),
+        ("format", f"{info.format}{opset}, {info.precision}"),
+        ("sha256", info.sha256),
+        ("input", f"{' x '.join(str(size) for size in info.input_shape)}, layout {info.layout} in the file"),
+        ("batch", "any" if info.batch is None else f"only {info.batch}"),
+        ("pixel range", f"{numbers(info.bounds)} (stated; eps is in its units)"),
+        ("mean, std", f"{numbers(info.mean)}; {numbers(info.std)}" if info.mean or info.std else "none outside the file"),
+        ("classes", f"{info.classes}" + (f": {', '.join(info.class_names)}" if info.class_names else "")),
+        ("output", info.output),
+        ("answers from", info.provider),
+        ("gradients", f"{info.gradients}: rung {info.rung}, {_RUNGS.get(info.rung, '')}"),
+        ("why", info.gradients_reason),
+        ("data set named", info.dataset),
+    ]
+    made = table("", "", "")
+    made.show_header = False
+    for name, value in rows:
+        if value:
+            made.add_row(name, escape(str(value)))
+    for name, figure in info.parity.items():
+        shown = f"{figure:.3g}" if isinstance(figure, float) else str(figure)
+        made.add_row(f"parity: {name.replace('_', ' ')}", escape(shown))
+    for note in info.notes:
+        made.add_row("note", escape(note))
+    console().print(made)

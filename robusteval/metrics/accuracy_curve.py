@@ -1,0 +1,220 @@
+"""Accuracy against the size of the perturbation, by attack and in the worst case over attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robusteval.hooks import hookimpl
+from robusteval.metrics import columns
+from robusteval.metrics.statistics import clopper_pearson, median, share
+from robusteval.record.document import Curve, Pipeline, Point, Record, Result, Scalar
+from robusteval.record.metric import MetricInfo
+
+POINTS = 120
+NAME = "accuracy-curve"
+DESCRIPTION = (
+    "Share of all samples that are right when clean and not lost at a distance up to the budget. "
+    "Worst case: every sample counts with the attack that needs the least. "
+    "Behind a detector a rejected input is not lost, but a clean sample that is rejected counts as wrong."
+)
+
+
+@dataclass(frozen=True)
+class AccuracyCurve:
+    """Exact step curves, robust accuracy at reference budgets, and median distances."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        NAME,
+        "1",
+        "Accuracy against the size of the perturbation, per attack and in the worst case over attacks.",
+        "Carlini et al., On Evaluating Adversarial Robustness, 2019; intervals: Clopper and Pearson, 1934",
+    )
+
+    def compute(self, record: Record) -> Iterable[Result]:
+        """Per norm and pipeline: one result of curves, then scalars. Failed and empty cells are left out."""
+        for pipeline in columns.pipelines(record):
+            right = columns.right_when_clean(record, pipeline)
+            yield _clean(pipeline, right)
+            for norm in columns.NORMS:
+                yield from _one(record, pipeline, norm, right)
+
+
+def _clean(pipeline: Pipeline, right: NDArray[np.bool_]) -> Result:
+    figure = share(int(right.sum()), right.size)
+    return Result(
+        NAME,
+        f"clean-accuracy/{pipeline.defense}",
+        "scalar",
+        "Clean accuracy",
+        f"Share of {right.size} unperturbed samples that are classified correctly.",
+        figure.value,
+        figure.low,
+        figure.high,
+        {"measure": "clean-accuracy", "defense": pipeline.defense},
+    )
+
+
+def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]) -> Iterator[Result]:
+    """Curves and scalars of one pipeline in one norm."""
+    cells = columns.attack_cells(record, norm, pipeline.defense)
+    worst = columns.worst_case(cells, right)
+    knowledge = "none" if pipeline.defense == columns.BARE else "adaptive"
+    tags: dict[str, Scalar] = {"norm": norm, "defense": pipeline.defense, "knowledge": knowledge}
+    curves = [
+        Curve(
+            cell.attack,
+            step_points(columns.distances(cell, right), cell.eps),
+            norm,
+            tags | {"role": "attack", "attack": cell.attack},
+        )
+        for cell in cells
+        if cell.threat == "curve"
+    ]
+    if worst is not None:
+        limit = None if any(cell.eps is None for cell in cells) else max(cell.eps or 0.0 for cell in cells)
+        curves.append(
+            Curve("Worst case", step_points(worst.distance, limit, band=True), norm, tags | {"role": "worst"})
+        )
+    curves += _beside(record, pipeline, norm, right)
+    if curves:
+        yield Result(
+            NAME,
+            f"curve/{norm}/{pipeline.defense}",
+            "curves",
+            f"Accuracy against {columns.title(norm)} distance",
+            DESCRIPTION,
+            tags={"norm": norm, "defense": pipeline.defense},
+            x_title=_x_title(norm),
+            y_title="Accuracy",
+            curves=curves,
+        )
+    if worst is not None:
+        yield from _at_budgets(record, norm, worst.distance, tags, cells)
+    yield from _oblivious_at_budgets(record, pipeline, norm)
+    for cell in cells:
+        yield _median(norm, cell.attack, columns.distances(cell, right)[right], tags)
+    if worst is not None:
+        yield _median(norm, "worst case", worst.distance[right], tags)
+
+
+def _beside(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]) -> list[Curve]:
+    """What belongs into the same chart: the undefended worst case, the oblivious one, and what is proved."""
+    beside: list[Curve] = []
+    tags: dict[str, Scalar] = {"norm": norm, "defense": pipeline.defense}
+    if pipeline.defense != columns.BARE:
+        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        cells = columns.attack_cells(record, norm, columns.BARE)
+        if bare is not None and cells:
+            worst = columns.worst_case(cells, columns.right_when_clean(record, bare))
+            if worst is not None:
+                beside.append(
+                    Curve(
+                        "Undefended worst case", step_points(worst.distance, None), norm, tags | {"role": "undefended"}
+                    )
+                )
+        lost = columns.lost_obliviously(record, pipeline, norm)
+        if lost is not None:
+            beside.append(Curve("Oblivious worst case", step_points(lost, None), norm, tags | {"role": "oblivious"}))
+    if norm == "l2" and len(pipeline.certified) == right.size:
+        proved = np.where(right, np.asarray(pipeline.certified, dtype=np.float64), 0.0)
+        beside.append(Curve("Certified (lower bound)", step_points(proved, None), norm, tags | {"role": "certified"}))
+    return beside
+
+
+def _x_title(norm: str) -> str:
+    return {"l0": "Pixels changed (L0)"}.get(
+        norm, f"Size of the perturbation ({columns.title(norm)} distance, input units)"
+    )
+
+
+def step_points(distance: NDArray[np.float64], limit: float | None, band: bool = False) -> list[Point]:
+    """The step curve acc(eps) = share with distance > eps, as points where it falls (draw it step-after).
+
+    distance: [N]; inf never, 0 wrong when clean. limit: the largest budget searched; the curve ends there, or at the last
+    step. More than 120 steps are thinned evenly in rank, so the drawn curve is less than one point off; scalars are exact.
+    """
+    samples = distance.size
+    if samples == 0:
+        return []
+    finite = np.sort(distance[np.isfinite(distance) & (distance > 0)])
+    start = int((distance > 0).sum())
+    steps, counts = np.unique(finite, return_counts=True)
+    left = start - np.cumsum(counts)
+    if steps.size > POINTS - 2:
+        kept = np.unique(np.linspace(0, steps.size - 1, POINTS - 2).round().astype(int))
+        steps, left = steps[kept], left[kept]
+    pairs = [(0.0, start), *zip(steps.tolist(), left.tolist(), strict=True)]
+    if limit is not None and limit > pairs[-1][0]:
+        pairs.append((limit, pairs[-1][1]))
+    return [_point(x, int(hits), samples, band) for x, hits in pairs]
+
+
+def _point(x: float, hits: int, samples: int, band: bool) -> Point:
+    bounds = clopper_pearson(hits, samples) if band else None
+    return Point(x, hits / samples, *bounds) if bounds else Point(x, hits / samples)
+
+
+def _at_budgets(
+    record: Record, norm: str, distance: NDArray[np.float64], tags: dict[str, Scalar], cells: list[columns.Cell]
+) -> Iterator[Result]:
+    """Robust accuracy of the worst case at the reference budgets that were searched."""
+    listed = columns.budgets(record, norm, cells)
+    reference = columns.reference_budget(record, norm, listed, cells)
+    for eps in listed:
+        yield _robust(norm, eps, distance, tags | {"reference": eps == reference})
+
+
+def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iterator[Result]:
+    """The same for adversarials made on the bare model; at the budgets of the bare model, so that they stand side by side."""
+    if pipeline.defense == columns.BARE:
+        return
+    lost = columns.lost_obliviously(record, pipeline, norm)
+    cells = columns.attack_cells(record, norm, columns.BARE)
+    if lost is None or not cells:
+        return
+    tags: dict[str, Scalar] = {"norm": norm, "defense": pipeline.defense, "knowledge": "oblivious"}
+    listed = columns.budgets(record, norm, cells)
+    reference = columns.reference_budget(record, norm, listed, cells)
+    for eps in listed:
+        yield _robust(norm, eps, lost, tags | {"reference": eps == reference})
+
+
+def _robust(norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
+    # The tolerance lets a candidate that sits on the budget's edge count as inside it.
+    figure = share(int((distance > eps * (1 + 1e-6)).sum()), distance.size)
+    return Result(
+        NAME,
+        f"robust-accuracy/{norm}/{tags['defense']}/{tags['knowledge']}/{eps:.6g}",
+        "scalar",
+        f"Robust accuracy at {columns.title(norm)} {eps:.4g}",
+        "Share of all samples still right under the worst of the attacks; an upper bound on the truth.",
+        figure.value,
+        figure.low,
+        figure.high,
+        tags | {"measure": "robust-accuracy", "eps": eps},
+    )
+
+
+def _median(norm: str, attack: str, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
+    """distance: [M], of the samples that are right when clean."""
+    value = median(distance)
+    note = "" if value is not None or distance.size == 0 else " Not defined here: half of them or more were never lost."
+    return Result(
+        NAME,
+        f"median-distance/{norm}/{tags['defense']}/{attack}",
+        "scalar",
+        f"Median {columns.title(norm)} distance, {attack}",
+        f"Over the {distance.size} samples that are right when clean; never lost counts as infinite.{note}",
+        value,
+        tags=tags | {"measure": "median-distance", "attack": attack},
+    )
+
+
+@hookimpl
+def robusteval_metrics() -> list[type[AccuracyCurve]]:
+    return [AccuracyCurve]

@@ -1,0 +1,86 @@
+"""What each attack cost, in passes counted at the model, and what it got for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from robusteval.hooks import hookimpl
+from robusteval.metrics import columns
+from robusteval.metrics.statistics import median
+from robusteval.record.document import Cell, Record, Result, Scalar
+from robusteval.record.metric import MetricInfo
+
+NAME = "cost"
+TABLE_COLUMNS = [
+    "Cell",
+    "Attack",
+    "Norm",
+    "Pipeline",
+    "Knowledge",
+    "Success",
+    "Median distance",
+    "Mean distance",
+    "Forward / sample",
+    "Backward / sample",
+    "Forward total",
+    "Backward total",
+]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One row a finished cell. No seconds: the document depends on the clock nowhere but in its times."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        NAME,
+        "1",
+        "Success rate, distances, and forward and backward passes per sample of each attack.",
+        "Passes are counted at the pipeline, never by the attack",
+    )
+
+    def compute(self, record: Record) -> Iterable[Result]:
+        """A table; nothing when no cell finished."""
+        known = {pipeline.defense: pipeline for pipeline in columns.pipelines(record)}
+        rows = []
+        for cell in record.done():
+            pipeline = known.get(cell.defense)
+            right = None if pipeline is None else columns.right_when_clean(record, pipeline)
+            has_distances = right is not None and bool(columns.measured(record, [cell]))
+            figures: list[Scalar] = [None, None, None]
+            if right is not None and has_distances:
+                figures = _success(columns.distances(cell, right)[right])
+            rows.append([cell.id, cell.attack, cell.norm, cell.defense, cell.knowledge, *figures, *_passes(cell)])
+        if rows:
+            yield Result(
+                NAME,
+                "cost",
+                "table",
+                "What the attacks cost",
+                "Success: share of the samples right when clean that were lost at any distance searched. The median counts "
+                "a sample never lost as infinite; the mean is over the lost ones only.",
+                columns=TABLE_COLUMNS,
+                rows=rows,
+            )
+
+
+def _success(distance: np.ndarray) -> list[Scalar]:
+    """Success rate, median and mean distance over the samples that are right when clean."""
+    lost = distance[np.isfinite(distance)]
+    if distance.size == 0:
+        return [None, None, None]
+    return [lost.size / distance.size, median(distance), float(lost.mean()) if lost.size else None]
+
+
+def _passes(cell: Cell) -> list[Scalar]:
+    means = [float(np.mean(one)) if one else None for one in (cell.forwards, cell.backwards)]
+    totals = [int(np.sum(one)) if one else None for one in (cell.forwards, cell.backwards)]
+    return [*means, *totals]
+
+
+@hookimpl
+def robusteval_metrics() -> list[type[Cost]]:
+    return [Cost]

@@ -1,0 +1,79 @@
+"""Accuracy of a defended pipeline as the strength of an attack on the bare model grows (mean L2 on the x-axis)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robusteval.hooks import hookimpl
+from robusteval.metrics import columns
+from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result
+from robusteval.record.metric import MetricInfo
+
+NAME = "oblivious-curve"
+
+
+@dataclass(frozen=True)
+class ObliviousCurve:
+    """One result a defence; two curves an attack: the defended pipeline, and the bare model on the same images."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        NAME,
+        "1",
+        "Accuracy against mean L2 as an attack that does not know the defence grows stronger.",
+        "The usual form in the literature on detectors; Carlini and Wagner, 2017, say why it is not enough",
+    )
+
+    def compute(self, record: Record) -> Iterable[Result]:
+        """Curves per defended pipeline; a defence without judged strengths yields nothing."""
+        known = columns.pipelines(record)
+        bare = next((one for one in known if one.defense == columns.BARE), None)
+        for pipeline in known:
+            if pipeline.defense == columns.BARE:
+                continue
+            cells = [cell for cell in record.done(knowledge="oblivious", defense=pipeline.defense) if cell.strengths]
+            curves = [curve for cell in cells for curve in _curves(record, cell, pipeline, bare)]
+            if curves:
+                yield Result(
+                    NAME,
+                    f"oblivious/{pipeline.defense}",
+                    "curves",
+                    f"Oblivious attacks on {pipeline.defense}",
+                    "Adversarials made on the bare model, judged on the defended pipeline. The attacker did not know "
+                    "the defence, so these figures flatter it: read them only beside the adaptive ones.",
+                    tags={"defense": pipeline.defense},
+                    x_title="Mean L2 size of the perturbation (input units)",
+                    y_title="Accuracy",
+                    curves=curves,
+                )
+
+
+def _curves(record: Record, cell: Cell, pipeline: Pipeline, bare: Pipeline | None) -> list[Curve]:
+    truth = columns.labels(record)
+    right = columns.right_when_clean(record, pipeline)
+    fit = [one for one in cell.strengths if len(one.prediction) == len(one.fools_model) == truth.size > 0]
+    fit.sort(key=lambda one: (one.mean_l2, one.strength))
+    if not fit:
+        return []
+    defended = [Point(0.0, float(right.mean()))]
+    for one in fit:
+        answer = np.asarray(one.prediction, dtype=np.int64)
+        kept = right & ((answer == truth) | (answer == record.model.classes))
+        defended.append(Point(one.mean_l2, float(kept.mean())))
+    tags = {"attack": cell.attack, "defense": pipeline.defense, "norm": cell.norm}
+    made = [Curve(f"{cell.attack} ({columns.title(cell.norm)})", defended, "l2", tags | {"role": "defended"})]
+    if bare is not None:
+        good: NDArray[np.bool_] = columns.right_when_clean(record, bare)
+        points = [Point(0.0, float(good.mean()))]
+        points += [Point(one.mean_l2, float((good & ~np.asarray(one.fools_model, dtype=bool)).mean())) for one in fit]
+        made.append(Curve(f"{cell.attack} ({columns.title(cell.norm)}), bare", points, "l2", tags | {"role": "bare"}))
+    return made
+
+
+@hookimpl
+def robusteval_metrics() -> list[type[ObliviousCurve]]:
+    return [ObliviousCurve]

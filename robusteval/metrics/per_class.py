@@ -1,0 +1,110 @@
+"""Clean and robust accuracy of each class, and what it is mistaken for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robusteval.hooks import hookimpl
+from robusteval.metrics import columns
+from robusteval.metrics.statistics import median
+from robusteval.record.document import Pipeline, Record, Result, Scalar
+from robusteval.record.metric import MetricInfo
+
+NAME = "per-class"
+TABLE_COLUMNS = [
+    "Class",
+    "Name",
+    "Samples",
+    "Clean accuracy",
+    "Robust accuracy",
+    "Median distance",
+    "Flips most to",
+    "Flips to name",
+    "Share of its flips",
+]
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """One table per norm and pipeline, from the worst case over attacks."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        NAME,
+        "1",
+        "Clean and robust accuracy per class, and the class that its samples are flipped to most often.",
+        "Worst case over attacks, as in the accuracy curve",
+    )
+
+    def compute(self, record: Record) -> Iterable[Result]:
+        """Classes without samples are left out; nothing for a pipeline that was not attacked."""
+        for pipeline in columns.pipelines(record):
+            for norm in columns.NORMS:
+                made = _table(record, pipeline, norm)
+                if made is not None:
+                    yield made
+
+
+def _table(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
+    right = columns.right_when_clean(record, pipeline)
+    cells = columns.attack_cells(record, norm, pipeline.defense)
+    worst = columns.worst_case(cells, right)
+    if worst is None:
+        return None
+    eps = columns.reference_budget(record, norm, columns.budgets(record, norm, cells), cells)
+    truth, flips = columns.labels(record), _flips(worst)
+    rows = []
+    for index in range(record.model.classes):
+        mine = truth == index
+        if mine.any():
+            robust = None if eps is None else float((worst.distance[mine] > eps * (1 + 1e-6)).mean())
+            head: list[Scalar] = [index, class_name(record, index), int(mine.sum()), float(right[mine].mean()), robust]
+            rows.append([*head, median(worst.distance[mine & right]), *_favourite(record, flips[mine], index)])
+    if not rows:
+        return None
+    at = "no reference budget was searched" if eps is None else f"robust accuracy at {columns.title(norm)} {eps:.4g}"
+    return Result(
+        NAME,
+        f"per-class/{norm}/{pipeline.defense}",
+        "table",
+        f"Per class, {columns.title(norm)}",
+        f"Worst case over attacks; {at}. Median distance over the samples right when clean, never lost counts as infinite. "
+        "Flips: the answer to the closest adversarial of each sample.",
+        tags={"norm": norm, "defense": pipeline.defense, "eps": eps},
+        columns=TABLE_COLUMNS,
+        rows=rows,
+    )
+
+
+def class_name(record: Record, index: int) -> str:
+    """The class's name, or its number where the model has none."""
+    names = record.model.class_names
+    return names[index] if 0 <= index < len(names) else str(index)
+
+
+def _flips(worst: columns.Worst) -> NDArray[np.int64]:
+    """[N] the pipeline's answer to each sample's closest adversarial; -1 where there is none or it is not known."""
+    answers = np.full(worst.cell.size, -1, dtype=np.int64)
+    for sample, place in enumerate(worst.cell.tolist()):
+        if place >= 0 and sample < len(worst.cells[place].prediction):
+            answer = worst.cells[place].prediction[sample]
+            answers[sample] = -1 if answer is None else answer
+    return answers
+
+
+def _favourite(record: Record, answers: NDArray[np.int64], own: int) -> list[Scalar]:
+    known = answers[(answers >= 0) & (answers < record.model.classes) & (answers != own)]
+    if known.size == 0:
+        return [None, None, None]
+    counts = np.bincount(known, minlength=record.model.classes)
+    most = int(counts.argmax())
+    return [most, class_name(record, most), float(counts[most] / known.size)]
+
+
+@hookimpl
+def robusteval_metrics() -> list[type[PerClass]]:
+    return [PerClass]

@@ -1,0 +1,171 @@
+"""The statistics that the measures share: intervals for shares, bootstrap intervals, ROC. Every figure is finite or None."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+LEVEL = 0.95
+DRAWS = 1000
+CHUNK = 2_000_000  # numbers held at once while resampling
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % interval; None where nothing was measured."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """The generator of one named figure, so that it does not depend on which others are computed."""
+    return np.random.default_rng([seed & 0xFFFFFFFF, zlib.crc32(name.encode())])
+
+
+def clopper_pearson(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float] | None:
+    """The exact interval of a share, hits of trials; None without trials. Raises ValueError when hits are impossible."""
+    if not 0 <= hits <= trials:
+        raise ValueError(f"{hits} hits of {trials} trials are impossible.")
+    if trials == 0:
+        return None
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(stats.beta.ppf(1 - tail, hits + 1, trials - hits))
+    return low, high
+
+
+def share(hits: int, trials: int) -> Interval:
+    """The share with its Clopper-Pearson interval."""
+    bounds = clopper_pearson(hits, trials)
+    return Interval(None) if bounds is None else Interval(hits / trials, *bounds)
+
+
+def _percentiles(values: Floats) -> tuple[float, float] | None:
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return (float(low), float(high)) if np.isfinite(low) and np.isfinite(high) else None
+
+
+def bootstrap(
+    values: Floats, statistic: Callable[[Floats], Floats], rng: np.random.Generator, draws: int = DRAWS
+) -> Interval:
+    """The statistic of values [N] with its percentile bootstrap interval.
+
+    `statistic` maps resamples [B, N] to [B]. One value has no spread, so its interval is None; no value, no figure.
+    """
+    if values.size == 0:
+        return Interval(None)
+    point = float(statistic(values[None])[0])
+    if not np.isfinite(point):
+        return Interval(None)
+    if values.size < 2:
+        return Interval(point)
+    step = max(1, CHUNK // values.size)
+    drawn = [
+        statistic(values[rng.integers(values.size, size=(min(step, draws - start), values.size))])
+        for start in range(0, draws, step)
+    ]
+    bounds = _percentiles(np.concatenate(drawn))
+    return Interval(point) if bounds is None else Interval(point, *bounds)
+
+
+def row_means(samples: Floats) -> Floats:
+    """[B, N] -> [B]."""
+    means: Floats = samples.mean(axis=1)
+    return means
+
+
+def median(values: Floats) -> float | None:
+    """The median, where infinite stands for "never": None when it is infinite or there is nothing."""
+    if values.size == 0:
+        return None
+    ordered = np.sort(values)
+    low, high = float(ordered[(values.size - 1) // 2]), float(ordered[values.size // 2])
+    return (low + high) / 2 if np.isfinite(high) else None
+
+
+@dataclass(frozen=True)
+class Roc:
+    """Rates as the threshold falls: false [T] and true [T], both from 0 to 1; a detector fires above its threshold."""
+
+    false: Floats
+    true: Floats
+
+    def area(self) -> float:
+        """The area under the curve; ties count half."""
+        return float(
+            np.trapezoid(self.true, self.false) if hasattr(np, "trapezoid") else np.trapz(self.true, self.false)
+        )
+
+    def true_at(self, false_alarms: float) -> float:
+        """The largest share of positives found with at most that share of false alarms."""
+        return float(self.true[self.false <= false_alarms + 1e-12].max())
+
+
+def _counts(negatives: Floats, positives: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many of each fall on every distinct score, from the highest score down."""
+    levels = np.unique(np.concatenate([negatives, positives]))
+    places = levels.size
+    below = np.bincount(np.searchsorted(levels, negatives), minlength=places)[::-1]
+    above = np.bincount(np.searchsorted(levels, positives), minlength=places)[::-1]
+    return below.astype(np.int64), above.astype(np.int64)
+
+
+def _rates(counts: NDArray[np.int64]) -> Floats:
+    """Counts [..., U] -> cumulative shares [..., U + 1], starting at 0."""
+    summed = np.cumsum(counts, axis=-1)
+    rates = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1))
+    rates[..., 1:] = summed / summed[..., -1:]
+    return rates
+
+
+def roc(negatives: Floats, positives: Floats) -> Roc | None:
+    """The ROC of suspicion scores; None when either side is empty."""
+    if negatives.size == 0 or positives.size == 0:
+        return None
+    below, above = _counts(negatives, positives)
+    return Roc(_rates(below), _rates(above))
+
+
+@dataclass(frozen=True)
+class RocFigures:
+    auc: Interval
+    found: tuple[Interval, ...]  # one for each rate of false alarms asked for
+
+
+def roc_figures(
+    negatives: Floats, positives: Floats, rates: tuple[float, ...], rng: np.random.Generator, draws: int = 500
+) -> RocFigures | None:
+    """AUC and true-positive rates with bootstrap intervals (both sides resampled); None when either side is empty."""
+    curve = roc(negatives, positives)
+    if curve is None:
+        return None
+    below, above = _counts(negatives, positives)
+    areas: list[Floats] = []
+    found: list[list[Floats]] = [[] for _ in rates]
+    step = max(1, CHUNK // below.size)
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        false = _rates(rng.multinomial(negatives.size, below / negatives.size, size=size))
+        true = _rates(rng.multinomial(positives.size, above / positives.size, size=size))
+        areas.append((np.diff(false, axis=1) * (true[:, 1:] + true[:, :-1]) / 2).sum(axis=1))
+        for place, rate in enumerate(rates):
+            found[place].append(np.where(false <= rate + 1e-12, true, 0.0).max(axis=1))
+    return RocFigures(
+        _interval(curve.area(), areas),
+        tuple(_interval(curve.true_at(rate), found[place]) for place, rate in enumerate(rates)),
+    )
+
+
+def _interval(value: float, drawn: list[Floats]) -> Interval:
+    bounds = _percentiles(np.concatenate(drawn))
+    return Interval(value) if bounds is None else Interval(value, *bounds)

@@ -1,0 +1,62 @@
+"""A quick suite and a runner that reports the exit code as a shell would see it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from robusteval.cli import main
+
+ROOT = Path(__file__).parents[2]
+CNN = ROOT / "examples" / "fashion-cnn.onnx"
+
+QUICK = """
+name = "quick"
+version = "1"
+norms = ["l2", "linf"]
+samples = 20
+probe_samples = 0
+[[attack]]
+plugin = "fgsm"
+search = 2
+[[attack]]
+plugin = "deepfool"
+params = { steps = 5 }
+"""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def robusteval(monkeypatch, tmp_path):
+    """Runs the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Screen:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr(sys, "argv", ["robusteval", *map(str, words)])
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
+            main()
+        code = stop.value.code
+        return Screen(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def quick(tmp_path):
+    path = tmp_path / "quick.toml"
+    path.write_text(QUICK)
+    return path

@@ -1,0 +1,326 @@
+"""Reading files: what is accepted, what is refused and how, and that no damage ends in a traceback."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from robusteval.engine.data import read
+from robusteval.engine.data_formats import RawData, read_npz
+from robusteval.engine.dataset_fashion import FashionMnist, robusteval_datasets
+from robusteval.errors import DataError
+
+X = np.arange(4 * 3 * 5, dtype=np.uint8).reshape(4, 3, 5)
+Y = np.array([0, 1, 2, 1])
+
+
+def refused(call: Callable[[], Any], *words: str) -> DataError:
+    """The DataError that the call ends in: one sentence that says these words, and a hint."""
+    with pytest.raises(DataError) as caught:
+        call()
+    error = caught.value
+    assert error.message.endswith(".")
+    assert "\n" not in error.message
+    assert error.hint.endswith((".", ")"))
+    for word in words:
+        assert word in error.message, (word, error.message)
+    return error
+
+
+def npz(folder: Path, **arrays: Any) -> Path:
+    path = folder / "data.npz"
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def idx(array: np.ndarray, code: int = 0x08) -> bytes:
+    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def pair(folder: Path, part: str, packed: bool = False, x: np.ndarray = X, y: np.ndarray = Y) -> Path:
+    ending, pack = (".gz", gzip.compress) if packed else ("", bytes)
+    (folder / f"{part}-labels-idx1-ubyte{ending}").write_bytes(pack(idx(y.astype(np.uint8))))
+    images = folder / f"{part}-images-idx3-ubyte{ending}"
+    images.write_bytes(pack(idx(x)))
+    return images
+
+
+def image(path: Path, mode: str = "RGB", size: tuple[int, int] = (5, 3), value: int = 7) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode in ("1", "L", "P", "I;16", "F", "I") else (value,) * len(mode)).save(path)
+    return path
+
+
+def same(raw: RawData, x: np.ndarray, y: np.ndarray) -> None:
+    assert raw.images.dtype == x.dtype
+    assert np.array_equal(raw.images, x)
+    assert np.array_equal(raw.labels, y)
+
+
+class TestNpz:
+    def test_x_and_y(self, tmp_path: Path) -> None:
+        raw = read(npz(tmp_path, x=X, y=Y, class_names=["a", "b", "c"], layout="NHWC"))
+        same(raw, X, Y)
+        assert (raw.class_names, raw.name, raw.layout) == (("a", "b", "c"), "data", "NHWC")
+
+    def test_parts(self, tmp_path: Path) -> None:
+        path = npz(tmp_path, x_test=X, y_test=Y, x_train=X[:2] + 1, y_train=Y[:2])
+        same(read(path), X, Y)
+        same(read(path, "fit"), X[:2] + 1, Y[:2])
+
+    def test_a_file_for_learning_may_name_them_x_and_y(self, tmp_path: Path) -> None:
+        same(read(npz(tmp_path, x=X, y=Y), "fit"), X, Y)
+
+    def test_fortran_order(self, tmp_path: Path) -> None:
+        same(read(npz(tmp_path, x=np.asfortranarray(X), y=Y)), X, Y)
+
+    @pytest.mark.parametrize(
+        ("arrays", "words"),
+        [
+            ({"data": X, "y": Y}, ("no array named x_test or x", "it has data, y")),
+            ({"x": X}, ("has x but no y",)),
+            ({"x": X, "x_test": X, "y": Y, "y_test": Y}, ("both x_test and x",)),
+            ({"x": X, "y": Y, "class_names": np.array([1, 2])}, ("class_names", "not a list of texts")),
+            ({"x": X, "y": Y, "layout": "CHWN"}, ("layout", "CHWN")),
+            ({"x": X, "y": np.zeros(4, [("a", "i4")])}, ("y in data.npz", "records")),
+        ],
+    )
+    def test_refuses(self, tmp_path: Path, arrays: dict[str, Any], words: tuple[str, ...]) -> None:
+        path = npz(tmp_path, **arrays)
+        refused(lambda: read(path), *words)
+
+    def test_never_unpickles(self, tmp_path: Path) -> None:
+        marker = tmp_path / "ran"
+
+        class Trap:
+            def __reduce__(self) -> tuple[Any, ...]:
+                return os.mkdir, (str(marker),)
+
+        path = tmp_path / "data.npz"
+        np.savez(path, x=np.array([Trap()], dtype=object), y=Y, allow_pickle=True)
+        refused(lambda: read(path), "x in data.npz holds Python objects")
+        assert not marker.exists()
+
+    def test_bomb_is_refused_before_it_is_unpacked(self, tmp_path: Path) -> None:
+        path = npz(tmp_path, x=np.zeros((64, 1024, 1024), np.uint8), y=np.zeros(64))
+        assert path.stat().st_size < 2**18
+        refused(lambda: read_npz(path, limit=2**20), "unpacks to 0.0625 GiB", "limit is 0.000977 GiB")
+        assert len(read_npz(path, limit=2**27)) == 64
+
+    def test_header_that_claims_more_than_there_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "data.npz"
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**44,)})
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", header.getvalue() + b"\0" * 8)
+            archive.writestr("y.npy", header.getvalue())
+        refused(lambda: read(path), "claims the shape", "fewer bytes")
+
+
+class TestIdx:
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_pair(self, tmp_path: Path, packed: bool) -> None:
+        path = pair(tmp_path, "t10k", packed)
+        same(read(path), X, Y)
+        same(read(tmp_path, "fit"), X, Y)  # the only pair of a folder is what the folder means
+
+    def test_folder_of_pairs(self, tmp_path: Path) -> None:
+        pair(tmp_path, "train", x=X + 1)
+        pair(tmp_path, "t10k")
+        same(read(tmp_path), X, Y)
+        same(read(tmp_path, "fit"), X + 1, Y)
+
+    def test_both_packed_and_not_is_one_pair(self, tmp_path: Path) -> None:
+        pair(tmp_path, "t10k")
+        pair(tmp_path, "t10k", packed=True)
+        same(read(tmp_path), X, Y)
+
+    def test_big_endian_numbers(self, tmp_path: Path) -> None:
+        path = pair(tmp_path, "t10k")
+        path.write_bytes(idx((X / 2).astype(">f4"), 0x0D))
+        assert np.array_equal(read(path).images, X / 2)
+
+    @pytest.mark.parametrize(
+        ("content", "word"),
+        [
+            (idx(X)[:-1], "holds fewer"),
+            (idx(X) + b"\0", "holds more"),
+            (b"\0\0\x07\x01" + b"\0" * 8, "does not start as an IDX file"),
+            (b"\0\0\x08\x03\xff", "cannot be read"),
+            (b"\0\0\x08\x03" + b"\xff" * 12, "unpacks to"),
+            (idx(X.ravel()), "has 1 axes"),
+        ],
+    )
+    def test_refuses_damage(self, tmp_path: Path, content: bytes, word: str) -> None:
+        path = pair(tmp_path, "t10k")
+        path.write_bytes(content)
+        refused(lambda: read(path), "t10k-images-idx3-ubyte", word)
+
+    def test_huge_claim_costs_no_memory(self, tmp_path: Path) -> None:
+        path = pair(tmp_path, "t10k")
+        path.write_bytes(b"\0\0\x08\x01" + struct.pack(">I", 2**32 - 1) + b"\0" * 9)
+        refused(lambda: read(path), "says that it holds 4294967295 bytes", "fewer")
+
+    def test_no_labels(self, tmp_path: Path) -> None:
+        path = pair(tmp_path, "t10k")
+        (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+        refused(lambda: read(path), "no labels for t10k-images-idx3-ubyte")
+
+    def test_the_labels_file_is_not_the_images_file(self, tmp_path: Path) -> None:
+        pair(tmp_path, "t10k")
+        refused(lambda: read(tmp_path / "t10k-labels-idx1-ubyte"), "not named as an IDX images file")
+
+    def test_several_pairs_of_unknown_parts(self, tmp_path: Path) -> None:
+        pair(tmp_path, "one")
+        pair(tmp_path, "two")
+        refused(lambda: read(tmp_path), "2 images files", "0 of them", "one-images-idx3-ubyte")
+
+
+class TestFolder:
+    def test_colour_and_names_in_order(self, tmp_path: Path) -> None:
+        image(tmp_path / "dog/1.png", value=9)
+        image(tmp_path / "cat/2.bmp", value=8)
+        image(tmp_path / "cat/1.png", value=7)
+        (tmp_path / "cat/.hidden.png").write_bytes(b"no image")
+        (tmp_path / "cat/readme.txt").write_text("no image")
+        (tmp_path / ".cache").mkdir()
+        raw = read(tmp_path)
+        assert raw.images.shape == (3, 3, 5, 3)
+        assert raw.images[:, 0, 0, 0].tolist() == [7, 8, 9]
+        assert (raw.labels.tolist(), raw.class_names, raw.layout) == ([0, 0, 1], ("cat", "dog"), "NHWC")
+
+    def test_grey(self, tmp_path: Path) -> None:
+        image(tmp_path / "a/1.png", "L")
+        raw = read(tmp_path)
+        assert (raw.images.shape, raw.layout, raw.notes) == ((1, 3, 5), "", ())
+
+    def test_grey_among_colour_is_noted(self, tmp_path: Path) -> None:
+        image(tmp_path / "a/1.png", "L")
+        image(tmp_path / "a/2.png")
+        raw = read(tmp_path)
+        assert raw.images.shape == (2, 3, 5, 3)
+        assert raw.notes == ("images of kind L converted to RGB",)
+
+    def test_numbered_folders_are_the_labels(self, tmp_path: Path) -> None:
+        for name in ("10", "2", "0"):
+            image(tmp_path / name / "1.png", value=int(name))
+        raw = read(tmp_path)
+        assert raw.class_names == ()
+        assert raw.labels.tolist() == raw.images[:, 0, 0, 0].tolist()
+        assert sorted(raw.labels.tolist()) == [0, 2, 10]
+
+    def test_sizes_differ(self, tmp_path: Path) -> None:
+        for name in "123":
+            image(tmp_path / f"a/{name}.png")
+        image(tmp_path / "a/4.png", size=(6, 3))
+        refused(lambda: read(tmp_path), "5x3 (3 images), 6x3 (1 images)", "4.png is 6x3")
+
+    @pytest.mark.parametrize(("mode", "word"), [("RGBA", "alpha"), ("LA", "alpha"), ("I;16", "8 bits")])
+    def test_kinds_that_would_lose_something(self, tmp_path: Path, mode: str, word: str) -> None:
+        image(tmp_path / "a/1.png", mode)
+        refused(lambda: read(tmp_path), "1.png", word)
+
+    @pytest.mark.parametrize("what", ["file", "folder"])
+    def test_links_out_of_the_folder(self, tmp_path: Path, what: str) -> None:
+        secret = image(tmp_path / "elsewhere/secret.png")
+        home = tmp_path / "home"
+        image(home / "a/1.png")
+        link, target = (home / "a/2.png", secret) if what == "file" else (home / "b", secret.parent)
+        link.symlink_to(target)
+        refused(lambda: read(home), "link that leads outside home")
+
+    def test_links_inside_the_folder(self, tmp_path: Path) -> None:
+        image(tmp_path / "a/1.png")
+        (tmp_path / "a/2.png").symlink_to(tmp_path / "a/1.png")
+        assert len(read(tmp_path)) == 2
+
+    @pytest.mark.parametrize("size", [(30000, 10000), (15000, 10000), (9000, 9000)])
+    def test_bomb(self, tmp_path: Path, size: tuple[int, int]) -> None:
+        path = image(tmp_path / "a/1.bmp")
+        content = bytearray(path.read_bytes())
+        content[18:26] = struct.pack("<ii", *size)
+        path.write_bytes(content)
+        refused(lambda: read(tmp_path), "1.bmp has more than 67108864 pixels")
+
+    def test_too_much_altogether(self, tmp_path: Path) -> None:
+        image(tmp_path / "a/1.png", size=(64, 64))
+        refused(lambda: read(tmp_path, limit=2**12), "unpacks to")
+
+    def test_other_kinds_of_files_are_never_opened(self, tmp_path: Path) -> None:
+        image(tmp_path / "a/1.png")
+        (tmp_path / "a/2.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 3\n")
+        refused(lambda: read(tmp_path), "2.png cannot be read")
+
+    def test_empty(self, tmp_path: Path) -> None:
+        refused(lambda: read(tmp_path), "holds no class folders")
+        (tmp_path / "cat").mkdir()
+        refused(lambda: read(tmp_path), "class folder cat", "no images")
+
+
+class TestOthers:
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        refused(lambda: read(tmp_path / "none.npz"), "There is no data at")
+
+    def test_one_array(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "x.npy", X)
+        refused(lambda: read(tmp_path / "x.npy"), "no labels")
+
+    def test_unknown(self, tmp_path: Path) -> None:
+        (tmp_path / "x.csv").write_text("1,2,3")
+        refused(lambda: read(tmp_path / "x.csv"), "x.csv is of a kind that is not read")
+
+    def test_bundled(self) -> None:
+        assert robusteval_datasets() == [FashionMnist]
+        for split, number in (("test", 1000), ("fit", 5000)):
+            images, labels, names = FashionMnist().raw(split)  # type: ignore[arg-type]
+            assert images.shape == (number, 28, 28)
+            assert images.dtype == np.uint8
+            assert np.bincount(labels).tolist() == [number // 10] * 10
+            assert len(names) == 10
+
+
+def _damaged(content: bytes, cut: int, spots: list[tuple[int, int]]) -> bytes:
+    damaged = bytearray(content[: cut % (len(content) + 1)] if cut else content)
+    for place, value in spots:
+        if damaged:
+            damaged[place % len(damaged)] = value
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("kind", ["npz", "stored", "idx", "idx.gz", "png", "jpg", "bmp", "tif"])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cut=st.one_of(st.just(0), st.integers(1, 2**16)),
+    spots=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=6),
+)
+def test_damage_never_ends_in_a_traceback(tmp_path: Path, kind: str, cut: int, spots: list[tuple[int, int]]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), dtype=np.uint8)
+    if kind in ("npz", "stored"):
+        target = where = tmp_path / "data.npz"
+        (np.savez if kind == "stored" else np.savez_compressed)(where, x=X, y=Y)
+    elif kind in ("idx", "idx.gz"):
+        target = where = pair(tmp_path, "t10k", packed=kind == "idx.gz")
+    else:
+        where, target = tmp_path, tmp_path / f"a/1.{kind}"
+        target.parent.mkdir(exist_ok=True)
+        Image.fromarray(noise).save(target)
+    target.write_bytes(_damaged(target.read_bytes(), cut, spots))
+    try:
+        raw = read(where)
+    except DataError as error:
+        assert error.message.endswith(".")  # noqa: PT017 - damage may also leave the data readable
+        assert error.hint  # noqa: PT017
+    else:
+        assert isinstance(raw.images, np.ndarray)

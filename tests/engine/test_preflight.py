@@ -1,0 +1,276 @@
+"""Preflight: the settings it names are followed to the letter here, and must then give what it promised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.data import RawData, prepare
+from robusteval.engine.preflight import Preflight, clean_report, exact_interval
+from robusteval.engine.preflight_labels import relabelled
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SIDE = 6
+
+
+def templates(classes: int, channels: int) -> np.ndarray:
+    shape = (classes, SIDE, SIDE, channels)
+    images = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    images[..., channels // 2 : channels - 1] = 99  # green tells nothing: it stays in place when channels are reversed
+    return images
+
+
+def data(classes: int = 10, channels: int = 1, number: int = 120) -> RawData:
+    labels = np.arange(number) % classes
+    noise = np.random.default_rng(2).integers(-3, 4, (number, SIDE, SIDE, channels))
+    images = np.clip(templates(classes, channels)[labels].astype(int) + noise, 0, 255).astype(np.uint8)
+    images[0, 0, 0], images[0, 0, 1] = 0, 255
+    return RawData(images[..., 0] if channels == 1 else images, labels)
+
+
+@dataclass(frozen=True)
+class Wavy:
+    """Knows each class's image. Cosines make it useless on any other scale than the one that it was trained on.
+
+    trained: what the file expects to be fed, in terms of pixels from 0 to 1: (range, mean, std). `feed` and `number`
+    stand for other habits of its author: the order of pixels, the numbers of the classes.
+    """
+
+    info: ModelInfo
+    trained: tuple[tuple[float, float], tuple[float, ...], tuple[float, ...]] = ((0.0, 1.0), (), ())
+    feed: Callable[[Tensor], Tensor] = lambda pixels: pixels
+    number: Callable[[int], int] = lambda index: index
+
+    def logits(self, x: Tensor) -> Tensor:
+        channels = self.info.input_shape[0] if len(self.info.input_shape) == 3 else 1
+        x = x.view(len(x), channels, SIDE, SIDE)
+        x = (x - _column(self.info.mean, 0.0)) / _column(self.info.std, 1.0)
+        (low, high), mean, std = self.trained
+        pixels = (x * _column(std, 1.0) + _column(mean, 0.0) - low) / (high - low)
+        known = torch.from_numpy(templates(self.info.classes, channels)).permute(0, 3, 1, 2).float() / 255
+        wave, known_wave = (torch.cos(21 * part + 0.5).flatten(1) for part in (self.feed(pixels), known))
+        scores = torch.empty(len(x), self.info.classes)
+        scores[:, [self.number(index) for index in range(self.info.classes)]] = -torch.cdist(wave, known_wave)
+        return scores
+
+    def twin(self, x: Tensor) -> Tensor:
+        return self.logits(x)
+
+
+def _column(values: tuple[float, ...], default: float) -> Tensor:
+    return torch.tensor(values or (default,)).view(1, -1, 1, 1)
+
+
+def model(channels: int = 1, classes: int = 10, flat: bool = False, **parts: Any) -> Wavy:
+    shape = (channels * SIDE * SIDE,) if flat else (channels, SIDE, SIDE)
+    facts = {name: parts.pop(name) for name in ("bounds", "mean", "std") if name in parts}
+    return Wavy(ModelInfo("m", "onnx", "", shape, classes, **facts), **parts)
+
+
+def report(classifier: Any, raw: RawData, data_range: tuple[float, float] | None = None) -> Preflight:
+    return clean_report(classifier, raw, prepare(raw, classifier.info, data_range)[0], data_range)
+
+
+def follow(classifier: Wavy, raw: RawData, flags: str, data_range: tuple[float, float] | None = None) -> float:
+    """The clean accuracy of a run with those flags added, by way of `prepare` as the command line would go."""
+    found = {name: tuple(map(float, value.split(","))) for name, value in re.findall(r"--(\S+) (-?\d\S*)", flags)}
+    bounds: Any = found.get("range", classifier.info.bounds)
+    norm = ((), ()) if "without" in flags else (classifier.info.mean, classifier.info.std)
+    info = replace(classifier.info, bounds=bounds, mean=found.get("mean", norm[0]), std=found.get("std", norm[1]))
+    stated: Any = found.get("data-range", data_range)
+    return report(replace(classifier, info=info), raw, stated).accuracy
+
+
+class TestGood:
+    def test_nothing_to_say(self) -> None:
+        found = report(model(), data())
+        assert (found.accuracy, found.chance, found.samples) == (1.0, 0.1, 120)
+        assert found.interval == pytest.approx((0.9697, 1.0), abs=1e-4)
+        assert not found.near_chance
+        assert (found.suggestions, found.notes) == ((), ())
+        assert found.sentence == "Clean accuracy is 100.0 % (chance is 10 %)."
+
+    def test_interval_against_the_textbook(self) -> None:
+        assert exact_interval(0, 10) == pytest.approx((0, 1 - 0.025**0.1))
+        assert exact_interval(10, 10) == pytest.approx((0.025**0.1, 1))
+
+    def test_one_sample_is_not_near_chance(self) -> None:
+        assert not report(model(), data(number=1)).near_chance
+
+    def test_ranges_that_accuracy_cannot_tell_apart(self) -> None:
+        class Linear:
+            info = ModelInfo("m", "onnx", "", (1, SIDE, SIDE), 10)
+
+            def logits(self, x: Tensor) -> Tensor:
+                known = torch.from_numpy(templates(10, 1)).flatten(1).float()
+                return x.flatten(1) @ torch.nn.functional.normalize(known).T
+
+            twin = logits
+
+        raw = data()
+        found = report(Linear(), raw)
+        assert found.accuracy == 1.0
+        assert found.suggestions == ()
+        tie = next(note for note in found.notes if "0..255" in note)
+        assert "0..1 and 0..255 give the same accuracy (100.0 %)" in tie
+        assert "255 times less with --range 0,255." in tie
+
+
+class TestInput:
+    @pytest.mark.parametrize("trained", [(0.0, 255.0), (-1.0, 1.0)])
+    @pytest.mark.parametrize("flat", [False, True])
+    def test_range(self, trained: tuple[float, float], flat: bool) -> None:
+        classifier, raw = model(trained=(trained, (), ()), flat=flat), data()
+        found = report(classifier, raw)
+        assert found.near_chance
+        best = found.suggestions[0]
+        assert best.flags == f"--range {trained[0]:g},{trained[1]:g}"
+        assert f"{best.flags} would give 100.0 %" in found.sentence
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+
+    def test_floats_in_another_range_than_the_model(self) -> None:
+        classifier = model(trained=((0.0, 255.0), (), ()), bounds=(0.0, 255.0))
+        raw = replace(data(), images=data().images / 255)
+        best = report(classifier, raw).suggestions[0]
+        assert best.flags == "--data-range 0,1"
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+
+    def test_floats_and_the_models_range(self) -> None:
+        classifier = model(trained=((0.0, 255.0), (), ()))
+        raw = replace(data(), images=data().images / 255)
+        best = report(classifier, raw).suggestions[0]
+        assert best.flags == "--range 0,255 --data-range 0,1"  # the first alone would feed the model the same numbers
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+        assert follow(classifier, raw, "--range 0,255") < 0.4
+
+    def test_a_stated_range_of_the_data_is_kept(self) -> None:
+        classifier = model(trained=((0.0, 255.0), (), ()))
+        raw = replace(data(), images=data().images.astype(np.int32))
+        best = report(classifier, raw, (0.0, 255.0)).suggestions[0]
+        assert best.flags in ("--range 0,255", "--range 0,255 --data-range 0,255")
+        assert follow(classifier, raw, best.flags, (0.0, 255.0)) == best.accuracy == 1.0
+
+    def test_mean_and_std_that_are_missing(self) -> None:
+        classifier, raw = model(3, trained=((0.0, 1.0), *IMAGENET)), data(channels=3)
+        found = report(classifier, raw).suggestions  # CIFAR-10's are so close that they do as well here
+        best = next(item for item in found if item.setting == "the mean and std of ImageNet")
+        assert best.flags == "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+
+    def test_mean_and_std_that_are_too_many(self) -> None:
+        classifier, raw = model(3, mean=IMAGENET[0], std=IMAGENET[1]), data(channels=3)
+        best = report(classifier, raw).suggestions[0]
+        assert best.flags == "without --mean and --std"
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+
+    def test_mean_and_std_with_another_range(self) -> None:
+        classifier, raw = model(trained=((0.0, 1.0), (0.1307,), (0.3081,)), bounds=(0.0, 255.0)), data()
+        best = report(classifier, raw).suggestions[0]
+        assert best.flags == "--range 0,1 --mean 0.1307 --std 0.3081"
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+
+    def test_the_stated_mean_and_std_with_another_range(self) -> None:
+        mean, std = (127.5, 120.0, 110.0), (60.0, 61.0, 62.0)
+        classifier, raw = model(3, trained=((0.0, 255.0), mean, std), mean=mean, std=std), data(channels=3)
+        best = report(classifier, raw).suggestions[0]
+        assert best.flags == "--range 0,255"
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+
+    def test_inverted(self) -> None:
+        classifier, raw = model(feed=lambda pixels: 1 - pixels), data()
+        best = report(classifier, raw).suggestions[0]
+        assert best.flags == "--data-range 255,0"
+        assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
+
+    def test_channel_order(self) -> None:
+        classifier, raw = model(3, feed=lambda pixels: pixels.flip(1)), data(channels=3)
+        best = report(classifier, raw).suggestions[0]
+        assert (best.flags, best.by_hand) == ("", "storing the colour channels in reverse order")
+        assert report(classifier, replace(raw, images=raw.images[..., ::-1])).accuracy == best.accuracy == 1.0
+
+    def test_channel_order_and_range(self) -> None:
+        classifier = model(3, feed=lambda pixels: pixels.flip(1), trained=((0.0, 255.0), (), ()))
+        best = report(classifier, data(channels=3)).suggestions[0]
+        assert best.how == "--range 0,255 and storing the colour channels in reverse order"
+        assert (best.accuracy, best.changes) == (1.0, 2)
+
+    @pytest.mark.parametrize("flat", [False, True])
+    def test_transposed(self, flat: bool) -> None:
+        classifier, raw = model(feed=lambda pixels: pixels.transpose(2, 3), flat=flat), data()
+        best = report(classifier, raw).suggestions[0]
+        assert best.how == "storing the images transposed"
+        assert report(classifier, replace(raw, images=raw.images.transpose(0, 2, 1))).accuracy == best.accuracy == 1.0
+
+    def test_ties_are_all_given(self) -> None:
+        cifar = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+        close = tuple((a + b) / 2 for a, b in zip(IMAGENET[0], cifar[0], strict=True))
+        spread = tuple((a + b) / 2 for a, b in zip(IMAGENET[1], cifar[1], strict=True))
+        raw = data(channels=3)
+        classifier = model(3, trained=((0.0, 1.0), close, spread))
+        settings = {item.setting for item in report(classifier, raw).suggestions}
+        assert {"the mean and std of ImageNet", "the mean and std of CIFAR-10"} <= settings
+
+
+class TestLabels:
+    @pytest.mark.parametrize(("step", "text"), [(1, "adding 1 to every label"), (9, "subtracting 1 from every label")])
+    def test_shifted(self, step: int, text: str) -> None:
+        classifier, raw = model(number=lambda index: (index + step) % 10), data()
+        found = report(classifier, raw)
+        assert found.suggestions[0].how == text
+        moved = (raw.labels + (1 if text.startswith("adding") else -1)) % 10
+        assert report(classifier, replace(raw, labels=moved)).accuracy == found.suggestions[0].accuracy == 1.0
+        assert len(found.suggestions) == 1
+
+    def test_text_order(self) -> None:
+        order = sorted(range(12), key=str)
+        best = report(model(classes=12, number=order.index), data(12)).suggestions[0]
+        assert best.setting == "classes in text order"
+        assert best.accuracy == 1.0
+
+    def test_any_order(self) -> None:
+        order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+        best = report(model(number=order.__getitem__), data()).suggestions[0]
+        assert best.by_hand == "renumbering the labels (0>3, 2>4, 3>0, 4>5, 5>9, 6>2, 7>6, 9>7)"
+        assert best.accuracy == 1.0
+
+    def test_an_order_is_never_fitted_to_noise(self) -> None:
+        rng = np.random.default_rng(3)
+        answers, labels = rng.integers(0, 10, 200), np.arange(200) % 10
+        renumbered = [fix for fix in relabelled(answers, labels, 10) if fix.setting == "labels renumbered"]
+        assert renumbered[0].accuracy < 0.17  # fitted and measured on the same samples it would be above 0.2
+        assert not [fix for fix in relabelled(answers[:49], labels[:49], 10) if fix.setting == "labels renumbered"]
+
+
+class TestHopeless:
+    class Constant:
+        info = ModelInfo("m", "onnx", "", (1, SIDE, SIDE), 10)
+
+        def __init__(self, fill: float) -> None:
+            self.fill = fill
+
+        def logits(self, x: Tensor) -> Tensor:
+            scores = torch.zeros(len(x), 10)
+            scores[:, 4] = self.fill
+            return scores
+
+        twin = logits
+
+    def test_one_answer(self) -> None:
+        found = report(self.Constant(1.0), data())
+        assert found.near_chance
+        assert found.suggestions == ()
+        assert found.sentence.startswith("Clean accuracy is 10.0 % (chance is 10 %). None of the usual settings")
+        assert found.notes == ("The model answers class 4 for every sample.",)
+
+    def test_not_finite(self) -> None:
+        found = report(self.Constant(float("nan")), data())
+        assert found.accuracy == 0
+        assert found.notes == ("The model answers scores that are not finite for every sample.",)

@@ -1,0 +1,186 @@
+"""Runs: the same document after a kill, in processes, and in any order; failed cells stay alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from robusteval.engine import executors
+from robusteval.engine.prepare import prepare_job
+from robusteval.engine.runner import plan_of, run
+from robusteval.engine.unit_store import UnitStore
+from robusteval.errors import RecordError
+from robusteval.record import store
+from tests.engine import toys
+
+
+@pytest.fixture
+def job(tmp_path):
+    return make_job(tmp_path)
+
+
+def make_job(tmp_path, suite=toys.SUITE, seed=0):
+    (tmp_path / "toy.toml").write_text(suite)
+    model = toys.linear()
+    data = toys.samples(model, count=200)
+    job = prepare_job(model, toys.catalogue(*toys.TOYS), str(tmp_path / "toy.toml"), data=(data.x, data.y), seed=seed)
+    return dataclasses.replace(job, folder=tmp_path / "run")
+
+
+def text(record):
+    """The document without its times."""
+    data = json.loads(store.to_json(record))
+    data.pop("times")
+    return json.dumps(data, indent=1)
+
+
+def test_a_run_ends_in_a_valid_document(job):
+    record = run(job)
+    assert {cell.status for cell in record.cells} == {"done"}
+    assert store.load(job.folder).plan_sha256 == record.plan_sha256
+    for cell in record.done(knowledge="none"):
+        assert len(cell.distance) == 200
+    walk = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
+    assert all(value is not None and value > 0 for value in walk.distance)
+
+
+def test_processes_give_the_numbers_of_serial(job, tmp_path):
+    serial = run(job)
+    parallel = run(dataclasses.replace(job, folder=tmp_path / "parallel", workers=2))
+    assert text(serial) == text(parallel)
+
+
+@pytest.mark.parametrize("kept", [1, 5])
+def test_a_killed_run_goes_on_to_the_same_document(job, tmp_path, monkeypatch, kept):
+    whole = run(job)
+
+    class KilledError(BaseException):
+        pass
+
+    done = []
+    honest = executors.attempt
+
+    def dying(context, task, units):
+        if len(done) == kept:
+            raise KilledError
+        done.append(task)
+        return honest(context, task, units)
+
+    second = dataclasses.replace(job, folder=tmp_path / "second")
+    monkeypatch.setattr(executors, "attempt", dying)
+    with pytest.raises(KilledError):
+        run(second)
+    monkeypatch.setattr(executors, "attempt", honest)
+    resumed = []
+    record = run(second, lambda progress: resumed.append(progress.resumed))
+    assert resumed[0] == kept
+    assert text(record) == text(whole)
+
+
+def test_half_written_units_are_done_again(job, tmp_path):
+    whole = run(job)
+    victim = UnitStore(job.folder).path("none/test.walk/l2", 0)
+    victim.write_bytes(victim.read_bytes()[:100])
+    assert text(run(job)) == text(whole)
+
+
+def test_another_plan_does_not_overwrite(job, tmp_path):
+    run(job)
+    other = dataclasses.replace(make_job(tmp_path, seed=1), folder=job.folder)
+    with pytest.raises(RecordError, match="another run"):
+        run(other)
+    run(dataclasses.replace(other, overwrite=True))
+
+
+def test_the_plan_depends_on_all_that_matters(job, tmp_path):
+    base = plan_of(job).sha256
+    assert plan_of(make_job(tmp_path)).sha256 == base
+    assert plan_of(make_job(tmp_path, seed=1)).sha256 != base
+    assert plan_of(make_job(tmp_path, toys.SUITE.replace("search = 8", "search = 7"))).sha256 != base
+
+
+@pytest.mark.parametrize("broken", ["raise", "nan", "outside", "input", "shape"])
+def test_a_bad_plugin_never_makes_a_model_look_robust(tmp_path, broken):
+    suite = toys.SUITE.replace('plugin = "test.walk"\n', f'plugin = "test.walk"\nparams = {{ broken = "{broken}" }}\n', 1)
+    record = run(make_job(tmp_path, suite))
+    cell = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
+    codes = {finding.code for finding in record.findings}
+    if broken in ("raise", "shape"):
+        assert cell.status == "failed"
+        assert "cells-failed" in codes
+        assert "oblivious" in {c.knowledge for c in record.cells if c.status == "failed"}
+        assert (tmp_path / "run" / "errors.log").exists()
+    else:
+        assert cell.status == "done"
+        assert all(value is None for value in cell.distance)
+        assert sum(cell.rejected.values()) == 200
+        assert "unbounded-not-zero" in codes
+    assert record.verdict.status == "inconclusive"
+    assert next(cell for cell in record.cells if cell.id == "none/test.sign/linf").status == "done"
+
+
+def test_a_worker_that_dies_fails_its_own_cell_only(tmp_path):
+    suite = toys.SUITE.replace('plugin = "test.walk"\n', 'plugin = "test.walk"\nparams = { broken = "die" }\nnorms = ["l2"]\n', 1)
+    record = run(dataclasses.replace(make_job(tmp_path, suite), workers=2))
+    status = {cell.id: cell.status for cell in record.cells}
+    assert status["none/test.walk/l2"] == "failed"
+    assert status["none/test.sign/linf"] == "done"
+    assert status["none/noise/l2"] == "done"
+
+
+def test_asking_for_more_than_declared_fails_the_cell(tmp_path):
+    suite = toys.SUITE + '[[attack]]\nplugin = "test.greedy"\n'
+    suite = suite.replace("[[defense]]", "[[attack]]\nplugin = 'test.greedy'\n[[defense]]", 1).rsplit("[[attack]]", 1)[0]
+    record = run(make_job(tmp_path, suite))
+    cell = next(cell for cell in record.cells if cell.attack == "test.greedy")
+    assert cell.status == "failed"
+    assert "AccessError" in cell.reason
+
+
+def test_a_defence_that_cannot_be_fitted_fails_alone(tmp_path):
+    suite = toys.SUITE.replace('plugin = "test.nothing"\n', 'plugin = "test.nothing"\nparams = { broken = true }\n')
+    record = run(make_job(tmp_path, suite))
+    assert record.pipeline("test.nothing").status == "failed"
+    assert {cell.status for cell in record.cells if cell.defense == "test.nothing"} == {"failed"}
+    assert {cell.status for cell in record.cells if cell.defense == "none"} == {"done"}
+
+
+def test_a_defence_that_does_nothing_is_worth_nothing(job):
+    record = run(job)
+    bare = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
+    adaptive = next(cell for cell in record.cells if cell.id == "test.nothing/test.walk/l2/adaptive")
+    assert adaptive.distance == bare.distance
+    oblivious = next(cell for cell in record.cells if cell.id == "test.nothing/test.walk/l2/oblivious")
+    assert all(oblivious.strengths[0].fools_model)
+    assert not any(a == b for a, b in zip(oblivious.strengths[0].prediction, record.data.labels, strict=True))
+
+
+def test_results_do_not_depend_on_what_else_is_in_the_suite(job, tmp_path):
+    alone = toys.SUITE.split("[[attack]]\nplugin = \"test.sign\"")[0]
+    (tmp_path / "alone").mkdir()
+    one = run(make_job(tmp_path / "alone", alone))
+    both = run(job)
+    pick = [next(cell for cell in record.cells if cell.id == "none/test.walk/l2") for record in (one, both)]
+    assert pick[0].distance == pick[1].distance
+
+
+def test_global_random_state_is_left_alone(job):
+    import torch
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    run(job)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_wrong_when_clean_is_distance_0_and_not_attacked(job, tmp_path):
+    labels = job.samples.y.clone()
+    labels[:10] = (labels[:10] + 1) % 4
+    shutil.rmtree(job.folder, ignore_errors=True)
+    record = run(dataclasses.replace(job, samples=dataclasses.replace(job.samples, y=labels)))
+    cell = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
+    assert cell.distance[:10] == [0.0] * 10
+    assert cell.forwards[:10] == [0] * 10
