@@ -1,0 +1,68 @@
+"""The conformance kit for plugin authors: oracles with known answers, and named checks for every kind of plugin.
+
+from robusteval.testing import assert_conforms, checks_for
+
+def test_my_attack() -> None:
+    assert_conforms(MyAttack)          # or check_attack(MyAttack, ratio=5.0) for settings of your own
+
+@pytest.mark.parametrize("check", checks_for(MyAttack), ids=str)
+def test_each_promise(check) -> None:
+    check()
+"""
+
+from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
+from robusteval.testing.kit import (
+    assert_conforms,
+    check_attack,
+    check_defense,
+    check_loader,
+    check_metric,
+    checks_for,
+)
+from robusteval.testing.oracles import (
+    Blank,
+    Jittered,
+    LabelsOnly,
+    Linear,
+    LinearDetector,
+    NanRegion,
+    NoGradient,
+    Rescaled,
+    Sphere,
+    Staircase,
+    jittered,
+    linear,
+    sphere,
+)
+from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
+
+__all__ = [
+    "Blank",
+    "Check",
+    "CheckFailed",
+    "Jittered",
+    "LabelsOnly",
+    "Linear",
+    "LinearDetector",
+    "NanRegion",
+    "NoGradient",
+    "NotApplicable",
+    "Outcome",
+    "Report",
+    "Rescaled",
+    "Sphere",
+    "Staircase",
+    "assert_conforms",
+    "check_attack",
+    "check_defense",
+    "check_loader",
+    "check_metric",
+    "checks_for",
+    "inputs",
+    "jittered",
+    "keep_all_but",
+    "keep_labels",
+    "linear",
+    "pose",
+    "sphere",
+]

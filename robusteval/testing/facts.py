@@ -1,0 +1,108 @@
+"""Checks of what every plugin declares of itself, whatever its kind. A subject has `plugin` (class) and `make()`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import random
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from robusteval.contracts.params import make, params_of, params_schema
+from robusteval.testing.checks import applies, fail, require
+
+
+class Subject(Protocol):
+    """A plugin under test."""
+
+    @property
+    def plugin(self) -> type: ...
+
+    def make(self) -> Any:
+        """The instance under test."""
+        ...
+
+
+def split(plugin: object) -> tuple[type, Any]:
+    """(class, instance or None) of a plugin given as either."""
+    return (plugin, None) if isinstance(plugin, type) else (type(plugin), plugin)
+
+
+def built(plugin: object) -> Any:
+    """The instance given, or one with the class's defaults."""
+    kind, instance = split(plugin)
+    return kind() if instance is None else instance
+
+
+def declares_itself(subject: Subject) -> None:
+    """`info` has a legal name, a version, and says in words what the plugin is."""
+    info = getattr(subject.plugin, "info", None)
+    require(dataclasses.is_dataclass(info), "The class has no `info` that describes it.")
+    name = str(getattr(info, "name", ""))
+    legal = re.fullmatch(r"([a-z0-9][a-z0-9_-]*\.)?[a-z0-9][a-z0-9-]*", name)
+    require(legal is not None, f"info.name {name!r} is not lower-case words with hyphens, or vendor.name.")
+    for field in dataclasses.fields(info):  # type: ignore[arg-type]
+        if field.name in ("version", "summary", "reference", "licence"):
+            value = getattr(info, field.name)
+            require(isinstance(value, str) and value.strip() != "", f"info.{field.name} is empty.")
+
+
+def has_defaults(subject: Subject) -> None:
+    """The plugin can be made without arguments."""
+    try:
+        subject.plugin()
+    except TypeError as error:
+        fail(f"It cannot be made with its defaults: {error}.")
+
+
+def describes_its_parameters(subject: Subject) -> None:
+    """Every parameter has a type, a description and a default that its own schema accepts."""
+    applies(dataclasses.is_dataclass(subject.plugin), "It is no dataclass, so it has no parameters.")
+    schema = params_schema(subject.plugin)
+    for name, facts in schema["properties"].items():
+        require(bool(facts.get("description")), f"Parameter {name} has no description; declare it with `param`.")
+        require("default" in facts, f"Parameter {name} has no default.")
+        typed = {"type", "anyOf", "enum", "$ref", "const", "oneOf"} & set(facts)
+        require(bool(typed), f"Parameter {name} has no type that a suite file could be checked against.")
+    defaults = params_of(subject.plugin())
+    require(params_of(make(subject.plugin, defaults, "plugin")) == defaults, "Its own defaults make another plugin.")
+
+
+def is_frozen(subject: Subject) -> None:
+    """The plugin is a frozen dataclass: nothing of a run can stay behind in it."""
+    applies(not hasattr(subject.plugin, "compute") and not hasattr(subject.plugin, "load"), "Its kind need not be.")
+    require(dataclasses.is_dataclass(subject.plugin), "It is not a dataclass.")
+    require(subject.plugin.__dataclass_params__.frozen, "It is a dataclass but not frozen.")  # type: ignore[attr-defined]
+
+
+def can_be_pickled(subject: Subject) -> None:
+    """The plugin travels to a worker process and arrives equal."""
+    instance = subject.make()
+    try:
+        again = pickle.loads(pickle.dumps(instance))
+    except Exception as error:  # pickling fails with errors of many types
+        fail(f"It cannot be pickled: {error}.")
+    require(params_of(again) == params_of(instance), "It comes back from pickling with other parameters.")
+
+
+FACTS = (declares_itself, has_defaults, describes_its_parameters, is_frozen, can_be_pickled)
+
+
+def _global_state() -> tuple[object, ...]:
+    numpy_state = np.random.get_state(legacy=False)
+    return torch.get_rng_state().numpy().tobytes(), repr(numpy_state), random.getstate()
+
+
+@contextmanager
+def global_randomness(touched: list[str]) -> Iterator[None]:
+    """Notes which global generators (torch, numpy, random) changed in between."""
+    before = _global_state()
+    yield
+    for name, old, new in zip(("torch", "numpy", "random"), before, _global_state(), strict=True):
+        if old != new:
+            touched.append(name)

@@ -1,0 +1,91 @@
+"""The doors of the kit: one function a kind of plugin, and `assert_conforms` for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.samples import Samples
+from robusteval.record.document import Record
+from robusteval.testing.attacks import ATTACK_CHECKS
+from robusteval.testing.checks import Check, Report, bind
+from robusteval.testing.defenses import DEFENSE_CHECKS, DefenseSubject
+from robusteval.testing.facts import split
+from robusteval.testing.loaders import LOADER_CHECKS, LoaderSubject
+from robusteval.testing.metrics import METRIC_CHECKS, MetricSubject
+from robusteval.testing.runs import AttackSubject
+
+AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject
+
+
+def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
+    """All checks of an attack, given as a class (its defaults) or an instance (its parameters).
+
+    ratio: how many times the closed-form smallest distance it may need on the linear oracle.
+    """
+    return _report(AttackSubject(plugin, ratio))
+
+
+def check_defense(
+    plugin: object, *, model: Classifier | None = None, data: Samples | None = None, false_alarms: float = 0.05
+) -> Report:
+    """All checks of a defence, fitted to `model` (an image-shaped linear oracle unless given) with `data`.
+
+    false_alarms: the share of clean samples on which its detector is meant to fire.
+    """
+    return _report(DefenseSubject(plugin, model, data, false_alarms))
+
+
+def check_metric(plugin: object, *, records: Sequence[Record] = ()) -> Report:
+    """All checks of a metric on built-in sample records and on those given."""
+    return _report(MetricSubject(plugin, tuple(records)))
+
+
+def check_loader(plugin: object, *, path: Path | None = None, options: LoadOptions | None = None) -> Report:
+    """All checks of a loader; `path` is a good file for it, without which only refusals are checked."""
+    return _report(LoaderSubject(plugin, path, options or LoadOptions()))
+
+
+def checks_for(plugin: object) -> list[Check]:
+    """The checks of a plugin, one by one, for `pytest.mark.parametrize`; each is called without arguments.
+
+    plugin: a class, an instance, or a subject such as AttackSubject with settings of its own. TypeError for others.
+    """
+    subject = _subject(plugin)
+    checks = {
+        AttackSubject: ATTACK_CHECKS,
+        DefenseSubject: DEFENSE_CHECKS,
+        MetricSubject: METRIC_CHECKS,
+        LoaderSubject: LOADER_CHECKS,
+    }
+    return bind(checks[type(subject)], subject)
+
+
+def assert_conforms(plugin: object) -> None:
+    """Prints how many checks ran; raises AssertionError with every broken promise. Takes a plugin or a Report."""
+    report = plugin if isinstance(plugin, Report) else _report(_subject(plugin))
+    print(report.summary())
+    if not report.ok:
+        broken = "\n".join(f"  {one.check}: {one.sentence}" for one in report.failures)
+        raise AssertionError(f"{report.summary()}\n{broken or '  No check passed, so nothing is known.'}")
+
+
+def _report(subject: AnySubject) -> Report:
+    name = getattr(getattr(subject.plugin, "info", None), "name", "") or subject.plugin.__name__
+    return Report(str(name), tuple(check.outcome() for check in checks_for(subject)))
+
+
+def _subject(plugin: object) -> AnySubject:
+    if isinstance(plugin, AttackSubject | DefenseSubject | MetricSubject | LoaderSubject):
+        return plugin
+    kind, _ = split(plugin)
+    if hasattr(kind, "run"):
+        return AttackSubject(plugin)
+    if hasattr(kind, "fit"):
+        return DefenseSubject(plugin)
+    if hasattr(kind, "compute"):
+        return MetricSubject(plugin)
+    if hasattr(kind, "load"):
+        return LoaderSubject(plugin)
+    raise TypeError(f"{kind.__name__} is no attack, defence, metric or loader: it has none of their methods.")

@@ -1,0 +1,85 @@
+"""Problems about oracles, and a watch on what an attack does with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval.contracts.classifier import Classifier, ModelInfo
+from robusteval.contracts.meter import Meter, Trace
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Defended
+from robusteval.contracts.problem import Problem, View
+from robusteval.ops import Norm
+
+
+def inputs(info: ModelInfo, batch: int, seed: int = 0, spread: float = 0.1) -> Tensor:
+    """Random samples [batch, *shape] round the middle of the box, within `spread` of its range: the box is far."""
+    low, high = info.bounds
+    noise = torch.rand((batch, *info.input_shape), generator=Generator().manual_seed(seed)) * 2 - 1
+    return (low + high) / 2 + spread * (high - low) * noise
+
+
+def keep_labels(y: Tensor, classes: int, rejected: bool = False) -> Tensor:
+    """Untargeted: keep the true class y [B], and the class "rejected" where there is one. bool [B, classes (+ 1)]."""
+    keep = torch.nn.functional.one_hot(y, classes + rejected).bool()
+    if rejected:
+        keep[:, -1] = True
+    return keep
+
+
+def keep_all_but(target: Tensor, classes: int, rejected: bool = False) -> Tensor:
+    """Targeted: keep everything but the target [B]. bool [B, classes (+ 1)]."""
+    return ~torch.nn.functional.one_hot(target, classes + rejected).bool()
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """Samples that really reached the pipeline, by kind of access; counted where no attack can reach."""
+
+    seen: dict[str, int] = field(default_factory=lambda: {"scores": 0, "twin": 0})
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A view that counts what passes through it."""
+
+    inner: View
+    sightings: Sightings
+
+    def scores(self, x: Tensor) -> Tensor:
+        self.sightings.seen["scores"] += len(x)
+        return self.inner.scores(x)
+
+    def twin(self, x: Tensor) -> Tensor:
+        self.sightings.seen["twin"] += len(x)
+        return self.inner.twin(x)
+
+    def draw(self, rng: Generator) -> Watched:
+        return Watched(self.inner.draw(rng), self.sightings)
+
+
+def pose(
+    pipeline: Classifier | Defended,
+    x: Tensor,
+    keep: Tensor,
+    norm: Norm,
+    *,
+    eps: Tensor | float | None = None,
+    needs: Literal["gradient", "scores", "decision"] = "gradient",
+    seed: int = 0,
+    draws: int = 1,
+    sightings: Sightings | None = None,
+) -> Problem:
+    """The problem of x [B, *shape] with keep [B, K] on a bare model or a defended one; eps: one for all, [B] or none."""
+    defended = pipeline if isinstance(pipeline, Defended) else Defended(pipeline)
+    view: View = Pipeline(defended).calibrated(x)
+    if sightings is not None:
+        view = Watched(view, sightings)
+    budget = None if eps is None else torch.as_tensor(eps, dtype=torch.float32).expand(len(x)).clone()
+    rng, rows = Generator().manual_seed(seed), torch.arange(len(x))
+    bounds = defended.model.info.bounds
+    return Problem(x, keep, norm, budget, bounds, rng, needs, view, Meter(len(x)), rows, draws, Trace())
