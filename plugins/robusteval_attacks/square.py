@@ -66,7 +66,8 @@ class Square:
 
     def _share(self, query: int) -> float:
         """p after this many queries; the schedule is stretched to the number of queries."""
-        return self.p / 2 ** sum(query / self.queries * 10_000 > point for point in _HALVED_AT)
+        halvings = sum(query / self.queries * 10_000 > point for point in _HALVED_AT)
+        return self.p * 0.5**halvings
 
 
 def _image(x: Tensor) -> Tensor:
@@ -121,7 +122,8 @@ def _hill(height: int, width: int, like: Tensor) -> Tensor:
     top, left = height // 2, width // 2
     for ring in range(max(height, width) // 2 + 1):
         hill[max(top - ring, 0) : top + ring + 1, max(left - ring, 0) : left + ring + 1] += 1 / (ring + 1) ** 2
-    return hill / hill.norm().clamp_min(_TINY)
+    length: Tensor = torch.linalg.vector_norm(hill)
+    return hill / length.clamp_min(_TINY)
 
 
 def _two_hills(height: int, width: int, like: Tensor) -> Tensor:
@@ -130,7 +132,8 @@ def _two_hills(height: int, width: int, like: Tensor) -> Tensor:
     if first == 0:
         return _hill(height, width, like)
     pair = torch.cat([_hill(height, first, like), -_hill(height, width - first, like)], dim=1)
-    return pair / pair.norm()
+    length: Tensor = torch.linalg.vector_norm(pair)
+    return pair / length
 
 
 def _tiles(x0: Tensor, eps: Tensor, rng: Generator) -> Tensor:

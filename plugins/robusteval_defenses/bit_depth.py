@@ -11,21 +11,13 @@ from torch import Generator, Tensor
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, hookimpl, param
 
 
-@dataclass(frozen=True)
+@dataclass
 class RoundedInput:
     """A classifier behind rounded pixels; its twin lets gradients through as if nothing were rounded."""
 
     base: Classifier
     bits: int
-
-    @property
-    def info(self) -> ModelInfo:
-        info = self.base.info
-        note = f"Pixels are rounded to {2**self.bits} levels before the model sees them."
-        if info.gradients != "exact":
-            return replace(info, notes=(*info.notes, note))
-        reason = "Rounded pixels have no gradient; attacks see straight through the rounding."
-        return replace(info, gradients="straight-through", gradients_reason=reason, rung="B", notes=(*info.notes, note))
+    info: ModelInfo
 
     def logits(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -37,7 +29,7 @@ class RoundedInput:
     def _rounded(self, x: Tensor) -> Tensor:
         low, high = self.base.info.bounds
         levels = 2**self.bits - 1
-        return ((x - low) / (high - low) * levels).round() / levels * (high - low) + low
+        return torch.round((x - low) / (high - low) * levels) / levels * (high - low) + low
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,15 @@ class BitDepth:
     bits: int = param(4, "Bits per value.", minimum=1, maximum=16)
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
-        return Defended(RoundedInput(model, self.bits))
+        return Defended(RoundedInput(model, self.bits, _described(model.info, self.bits)))
+
+
+def _described(info: ModelInfo, bits: int) -> ModelInfo:
+    info = replace(info, notes=(*info.notes, f"Pixels are rounded to {2**bits} levels before the model sees them."))
+    if info.gradients != "exact":
+        return info
+    reason = "Rounded pixels have no gradient; attacks see straight through the rounding."
+    return replace(info, gradients="straight-through", gradients_reason=reason, rung="B")
 
 
 @hookimpl

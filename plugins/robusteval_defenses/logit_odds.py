@@ -100,7 +100,7 @@ class LogitOdds:
         draws = self.draws if self.statistic == "noise" else 0
         scores = batched(model.logits, clean.x)
         under = [batched(partial(_disturbed, model, sigma, rng), clean.x) for _ in range(draws)]
-        mean, spread, poor = _statistics(scores, under)
+        mean, spread, poor = _statistics(_movement(scores, under, scores.argmax(1)), scores.argmax(1))
         detector = OddsDetector(model, mean, spread, torch.zeros_like(mean), 0.0, sigma, draws)
         label, z = detector.standard(scores, under)
         if self.tau is not None:
@@ -132,18 +132,19 @@ def _disturbed(model: Classifier, sigma: float, rng: Generator, x: Tensor) -> Te
     return model.logits(x + sigma * torch.randn(x.shape, generator=rng).to(x.device, x.dtype))
 
 
-def _statistics(scores: Tensor, under: list[Tensor]) -> tuple[Tensor, Tensor, list[int]]:
-    """Mean and spread [K, K] over clean samples and draws, by predicted class, and the classes with too few samples."""
-    label, classes = scores.argmax(1), scores.shape[1]
-    changes = torch.stack([_movement(scores, [one], label) for one in under] or [_movement(scores, [], label)]).double()
-    mean, spread = changes.new_zeros(classes, classes), changes.new_ones(classes, classes)
+def _statistics(moved: Tensor, label: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    """Mean and spread [K, K] of `moved` [N, K] by predicted class `label` [N], and the classes with too few samples.
+
+    The spread is that of the mean over the draws, which is what is tested, so the result is a z-score indeed.
+    """
+    classes, moved = moved.shape[1], moved.double()
+    mean, spread = moved.new_zeros(classes, classes), moved.new_ones(classes, classes)
     # A class without samples of its own borrows the statistics of all the others' pairs.
-    other = ~torch.nn.functional.one_hot(label, classes).bool().expand_as(changes)
-    pooled = changes[other]
+    pooled = moved[~torch.nn.functional.one_hot(label, classes).bool()]
     poor = []
     for y in range(classes):
-        mine = changes[:, label == y].flatten(0, 1)
-        if int((label == y).sum()) < _ENOUGH:
+        mine = moved[label == y]
+        if len(mine) < _ENOUGH:
             poor.append(y)
             mean[y], spread[y] = pooled.mean(), pooled.std(correction=0)
         else:
