@@ -22,7 +22,9 @@ def example_cnn() -> nn.Sequential:
         from networks import cnn
     finally:
         sys.path.remove(str(EXAMPLES))
-    weights = {item.name: numpy_helper.to_array(item) for item in onnx.load(EXAMPLES / "fashion-cnn.onnx").graph.initializer}
+    weights = {
+        item.name: numpy_helper.to_array(item) for item in onnx.load(EXAMPLES / "fashion-cnn.onnx").graph.initializer
+    }
     network: nn.Sequential = cnn(weights["1.weight"].shape[0], weights["6.weight"].shape[0])
     network.load_state_dict({name: torch.from_numpy(weights[name].copy()) for name in network.state_dict()})
     return network.eval()
@@ -39,7 +41,9 @@ class ChannelsLast(nn.Module):
         return self.inner(x.permute(0, 3, 1, 2))
 
 
-def export(module: nn.Module, path: Path, opset: int = 17, batch: int | None = None, shape: tuple[int, ...] = (1, 28, 28)) -> Path:
+def export(
+    module: nn.Module, path: Path, opset: int = 17, batch: int | None = None, shape: tuple[int, ...] = (1, 28, 28)
+) -> Path:
     """An ONNX file of the module; a free batch axis unless batch is given."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the older exporter announces its successor; it is the one that writes opset 9

@@ -63,7 +63,9 @@ def test_no_win_falls_into_a_proved_ball_and_every_known_counterexample_is_found
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "fc", "conv4", "mnist-8"])
 def test_strangers_get_a_sensible_report(name, tmp_path):
-    (tmp_path / "s.toml").write_text(SUITE.replace('["linf"]', '["l2", "linf"]').replace("samples = 60", "samples = 200"))
+    (tmp_path / "s.toml").write_text(
+        SUITE.replace('["linf"]', '["l2", "linf"]').replace("samples = 60", "samples = 200")
+    )
     record = robusteval.evaluate(
         Path(DATA) / "models" / f"{name}.onnx", Path(DATA) / "mnist" / "test1000.npz", str(tmp_path / "s.toml")
     )
@@ -72,6 +74,10 @@ def test_strangers_get_a_sensible_report(name, tmp_path):
     assert right > 0.96
     assert "<html" in record.to_html()[:200].lower()
     if name == "lenet":
-        rho = [r for r in record.results if r.metric == "rho-adv" and r.kind == "scalar" and r.tags.get("attack") == "deepfool"]
+        rho = [
+            r
+            for r in record.results
+            if r.metric == "rho-adv" and r.kind == "scalar" and r.tags.get("attack") == "deepfool"
+        ]
         assert len(rho) == 1
         assert 0.16 <= rho[0].value <= 0.22

@@ -138,7 +138,9 @@ def test_a_sklearn_mlp_with_zipmap_runs_on_digits(suite, tmp_path):
     path = tmp_path / "mlp.onnx"
     content = skl2onnx.to_onnx(mlp, x[:1], target_opset=17).SerializeToString()
     path.write_bytes(content)
-    record = robusteval.evaluate(path, (x[1200:1400], digits.target[1200:1400]), suite, fit_data=(x[:1200], digits.target[:1200]))
+    record = robusteval.evaluate(
+        path, (x[1200:1400], digits.target[1200:1400]), suite, fit_data=(x[:1200], digits.target[:1200])
+    )
     sensible(record)
     assert clean(record) > 0.85
     assert all(math.isfinite(value) and value > 0 for value in medians(record).values())
@@ -147,11 +149,11 @@ def test_a_sklearn_mlp_with_zipmap_runs_on_digits(suite, tmp_path):
 @pytest.mark.slow
 def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite, reference):
     archive = np.load(Path(robusteval.__file__).parent / "data" / "fashion_mnist.npz")
-    from robusteval.engine.data import RawData, prepare
-    from robusteval.loaders.torch_module import from_module
     from robusteval.contracts.classifier import LoadOptions
+    from robusteval.engine.data import RawData, prepare
+    from robusteval.loaders.torch_module import TorchClassifier
 
-    model = from_module(example_cnn(), (1, 28, 28), LoadOptions())
+    model = TorchClassifier.from_module(example_cnn(), (1, 28, 28), LoadOptions())
     raw = RawData(archive["x_test"], archive["y_test"], (), "fashion-mnist", "")
     data, _ = prepare(raw, model.info, None, 100)
     fit = ((archive["x_train"][:1000, None] / 255).astype(np.float32), archive["y_train"][:1000])
