@@ -89,10 +89,6 @@ def test_the_installed_entry_points_are_those_of_pyproject():
     ]
     points = importlib.metadata.entry_points(group="robusteval")
     installed = {point.name: point.value for point in points if point.dist.name == "robusteval"}
-        point.name: point.value
-        for point in importlib.metadata.entry_points(group="robusteval")
-        if point.dist.name == "robusteval"
-    }
     assert installed == declared, "install again: pip install -e ."
 
 
