@@ -97,6 +97,14 @@ def test_noise_raises_as_many_false_alarms_as_wanted(fashion) -> None:
         assert 0.02 < (detector.score(clean.x[500:]) > detector.threshold).float().mean() < 0.10
 
 
+def test_noise_that_moves_all_samples_alike_says_nothing() -> None:
+    """On a linear model noise shifts the odds of every sample by the same: no sample is odd, whatever the draw."""
+    model = linear((12,), 3)
+    data = learnable(model)
+    detector = LogitOdds(draws=4).fit(model, data, seeded()).detector
+    assert detector.score(data.x).abs().max() < 0.5
+
+
 def test_margin_odds_are_z_scores_by_class_pair() -> None:
     model = linear((12,), 3)
     data = learnable(model)
