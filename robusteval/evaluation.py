@@ -97,12 +97,12 @@ def _classifier(model: object, options: LoadOptions, data: object) -> tuple[Clas
     if isinstance(model, str | Path):
         return load_model(Path(model), options, discover()), Path(model)
     if isinstance(model, nn.Module):
-        from robusteval.loaders.torch_module import from_module
+        from robusteval.loaders.torch_module import TorchClassifier
 
         shape = options.input_shape
         if not shape and isinstance(data, tuple):
             shape = tuple(int(size) for size in data[0].shape[1:])
-        return from_module(model, shape, options), None
+        return TorchClassifier.from_module(model, shape, options), None
     if isinstance(model, Classifier):
         return model, None
     raise ModelError(

@@ -70,7 +70,9 @@ def _look(
 
     datasets = {entry.name: entry.plugin() for entry in discover().of("dataset")}
     try:
-        raw, _ = find_data(path, model.info, Path(data) if data else None, Path(fit_data) if fit_data else None, datasets)
+        raw, _ = find_data(
+            path, model.info, Path(data) if data else None, Path(fit_data) if fit_data else None, datasets
+        )
     except DataError as error:
         if data is not None or fit_data is not None:
             raise
@@ -96,7 +98,10 @@ def _print(info: ModelInfo) -> None:
         ("input", f"{' x '.join(str(size) for size in info.input_shape)}, layout {info.layout} in the file"),
         ("batch", "any" if info.batch is None else f"only {info.batch}"),
         ("pixel range", f"{numbers(info.bounds)} (stated; eps is in its units)"),
-        ("mean, std", f"{numbers(info.mean)}; {numbers(info.std)}" if info.mean or info.std else "none outside the file"),
+        (
+            "mean, std",
+            f"{numbers(info.mean)}; {numbers(info.std)}" if info.mean or info.std else "none outside the file",
+        ),
         ("classes", f"{info.classes}" + (f": {', '.join(info.class_names)}" if info.class_names else "")),
         ("output", info.output),
         ("answers from", info.provider),

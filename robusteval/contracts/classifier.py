@@ -49,7 +49,10 @@ class Classifier(Protocol):
     Implementations must be picklable (they travel to worker processes) and must not touch global random state.
     """
 
-    info: ModelInfo
+    @property
+    def info(self) -> ModelInfo:
+        """Facts for the record; read only, so that frozen dataclasses and wrappers are classifiers too."""
+        ...
 
     def logits(self, x: Tensor) -> Tensor:
         """Scores of x: float32 [B, *input_shape] -> float32 [B, K], no gradient. The prediction is the argmax.

@@ -50,7 +50,9 @@ class Detector(Protocol):
     """Says how suspicious an input looks; it fires where score(x) > threshold."""
 
     @property
-    def threshold(self) -> float: ...
+    def threshold(self) -> float:
+        """In units of the score."""
+        ...
 
     def score(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B], on the true pipeline; larger is more suspicious."""

@@ -21,6 +21,7 @@ from robusteval.engine.preflight_views import View, input_views
 
 PROBE = 200  # samples that other settings are tried on
 SHOWN = 5  # suggestions that are worth a reader's time
+NARROW = 0.02  # share of the range below which the data were probably stored in another one
 LOW = 0.6  # below this share of the way from chance to perfect, other settings are tried
 
 
@@ -85,7 +86,7 @@ def clean_report(
     interval = exact_interval(int(right.sum()), len(right))
     low = float(right.mean()) < chance + LOW * (1 - chance)
     suggestions, ties = suggest(model, raw, samples, data_range, thorough=low, probe=probe, batch=batch)
-    notes = list(ties)
+    notes = [*_narrow(samples), *ties]
     if len(np.unique(labels)) > 1 and len(np.unique(answers)) == 1:
         what = "scores that are not finite" if answers[0] < 0 else f"class {answers[0]}"
         notes.append(f"The model answers {what} for every sample.")
@@ -133,7 +134,21 @@ def suggest(
         if thorough:
             for fix in relabelled(answers, labels, model.info.classes):
                 found.append(_suggestion(view, fix.accuracy, fix.setting, fix.by_hand, fix.changes))
-    return _best(found, right, len(labels)), ties
+    return best_of(found, right, len(labels)), ties
+
+
+def _narrow(samples: Samples) -> list[str]:
+    """A note where the pixels fill so little of the range that they were probably stored in another one."""
+    low, high = samples.bounds
+    least, most = (float(value) for value in samples.x.aminmax())
+    share = (most - least) / (high - low)
+    if share > NARROW or most == least:
+        return []
+    return [
+        f"The pixels run from {least:g} to {most:g}, {100 * share:.3g} % of the stated range {show(samples.bounds)}, so an "
+        "eps in its units would mean far more than it seems to; state what the data are with --data-range, or the "
+        "model's range with --range."
+    ]
 
 
 def exact_interval(hits: int, trials: int) -> tuple[float, float]:
@@ -164,7 +179,7 @@ def _suggestion(view: View, accuracy: float, setting: str = "", by_hand: str = "
     )
 
 
-def _best(found: Sequence[Suggestion], right: int, trials: int) -> list[Suggestion]:
+def best_of(found: Sequence[Suggestion], right: int, trials: int) -> list[Suggestion]:
     """Those clearly better than what was stated and not clearly worse than the best; the simpler of equals."""
     bar = exact_interval(right, trials)[1]
     better = [item for item in found if exact_interval(round(item.accuracy * trials), trials)[0] > bar]
@@ -173,13 +188,11 @@ def _best(found: Sequence[Suggestion], right: int, trials: int) -> list[Suggesti
     top = max(item.accuracy for item in better)
     floor = exact_interval(round(top * trials), trials)[0]
     close = [item for item in better if item.accuracy >= floor]
-    fewest = min(item.changes for item in close)
     # What takes more changes than something that does as well is a coincidence of it, not another explanation.
     kept = [
         item
         for item in close
-        if item.changes == fewest
-        or not any(other.changes < item.changes and other.accuracy >= item.accuracy for other in close)
+        if not any(other.changes < item.changes and other.accuracy >= item.accuracy for other in close)
     ]
     return sorted(kept, key=lambda item: (-item.accuracy, item.changes, item.setting))[:SHOWN]
 

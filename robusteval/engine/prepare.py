@@ -12,6 +12,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
+from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
 from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.runner import Job
@@ -84,7 +85,7 @@ def _data(
     if isinstance(fit, tuple):
         learnt_raw = _arrays(fit)
     elif isinstance(fit, Path) and isinstance(data, tuple):
-        learnt_raw, _ = find_data(None, model.info, fit, None, datasets)
+        learnt_raw = read_data(fit, "fit")
     chosen, note = prepare(raw, model.info, data_range, samples if samples is not None else suite.samples, seed)
     learnt = None
     if learnt_raw is not None:
@@ -118,7 +119,14 @@ def _findings(look: Preflight) -> list[Finding]:
             )
         )
     for note in look.notes:
+        constant = note.startswith("The model answers")
         found.append(
-            Finding("preprocessing-tie", "info", note, {}, "State the range that the model was trained on with --range.")
+            Finding(
+                "constant-answer" if constant else "pixel-range",
+                "warning" if constant else "info",
+                note,
+                {},
+                "State the range that the model was trained on with --range; check the labels' order.",
+            )
         )
     return found

@@ -22,6 +22,7 @@ from robusteval.engine.judge import Judged, Threat, is_win, judge
 _NUDGES = (1.002, 1.01, 1.05)
 _LINE_STEPS = 10
 _SHRINK = 0.35
+_CLIMB, _CLIMBS = 4, 2  # losing samples go up by this factor, so often at most
 
 Propose = Callable[[Tensor, Tensor | None], Tensor]  # (rows, eps of these rows or None) -> candidates of these rows
 
@@ -79,30 +80,30 @@ class Sweep:
         return best
 
     def fixed(self, propose: Propose, largest: float, halvings: int) -> Best:
-        """The smallest budget at which a fixed attack wins: first the largest, then halvings of each sample's bracket.
+        """The smallest budget at which a fixed attack wins.
 
-        A bracket's upper end is the nearest judged win, not the budget that was tried, so most brackets shrink faster
-        than by half.
+        The search starts at a sixteenth of the largest budget: from there losing samples go up, winning ones down, so
+        that few runs are spent far from the boundary, where an attack wins at once and in a poor direction. A bracket's
+        upper end is the nearest judged win, not the budget that was tried, so most brackets shrink faster than by half.
         """
         best = Best.none(self.x0)
-        rows = torch.arange(len(self.x0), device=self.x0.device)
         low = torch.zeros(len(self.x0), dtype=torch.float64, device=self.x0.device)
-        eps = torch.full_like(low, largest)
-        for step in range(halvings + 1):
-            if step:
-                rows = torch.isfinite(best.distance).nonzero().squeeze(1)
-                rows = rows[best.distance[rows] - low[rows] > 0.01 * best.distance[rows]]
-                if self.threat.norm == "l0":
-                    rows = rows[best.distance[rows] - low[rows] > 1]
-                # until a budget has failed nothing is known of the order of magnitude: shrink faster than by half
-                eps = torch.where(low > 0, (low + best.distance) / 2, _SHRINK * best.distance)
+        for _ in range(halvings + _CLIMBS + 1):
+            found = torch.isfinite(best.distance)
+            open_ended = ~found & (low < largest)
+            tolerance = 1.0 if self.threat.norm == "l0" else 0.01 * best.distance
+            rows = (open_ended | (found & (best.distance - low > tolerance))).nonzero().squeeze(1)
             if len(rows) == 0:
                 break
-            candidates = propose(rows, eps[rows].to(self.x0.dtype))
-            judged = judge(self.pipeline, self.x0[rows], candidates, self.threat[rows], eps[rows], self.rng)
+            up = (low * _CLIMB).clamp(largest / _CLIMB**_CLIMBS, largest)
+            # until a budget has failed nothing is known of the order of magnitude: shrink faster than by half
+            down = torch.where(low > 0, (low + best.distance) / 2, _SHRINK * best.distance)
+            eps = torch.where(found, down, up)[rows]
+            candidates = propose(rows, eps.to(self.x0.dtype))
+            judged = judge(self.pipeline, self.x0[rows], candidates, self.threat[rows], eps, self.rng)
             best.take(rows, candidates, judged)
             self._approach(best, rows[judged.won])
-            low[rows] = torch.where(judged.won, low[rows], eps[rows])
+            low[rows] = torch.where(judged.won, low[rows], eps)
         return best
 
     def _nudge(self, best: Best, candidates: Tensor, won: Tensor) -> None:

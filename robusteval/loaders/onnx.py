@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from ..contracts.classifier import LoadOptions, ModelInfo
 from ..errors import AccessError, ModelError
 from .head import Head
 from .onnx_file import ModelFile, read_model
-from .onnx_io import InputReading, OutputReading, read_input, read_output
+from .onnx_io import InputReading, OutputReading, count_labels, read_input, read_output
 from .onnx_ladder import Climb, TwinRunner, climb
 from .onnx_prepass import merge_opsets
 from .onnx_session import open_session
@@ -25,11 +24,18 @@ class OnnxClassifier:
     """An ONNX file as a `Classifier`. Travels as the model's bytes; session and twin are made when first used."""
 
     def __init__(
-        self, file: ModelFile, given: InputReading, taken: OutputReading, head: Head, climbed: Climb, info: ModelInfo
+        self,
+        file: ModelFile,
+        given: InputReading,
+        taken: OutputReading,
+        head: Head,
+        climbed: Climb,
+        info: ModelInfo,
+        truth: Truth | None = None,
     ) -> None:
         self.info = info
         self._file, self._given, self._taken, self._head, self._climbed = file, given, taken, head, climbed
-        self._truth: Truth | None = None
+        self._truth = truth
         self._runner: TwinRunner | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -48,7 +54,7 @@ class OnnxClassifier:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
         if self.info.gradients == "none":
             raise AccessError(
-                f"The model {self.info.name!r} gives no gradients: {self.info.gradients_reason}",
+                f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
                 "Use attacks that need scores or decisions only.",
             )
         self._given.space.check(x)
@@ -72,8 +78,8 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     opsets = merge_opsets(model)
     session = open_session(file.blob)
     given = read_input(session, options)
-    taken = read_output(session, model)
-    truth = Truth(file.blob, given, taken)
+    taken = count_labels(read_output(session, model), model)
+    truth = Truth(file.blob, given, taken, session=session)
     head, climbed = climb(file, truth, samples)
     if head.classes < 2:
         raise ModelError("The model has a single class.", "Export a classifier with at least two.")
@@ -102,7 +108,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         dataset=metadata.get("robusteval.dataset") or metadata.get("dataset", ""),
         notes=notes,
     )
-    return OnnxClassifier(file, given, taken, head, climbed, replace(info))
+    return OnnxClassifier(file, given, taken, head, climbed, info, truth)
 
 
 def _class_names(metadata: dict[str, str], taken: OutputReading, classes: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from onnx import TensorProto
 from ..errors import ModelError
 
 MAX_BYTES = 2_000_000_000  # protobuf's own limit is 2 GiB
-BITS = {
+BITS: dict[int, int] = {
     TensorProto.FLOAT: 32, TensorProto.DOUBLE: 64, TensorProto.FLOAT16: 16, TensorProto.BFLOAT16: 16,
     TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.INT16: 16, TensorProto.UINT16: 16, TensorProto.INT32: 32,
     TensorProto.UINT32: 32, TensorProto.INT64: 64, TensorProto.UINT64: 64, TensorProto.BOOL: 8, TensorProto.INT4: 4,
@@ -37,7 +37,8 @@ class ModelFile:
 
     def proto(self) -> onnx.ModelProto:
         """The model, parsed anew (callers may change it)."""
-        return onnx.ModelProto.FromString(self.blob)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(self.blob)
+        return model
 
 
 def read_model(path: Path) -> ModelFile:

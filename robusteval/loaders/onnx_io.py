@@ -61,6 +61,9 @@ def read_input(session: onnxruntime.InferenceSession, options: LoadOptions) -> I
     whole, more = _whole_numbers(only.type, options)
     turned = "NHWC" if layout == "NHWC" or (layout == "flat" and options.layout.upper() == "NHWC") else "NCHW"
     space = pixel_space(options, shape, file_shape, turned, whole)
+    if None in own:
+        shown = " x ".join(map(str, shape))
+        notes = (*notes, f"The file leaves the size of its input open; {shown} was asked for.")
     batch = None if dims[0] is None else dims[0]
     return InputReading(only.name, only.type, space, layout, 1 if unbatched else batch, unbatched, (*notes, *more))
 
@@ -196,6 +199,23 @@ def _candidate(output: onnxruntime.NodeArg, makers: dict[str, onnx.NodeProto]) -
     if output.type in ("tensor(int64)", "tensor(int32)", "tensor(string)"):
         return OutputReading(output.name, "labels", _label_keys(node), output.name)
     return None
+
+
+def count_labels(taken: OutputReading, model: onnx.ModelProto) -> OutputReading:
+    """For a file that returns labels without naming them: how many there are, as far as its graph says."""
+    if taken.kind != "labels" or taken.labels:
+        return taken
+    node = next((n for n in model.graph.node if taken.name in n.output and n.op_type == "ArgMax"), None)
+    shapes = {v.name: v.type.tensor_type.shape for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    shapes |= {v.name: v.type.tensor_type.shape for v in model.graph.input}
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0) if node is not None else 0
+    dims = list(shapes[node.input[0]].dim) if node is not None and node.input[0] in shapes else []
+    count = dims[axis].dim_value if -len(dims) <= axis < len(dims) else 0
+    if count < 2:
+        raise ModelError(
+            "The model returns labels only, and does not say how many there are.", "Export its class scores too."
+        )
+    return replace(taken, labels=tuple(range(count)))
 
 
 def _label_keys(node: onnx.NodeProto | None) -> tuple[int | str, ...]:

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .onnx_checks import Parity, compare, first_divergence, gradient_gate, probe_inputs, tapped_truth
 from .head import Head, read_head
+from .onnx_checks import Gate, Parity, compare, first_divergence, gradient_gate, probe_inputs, tapped_truth
 from .onnx_file import ModelFile
 from .onnx_io import InputReading, OutputReading
-from .onnx_prepass import Prepared, all_nodes, free_batch, prepare
+from .onnx_prepass import Prepared, all_nodes, freed_batch, prepare
 from .onnx_truth import Truth
 from .onnx_twin.graph import Twin
 from .onnx_twin.node import Unsupported
 
-WAYS = ("direct", "vmap", "loop")  # how the twin takes a batch, the cheapest first
 WHOLE = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
 
 
@@ -33,7 +32,8 @@ class TwinRunner:
             self.module.to(x.device)
         feed = self.given.space.to_file(x.to(self.module.anchor.dtype), self.straight)
         if self.way == "direct":
-            return self.module(feed)
+            whole: Tensor = self.module(feed)
+            return whole
         if self.way == "vmap":
             out: Tensor = torch.func.vmap(self._one)(feed)
             return out
@@ -85,7 +85,7 @@ class Climb:
         one = head.one_score and head.tail == "Sigmoid"
         prepared = prepare(file.proto(), taken.tensor, one)
         if self.freed:
-            free_batch(prepared)
+            prepared = freed_batch(prepared) or prepared
         twin = Twin(prepared.graph, prepared.opsets, self.straight, prepared.types)
         return TwinRunner(twin, given, head, self.way, self.straight)
 
@@ -99,7 +99,7 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
     raw = truth.raw(x, forced)
     if taken.kind == "labels":
         head = read_head(raw, labels=True)
-        return head, Climb("E", "the file returns labels only.", precision=precision, forced_batch=forced, notes=notes)
+        return head, Climb("E", "The file returns labels only.", precision=precision, forced_batch=forced, notes=notes)
     try:
         prepared = prepare(file.proto(), taken.tensor)
         one = raw.flatten(1).shape[1] == 1 if raw.dim() > 1 else True
@@ -107,7 +107,7 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
             prepared = prepare(file.proto(), taken.tensor, True)
     except Unsupported as error:
         head = read_head(raw)
-        return head, Climb("E", f"{error}.", precision=precision, forced_batch=forced, notes=notes)
+        return head, Climb("E", _sentence(error), precision=precision, forced_batch=forced, notes=notes)
     head = read_head(raw, prepared.tail)
     if head.tail != prepared.tail:  # a softmax over something else than the classes
         head = replace(head, tail=prepared.tail) if prepared.tail == "Softmax" else head
@@ -115,7 +115,12 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
     try:
         return head, _settle(file, truth, x, prepared, head, start)
     except Unsupported as error:
-        return head, replace(start, rung="E", reason=f"{error}.")
+        return head, replace(start, rung="E", reason=_sentence(error))
+
+
+def _sentence(error: Unsupported) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _precision(file: ModelFile) -> str:
@@ -142,64 +147,96 @@ def _coupling(truth: Truth, x: Tensor) -> tuple[int | None, tuple[str, ...]]:
     return 1, (note,)
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """A twin whose answers hold, with the verdict on its gradients."""
+
+    runner: TwinRunner
+    freed: bool
+    parity: Parity
+    gate: Gate
+
+
 def _settle(file: ModelFile, truth: Truth, x: Tensor, prepared: Prepared, head: Head, start: Climb) -> Climb:
+    """Exact gradients if they serve, straight-through ones if those serve clearly better, else rung E with the reason."""
     tapped = tapped_truth(file, truth, prepared)
-    best: Parity | None = None
-    freed = truth.given.batch == 1 and not truth.given.unbatched and free_batch(prepared)
+    trials: list[_Trial] = []
+    failures: list[Parity] = []
     for straight in (False, True):
-        found = None
-        twin = Twin(prepared.graph, prepared.opsets, straight, prepared.types)
-        stepped = bool(twin.steps_on_path()) or truth.given.space.whole is not None
-        if straight and not stepped:
+        trial = _try(file, truth, tapped, x, prepared, head, start, straight, failures)
+        if trial is None:
             break
-        for way in _ways(truth, start):
-            runner = TwinRunner(twin, truth.given, head, way, straight)
-            parity = compare(truth, tapped, runner, prepared, x, start)
-            if best is None or parity.badness < best.badness:
-                best = parity
-            if parity.holds:
-                found = runner, parity
-                break
-        if found is None:
-            break
-        runner, parity = found
-        gate = gradient_gate(truth, tapped, runner, x, start)
-        if gate.passes and (straight or not stepped or not gate.weak):
-            return _landed(start, runner, parity, gate.figures, freed, twin)
-    if best is not None and not best.holds:
+        trials.append(trial)
+        if not trial.runner.module.steps_on_path() and truth.given.space.whole is None:
+            break  # nothing to pass straight through
+    if not trials:
+        best = min(failures, key=lambda p: p.badness)
+        if "error" in best.figures:
+            return replace(start, rung="E", reason=f"The twin cannot run the graph: {best.figures['error']}.")
         where = first_divergence(file, truth, prepared, x)
-        reason = f"the twin's answers differ from ONNX Runtime's by {best.gap:.2g} of their size{where}."
+        reason = f"The twin's answers differ from ONNX Runtime's by {best.gap:.2g} of their size{where}."
         return replace(start, rung="E", reason=reason, parity=best.figures)
-    reason = "the gradients are zero, not finite, or do not lower the margin."
-    return replace(start, rung="E", reason=reason, parity=best.figures if best else {})
+    useful = [t for t in trials if t.gate.passes]
+    if not useful:
+        reason = "The gradients are zero, not finite, or do not lower the margin."
+        return replace(start, rung="E", reason=reason, parity={**trials[0].parity.figures, **trials[0].gate.figures})
+    chosen = useful[-1] if len(useful) > 1 and useful[-1].gate.drop > 1.1 * useful[0].gate.drop else useful[0]
+    return _landed(start, chosen)
 
 
-def _ways(truth: Truth, start: Climb) -> tuple[str, ...]:
+def _try(
+    file: ModelFile,
+    truth: Truth,
+    tapped: Truth | None,
+    x: Tensor,
+    prepared: Prepared,
+    head: Head,
+    start: Climb,
+    straight: bool,
+    failures: list[Parity],
+) -> _Trial | None:
+    """The cheapest way to take a batch whose answers hold; failures are noted down."""
+    for freed, way in _ways(truth, start):
+        graph = freed_batch(prepared) if freed else prepared
+        if graph is None:
+            continue
+        twin = Twin(graph.graph, graph.opsets, straight, graph.types)
+        runner = TwinRunner(twin, truth.given, head, way, straight)
+        parity = compare(file, truth, tapped, runner, graph, x, start)
+        if parity.holds:
+            return _Trial(runner, freed, parity, gradient_gate(truth, tapped, runner, x, start))
+        failures.append(parity)
+    return None
+
+
+def _ways(truth: Truth, start: Climb) -> tuple[tuple[bool, str], ...]:
+    """Ways to take a batch, the cheapest first; with reshapes freed from an exported batch of 1, or as they are."""
     if truth.given.unbatched or start.forced_batch == 1:
-        return ("vmap", "loop")
-    return WAYS if truth.given.batch == 1 else ("direct", "loop") if truth.given.batch else ("direct",)
+        return (False, "vmap"), (False, "loop")
+    if truth.given.batch == 1:
+        return (True, "direct"), (False, "direct"), (False, "vmap"), (False, "loop")
+    return ((False, "direct"), (False, "loop")) if truth.given.batch else ((False, "direct"),)
 
 
-def _landed(
-    start: Climb, runner: TwinRunner, parity: Parity, gate: dict[str, float | str], freed: bool, twin: Twin
-) -> Climb:
+def _landed(start: Climb, trial: _Trial) -> Climb:
+    runner, parity = trial.runner, trial.parity
     rung, reason = "A", ""
     if runner.way != "direct":
         rung = "D"
-        reason = f"the batch is fixed to {runner.given.batch or 1}: the twin takes rows by {runner.way}."
+        reason = f"The batch is fixed to {runner.given.batch or 1}: the twin takes rows by {runner.way}."
     if parity.saturated:
         rung = "C"
-        reason = "the file's probabilities saturate: the twin stops before its last softmax or sigmoid."
+        reason = "The file's probabilities saturate: the twin stops before its last softmax or sigmoid."
     if runner.straight:
         rung = "B"
-        ops = list(twin.steps_on_path()) + (["rounding of the input"] if runner.given.space.whole else [])
-        reason = f"{', '.join(ops)} have zero derivative: the twin passes gradients straight through them (BPDA)."
+        ops = list(runner.module.steps_on_path()) + (["rounding of the input"] if runner.given.space.whole else [])
+        reason = f"The twin passes gradients straight through what is flat almost everywhere (BPDA): {', '.join(ops)}."
     return replace(
         start,
         rung=rung,
         reason=reason,
         straight=runner.straight,
         way=runner.way,
-        freed=freed,
-        parity={**parity.figures, **gate},
+        freed=trial.freed,
+        parity={**parity.figures, **trial.gate.figures},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 from onnx import helper, inliner
@@ -90,7 +90,7 @@ def _has_body(domain: str, op: str) -> bool:
         schema = onnx.defs.get_schema(op, domain)
     except onnx.defs.SchemaError:
         return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+    return any(getattr(schema, key, False) for key in ("has_function", "has_context_dependent_function"))
 
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -197,28 +197,31 @@ def _soft_tail(nodes: list[onnx.NodeProto], target: str, one_score: bool) -> tup
     return _needed([*nodes, *added], last), last, nodes[at].input[0], tail
 
 
-def free_batch(prepared: Prepared) -> bool:
-    """Lets reshapes of an exported batch of 1 keep whatever batch they are given. True if anything was changed."""
-    constants = {t.name: t for t in prepared.graph.initializer}
-    made = {name for node in prepared.graph.node for name in node.output} | {i.name for i in prepared.graph.input}
-    values = {n.output[0]: n for n in prepared.graph.node if n.op_type == "Constant"}
+def freed_batch(prepared: Prepared) -> Prepared | None:
+    """A copy whose reshapes keep whatever batch they are given instead of the 1 they were exported with.
+
+    None where there is nothing to change. Whether the result still means the same is for the parity gate to say.
+    """
+    graph = onnx.GraphProto()
+    graph.CopyFrom(prepared.graph)
+    constants = {t.name: t for t in graph.initializer}
+    values = {n.output[0]: a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.name == "value"}
+    made = {i.name for i in graph.input}
     changed = False
-    for node in prepared.graph.node:
+    for node in graph.node:
+        live = any(name in made for name in node.input)
+        made |= set(node.output) if live else set()
         if node.op_type != "Reshape" or len(node.input) < 2 or node.input[0] not in made:
             continue
         name = node.input[1]
-        tensor = constants.get(name)
-        if tensor is None and name in values:
-            tensor = next((a.t for a in values[name].attribute if a.name == "value"), None)
+        tensor = constants.get(name) or values.get(name)
         sizes = [] if tensor is None else onnx.numpy_helper.to_array(tensor).reshape(-1).tolist()
         if len(sizes) < 2 or sizes[0] != 1 or any(a.name == "allowzero" and a.i for a in node.attribute):
             continue
-        fresh = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).copy(), f"{name} of any batch")
-        sizes[0] = 0
-        fresh.raw_data = b"".join(int(n).to_bytes(8, "little", signed=True) for n in sizes)
+        fresh = helper.make_tensor(f"{name} of any batch", onnx.TensorProto.INT64, [len(sizes)], [0, *sizes[1:]])
         if fresh.name not in constants:
-            prepared.graph.initializer.append(fresh)
+            graph.initializer.append(fresh)
             constants[fresh.name] = fresh
         node.input[1] = fresh.name
         changed = True
-    return changed
+    return replace(prepared, graph=graph) if changed else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from torch import Tensor
 
@@ -12,11 +13,19 @@ from ..errors import ModelError
 from .onnx_io import InputReading, OutputReading
 from .onnx_session import DTYPES, Array, open_session, run_session
 
+
 class Truth:
     """A session with what is known about its input and output. Not picklable: made anew from the bytes."""
 
-    def __init__(self, blob: bytes, given: InputReading, taken: OutputReading) -> None:
-        self.session = open_session(blob)
+    def __init__(
+        self,
+        blob: bytes,
+        given: InputReading,
+        taken: OutputReading,
+        optimise: bool = True,
+        session: onnxruntime.InferenceSession | None = None,
+    ) -> None:
+        self.session = session or open_session(blob, optimise=optimise)
         self.given, self.taken = given, taken
         self.provider = self.session.get_providers()[0]
 
@@ -38,9 +47,9 @@ class Truth:
         return torch.cat(parts)
 
     def _cast(self, feed: Array) -> Array:
-        dtype = np.dtype(DTYPES[self.given.type])
+        dtype: np.dtype[Any] = np.dtype(DTYPES[self.given.type])
         if dtype.kind in "iu":
-            limits = np.iinfo(dtype)
+            limits = np.iinfo(dtype.name)
             feed = np.clip(feed, float(limits.min), float(limits.max))
         return feed.astype(dtype)
 
@@ -66,9 +75,8 @@ def to_rows(value: Any, taken: OutputReading) -> Tensor:
         return torch.tensor([[float(row[key]) for key in taken.labels] for row in value], dtype=torch.float32)
     if taken.kind == "labels":
         flat = np.asarray(value).reshape(-1).tolist()
-        known = taken.labels or tuple(range(max(2, 1 + max(int(v) for v in flat))))
-        place = {str(key): i for i, key in enumerate(known)}
-        hot = torch.zeros(len(flat), len(known))
+        place = {str(key): i for i, key in enumerate(taken.labels)}
+        hot = torch.zeros(len(flat), len(taken.labels))
         for row, label in enumerate(flat):
             if str(label) not in place:
                 raise ModelError(f"The model answers with an unknown label {label!r}.", "Export its class scores too.")

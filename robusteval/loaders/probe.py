@@ -68,7 +68,6 @@ def _try(blob: bytes, shape: list[int]) -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(blob, options, providers=["CPUExecutionProvider"])
-    dtypes = {"float": np.float32, "double": np.float64, "float16": np.float16}
     quiet = onnxruntime.RunOptions()
     quiet.log_severity_level = 4
     kinds = {"float": "float32", "double": "float64"}

@@ -7,6 +7,7 @@ import importlib
 import io
 import pickle
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ def _run_loader(kind: str, blob: bytes) -> nn.Module:
     stream = io.BytesIO(blob)
     try:
         if kind == "TorchScript":
-            module: nn.Module = torch.jit.load(stream, map_location="cpu")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # addressed to those who write such files
+                module: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
             return module
         return torch.export.load(stream).module()
     except Exception as error:  # the file's own code runs here: anything may happen
@@ -95,7 +98,9 @@ def _content(path: Path) -> bytes:
         if size == 0:
             raise ModelError(f"{path.name} is empty.", "Save the model again.")
         if size > MAX_BYTES:
-            raise ModelError(f"{path.name} has {size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model.")
+            raise ModelError(
+                f"{path.name} has {size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model."
+            )
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
@@ -110,16 +115,19 @@ def _kind(blob: bytes, name: str) -> str:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ModelError(f"{name} is a damaged archive.", "Save the model again.") from error
-    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > len(blob):
+    kind = "zip"
+    names = [m.filename for m in members]
+    if any(n.endswith(("constants.pkl", "/code/__torch__.py")) or "/code/" in n for n in names):
+        kind = "TorchScript"
+    elif any(n.endswith(("archive_format", "serialized_exported_program.json")) or "/models/" in n for n in names):
+        kind = "exported program"
+    packed = any(m.compress_type != zipfile.ZIP_STORED for m in members)
+    total = sum(m.file_size for m in members)
+    if (kind == "zip" and packed) or total > MAX_BYTES or total > (len(blob) if kind == "zip" else 64 * len(blob)):
         raise ModelError(
             f"{name} is a compressed archive, which torch.save never writes.", "Save the weights with torch.save."
         )
-    names = [m.filename for m in members]
-    if any(n.endswith(("constants.pkl", "/code/__torch__.py")) or "/code/" in n for n in names):
-        return "TorchScript"
-    if any(n.endswith(("archive_format", "serialized_exported_program.json")) or "/models/" in n for n in names):
-        return "exported program"
-    return "zip"
+    return kind
 
 
 def _safetensors(blob: bytes, name: str) -> dict[str, Tensor]:
@@ -129,7 +137,9 @@ def _safetensors(blob: bytes, name: str) -> dict[str, Tensor]:
     try:
         return dict(safetensors.torch.load(blob))
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{name} is not a safetensors file: {error}", "Save it with safetensors.torch.save_file.") from error
+        raise ModelError(
+            f"{name} is not a safetensors file: {error}", "Save it with safetensors.torch.save_file."
+        ) from error
 
 
 def _weights(blob: bytes, name: str) -> Any:
@@ -142,8 +152,19 @@ def _weights(blob: bytes, name: str) -> Any:
                 "Save the weights alone with torch.save(model.state_dict(), ...), or export the model to ONNX.",
             ) from error
         raise ModelError(f"{name} is not a PyTorch file: its content cannot be read.", "Save it again.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError, OverflowError) as error:
-        raise ModelError(f"{name} is not a PyTorch file, or a damaged one.", "Save it again with torch.save.") from error
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        TypeError,
+        OverflowError,
+    ) as error:
+        raise ModelError(
+            f"{name} is not a PyTorch file, or a damaged one.", "Save it again with torch.save."
+        ) from error
 
 
 def _state_dicts(found: Any, depth: int = 0) -> Iterator[dict[str, Tensor]]:

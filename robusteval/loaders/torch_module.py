@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ..contracts.classifier import LoadOptions, ModelInfo
 from ..errors import AccessError, ModelError
 from .head import Head, flat_rows, read_head
+from .parameters import parameter_sha256
 from .pixel import PixelSpace, pixel_space
 
 SOFTMAXES = (torch.softmax, torch.nn.functional.softmax, Tensor.softmax)
@@ -122,7 +122,7 @@ class TorchClassifier:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no gradient."""
         if self.info.gradients == "none":
             raise AccessError(
-                f"The model {self.info.name!r} gives no gradients: {self.info.gradients_reason}",
+                f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
                 "Use attacks that need scores or decisions only.",
             )
         self.space.check(x)
@@ -149,20 +149,7 @@ def load_torch(path: Path, options: LoadOptions) -> TorchClassifier:
         )
     opened = open_torch_file(Path(path), options)
     name = Path(path).stem
-    return TorchClassifier.from_module(
-        opened.module, options.input_shape, options, name, opened.sha256, opened.notes
-    )
-
-
-def parameter_sha256(module: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all parameters and buffers, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        if isinstance(value, Tensor):
-            flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-            digest.update(flat.numpy().tobytes())
-    return digest.hexdigest()
+    return TorchClassifier.from_module(opened.module, options.input_shape, options, name, opened.sha256, opened.notes)
 
 
 def _modes(module: nn.Module) -> tuple[str, ...]:
@@ -180,7 +167,9 @@ def _frozen(module: nn.Module) -> nn.Module:
     try:
         frozen = copy.deepcopy(module)
     except (RuntimeError, TypeError) as error:
-        raise ModelError(f"The module cannot be copied: {error}", "Detach its tensors before handing it over.") from error
+        raise ModelError(
+            f"The module cannot be copied: {error}", "Detach its tensors before handing it over."
+        ) from error
     frozen.train(False)
     for parameter in frozen.parameters():
         parameter.requires_grad_(False)
@@ -257,7 +246,9 @@ def _ask(module: nn.Module, space: PixelSpace) -> _Asked:
     found = watch.before(together)
     rows = flat_rows(together)
     if rows.shape[0] != len(x):
-        raise ModelError(f"The module answers 4 inputs with a result of shape {tuple(together.shape)}.", "Keep the batch.")
+        raise ModelError(
+            f"The module answers 4 inputs with a result of shape {tuple(together.shape)}.", "Keep the batch."
+        )
     kind = found[0] if found else ""
     head = read_head(rows.float(), kind)
     if head.classes < 2:
@@ -271,8 +262,8 @@ def _ask(module: nn.Module, space: PixelSpace) -> _Asked:
         batch = 1
     gradients, reason = _gradients(module, space, head, x)
     if gradients == "exact" and head.output == "probabilities" and _saturated(module, space, head, x):
-        reason = "the module's probabilities saturate: gradients are taken before its last softmax or sigmoid."
-        reason = reason if found else "the module's probabilities saturate, and what they are made from cannot be seen."
+        reason = "The module's probabilities saturate: gradients are taken before its last softmax or sigmoid."
+        reason = reason if found else "The module's probabilities saturate, and what they are made from cannot be seen."
     return _Asked(head, batch, tuple(notes), gradients, reason)
 
 
@@ -285,15 +276,15 @@ def _gradients(module: nn.Module, space: PixelSpace, head: Head, x: Tensor) -> t
             else:
                 scores = head.of_file(_raw(module, space, leaf))
             if not scores.requires_grad:
-                return "none", "its output does not depend on its input in a way that torch can differentiate."
+                return "none", "Its output does not depend on its input in a way that torch can differentiate."
             pair = scores.topk(2, 1).values
             grad = torch.autograd.grad((pair[:, 0] - pair[:, 1]).sum(), leaf)[0]
     except RuntimeError as error:
-        return "none", f"torch cannot differentiate it: {str(error).splitlines()[0]}"
+        return "none", f"Torch cannot differentiate it: {str(error).splitlines()[0]}."
     if not math.isfinite(float(grad.abs().max())):
-        return "none", "its gradients are not finite."
+        return "none", "Its gradients are not finite."
     if float(grad.abs().max()) == 0.0:
-        return "none", "its gradients are zero."
+        return "none", "Its gradients are zero."
     return "exact", ""
 
 

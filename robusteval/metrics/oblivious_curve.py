@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
 from robusteval.metrics import columns
-from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result
+from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
 
 NAME = "oblivious-curve"
@@ -64,7 +64,7 @@ def _curves(record: Record, cell: Cell, pipeline: Pipeline, bare: Pipeline | Non
         answer = np.asarray(one.prediction, dtype=np.int64)
         kept = right & ((answer == truth) | (answer == record.model.classes))
         defended.append(Point(one.mean_l2, float(kept.mean())))
-    tags = {"attack": cell.attack, "defense": pipeline.defense, "norm": cell.norm}
+    tags: dict[str, Scalar] = {"attack": cell.attack, "defense": pipeline.defense, "norm": cell.norm}
     made = [Curve(f"{cell.attack} ({columns.title(cell.norm)})", defended, "l2", tags | {"role": "defended"})]
     if bare is not None:
         good: NDArray[np.bool_] = columns.right_when_clean(record, bare)

@@ -102,9 +102,7 @@ class Roc:
 
     def area(self) -> float:
         """The area under the curve; ties count half."""
-        return float(
-            np.trapezoid(self.true, self.false) if hasattr(np, "trapezoid") else np.trapz(self.true, self.false)
-        )
+        return float((np.diff(self.false) * (self.true[1:] + self.true[:-1]) / 2).sum())
 
     def true_at(self, false_alarms: float) -> float:
         """The largest share of positives found with at most that share of false alarms."""

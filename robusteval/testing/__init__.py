@@ -11,6 +11,7 @@ def test_each_promise(check) -> None:
 """
 
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
+from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.kit import (
     assert_conforms,
     check_attack,
@@ -19,6 +20,8 @@ from robusteval.testing.kit import (
     check_metric,
     checks_for,
 )
+from robusteval.testing.loaders import LoaderSubject
+from robusteval.testing.metrics import MetricSubject
 from robusteval.testing.oracles import (
     Blank,
     Jittered,
@@ -35,15 +38,20 @@ from robusteval.testing.oracles import (
     sphere,
 )
 from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
+from robusteval.testing.runs import AttackSubject
 
 __all__ = [
+    "AttackSubject",
     "Blank",
     "Check",
     "CheckFailed",
+    "DefenseSubject",
     "Jittered",
     "LabelsOnly",
     "Linear",
     "LinearDetector",
+    "LoaderSubject",
+    "MetricSubject",
     "NanRegion",
     "NoGradient",
     "NotApplicable",

@@ -214,9 +214,13 @@ def takes_images(subject: AttackSubject) -> None:
 
 
 def takes_other_ranges(subject: AttackSubject) -> None:
-    """Pixels from 0 to 255 and from -1 to 1 work like those from 0 to 1."""
+    """Pixels from 0 to 255 and from -1 to 1 work like those from 0 to 1: no step is meant for one range only."""
     for bounds in ((0.0, 255.0), (-1.0, 1.0)):
-        _sane(subject.run(Scenario(subject.info.norms[0], bounds=bounds)), f"Range {bounds}")
+        run = subject.run(Scenario(subject.info.norms[0], bounds=bounds, reach=subject.ratio))
+        _sane(run, f"Range {bounds}")
+        if subject.info.needs != "decision":
+            share = float(run.won.float().mean())
+            require(share >= 0.5, f"With pixels in {bounds} it wins {share:.0%} of a linear model's samples.")
 
 
 def survives_zero_gradients(subject: AttackSubject) -> None:

@@ -94,15 +94,26 @@ FACTS = (declares_itself, has_defaults, describes_its_parameters, is_frozen, can
 
 
 def _global_state() -> tuple[object, ...]:
-    numpy_state = np.random.get_state(legacy=False)
-    return torch.get_rng_state().numpy().tobytes(), repr(numpy_state), random.getstate()
+    return torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state(legacy=False)), random.getstate()
 
 
 @contextmanager
 def global_randomness(touched: list[str]) -> Iterator[None]:
-    """Notes which global generators (torch, numpy, random) changed in between."""
+    """Notes which global generators (torch, numpy, random) changed in between, and puts them back afterwards.
+
+    They start from states that nobody can have seeded: seeding twice with the same number would go unseen.
+    """
+    torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()
+    torch.seed()
+    np.random.seed(None)
+    random.seed(None)
     before = _global_state()
-    yield
-    for name, old, new in zip(("torch", "numpy", "random"), before, _global_state(), strict=True):
-        if old != new:
-            touched.append(name)
+    try:
+        yield
+        for name, old, new in zip(("torch", "numpy", "random"), before, _global_state(), strict=True):
+            if old != new:
+                touched.append(name)
+    finally:
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)

@@ -10,8 +10,9 @@ from robusteval.contracts.samples import Samples
 from robusteval.record.document import Record
 from robusteval.testing.attacks import ATTACK_CHECKS
 from robusteval.testing.checks import Check, Report, bind
-from robusteval.testing.defenses import DEFENSE_CHECKS, DefenseSubject
+from robusteval.testing.defenses import DEFENSE_CHECKS
 from robusteval.testing.facts import split
+from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.loaders import LOADER_CHECKS, LoaderSubject
 from robusteval.testing.metrics import METRIC_CHECKS, MetricSubject
 from robusteval.testing.runs import AttackSubject

@@ -12,6 +12,7 @@ from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.plugins import Defended
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
+from robusteval.testing.distances import fewest, smallest_step
 
 Bounds = tuple[float, float]
 
@@ -61,41 +62,8 @@ class Linear:
         room = torch.where(slope > 0, high - x.double(), x.double() - low)
         if norm == "l0" and x.dim() == 3:
             gains = (slope.abs() * room).flatten(1).sum(0)
-            return _fewest(float(scores[kept] - scores[other]), gains)
+            return fewest(float(scores[kept] - scores[other]), gains)
         return smallest_step(float(scores[kept] - scores[other]), slope.abs().flatten(), room.flatten(), norm)
-
-
-def smallest_step(gap: float, slope: Tensor, room: Tensor, norm: Norm) -> float:
-    """Size of the smallest d with 0 <= d <= room and <slope, d> >= gap; slope, room: float64 [D], not negative."""
-    if gap <= 0:
-        return 0.0
-    if float((slope * room).sum()) < gap:
-        return math.inf
-    if norm == "l0":
-        return _fewest(gap, slope * room)
-    if norm == "l1":
-        order = slope.argsort(descending=True)
-        gains = (slope * room)[order].cumsum(0)
-        full = int((gains < gap).sum())
-        before = float(gains[full - 1]) if full else 0.0
-        return float(room[order][:full].sum()) + (gap - before) / float(slope[order][full])
-    # The solution is min(t * direction, room); its gain grows with t.
-    direction = slope if norm == "l2" else torch.ones_like(slope)
-    low, high = 0.0, float((room / direction.clamp_min(1e-12)).max())
-    for _ in range(200):
-        middle = (low + high) / 2
-        enough = float((slope * torch.minimum(middle * direction, room)).sum()) >= gap
-        low, high = (low, middle) if enough else (middle, high)
-    step = torch.minimum(high * direction, room)
-    return float(step.norm() if norm == "l2" else step.max())
-
-
-def _fewest(gap: float, gains: Tensor) -> float:
-    """How many of the largest gains are needed to cover the gap."""
-    total = gains.sort(descending=True).values.cumsum(0)
-    if gap <= 0:
-        return 0.0
-    return float((total < gap).sum() + 1) if float(total[-1]) >= gap else math.inf
 
 
 def linear(shape: tuple[int, ...] = (8,), classes: int = 3, bounds: Bounds = (0.0, 1.0), seed: int = 0) -> Linear:
@@ -128,7 +96,8 @@ class Sphere:
         offset = (x.double() - self.centre.double()).flatten(1)
         length, missing = offset.norm(dim=1), self.radius**2 - offset.square().sum(1)
         if norm == "l2":
-            return (self.radius - length).clamp_min(0)
+            depth: Tensor = (self.radius - length).clamp_min(0)
+            return depth
         if norm == "l1":  # the farthest point of an L1 ball is a corner: all of it in the largest coordinate
             peak = offset.abs().amax(1)
             return torch.where(missing > 0, (peak.square() + missing.clamp_min(0)).sqrt() - peak, 0.0)
@@ -138,7 +107,7 @@ class Sphere:
         low, high = self.info.bounds
         far = torch.maximum((high - self.centre.double()).abs(), (self.centre.double() - low).abs()).flatten()
         gains = far.square() - offset.square()
-        return torch.tensor([_fewest(float(gap), row) for gap, row in zip(missing, gains, strict=True)]).double()
+        return torch.tensor([fewest(float(gap), row) for gap, row in zip(missing, gains, strict=True)]).double()
 
 
 def sphere(size: int = 8, bounds: Bounds = (0.0, 1.0), share: float = 0.8) -> Sphere:

@@ -78,9 +78,9 @@ def empty_record() -> Record:
 
 
 def full_record() -> Record:
-    """Two attacks in two norms, curve and budget threats, on the bare model, a detector and a preprocessor."""
+    """Two attacks in two norms, one at a budget, on the bare model, a detector and a preprocessor."""
     cells = [_cell(name, "none", "none", norm, "curve") for name in ("first", "second") for norm in ("l2", "linf")]
-    cells.append(_cell("first", "none", "none", "l2", "budget"))
+    cells.append(_cell("capped", "none", "none", "l2", "budget"))
     for defense in ("watch", "blur"):
         cells.append(_strengths(_cell("first", defense, "oblivious", "l2", "curve")))
         cells.append(_cell("first", defense, "adaptive", "l2", "curve"))

@@ -28,7 +28,12 @@ def test_run_writes_record_report_and_witnesses_and_prints_a_table(robusteval, q
     assert screen.code == 0
     assert "deepfool" in screen.out
     assert f"Report: {tmp_path / 'run' / 'report.html'}" in screen.out
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"record.json", "report.html", "witnesses.safetensors", "units"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {
+        "record.json",
+        "report.html",
+        "witnesses.safetensors",
+        "units",
+    }
     assert "<html" in (tmp_path / "run" / "report.html").read_text()[:2000]
 
 
@@ -52,7 +57,7 @@ def test_verify_confirms_every_claim_and_names_the_one_that_was_tampered_with(ro
     path.write_bytes(content)
     screen = robusteval("verify", finished)
     assert screen.code == 1
-    entries = [entry for entry in json.loads((finished / "record.json").read_text())["witnesses"]["entries"]]
+    entries = json.loads((finished / "record.json").read_text())["witnesses"]["entries"]
     claim = next(entry for entry in entries if entry["tensor"] == "none.l2" and entry["row"] == 3)
     assert f"{claim['cell']}, sample {claim['sample']}: its bytes changed" in screen.out
     assert screen.out.count("bytes changed") == 1
@@ -200,8 +205,22 @@ def test_an_unwritable_folder_is_noticed_before_the_work(robusteval, quick, tmp_
 
 def test_killing_the_process_and_starting_again_gives_the_same_document(quick, tmp_path, robusteval):
     """A real kill, of a real process with workers, in the middle of the work."""
-    command = [sys.executable, "-m", "robusteval", "run", str(CNN), "--suite", str(quick), "--samples", "300", "--workers", "2"]
-    victim = subprocess.Popen([*command, "--out", "killed"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "robusteval",
+        "run",
+        str(CNN),
+        "--suite",
+        str(quick),
+        "--samples",
+        "300",
+        "--workers",
+        "2",
+    ]
+    victim = subprocess.Popen(
+        [*command, "--out", "killed"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     units = tmp_path / "killed" / "units"
     while victim.poll() is None and len(list(units.glob("*.npz"))) < 3:
         pass

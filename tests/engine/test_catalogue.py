@@ -50,7 +50,9 @@ def test_an_outside_plugin_is_found_by_its_name(folder):
     ],
 )
 def test_what_cannot_be_used_is_a_row_with_its_reason(folder, code, reason):
-    found = build([entry_point(folder, "acme_bad", code), entry_point(folder, "acme_fine", GOOD.format(name="acme.fine"))])
+    found = build(
+        [entry_point(folder, "acme_bad", code), entry_point(folder, "acme_fine", GOOD.format(name="acme.fine"))]
+    )
     broken = [entry for entry in found.entries if entry.broken]
     assert len(broken) == 1
     assert reason in broken[0].broken
@@ -82,8 +84,15 @@ def test_the_installed_entry_points_are_those_of_pyproject():
     import tomllib
     from pathlib import Path
 
-    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["entry-points"]["robusteval"]
-    installed = {point.name: point.value for point in importlib.metadata.entry_points(group="robusteval") if point.dist.name == "robusteval"}
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["entry-points"][
+        "robusteval"
+    ]
+    points = importlib.metadata.entry_points(group="robusteval")
+    installed = {point.name: point.value for point in points if point.dist.name == "robusteval"}
+        point.name: point.value
+        for point in importlib.metadata.entry_points(group="robusteval")
+        if point.dist.name == "robusteval"
+    }
     assert installed == declared, "install again: pip install -e ."
 
 

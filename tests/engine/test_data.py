@@ -274,6 +274,11 @@ class TestChoice:
         labels = np.arange(100) % 10
         assert not np.array_equal(balanced_rows(labels, 50, 0), balanced_rows(labels, 50, 1))
 
+    def test_no_class_is_favoured_when_there_are_fewer_samples_than_classes(self) -> None:
+        labels = np.arange(100) % 10
+        chosen = {tuple(sorted(labels[balanced_rows(labels, 3, seed)])) for seed in range(20)}
+        assert len(chosen) > 10
+
     def test_images_stay_with_their_labels(self) -> None:
         images = np.tile(np.arange(60, dtype=np.uint8)[:, None, None], (1, 4, 5))
         samples, note = prepare(RawData(images, np.arange(60) % 3), INFO, samples=7, seed=5)

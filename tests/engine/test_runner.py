@@ -104,7 +104,9 @@ def test_the_plan_depends_on_all_that_matters(job, tmp_path):
 
 @pytest.mark.parametrize("broken", ["raise", "nan", "outside", "input", "shape"])
 def test_a_bad_plugin_never_makes_a_model_look_robust(tmp_path, broken):
-    suite = toys.SUITE.replace('plugin = "test.walk"\n', f'plugin = "test.walk"\nparams = {{ broken = "{broken}" }}\n', 1)
+    suite = toys.SUITE.replace(
+        'plugin = "test.walk"\n', f'plugin = "test.walk"\nparams = {{ broken = "{broken}" }}\n', 1
+    )
     record = run(make_job(tmp_path, suite))
     cell = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
     codes = {finding.code for finding in record.findings}
@@ -123,7 +125,9 @@ def test_a_bad_plugin_never_makes_a_model_look_robust(tmp_path, broken):
 
 
 def test_a_worker_that_dies_fails_its_own_cell_only(tmp_path):
-    suite = toys.SUITE.replace('plugin = "test.walk"\n', 'plugin = "test.walk"\nparams = { broken = "die" }\nnorms = ["l2"]\n', 1)
+    suite = toys.SUITE.replace(
+        'plugin = "test.walk"\n', 'plugin = "test.walk"\nparams = { broken = "die" }\nnorms = ["l2"]\n', 1
+    )
     record = run(dataclasses.replace(make_job(tmp_path, suite), workers=2))
     status = {cell.id: cell.status for cell in record.cells}
     assert status["none/test.walk/l2"] == "failed"
@@ -133,7 +137,9 @@ def test_a_worker_that_dies_fails_its_own_cell_only(tmp_path):
 
 def test_asking_for_more_than_declared_fails_the_cell(tmp_path):
     suite = toys.SUITE + '[[attack]]\nplugin = "test.greedy"\n'
-    suite = suite.replace("[[defense]]", "[[attack]]\nplugin = 'test.greedy'\n[[defense]]", 1).rsplit("[[attack]]", 1)[0]
+    suite = suite.replace("[[defense]]", "[[attack]]\nplugin = 'test.greedy'\n[[defense]]", 1).rsplit("[[attack]]", 1)[
+        0
+    ]
     record = run(make_job(tmp_path, suite))
     cell = next(cell for cell in record.cells if cell.attack == "test.greedy")
     assert cell.status == "failed"
@@ -159,7 +165,7 @@ def test_a_defence_that_does_nothing_is_worth_nothing(job):
 
 
 def test_results_do_not_depend_on_what_else_is_in_the_suite(job, tmp_path):
-    alone = toys.SUITE.split("[[attack]]\nplugin = \"test.sign\"")[0]
+    alone = toys.SUITE.split('[[attack]]\nplugin = "test.sign"')[0]
     (tmp_path / "alone").mkdir()
     one = run(make_job(tmp_path / "alone", alone))
     both = run(job)

@@ -34,7 +34,9 @@ class Linear:
 
     def __post_init__(self) -> None:
         size, classes = self.weight.shape
-        self.info = ModelInfo("linear", "test", f"linear-{float(self.weight.sum()):.6f}", (size,), classes, provider="torch cpu")
+        self.info = ModelInfo(
+            "linear", "test", f"linear-{float(self.weight.sum()):.6f}", (size,), classes, provider="torch cpu"
+        )
 
     def logits(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -105,7 +107,9 @@ class Sign:
     info: ClassVar[AttackInfo] = AttackInfo("test.sign", "1", ("linf", "l2"), "fixed", "gradient", "toy", "none")
 
     def run(self, problem: Problem) -> Tensor:
-        return problem.project(problem.x + per_sample(problem.budget, problem.x) * problem.grad(problem.x, "margin").grad.sign())
+        return problem.project(
+            problem.x + per_sample(problem.budget, problem.x) * problem.grad(problem.x, "margin").grad.sign()
+        )
 
 
 @dataclass(frozen=True)

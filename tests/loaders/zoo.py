@@ -167,7 +167,9 @@ def inverted(c: int, act: type[nn.Module], gate: Callable[[Tensor], Tensor] | No
 
 
 def fire(i: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(i, 4, 1), nn.ReLU(), Branches(nn.Conv2d(4, 8, 1), nn.Conv2d(4, 8, 3, 1, 1)), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(i, 4, 1), nn.ReLU(), Branches(nn.Conv2d(4, 8, 1), nn.Conv2d(4, 8, 3, 1, 1)), nn.ReLU()
+    )
 
 
 S = nn.Sequential
@@ -210,7 +212,9 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "unet": UNet,
     "swin": lambda: S(nn.Conv2d(3, 12, 2, 2), Windows(12, 4, 0), Windows(12, 4, 2), head(12)),
     "transposed": lambda: S(cbr(3, 8, s=2), nn.ConvTranspose2d(8, 6, 3, 2, 1, 1), nn.Mish(), cbr(6, 6), head(6)),
-    "pixel_shuffle": lambda: S(cbr(3, 16, s=2), nn.PixelShuffle(2), cbr(4, 8), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
+    "pixel_shuffle": lambda: S(
+        cbr(3, 16, s=2), nn.PixelShuffle(2), cbr(4, 8), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+    ),
     "gru_rows": lambda: Rows(),
 }  # fmt: skip
 
@@ -220,7 +224,11 @@ class Rows(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gru, self.lstm, self.out = nn.GRU(48, 12, batch_first=True), nn.LSTM(12, 8, batch_first=True), nn.Linear(8, 10)
+        self.gru, self.lstm, self.out = (
+            nn.GRU(48, 12, batch_first=True),
+            nn.LSTM(12, 8, batch_first=True),
+            nn.Linear(8, 10),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y, _ = self.gru(x.transpose(1, 2).flatten(2))

@@ -44,7 +44,7 @@ def _loop(node: Node) -> Fn:
         if go and limit is None:
             raise node.refuse(f"its body runs more than {MAX_ITERATIONS} times")
         stacked = [torch.stack(kept) if kept else torch.zeros(0) for kept in scans]
-        return tuple([*state, *stacked])
+        return (*state, *stacked)
 
     return run
 
@@ -73,7 +73,7 @@ def _scan(node: Node) -> Fn:
         for i, kept in enumerate(scans):
             whole = torch.stack(kept[::-1] if back_out and back_out[i] else kept)
             stacked.append(whole.movedim(0, axes_out[i]) if axes_out else whole)
-        return tuple([*state, *stacked])
+        return (*state, *stacked)
 
     return run
 

@@ -115,13 +115,13 @@ def _deform(node: Node) -> Fn:
 
 def _col2im(node: Node) -> Fn:
     def run(x: Tensor, image: Tensor, block: Tensor) -> Tensor:
-        size, kernel = image.tolist(), block.tolist()
+        size, kernel = list(map(int, image.tolist())), list(map(int, block.tolist()))
         if len(size) != 2:
             raise node.refuse("only two spatial axes have a torch form")
         window = Window.of(node, 2)
         pads = window.pads(size, kernel)
         grown = [n + a + b for n, (a, b) in zip(size, pads, strict=True)]
-        out = F.fold(x, grown, kernel, window.dilations, 0, window.strides)
+        out = F.fold(x, tuple(grown), tuple(kernel), window.dilations, 0, window.strides)
         return pad_all(out, [(0, 0), (0, 0), *[(-a, -b) for a, b in pads]], "constant", 0.0)
 
     return run

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
-from .node import INTEGERS, INT_RANGE, Fn, Node, Rule, fixed, through
+from .node import INT_RANGE, INTEGERS, Fn, Node, Rule, fixed, through
 
 
 def _old_broadcast(node: Node, fn: Fn) -> Fn:
@@ -23,7 +23,8 @@ def _old_broadcast(node: Node, fn: Fn) -> Fn:
     def aligned(a: Tensor, b: Tensor) -> Tensor:
         if axis >= 0 and b.dim() < a.dim() - axis:
             b = b.reshape(*b.shape, *[1] * (a.dim() - axis - b.dim()))
-        return fn(a, b)
+        out: Tensor = fn(a, b)
+        return out
 
     return aligned
 
@@ -55,13 +56,14 @@ def _mod(node: Node) -> Fn:
 
 
 def _bitwise_not(node: Node) -> Fn:
-    mask = {TensorProto.UINT16: 2**16 - 1, TensorProto.UINT32: 2**32 - 1}.get(node.elem(0))
+    masks: dict[int, int] = {TensorProto.UINT16: 2**16 - 1, TensorProto.UINT32: 2**32 - 1}
+    mask = masks.get(node.elem(0))
     return torch.bitwise_not if mask is None else lambda x: torch.bitwise_not(x) & mask
 
 
 def _shift(node: Node) -> Fn:
     left = node.get_str("direction") == "LEFT"
-    bits = {1: 8, 2: 8}.get(node.elem(0), 0)
+    bits = 8 if node.elem(0) == TensorProto.UINT8 else 0
 
     def shift(a: Tensor, b: Tensor) -> Tensor:
         if not left:
@@ -148,7 +150,10 @@ def _celu(node: Node) -> Fn:
 
 
 def _selu(node: Node) -> Fn:
-    alpha, gamma = node.get_float("alpha", 1.67326319217681884765625), node.get_float("gamma", 1.05070102214813232421875)
+    alpha, gamma = (
+        node.get_float("alpha", 1.67326319217681884765625),
+        node.get_float("gamma", 1.05070102214813232421875),
+    )
     return lambda x: gamma * torch.where(x > 0, x, alpha * torch.expm1(torch.clamp(x, max=0)))
 
 

@@ -23,6 +23,9 @@ def _activation(node: Node, params: list[float] | None) -> Fn:
         "Sigmoid": torch.sigmoid,
         "LeakyRelu": lambda x: F.leaky_relu(x, p[0] if p else 0.01),
         "Clip": lambda x: torch.clamp(x, p[0], p[1]),
+        "Elu": lambda x: F.elu(x, p[0] if p else 1.0),
+        "Softplus": F.softplus,
+        "Softsign": F.softsign,
         "HardSigmoid": lambda x: torch.clamp(p[0] * x + p[1], 0.0, 1.0),
     }
     if kind not in table:
@@ -120,7 +123,8 @@ def _attention(node: Node) -> Fn:
             raise node.refuse("masks and past states have no torch rule")
         packed = x @ w if b is None else x @ w + b
         each = sizes or [packed.shape[-1] // 3] * 3
-        return _heads(*torch.split(packed, each, -1), heads, scale, extra)
+        q, k, v = torch.split(packed, each, -1)
+        return _heads(q, k, v, heads, scale, extra)
 
     return run
 

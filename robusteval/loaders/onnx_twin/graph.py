@@ -170,7 +170,7 @@ class Twin(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Twin:
         before = (self.anchor.dtype, self.anchor.device)
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before != (self.anchor.dtype, self.anchor.device):
             self._build()
         return self
@@ -178,7 +178,8 @@ class Twin(nn.Module):
     def _build(self) -> None:
         graph, opsets, straight, types = self._source
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
-        program = Program(graph, opsets, self.anchor.dtype, straight, types)
+        with torch.inference_mode(False):  # constants must be fit for later backward passes
+            program = Program(graph, opsets, self.anchor.dtype, straight, types)
         self.program = program
         env: list[Any] = [None] * len(program.scope.slots)
         known = [False] * len(env)
@@ -186,7 +187,7 @@ class Twin(nn.Module):
         for slot, value in program.constants.items():
             env[slot], known[slot] = value, True
         self.live: list[Call] = []
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             for call in program.calls:
                 if all(known[i] for i in call.ins):
                     for slot, value in zip(call.outs, run_call(call, [env[i] for i in call.ins]), strict=False):
@@ -221,6 +222,9 @@ class Twin(nn.Module):
         key = tuple(x.shape) if self._by_shape else ()
         plan = self._plans.get(key)
         if plan is None:
+            if torch.is_inference_mode_enabled():  # what is kept must be fit for later backward passes
+                with torch.inference_mode(False), torch.no_grad():
+                    return self._trace(x.clone(), key)
             return self._trace(x, key)
         env = plan.env.copy()
         env[self.program.input_slots[0]] = x

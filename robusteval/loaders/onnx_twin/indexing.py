@@ -128,7 +128,9 @@ def _reverse_sequence(node: Node) -> Fn:
 
 
 def _grid_sample(node: Node) -> Fn:
-    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(node.get_str("mode", "bilinear"), node.get_str("mode", "bilinear"))
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(
+        node.get_str("mode", "bilinear"), node.get_str("mode", "bilinear")
+    )
     padding, corners = node.get_str("padding_mode", "zeros"), bool(node.get_int("align_corners"))
     return lambda x, grid: F.grid_sample(x, grid, mode=mode, padding_mode=padding, align_corners=corners)
 

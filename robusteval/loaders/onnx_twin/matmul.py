@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .node import Fn, Node, Rule
+from .node import Fn, Node, Rule, fixed
 
 
 def gemm(node: Node) -> Fn:
@@ -34,13 +34,9 @@ def _einsum(node: Node) -> Fn:
     return lambda *xs: torch.einsum(equation, *xs)
 
 
-def _det(x: Tensor) -> Tensor:
-    return torch.linalg.det(x)
-
-
 RULES: Mapping[str, Rule] = {
     "MatMul": Rule(lambda node: torch.matmul),
     "Gemm": Rule(gemm),
     "Einsum": Rule(_einsum),
-    "Det": Rule(lambda node: _det),
+    "Det": Rule(fixed(torch.linalg.det)),
 }

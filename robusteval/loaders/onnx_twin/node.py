@@ -15,7 +15,7 @@ from torch import Tensor
 Fn = Callable[..., Any]
 MAX_ELEMENTS = 2**28  # of one tensor that a graph asks for by number: 1 GiB of float32
 NARROW_INTS = (TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2)
-INTEGERS = {
+INTEGERS: Mapping[int, torch.dtype] = {
     TensorProto.UINT8: torch.uint8,
     TensorProto.INT8: torch.int8,
     TensorProto.UINT16: torch.int32,
@@ -30,7 +30,7 @@ INTEGERS = {
     TensorProto.UINT2: torch.uint8,
     TensorProto.INT2: torch.int8,
 }
-INT_RANGE = {
+INT_RANGE: Mapping[int, tuple[int, int]] = {
     TensorProto.UINT8: (0, 255),
     TensorProto.INT8: (-128, 127),
     TensorProto.UINT16: (0, 65535),
@@ -135,7 +135,8 @@ class Node:
         return to_torch(self.attrs[key].t, self.real) if key in self.attrs else None
 
     def graph(self, key: str) -> onnx.GraphProto:
-        return self.attrs[key].g
+        graph: onnx.GraphProto = self.attrs[key].g
+        return graph
 
     def dtype(self, elem: int) -> torch.dtype:
         return torch_dtype(elem, self.real)

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .node import Fn, Node, Rule
+from .pool import RULES as POOL
 from .pool import average_pool, global_average
+from .quant import RULES as QUANT
 from .quant import along, output_range, quantise, real
-
 
 
 def _up(x: Tensor, scale: Tensor, zero: Tensor | None, node: Node) -> Tensor:
@@ -69,18 +70,6 @@ def _softmax(node: Node) -> Fn:
     return lambda x: torch.softmax(x, axis)
 
 
-def _last(fn: Fn) -> Callable[[Node], Fn]:
-    """Pools of quantised tensors may keep the channels last."""
-
-    def build(node: Node) -> Fn:
-        inner = fn(node)
-        if not node.get_int("channels_last"):
-            return inner  # type: ignore[no-any-return]
-        return lambda x: inner(x.movedim(-1, 1)).movedim(1, -1)
-
-    return build
-
-
 def _concat(node: Node) -> Fn:
     axis = node.get_int("axis", 1)
 
@@ -101,14 +90,28 @@ def _where(node: Node) -> Fn:
     return run
 
 
+def _nhwc(build: Callable[[Node], Fn]) -> Callable[[Node], Fn]:
+    """The operator on tensors whose channels may come last."""
+
+    def wrapped(node: Node) -> Fn:
+        inner = build(node)
+        if not node.get_int("channels_last") and node.op != "NhwcMaxPool":
+            return inner
+        return lambda x, *rest: inner(x.movedim(-1, 1), *rest).movedim(1, -1)
+
+    return wrapped
+
+
 MICROSOFT: Mapping[str, Rule] = {
     "QLinearAdd": _binary(torch.add),
     "QLinearMul": _binary(torch.mul),
     "QLinearSigmoid": _unary(lambda node: torch.sigmoid),
     "QLinearLeakyRelu": _unary(_leaky),
     "QLinearSoftmax": _unary(_softmax),
-    "QLinearAveragePool": _unary(_last(average_pool)),
-    "QLinearGlobalAveragePool": _unary(_last(lambda node: global_average)),
+    "QLinearAveragePool": _unary(_nhwc(average_pool)),
+    "QLinearGlobalAveragePool": _unary(_nhwc(lambda node: global_average)),
+    "QLinearConv": Rule(_nhwc(QUANT["QLinearConv"].build), steps=True),
+    "NhwcMaxPool": Rule(_nhwc(POOL["MaxPool"].build)),
     "QLinearConcat": Rule(_concat, steps=True),
     "QLinearWhere": Rule(_where, steps=True),
 }

@@ -183,9 +183,7 @@ def _matmul_integer_to_float(node: Node) -> Fn:
 def _dynamic_matmul(node: Node) -> Fn:
     dynamic = _dynamic(node)
 
-    def run(
-        a: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tensor | None = None, bias: Tensor | None = None
-    ) -> Tensor:
+    def run(a: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         q, scale, zero = dynamic(a)
         right = shifted(b, b_zero, node, -1)
         y = torch.matmul((q - zero) * scale, right * along(b_scale, right, -1))
@@ -211,7 +209,7 @@ def _qgemm(node: Node) -> Fn:
     ) -> Tensor:
         axis = 0 if trans_b else 1
         left, right = shifted(a, a_zero, node, 1), shifted(b, b_zero, node, axis)
-        y = product(left * a_scale.to(left), right * along(b_scale, right, axis), None)
+        y: Tensor = product(left * a_scale.to(left), right * along(b_scale, right, axis), None)
         if c is not None:
             y = y + real(c, node) * (alpha * a_scale.to(y) * b_scale.to(y))
         if y_scale is None:

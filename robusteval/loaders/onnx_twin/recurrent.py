@@ -38,11 +38,15 @@ def _clipped(x: Tensor, node: Node) -> Tensor:
     return torch.clamp(x, -limit, limit) if limit > 0 else x
 
 
-def _rnn_cell(x: Tensor, state: State, p: Weights, act: list[Callable[[Tensor], Tensor]], node: Node, _: None) -> State:
+def _rnn_cell(
+    x: Tensor, state: State, p: Weights, act: list[Callable[[Tensor], Tensor]], node: Node, _: Tensor | None
+) -> State:
     return (act[0](_clipped(x @ p.w.T + state[0] @ p.r.T + p.wb + p.rb, node)),)
 
 
-def _gru_cell(x: Tensor, state: State, p: Weights, act: list[Callable[[Tensor], Tensor]], node: Node, _: None) -> State:
+def _gru_cell(
+    x: Tensor, state: State, p: Weights, act: list[Callable[[Tensor], Tensor]], node: Node, _: Tensor | None
+) -> State:
     h = state[0]
     wz, wr, wh = (x @ p.w.T + p.wb).chunk(3, -1)
     rz, rr, rh = p.r.chunk(3, 0)

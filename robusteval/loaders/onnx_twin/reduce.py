@@ -25,8 +25,8 @@ def _extreme(take: Fn, otherwise: Callable[[torch.dtype], float]) -> Reduction:
     def reduce(x: Tensor, axes: list[int], keep: bool) -> Tensor:
         if any(x.shape[a] == 0 for a in axes):  # nothing to take the extreme of: the type's own limit
             shape = [1 if i in axes else n for i, n in enumerate(x.shape)]
-            out = torch.full(shape, otherwise(x.dtype), dtype=x.dtype)
-            return out if keep else out.squeeze(tuple(axes))
+            empty = torch.full(shape, otherwise(x.dtype), dtype=x.dtype)
+            return empty if keep else empty.squeeze(tuple(axes))
         out: Tensor = take(x.to(torch.uint8) if x.dtype == torch.bool else x, axes, keep)
         return out.to(x.dtype)
 
@@ -50,7 +50,8 @@ def _mean(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 
 
 def _l2(x: Tensor, axes: list[int], keep: bool) -> Tensor:
-    return torch.linalg.vector_norm(x if x.is_floating_point() else x.double(), 2, axes, keep).to(x.dtype)
+    size: Tensor = torch.linalg.vector_norm(x if x.is_floating_point() else x.double(), 2, axes, keep)
+    return size.to(x.dtype)
 
 
 def _log_sum(x: Tensor, axes: list[int], keep: bool) -> Tensor:
@@ -111,7 +112,8 @@ def _softmax(fn: Fn) -> Callable[[Node], Fn]:
 
         def flat(x: Tensor) -> Tensor:
             rows = math.prod(x.shape[: at if at >= 0 else at + x.dim()])
-            return fn(x.reshape(rows, -1), 1).reshape(x.shape)
+            out: Tensor = fn(x.reshape(rows, -1), 1)
+            return out.reshape(x.shape)
 
         return flat
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class Style:
     fill: float
 
 
-def _positions(axis: Axis, transform: str) -> np.ndarray:
+def _positions(axis: Axis, transform: str) -> Any:
     """Where each new point lies on the old grid; in float32 like ONNX Runtime, whose ties fall that way."""
     at = np.arange(axis.new, dtype=np.float32)
     s, old, new = np.float32(axis.scale), axis.old, axis.new
@@ -60,7 +61,7 @@ def _positions(axis: Axis, transform: str) -> np.ndarray:
     return half
 
 
-def _nearest(at: np.ndarray, axis: Axis, how: str) -> np.ndarray:
+def _nearest(at: Any, axis: Axis, how: str) -> Any:
     if how == "simple":  # opsets before 11
         index = np.ceil(at) if axis.scale < 1 else np.floor(at)
     elif how == "floor":
@@ -74,7 +75,7 @@ def _nearest(at: np.ndarray, axis: Axis, how: str) -> np.ndarray:
     return np.clip(index, 0, axis.old - 1).astype(np.int64)
 
 
-def _kernel(x: np.ndarray, mode: str, a: float) -> np.ndarray:
+def _kernel(x: Any, mode: str, a: float) -> Any:
     x = np.abs(x)
     if mode == "linear":
         return np.clip(1 - x, 0, None)
@@ -83,7 +84,7 @@ def _kernel(x: np.ndarray, mode: str, a: float) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-def weights(axis: Axis, style: Style) -> np.ndarray:
+def weights(axis: Axis, style: Style) -> Any:
     """The matrix [new, old] of one axis for linear and cubic interpolation, float64."""
     at = _positions(axis, style.transform).astype(np.float64)
     shrink = min(1.0, axis.scale) if style.antialias else 1.0
@@ -108,11 +109,12 @@ def _apply(x: Tensor, at: int, axis: Axis, style: Style, cache: dict[tuple[objec
         if len(cache) > 32:  # a graph of many sizes: start again rather than grow
             cache.clear()
         check_size([axis.new, 1 if style.mode == "nearest" else axis.old], "Resize")
-        if style.mode == "nearest":
-            made = torch.from_numpy(_nearest(_positions(axis, style.transform), axis, style.nearest))
-        else:
-            made = torch.from_numpy(weights(axis, style)).to(x.dtype)
-        cache[key] = made.to(x.device)
+        with torch.inference_mode(False):  # it is kept, and must be fit for later backward passes
+            if style.mode == "nearest":
+                made = torch.from_numpy(_nearest(_positions(axis, style.transform), axis, style.nearest))
+            else:
+                made = torch.from_numpy(weights(axis, style)).to(x.dtype)
+            cache[key] = made.to(x.device)
     if style.mode == "nearest":
         return x.index_select(at, cache[key])
     if at == x.dim() - 1:
@@ -187,13 +189,16 @@ def _resize(node: Node) -> Fn:
             (at, Axis(o, w, f, edges[i], edges[i + len(axes)]))
             for i, (at, o, w, f) in enumerate(zip(axes, old, wanted, factor, strict=True))
         ]
-        return run(x, todo)
+        out: Tensor = run(x, todo)
+        return out
 
     return resize
 
 
 def _upsample(node: Node) -> Fn:
-    mode = {"bilinear": "linear", "trilinear": "linear"}.get(node.get_str("mode", "nearest"), node.get_str("mode", "nearest"))
+    mode = {"bilinear": "linear", "trilinear": "linear"}.get(
+        node.get_str("mode", "nearest"), node.get_str("mode", "nearest")
+    )
     run = _resize_by(Style(mode, "asymmetric", "floor", -0.75, False, False, 0.0))
     attr = node.get_floats("scales")
     if attr is None and "height_scale" in node.attrs:
@@ -203,9 +208,9 @@ def _upsample(node: Node) -> Fn:
         factors = attr if scales is None else [float(s) for s in numbers(scales)]
         if factors is None:
             raise node.refuse("no scales are given")
-        return run(
-            x, [(i, Axis(n, math.floor(n * f), f)) for i, (n, f) in enumerate(zip(x.shape, factors, strict=True))]
-        )
+        todo = [(i, Axis(n, math.floor(n * f), f)) for i, (n, f) in enumerate(zip(x.shape, factors, strict=True))]
+        out: Tensor = run(x, todo)
+        return out
 
     return upsample
 

@@ -118,7 +118,11 @@ def _slice_axis(x: Tensor, axis: int, start: int, end: int, step: int) -> Tensor
 
 
 def _pad(node: Node) -> Fn:
-    mode, attr, value0 = node.get_str("mode", "constant"), node.get_ints("pads") or node.get_ints("paddings"), node.get_float("value")
+    mode, attr, value0 = (
+        node.get_str("mode", "constant"),
+        node.get_ints("pads") or node.get_ints("paddings"),
+        node.get_float("value"),
+    )
 
     def pad(x: Tensor, given: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None) -> Tensor:
         pads = [int(p) for p in numbers(given)] if given is not None else attr or []
@@ -161,7 +165,11 @@ def _pad_index(n: int, a: int, b: int, mode: str) -> Tensor:
 
 
 def _expand(x: Tensor, shape: Tensor) -> Tensor:
-    sizes = torch.broadcast_shapes(tuple(x.shape), tuple(shape.tolist()))
+    sizes = list(x.shape)
+    wanted = shape.tolist()
+    sizes = [1] * (len(wanted) - len(sizes)) + sizes
+    for i in range(1, len(wanted) + 1):
+        sizes[-i] = max(sizes[-i], wanted[-i]) if wanted[-i] and sizes[-i] else 0
     check_size(sizes, "Expand")
     return x.expand(sizes)
 

@@ -1,0 +1,51 @@
+"""The words that the report uses, defined."""
+
+from __future__ import annotations
+
+DEFINITIONS: tuple[tuple[str, str], ...] = (
+    (
+        "Accuracy under attack",
+        "Share of all images that are right when clean and are not lost at a distance up to the budget. "
+        "Images wrong when clean count as lost at distance 0.",
+    ),
+    (
+        "Worst case",
+        "Every image is judged by the attack that needed the smallest distance for it. No attack proves that "
+        "there is no smaller one, so this is an upper bound on the true accuracy.",
+    ),
+    (
+        "L2, L\u221e, L1, L0",
+        "Size of the change: root of the summed squares, largest change of any value, summed absolute "
+        "changes, number of pixels changed. In units of the stated input range, before any normalisation.",
+    ),
+    (
+        "\u03c1 adv",
+        "Mean of the perturbation's L2 size divided by the image's L2 size, over the images for which an "
+        "adversarial was found, always with that coverage.",
+    ),
+    (
+        "Bare, oblivious, adaptive",
+        "Bare: the attack faces the model alone. Oblivious: the attack was made on the bare model and then "
+        "shown to the defended one. Adaptive: the attack goes through the defence.",
+    ),
+    (
+        "Detector ROC",
+        "Negatives are clean images that the model gets right; positives are adversarials that fool it. AUC: "
+        "chance that a positive looks more suspicious than a negative, ties count half. A detection rate "
+        "without its false alarms says nothing.",
+    ),
+    (
+        "Success, median and mean distance",
+        "Success: share of the images right when clean that were lost. The median counts an image never lost "
+        "as infinite; the mean is over the lost ones only.",
+    ),
+    (
+        "Intervals",
+        "95 %: Clopper-Pearson for shares, bootstrap over images for the rest. They cover the choice of "
+        "images, not attacks that were never tried.",
+    ),
+    (
+        "Trust grade",
+        "How far the evaluation itself can be relied on, A to F, from the findings. It is not a grade for the model.",
+    ),
+)

@@ -1,0 +1,138 @@
+"""What surrounds the figures: findings, gallery, coverage of threats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from robusteval.record.document import Record
+from robusteval.report import images, parts
+from robusteval.report.numbers import MISSING, norm_title, number, percent
+from robusteval.report.parts import Table
+
+PICTURES = 48
+SEVERITY = {"alarm": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One sample of the gallery, its images checked; None where one was not a PNG."""
+
+    caption: str
+    images: Sequence[tuple[str, str | None, str]]  # heading, data URI, line below
+
+
+@dataclass(frozen=True)
+class FindingView:
+    severity: str
+    code: str
+    sentence: str
+    evidence: str
+    advice: str
+    cells: str
+
+
+def findings(record: Record) -> list[FindingView]:
+    """The most serious first."""
+    made = []
+    for one in sorted(record.findings, key=lambda one: SEVERITY.get(one.severity, 0)):
+        evidence = ", ".join(f"{key} = {_value(value)}" for key, value in one.evidence.items())
+        cells = ", ".join(one.cells[:6]) + (f" and {len(one.cells) - 6} more" if len(one.cells) > 6 else "")
+        made.append(FindingView(one.severity, one.code, one.sentence, evidence, one.advice, cells))
+    return made
+
+
+def _value(value: object) -> str:
+    return number(value, 4) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def class_name(record: Record, index: int) -> str:
+    names = record.model.class_names
+    if index == record.model.classes:
+        return "rejected"
+    return names[index] if 0 <= index < len(names) else str(index)
+
+
+def gallery(record: Record) -> list[Shot]:
+    shots = []
+    for one in record.gallery[:PICTURES]:
+        caption = f"{one.attack}, {norm_title(one.norm)} {number(one.distance)}, image {one.sample}"
+        if one.defense != "none":
+            caption += f", behind {one.defense}"
+        truth = class_name(record, one.label)
+        clean = f"{class_name(record, one.clean_prediction)}, {percent(one.clean_confidence, 0)}"
+        fooled = f"{class_name(record, one.prediction)}, {percent(one.confidence, 0)}"
+        gain = "as it is" if one.perturbation_gain == 1 else f"\u00d7 {number(one.perturbation_gain)}"
+        shots.append(
+            Shot(
+                f"{caption}. True class: {truth}.",
+                (
+                    ("Clean", images.png_uri(one.clean_png), clean),
+                    ("Perturbation", images.png_uri(one.perturbation_png), gain),
+                    ("Adversarial", images.png_uri(one.adversarial_png), fooled),
+                ),
+            )
+        )
+    return shots
+
+
+def covered(record: Record) -> Table | None:
+    """What was tried and finished, a row for each attack."""
+    rows = []
+    for name in dict.fromkeys(cell.attack for cell in record.done()):
+        cells = [cell for cell in record.done() if cell.attack == name]
+        tried = ", ".join(dict.fromkeys(norm_title(cell.norm) for cell in cells))
+        where = ", ".join(
+            dict.fromkeys(
+                f"{parts.display(cell.defense)} ({cell.knowledge})" if cell.defense != "none" else "No defence"
+                for cell in cells
+            )
+        )
+        target = ", ".join(dict.fromkeys(cell.target for cell in cells))
+        needs = "/".join(dict.fromkeys(cell.needs for cell in cells))
+        params = json.dumps(cells[0].params, sort_keys=True) if cells[0].params else ""
+        rows.append([name, f"{cells[0].plugin} {cells[0].version}", needs, tried, target, where, params])
+    if not rows:
+        return None
+    columns = ["Attack", "Plugin", "Needs", "Norms", "Target", "Against", "Parameters"]
+    return Table("Covered", columns, rows, words=range(1, 7))
+
+
+def uncovered(record: Record) -> Table | None:
+    """What was planned or wanted and did not run, with the reason."""
+    order = {"failed": 0, "pending": 1, "excluded": 2}
+    cells = sorted(
+        (cell for cell in record.cells if cell.status != "done"), key=lambda cell: (order.get(cell.status, 3), cell.id)
+    )
+    rows = [
+        [
+            cell.attack,
+            cell.status,
+            norm_title(cell.norm),
+            parts.display(cell.defense),
+            cell.knowledge,
+            cell.reason or MISSING,
+        ]
+        for cell in cells
+    ]
+    rows += [
+        [f"Defence {one.defense}", one.status, "", "", "", one.reason or MISSING]
+        for one in record.pipelines
+        if one.status != "done"
+    ]
+    if not rows:
+        return None
+    columns = ["Attack", "Status", "Norm", "Pipeline", "Attacker", "Reason"]
+    return Table(
+        "Not covered",
+        columns,
+        rows,
+        words=range(1, 6),
+        note="What did not run is not robustness: it says nothing either way.",
+    )
+
+
+def missing_norms(record: Record) -> list[str]:
+    done = {cell.norm for cell in record.done()}
+    return [norm_title(norm) for norm in ("l2", "linf", "l1", "l0") if norm not in done]

@@ -1,0 +1,72 @@
+"""Short forms of the record: a table for the terminal, Markdown for a pull request."""
+
+from __future__ import annotations
+
+import re
+
+from robusteval.record.document import Record, Result
+from robusteval.report import parts
+from robusteval.report.numbers import MISSING, budget, norm_title, number, percent
+
+HEADINGS = ("Pipeline", "Attack", "Norm", "Accuracy under attack", "Median distance")
+
+
+def short_table(record: Record) -> list[tuple[str, ...]]:
+    """Rows under `HEADINGS`: each attack on the bare model, then the worst case of every pipeline, per norm.
+
+    Defended pipelines appear with their adaptive figure; without one they say so. Empty when nothing was derived.
+    """
+    rows: list[tuple[str, ...]] = []
+    for norm in parts.norms(record):
+        for cell in record.done(norm=norm, knowledge="none", defense="none"):
+            tags = {"norm": norm, "defense": "none", "attack": cell.attack}
+            accuracy = parts.first(parts.matching(record, "attack-accuracy", tags))
+            rows.append(_row(record, "none", cell.attack, norm, accuracy))
+        for pipeline in record.pipelines:
+            knowledge = "none" if pipeline.defense == "none" else "adaptive"
+            tags = {"norm": norm, "defense": pipeline.defense, "knowledge": knowledge}
+            worst = parts.first(parts.matching(record, "robust-accuracy", tags | {"reference": True}))
+            if worst is not None or pipeline.defense == "none":
+                rows.append(_row(record, pipeline.defense, "worst case", norm, worst))
+            else:
+                rows.append(
+                    (parts.display(pipeline.defense), "no adaptive attack finished", norm_title(norm), MISSING, MISSING)
+                )
+    return rows
+
+
+def _row(record: Record, defense: str, attack: str, norm: str, accuracy: Result | None) -> tuple[str, ...]:
+    tags = {"norm": norm, "defense": defense, "attack": attack}
+    median = parts.first(parts.matching(record, "median-distance", tags))
+    at = MISSING
+    if accuracy is not None:
+        at = f"{percent(accuracy.value)} at {budget(accuracy.tags.get('eps'), norm, parts.width(record))}"
+    return (parts.display(defense), attack, norm_title(norm), at, number(median.value if median else None))
+
+
+def render_markdown(record: Record) -> str:
+    """The verdict and the short table as Markdown; text from the record cannot become markup."""
+    verdict = record.verdict
+    lines = [f"# Robustness of {_plain(record.model.name)}", ""]
+    if verdict is None:
+        lines += ["**No verdict was recorded.**", ""]
+    else:
+        word = "Conclusive" if verdict.status == "conclusive" else "INCONCLUSIVE"
+        lines += [f"**{word}, trust grade {verdict.grade}.** {_plain(verdict.grade_reason)}", ""]
+        lines += [f"* {_plain(sentence)}" for sentence in verdict.sentences] + [""]
+    rows = short_table(record)
+    if rows:
+        lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+        lines += ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows] + [""]
+    serious = [one for one in record.findings if one.severity != "info"]
+    lines += [f"* {one.severity}: {_plain(one.sentence)}" for one in serious]
+    skipped = [cell for cell in record.cells if cell.status != "done"]
+    if skipped:
+        lines += ["", f"{len(skipped)} of {len(record.cells)} planned attacks did not run or did not finish."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _plain(text: str) -> str:
+    """Markdown's own characters escaped, and everything on one line."""
+    flat = re.sub(r"\s+", " ", text)
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", flat)

@@ -1,0 +1,83 @@
+"""Truth, not taste: balls that verifiers proved free of adversarials, and balls with known counterexamples."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import robusteval
+from robusteval.engine.verdict import envelope_of
+
+DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
+needs_data = pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
+
+SUITE = """
+name = "truth"
+version = "1"
+norms = ["linf"]
+samples = 60
+probe_samples = 0
+[[attack]]
+plugin = "fgsm"
+[[attack]]
+plugin = "pgd"
+params = { steps = 40, restarts = 2, loss = "margin" }
+search = 8
+[[attack]]
+plugin = "deepfool"
+[[attack]]
+plugin = "square"
+params = { queries = 500 }
+search = 5
+"""
+
+
+@needs_data
+@pytest.mark.slow
+def test_no_win_falls_into_a_proved_ball_and_every_known_counterexample_is_found(tmp_path):
+    folder = Path(DATA) / "vnncomp"
+    instances = json.loads((folder / "verivital.json").read_text())["instances"]
+    (tmp_path / "truth.toml").write_text(SUITE)
+    proved = broken = 0
+    for net in sorted({one["onnx"] for one in instances}):
+        mine = [one for one in instances if one["onnx"] == net]
+        x = np.array([one["x0_u8"] for one in mine], dtype=np.uint8).reshape(-1, 1, 28, 28)
+        y = np.array([one["label"] for one in mine])
+        record = robusteval.evaluate(folder / "verivital" / net, (x, y), str(tmp_path / "truth.toml"))
+        assert [cell.id for cell in record.cells if cell.status != "done"] == []
+        for one, distance in zip(mine, envelope_of(record, "linf", "none"), strict=True):
+            if one["verdict"].startswith("unsat"):
+                proved += 1
+                assert distance > one["eps_pixel"] * (1 - 1e-4), one
+            else:
+                broken += 1
+                assert distance <= one["eps_pixel"] * (1 + 1e-6), (one["vnnlib"], one["eps_pixel"], distance)
+    assert (proved, broken) == (53, 7)
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lenet", "fc", "conv4", "mnist-8"])
+def test_strangers_get_a_sensible_report(name, tmp_path):
+    (tmp_path / "s.toml").write_text(
+        SUITE.replace('["linf"]', '["l2", "linf"]').replace("samples = 60", "samples = 200")
+    )
+    record = robusteval.evaluate(
+        Path(DATA) / "models" / f"{name}.onnx", Path(DATA) / "mnist" / "test1000.npz", str(tmp_path / "s.toml")
+    )
+    assert [cell.id for cell in record.cells if cell.status == "failed"] == []
+    right = np.mean([a == b for a, b in zip(record.pipeline("none").prediction, record.data.labels, strict=True)])
+    assert right > 0.96
+    assert "<html" in record.to_html()[:200].lower()
+    if name == "lenet":
+        rho = [
+            r
+            for r in record.results
+            if r.metric == "rho-adv" and r.kind == "scalar" and r.tags.get("attack") == "deepfool"
+        ]
+        assert len(rho) == 1
+        assert 0.16 <= rho[0].value <= 0.22

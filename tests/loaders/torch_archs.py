@@ -1,0 +1,65 @@
+"""Architectures for state dicts in the tests: what a user would name with --arch torch_archs:small."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def small() -> nn.Module:
+    """A little CNN for 1 x 12 x 12."""
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(400, 5))
+
+
+def not_a_module() -> int:
+    """What a factory must not return."""
+    return 3
+
+
+def fails() -> nn.Module:
+    """A factory with a mistake."""
+    raise KeyError("depth")
+
+
+class Noisy(nn.Module):
+    """Draws random numbers when asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x + 0.1 * torch.randn_like(x))
+
+
+class Coupled(nn.Module):
+    """Subtracts the batch's own mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x - x.mean(0, keepdim=True) + 0.5)
+
+
+class Steps(nn.Module):
+    """Has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(torch.round(3 * x))
+
+
+class Several(nn.Module):
+    """Returns features beside its scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small()
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"features": x, "scores": self.inner(x)}

@@ -1,0 +1,197 @@
+"""The measures on records small enough to work out by hand, and on awkward ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from robusteval.metrics import accuracy_curve, cost, detector_roc, oblivious_curve, per_class, rho_adv
+from robusteval.record import store
+from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
+from robusteval.record.metric import Metric
+from tests import records
+
+METRICS: list[Metric] = [
+    accuracy_curve.AccuracyCurve(),
+    oblivious_curve.ObliviousCurve(),
+    rho_adv.RhoAdv(),
+    detector_roc.DetectorRoc(),
+    cost.Cost(),
+    per_class.PerClass(),
+]
+
+
+def tiny() -> Record:
+    """Four samples of two classes; the last one is wrong when clean. Two attacks in l2, one of them a DeepFool."""
+    labels = [0, 0, 1, 1]
+    bare = Pipeline("none", "", "", "model", {}, "done", prediction=[0, 0, 1, 0], label=[0, 0, 1, 0])
+    return Record(
+        {"name": "robusteval", "version": "0"}, "", 1, {},
+        Model("m", "m.onnx", "onnx", "", [1, 2, 2], 2, [0.0, 1.0]),
+        Data("d", "d", "", 4, labels, [1.0, 2.0, 4.0, 1.0]),
+        Suite("s", "1", ""), "", [bare],
+        [cell("a", "deepfool", [1.0, 3.0, None, 0.0]), cell("b", "pgd", [2.0, 0.5, None, 0.0])],
+    )  # fmt: skip
+
+
+def cell(name: str, plugin: str, distance: list[float | None], defense: str = "none", knowledge: str = "none") -> Cell:
+    flips = [None if one is None else 1 - label for one, label in zip(distance, [0, 0, 1, 1], strict=True)]
+    return Cell(
+        f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2", "curve",  # type: ignore[arg-type]
+        status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0], backwards=[1, 2, 3, 0],
+    )  # fmt: skip
+
+
+def scalars(record: Record, measure: str) -> dict[str, Result]:
+    found = accuracy_curve.AccuracyCurve().compute(record)
+    return {one.name: one for one in found if one.tags.get("measure") == measure}
+
+
+def numbers(results: list[Result]) -> list[float]:
+    """Every number anywhere in the results."""
+    found: list[object] = []
+    for one in results:
+        found += [one.value, one.low, one.high, *one.tags.values()]
+        found += [value for row in one.rows for value in row]
+        found += [
+            value
+            for curve in one.curves
+            for point in curve.points
+            for value in (point.x, point.y, point.low, point.high)
+        ]
+    return [value for value in found if isinstance(value, float)]
+
+
+def test_the_worst_case_takes_the_minimum_of_each_sample() -> None:
+    curves = next(one for one in accuracy_curve.AccuracyCurve().compute(tiny()) if one.kind == "curves").curves
+    steps = {curve.label: [(point.x, point.y) for point in curve.points] for curve in curves}
+    assert steps["a"] == [(0.0, 0.75), (1.0, 0.5), (3.0, 0.25)]
+    assert steps["Worst case"] == [(0.0, 0.75), (0.5, 0.5), (1.0, 0.25)]
+    low, high = next(
+        (point.low, point.high) for curve in curves if curve.label == "Worst case" for point in curve.points
+    )
+    assert (low, high) == pytest.approx((0.19412, 0.99369), abs=1e-5)
+
+
+def test_robust_accuracy_at_budgets_counts_the_edge_as_lost() -> None:
+    found = {one.tags["eps"]: one.value for one in scalars(tiny(), "robust-accuracy").values()}
+    assert found == {0.25: 0.75, 0.5: 0.5, 1.0: 0.25, 1.5: 0.25, 2.0: 0.25, 3.0: 0.25}
+    reference = [one.tags["eps"] for one in scalars(tiny(), "robust-accuracy").values() if one.tags["reference"]]
+    assert reference == [1.5]
+
+
+def test_no_budget_beyond_what_was_searched() -> None:
+    record = tiny()
+    for one in record.cells:
+        one.eps = 1.0
+    assert max(one.tags["eps"] for one in scalars(record, "robust-accuracy").values()) == 1.0  # type: ignore[type-var]
+
+
+def test_median_counts_never_as_infinite() -> None:
+    found = {str(one.tags["attack"]): one.value for one in scalars(tiny(), "median-distance").values()}
+    assert found == {"a": 3.0, "b": 2.0, "worst case": 1.0}
+
+
+def test_thinned_curves_stay_within_a_point() -> None:
+    distance = np.sort(np.random.default_rng(0).exponential(1.0, 5000))
+    points = accuracy_curve.step_points(distance, None)
+    assert len(points) <= 121
+    xs, ys = np.array([one.x for one in points]), np.array([one.y for one in points])
+    grid = np.linspace(0, distance[-1], 999)
+    drawn = ys[np.searchsorted(xs, grid, side="right") - 1]
+    exact = (distance[None] > grid[:, None]).mean(axis=1)
+    assert np.abs(drawn - exact).max() < 0.01
+
+
+def test_rho_adv_by_hand() -> None:
+    table = next(one for one in rho_adv.RhoAdv().compute(tiny()) if one.kind == "table")
+    rows = {row[1]: row for row in table.rows}
+    assert list(rows) == ["a", "b", "Worst case"]
+    assert rows["a"][2] == pytest.approx((1.0 / 1 + 3.0 / 2) / 2)
+    assert rows["Worst case"][2] == pytest.approx((1.0 / 1 + 0.5 / 2) / 2)
+    assert rows["a"][5:] == [2, 3, pytest.approx(2 / 3)]
+
+
+def test_cost_counts_passes_and_successes() -> None:
+    table = next(iter(cost.Cost().compute(tiny())))
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert row["Success"] == pytest.approx(2 / 3)
+    assert row["Mean distance"] == 2.0
+    assert (row["Forward / sample"], row["Forward total"], row["Backward total"]) == (15.0, 60, 6)
+
+
+def test_per_class_flips_to_the_other_class() -> None:
+    table = next(iter(per_class.PerClass().compute(tiny())))
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [row["Flips most to"] for row in rows] == [1, None]
+    assert [row["Clean accuracy"] for row in rows] == [1.0, 0.5]
+    assert [row["Robust accuracy"] for row in rows] == [0.0, 0.5]
+
+
+def defended() -> Record:
+    """The tiny record behind a detector that rejects the second clean sample."""
+    record = tiny()
+    record.pipelines.append(
+        Pipeline("det", "det", "1", "detector", {}, "done", prediction=[0, 2, 1, 0], label=[0, 0, 1, 0],
+                 suspicion=[0.0, 5.0, 1.0, 0.0], threshold=4.0)
+    )  # fmt: skip
+    strength = Strength(1.0, 1.1, 1.1, [True, True, False, True], [2, 2, 1, 0], [6.0, 6.0, 1.0, 9.0])
+    one = cell("a", "deepfool", [None] * 4, "det", "oblivious")
+    one.distance, one.strengths = [], [strength]
+    record.cells.append(one)
+    return record
+
+
+def test_a_rejected_adversarial_is_not_lost_but_a_false_alarm_is() -> None:
+    curves = next(iter(oblivious_curve.ObliviousCurve().compute(defended()))).curves
+    assert [(point.x, point.y) for point in curves[0].points] == [(0.0, 0.5), (1.1, 0.5)]
+    assert [(point.x, point.y) for point in curves[1].points] == [(0.0, 0.75), (1.1, 0.25)]
+
+
+def test_roc_takes_only_samples_that_are_right_when_clean() -> None:
+    table = next(one for one in detector_roc.DetectorRoc().compute(defended()) if one.kind == "table")
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (row["Positives"], row["Negatives"], row["AUC"]) == (2, 3, 1.0)
+
+
+def test_a_failed_cell_is_not_robustness() -> None:
+    record = tiny()
+    for one in record.cells:
+        one.status, one.distance = "failed", []
+    names = {one.name for metric in METRICS for one in metric.compute(record)}
+    assert names == {"clean-accuracy/none"}
+
+
+@pytest.mark.parametrize("case", ["all wrong", "never lost", "no cells", "no samples", "no pipelines", "no positives"])
+def test_awkward_records_give_no_nan(case: str) -> None:
+    record = defended()
+    if case == "all wrong":
+        for pipeline in record.pipelines:
+            pipeline.prediction = pipeline.label = [1, 1, 0, 0]
+        for one in record.cells:
+            one.distance = [0.0] * 4 if one.distance else []
+    elif case == "never lost":
+        for one in record.cells:
+            one.distance = [None] * 4 if one.distance else []
+    elif case == "no cells":
+        record.cells = []
+    elif case == "no samples":
+        record.data.samples, record.data.labels, record.data.l2 = 0, [], []
+    elif case == "no pipelines":
+        record.pipelines = []
+    else:
+        record.cells[-1].strengths[0].fools_model = [False] * 4
+    record.results = [one for metric in METRICS for one in metric.compute(record)]
+    assert all(math.isfinite(value) for value in numbers(record.results))
+    store.to_json(record)
+
+
+def test_the_realistic_record_is_complete_and_repeats() -> None:
+    record = records.with_results(records.make(120))
+    assert {one.metric for one in record.results} == {metric.info.name for metric in METRICS}
+    text = store.to_json(record)
+    assert text == store.to_json(records.with_results(records.make(120)))
+    record.times.wall_s = 0.0
+    assert [one for metric in METRICS for one in metric.compute(record)] == record.results

@@ -1,0 +1,82 @@
+"""Records that are rendered once for all tests of the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from robusteval.record.document import Curve, Point, Record, Result
+from robusteval.report import render
+from tests import records
+
+EVIL = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>'+(window.pwned=1)+'{{7*7}}\"&\u2028"
+
+
+@pytest.fixture(scope="session")
+def record() -> Record:
+    made = records.with_results(records.make(80))
+    made.results += third_party("")
+    return made
+
+
+@pytest.fixture(scope="session")
+def page(record: Record) -> str:
+    return render(record)
+
+
+@pytest.fixture(scope="session")
+def hostile_page() -> str:
+    return render(hostile())
+
+
+def third_party(evil: str) -> list[Result]:
+    """What a metric unknown to the report may derive."""
+    curve = Curve(f"line {evil}", [Point(0, 5.0, 4.0, 6.0), Point(1, 7.0, 6.5, 8.0)], f"group {evil}", {evil: evil})
+    return [
+        Result("acme.sum", "sum", "scalar", f"Sum of all {evil}", f"words {evil}", 41.5, 40.0, 43.0),
+        Result(
+            "acme.sum",
+            "lines",
+            "curves",
+            f"Lines {evil}",
+            x_title=f"across {evil}",
+            y_title=f"up {evil}",
+            curves=[curve],
+        ),
+        Result(
+            "acme.sum",
+            "rows",
+            "table",
+            f"Rows {evil}",
+            columns=[f"one {evil}", "two"],
+            rows=[[f"cell {evil}", None], [True, 1.25]],
+        ),
+    ]
+
+
+def hostile() -> Record:
+    """Every string that a stranger can set, set to something nasty."""
+    made = records.make(40)
+    names = {cell.attack: f"{cell.attack}{EVIL}" for cell in made.cells}
+    for cell in made.cells:
+        cell.attack, cell.reason, cell.params = names[cell.attack], EVIL, {EVIL: EVIL}
+        cell.defense = cell.defense if cell.defense == "none" else f"{cell.defense}{EVIL}"
+    for pipeline in made.pipelines:
+        pipeline.defense = pipeline.defense if pipeline.defense == "none" else f"{pipeline.defense}{EVIL}"
+        pipeline.notes, pipeline.reason = [EVIL], EVIL
+    model = made.model
+    model.name = model.file = model.provider = model.gradients_reason = model.layout = EVIL
+    model.class_names, model.notes, model.parity = [f"{EVIL}{place}" for place in range(10)], [EVIL], {EVIL: EVIL}
+    made.data.name = made.data.source = made.data.range_note = made.suite.name = made.command = EVIL
+    made.environment, made.plugins, made.tool = {EVIL: EVIL}, [{"name": EVIL, "kind": EVIL}], {"name": EVIL}
+    for finding in made.findings:
+        finding.code = finding.sentence = finding.advice = EVIL
+        finding.evidence, finding.cells = {EVIL: EVIL}, [EVIL]
+    for picture in made.gallery:
+        picture.attack = EVIL
+    made.gallery[0].clean_png = 'x" onerror="window.pwned=1'
+    made.gallery[1].clean_png = "PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+"
+    assert made.verdict is not None
+    made.verdict.sentences, made.verdict.grade_reason = [EVIL], EVIL
+    records.with_results(made)
+    made.results += third_party(EVIL)
+    return made
