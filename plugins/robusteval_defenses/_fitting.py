@@ -10,13 +10,13 @@ from torch import Tensor
 
 from robusteval.api import Classifier, DataError, RobustEvalError, Samples
 
-_BATCH = 256
+BATCH = 256
 
 
 def batched(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """function over x [N, *shape] in batches, without gradients; its answers put together again."""
     with torch.no_grad():
-        return torch.cat([function(part) for part in torch.split(x, _BATCH)])
+        return torch.cat([function(part) for part in torch.split(x, BATCH)])
 
 
 def clean_samples(model: Classifier, data: Samples | None, name: str) -> Samples:

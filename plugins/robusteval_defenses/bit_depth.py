@@ -28,8 +28,9 @@ class RoundedInput:
 
     def _rounded(self, x: Tensor) -> Tensor:
         low, high = self.base.info.bounds
-        levels = 2**self.bits - 1
-        return torch.round((x - low) / (high - low) * levels) / levels * (high - low) + low
+        step = (high - low) / (2**self.bits - 1)
+        rounded: Tensor = torch.round((x - low) / step) * step + low
+        return rounded
 
 
 @dataclass(frozen=True)

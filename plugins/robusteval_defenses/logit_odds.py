@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, RobustEvalError, Samples, hookimpl, param
-from robusteval_defenses._fitting import batched, clean_samples, few_samples, threshold_at
+from robusteval_defenses._fitting import BATCH, clean_samples, few_samples, threshold_at
 
 _SEED = 0  # of the noise where nobody draws any
+_FOLDS = 5
+_PRECISION = 1e-5  # of scores, relative
 _ENOUGH = 2  # clean samples of a class below which it has no spread of its own
 
 
@@ -40,22 +41,26 @@ class OddsDetector:
     def twin(self, x: Tensor) -> Tensor:
         return self._excess(self.model.twin(x), [self.model.twin(noisy) for noisy in self._noisy(x)])
 
-    def standard(self, clean: Tensor, noisy: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Predicted classes [B] and z-scores [B, K] of scores `clean` [B, K] and those under each draw of noise."""
+    def _excess(self, clean: Tensor, noisy: list[Tensor]) -> Tensor:
         label = clean.argmax(1)
         moved = _movement(clean, noisy, label)
-        return label, (moved - self.mean.to(moved)[label]) / self.spread.to(moved)[label]
-
-    def _excess(self, clean: Tensor, noisy: list[Tensor]) -> Tensor:
-        label, z = self.standard(clean, noisy)
-        own = torch.nn.functional.one_hot(label, clean.shape[1]).bool()
-        return (z - self.tau.to(z)[label]).masked_fill(own, -math.inf).amax(1)
+        z = (moved - self.mean.to(moved)[label]) / self.spread.to(moved)[label]
+        return _largest(z - self.tau.to(z)[label], label)
 
     def _noisy(self, x: Tensor) -> list[Tensor]:
         # One noise for all samples: a sample's score must not depend on what else is in its batch.
         rng = Generator().manual_seed(self.seed)
-        shape = x.shape[1:]
-        return [x + self.sigma * torch.randn(shape, generator=rng).to(x.device, x.dtype) for _ in range(self.draws)]
+        return [x + noise.to(x.device, x.dtype) for noise in _noises(x.shape[1:], self.sigma, self.draws, rng)]
+
+
+def _noises(shape: torch.Size, sigma: float, draws: int, rng: Generator) -> list[Tensor]:
+    """Gaussian noises [*shape], every other one the opposite of the one before.
+
+    The mean over the draws then has no first-order part, which has no place in the expectation but would dominate a few
+    draws, and would shift all samples alike where they share the noise.
+    """
+    halves = [sigma * torch.randn(shape, generator=rng) for _ in range((draws + 1) // 2)]
+    return [sign * noise for noise in halves for sign in (1, -1)][:draws]
 
 
 def _movement(clean: Tensor, noisy: list[Tensor], label: Tensor) -> Tensor:
@@ -86,7 +91,9 @@ class LogitOdds:
         "noise", "The change of the log-odds under noise, or the log-odds themselves.", choices=["noise", "margin"]
     )
     sigma: float = param(8 / 255, "Standard deviation of the noise, as a share of the range.", minimum=0.0, maximum=1.0)
-    draws: int = param(16, "Draws of noise per decision.", minimum=1, maximum=1000)
+    draws: int = param(
+        16, "Draws of noise per decision, every other one the opposite of the one before.", minimum=1, maximum=1000
+    )
     tau: float | None = param(None, "Fixed threshold of the z-scores; without one it follows from false_alarm.")
     false_alarm: float = param(0.01, "Share of the clean samples that may be rejected.", minimum=0.0, maximum=1.0)
     per_pair: bool = param(False, "Whether false_alarm holds for each pair of classes, instead of overall.")
@@ -98,17 +105,19 @@ class LogitOdds:
         low, high = model.info.bounds
         sigma = self.sigma * (high - low)
         draws = self.draws if self.statistic == "noise" else 0
-        scores = batched(model.logits, clean.x)
-        under = [batched(partial(_disturbed, model, sigma, rng), clean.x) for _ in range(draws)]
-        mean, spread, poor = _statistics(_movement(scores, under, scores.argmax(1)), scores.argmax(1))
-        detector = OddsDetector(model, mean, spread, torch.zeros_like(mean), 0.0, sigma, draws)
-        label, z = detector.standard(scores, under)
+        scores, under = _scores(model, clean.x, sigma, draws, rng)
+        label = scores.argmax(1)
+        moved = _movement(scores, under, label)
+        mean, spread, poor = _statistics(moved, label, scores)
+        tau, threshold = torch.zeros_like(mean), 0.0
+        z = _held_out(moved, label, scores, rng)
         if self.tau is not None:
-            detector = replace(detector, threshold=self.tau)
+            threshold = self.tau
         elif self.per_pair:
-            detector = replace(detector, tau=_pair_thresholds(label, z, self.false_alarm))
+            tau = _pair_thresholds(label, z, self.false_alarm)
         else:
-            detector = replace(detector, threshold=threshold_at(detector._excess(scores, under), self.false_alarm))
+            threshold = threshold_at(_largest(z, label), self.false_alarm)
+        detector = OddsDetector(model, mean, spread, tau, threshold, sigma, draws)
         notes = (*few_samples(len(clean), self.false_alarm), *_poor_note(poor))
         draw = Draw(model, detector, notes) if draws else None
         return Defended(model, detector, draw=draw, notes=notes)
@@ -127,12 +136,36 @@ class Draw:
         return Defended(self.model, replace(self.detector, seed=seed), notes=self.notes)
 
 
-def _disturbed(model: Classifier, sigma: float, rng: Generator, x: Tensor) -> Tensor:
-    """Scores of x [B, *shape] with noise of its own for each sample."""
-    return model.logits(x + sigma * torch.randn(x.shape, generator=rng).to(x.device, x.dtype))
+def _scores(model: Classifier, x: Tensor, sigma: float, draws: int, rng: Generator) -> tuple[Tensor, list[Tensor]]:
+    """Scores [N, K] of x and those under each draw; every sample has noise of its own."""
+    scores, under = [], []
+    with torch.no_grad():
+        for part in torch.split(x, BATCH):
+            noises = [noise.to(x.device, x.dtype) for noise in _noises(part.shape, sigma, draws, rng)]
+            scores.append(model.logits(part))
+            under.append([model.logits(part + noise) for noise in noises])
+    return torch.cat(scores), [torch.cat(parts) for parts in zip(*under, strict=True)]
 
 
-def _statistics(moved: Tensor, label: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+def _held_out(moved: Tensor, label: Tensor, scores: Tensor, rng: Generator) -> Tensor:
+    """z-scores [N, K] of each sample by the statistics of the others, in folds: its own would flatter the threshold."""
+    fold = (torch.randperm(len(moved), generator=rng) % min(_FOLDS, len(moved))).to(moved.device)
+    z = torch.zeros_like(moved)
+    for part in range(_FOLDS):
+        mine = fold == part
+        rest = ~mine if bool((~mine).any()) else mine
+        mean, spread, _ = _statistics(moved[rest], label[rest], scores)
+        z[mine] = (moved[mine] - mean[label[mine]]) / spread[label[mine]]
+    return z
+
+
+def _largest(z: Tensor, label: Tensor) -> Tensor:
+    """Largest z-score [B] of [B, K] over the classes other than the predicted one."""
+    own = torch.nn.functional.one_hot(label, z.shape[1]).bool()
+    return z.masked_fill(own, -math.inf).amax(1)
+
+
+def _statistics(moved: Tensor, label: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, list[int]]:
     """Mean and spread [K, K] of `moved` [N, K] by predicted class `label` [N], and the classes with too few samples.
 
     The spread is that of the mean over the draws, which is what is tested, so the result is a z-score indeed.
@@ -149,7 +182,10 @@ def _statistics(moved: Tensor, label: Tensor) -> tuple[Tensor, Tensor, list[int]
             mean[y], spread[y] = pooled.mean(), pooled.std(correction=0)
         else:
             mean[y], spread[y] = mine.mean(0), mine.std(0, correction=0)
-    return mean.float(), spread.clamp_min(1e-6).float(), poor
+    floor = _PRECISION * float(
+        scores.abs().max()
+    )  # scores that do not move but by rounding have no spread of their own
+    return mean.float(), spread.clamp_min(max(floor, _PRECISION)).float(), poor
 
 
 def _pair_thresholds(label: Tensor, z: Tensor, false_alarm: float) -> Tensor:
