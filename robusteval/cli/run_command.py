@@ -115,7 +115,7 @@ def _print_plan(job: Job, as_json: bool) -> None:
 
 def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | None) -> None:
     from robusteval.cli.tables import result_table
-    from robusteval.engine.verdict import envelope_of, median_loss
+    from robusteval.engine.envelope import envelope_of, median_loss
     from robusteval.record.store import write_atomically
     from robusteval.report import render
 

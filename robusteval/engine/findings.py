@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from statistics import median
 
-from robusteval.record.document import Cell, Finding, Pipeline, Record
+from robusteval.engine.envelope import envelope
+from robusteval.engine.findings_defenses import defenses, detectors, label_leak
+from robusteval.record.document import Finding, Record
 
 Rule = Callable[[Record], Iterator[Finding]]
 
@@ -83,21 +84,6 @@ def _few_samples(record: Record) -> Iterator[Finding]:
         )
 
 
-def _detectors(record: Record) -> Iterator[Finding]:
-    for row in record.pipelines:
-        if row.status != "done" or row.threshold is None or not row.prediction:
-            continue
-        fired = sum(value == record.model.classes for value in row.prediction) / len(row.prediction)
-        if fired > 0.5:
-            yield Finding(
-                "detector-rejects-most",
-                "alarm",
-                f"The detector of {row.defense} rejects {100 * fired:.0f} % of clean samples, so what it catches says nothing.",
-                {"share": fired},
-                "Fit its threshold on clean samples for a wanted false-alarm rate.",
-            )
-
-
 def _gradients(record: Record) -> Iterator[Finding]:
     model = record.model
     if model.gradients == "straight-through":
@@ -140,7 +126,7 @@ def _black_box_stronger(record: Record) -> Iterator[Finding]:
         black = [cell for cell in cells if cell.needs != "gradient"]
         if not white or not black:
             continue
-        best_white, best_black = _envelope(white), _envelope(black)
+        best_white, best_black = envelope(white), envelope(black)
         pairs = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
         share = sum(b < 0.9 * w for w, b in pairs if not math.isinf(b)) / max(len(pairs), 1)
         if share > 0.1:
@@ -184,7 +170,7 @@ def _unbounded(record: Record) -> Iterator[Finding]:
         cells = [cell for cell in record.done(norm=norm, knowledge="none") if cell.needs != "decision"]
         if not cells:
             continue
-        best = _envelope(cells)
+        best = envelope(cells)
         left = sum(math.isinf(value) for value in best) / max(len(best), 1)
         wide = any(cell.family == "minimal" for cell in cells) or (
             norm == "linf" and any((cell.eps or 0) >= 0.5 * (high - low) for cell in cells)
@@ -229,105 +215,6 @@ def _probes(record: Record) -> Iterator[Finding]:
             )
 
 
-def _defenses(record: Record) -> Iterator[Finding]:
-    for row in record.pipelines:
-        if row.defense == "none" or row.status != "done":
-            continue
-        yield from _surrogate(row)
-        oblivious = _oblivious_accuracy(record, row)
-        adaptive = _adaptive_accuracy(record, row)
-        if oblivious is not None and adaptive is not None and oblivious - adaptive > 0.2:
-            yield Finding(
-                "adaptive-much-weaker",
-                "warning",
-                f"{row.defense} keeps {100 * oblivious:.0f} % against attacks that do not know it and {100 * adaptive:.0f} %"
-                " against those that do, at the same distances: its worth is the second figure.",
-                {"oblivious": oblivious, "adaptive": adaptive},
-                "Quote the adaptive figure.",
-            )
-        if row.certified:
-            yield from _certificate_broken(record, row)
-
-
-def _surrogate(row: Pipeline) -> Iterator[Finding]:
-    if row.surrogate_agreement is not None and row.surrogate_agreement < 0.98:
-        yield Finding(
-            "surrogate-disagrees",
-            "alarm" if row.surrogate_agreement < 0.8 else "warning",
-            f"The differentiable form of {row.defense} agrees with the true pipeline on only"
-            f" {100 * row.surrogate_agreement:.1f} % of clean samples.",
-            {"agreement": row.surrogate_agreement},
-            "Adaptive attacks follow a wrong model: mend the surrogate before believing the adaptive figure.",
-        )
-
-
-def _certificate_broken(record: Record, row: Pipeline) -> Iterator[Finding]:
-    cells = record.done(norm="l2", knowledge="adaptive", defense=row.defense)
-    broken = sum(
-        value is not None and 0 < value < radius
-        for cell in cells
-        for value, radius in zip(cell.distance, row.certified, strict=True)
-    )
-    if broken:
-        yield Finding(
-            "certificate-broken",
-            "alarm",
-            f"{broken} adversarials lie inside a radius that {row.defense} certified.",
-            {"count": broken},
-            "The certificate is wrong, or it holds with a probability that these draws missed.",
-        )
-
-
-def _oblivious_accuracy(record: Record, row: Pipeline) -> float | None:
-    """Lowest accuracy of the defended pipeline under oblivious adversarials, over cells and strengths."""
-    labels = record.data.labels
-    values = [
-        sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
-        for cell in record.done(knowledge="oblivious", defense=row.defense)
-        for strength in cell.strengths
-    ]
-    return min(values) if values else None
-
-
-def _adaptive_accuracy(record: Record, row: Pipeline) -> float | None:
-    """Accuracy under adaptive attacks at the mean distance of the oblivious strength that hurt most, same norm."""
-    labels = record.data.labels
-    worst: tuple[float, float, str] | None = None
-    for cell in record.done(knowledge="oblivious", defense=row.defense):
-        for strength in cell.strengths:
-            share = sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
-            if worst is None or share < worst[0]:
-                worst = (share, strength.mean_distance, cell.norm)
-    if worst is None:
-        return None
-    cells = record.done(norm=worst[2], knowledge="adaptive", defense=row.defense)
-    if not cells:
-        return None
-    envelope = _envelope(cells)
-    return sum(value > worst[1] for value in envelope) / len(envelope)
-
-
-def _label_leak(record: Record) -> Iterator[Finding]:
-    labels = record.data.labels
-    for row in record.pipelines:
-        if row.status != "done" or not labels:
-            continue
-        clean = sum(a == b for a, b in zip(row.prediction, labels, strict=True)) / len(labels)
-        for cell in record.done(knowledge="oblivious", defense=row.defense):
-            for strength in cell.strengths:
-                share = sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
-                if share > clean + 0.02:
-                    yield Finding(
-                        "label-leak",
-                        "warning",
-                        f"{row.defense} is more accurate on adversarials of {cell.attack} than on clean samples.",
-                        {"adversarial": share, "clean": clean},
-                        "The perturbation gives the label away (label leaking): use another attack for training and judging.",
-                        [cell.id],
-                    )
-                    break
-
-
 def _outputs(record: Record) -> Iterator[Finding]:
     if record.model.output == "labels":
         yield Finding(
@@ -356,30 +243,18 @@ def _outputs(record: Record) -> Iterator[Finding]:
             )
 
 
-def _envelope(cells: list[Cell]) -> list[float]:
-    """Per-sample minimum over cells; inf where never lost."""
-    columns = [[math.inf if value is None else value for value in cell.distance] for cell in cells]
-    return [min(values) for values in zip(*columns, strict=True)]
-
-
-def median_distance(values: list[float]) -> float:
-    """Median of the distances of samples that were right when clean; inf where more than half were never lost."""
-    alive = [value for value in values if value != 0]
-    return median(alive) if alive else 0.0
-
-
 RULES: tuple[Rule, ...] = (
     _failed_cells,
     _nothing_attacked,
     _excluded,
     _few_samples,
-    _detectors,
+    detectors,
     _gradients,
     _black_box_stronger,
     _one_step,
     _unbounded,
     _probes,
-    _defenses,
-    _label_leak,
+    defenses,
+    label_leak,
     _outputs,
 )

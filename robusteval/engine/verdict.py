@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-from robusteval.record.document import Grade, Record, Result, Verdict
+from robusteval.engine.envelope import envelope_of, median_loss
+from robusteval.record.document import Grade, Record, Verdict
 
+_NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
 RULE = (
     "A: no warning. B: one or two warnings. C: three or more. D: one alarm. F: two or more alarms, or nothing was attacked. "
     "D and F make the verdict inconclusive."
@@ -43,16 +45,16 @@ def _accuracy(record: Record) -> list[str]:
     for norm in sorted({cell.norm for cell in record.cells}):
         envelope = envelope_of(record, norm, "none")
         if not envelope:
-            sentences.append(f"In {norm} nothing was measured.")
+            sentences.append(f"In {_NAMES.get(norm, norm)} nothing was measured.")
             continue
         half = median_loss(envelope)
         reached = "more than half of them survived every attack" if math.isinf(half) else f"{half:.3g}"
         if math.isinf(half):
-            sentences.append(f"In {norm}, of the samples that it gets right, {reached}.")
+            sentences.append(f"In {_NAMES.get(norm, norm)}, of the samples that it gets right, {reached}.")
         else:
             share = "" if norm == "l0" else f" (pixels range from {low:g} to {high:g})"
             sentences.append(
-                f"In {norm}, half of the samples that it gets right are lost at a distance of {reached} or less{share}."
+                f"In {_NAMES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less{share}."
             )
     return sentences
 
@@ -71,9 +73,9 @@ def _defenses(record: Record) -> list[str]:
             with_it = median_loss(envelope_of(record, norm, row.defense))
             without = median_loss(envelope_of(record, norm, "none"))
             if math.isfinite(with_it) and math.isfinite(without) and without > 0:
-                parts.append(f"{with_it / without:.2f} times in {norm}")
+                parts.append(f"{with_it / without:.2f} times in {_NAMES.get(norm, norm)}")
             elif math.isinf(with_it):
-                parts.append(f"beyond what the attacks found in {norm}")
+                parts.append(f"beyond what the attacks found in {_NAMES.get(norm, norm)}")
         if parts:
             sentences.append(
                 f"Against an attacker who knows it, {row.defense} changes the median distance to {' and '.join(parts)}."
@@ -83,23 +85,3 @@ def _defenses(record: Record) -> list[str]:
                 f"The defence {row.defense} was not attacked by anyone who knows it, so its worth is unknown."
             )
     return sentences
-
-
-def envelope_of(record: Record, norm: str, defense: str) -> list[float]:
-    """Worst case of a pipeline in a norm: smallest distance per sample over finished cells; inf where never lost."""
-    cells = [cell for cell in record.done(norm=norm, defense=defense) if cell.knowledge != "oblivious"]
-    if not cells:
-        return []
-    columns = [[math.inf if value is None else value for value in cell.distance] for cell in cells]
-    return [min(values) for values in zip(*columns, strict=True)]
-
-
-def median_loss(envelope: list[float]) -> float:
-    """Median smallest distance over the samples that were right when clean."""
-    alive = sorted(value for value in envelope if value > 0)
-    return alive[(len(alive) - 1) // 2] if alive else 0.0
-
-
-def scalar(results: list[Result], name: str) -> Result | None:
-    """The scalar result of that name."""
-    return next((result for result in results if result.kind == "scalar" and result.name == name), None)

@@ -21,9 +21,8 @@ BUDGETS: dict[str, tuple[float, ...]] = {
     "l1": (1.0, 2.0, 5.0, 10.0, 20.0),
     "l0": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
 }
-# The one that is quoted first: what the literature uses for grey digits and for small colour images.
-GREY = {"linf": 0.1, "l2": 1.5, "l1": 10.0, "l0": 10.0}
-COLOUR = {"linf": 8 / 255, "l2": 0.5, "l1": 10.0, "l0": 10.0}
+# The one that is quoted first: the literature's usual budgets for small images.
+REFERENCE = {"linf": 8 / 255, "l2": 0.5, "l1": 10.0, "l0": 10.0}
 
 
 @dataclass(frozen=True)
@@ -148,14 +147,9 @@ def reference_budget(record: Record, norm: str, available: Sequence[float], cell
     asked = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
     if asked:
         return max(asked)
-    usual = (GREY if _grey(record) else COLOUR).get(norm)
+    usual = REFERENCE.get(norm)
     if usual is None or not available:
         return available[len(available) // 2] if available else None
     wanted = usual * (1.0 if norm == "l0" else span(record))
     below = [one for one in available if one <= wanted * (1 + 1e-6)]
     return max(below) if below else min(available)
-
-
-def _grey(record: Record) -> bool:
-    shape = record.model.input_shape
-    return not (len(shape) >= 3 and 3 in (shape[0], shape[-1]))

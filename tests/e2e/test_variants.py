@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 import robusteval
-from robusteval.engine.verdict import envelope_of, median_loss
+from robusteval.engine.envelope import envelope_of, median_loss
 from robusteval.evaluation import EvaluatedRecord
 from tests.e2e.models import EXAMPLES, ChannelsLast, example_cnn, export, half
 

@@ -178,7 +178,7 @@ def test_the_short_table(record: Record) -> None:
     assert ("Distillation", "no adaptive attack finished", "L2", "\u2013", "\u2013") in rows
     worst = [row for row in rows if row[:3] == ("No defence", "worst case", "L2")]
     assert len(worst) == 1
-    assert worst[0][3].endswith("% at 1.5")
+    assert worst[0][3].endswith("% at 0.5")
 
 
 def test_markdown_stays_text(record: Record) -> None:

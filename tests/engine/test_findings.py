@@ -1,0 +1,157 @@
+"""Each finding fires on the evaluation that it is meant for, and none of them on an honest one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from robusteval.engine import verdict
+from robusteval.engine.findings import find
+from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Strength, Suite
+
+N = 200
+
+
+def cell(attack: str, distances: float | list[float | None], needs: str = "gradient", **more: object) -> Cell:
+    column = distances if isinstance(distances, list) else [distances] * N
+    family = "minimal" if attack in ("ddn", "deepfool") else "fixed"
+    made = Cell(f"none/{attack}/l2", attack, attack, "1", {}, family, needs, "none", "none", "l2", "curve", 6.0, status="done")
+    made.distance = made.l2 = list(column)
+    made.forwards = made.backwards = [10] * N
+    return dataclasses.replace(made, **more)
+
+
+def honest() -> Record:
+    model = Model("m", "m.onnx", "onnx", "0" * 64, [1, 4, 4], 2, [0.0, 1.0])
+    data = Data("d", "d.npz", "1" * 64, N, [0, 1] * (N // 2), [1.0] * N)
+    bare = Pipeline("none", "", "", "model", {}, "done", prediction=[0, 1] * (N // 2), surrogate_agreement=1.0)
+    cells = [cell("fgsm", 0.5), cell("pgd", 0.4), cell("ddn", 0.3), cell("square", 0.9, "scores")]
+    return Record({"name": "robusteval"}, "", 0, {}, model, data, Suite("s", "1", ""), "", [bare], cells)
+
+
+def codes(record: Record) -> set[str]:
+    return {finding.code for finding in find(record, False)}
+
+
+def test_an_honest_evaluation_has_no_finding_and_grade_a():
+    record = honest()
+    record.findings = find(record, False)
+    assert record.findings == []
+    judged = verdict.judge(record)
+    assert (judged.grade, judged.status) == ("A", "conclusive")
+
+
+def _crashed(record: Record) -> None:
+    record.cells[1].status = "failed"
+
+
+def _all_crashed(record: Record) -> None:
+    for one in record.cells:
+        one.status = "failed"
+
+
+def _excluded(record: Record) -> None:
+    record.cells[1].status = "excluded"
+
+
+def _black_box(record: Record) -> None:
+    record.cells[3].distance = [0.1] * N
+
+
+def _one_step(record: Record) -> None:
+    record.cells[0].distance = [0.31] * N
+
+
+def _never_lost(record: Record) -> None:
+    for one in record.cells:
+        one.distance = [None] * N
+
+
+def _masked(record: Record) -> None:
+    record.cells[1].zero_gradients = 8 * N
+
+
+def _broken_gradients(record: Record) -> None:
+    record.cells[1].bad_gradients = 8 * N
+
+
+def _few(record: Record) -> None:
+    record.data.samples = 20
+
+
+def _no_gradients(record: Record) -> None:
+    record.model.gradients, record.model.gradients_reason = "none", "a tree"
+
+
+def _labels(record: Record) -> None:
+    record.model.output = "labels"
+
+
+def _probe(record: Record) -> None:
+    record.probes = [cell("pgd", [0.2] * 64, id="probe/twice-steps/none/pgd/l2")]
+
+
+def _rejects(record: Record) -> None:
+    record.pipelines.append(Pipeline("d", "d", "1", "detector", {}, "done", prediction=[2] * N, threshold=0.0))
+
+
+def _surrogate(record: Record) -> None:
+    right = list(record.pipelines[0].prediction)
+    record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right, surrogate_agreement=0.7))
+
+
+def _adaptive(record: Record) -> None:
+    right = list(record.pipelines[0].prediction)
+    record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right))
+    strong = Strength(1.0, 0.5, 0.5, [True] * N, right)
+    record.cells.append(cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong]))
+    record.cells.append(cell("ddn", 0.31, defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
+
+
+def _leak(record: Record) -> None:
+    record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0] * N))
+    strong = Strength(1.0, 0.5, 0.5, [True] * N, list(record.data.labels))
+    record.cells.append(cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong]))
+
+
+def _certificate(record: Record) -> None:
+    right = list(record.pipelines[0].prediction)
+    record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right, certified=[1.0] * N))
+    record.cells.append(cell("ddn", 0.31, defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
+
+
+CASES: dict[str, tuple[Callable[[Record], None], bool]] = {
+    "cells-failed": (_crashed, True),
+    "nothing-attacked": (_all_crashed, True),
+    "attacks-excluded": (_excluded, False),
+    "black-box-stronger": (_black_box, True),
+    "one-step-stronger": (_one_step, True),
+    "unbounded-not-zero": (_never_lost, True),
+    "zero-gradients": (_masked, True),
+    "bad-gradients": (_broken_gradients, True),
+    "few-samples": (_few, True),
+    "no-gradients": (_no_gradients, False),
+    "labels-only": (_labels, False),
+    "steps-matter": (_probe, False),
+    "detector-rejects-most": (_rejects, True),
+    "surrogate-disagrees": (_surrogate, True),
+    "adaptive-much-weaker": (_adaptive, False),
+    "label-leak": (_leak, False),
+    "certificate-broken": (_certificate, True),
+}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_finding_fires_on_what_it_is_for(code):
+    spoil, inconclusive = CASES[code]
+    record = honest()
+    spoil(record)
+    assert code in codes(record)
+    record.findings = find(record, False)
+    assert (verdict.judge(record).status == "inconclusive") == inconclusive
+
+
+def test_labels_of_the_models_own_are_said():
+    assert "labels-from-model" in {finding.code for finding in find(honest(), True)}
