@@ -43,7 +43,7 @@ def command(
     quiet_libraries()
     path = Path(model)
     classifier = load_model(path, load_options(**reading), discover())
-    look, note = _look(classifier, path, data, fit_data, pair(data_range, "--data-range"))
+    look, note = _look(classifier, path, data, fit_data, pair(data_range, "--data-range", ordered=False))
     if as_json:
         facts = dataclasses.asdict(classifier.info)
         facts["rung_meaning"] = _RUNGS.get(classifier.info.rung, "")

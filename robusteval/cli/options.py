@@ -53,7 +53,10 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--fit-data", type=click.Path(), help="The same, for what defences may learn from."),
         click.option(
-            "--data-range", type=Numbers(), default="", help="Range of the data's numbers, where not the model's."
+            "--data-range",
+            type=Numbers(),
+            default="",
+            help="Values of black,white in the data, where not the model's range.",
         ),
     ]
     for option in reversed(options):
@@ -84,10 +87,10 @@ def load_options(
     )
 
 
-def pair(values: tuple[float, ...], flag: str) -> tuple[float, float] | None:
-    """(low, high), or None where nothing was given. Raises click.BadParameter."""
+def pair(values: tuple[float, ...], flag: str, ordered: bool = True) -> tuple[float, float] | None:
+    """(low, high), or None where nothing was given; high, low too unless ordered. Raises click.BadParameter."""
     if not values:
         return None
-    if len(values) != 2 or not values[0] < values[1]:
+    if len(values) != 2 or values[0] == values[1] or (ordered and values[0] > values[1]):
         raise click.BadParameter("give two numbers, low,high, such as 0,255", param_hint=flag)
     return values[0], values[1]

@@ -75,7 +75,7 @@ def command(
         model_path=path,
         data=Path(data) if data else None,
         fit=Path(fit_data) if fit_data else None,
-        data_range=pair(data_range, "--data-range"),
+        data_range=pair(data_range, "--data-range", ordered=False),
         samples=samples,
         seed=seed,
         workers=workers or os.cpu_count() or 1,

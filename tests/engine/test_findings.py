@@ -17,7 +17,9 @@ N = 200
 def cell(attack: str, distances: float | list[float | None], needs: str = "gradient", **more: object) -> Cell:
     column = distances if isinstance(distances, list) else [distances] * N
     family = "minimal" if attack in ("ddn", "deepfool") else "fixed"
-    made = Cell(f"none/{attack}/l2", attack, attack, "1", {}, family, needs, "none", "none", "l2", "curve", 6.0, status="done")
+    made = Cell(
+        f"none/{attack}/l2", attack, attack, "1", {}, family, needs, "none", "none", "l2", "curve", 6.0, status="done"
+    )
     made.distance = made.l2 = list(column)
     made.forwards = made.backwards = [10] * N
     return dataclasses.replace(made, **more)
@@ -99,21 +101,27 @@ def _rejects(record: Record) -> None:
 
 def _surrogate(record: Record) -> None:
     right = list(record.pipelines[0].prediction)
-    record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right, surrogate_agreement=0.7))
+    record.pipelines.append(
+        Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right, surrogate_agreement=0.7)
+    )
 
 
 def _adaptive(record: Record) -> None:
     right = list(record.pipelines[0].prediction)
     record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right))
     strong = Strength(1.0, 0.5, 0.5, [True] * N, right)
-    record.cells.append(cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong]))
+    record.cells.append(
+        cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong])
+    )
     record.cells.append(cell("ddn", 0.31, defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
 
 
 def _leak(record: Record) -> None:
     record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0] * N))
     strong = Strength(1.0, 0.5, 0.5, [True] * N, list(record.data.labels))
-    record.cells.append(cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong]))
+    record.cells.append(
+        cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong])
+    )
 
 
 def _certificate(record: Record) -> None:
