@@ -21,7 +21,7 @@ lint: .venv/.done
 	$(BIN)/mypy
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The committed example report, from the record of a run on the shipped model.
 example: .venv/.done
