@@ -15,7 +15,8 @@ from robusteval_attacks._decisions import first_wins, to_boundary
 # Probes are asked in passes of about so many rows, so that a single sample does not take a pass a probe.
 _ROWS = 256
 _HALVINGS = 12
-_FINEST = 2e-6  # of a length; float32 resolves no finer
+_FINEST, _COARSEST = 2e-6, 0.01  # precision of a bisection, as a share of its length; float32 resolves no finer
+_FARTHEST = 0.1  # largest size of a probe, as a share of the distance
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class HopSkipJump:
     batch: int = param(100, "Probes of the first estimate; later ones grow by the root of the step.", minimum=2)
     largest_batch: int = param(10_000, "Probes of one estimate at most.", minimum=2, maximum=1_000_000)
     gamma: float = param(
-        1.0, "Size of the probes and of the bisection's precision, against the paper's.", minimum=1e-3, maximum=1e3
+        50.0,
+        "Size of the probes and of the bisection's precision, against the paper's; 1 is lost on quantised models.",
+        minimum=1e-3,
+        maximum=1e3,
     )
     starts: int = param(30, "Draws of noise until one is misclassified.", minimum=0, maximum=100_000)
 
@@ -48,7 +52,7 @@ class HopSkipJump:
         if len(best) == 0:
             return best
         values = best[0].numel()
-        theta = min(0.25, max(_FINEST, self.gamma * values ** (-1.5 if problem.norm == "l2" else -2)))
+        theta = min(_COARSEST, max(_FINEST, self.gamma * values ** (-1.5 if problem.norm == "l2" else -2)))
         x, found = first_wins(problem, self.starts, theta)
         best[found] = x[found]
         left = (found & (problem.distance(x) > 0)).nonzero().squeeze(1)
@@ -74,7 +78,7 @@ class HopSkipJump:
         if step == 1:
             return torch.full_like(length, 0.1 * (problem.bounds[1] - problem.bounds[0]))
         across = length if problem.norm == "l2" else length * math.sqrt(values)
-        return self.gamma * across / values
+        return min(self.gamma / values, _FARTHEST) * across
 
     def _normal(self, problem: Problem, x: Tensor, probes: int, reach: Tensor) -> Tensor:
         """Direction of the boundary's normal at x from that many decisions (equations 9 and 16 of the paper)."""
