@@ -34,7 +34,7 @@ class Boundary:
         strengths="Needs the predicted label alone and supposes nothing of the model; hard to fool by masked gradients.",
         limits="Tens of thousands of queries; hopskipjump comes nearer with fewer.",
     )
-    queries: int = param(5000, "Queries per sample, about; the paper spends up to a million.", minimum=1)
+    queries: int = param(3000, "Queries per sample, about; the paper spends up to a million.", minimum=1)
     sphere_step: float = param(
         0.1, "First step on the sphere, as a share of the distance.", minimum=_SMALLEST, maximum=_LARGEST
     )
