@@ -26,7 +26,7 @@ class _Settings:
     epochs: int = param(60, "Steps of training per budget; each is one pass over the samples.", minimum=1)
     rate: float = param(2e-3, "Learning rate of Adam for both networks.", minimum=1e-6, maximum=1.0)
     width: int = param(16, "Channels of the networks' first layers.", minimum=1, maximum=1024)
-    gan: float = param(0.01, "Weight of the discriminator's loss.", minimum=0.0, maximum=1e3)
+    gan: float = param(0.001, "Weight of the discriminator's loss.", minimum=0.0, maximum=1e3)
     hinge: float = param(
         0.01,
         "Weight of the hinge on the size beyond the budget, in l2; linf output is bounded.",

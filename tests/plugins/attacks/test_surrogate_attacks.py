@@ -33,7 +33,7 @@ def share_won(name, attack, norm, eps, count=32):
 
 
 @pytest.mark.parametrize(
-    "attack", [SubstituteAttack(rounds=2, epochs=3), AdvGAN(epochs=5), AdvGANBlackBox(epochs=3, distil=3)]
+    "attack", [SubstituteAttack(rounds=2, epochs=3), AdvGAN(epochs=40), AdvGANBlackBox(epochs=3, distil=3)]
 )
 def test_they_conform(attack):
     assert_conforms(attack)
