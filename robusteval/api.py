@@ -1,5 +1,9 @@
 """The one module that third parties import, beside `robusteval.testing`."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 from robusteval.contracts.classifier import Classifier, LoadOptions, ModelInfo
 from robusteval.contracts.params import param
 from robusteval.contracts.plugins import (
@@ -65,6 +69,7 @@ __all__ = [
     "clip",
     "distance",
     "hookimpl",
+    "load_model",
     "margin",
     "param",
     "per_sample",
@@ -74,3 +79,15 @@ __all__ = [
     "size",
     "wins",
 ]
+
+
+def load_model(path: str | Path, options: LoadOptions | None = None) -> Classifier:
+    """The classifier in a model file, read by the installed loader for its ending; for attacks that use other models.
+
+    Raises ModelError with one clear sentence and a hint.
+    """
+    # The catalogue imports the plugins, which import this module: so not before it is needed.
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.load import load_model as load
+
+    return load(Path(path), options or LoadOptions(), discover())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -63,6 +63,8 @@ class Problem:
     rows: Tensor  # where these samples stand in the meter
     draws: int = 1  # passes averaged per query where the pipeline is random
     trace: Trace | None = None
+    # What an attack learns once for a whole unit, such as a substitute; shared by all its problems, dropped after it.
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)

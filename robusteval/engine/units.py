@@ -107,6 +107,7 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
     needs = planned.attack.info.needs
     threat = Threat(keep_mask(y, pipeline.defended.model.info.classes, pipeline.classes), norm, context.samples.bounds)
     draws = planned.draws if pipeline.stochastic else 1
+    memory: dict[str, object] = {}  # of this unit only, so that no result depends on which units ran before
 
     def propose(chosen: Tensor, eps: Tensor | None) -> Tensor:
         index = live[chosen]
@@ -123,6 +124,7 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
             index,
             draws,
             trace,
+            memory,
         )
         return _run(planned, problem)
 

@@ -166,3 +166,10 @@ def test_trace_points_hold_only_finite_numbers() -> None:
     problem[torch.zeros(4, dtype=torch.bool)].note(loss=torch.zeros(0))
     assert problem.trace is not None
     assert problem.trace.points == [{"samples": 4.0, "loss": 2.0, "step": 2.0}, {"samples": 0.0}]
+
+
+def test_memory_is_shared_by_sub_problems_and_by_no_others() -> None:
+    problem = pose("decision")
+    problem[torch.tensor([2, 0])].memory["seen"] = 1
+    assert problem.memory == {"seen": 1}
+    assert pose("decision").memory == {}
