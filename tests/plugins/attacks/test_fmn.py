@@ -16,7 +16,8 @@ def test_conforms():
 def test_finds_the_closed_form_on_a_linear_model(norm, bounds, classes):
     found = excess(FMN(), norm, bounds, classes)
     assert found.min() > 0.999
-    assert found.max() < 1.02
+    assert found.isfinite().all()
+    assert found.median() < 1.001  # the largest score need not be that of the nearest class, so not of every sample
 
 
 def test_l1_ends_near_the_closed_form():
