@@ -24,8 +24,8 @@ class ALMA:
         needs="gradient",
         summary="Minimises the distance and a penalty on the margin, whose multiplier is learned on the way.",
         reference="Rony, Granger, Pedersoli, Ben Ayed: Augmented Lagrangian adversarial attacks, 2021",
-        strengths="Nearest adversarials of all on ordinary models; one pass per step.",
-        limits="Needs a few hundred steps to settle; with few it stops outside the boundary.",
+        strengths="Very near in l2 on ordinary models; one pass per step.",
+        limits="Needs a few hundred steps; on adversarially trained models, and in l1, others find nearer ones.",
     )
     steps: int = param(300, "Gradient steps.", minimum=2, maximum=100_000)
     first: float = param(

@@ -24,7 +24,7 @@ class PDGD:
         needs="gradient",
         summary="Minimises the distance and the margin together; their weights move towards whichever is violated.",
         reference="Matyasko, Chau: PDPGD, primal-dual proximal gradient descent adversarial attack, 2021",
-        strengths="Nearest adversarials of all on adversarially trained models; one pass per step.",
+        strengths="Much nearer than ddn on adversarially trained models; one pass per step.",
         limits="Needs a few hundred steps; l2 only (see pdpgd for the other norms).",
     )
     steps: int = param(1000, "Gradient steps.", minimum=2, maximum=100_000)

@@ -24,11 +24,11 @@ class PDPGD:
         needs="gradient",
         summary="Gradient steps on the margin and proximal steps on the norm, balanced by a learned multiplier.",
         reference="Matyasko, Chau: PDPGD, primal-dual proximal gradient descent adversarial attack, 2021",
-        strengths="Norms without a useful gradient, treated exactly; strong in l1; one pass per step.",
-        limits="Needs a few hundred steps.",
+        strengths="Norms without a useful gradient, treated exactly; one pass per step.",
+        limits="Needs a few hundred steps; in l1 and l0 it misses samples of adversarially trained models.",
     )
     steps: int = param(500, "Gradient steps.", minimum=2, maximum=100_000)
-    reach: float = param(0.5, "First step in units of the linearised l2 distance.", minimum=1e-3, maximum=1e3)
+    reach: float = param(2.0, "First step in units of the linearised l2 distance.", minimum=1e-3, maximum=1e3)
     decay: float = param(0.01, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
     dual_rate: float = param(0.1, "First step of the logarithm of the multiplier.", minimum=1e-6, maximum=10.0)
     dual_decay: float = param(1.0, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
