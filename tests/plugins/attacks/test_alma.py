@@ -1,0 +1,29 @@
+import pytest
+from robusteval_attacks.alma import ALMA
+from robusteval_attacks.ddn import DDN
+
+from robusteval.testing import assert_conforms
+from tests.plugins.attacks.minimal import excess, reach, trained
+
+
+def test_conforms():
+    assert_conforms(ALMA(steps=100))
+
+
+@pytest.mark.parametrize(("bounds", "classes"), [((0.0, 1.0), 2), ((-3.0, 5.0), 3), ((0.0, 255.0), 10)])
+def test_finds_the_closed_form_on_a_linear_model(bounds, classes):
+    found = excess(ALMA(), "l2", bounds, classes)
+    assert found.min() > 0.999
+    assert found.median() < 1.02
+
+
+def test_l1_ends_near_the_closed_form():
+    assert excess(ALMA(), "l1").median() < 1.2
+
+
+@pytest.mark.parametrize("name", ["cnn", "robust"])
+def test_is_nearer_than_ddn_on_trained_models(name):
+    model, x, keep = trained(name)
+    found, other = reach(ALMA(), model, x, keep, "l2"), reach(DDN(), model, x, keep, "l2")
+    assert found.isfinite().all()
+    assert (found / other).median() < 1

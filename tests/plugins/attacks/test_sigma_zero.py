@@ -1,0 +1,25 @@
+from robusteval_attacks.fmn import FMN
+from robusteval_attacks.sigma_zero import SigmaZero
+
+from robusteval.testing import assert_conforms
+from tests.plugins.attacks.minimal import fewest, reach, trained
+from tests.plugins.conftest import linear, middling, untargeted
+
+
+def test_conforms():
+    assert_conforms(SigmaZero(steps=100))
+
+
+def test_needs_hardly_more_values_than_the_closed_form():
+    model = linear((30,), 3)
+    x = middling(model, 24)
+    keep = untargeted(model, x)
+    found, least = reach(SigmaZero(steps=300), model, x, keep, "l0"), fewest(model, x, keep)
+    assert (found >= least).all()
+    assert (found - least).mean() < 1
+
+
+def test_changes_no_more_pixels_than_fmn():
+    model, x, keep = trained("cnn", 8)
+    found = reach(SigmaZero(steps=300), model, x, keep, "l0")
+    assert found.median() <= reach(FMN(steps=300), model, x, keep, "l0").median()
