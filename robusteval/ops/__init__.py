@@ -3,7 +3,7 @@
 from robusteval.ops.jacobian import class_gradients
 from robusteval.ops.losses import LOSSES, ce, dlr, loss, margin, wins
 from robusteval.ops.norms import NORMS, Norm, ascent, distance, per_sample, size
-from robusteval.ops.project import clip, project, random_in_ball, random_on_sphere
+from robusteval.ops.project import clip, project, project_l1_box, random_in_ball, random_on_sphere
 
 __all__ = [
     "LOSSES",
@@ -19,6 +19,7 @@ __all__ = [
     "margin",
     "per_sample",
     "project",
+    "project_l1_box",
     "random_in_ball",
     "random_on_sphere",
     "size",

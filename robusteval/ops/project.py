@@ -67,6 +67,26 @@ def _shrink_l1(delta: Tensor, eps: Tensor) -> Tensor:
     return ((flat.abs() - threshold).clamp_min(0) * flat.sign()).to(delta.dtype).reshape(delta.shape)
 
 
+def project_l1_box(x0: Tensor, x: Tensor, eps: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """The Euclidean projection of x on the intersection of l1 ball (radius eps [B] around x0) and box, exact.
+
+    Box and ball one after the other end inside the ball; the nearest point of both is soft-thresholded, then cut at the
+    box, by a threshold at which the cut values sum to eps (Croce & Hein 2021). Shapes [B, *shape].
+    """
+    delta = (x - x0).flatten(1).double()
+    base = x0.flatten(1).double()
+    size_, room = delta.abs(), torch.where(delta > 0, bounds[1] - base, base - bounds[0])
+    # sum(clamp(size - t, 0, room)) is piecewise linear in t: it starts to grow at size and stops at size - room
+    points, order = torch.cat([size_, size_ - room], dim=1).sort(dim=1, descending=True)
+    signs = torch.where(order < size_.shape[1], 1.0, -1.0).double()
+    slope, height = signs.cumsum(1), (signs * points).cumsum(1)
+    length = eps.double()[:, None] * (1 - _ROOM)
+    index = ((height - points * slope) < length).sum(1, keepdim=True).sub(1).clamp_min(0)
+    threshold = ((height.gather(1, index) - length) / slope.gather(1, index).clamp_min(1)).clamp_min(0)
+    cut = torch.minimum((size_ - threshold).clamp_min(0), room) * delta.sign()
+    return clip((base + cut).to(x.dtype).reshape(x.shape), bounds)
+
+
 def _largest_pixels(delta: Tensor, eps: Tensor) -> Tensor:
     """Mask [B, *shape] of the floor(eps) pixels of largest magnitude in each sample."""
     magnitude = pixel_size(delta)

@@ -1,0 +1,22 @@
+"""ead: near the closed form on linear models, in any range of pixels."""
+
+from __future__ import annotations
+
+import pytest
+from robusteval_attacks.ead import EAD
+
+from tests.plugins.conftest import linear, middling, optimum, pose, untargeted
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_within_twice_the_smallest_distance(bounds, classes) -> None:
+    model = linear((20,), classes, bounds)
+    x = middling(model, 8, share=0.4)
+    keep = untargeted(model, x)
+    problem = pose(EAD(), model, x, keep, "l1")
+    found = EAD().run(problem)
+    assert problem.won(found).all()
+    ratio = problem.distance(found) / optimum(model, x, keep, "l1")
+    assert (ratio >= 0.999).all()
+    assert ratio.median() < 2
