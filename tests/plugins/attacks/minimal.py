@@ -12,7 +12,7 @@ from torch import Tensor
 import robusteval
 from robusteval.api import Classifier, LoadOptions, size
 from robusteval.loaders.plugin_onnx import OnnxLoader
-from tests.plugins.conftest import linear, middling, optimum, pose, untargeted
+from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 ROOT = Path(__file__).parents[3]
 

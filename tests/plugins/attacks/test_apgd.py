@@ -7,7 +7,7 @@ import torch
 from robusteval_attacks.apgd import APGD
 
 from robusteval.api import project_l1_box, size
-from tests.plugins.conftest import linear, middling, optimum, pose, untargeted
+from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

@@ -7,7 +7,7 @@ import torch
 from robusteval_attacks.carlini_wagner import CarliniWagner
 
 from robusteval.api import margin
-from tests.plugins.conftest import linear, middling, optimum, pose, untargeted
+from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])

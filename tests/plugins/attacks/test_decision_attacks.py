@@ -9,15 +9,9 @@ from robusteval_attacks.hopskipjump import HopSkipJump
 from robusteval_attacks.noise import Noise
 from robusteval_attacks.square import Square
 
-from robusteval.testing import assert_conforms
 from robusteval.testing.oracles import LabelsOnly, NoGradient, linear
 from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
 from tests.plugins.attacks.decision_models import distances, right_samples, shipped
-
-
-@pytest.mark.parametrize("attack", [HopSkipJump(queries=1000), Boundary(queries=500)])
-def test_they_conform(attack):
-    assert_conforms(attack)
 
 
 @pytest.mark.parametrize(

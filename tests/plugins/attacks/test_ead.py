@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from robusteval_attacks.ead import EAD
 
-from tests.plugins.conftest import linear, middling, optimum, pose, untargeted
+from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])

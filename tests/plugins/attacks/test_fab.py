@@ -3,13 +3,8 @@ import torch
 from robusteval_attacks._hyperplane import cross
 from robusteval_attacks.fab import FAB
 
-from robusteval.testing import assert_conforms
 from tests.plugins.attacks.minimal import excess, reach, trained
-from tests.plugins.conftest import linear, middling, pose, untargeted
-
-
-def test_conforms():
-    assert_conforms(FAB(steps=15))
+from tests.plugins.linear_models import linear, middling, pose, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])

@@ -2,13 +2,8 @@ import pytest
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.fmn import FMN
 
-from robusteval.testing import assert_conforms
 from tests.plugins.attacks.minimal import excess, fewest, reach, trained
-from tests.plugins.conftest import linear, middling, untargeted
-
-
-def test_conforms():
-    assert_conforms(FMN(steps=60))
+from tests.plugins.linear_models import linear, middling, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

@@ -9,7 +9,7 @@ from robusteval_attacks.least_likely import LeastLikely
 from robusteval_attacks.mim import MIM
 
 from robusteval.api import margin
-from tests.plugins.conftest import linear, middling, optimum, pose, untargeted
+from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 @pytest.mark.parametrize("kind", [BIM, MIM, LeastLikely])

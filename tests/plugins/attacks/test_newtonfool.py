@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from robusteval_attacks.newtonfool import NewtonFool
 
-from tests.plugins.conftest import linear, middling, optimum, pose, untargeted
+from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 def test_two_classes_end_just_past_the_boundary() -> None:

@@ -2,12 +2,7 @@ import pytest
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.pdgd import PDGD
 
-from robusteval.testing import assert_conforms
 from tests.plugins.attacks.minimal import excess, reach, trained
-
-
-def test_conforms():
-    assert_conforms(PDGD(steps=100))
 
 
 @pytest.mark.parametrize(("bounds", "classes"), [((0.0, 1.0), 2), ((-3.0, 5.0), 3), ((0.0, 255.0), 10)])

@@ -1,13 +1,8 @@
 import pytest
 from robusteval_attacks.pdpgd import PDPGD
 
-from robusteval.testing import assert_conforms
 from tests.plugins.attacks.minimal import excess, fewest, reach, trained
-from tests.plugins.conftest import linear, middling, untargeted
-
-
-def test_conforms():
-    assert_conforms(PDPGD(steps=100))
+from tests.plugins.linear_models import linear, middling, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l1", "linf"])

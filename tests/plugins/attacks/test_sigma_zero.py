@@ -1,13 +1,8 @@
 from robusteval_attacks.fmn import FMN
 from robusteval_attacks.sigma_zero import SigmaZero
 
-from robusteval.testing import assert_conforms
 from tests.plugins.attacks.minimal import fewest, reach, trained
-from tests.plugins.conftest import linear, middling, untargeted
-
-
-def test_conforms():
-    assert_conforms(SigmaZero(steps=100))
+from tests.plugins.linear_models import linear, middling, untargeted
 
 
 def test_needs_hardly_more_values_than_the_closed_form():
