@@ -39,6 +39,15 @@ def defenses(record: Record) -> Iterator[Finding]:
                 {"oblivious": oblivious, "adaptive": adaptive},
                 "Quote the adaptive figure.",
             )
+        if oblivious is not None and adaptive is not None and adaptive - oblivious > 0.1:
+            yield Finding(
+                "adaptive-too-weak",
+                "warning",
+                f"{row.defense} keeps {100 * adaptive:.0f} % against attacks that know it but only {100 * oblivious:.0f} %"
+                " against those that do not, at the same distances: the adaptive attacks are too weak.",
+                {"oblivious": oblivious, "adaptive": adaptive},
+                "Take the lower figure, and give the suite a stronger adaptive attack.",
+            )
         if row.certified:
             yield from _certificate_broken(record, row)
 

@@ -116,6 +116,16 @@ def _adaptive(record: Record) -> None:
     record.cells.append(cell("ddn", 0.31, defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
 
 
+def _too_weak(record: Record) -> None:
+    right = list(record.pipelines[0].prediction)
+    record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right))
+    strong = Strength(1.0, 0.5, 0.5, [True] * N, [1 - label for label in right])
+    record.cells.append(
+        cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong])
+    )
+    record.cells.append(cell("ddn", 0.9, defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
+
+
 def _leak(record: Record) -> None:
     record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0] * N))
     strong = Strength(1.0, 0.5, 0.5, [True] * N, list(record.data.labels))
@@ -146,6 +156,7 @@ CASES: dict[str, tuple[Callable[[Record], None], bool]] = {
     "detector-rejects-most": (_rejects, True),
     "surrogate-disagrees": (_surrogate, True),
     "adaptive-much-weaker": (_adaptive, False),
+    "adaptive-too-weak": (_too_weak, False),
     "label-leak": (_leak, False),
     "certificate-broken": (_certificate, True),
 }
