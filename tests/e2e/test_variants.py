@@ -11,6 +11,7 @@ from torch import nn
 
 import robusteval
 from robusteval.engine.envelope import envelope_of, median_loss
+from robusteval.engine.verify import verify
 from robusteval.evaluation import EvaluatedRecord
 from tests.e2e.models import EXAMPLES, ChannelsLast, example_cnn, export, half
 
@@ -106,6 +107,23 @@ def test_the_other_examples_give_a_sensible_report(name, suite, reference):
         assert found > 4 * reference["linf"]
     else:
         assert 0.3 * reference["linf"] < found < 3 * reference["linf"]
+
+
+@pytest.mark.slow
+def test_no_candidate_that_fails_the_judge_is_counted_on_the_robust_model(suite, tmp_path):
+    """Whatever was counted is an adversarial by a second implementation: bytes, box, float64 distance, answer."""
+    model = EXAMPLES / "fashion-robust.onnx"
+    record = evaluate(model, suite, out=tmp_path / "run")
+    checked = verify(record, tmp_path / "run", model)
+    assert checked.failures == []
+    assert checked.confirmed == checked.claims > 100
+    low, high = record.model.bounds
+    for cell in record.done(knowledge="none"):
+        lost = [value for value in cell.distance if value is not None and value > 0]
+        assert len(lost) + sum(value is None or value == 0 for value in cell.distance) == len(cell.distance)
+        assert all(value <= (high - low) * (28 if cell.norm == "l2" else 1) for value in lost)
+        answers = zip(cell.prediction, record.data.labels, strict=True)
+        assert all(answer is None or answer != label for answer, label in answers)
 
 
 @pytest.mark.slow
