@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Problem, hookimpl, margin, param, per_sample, size
+from robusteval_attacks._weights import nearest_over_weights
 
 _EDGE = 1 - 1e-6  # keeps atanh finite at the edges of the box
 _CHECKS = 10  # how often a run looks whether it still makes progress
-_FACTOR = 10.0  # c grows by this until a first win
 _DECAYS = (0.9, 0.999)  # Adam's, as in its paper
 
 
@@ -40,21 +40,7 @@ class CarliniWagner:
     abort_early: bool = param(True, "Whether samples whose objective stalls leave a run.")
 
     def run(self, problem: Problem) -> Tensor:
-        best, shortest = problem.x.clone(), problem.x.new_full((len(problem),), math.inf)
-        c = torch.full_like(shortest, self.c)
-        low, high = torch.zeros_like(c), torch.full_like(c, math.inf)
-        for _ in range(self.searches):
-            todo = (shortest > 0).nonzero().squeeze(1)  # a sample that is lost when clean needs no search
-            if len(todo) == 0:
-                break
-            found, length = self._descend(problem[todo], c[todo])
-            nearer = length < shortest[todo]
-            best[todo[nearer]], shortest[todo[nearer]] = found[nearer], length[nearer]
-            won = length < math.inf
-            high[todo] = torch.where(won, torch.minimum(high[todo], c[todo]), high[todo])
-            low[todo] = torch.where(won, low[todo], torch.maximum(low[todo], c[todo]))
-            c = torch.where(high < math.inf, (low + high) / 2, c * _FACTOR)
-        return best
+        return nearest_over_weights(problem, self.c, self.searches, self._descend)
 
     def _descend(self, problem: Problem, c: Tensor) -> tuple[Tensor, Tensor]:
         """One run for one c [B]: the nearest win of each sample, [B, *shape], and its distance, [B], inf without one."""

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robusteval.api import LoadOptions, ModelInfo, Samples
 from robusteval.loaders.plugin_onnx import OnnxLoader
+from tests.plugins.linear_models import Module
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,21 +26,6 @@ class Trained:
     model: object
     samples: Samples
     fit: Samples
-
-
-@dataclass
-class Module:
-    """A torch module with frozen weights as a Classifier."""
-
-    net: nn.Module
-    info: ModelInfo
-
-    def logits(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.net(x)
-
-    def twin(self, x: Tensor) -> Tensor:
-        return self.net(x)
 
 
 def right(model, samples: Samples) -> Samples:

@@ -1,0 +1,37 @@
+"""The search for the weight of the margin that Carlini & Wagner's objective and its relatives share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robusteval.api import Problem
+
+_FACTOR = 10.0  # c grows by this until the first win
+
+
+def nearest_over_weights(
+    problem: Problem, first: float, searches: int, run: Callable[[Problem, Tensor], tuple[Tensor, Tensor]]
+) -> Tensor:
+    """The nearest win of each sample over binary searches on c, per sample: [B, *shape], the clean sample without one.
+
+    run: one descent for weights c [B], which gives its nearest wins [B, *shape] and their distances [B], inf without.
+    """
+    best, shortest = problem.x.clone(), problem.x.new_full((len(problem),), math.inf)
+    c = torch.full_like(shortest, first)
+    low, high = torch.zeros_like(c), torch.full_like(c, math.inf)
+    for _ in range(searches):
+        todo = (shortest > 0).nonzero().squeeze(1)  # a sample that is lost when clean needs no search
+        if len(todo) == 0:
+            break
+        found, length = run(problem[todo], c[todo])
+        nearer = length < shortest[todo]
+        best[todo[nearer]], shortest[todo[nearer]] = found[nearer], length[nearer]
+        won = length < math.inf
+        high[todo] = torch.where(won, torch.minimum(high[todo], c[todo]), high[todo])
+        low[todo] = torch.where(won, low[todo], torch.maximum(low[todo], c[todo]))
+        c = torch.where(high < math.inf, (low + high) / 2, c * _FACTOR)
+    return best
