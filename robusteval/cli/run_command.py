@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 @click.option(
     "--labels", type=click.Choice(["true", "model"]), default="true", help="model: its own answers as labels."
 )
+@click.option(
+    "--target",
+    metavar="CLASS|least-likely|all",
+    default="untargeted",
+    help="Only this class (number or name) counts as a win; all: each other class in turn.  [default: any wrong class]",
+)
 @model_options
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
@@ -45,6 +51,7 @@ def command(
     data_range: tuple[float, ...],
     samples: int | None,
     labels: str,
+    target: str,
     out: str | None,
     workers: int | None,
     seed: int,
@@ -82,6 +89,7 @@ def command(
         command=shlex.join(["robusteval", *sys.argv[1:]]),
         labels_from_model=labels == "model",
         overwrite=overwrite,
+        target=target,
     )
     plan = plan_of(job)
     if dry_run:

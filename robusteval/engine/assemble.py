@@ -86,6 +86,10 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
         rejected.update(unit.rejected)
     cell.rejected = dict(sorted(rejected.items()))
     cell.trace = units[0].trace
+    tables = [unit.by_target for unit in units if unit.by_target is not None]
+    cell.by_target = [
+        [None if math.isinf(value) else float(value) for value in row] for part in tables for row in part.tolist()
+    ]
 
 
 def _fill_judged(cell: Cell, units: list[JudgedUnit]) -> None:

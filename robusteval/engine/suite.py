@@ -62,6 +62,7 @@ class Suite:
     strengths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
     stretches: tuple[float, ...] = (1.0, 1.25, 1.5, 2.0)
     probe_samples: int = 64
+    levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
     sha256: str = field(default="", compare=False)
 
 
@@ -166,6 +167,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         strengths=tuple(data.get("strengths", (0.05, 0.1, 0.2, 0.4))),
         stretches=tuple(data.get("stretches", (1.0, 1.25, 1.5, 2.0))),
         probe_samples=data.get("probe_samples", 64),
+        levels=data.get("levels", 0),
         sha256=digest,
     )
 
@@ -208,6 +210,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "strengths": {"type": "array", "items": number},
             "stretches": {"type": "array", "items": number},
             "probe_samples": {"type": "integer", "minimum": 0},
+            "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},
             "metrics": strings,
             "attack": {"type": "array", "minItems": 1, "items": {"anyOf": _rows("attack", attack, catalogue)}},
             "defense": {"type": "array", "items": {"anyOf": _rows("defense", defense, catalogue)}},

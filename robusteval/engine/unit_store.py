@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from robusteval.engine.plan import file_name
-from robusteval.engine.units import JudgedUnit, Strengths, UnitResult
+from robusteval.engine.strengths import Strengths
+from robusteval.engine.units import JudgedUnit, UnitResult
 from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
@@ -66,6 +67,8 @@ class UnitStore:
             arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
             meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
             meta["trace"] = result.trace
+            if result.by_target is not None:
+                arrays["by_target"] = result.by_target.numpy()
             if result.strengths is not None:
                 meta["strengths"] = result.strengths.values
                 arrays |= {"strengths_x": result.strengths.x.numpy(), "strengths_fools": result.strengths.fools.numpy()}
@@ -97,6 +100,7 @@ class UnitStore:
                 strengths=strengths,
                 trace=meta["trace"],
                 seconds=meta["seconds"],
+                by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
             )
         except KeyError:
             return None
