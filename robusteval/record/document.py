@@ -117,7 +117,7 @@ class Cell:
     plugin: str
     version: str
     params: dict[str, Any]
-    family: str  # "minimal" | "fixed"
+    family: str  # "minimal" | "fixed" | "cascade": attacks in order, each on what the ones before it left
     needs: str  # "gradient" | "scores" | "decision"
     defense: str
     knowledge: Knowledge
@@ -127,6 +127,7 @@ class Cell:
     target: str = "untargeted"  # or "least-likely", "all" (each other class in turn, the nearest counts), "class 3"
     status: Literal["done", "failed", "excluded", "pending"] = "pending"
     reason: str = ""
+    # smallest distance at which each sample is lost; threat "budget": that of a win within eps, not the smallest
     distance: list[float | None] = field(default_factory=list)
     l2: list[float | None] = field(default_factory=list)  # ||delta||_2 of the same candidates
     prediction: list[int | None] = field(default_factory=list)  # the pipeline's answer to the candidate that counts
@@ -139,6 +140,7 @@ class Cell:
     rejected: dict[str, int] = field(default_factory=dict)  # candidates that the judge threw out, by reason
     strengths: list[Strength] = field(default_factory=list)  # oblivious cells only
     trace: list[dict[str, float]] = field(default_factory=list)
+    member: list[str | None] = field(default_factory=list)  # cascades only: which of its attacks, a key of params, won
     # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
     by_target: list[list[float | None]] = field(default_factory=list)
 
