@@ -13,7 +13,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import Plan, Planned
 from robusteval.engine.unit_store import UnitStore
-from robusteval.engine.units import JudgedUnit, UnitResult, chunks
+from robusteval.engine.units import JudgedUnit, Strengths, UnitResult, chunks
 from robusteval.record.document import Cell, Strength
 
 
@@ -86,6 +86,19 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
         rejected.update(unit.rejected)
     cell.rejected = dict(sorted(rejected.items()))
     cell.trace = units[0].trace
+    _fill_strengths(cell, [unit.strengths for unit in units if unit.strengths is not None])
+
+
+def _fill_strengths(cell: Cell, kept: list[Strengths]) -> None:
+    """What the bare model answered to its own adversarials at each strength, where they were kept."""
+    for number, strength in enumerate(kept[0].values if kept else ()):
+        sizes = [
+            torch.cat([one[number] for one in parts]) for parts in zip(*[(k.l2, k.distance) for k in kept], strict=True)
+        ]
+        l2, distance = (float(torch.nan_to_num(size.nanmean(), nan=0.0)) for size in sizes)
+        fools = [bool(value) for one in kept for value in one.fools[number]]
+        answer = [int(value) for one in kept for value in one.answer[number]]
+        cell.strengths.append(Strength(float(strength), l2, distance, fools, answer))
 
 
 def _fill_judged(cell: Cell, units: list[JudgedUnit]) -> None:

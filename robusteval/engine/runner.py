@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
 import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
-from robusteval.engine import assemble, findings, gallery, verdict, witnesses
+from robusteval.engine import assemble, clever, findings, gallery, verdict, witnesses
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.environment import environment
 from robusteval.engine.executors import Outcome, Task, execute, one_thread
@@ -97,6 +99,10 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         record.cells, record.probes = cells.cells, cells.probes
         record.times.cells_s = cells.seconds
         record.times.fit_s = fitted.seconds
+        bare = fitted.live["none"].defended.model
+        record.estimates = clever.estimate(
+            bare, job.samples, _right(job, fitted.rows[0]), job.suite.clever, job.suite.norms, job.seed
+        )
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model)
@@ -150,16 +156,18 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
                 (judging if planned.source else tasks).append(Task(planned, chunk))
     counter = _Counter(found, total, found, job.folder, failures, listener)
     listener(Progress(found, total, "", "", found))
-    attackable = {
-        row.defense: job.samples.y == job.samples.y.new_tensor(row.prediction)
-        for row in fitted.rows
-        if row.defense in fitted.live
-    }
+    attackable = {row.defense: _right(job, row) for row in fitted.rows if row.defense in fitted.live}
     context = Context(fitted.live, job.samples, attackable, job.seed)
     # dear cells first, so that the last minutes are not one worker's alone
     execute(context, _dear_first(tasks), job.folder, job.workers, counter)
     execute(context, judging, job.folder, 1, counter)
     return failures
+
+
+def _right(job: Job, row: document.Pipeline) -> Tensor:
+    """bool [N]: which samples that pipeline gets right when clean."""
+    right: Tensor = job.samples.y == job.samples.y.new_tensor(row.prediction)
+    return right
 
 
 def _dear_first(tasks: list[Task]) -> list[Task]:

@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 
 from robusteval.contracts.params import params_schema
+from robusteval.engine import extras
 from robusteval.engine.catalogue import Catalogue
 from robusteval.errors import SuiteError
 from robusteval.ops import NORMS
@@ -62,6 +63,9 @@ class Suite:
     strengths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
     stretches: tuple[float, ...] = (1.0, 1.25, 1.5, 2.0)
     probe_samples: int = 64
+    keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
+    clever: extras.Clever = field(default_factory=extras.Clever)
+    transfer: extras.Transfer = field(default_factory=extras.Transfer)
     sha256: str = field(default="", compare=False)
 
 
@@ -166,6 +170,9 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         strengths=tuple(data.get("strengths", (0.05, 0.1, 0.2, 0.4))),
         stretches=tuple(data.get("stretches", (1.0, 1.25, 1.5, 2.0))),
         probe_samples=data.get("probe_samples", 64),
+        keep_strengths=data.get("keep_strengths", False),
+        clever=extras.Clever(**data.get("clever", {})),
+        transfer=extras.Transfer(**data.get("transfer", {})),
         sha256=digest,
     )
 
@@ -208,6 +215,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "strengths": {"type": "array", "items": number},
             "stretches": {"type": "array", "items": number},
             "probe_samples": {"type": "integer", "minimum": 0},
+            **extras.SCHEMA,
             "metrics": strings,
             "attack": {"type": "array", "minItems": 1, "items": {"anyOf": _rows("attack", attack, catalogue)}},
             "defense": {"type": "array", "items": {"anyOf": _rows("defense", defense, catalogue)}},

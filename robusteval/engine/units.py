@@ -32,11 +32,16 @@ class Context:
 
 @dataclass
 class Strengths:
-    """Candidates of a bare cell at several strengths. x: [S, B, *shape]; fools: bool [S, B]."""
+    """Candidates of a bare cell at several strengths. x: [S, B, *shape], the clean sample where there is no adversarial;
+    fools: bool [S, B]; answer: int64 [S, B], the bare model's; distance, l2: float64 [S, B] of the attack's own
+    candidates, won or not, NaN where it made none."""
 
     values: list[float]
     x: Tensor
     fools: Tensor
+    answer: Tensor
+    distance: Tensor
+    l2: Tensor
 
 
 @dataclass
@@ -225,6 +230,9 @@ def _strengths(
     """The bare model's adversarials at each strength: a fixed attack at each budget, a minimal one stretched."""
     stacked = x[None].repeat(len(planned.strengths), *[1] * x.dim())
     fools = torch.zeros(len(planned.strengths), len(x), dtype=torch.bool)
+    answer = answers(pipeline, x, rng)[0].cpu()[None].repeat(len(planned.strengths), 1)
+    distance = torch.full(fools.shape, torch.nan, dtype=torch.float64)
+    l2 = torch.full_like(distance, torch.nan)
     won = torch.isfinite(found.distance)
     for number, strength in enumerate(planned.strengths):
         if len(live) == 0:
@@ -233,15 +241,26 @@ def _strengths(
             eps = torch.full((len(live),), strength, dtype=x.dtype, device=x.device)
             candidates = propose(torch.arange(len(live), device=x.device), eps)
             judged = judge(pipeline, x[live], candidates, threat[live], eps, rng)
+            own, made = candidates, torch.isfinite(candidates.flatten(1)).all(1)
             valid = ops.per_sample(judged.won, x)
             candidates = torch.where(valid, candidates, x[live])  # what is judged must be lawful
         else:
             candidates = ops.clip(x[live] + strength * (found.x - x[live]), threat.bounds)
             candidates = torch.where(ops.per_sample(won, x), candidates, x[live])
             judged = judge(pipeline, x[live], candidates, threat[live], None, rng)
+            own, made = candidates, won
         stacked[number, live] = candidates
-        fools[number, live.cpu()] = judged.won.cpu()
-    return Strengths(list(planned.strengths), stacked.cpu(), fools)
+        rows = live.cpu()
+        fools[number, rows], answer[number, rows] = judged.won.cpu(), judged.answer.cpu()
+        sizes = [_sizes(x[live], own, made, norm) for norm in (threat.norm, _norm("l2"))]
+        distance[number, rows], l2[number, rows] = sizes[0].cpu(), sizes[1].cpu()
+    return Strengths(list(planned.strengths), stacked.cpu(), fools, answer, distance, l2)
+
+
+def _sizes(x: Tensor, candidates: Tensor, made: Tensor, norm: ops.Norm) -> Tensor:
+    """Distances of candidates [B, *shape] from x, float64 [B]; NaN where none was made."""
+    found = ops.distance(x, torch.where(ops.per_sample(made, x), candidates, x), norm)
+    return torch.where(made, found, torch.full_like(found, torch.nan))
 
 
 def judge_unit(context: Context, planned: Planned, rows: slice, strengths: Strengths) -> JudgedUnit:
