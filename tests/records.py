@@ -108,8 +108,17 @@ def make(samples: int = 300, seed: int = 7) -> Record:
 
 def with_results(record: Record) -> Record:
     """The same record with what the built-in metrics derive from it."""
-    from robusteval.metrics import accuracy_curve, clever, cost, detector_roc, label_next, oblivious_curve
-    from robusteval.metrics import per_class, rho_adv, strength_curve
+    from robusteval.metrics import (
+        accuracy_curve,
+        clever,
+        cost,
+        detector_roc,
+        label_next,
+        oblivious_curve,
+        per_class,
+        rho_adv,
+        strength_curve,
+    )
 
     metrics = [
         accuracy_curve.AccuracyCurve(), oblivious_curve.ObliviousCurve(), rho_adv.RhoAdv(),

@@ -125,15 +125,11 @@ def flips(record: Record) -> list[Table]:
             f"{parts.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to what"
         )
         rows = parts.named_rows(found)
-        made.append(
-            _matrix(record, who, rows, found.description)
-            if record.model.classes <= MATRIX_CLASSES
-            else _pairs(who, rows)
-        )
+        made.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
     return made
 
 
-def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]], note: str) -> Table:
+def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Table:
     counts = {(row.get("Class"), row.get("Flips to")): row for row in rows}
     names = [class_name(record, index) for index in range(record.model.classes)]
     body: list[list[Text]] = []
@@ -149,7 +145,7 @@ def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]], note: s
                 else blank
             )
         body.append([name, *cells])
-    note = f"Rows: the true class; columns: the answer to the closest adversarial; figures: images. {note}"
+    note = "Rows: the true class; columns: the answer to the closest adversarial; images right when clean, worst case over attacks."
     return Table(caption, ["Class", *names], body, note=note)
 
 
@@ -183,7 +179,8 @@ def label_next(record: Record) -> list[Table]:
         if len(listed) > NEXT_ROWS:
             note += f" The first {NEXT_ROWS} of {len(listed)}; all are in tables/ beside record.json, as CSV."
         columns = ["Rank", "Image", "Class", "Flips to", "Distance", "Attack"]
-        made.append(Table(found.title, columns, rows, words=(2, 3, 5), note=note))
+        caption = f"Nearest to the boundary, {norm_title(found.tags.get('norm'))}"
+        made.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
     return made
 
 
@@ -218,7 +215,8 @@ def clever(record: Record) -> list[Table]:
         ]
         note = f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones are poor fits."
         columns = ["Image", "Class", "CLEVER", "Smallest distance found", "By", "Ratio", "Fit"]
-        made.append(Table(found.title, columns, rows, words=(1, 4), note=note))
+        caption = f"CLEVER, {norm_title(found.tags.get('norm'))}"
+        made.append(Table(caption, columns, rows, words=(1, 4), note=note))
     return made
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robusteval.record.comparison import Comparison
 from robusteval.record.document import Record
 from robusteval.record.store import write_atomically
 from robusteval.report import csv
+from robusteval.report.comparison import render_comparison
 from robusteval.report.html import render
 
 REPORT_FILE = "report.html"
@@ -25,4 +27,10 @@ def write_tables(record: Record, folder: Path) -> None:
 def write_report(record: Record, target: Path) -> Path:
     """Writes the page to target and returns it. Raises OSError where it cannot."""
     write_atomically(target, render(record).encode())
+    return target
+
+
+def write_comparison(comparison: Comparison, target: Path) -> Path:
+    """Writes the page of several models to target and returns it. Raises OSError where it cannot."""
+    write_atomically(target, render_comparison(comparison).encode())
     return target

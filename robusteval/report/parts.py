@@ -15,11 +15,12 @@ from robusteval.report.numbers import MISSING, percent
 
 
 class Value(NamedTuple):
-    """A cell with its interval below it, and how dark it is: 0 to 10, or -1 for a plain one."""
+    """A cell with its interval below it; how dark it is, 0 to 10 (-1: plain); and a relative link, or none."""
 
     text: str
     below: str
     level: int = -1
+    href: str = ""
 
 
 Text = str | Value

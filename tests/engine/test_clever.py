@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from robusteval.engine.clever import ball, estimate, largest
+from robusteval.engine.clever import ball, estimate, fit_weibull_max, largest
 from robusteval.engine.extras import Clever
 from tests.engine import toys
 
@@ -26,7 +26,7 @@ def test_on_a_linear_model_it_is_the_true_distance(norm, dual):
     samples = toys.samples(model)
     (row,) = estimate(model, samples, everything_right(samples), FEW, (norm,), 0)
     true = model.double().smallest(samples.x, samples.y, dual)[:4]
-    assert row.value == pytest.approx(true.tolist(), rel=1e-4)
+    assert row.value == pytest.approx(true.tolist(), rel=1e-4, abs=1e-6)
     assert row.fit == [None] * 4
 
 
@@ -90,6 +90,17 @@ def test_the_location_of_a_known_law_is_found():
     assert np.median(found) == pytest.approx(5, abs=0.1)
 
 
+def test_the_fit_is_no_less_likely_than_scipys():
+    for seed in range(6):
+        data = stats.weibull_max.rvs(2 + seed, size=60, random_state=np.random.default_rng(seed))
+        scaled = (data - data.max()) / data.std()
+        shape, place = fit_weibull_max(scaled)
+        scale = ((place - scaled) ** shape).mean() ** (1 / shape)
+        theirs = stats.weibull_max.fit(scaled, 3.0, loc=0.5, scale=2.0)
+        own = stats.weibull_max.nnlf((shape, place, scale), scaled)
+        assert own <= stats.weibull_max.nnlf(theirs, scaled) + 1e-3 or theirs[0] > 60
+
+
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
 def test_the_fit_does_not_depend_on_units(scale):
     maxima = stats.weibull_max.rvs(3, loc=5, scale=2, size=50, random_state=np.random.default_rng(1))
@@ -98,10 +109,11 @@ def test_the_fit_does_not_depend_on_units(scale):
 
 def test_maxima_of_an_open_law_do_not_run_away():
     rng = np.random.default_rng(2)
-    for _ in range(5):
+    for _ in range(10):
         maxima = stats.gumbel_r.rvs(size=40, random_state=rng)
         place, _ = largest(maxima)
-        assert place is None or maxima.max() <= place < maxima.max() + 100 * maxima.std()
+        assert place is not None
+        assert maxima.max() <= place < maxima.max() + 600 * maxima.std()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
