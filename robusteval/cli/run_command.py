@@ -72,6 +72,7 @@ def command(
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
     from robusteval.engine.runner import check_folder, default_folder, plan_of
+    from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
     catalogue = discover()
@@ -104,7 +105,7 @@ def command(
         run_several(jobs, models, Path(out) if out else None, as_json, fail_under)
         return
     folder = Path(out) if out else default_folder(Path("reports"), models[0], jobs[0].suite.name, plan_of(jobs[0]))
-    check_folder(folder)
+    check_folder(folder, stranger=COMPARISON_FILE)
     _finish(attack(replace(jobs[0], folder=folder), as_json), folder, as_json, fail_under)
 
 

@@ -26,13 +26,14 @@ def run_several(
     from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys
     from robusteval.engine.runner import check_folder
     from robusteval.engine.transfer import chosen_attack
+    from robusteval.record.store import RECORD_FILE
     from robusteval.report.files import REPORT_FILE, write_comparison
 
     check_comparable(jobs)
     catalogue = jobs[0].catalogue
     chosen_attack(jobs[0].suite, catalogue)
     folder = out if out is not None else default_folder(Path("reports"), jobs)
-    check_folder(folder)
+    check_folder(folder, stranger=RECORD_FILE)
     contenders, summaries = [], []
     for key, job in zip(keys(models), jobs, strict=True):
         check_folder(folder / key)

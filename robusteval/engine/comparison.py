@@ -161,7 +161,7 @@ def _scaled(key: str, record: Record, curve: Curve, at: tuple[str, str, str]) ->
 def _models(records: Sequence[tuple[str, Record]]) -> Result:
     """One row a model: clean accuracy, accuracy at each reference budget, median distances, rho_adv."""
     columns = ["Model", "Clean accuracy", "Clean low", "Clean high"]
-    norms = list(dict.fromkeys(cell.norm for _, record in records for cell in record.cells))
+    norms = list(dict.fromkeys(cell.norm for _, record in records for cell in record.done(knowledge="none")))
     names = [(norm, f"Accuracy at {norm}") for norm in norms]
     rows: list[list[Scalar]] = []
     for key, record in records:

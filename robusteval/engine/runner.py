@@ -254,8 +254,12 @@ def default_folder(root: Path, model_file: str, suite: str, plan: Plan) -> Path:
     return root / f"{safe}-{suite}-{plan.sha256[:8]}"
 
 
-def check_folder(folder: Path) -> None:
-    """Raises RecordError where nothing can be written."""
+def check_folder(folder: Path, stranger: str = "") -> None:
+    """Raises RecordError where nothing can be written, or where the file `stranger` tells of a run of another kind."""
+    if stranger and (folder / stranger).exists():
+        raise RecordError(
+            f"The folder {folder} holds a {stranger}, so it is a run of another kind.", "Choose another with --out."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".write-test"
