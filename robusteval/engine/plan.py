@@ -119,7 +119,7 @@ class _Maker:
 
     def bare(self, spec: AttackSpec, norm: str) -> Planned:
         """The cell of one attack on the bare model."""
-        wanted = any(spec.name in defense.oblivious for defense in self.suite.defenses)
+        wanted = self.suite.keep_strengths or any(spec.name in defense.oblivious for defense in self.suite.defenses)
         return self._cell(spec, norm, "none", "none", draws=1, keep_strengths=wanted)
 
     def adaptive(self, defense: DefenseSpec) -> list[Planned]:

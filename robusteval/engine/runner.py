@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
 import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
-from robusteval.engine import assemble, findings, gallery, targets, verdict, witnesses
+from robusteval.engine import assemble, clever, findings, gallery, targets, verdict, witnesses
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.environment import environment
 from robusteval.engine.executors import Outcome, Task, execute, one_thread
@@ -97,6 +99,10 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         record.cells, record.probes = cells.cells, cells.probes
         record.times.cells_s = cells.seconds
         record.times.fit_s = fitted.seconds
+        bare = fitted.live["none"].defended.model
+        record.estimates = clever.estimate(
+            bare, job.samples, _right(job, fitted.rows[0]), job.suite.clever, job.suite.norms, job.seed
+        )
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model)
@@ -150,17 +156,19 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
                 (judging if planned.source else tasks).append(Task(planned, chunk))
     counter = _Counter(found, total, found, job.folder, failures, listener)
     listener(Progress(found, total, "", "", found))
-    attackable = {
-        row.defense: job.samples.y == job.samples.y.new_tensor(row.prediction)
-        for row in fitted.rows
-        if row.defense in fitted.live
-    }
+    attackable = {row.defense: _right(job, row) for row in fitted.rows if row.defense in fitted.live}
     least = targets.least_likely(job.model, job.samples) if job.target == targets.LEAST_LIKELY else None
     context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels)
     # dear cells first, so that the last minutes are not one worker's alone
     execute(context, _dear_first(tasks), job.folder, job.workers, counter)
     execute(context, judging, job.folder, 1, counter)
     return failures
+
+
+def _right(job: Job, row: document.Pipeline) -> Tensor:
+    """bool [N]: which samples that pipeline gets right when clean."""
+    right: Tensor = job.samples.y == job.samples.y.new_tensor(row.prediction)
+    return right
 
 
 def _dear_first(tasks: list[Task]) -> list[Task]:
@@ -247,8 +255,12 @@ def default_folder(root: Path, model_file: str, suite: str, plan: Plan) -> Path:
     return root / f"{safe}-{suite}-{plan.sha256[:8]}"
 
 
-def check_folder(folder: Path) -> None:
-    """Raises RecordError where nothing can be written."""
+def check_folder(folder: Path, stranger: str = "") -> None:
+    """Raises RecordError where nothing can be written, or where the file `stranger` tells of a run of another kind."""
+    if stranger and (folder / stranger).exists():
+        raise RecordError(
+            f"The folder {folder} holds a {stranger}, so it is a run of another kind.", "Choose another with --out."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".write-test"

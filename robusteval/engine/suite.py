@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 
 from robusteval.contracts.params import params_schema
+from robusteval.engine import extras
 from robusteval.engine.catalogue import Catalogue
 from robusteval.errors import SuiteError
 from robusteval.ops import NORMS
@@ -75,6 +76,9 @@ class Suite:
     probe_samples: int = 64
     levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
     cascades: tuple[CascadeSpec, ...] = ()
+    keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
+    clever: extras.Clever = field(default_factory=extras.Clever)
+    transfer: extras.Transfer = field(default_factory=extras.Transfer)
     sha256: str = field(default="", compare=False)
 
 
@@ -189,6 +193,9 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         probe_samples=data.get("probe_samples", 64),
         levels=data.get("levels", 0),
         cascades=cascades,
+        keep_strengths=data.get("keep_strengths", False),
+        clever=extras.Clever(**data.get("clever", {})),
+        transfer=extras.Transfer(**data.get("transfer", {})),
         sha256=digest,
     )
 
@@ -266,6 +273,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "stretches": {"type": "array", "items": number},
             "probe_samples": {"type": "integer", "minimum": 0},
             "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},
+            **extras.SCHEMA,
             "metrics": strings,
             "cascade": {"type": "array", "items": cascade},
             "attack": {"type": "array", "items": {"anyOf": _rows("attack", attack, catalogue)}},

@@ -19,6 +19,7 @@ from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
 _COLUMNS = ("distance", "l2", "answer", "suspicion", "survives", "forwards", "backwards", "x")
+_STRENGTHS = ("x", "fools", "answer", "distance", "l2")
 _JUDGED = ("answer", "suspicion", "fools", "distance", "l2")
 
 
@@ -70,8 +71,9 @@ class UnitStore:
             more = {"by_target": result.by_target, "member": result.member}
             arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
             if result.strengths is not None:
-                meta["strengths"] = result.strengths.values
-                arrays |= {"strengths_x": result.strengths.x.numpy(), "strengths_fools": result.strengths.fools.numpy()}
+                kept = result.strengths
+                meta["strengths"] = kept.values
+                arrays |= {f"strengths_{name}": getattr(kept, name).numpy() for name in _STRENGTHS}
         else:
             arrays |= {name: getattr(result, name).numpy() for name in _JUDGED}
             meta["values"] = result.values
@@ -89,8 +91,8 @@ class UnitStore:
             columns = {name: torch.from_numpy(arrays[name]) for name in _COLUMNS}
             strengths = None
             if "strengths" in meta:
-                x, fools = torch.from_numpy(arrays["strengths_x"]), torch.from_numpy(arrays["strengths_fools"])
-                strengths = Strengths(meta["strengths"], x, fools)
+                kept = {name: torch.from_numpy(arrays[f"strengths_{name}"]) for name in _STRENGTHS}
+                strengths = Strengths(values=meta["strengths"], **kept)
             rejected = Counter(meta["rejected"])
             return UnitResult(
                 **columns,

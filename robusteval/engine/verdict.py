@@ -81,11 +81,12 @@ def _cascades(record: Record) -> list[str]:
     for result in record.results:
         for row in result.rows if result.metric == "cascades" else []:
             facts = dict(zip(result.columns, row, strict=True))
-            low, high, kept = (facts[name] for name in ("Low", "High", "Robust accuracy"))
-            if facts["Pipeline"] == "none" and all(isinstance(value, float) for value in (low, high, kept)):
+            shares = [float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High")]
+            if facts["Pipeline"] == "none":
+                kept, low, high = (100 * share for share in shares)
                 sentences.append(
                     f"Within {facts['Norm']} {facts['Budget']:.4g}, {str(facts['Cascade']).split('@')[0]} leaves at most "
-                    f"{100 * kept:.1f} % of all samples right (95 %: {100 * low:.1f} to {100 * high:.1f} %)."
+                    f"{kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
     return sentences
 

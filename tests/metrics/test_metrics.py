@@ -7,7 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from robusteval.metrics import accuracy_curve, cost, detector_roc, oblivious_curve, per_class, rho_adv
+from robusteval.metrics import (
+    accuracy_curve,
+    clever,
+    cost,
+    detector_roc,
+    label_next,
+    oblivious_curve,
+    per_class,
+    rho_adv,
+    strength_curve,
+)
 from robusteval.record import store
 from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from robusteval.record.metric import Metric
@@ -20,6 +30,9 @@ METRICS: list[Metric] = [
     detector_roc.DetectorRoc(),
     cost.Cost(),
     per_class.PerClass(),
+    clever.Clever(),
+    label_next.LabelNext(),
+    strength_curve.StrengthCurve(),
 ]
 
 
