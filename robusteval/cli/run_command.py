@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     default="untargeted",
     help="Only this class (number or name) counts as a win; all: each other class in turn.  [default: any wrong class]",
 )
+@click.option(
+    "--surrogate",
+    "surrogates",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="A model that transfer attacks are made on; may be repeated.  [default: the other models of the run]",
+)
 @model_options
 @click.option(
     "--only",
@@ -59,6 +67,7 @@ def command(
     samples: int | None,
     labels: str,
     target: str,
+    surrogates: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
     workers: int | None,
@@ -104,6 +113,7 @@ def command(
             labels_from_model=labels == "model",
             overwrite=overwrite,
             target=target,
+            surrogates=surrogates or tuple(other for other in models if other != model),
         )
         jobs.append(job)
     if dry_run:

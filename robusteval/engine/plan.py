@@ -245,6 +245,8 @@ class _Maker:
             target=self.target,
         )
         reason = self._excluded(facts, norm)
+        if facts.surrogates and not getattr(attack, "models", ()):
+            reason = "it goes by way of other models, and none was given (--surrogate FILE)"
         if reason:
             cell.status, cell.reason = "excluded", reason
         strengths: tuple[float, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -209,6 +209,19 @@ def _attack(row: dict[str, Any]) -> AttackSpec:
         search=row.get("search", 6),
         reason=row.get("reason", ""),
     )
+
+
+def with_surrogates(suite: Suite, catalogue: Catalogue, models: tuple[str, ...]) -> Suite:
+    """The suite with these paths as the models of every attack that goes by way of others and names none itself."""
+    if not models:
+        return suite
+    attacks = tuple(
+        replace(spec, params=spec.params | {"models": list(models)})
+        if catalogue.get("attack", spec.plugin).info.surrogates and not spec.params.get("models")
+        else spec
+        for spec in suite.attacks
+    )
+    return replace(suite, attacks=attacks)
 
 
 def schema(catalogue: Catalogue) -> dict[str, Any]:
