@@ -55,13 +55,15 @@ def evaluate(
     seed: int = 0,
     workers: int = 1,
     out: str | Path | None = None,
+    target: str = "untargeted",
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
 
     model: a path, a torch module, or a Classifier. data and fit_data: a path, or arrays (x [N, *shape], y [N]); for a
     path to a model the data may be left out where they lie beside it or its metadata name them. options: how the file
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
-    interrupted run is taken up again; a temporary one by default.
+    interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
+    class by number or name.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError) with one clear sentence.
     """
@@ -81,6 +83,7 @@ def evaluate(
         samples=samples,
         seed=seed,
         workers=workers,
+        target=target,
     )
     if out is not None:
         record = run(dataclasses.replace(job, folder=Path(out)))

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 @click.option(
     "--labels", type=click.Choice(["true", "model"]), default="true", help="model: its own answers as labels."
 )
+@click.option(
+    "--target",
+    metavar="CLASS|least-likely|all",
+    default="untargeted",
+    help="Only this class (number or name) counts as a win; all: each other class in turn.  [default: any wrong class]",
+)
 @model_options
 @click.option(
     "--only",
@@ -53,6 +59,7 @@ def command(
     samples: int | None,
     labels: str,
     only: tuple[tuple[str, str, str], ...],
+    target: str,
     out: str | None,
     workers: int | None,
     seed: int,
@@ -96,6 +103,7 @@ def command(
             command=shlex.join(["robusteval", *sys.argv[1:]]),
             labels_from_model=labels == "model",
             overwrite=overwrite,
+            target=target,
         )
         jobs.append(job)
     if dry_run:

@@ -12,8 +12,9 @@ from torch import Tensor
 from robusteval.contracts.samples import Samples
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import Plan, Planned
+from robusteval.engine.strengths import Strengths
 from robusteval.engine.unit_store import UnitStore
-from robusteval.engine.units import JudgedUnit, Strengths, UnitResult, chunks
+from robusteval.engine.units import JudgedUnit, UnitResult, chunks
 from robusteval.record.document import Cell, Strength
 
 
@@ -86,6 +87,10 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
         rejected.update(unit.rejected)
     cell.rejected = dict(sorted(rejected.items()))
     cell.trace = units[0].trace
+    tables = [unit.by_target for unit in units if unit.by_target is not None]
+    cell.by_target = [
+        [None if math.isinf(value) else float(value) for value in row] for part in tables for row in part.tolist()
+    ]
     _fill_strengths(cell, [unit.strengths for unit in units if unit.strengths is not None])
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
-from robusteval.engine import assemble, clever, findings, gallery, verdict, witnesses
+from robusteval.engine import assemble, clever, findings, gallery, targets, verdict, witnesses
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.environment import environment
 from robusteval.engine.executors import Outcome, Task, execute, one_thread
@@ -157,7 +157,8 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
     counter = _Counter(found, total, found, job.folder, failures, listener)
     listener(Progress(found, total, "", "", found))
     attackable = {row.defense: _right(job, row) for row in fitted.rows if row.defense in fitted.live}
-    context = Context(fitted.live, job.samples, attackable, job.seed)
+    least = targets.least_likely(job.model, job.samples) if job.target == targets.LEAST_LIKELY else None
+    context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels)
     # dear cells first, so that the last minutes are not one worker's alone
     execute(context, _dear_first(tasks), job.folder, job.workers, counter)
     execute(context, judging, job.folder, 1, counter)
@@ -231,7 +232,7 @@ def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             fit_sha256=job.fit.sha256() if job.fit is not None else "",
             fit_samples=len(job.fit) if job.fit is not None else 0,
         ),
-        suite=document.Suite(job.suite.name, job.suite.version, job.suite.sha256, job.suite.summary),
+        suite=document.Suite(job.suite.name, job.suite.version, job.suite.sha256, job.suite.summary, job.suite.levels),
         plan_sha256=plan.sha256,
         pipelines=fitted.rows,
         cells=[],

@@ -66,6 +66,7 @@ class Suite:
     keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
     clever: extras.Clever = field(default_factory=extras.Clever)
     transfer: extras.Transfer = field(default_factory=extras.Transfer)
+    levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
     sha256: str = field(default="", compare=False)
 
 
@@ -173,6 +174,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         keep_strengths=data.get("keep_strengths", False),
         clever=extras.Clever(**data.get("clever", {})),
         transfer=extras.Transfer(**data.get("transfer", {})),
+        levels=data.get("levels", 0),
         sha256=digest,
     )
 
@@ -216,6 +218,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "stretches": {"type": "array", "items": number},
             "probe_samples": {"type": "integer", "minimum": 0},
             **extras.SCHEMA,
+            "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},
             "metrics": strings,
             "attack": {"type": "array", "minItems": 1, "items": {"anyOf": _rows("attack", attack, catalogue)}},
             "defense": {"type": "array", "items": {"anyOf": _rows("defense", defense, catalogue)}},

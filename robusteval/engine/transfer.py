@@ -24,7 +24,8 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.judge import answers
 from robusteval.engine.plan import CHUNK
 from robusteval.engine.suite import Suite
-from robusteval.engine.units import generator, keep_mask
+from robusteval.engine.targets import keep_mask
+from robusteval.engine.units import generator
 from robusteval.errors import SuiteError
 from robusteval.record.comparison import Source, Transfer
 from robusteval.record.store import write_atomically
@@ -146,7 +147,8 @@ def _asked(pipeline: Pipeline, x: Tensor, seed: int) -> Tensor:
 def _attacked(
     one: Fighter, pipeline: Pipeline, right: Tensor, attack: Any, suite: Suite, seed: int
 ) -> tuple[Tensor, int]:
-    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful.
+    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any wrong
+    class counts, also in a targeted run; on the grid where the suite has one.
 
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
     """
@@ -162,7 +164,7 @@ def _attacked(
             clean, y = samples.x[index], samples.y[index]
             problem = Problem(
                 clean,
-                keep_mask(y, one.model.info.classes, pipeline.classes),
+                keep_mask(y, None, one.model.info.classes, pipeline.classes),
                 norm,
                 torch.full((len(index),), eps, dtype=clean.dtype, device=clean.device),
                 samples.bounds,
@@ -175,6 +177,8 @@ def _attacked(
             found = attack.run(problem).detach().to(clean)
             lawful = _lawful(clean, found, norm, eps, samples.bounds)
             unlawful += int((~lawful).sum())
+            if suite.levels:  # towards the clean sample, so that the budget still holds
+                found = ops.to_grid_beside(clean, found, samples.bounds, suite.levels, away=False)
             x[index] = torch.where(ops.per_sample(lawful, clean), found, clean)
     return x, unlawful
 

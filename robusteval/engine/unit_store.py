@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from robusteval.engine.plan import file_name
-from robusteval.engine.units import JudgedUnit, Strengths, UnitResult
+from robusteval.engine.strengths import Strengths
+from robusteval.engine.units import JudgedUnit, UnitResult
 from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
@@ -67,6 +68,8 @@ class UnitStore:
             arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
             meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
             meta["trace"] = result.trace
+            if result.by_target is not None:
+                arrays["by_target"] = result.by_target.numpy()
             if result.strengths is not None:
                 kept = result.strengths
                 meta["strengths"] = kept.values
@@ -99,6 +102,7 @@ class UnitStore:
                 strengths=strengths,
                 trace=meta["trace"],
                 seconds=meta["seconds"],
+                by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
             )
         except KeyError:
             return None

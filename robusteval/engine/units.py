@@ -17,31 +17,23 @@ from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.engine.judge import Threat, answers, judge
 from robusteval.engine.plan import CHUNK, Planned
-from robusteval.engine.sweep import Best, Sweep
+from robusteval.engine.strengths import Strengths, keep_strengths
+from robusteval.engine.sweep import Best, Propose, Sweep
+from robusteval.engine.targets import ALL, LEAST_LIKELY, keep_mask
+from robusteval.engine.targets import number as class_number
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every unit of a run shares. attackable: per defence, bool [N]: right when clean, so worth attacking."""
+    """What every unit of a run shares. attackable: per defence, bool [N]: right when clean, so worth attacking;
+    least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat."""
 
     pipelines: dict[str, Pipeline]
     samples: Samples
     attackable: dict[str, Tensor]
     seed: int
-
-
-@dataclass
-class Strengths:
-    """Candidates of a bare cell at several strengths. x: [S, B, *shape], the clean sample where there is no adversarial;
-    fools: bool [S, B]; answer: int64 [S, B], the bare model's; distance, l2: float64 [S, B] of the attack's own
-    candidates, won or not, NaN where it made none."""
-
-    values: list[float]
-    x: Tensor
-    fools: Tensor
-    answer: Tensor
-    distance: Tensor
-    l2: Tensor
+    least_likely: Tensor | None = None
+    levels: int = 0
 
 
 @dataclass
@@ -62,6 +54,7 @@ class UnitResult:
     strengths: Strengths | None = None
     trace: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    by_target: Tensor | None = None  # [B, K] smallest distance to each class; attacks on every class in turn only
 
 
 @dataclass
@@ -91,59 +84,110 @@ def generator(seed: int, *parts: object) -> Generator:
     return Generator().manual_seed(number)
 
 
-def keep_mask(labels: Tensor, classes: int, pipeline_classes: int) -> Tensor:
-    """keep [B, K']: the true class, and the class "rejected" where the pipeline has one."""
-    keep = torch.zeros(len(labels), pipeline_classes, dtype=torch.bool, device=labels.device)
-    keep[:, classes:] = True
-    return keep.scatter_(1, labels[:, None], True)
-
-
 def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
     """Attacks one chunk. Whatever the plugin raises comes out: the runner records it as a failed cell."""
     started = time.perf_counter()
-    cell = planned.cell
-    pipeline = context.pipelines[cell.defense]
-    x, y = context.samples.x[rows], context.samples.y[rows]
-    live = context.attackable[cell.defense][rows].nonzero().squeeze(1)
-    rng = generator(context.seed, cell.id, rows.start)
-    meter = Meter(len(x))
-    trace = Trace()
-    norm: ops.Norm = _norm(cell.norm)
-    needs = planned.attack.info.needs
-    threat = Threat(keep_mask(y, pipeline.defended.model.info.classes, pipeline.classes), norm, context.samples.bounds)
-    draws = planned.draws if pipeline.stochastic else 1
-    memory: dict[str, object] = {}  # of this unit only, so that no result depends on which units ran before
-
-    def propose(chosen: Tensor, eps: Tensor | None) -> Tensor:
-        index = live[chosen]
-        problem = Problem(
-            x[index],
-            threat.keep[index],
-            norm,
-            eps,
-            threat.bounds,
-            rng,
-            needs,
-            pipeline,
-            meter,
-            index,
-            draws,
-            trace,
-            memory,
-        )
-        return _run(planned, problem)
-
-    sweep = Sweep(pipeline, x[live], threat[live], rng, _Shifted(meter, live))
-    found = Best.none(x[live])
-    if len(live):
-        minimal = cell.family == "minimal"
-        found = sweep.minimal(propose) if minimal else sweep.fixed(propose, planned.largest, planned.search)
-    result = _columns(context, pipeline, x, threat, live, found, meter, rng)
+    chunk = _Chunk(context, planned, rows)
+    x, y, target = context.samples.x[rows], context.samples.y[rows], planned.cell.target
+    live = context.attackable[planned.cell.defense][rows].nonzero().squeeze(1)
+    by_target: Tensor | None = None
+    if target == ALL:
+        threat = chunk.threat(keep_mask(y, None, chunk.classes, chunk.pipeline.classes))
+        found, by_target = chunk.every_target(live, y)
+        proposer: Propose | None = None
+    else:
+        goals = _goals(context, target, rows, y)
+        threat = chunk.threat(keep_mask(y, goals, chunk.classes, chunk.pipeline.classes))
+        proposer = chunk.proposer(live, threat)
+        found = chunk.search(live, threat, proposer)
+    result = _columns(context, chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)
+    result.by_target = by_target
     if planned.strengths:
-        result.strengths = _strengths(planned, pipeline, x, threat, live, found, propose, rng)
-    result.trace = trace.points[:400]
+        result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
+    result.trace = chunk.trace.points[:400]
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _goals(context: Context, target: str, rows: slice, y: Tensor) -> Tensor | None:
+    """The class that each sample is to be taken for, int64 [B], or None where any wrong one will do."""
+    if target == LEAST_LIKELY:
+        if context.least_likely is None:
+            raise ValueError("the least likely classes were not worked out")
+        return context.least_likely[rows]
+    goal = class_number(target)
+    return None if goal is None else torch.full_like(y, goal)
+
+
+class _Chunk:
+    """One cell on one chunk: the pipeline, the meters, and the ways to search."""
+
+    def __init__(self, context: Context, planned: Planned, rows: slice) -> None:
+        self.context, self.planned, self.start = context, planned, rows.start
+        self.x = context.samples.x[rows]
+        self.pipeline = context.pipelines[planned.cell.defense]
+        self.classes = self.pipeline.defended.model.info.classes
+        self.rng = generator(context.seed, planned.cell.id, rows.start)
+        self.meter, self.trace = Meter(len(self.x)), Trace()
+        # of this unit only, so that no result depends on which units ran before
+        self.memory: dict[str, object] = {}
+
+    def threat(self, keep: Tensor) -> Threat:
+        return Threat(keep, _norm(self.planned.cell.norm), self.context.samples.bounds, self.context.levels)
+
+    def proposer(self, live: Tensor, threat: Threat) -> Propose:
+        """The plugin as a function (rows among live, eps or None) -> candidates."""
+        draws = self.planned.draws if self.pipeline.stochastic else 1
+        needs = self.planned.attack.info.needs
+
+        def propose(chosen: Tensor, eps: Tensor | None) -> Tensor:
+            index = live[chosen]
+            problem = Problem(
+                self.x[index],
+                threat.keep[index],
+                threat.norm,
+                eps,
+                threat.bounds,
+                self.rng,
+                needs,
+                self.pipeline,
+                self.meter,
+                index,
+                draws,
+                self.trace,
+                self.memory,
+            )
+            return _run(self.planned, problem)
+
+        return propose
+
+    def search(self, live: Tensor, threat: Threat, propose: Propose) -> Best:
+        """The nearest win of each of the samples `live`."""
+        if len(live) == 0:
+            return Best.none(self.x[live])
+        sweep = Sweep(self.pipeline, self.x[live], threat[live], self.rng, _Shifted(self.meter, live))
+        if self.planned.cell.family == "minimal":
+            return sweep.minimal(propose)
+        return sweep.fixed(propose, self.planned.largest, self.planned.search)
+
+    def every_target(self, live: Tensor, y: Tensor) -> tuple[Best, Tensor]:
+        """The nearest win over all classes in turn, and the smallest distance to each, float64 [B, K]: inf where it
+        was not found, 0 to the true class."""
+        nearest = Best.none(self.x[live])
+        table = torch.full((len(y), self.classes), torch.inf, dtype=torch.float64)
+        table.scatter_(1, y.cpu()[:, None], 0.0)
+        place = torch.full((len(y),), -1, dtype=torch.int64, device=y.device)
+        place[live] = torch.arange(len(live), device=y.device)
+        for goal in range(self.classes):
+            some = live[y[live] != goal]
+            if len(some) == 0:
+                continue
+            self.memory.clear()
+            threat = self.threat(keep_mask(y, torch.full_like(y, goal), self.classes, self.pipeline.classes))
+            found = self.search(some, threat, self.proposer(some, threat))
+            table[some.cpu(), goal] = found.distance.cpu()
+            nearest.take(place[some], found.judged())
+        return nearest, table
 
 
 def _run(planned: Planned, problem: Problem) -> Tensor:
@@ -196,10 +240,7 @@ def _columns(
     candidates[live] = found.x
     hit = live[torch.isfinite(found.distance)]
     if len(hit):
-        low, high = threat.bounds
-        rounded = ops.clip(
-            ((candidates[hit] - low) / (high - low) * 255).round() / 255 * (high - low) + low, threat.bounds
-        )
+        rounded = ops.to_grid(candidates[hit], threat.bounds, 255)
         again = judge(pipeline, x[hit], rounded, threat[hit], None, rng)
         survives[hit.cpu()] = again.won.cpu()
     return UnitResult(
@@ -215,52 +256,6 @@ def _columns(
         int(meter.bad_gradients.sum()),
         found.rejected,
     )
-
-
-def _strengths(
-    planned: Planned,
-    pipeline: Pipeline,
-    x: Tensor,
-    threat: Threat,
-    live: Tensor,
-    found: Best,
-    propose: object,
-    rng: Generator,
-) -> Strengths:
-    """The bare model's adversarials at each strength: a fixed attack at each budget, a minimal one stretched."""
-    stacked = x[None].repeat(len(planned.strengths), *[1] * x.dim())
-    fools = torch.zeros(len(planned.strengths), len(x), dtype=torch.bool)
-    answer = answers(pipeline, x, rng)[0].cpu()[None].repeat(len(planned.strengths), 1)
-    distance = torch.full(fools.shape, torch.nan, dtype=torch.float64)
-    l2 = torch.full_like(distance, torch.nan)
-    won = torch.isfinite(found.distance)
-    for number, strength in enumerate(planned.strengths):
-        if len(live) == 0:
-            break
-        if planned.cell.family == "fixed" and callable(propose):
-            eps = torch.full((len(live),), strength, dtype=x.dtype, device=x.device)
-            candidates = propose(torch.arange(len(live), device=x.device), eps)
-            judged = judge(pipeline, x[live], candidates, threat[live], eps, rng)
-            own, made = candidates, torch.isfinite(candidates.flatten(1)).all(1)
-            valid = ops.per_sample(judged.won, x)
-            candidates = torch.where(valid, candidates, x[live])  # what is judged must be lawful
-        else:
-            candidates = ops.clip(x[live] + strength * (found.x - x[live]), threat.bounds)
-            candidates = torch.where(ops.per_sample(won, x), candidates, x[live])
-            judged = judge(pipeline, x[live], candidates, threat[live], None, rng)
-            own, made = candidates, won
-        stacked[number, live] = candidates
-        rows = live.cpu()
-        fools[number, rows], answer[number, rows] = judged.won.cpu(), judged.answer.cpu()
-        sizes = [_sizes(x[live], own, made, norm) for norm in (threat.norm, _norm("l2"))]
-        distance[number, rows], l2[number, rows] = sizes[0].cpu(), sizes[1].cpu()
-    return Strengths(list(planned.strengths), stacked.cpu(), fools, answer, distance, l2)
-
-
-def _sizes(x: Tensor, candidates: Tensor, made: Tensor, norm: ops.Norm) -> Tensor:
-    """Distances of candidates [B, *shape] from x, float64 [B]; NaN where none was made."""
-    found = ops.distance(x, torch.where(ops.per_sample(made, x), candidates, x), norm)
-    return torch.where(made, found, torch.full_like(found, torch.nan))
 
 
 def judge_unit(context: Context, planned: Planned, rows: slice, strengths: Strengths) -> JudgedUnit:

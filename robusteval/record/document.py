@@ -68,6 +68,7 @@ class Suite:
     version: str
     sha256: str
     summary: str = ""
+    levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
 
 
 @dataclass
@@ -128,7 +129,7 @@ class Cell:
     norm: str
     threat: Literal["curve", "budget"]
     eps: float | None = None  # the largest budget searched (curve) or the budget (budget), in the norm
-    target: str = "untargeted"
+    target: str = "untargeted"  # or "least-likely", "all" (each other class in turn, the nearest counts), "class 3"
     status: Literal["done", "failed", "excluded", "pending"] = "pending"
     reason: str = ""
     distance: list[float | None] = field(default_factory=list)
@@ -145,6 +146,8 @@ class Cell:
         default_factory=list
     )  # oblivious cells; bare ones where their candidates are kept
     trace: list[dict[str, float]] = field(default_factory=list)
+    # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
+    by_target: list[list[float | None]] = field(default_factory=list)
 
 
 @dataclass
