@@ -87,6 +87,9 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
         rejected.update(unit.rejected)
     cell.rejected = dict(sorted(rejected.items()))
     cell.trace = units[0].trace
+    names = list(cell.params)
+    members = [int(place) for unit in units if unit.member is not None for place in unit.member]
+    cell.member = [names[place] if place >= 0 else None for place in members]
     tables = [unit.by_target for unit in units if unit.by_target is not None]
     cell.by_target = [
         [None if math.isinf(value) else float(value) for value in row] for part in tables for row in part.tolist()

@@ -205,7 +205,7 @@ class _Counter:
 
 def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
     info = job.model.info
-    used = {("attack", planned.cell.plugin) for planned in plan.planned}
+    used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
     used |= {("metric", entry.name) for entry in job.catalogue.of("metric")}
     facts = {

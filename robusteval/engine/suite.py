@@ -47,6 +47,17 @@ class DefenseSpec:
 
 
 @dataclass(frozen=True)
+class CascadeSpec:
+    """Attacks in order at fixed budgets, each on what the ones before it left. eps: budgets by norm, as shares of the
+    pixel range."""
+
+    name: str
+    eps: dict[str, tuple[float, ...]]
+    members: tuple[AttackSpec, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Suite:
     """A suite as read. eps: largest budget searched per norm; strengths: budgets (as shares of it) and stretch factors
     at which oblivious adversarials are judged."""
@@ -67,6 +78,7 @@ class Suite:
     clever: extras.Clever = field(default_factory=extras.Clever)
     transfer: extras.Transfer = field(default_factory=extras.Transfer)
     levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
+    cascades: tuple[CascadeSpec, ...] = ()
     sha256: str = field(default="", compare=False)
 
 
@@ -120,29 +132,37 @@ def _check_names(data: dict[str, Any], catalogue: Catalogue) -> None:
         for row in rows if isinstance(rows, list) else []:
             if isinstance(row, dict) and isinstance(row.get("plugin"), str):
                 catalogue.entry(kind, row["plugin"])
+    cascades = data.get("cascade", [])
+    for row in cascades if isinstance(cascades, list) else []:
+        members = row.get("member", []) if isinstance(row, dict) else []
+        for member in members if isinstance(members, list) else []:
+            if isinstance(member, dict) and isinstance(member.get("plugin"), str):
+                catalogue.entry("attack", member["plugin"])
     for name in data.get("metrics", []):
         catalogue.entry("metric", str(name))
 
 
 def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
-    attacks = tuple(
-        AttackSpec(
-            plugin=row["plugin"],
-            name=row.get("name", row["plugin"]),
-            norms=tuple(row.get("norms", ())),
-            params=row.get("params", {}),
-            search=row.get("search", 6),
+    attacks = tuple(_attack(row) for row in data.get("attack", []))
+    cascades = tuple(
+        CascadeSpec(
+            name=row["name"],
+            eps={norm: tuple(budgets) for norm, budgets in row["eps"].items()},
+            members=tuple(_attack(member) for member in row["member"]),
             reason=row.get("reason", ""),
         )
-        for row in data["attack"]
+        for row in data.get("cascade", [])
     )
     known = [attack.name for attack in attacks]
-    if len(set(known)) != len(known):
+    all_names = known + [cascade.name for cascade in cascades]
+    if not all_names:
+        raise SuiteError("The suite has no attack.", "Give at least one [[attack]] or [[cascade]].")
+    if len(set(all_names)) != len(all_names):
         raise SuiteError("Two attacks of the suite have the same name.", "Give each a name = '...' of its own.")
     defenses = []
     for row in data.get("defense", []):
         for name in [*row.get("oblivious", []), *row.get("adaptive", [])]:
-            if name not in known:
+            if name not in (known if name in row.get("oblivious", []) else all_names):
                 raise SuiteError(f"The defence {row['plugin']} names the attack {name!r}, which the suite has not.")
         defenses.append(
             DefenseSpec(
@@ -175,7 +195,19 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         clever=extras.Clever(**data.get("clever", {})),
         transfer=extras.Transfer(**data.get("transfer", {})),
         levels=data.get("levels", 0),
+        cascades=cascades,
         sha256=digest,
+    )
+
+
+def _attack(row: dict[str, Any]) -> AttackSpec:
+    return AttackSpec(
+        plugin=row["plugin"],
+        name=row.get("name", row["plugin"]),
+        norms=tuple(row.get("norms", ())),
+        params=row.get("params", {}),
+        search=row.get("search", 6),
+        reason=row.get("reason", ""),
     )
 
 
@@ -190,6 +222,29 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
         "search": {"type": "integer", "minimum": 0, "maximum": 30, "description": "halvings of the budget search"},
         "reason": {"type": "string", "description": "why the attack is in the suite"},
     }
+    budgets = {"type": "array", "items": number, "minItems": 1}
+    cascade = {
+        "type": "object",
+        "required": ["name", "eps", "member"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
+            "reason": {"type": "string"},
+            "eps": {
+                "type": "object",
+                "properties": dict.fromkeys(NORMS, budgets),
+                "additionalProperties": False,
+                "minProperties": 1,
+                "description": "budgets by norm, as shares of the pixel range",
+            },
+            "member": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"anyOf": _rows("attack", {key: attack[key] for key in ("name", "reason")}, catalogue)},
+            },
+        },
+        "description": "attacks in order at fixed budgets, each on what the ones before it left",
+    }
     defense = {
         "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
         "oblivious": strings | {"description": "attacks whose oblivious adversarials are judged; default all"},
@@ -200,7 +255,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "robusteval suite",
         "type": "object",
-        "required": ["name", "version", "norms", "attack"],
+        "required": ["name", "version", "norms"],
         "additionalProperties": False,
         "properties": {
             "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
@@ -220,7 +275,8 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             **extras.SCHEMA,
             "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},
             "metrics": strings,
-            "attack": {"type": "array", "minItems": 1, "items": {"anyOf": _rows("attack", attack, catalogue)}},
+            "cascade": {"type": "array", "items": cascade},
+            "attack": {"type": "array", "items": {"anyOf": _rows("attack", attack, catalogue)}},
             "defense": {"type": "array", "items": {"anyOf": _rows("defense", defense, catalogue)}},
         },
     }

@@ -68,8 +68,8 @@ class UnitStore:
             arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
             meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
             meta["trace"] = result.trace
-            if result.by_target is not None:
-                arrays["by_target"] = result.by_target.numpy()
+            more = {"by_target": result.by_target, "member": result.member}
+            arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
             if result.strengths is not None:
                 kept = result.strengths
                 meta["strengths"] = kept.values
@@ -103,6 +103,7 @@ class UnitStore:
                 trace=meta["trace"],
                 seconds=meta["seconds"],
                 by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
+                member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
             )
         except KeyError:
             return None

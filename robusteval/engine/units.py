@@ -13,10 +13,12 @@ from torch import Generator, Tensor
 from robusteval import ops
 from robusteval.contracts.meter import Meter, Trace
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
+from robusteval.engine.cascade import run_cascade
 from robusteval.engine.judge import Threat, answers, judge
-from robusteval.engine.plan import CHUNK, Planned
+from robusteval.engine.plan import CHUNK, Member, Planned
 from robusteval.engine.strengths import Strengths, keep_strengths
 from robusteval.engine.sweep import Best, Propose, Sweep
 from robusteval.engine.targets import ALL, LEAST_LIKELY, keep_mask
@@ -54,6 +56,7 @@ class UnitResult:
     strengths: Strengths | None = None
     trace: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    member: Tensor | None = None  # int64 [B] place of the cascade's member that won, -1 where none did
     by_target: Tensor | None = None  # [B, K] smallest distance to each class; attacks on every class in turn only
 
 
@@ -91,17 +94,21 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
     x, y, target = context.samples.x[rows], context.samples.y[rows], planned.cell.target
     live = context.attackable[planned.cell.defense][rows].nonzero().squeeze(1)
     by_target: Tensor | None = None
-    if target == ALL:
+    member: Tensor | None = None
+    proposer: Propose | None = None
+    if planned.members:
+        threat = chunk.threat(keep_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
+        found, member = chunk.cascade(live, threat)
+    elif target == ALL:
         threat = chunk.threat(keep_mask(y, None, chunk.classes, chunk.pipeline.classes))
         found, by_target = chunk.every_target(live, y)
-        proposer: Propose | None = None
     else:
         goals = _goals(context, target, rows, y)
         threat = chunk.threat(keep_mask(y, goals, chunk.classes, chunk.pipeline.classes))
         proposer = chunk.proposer(live, threat)
         found = chunk.search(live, threat, proposer)
     result = _columns(context, chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)
-    result.by_target = by_target
+    result.by_target, result.member = by_target, member
     if planned.strengths:
         result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
     result.trace = chunk.trace.points[:400]
@@ -137,29 +144,44 @@ class _Chunk:
 
     def proposer(self, live: Tensor, threat: Threat) -> Propose:
         """The plugin as a function (rows among live, eps or None) -> candidates."""
-        draws = self.planned.draws if self.pipeline.stochastic else 1
-        needs = self.planned.attack.info.needs
+        return lambda chosen, eps: self.ask(self.planned.attack, live[chosen], threat, eps)
 
-        def propose(chosen: Tensor, eps: Tensor | None) -> Tensor:
-            index = live[chosen]
-            problem = Problem(
-                self.x[index],
-                threat.keep[index],
-                threat.norm,
-                eps,
-                threat.bounds,
-                self.rng,
-                needs,
-                self.pipeline,
-                self.meter,
-                index,
-                draws,
-                self.trace,
-                self.memory,
-            )
-            return _run(self.planned, problem)
+    def ask(self, attack: Attack, index: Tensor, threat: Threat, eps: Tensor | None) -> Tensor:
+        """The attack's candidates for the samples `index` of the chunk."""
+        problem = Problem(
+            self.x[index],
+            threat.keep[index],
+            threat.norm,
+            eps,
+            threat.bounds,
+            self.rng,
+            attack.info.needs,
+            self.pipeline,
+            self.meter,
+            index,
+            self.planned.draws if self.pipeline.stochastic else 1,
+            self.trace,
+            self.memory,
+        )
+        candidates = attack.run(problem)
+        if not isinstance(candidates, Tensor):
+            raise TypeError(f"the attack returned {type(candidates).__name__}, not a tensor")
+        return candidates.detach()
 
-        return propose
+    def cascade(self, live: Tensor, threat: Threat) -> tuple[Best, Tensor]:
+        """What the members of a cascade find within its budget: the wins of the samples `live`, and by whom, [B]."""
+        by = torch.full((len(self.x),), -1, dtype=torch.int64)
+        if len(live) == 0:
+            return Best.none(self.x[live]), by
+        sweep = Sweep(self.pipeline, self.x[live], threat[live], self.rng, _Shifted(self.meter, live))
+
+        def ask(member: Member, rows: Tensor, eps: Tensor | None) -> Tensor:
+            self.memory.clear()
+            return self.ask(member.attack, live[rows], threat, eps)
+
+        found, places = run_cascade(sweep, self.planned.members, self.planned.largest, ask)
+        by[live.cpu()] = places.cpu()
+        return found, by
 
     def search(self, live: Tensor, threat: Threat, propose: Propose) -> Best:
         """The nearest win of each of the samples `live`."""
@@ -188,14 +210,6 @@ class _Chunk:
             table[some.cpu(), goal] = found.distance.cpu()
             nearest.take(place[some], found.judged())
         return nearest, table
-
-
-def _run(planned: Planned, problem: Problem) -> Tensor:
-    """The plugin's candidates for a problem."""
-    candidates = planned.attack.run(problem)
-    if not isinstance(candidates, Tensor):
-        raise TypeError(f"the attack returned {type(candidates).__name__}, not a tensor")
-    return candidates.detach()
 
 
 def _norm(name: str) -> ops.Norm:

@@ -126,6 +126,7 @@ def _check_group(
     bare = answer is not None and rows and rows[0].defense == "none"
     predictions = answer.labels(stored[[entry.row for entry in rows]]) if answer is not None and bare else None
     result.claims += len(entries)
+    targeted = {cell.id for cell in record.cells if cell.target not in ("untargeted", "all")}
     result.failures += [
         f"{entry.cell}, sample {entry.sample}: row {entry.row} is not there." for entry in entries if entry not in rows
     ]
@@ -145,6 +146,8 @@ def _check_group(
             result.unchecked += 1
         elif int(predictions[number]) == entry.label:
             faults.append("ONNX Runtime gives the right answer")
+        elif entry.cell in targeted and int(predictions[number]) != entry.prediction:
+            faults.append(f"ONNX Runtime answers {int(predictions[number])}, not the target {entry.prediction}")
         if faults:
             result.failures.append(f"{entry.cell}, sample {entry.sample}: {' and '.join(faults)}.")
         else:

@@ -122,7 +122,7 @@ class Cell:
     plugin: str
     version: str
     params: dict[str, Any]
-    family: str  # "minimal" | "fixed"
+    family: str  # "minimal" | "fixed" | "cascade": attacks in order, each on what the ones before it left
     needs: str  # "gradient" | "scores" | "decision"
     defense: str
     knowledge: Knowledge
@@ -132,6 +132,7 @@ class Cell:
     target: str = "untargeted"  # or "least-likely", "all" (each other class in turn, the nearest counts), "class 3"
     status: Literal["done", "failed", "excluded", "pending"] = "pending"
     reason: str = ""
+    # smallest distance at which each sample is lost; threat "budget": that of a win within eps, not the smallest
     distance: list[float | None] = field(default_factory=list)
     l2: list[float | None] = field(default_factory=list)  # ||delta||_2 of the same candidates
     prediction: list[int | None] = field(default_factory=list)  # the pipeline's answer to the candidate that counts
@@ -146,6 +147,7 @@ class Cell:
         default_factory=list
     )  # oblivious cells; bare ones where their candidates are kept
     trace: list[dict[str, float]] = field(default_factory=list)
+    member: list[str | None] = field(default_factory=list)  # cascades only: which of its attacks, a key of params, won
     # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
     by_target: list[list[float | None]] = field(default_factory=list)
 
