@@ -52,7 +52,7 @@ def keep_strengths(
             eps = torch.full((len(live),), strength, dtype=x.dtype, device=x.device)
             candidates = propose(torch.arange(len(live), device=x.device), eps)
             judged = judge(pipeline, x[live], candidates, threat[live], eps, rng)
-            own, made = candidates, torch.isfinite(candidates.flatten(1)).all(1)
+            own, made = judged.x, torch.isfinite(candidates.flatten(1)).all(1)
             # what is judged on other pipelines must be lawful
             candidates = torch.where(ops.per_sample(judged.won, x), judged.x, x[live])
         else:

@@ -147,7 +147,8 @@ def _asked(pipeline: Pipeline, x: Tensor, seed: int) -> Tensor:
 def _attacked(
     one: Fighter, pipeline: Pipeline, right: Tensor, attack: Any, suite: Suite, seed: int
 ) -> tuple[Tensor, int]:
-    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful.
+    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any wrong
+    class counts, also in a targeted run; on the grid where the suite has one.
 
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
     """
@@ -176,6 +177,8 @@ def _attacked(
             found = attack.run(problem).detach().to(clean)
             lawful = _lawful(clean, found, norm, eps, samples.bounds)
             unlawful += int((~lawful).sum())
+            if suite.levels:  # towards the clean sample, so that the budget still holds
+                found = ops.to_grid_beside(clean, found, samples.bounds, suite.levels, away=False)
             x[index] = torch.where(ops.per_sample(lawful, clean), found, clean)
     return x, unlawful
 

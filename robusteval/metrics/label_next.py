@@ -39,7 +39,9 @@ class LabelNext:
 
 
 def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
-    worst = columns.worst_case(columns.attack_cells(record, norm, columns.BARE), right)
+    # At a fixed budget an attack stops at any win inside it, so only searched distances rank.
+    searched = [cell for cell in columns.attack_cells(record, norm, columns.BARE) if cell.threat == "curve"]
+    worst = columns.worst_case(searched, right)
     if worst is None:
         return None
     order = np.argsort(worst.distance, kind="stable")
@@ -61,13 +63,15 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
     if not rows:
         return None
     wrong, never = int((~right).sum()), int((right & ~np.isfinite(worst.distance)).sum())
+    targets = sorted({cell.target for cell in worst.cells} - {"untargeted"})
+    aimed = f" Distances are to a target ({', '.join(targets)}), not to the nearest other class." if targets else ""
     return Result(
         NAME,
         f"label-next/{norm}",
         "table",
         f"Samples to label next, {columns.title(norm)}",
         f"Nearest to the boundary first, worst case over attacks on the bare model; sample: its place in the evaluated data, "
-        f"from 0. Left out: {wrong} that are wrong when clean already, {never} that were never lost.",
+        f"from 0. Left out: {wrong} that are wrong when clean already, {never} that were never lost.{aimed}",
         tags={"norm": norm},
         columns=TABLE_COLUMNS,
         rows=rows,

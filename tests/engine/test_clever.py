@@ -11,6 +11,9 @@ from scipy import stats
 
 from robusteval.engine.clever import ball, estimate, fit_weibull_max, largest
 from robusteval.engine.extras import Clever
+from robusteval.engine.prepare import prepare_job
+from robusteval.engine.runner import run
+from robusteval.record import store
 from tests.engine import toys
 
 FEW = Clever(samples=4, batches=20, batch_size=16, radius_l2=5.0, radius_linf=5.0, targets="all")
@@ -123,3 +126,24 @@ def test_points_fill_the_ball(norm):
     sizes = points.flatten(1).norm(p=order, dim=1)
     assert float(sizes.max()) <= 2.0 + 1e-6
     assert float((sizes < 2 * 0.5 ** (1 / 6)).double().mean()) == pytest.approx(0.5, abs=0.03)  # half of the volume
+
+
+def test_a_run_keeps_the_estimates_and_shows_them_beside_the_attacks(tmp_path):
+    text = toys.SUITE.split("[[defense]]")[0].replace(
+        "[[attack]]", "clever = { samples = 3, batches = 10 }\n[[attack]]", 1
+    )
+    (tmp_path / "toy.toml").write_text(text)
+    model = toys.linear()
+    data = toys.samples(model, count=20)
+    job = prepare_job(model, toys.catalogue(*toys.TOYS), str(tmp_path / "toy.toml"), data=(data.x, data.y))
+    record = run(replace(job, folder=tmp_path / "run"))
+    assert [(row.norm, row.status, len(row.value)) for row in record.estimates] == [
+        ("l2", "done", 3),
+        ("linf", "done", 3),
+    ]
+    (table,) = [one for one in record.results if one.name == "clever/l2"]
+    ratios = [row[6] for row in table.rows]
+    assert all(
+        0.5 < ratio < 1.01 for ratio in ratios
+    )  # a linear model: CLEVER is the distance, and no attack is nearer
+    assert store.load(tmp_path / "run").estimates == record.estimates

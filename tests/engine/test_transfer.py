@@ -171,3 +171,13 @@ def test_keys_are_safe_short_and_unique():
     assert made[:2] == ["m", "m-2"]
     assert len({one.lower() for one in made}) == len(made)
     assert all(one[0] not in ".-" and len(one) < 70 and "/" not in one for one in made)
+
+
+def test_on_a_grid_the_adversarials_lie_on_it_and_stay_in_the_budget(tmp_path):
+    model = toys.linear()
+    samples = toys.samples(model)
+    samples = replace(samples, x=(samples.x * 255).round() / 255)
+    run(tmp_path, [fighter("a", model, samples)], replace(SUITE, levels=255, transfer=Transfer("pgd", "linf", 0.0999)))
+    x = safetensors.torch.load_file(tmp_path / FILE)["a"]
+    assert float((x * 255 - (x * 255).round()).abs().max()) < 1e-3
+    assert 0.09 < float((x - samples.x).abs().max()) <= 0.0999

@@ -49,6 +49,13 @@ def test_the_nearest_sample_is_labelled_first_and_the_wrong_and_the_never_lost_a
     assert "1 that are wrong when clean already, 1 that were never lost" in table.description
 
 
+def test_a_win_inside_a_budget_is_no_smallest_distance() -> None:
+    record = tiny()
+    record.cells[1].threat = "budget"
+    (table,) = label_next.LabelNext().compute(record)
+    assert [(row["Sample"], row["Distance"]) for row in rows(table)] == [(0, 1.0), (1, 3.0)]
+
+
 def test_flips_are_counted_by_pair_the_most_frequent_first() -> None:
     record = tiny()
     record.model.classes = 3

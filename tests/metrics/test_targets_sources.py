@@ -51,4 +51,6 @@ def test_figures_of_the_sources_stand_beside_ours(stem, claims) -> None:
             (deepfool,) = [cell for cell in bare(record) if cell.plugin == "deepfool"]
             pairs = zip(deepfool.l2, record.data.l2, strict=True)
             ratios = [length / size for length, size in pairs if length]
-            assert rows["rho_adv by DeepFool, LeNet"][3].startswith(f"{sum(ratios) / len(ratios):.3f} over {len(ratios)} ")
+            assert rows["rho_adv by DeepFool, LeNet"][3].startswith(
+                f"{sum(ratios) / len(ratios):.3f} over {len(ratios)} "
+            )
