@@ -125,7 +125,7 @@ class RandomizedSmoothing:
         "it, Salman et al.: Provably robust deep learning via adversarially trained smoothed classifiers, 2019, attack "
         "through the mean of probabilities over draws, as the adaptive attacks here do.",
     )
-    sigma: float = param(0.25, "Standard deviation of the noise, as a share of the range.", minimum=1e-6, maximum=10.0)
+    sigma: float = param(0.12, "Standard deviation of the noise, as a share of the range.", minimum=1e-6, maximum=10.0)
     votes: int = param(25, "Draws that one answer is voted from; random pipelines are judged by 11 answers.", minimum=1)
     steer: int = param(8, "Draws that one gradient of an adaptive attack is averaged over.", minimum=1)
     n0: int = param(100, "Draws from which the certificate guesses the top class.", minimum=1)
