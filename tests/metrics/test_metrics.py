@@ -15,12 +15,12 @@ from tests import records
 
 METRICS: list[Metric] = [
     accuracy_curve.AccuracyCurve(),
-    certified_curve.CertifiedCurve(),
     oblivious_curve.ObliviousCurve(),
     rho_adv.RhoAdv(),
     detector_roc.DetectorRoc(),
     cost.Cost(),
     per_class.PerClass(),
+    certified_curve.CertifiedCurve(),
 ]
 
 
