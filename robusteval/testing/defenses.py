@@ -152,7 +152,7 @@ def can_travel(subject: DefenseSubject) -> None:
 
 def draws_as_it_says(subject: DefenseSubject) -> None:
     """A random defence offers `draw`, the rng alone decides the draw, and draws differ; others offer none."""
-    defended, x = subject.fit(), subject.samples(200)  # a draw may matter to few samples only
+    defended, x = subject.fit(), subject.samples(1000)  # a draw may matter to few samples only
     if not subject.info.stochastic:
         require(defended.draw is None, "It offers draws, but info.stochastic is false.")
         return

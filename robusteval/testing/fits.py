@@ -65,9 +65,9 @@ class DefenseSubject:
         return made
 
     def model(self) -> Classifier:
-        """The model to defend: the one given, or an image-shaped oracle: linear, or with ReLUs where that matters."""
+        """The model to defend: the one given, or an image-shaped oracle: linear behind preprocessors, else with ReLUs."""
         oracle = linear((3, 8, 8), classes=3)
-        return self.base or (Rectified(oracle) if self.info.kind in ("retrofit", "corrector") else oracle)
+        return self.base or (oracle if self.info.kind == "preprocessor" else Rectified(oracle))
 
     def samples(self, batch: int = 8, seed: int = 0) -> Tensor:
         """Clean samples: of the data given, else made for the oracle."""
