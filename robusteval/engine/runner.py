@@ -134,6 +134,7 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
     failures: dict[str, str] = {}
     tasks: list[Task] = []
     judging: list[Task] = []
+    transferred: list[Task] = []
     total, found = 0, 0
     for planned in (*plan.planned, *plan.probes):
         cell = planned.cell
@@ -147,7 +148,7 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
             if stored is not None:
                 found += 1
             else:
-                (judging if planned.source else tasks).append(Task(planned, chunk))
+                (judging if planned.source else transferred if planned.starts else tasks).append(Task(planned, chunk))
     counter = _Counter(found, total, found, job.folder, failures, listener)
     listener(Progress(found, total, "", "", found))
     attackable = {
@@ -158,6 +159,8 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
     context = Context(fitted.live, job.samples, attackable, job.seed)
     # dear cells first, so that the last minutes are not one worker's alone
     execute(context, _dear_first(tasks), job.folder, job.workers, counter)
+    # these look at the stored adversarials of the bare model, so they come after it
+    execute(context, transferred, job.folder, job.workers, counter)
     execute(context, judging, job.folder, 1, counter)
     return failures
 

@@ -17,6 +17,7 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.errors import SuiteError
 from robusteval.ops import NORMS
 
+TRANSFER = "bare-adversarials"  # the attack that every defence meets: what was found on the bare model
 # Largest budgets searched, as shares of the pixel range: l2 and l1 are per square root of / number of values elsewhere.
 DEFAULT_EPS = {"linf": 0.5, "l2": 6.0, "l1": 60.0, "l0": 200.0}
 
@@ -134,6 +135,8 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
     known = [attack.name for attack in attacks]
     if len(set(known)) != len(known):
         raise SuiteError("Two attacks of the suite have the same name.", "Give each a name = '...' of its own.")
+    if TRANSFER in known:
+        raise SuiteError(f"An attack of the suite is named {TRANSFER}, which is taken.", "Give it another name.")
     defenses = []
     for row in data.get("defense", []):
         for name in [*row.get("oblivious", []), *row.get("adaptive", [])]:

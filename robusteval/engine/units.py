@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -93,8 +94,11 @@ def keep_mask(labels: Tensor, classes: int, pipeline_classes: int) -> Tensor:
     return keep.scatter_(1, labels[:, None], True)
 
 
-def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
-    """Attacks one chunk. Whatever the plugin raises comes out: the runner records it as a failed cell."""
+def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | None = None) -> UnitResult:
+    """Attacks one chunk. Whatever the plugin raises comes out: the runner records it as a failed cell.
+
+    starts: [B, *shape] for a transferred cell, which has no plugin: what it tries instead.
+    """
     started = time.perf_counter()
     cell = planned.cell
     pipeline = context.pipelines[cell.defense]
@@ -104,7 +108,6 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
     meter = Meter(len(x))
     trace = Trace()
     norm: ops.Norm = _norm(cell.norm)
-    needs = planned.attack.info.needs
     threat = Threat(keep_mask(y, pipeline.defended.model.info.classes, pipeline.classes), norm, context.samples.bounds)
     draws = planned.draws if pipeline.stochastic else 1
     memory: dict[str, object] = {}  # of this unit only, so that no result depends on which units ran before
@@ -118,7 +121,7 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
             eps,
             threat.bounds,
             rng,
-            needs,
+            planned.attack.info.needs,
             pipeline,
             meter,
             index,
@@ -131,14 +134,29 @@ def run_unit(context: Context, planned: Planned, rows: slice) -> UnitResult:
     sweep = Sweep(pipeline, x[live], threat[live], rng, _Shifted(meter, live))
     found = Best.none(x[live])
     if len(live):
-        minimal = cell.family == "minimal"
-        found = sweep.minimal(propose) if minimal else sweep.fixed(propose, planned.largest, planned.search)
+        if starts is not None:
+            found = sweep.given(starts.to(x.device, x.dtype)[live])
+        elif cell.family == "minimal":
+            found = sweep.minimal(propose)
+        else:
+            found = sweep.fixed(propose, planned.largest, planned.search)
     result = _columns(context, pipeline, x, threat, live, found, meter, rng)
     if planned.strengths:
         result.strengths = _strengths(planned, pipeline, x, threat, live, found, propose, rng)
     result.trace = trace.points[:400]
     result.seconds = time.perf_counter() - started
     return result
+
+
+def nearest_wins(units: Sequence[UnitResult]) -> Tensor:
+    """Of several units on the same chunk, each sample's nearest win, [B, *shape]; the clean sample where none won."""
+    nearest, distance = units[0].x, units[0].distance
+    for unit in units[1:]:
+        # 0 is a sample that was wrong when clean, so nothing was tried for it
+        nearer = (unit.distance < distance) & (unit.distance > 0)
+        nearest = torch.where(ops.per_sample(nearer, nearest), unit.x, nearest)
+        distance = torch.where(nearer, unit.distance, distance)
+    return nearest
 
 
 def _run(planned: Planned, problem: Problem) -> Tensor:
