@@ -59,6 +59,7 @@ def make(samples: int = 300, seed: int = 7) -> Record:
         _pipeline("Denoiser", "denoiser", "preprocessor", denoised, rng),
         _pipeline("Logit odds", "logit-odds", "detector", clean, rng),
     ]
+    pipelines[1].certified = np.where(rng.random(samples) < 0.8, 0.3 * margin, 0.0).tolist()
     pipelines[2].prediction = np.where(flagged, len(CLASSES), clean).tolist()
     pipelines[2].suspicion = suspicion.tolist()
     pipelines[2].threshold = 2.3
@@ -110,6 +111,7 @@ def with_results(record: Record) -> Record:
     """The same record with what the built-in metrics derive from it."""
     from robusteval.metrics import (
         accuracy_curve,
+        certified_curve,
         clever,
         cost,
         detector_roc,
@@ -123,7 +125,7 @@ def with_results(record: Record) -> Record:
     metrics = [
         accuracy_curve.AccuracyCurve(), oblivious_curve.ObliviousCurve(), rho_adv.RhoAdv(),
         detector_roc.DetectorRoc(), cost.Cost(), per_class.PerClass(),
-        clever.Clever(), label_next.LabelNext(), strength_curve.StrengthCurve(),
+        certified_curve.CertifiedCurve(), clever.Clever(), label_next.LabelNext(), strength_curve.StrengthCurve(),
     ]  # fmt: skip
     record.results = [result for metric in metrics for result in metric.compute(record)]
     return record

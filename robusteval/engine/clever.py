@@ -21,8 +21,8 @@ from torch import Generator, Tensor
 from robusteval import ops
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
+from robusteval.engine.chunk import generator
 from robusteval.engine.extras import Clever
-from robusteval.engine.units import generator
 from robusteval.record.document import Estimate
 
 _BATCH = 256

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import torch
 
+from robusteval.engine.chunk import Context
 from robusteval.engine.plan import Planned
 from robusteval.engine.unit_store import UnitStore
-from robusteval.engine.units import Context, chunks, judge_unit, run_unit
+from robusteval.engine.units import chunks, judge_unit, nearest_wins, run_unit
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ def attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
             if unit is None or unit.strengths is None:
                 return Outcome(task, f"the adversarials of {planned.source} are not there, as that cell failed")
             store.save(planned.cell.id, task.chunk, judge_unit(context, planned, rows, unit.strengths))
+        elif planned.starts:
+            units = [found for one in planned.starts if (found := store.load(one, task.chunk)) is not None]
+            if not units:
+                return Outcome(task, "no adversarials of the bare model are there, as those cells failed")
+            store.save(planned.cell.id, task.chunk, run_unit(context, planned, rows, nearest_wins(units)))
         else:
             store.save(planned.cell.id, task.chunk, run_unit(context, planned, rows))
     except Exception as error:  # one plugin's fault must not end the run: it is recorded as a failed cell

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from robusteval.engine.envelope import envelope
-from robusteval.record.document import Finding, Pipeline, Record
+from robusteval.record.document import Cell, Finding, Pipeline, Record
+
+_ROOM = 1 + 1e-6  # for rounding of distances
 
 
 def detectors(record: Record) -> Iterator[Finding]:
@@ -28,8 +30,7 @@ def defenses(record: Record) -> Iterator[Finding]:
         if row.defense == "none" or row.status != "done":
             continue
         yield from _surrogate(row)
-        oblivious = _oblivious_accuracy(record, row)
-        adaptive = _adaptive_accuracy(record, row)
+        oblivious, adaptive = _side_by_side(record, row)
         if oblivious is not None and adaptive is not None and oblivious - adaptive > 0.2:
             yield Finding(
                 "adaptive-much-weaker",
@@ -81,33 +82,36 @@ def _certificate_broken(record: Record, row: Pipeline) -> Iterator[Finding]:
         )
 
 
-def _oblivious_accuracy(record: Record, row: Pipeline) -> float | None:
-    """Lowest accuracy of the defended pipeline under oblivious adversarials, over cells and strengths."""
-    labels = record.data.labels
-    values = [
-        sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
-        for cell in record.done(knowledge="oblivious", defense=row.defense)
-        for strength in cell.strengths
-    ]
-    return min(values) if values else None
+def _side_by_side(record: Record, row: Pipeline) -> tuple[float | None, float | None]:
+    """Accuracy under the oblivious adversarials that hurt most, over cells and strengths, and under adaptive attacks.
 
-
-def _adaptive_accuracy(record: Record, row: Pipeline) -> float | None:
-    """Accuracy under adaptive attacks at the mean distance of the oblivious strength that hurt most, same norm."""
+    Adaptive attacks may go as far from each sample as its oblivious adversarial does, in the same norm.
+    """
     labels = record.data.labels
-    worst: tuple[float, float, str] | None = None
+    worst: tuple[float, str, list[float]] | None = None
     for cell in record.done(knowledge="oblivious", defense=row.defense):
         for strength in cell.strengths:
             share = sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
             if worst is None or share < worst[0]:
-                worst = (share, strength.mean_distance, cell.norm)
+                reach = _reach(record, cell, strength.strength)
+                worst = worst if reach is None else (share, cell.norm, reach)
     if worst is None:
+        return None, None
+    share, norm, reach = worst
+    nearest = envelope(record.done(norm=norm, knowledge="adaptive", defense=row.defense))
+    if not nearest:
+        return share, None
+    return share, sum(value > limit for value, limit in zip(nearest, reach, strict=True)) / len(nearest)
+
+
+def _reach(record: Record, cell: Cell, strength: float) -> list[float] | None:
+    """Largest distance of each sample's oblivious adversarial; 0 where there is none, and the sample itself is judged."""
+    if cell.family == "fixed":
+        return [strength * _ROOM] * len(record.data.labels)
+    bare = next((one for one in record.done(norm=cell.norm, knowledge="none") if one.attack == cell.attack), None)
+    if bare is None:
         return None
-    cells = record.done(norm=worst[2], knowledge="adaptive", defense=row.defense)
-    if not cells:
-        return None
-    nearest = envelope(cells)
-    return sum(value > worst[1] for value in nearest) / len(nearest)
+    return [0.0 if value is None else value * strength * _ROOM for value in bare.distance]
 
 
 def label_leak(record: Record) -> Iterator[Finding]:

@@ -14,9 +14,9 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.chunk import generator
 from robusteval.engine.judge import answers
 from robusteval.engine.suite import DefenseSpec, Suite
-from robusteval.engine.units import generator
 from robusteval.errors import RobustEvalError
 from robusteval.record import document
 
@@ -68,7 +68,8 @@ def _fit(
         row.reason = "it learns from samples, and none were given for that (--fit-data)"
         return row
     try:
-        defended = plugin.fit(model, fit if info.needs_data else None, generator(seed, "fit", spec.name))
+        # also where it needs none: some choose a parameter by samples if there are any
+        defended = plugin.fit(model, fit, generator(seed, "fit", spec.name))
         reference = fit if fit is not None else samples
         pipeline = Pipeline(defended).calibrated(reference.x[:_BATCH])
         clean_phase(pipeline, row, samples, seed)

@@ -11,7 +11,7 @@ from typing import Any
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue import Catalogue
-from robusteval.engine.suite import AttackSpec, CascadeSpec, DefenseSpec, Suite
+from robusteval.engine.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite
 from robusteval.record.document import Cell, Knowledge
 
 _ACCESS = ("decision", "scores", "gradient")
@@ -32,7 +32,7 @@ class Planned:
     """A cell to run, with all that a worker needs to know about it."""
 
     cell: Cell
-    attack: Any  # the plugin instance; None for oblivious cells, which only judge
+    attack: Any  # the plugin instance; None for oblivious cells, which only judge, and for transferred ones
     largest: float  # largest budget searched, in pixel units
     search: int
     draws: int
@@ -40,6 +40,7 @@ class Planned:
     source: str = ""  # oblivious cells: the bare cell whose adversarials they judge
     rows: int | None = None  # only the first so many samples (probes)
     members: tuple[Member, ...] = ()  # of a cascade, in order
+    starts: tuple[str, ...] = ()  # transferred cells: the bare cells whose nearest wins they start from
 
     def plugins(self) -> set[str]:
         """Names of the attack plugins that the cell runs."""
@@ -48,7 +49,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Planned cells in order: bare, adaptive, oblivious, probes; and excluded ones with their reasons."""
+    """Planned cells in order: bare, adaptive, transferred, oblivious, probes; and excluded ones with their reasons."""
 
     planned: tuple[Planned, ...]
     probes: tuple[Planned, ...]
@@ -79,6 +80,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
     for defense in suite.defenses:
         for cell in maker.adaptive(defense):
             _sort(cell, planned, excluded)
+        adaptive = {cell.cell.norm for cell in planned if cell.cell.defense == defense.name}
+        planned += maker.transferred(defense, [cell for cell in bare if cell.cell.norm in adaptive])
         planned += maker.oblivious(defense, bare)
     probes = maker.probes(bare)
     content = {
@@ -174,6 +177,30 @@ class _Maker:
     def _member(self, spec: AttackSpec) -> Member:
         plugin = self.catalogue.get("attack", spec.plugin)
         return Member(spec.name, spec.plugin, make(plugin, spec.params, spec.plugin))
+
+    def transferred(self, defense: DefenseSpec, bare: list[Planned]) -> list[Planned]:
+        """One cell a norm that tries the nearest win of the bare cells: whoever knows the defence can do that too."""
+        return [
+            self._from(defense, norm, tuple(one.cell.id for one in bare if one.cell.norm == norm))
+            for norm in dict.fromkeys(one.cell.norm for one in bare)
+        ]
+
+    def _from(self, defense: DefenseSpec, norm: str, starts: tuple[str, ...]) -> Planned:
+        cell = Cell(
+            id=f"{defense.name}/{TRANSFER}/{norm}/adaptive",
+            attack=TRANSFER,
+            plugin="",
+            version="1",
+            params={},
+            family="minimal",
+            needs="decision",
+            defense=defense.name,
+            knowledge="adaptive",
+            norm=norm,
+            threat="curve",
+            target=self.target,
+        )
+        return Planned(cell, None, 0.0, 0, 1, (), starts=starts)
 
     def oblivious(self, defense: DefenseSpec, bare: list[Planned]) -> list[Planned]:
         """The bare cells' adversarials judged on this defence."""

@@ -16,13 +16,14 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
 from robusteval.engine import assemble, clever, findings, gallery, targets, verdict, witnesses
 from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.chunk import Context
 from robusteval.engine.environment import environment
 from robusteval.engine.executors import Outcome, Task, execute, one_thread
 from robusteval.engine.pipelines import Fitted, fit_all
 from robusteval.engine.plan import Plan, make_plan
 from robusteval.engine.suite import Suite
 from robusteval.engine.unit_store import UnitStore
-from robusteval.engine.units import Context, chunks
+from robusteval.engine.units import chunks
 from robusteval.errors import RecordError
 from robusteval.record import document, store
 
@@ -140,6 +141,7 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
     failures: dict[str, str] = {}
     tasks: list[Task] = []
     judging: list[Task] = []
+    transferred: list[Task] = []
     total, found = 0, 0
     for planned in (*plan.planned, *plan.probes):
         cell = planned.cell
@@ -153,7 +155,7 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
             if stored is not None:
                 found += 1
             else:
-                (judging if planned.source else tasks).append(Task(planned, chunk))
+                (judging if planned.source else transferred if planned.starts else tasks).append(Task(planned, chunk))
     counter = _Counter(found, total, found, job.folder, failures, listener)
     listener(Progress(found, total, "", "", found))
     attackable = {row.defense: _right(job, row) for row in fitted.rows if row.defense in fitted.live}
@@ -161,6 +163,8 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
     context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels)
     # dear cells first, so that the last minutes are not one worker's alone
     execute(context, _dear_first(tasks), job.folder, job.workers, counter)
+    # these look at the stored adversarials of the bare model, so they come after it
+    execute(context, transferred, job.folder, job.workers, counter)
     execute(context, judging, job.folder, 1, counter)
     return failures
 

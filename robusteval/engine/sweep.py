@@ -20,6 +20,7 @@ from robusteval.engine.judge import Judged, Threat, is_win, judge
 
 # A minimal attack may stop a hair's breadth on the wrong side (the twin and the truth differ by rounding).
 _NUDGES = (1.002, 1.01, 1.05)
+_STRETCHES = (1.1, 1.25, 1.5, 2.0, 3.0)  # an adversarial of another pipeline may have to go on as far
 _LINE_STEPS = 10
 _SHRINK = 0.35
 _CLIMB, _CLIMBS = 4, 2  # losing samples go up by this factor, so often at most
@@ -84,6 +85,17 @@ class Sweep:
         self._approach(best, rows[torch.isfinite(best.distance)])
         return best
 
+    def given(self, candidates: Tensor) -> Best:
+        """The nearest win on the rays from the clean samples through given candidates [B, *shape]."""
+        best = Best.none(self.x0)
+        rows = (candidates != self.x0).flatten(1).any(1).nonzero().squeeze(1)
+        judged = judge(self.pipeline, self.x0[rows], candidates[rows], self.threat[rows], None, self.rng)
+        self.meter.forward(rows)
+        best.take(rows, judged)
+        self._nudge(best, candidates, torch.isfinite(best.distance), _STRETCHES)
+        self._approach(best, torch.isfinite(best.distance).nonzero().squeeze(1))
+        return best
+
     def fixed(self, propose: Propose, largest: float, halvings: int) -> Best:
         """The smallest budget at which a fixed attack wins.
 
@@ -111,13 +123,13 @@ class Sweep:
             low[rows] = torch.where(judged.won, low[rows], eps)
         return best
 
-    def _nudge(self, best: Best, candidates: Tensor, won: Tensor) -> None:
+    def _nudge(self, best: Best, candidates: Tensor, won: Tensor, factors: tuple[float, ...] = _NUDGES) -> None:
         """Tries points a little beyond the losing candidates, away from the clean sample."""
         low, high = self.threat.bounds
         lawful = ((candidates >= low) & (candidates <= high)).flatten(1).all(1)  # NaN is not
         rows = (~won & lawful).nonzero().squeeze(1)
         rows = rows[(candidates[rows] != self.x0[rows]).flatten(1).any(1)]
-        for factor in _NUDGES:
+        for factor in factors:
             if len(rows) == 0:
                 return
             further = ops.clip(self.x0[rows] + factor * (candidates[rows] - self.x0[rows]), self.threat.bounds)

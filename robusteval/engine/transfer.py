@@ -21,11 +21,11 @@ from robusteval.contracts.plugins import Defended
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.chunk import generator
 from robusteval.engine.judge import answers
 from robusteval.engine.plan import CHUNK
 from robusteval.engine.suite import Suite
 from robusteval.engine.targets import keep_mask
-from robusteval.engine.units import generator
 from robusteval.errors import SuiteError
 from robusteval.record.comparison import Source, Transfer
 from robusteval.record.store import write_atomically

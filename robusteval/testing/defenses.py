@@ -123,6 +123,22 @@ def has_a_twin(subject: DefenseSubject) -> None:
     require(grad is not None and bool(torch.isfinite(grad).all()), "The twin's gradient is missing or not finite.")
 
 
+def knows_no_sample_by_heart(subject: DefenseSubject) -> None:
+    """Samples that it learnt from are answered like copies of them that differ by next to nothing."""
+    applies(subject.info.needs_data, "It learns from no samples.")
+    low, high = subject.model().info.bounds
+    x = subject.learnable().x[:100]
+    dust = torch.randn(x.shape, generator=Generator().manual_seed(0)).to(x)
+    near = (x + 1e-5 * (high - low) * dust).clamp(low, high)
+    defended = subject.defended()
+    known, copies = _answers(defended, x), _answers(defended, near)
+    for name, first in known.items():
+        moved = (copies[name] - first).abs().flatten(1) if first.dim() > 1 else (copies[name] - first).abs()[:, None]
+        spread = float(first.std()) + 1e-3 * float(first.abs().max()) + 1e-6
+        share = float((moved.amax(1) > 0.1 * spread).float().mean())  # a few may lie on a step of a threshold
+        require(share <= 0.1, f"It knows the samples it learnt from: the {name} of {share:.0%} change at a mere touch.")
+
+
 def can_travel(subject: DefenseSubject) -> None:
     """What fit returns can be pickled and answers the same afterwards."""
     defended, x = subject.fit(), subject.samples()
@@ -136,7 +152,7 @@ def can_travel(subject: DefenseSubject) -> None:
 
 def draws_as_it_says(subject: DefenseSubject) -> None:
     """A random defence offers `draw`, the rng alone decides the draw, and draws differ; others offer none."""
-    defended, x = subject.fit(), subject.samples()
+    defended, x = subject.fit(), subject.samples(1000)  # a draw may matter to few samples only
     if not subject.info.stochastic:
         require(defended.draw is None, "It offers draws, but info.stochastic is false.")
         return
@@ -225,6 +241,7 @@ DEFENSE_CHECKS = (
     leaves_its_input_alone,
     answers_from_the_input_alone,
     has_a_twin,
+    knows_no_sample_by_heart,
     can_travel,
     draws_as_it_says,
     keeps_the_box,

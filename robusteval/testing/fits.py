@@ -12,7 +12,7 @@ from robusteval.contracts.plugins import Defended, Defense, DefenseInfo, Detecto
 from robusteval.contracts.samples import Samples
 from robusteval.testing.checks import NotApplicable
 from robusteval.testing.facts import built, split
-from robusteval.testing.oracles import linear
+from robusteval.testing.oracles import Rectified, linear
 from robusteval.testing.problems import inputs
 
 
@@ -65,8 +65,9 @@ class DefenseSubject:
         return made
 
     def model(self) -> Classifier:
-        """The model to defend: the one given, or an image-shaped linear oracle."""
-        return self.base or linear((3, 8, 8), classes=3)
+        """The model to defend: the one given, or an image-shaped oracle: linear behind preprocessors, else with ReLUs."""
+        oracle = linear((3, 8, 8), classes=3)
+        return self.base or (oracle if self.info.kind == "preprocessor" else Rectified(oracle))
 
     def samples(self, batch: int = 8, seed: int = 0) -> Tensor:
         """Clean samples: of the data given, else made for the oracle."""

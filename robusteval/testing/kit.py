@@ -31,7 +31,7 @@ def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
 def check_defense(
     plugin: object, *, model: Classifier | None = None, data: Samples | None = None, false_alarms: float = 0.05
 ) -> Report:
-    """All checks of a defence, fitted to `model` (an image-shaped linear oracle unless given) with `data`.
+    """All checks of a defence, fitted to `model` (an image-shaped oracle unless given) with `data`.
 
     false_alarms: the share of clean samples on which its detector is meant to fire.
     """

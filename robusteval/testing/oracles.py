@@ -74,6 +74,31 @@ def linear(shape: tuple[int, ...] = (8,), classes: int = 3, bounds: Bounds = (0.
 
 
 @dataclass(frozen=True)
+class Rectified:
+    """Two layers with ReLUs between them, made of a linear oracle; its distances are not known.
+
+    Each value's share z of a linear score, counted from the middle of the box, goes through two hidden units, relu(z)
+    and relu(-z); the second counts half.
+    For defences that replace activations, or whose effect a linear model would hide.
+    """
+
+    inner: Linear
+
+    @property
+    def info(self) -> ModelInfo:
+        """Facts of the inner oracle."""
+        return self.inner.info
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.twin(x.detach()).detach()
+
+    def twin(self, x: Tensor) -> Tensor:
+        from_middle = x.flatten(1) - sum(self.info.bounds) / 2
+        z = from_middle[:, None, :] * self.inner.weight.flatten(1)[None]
+        return (torch.relu(z) - 0.5 * torch.relu(-z)).sum(2)
+
+
+@dataclass(frozen=True)
 class Sphere:
     """Class 0 inside a ball, class 1 outside: a curved boundary at radius - ||x - centre||_2."""
 

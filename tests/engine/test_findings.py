@@ -109,7 +109,7 @@ def _surrogate(record: Record) -> None:
 def _adaptive(record: Record) -> None:
     right = list(record.pipelines[0].prediction)
     record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right))
-    strong = Strength(1.0, 0.5, 0.5, [True] * N, right)
+    strong = Strength(1.25, 0.5, 0.5, [True] * N, right)
     record.cells.append(
         cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong])
     )
@@ -138,6 +138,29 @@ def _certificate(record: Record) -> None:
     right = list(record.pipelines[0].prediction)
     record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right, certified=[1.0] * N))
     record.cells.append(cell("ddn", 0.31, defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
+
+
+def _mixed(record: Record, stretch: float) -> None:
+    """Near and far samples: half of the adversarials lie at 0.1, half at 0.5."""
+    right = list(record.pipelines[0].prediction)
+    wrong = [1 - label for label in right]
+    record.cells[2].distance = [0.1, 0.5] * (N // 2)
+    record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=right))
+    strong = Strength(stretch, 0.3 * stretch, 0.3 * stretch, [True] * N, wrong)
+    record.cells.append(
+        cell("ddn", [], defense="d", knowledge="oblivious", id="d/ddn/l2/oblivious", strengths=[strong])
+    )
+    record.cells.append(cell("ddn", [0.11, 0.55] * (N // 2), defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
+
+
+def test_attacks_are_compared_sample_by_sample_at_the_distance_of_each():
+    """At the mean distance of 0.36 half of the samples would count as kept, although each needs no more than before."""
+    record = honest()
+    _mixed(record, 1.2)
+    assert "adaptive-too-weak" not in codes(record)
+    record = honest()
+    _mixed(record, 1.05)
+    assert "adaptive-too-weak" in codes(record)
 
 
 CASES: dict[str, tuple[Callable[[Record], None], bool]] = {

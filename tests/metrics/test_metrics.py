@@ -9,6 +9,7 @@ import pytest
 
 from robusteval.metrics import (
     accuracy_curve,
+    certified_curve,
     clever,
     cost,
     detector_roc,
@@ -30,6 +31,7 @@ METRICS: list[Metric] = [
     detector_roc.DetectorRoc(),
     cost.Cost(),
     per_class.PerClass(),
+    certified_curve.CertifiedCurve(),
     clever.Clever(),
     label_next.LabelNext(),
     strength_curve.StrengthCurve(),
@@ -208,3 +210,23 @@ def test_the_realistic_record_is_complete_and_repeats() -> None:
     assert text == store.to_json(records.with_results(records.make(120)))
     record.times.wall_s = 0.0
     assert [one for metric in METRICS for one in metric.compute(record)] == record.results
+
+
+def test_certified_accuracy_is_what_is_right_and_proved_beyond_the_budget() -> None:
+    """Four samples: one abstained, one wrong when clean however far it is certified."""
+    record = tiny()
+    smooth = Pipeline(
+        "smooth", "s", "1", "preprocessor", {}, "done", prediction=[0, 0, 1, 0], certified=[0.6, 0.0, 1.5, 2.0]
+    )
+    record.pipelines.append(smooth)
+    record.cells.append(cell("a", "ddn", [0.9, 0.1, None, 0.0], "smooth", "adaptive"))
+    found = list(certified_curve.CertifiedCurve().compute(record))
+    at = {one.tags["eps"]: one.value for one in found if one.tags.get("measure") == "certified-accuracy"}
+    assert at == {0.0: 0.5, 0.25: 0.5, 0.5: 0.5, 1.0: 0.25, 1.5: 0.0, 2.0: 0.0, 3.0: 0.0}
+    abstained = next(one for one in found if one.tags.get("measure") == "abstentions")
+    assert abstained.value == 0.25
+    assert next(one for one in found if one.tags.get("measure") == "median-radius").value == 0.6
+    lower, upper = next(one for one in found if one.kind == "curves").curves
+    assert [(point.x, point.y) for point in lower.points] == [(0.0, 0.5), (0.6, 0.25), (1.5, 0.0)]
+    assert [(point.x, point.y) for point in upper.points] == [(0.0, 0.75), (0.1, 0.5), (0.9, 0.25)]
+    assert all(one.tags["defense"] == "smooth" for one in found), "Pipelines without certificates have no such curve."

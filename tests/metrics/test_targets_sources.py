@@ -23,7 +23,7 @@ def test_each_pair_of_classes_has_its_share_and_median() -> None:
         [0.0 if goal == label else float(goal) if goal != 9 else None for goal in range(classes)]
         for label in record.data.labels
     ]
-    (table,) = [one for one in Targets().compute(record)]
+    (table,) = list(Targets().compute(record))
     rows = {(row[3], row[4]): row for row in table.rows}
     labels = sorted(set(record.data.labels))
     assert len(rows) == sum(classes - 1 for _ in labels)

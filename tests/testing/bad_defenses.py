@@ -197,6 +197,57 @@ class NanDetected(Grey):
         return Defended(model, OddDetector(nan, nan, 0.0))
 
 
+def key(row: Tensor) -> bytes:
+    return row.detach().numpy().tobytes()
+
+
+@dataclass(frozen=True)
+class ByHeart:
+    """Answers of samples that were learnt from, by their bytes."""
+
+    labels: dict[bytes, int]
+
+    def __call__(self, scores: Tensor, x: Tensor) -> Tensor:
+        wanted = [self.labels.get(key(row), -1) for row in x]
+        hot = torch.tensor([[10.0 * (one == k) for k in range(scores.shape[1])] for one in wanted])
+        return scores + hot.reshape(scores.shape)
+
+
+@dataclass(frozen=True)
+class Swot(Loud):
+    """Learns the samples themselves: accurate wherever it is evaluated on what it was trained on."""
+
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
+        labels = {key(row): int(label) for row, label in zip(data.x, data.y, strict=True)} if data else {}
+        return replace(super().fit(model, data, rng), model=Altered(model, ByHeart(labels)))
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Suspects whatever the model does not answer with the label that it remembers."""
+
+    model: Classifier
+    labels: dict[bytes, int]
+    threshold: float = 0.5
+
+    def score(self, x: Tensor) -> Tensor:
+        answers = self.model.logits(x).argmax(1).tolist()
+        wrong = [float(self.labels.get(key(row)) != answer) for row, answer in zip(x, answers, strict=True)]
+        return torch.tensor(wrong)
+
+    twin = score
+
+
+@dataclass(frozen=True)
+class Clairvoyant(Loud):
+    """Its detector looks at the label."""
+
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
+        super().fit(model, data, rng)
+        labels = {key(row): int(label) for row, label in zip(data.x, data.y, strict=True)} if data else {}
+        return Defended(model, Lookup(model, labels))
+
+
 def renamed(plugin: type, **changes: object) -> type:
     """The plugin with other facts."""
     return type(plugin.__name__, (plugin,), {"info": replace(plugin.info, **changes)})  # type: ignore[attr-defined]
@@ -245,6 +296,7 @@ BAD_DEFENSES: dict[str, list[type]] = {
     "leaves its input alone": [wrapped(grow)],
     "answers from the input alone": [wrapped(company), wrapped(dice)],
     "has a twin": [wrapped(None, detached), wrapped(None, nan_scores), wrapped(gradients="none")],
+    "knows no sample by heart": [Swot, Clairvoyant],
     "can travel": [Rooted],
     "draws as it says": [Undeclared, OneFace, OwnDice, renamed(Grey, stochastic=True)],
     "keeps the box": [Brightener],

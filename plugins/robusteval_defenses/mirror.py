@@ -1,0 +1,45 @@
+"""Mirror: left and right change places before the model sees the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Generator, Tensor
+
+from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl
+from robusteval_defenses._inputs import behind, image_shape
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """Images with left and right exchanged."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.flip(3)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Shows the model the mirror image. Exactly as hard to attack as the model itself, for those who know."""
+
+    info: ClassVar[DefenseInfo] = DefenseInfo(
+        name="mirror",
+        version="1",
+        kind="preprocessor",
+        needs_data=False,
+        summary="Shows the model the mirror image, in which a perturbation does not lie where it was made for.",
+        reference="Guo, Rana, Cisse, van der Maaten: Countering adversarial images using input transformations, 2018 (the "
+        "general idea)",
+        known_breaks="The mirror image of an adversarial for the mirrored sample: distances are those of the bare model on "
+        "mirrored samples.",
+    )
+
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
+        image_shape(model, self.info.name)
+        return behind(model, Mirrored(), "Left and right of the images are exchanged.")
+
+
+@hookimpl
+def robusteval_defenses() -> list[type[Mirror]]:
+    return [Mirror]
