@@ -189,7 +189,7 @@ class _Maker:
         cell = Cell(
             id=f"{defense.name}/{TRANSFER}/{norm}/adaptive",
             attack=TRANSFER,
-            plugin="",
+            plugin=TRANSFER,  # the core's own; no plugin has this name
             version="1",
             params={},
             family="minimal",
