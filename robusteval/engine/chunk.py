@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
@@ -14,6 +14,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
+from robusteval.contracts.tuning import Tuning
 from robusteval.engine.cascade import run_cascade
 from robusteval.engine.judge import Threat
 from robusteval.engine.plan import Member, Planned
@@ -24,7 +25,7 @@ from robusteval.engine.targets import keep_mask
 @dataclass(frozen=True)
 class Context:
     """What every unit of a run shares. attackable: per defence, bool [N]: right when clean, so worth attacking;
-    least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat."""
+    least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat; tuning: how passes are done."""
 
     pipelines: dict[str, Pipeline]
     samples: Samples
@@ -32,6 +33,7 @@ class Context:
     seed: int
     least_likely: Tensor | None = None
     levels: int = 0
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 def generator(seed: int, *parts: object) -> Generator:
@@ -77,6 +79,7 @@ class Chunk:
             self.planned.draws if self.pipeline.stochastic else 1,
             self.trace,
             self.memory,
+            self.context.tuning,
         )
         candidates = attack.run(problem)
         if not isinstance(candidates, Tensor):

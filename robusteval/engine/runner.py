@@ -14,7 +14,8 @@ from torch import Tensor
 import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
-from robusteval.engine import assemble, clever, findings, gallery, targets, verdict, witnesses
+from robusteval.contracts.tuning import Tuning
+from robusteval.engine import assemble, calibrate, clever, findings, gallery, targets, verdict, witnesses
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import Context
 from robusteval.engine.environment import environment
@@ -93,9 +94,11 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     units.prepare(plan.sha256, job.overwrite)
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
-    failures = _attack(job, plan, fitted, units, listener)
+        calibration = calibrate.calibrate(job.model, job.samples.x)
+    failures = _attack(job, plan, fitted, units, listener, calibration.tuning)
     with one_thread():
         record = _record(job, plan, fitted)
+        record.environment["passes"] = calibrate.in_words(calibration.tuning)
         cells = assemble.cells(plan, job.samples, fitted, units, failures)
         record.cells, record.probes = cells.cells, cells.probes
         record.times.cells_s = cells.seconds
@@ -136,7 +139,9 @@ def derive(
     record.verdict = verdict.judge(record)
 
 
-def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Listener) -> dict[str, str]:
+def _attack(
+    job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Listener, tuning: Tuning
+) -> dict[str, str]:
     """Runs every unit that is not stored yet; returns the cells that failed, with their reasons."""
     failures: dict[str, str] = {}
     tasks: list[Task] = []
@@ -160,7 +165,7 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
     listener(Progress(found, total, "", "", found))
     attackable = {row.defense: _right(job, row) for row in fitted.rows if row.defense in fitted.live}
     least = targets.least_likely(job.model, job.samples) if job.target == targets.LEAST_LIKELY else None
-    context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels)
+    context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels, tuning)
     # dear cells first, so that the last minutes are not one worker's alone
     execute(context, _dear_first(tasks), job.folder, job.workers, counter)
     # these look at the stored adversarials of the bare model, so they come after it
