@@ -233,7 +233,7 @@ def _walks(p: Peers) -> list[Match]:
     peer = p.adv_lib("sigma_zero", num_steps=1000)
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
     radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100)]}
-    found += [Match("apgd-dlr, radius search", norm, radius, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
+    found += [Match("apgd-radius", norm, radius, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
     return found
 
 

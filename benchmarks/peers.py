@@ -110,13 +110,42 @@ def _measured(match: Match, arena: Arena, best: Timed, cost: PassCost) -> dict[s
     forwards, backwards = best.passes.forwards / len(arena.x), best.passes.backwards / len(arena.x)
     seconds = best.seconds / len(arena.x)
     return {
-        "distance": [None if math.isinf(d) else d for d in judged.distance.tolist()],
+        "distance": [None if math.isinf(d) else round(d, 6) for d in judged.distance.tolist()],
         "rejected": dict(judged.rejected),
         "seconds": seconds,
         "forwards": forwards,
         "backwards": backwards,
         "overhead": seconds / cost.of(forwards, backwards) if forwards else None,
     }
+
+
+def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
+    """Whether the options ask for it: --only takes names ("fmn") and names with a norm ("fmn l2")."""
+    if match.budget and model not in BUDGETS[match.budget]:
+        return False
+    if options.quick and match.share < 1:
+        return False
+    return not options.only or any(only in (match.name, match.key) for only in options.only.split(","))
+
+
+def combined(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """The new run's rows, and the old ones of comparisons that did not run again; the strengths over both."""
+    if (old["images"], old["start"], old["machine"]) != (new["images"], new["start"], new["machine"]):
+        raise SystemExit("The results there are of other images or another machine; give another --out.")
+
+    def key(row: dict[str, Any]) -> tuple[str, ...]:
+        return row["model"], row["attack"], row["norm"], row["budget"]
+
+    again = {key(row) for row in new["rows"]}
+    rows = [row for row in old["rows"] if key(row) not in again] + new["rows"]
+    order = {model: number for number, model in enumerate(MODELS)}
+    places = {match.key: number for number, match in enumerate(matches(Peers({})))}
+
+    def place(row: dict[str, Any]) -> tuple[int, int]:
+        budget = f" at {row['budget']}" if row["budget"] else ""
+        return order[row["model"]], places.get(f"{row['attack']} {row['norm']}{budget}", len(places))
+
+    return {**new, "pass": {**old["pass"], **new["pass"]}, "rows": with_strength(sorted(rows, key=place))}
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -132,10 +161,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         cost = best_cost(module, x)
         costs[model] = {"forward": cost.forward, "backward": cost.backward, "how": cost.how}
         for match in matches(Peers(modules)):
-            skipped = match.budget and model not in BUDGETS[match.budget]
-            if skipped or (options.only and match.name not in options.only.split(",")):
-                continue
-            if options.quick and match.share < 1:
+            if not wanted(match, model, options):
                 continue
             began = time.process_time()
             rows += run_match(match, model, arena, target, cost)
@@ -154,15 +180,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="names of attacks, separated by commas")
+    parser.add_argument("--only", default="", help="attacks (fmn) or attacks with a norm (fmn l2), by commas")
     parser.add_argument("--images", type=int, default=100, help="how many of the first test images that are right")
     parser.add_argument("--start", type=int, default=0, help="first test image; settings are tuned from 5000 on")
     parser.add_argument("--models", default=",".join(MODELS), help="lenet, robust or both, separated by commas")
     parser.add_argument("--out", type=Path, help="folder for peers.json and peers.md")
+    parser.add_argument("--fresh", action="store_true", help="forgets the results that --out holds")
     parser.add_argument("--quick", action="store_true", help="leaves out attacks of thousands of passes")
     options = parser.parse_args()
     torch.set_num_threads(1)
     result = run(options)
+    known = options.out / "peers.json" if options.out else None
+    if known is not None and known.exists() and not options.fresh:
+        result = combined(result, json.loads(known.read_text()))
     text = markdown(result)
     print(text)
     if options.out:
