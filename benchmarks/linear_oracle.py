@@ -30,8 +30,10 @@ ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("deepfool", DeepFool()),
     ("ddn", DDN()),
     ("ddn, margin", DDN(loss="margin")),
-    ("pgd", PGD(steps=20)),
-    ("pgd, margin", PGD(steps=20, loss="margin")),
+    ("ddn, nearest", DDN(loss="nearest")),
+    ("pgd", PGD()),
+    ("pgd, margin", PGD(loss="margin")),
+    ("pgd, nearest", PGD(loss="nearest")),
 )
 
 
@@ -54,7 +56,7 @@ def ratios(attack: Attack, classes: int, shape: tuple[int, ...], norm: Norm) -> 
 
 def main() -> None:
     torch.set_num_threads(1)
-    print(f"{'classes':>7}  {'input':<9} {'attack':<12} {'norm':<5} {'largest':>8} {'median':>8}")
+    print(f"{'classes':>7}  {'input':<9} {'attack':<13} {'norm':<5} {'largest':>8} {'median':>8}")
     for classes in (2, 3, 10):
         for shape in ((20,), (1, 8, 8)):
             for name, attack in ATTACKS:
@@ -62,7 +64,7 @@ def main() -> None:
                     if norm in attack.info.norms:
                         found = ratios(attack, classes, shape, norm)
                         size = "x".join(map(str, shape))
-                        print(f"{classes:>7}  {size:<9} {name:<12} {norm:<5} {found.max():8.3f} {found.median():8.3f}")
+                        print(f"{classes:>7}  {size:<9} {name:<13} {norm:<5} {found.max():8.3f} {found.median():8.3f}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Problem, ascent, hookimpl, margin, param, per_sample, size
+from robusteval_attacks._aim import nearest_class, towards
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,22 @@ class DDN:
     radius: float = param(
         1.0, "Largest first radius and step, in units of the range of the pixels.", minimum=1e-6, maximum=1e6
     )
-    loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
+    loss: Literal["ce", "margin", "dlr", "nearest"] = param(
+        "ce",
+        "What is climbed; nearest: ce, and in the second half the class that a linearisation puts nearest, which is "
+        "exact on linear models.",
+        choices=["ce", "margin", "dlr", "nearest"],
+    )
     gamma: float = param(0.05, "Share by which the radius shrinks or grows in a step.", minimum=1e-4, maximum=0.99)
 
     def run(self, problem: Problem) -> Tensor:
         x, delta = problem.x, torch.zeros_like(problem.x)
         first = radius = x.new_full((len(x),), self.radius * (problem.bounds[1] - problem.bounds[0]))
         best, shortest = x.clone(), x.new_full((len(x),), math.inf)
+        first_loss = "ce" if self.loss == "nearest" else self.loss
+        aimed = towards(problem.keep, nearest_class(problem)) if self.loss == "nearest" else first_loss
         for step in range(self.steps):
-            grad, loss, scores, won = problem.grad(x, self.loss)
+            grad, loss, scores, won = problem.grad(x, first_loss if 2 * step < self.steps else aimed)
             if step == 0:
                 first = radius = _first_radius(margin(scores, problem.keep).neg(), grad, radius)
             length = problem.distance(x)

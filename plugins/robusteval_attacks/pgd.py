@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Problem, ascent, hookimpl, margin, param, per_sample, random_in_ball, wins
+from robusteval_attacks._aim import nearest_class, towards
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,11 @@ class PGD:
     steps: int = param(40, "Gradient steps per restart.", minimum=1, maximum=100_000)
     step: float = param(0.1, "Size of a step as a share of eps.", minimum=1e-4, maximum=2.0)
     restarts: int = param(1, "Random starts; later ones run on the samples that withstood.", minimum=1, maximum=1000)
-    loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
+    loss: Literal["ce", "margin", "dlr", "nearest"] = param(
+        "ce",
+        "What is climbed; nearest: ce, and in the second half the class that a linearisation puts nearest.",
+        choices=["ce", "margin", "dlr", "nearest"],
+    )
     random_start: bool = param(True, "Whether the first run starts at a random point, not at the clean sample.")
     sparsity: float = param(
         0.05, "Share of the values that the first l1 steps move; later ones move fewer.", minimum=1e-6, maximum=1.0
@@ -60,8 +66,9 @@ class PGD:
         """One run from x: the best point of each sample, [B, *shape], and its margin, [B], infinite where it won."""
         best, best_value = x.clone(), x.new_full((len(x),), -math.inf)
         left = torch.arange(len(x), device=x.device)
+        aim = nearest_class(problem) if self.loss == "nearest" else None
         for step in range(self.steps):
-            grad, _, scores, won = problem.grad(x, self.loss)
+            grad, _, scores, won = problem.grad(x, self._loss(problem, aim, left, step))
             _keep_better(problem, x, scores, won, left, best, best_value)
             if bool(won.any()):
                 on = ~won
@@ -72,6 +79,11 @@ class PGD:
         scores = problem.scores(x)
         _keep_better(problem, x, scores, wins(scores, problem.keep), left, best, best_value)
         return best, best_value
+
+    def _loss(self, problem: Problem, aim: Tensor | None, left: Tensor, step: int) -> str | Callable[[Tensor], Tensor]:
+        if aim is None:
+            return self.loss
+        return "ce" if 2 * step < self.steps else towards(problem.keep, aim[left])
 
     def _direction(self, problem: Problem, x: Tensor, grad: Tensor, progress: float) -> Tensor:
         length = self.step * problem.budget.to(x.dtype)

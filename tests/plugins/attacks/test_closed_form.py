@@ -11,6 +11,11 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
+from robusteval.api import Defended, Problem
+from robusteval.contracts.meter import Meter
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.engine.judge import Threat
+from robusteval.engine.sweep import Sweep
 from robusteval.testing import inputs, keep_all_but, keep_labels, linear, pose
 
 SHAPES = [((20,), 2, (0.0, 1.0)), ((3, 6, 6), 2, (-1.0, 3.0)), ((1, 12, 12), 2, (0.0, 255.0))]
@@ -121,3 +126,38 @@ def test_l1_steps_move_few_values() -> None:
     eps = model.smallest(x, keep, "l1") * 1.2
     found = PGD(random_start=False).run(pose(model, x, keep, "l1", eps=eps))
     assert ((found - x).flatten(1) != 0).sum(1).max() < 30
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize(
+    ("attack", "norm", "most"),
+    [
+        (DeepFool(), "l2", 1.05),
+        (DeepFool(), "linf", 1.05),
+        (DDN(loss="nearest"), "l2", 1.05),
+        (PGD(loss="nearest"), "l2", 1.10),
+        (PGD(loss="nearest"), "linf", 1.10),
+    ],
+    ids=str,
+)
+def test_the_nearest_of_many_classes_is_found_through_the_engines_search(attack, norm, most, classes) -> None:
+    # Samples from all over the box, so that it binds, and boundaries of several classes at similar distances.
+    model = linear((1, 8, 8), classes)
+    x = inputs(model.info, 24)
+    keep = keep_labels(model.logits(x).argmax(1), classes)
+    assert (searched(model, attack, x, keep, norm) / model.smallest(x, keep, norm)).max() < most
+
+
+def searched(model, attack, x, keep, norm) -> torch.Tensor:
+    """Smallest distance that the engine's search finds with this attack, [B]."""
+    pipeline, meter, rng = Pipeline(Defended(model)), Meter(len(x)), torch.Generator().manual_seed(0)
+    bounds, memory = model.info.bounds, {}
+    sweep = Sweep(pipeline, x, Threat(keep, norm, bounds), rng, meter)
+
+    def propose(rows, eps):
+        view = (pipeline, meter, rows)
+        return attack.run(Problem(x[rows], keep[rows], norm, eps, bounds, rng, "gradient", *view, memory=memory))
+
+    if attack.info.budget == "minimal":
+        return sweep.minimal(propose).distance
+    return sweep.fixed(propose, {"l2": 6.0, "linf": 0.5}[norm], 6).distance
