@@ -213,7 +213,7 @@ def _walks(p: Peers) -> list[Match]:
         Match(
             "pdgd",
             "l2",
-            {"ours": [PDGD(steps=STEPS)], "ours, 1000 steps": [PDGD(steps=1000)]},
+            {"ours": [PDGD(steps=STEPS, targets=0)], "ours, 4 runs of 250 steps": [PDGD()]},
             {
                 "adv-lib": p.adv_lib("pdgd", num_steps=STEPS),
                 "adv-lib, 1000 steps": p.adv_lib("pdgd", num_steps=1000),
@@ -232,6 +232,8 @@ def _walks(p: Peers) -> list[Match]:
         found.append(Match("fab", norm, {"ours": [FAB(steps=100)]}, peers, share=0.5))  # type: ignore[arg-type]
     peer = p.adv_lib("sigma_zero", num_steps=1000)
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
+    aimed: dict[str, list[Attack]] = {"ours": [FMN(steps=250, targets=3)]}
+    found += [Match("fmn-targets", norm, aimed, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
     radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100)]}
     found += [Match("apgd-radius", norm, radius, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
     return found
