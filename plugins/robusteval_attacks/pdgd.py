@@ -60,7 +60,7 @@ class PDGD:
             problem.note(loss=loss, distance=nearest.distance, weight=average, won=won.float())
             share = step / self.steps
             # Softplus of the gap: its slope fades on the far side, so that the distance pulls a lost sample back.
-            push = average * torch.sigmoid(-loss)
+            push = average * torch.sigmoid(-loss).nan_to_num(nan=1.0)
             total = per_sample(1 - average, x) * ascent(x - problem.x, "l2") - per_sample(push, x) * grad * unit
             total = ascent(total, "l2")  # else the first, steep gradients would rule Adam's scale for a thousand steps
             first = 0.9 * first + 0.1 * total
