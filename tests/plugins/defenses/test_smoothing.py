@@ -55,6 +55,15 @@ def test_a_certificate_is_wrong_no_more_often_than_alpha() -> None:
     assert 0.05 < wrong < 0.1 + 3 * (0.1 * 0.9 / 600) ** 0.5
 
 
+def test_the_class_is_guessed_from_other_draws_than_those_that_count() -> None:
+    """By one draw the wrong class is guessed for the share that lies beyond the plane: those must abstain."""
+    model, w = plane(4)
+    x = (0.3 * w).expand(200, 4)
+    found = Certificate(model, sigma=1.0, n0=1, n=1000, alpha=0.001, seed=1)(x)
+    beyond = float(stats.norm.cdf(-0.3))
+    assert abs(float((found == 0).float().mean()) - beyond) < 3.5 * (beyond * (1 - beyond) / 200) ** 0.5
+
+
 def test_sigma_is_a_share_of_the_range() -> None:
     x = inputs(linear((6,), 3).info, 5)
     one = RandomizedSmoothing(sigma=0.1, n=200).fit(linear((6,), 3), None, seeded())
