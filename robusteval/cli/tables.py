@@ -67,6 +67,10 @@ def result_table(record: Record) -> None:
 
 
 def _figures(cell: Cell) -> tuple[str, str, str]:
+    if cell.threat == "budget":
+        kept = sum(value is None for value in cell.distance) / max(sum(value != 0 for value in cell.distance), 1)
+        passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
+        return "", f"{100 * kept:.1f} %", f"{passes:.0f}"
     alive = sorted(math.inf if value is None else value for value in cell.distance if value != 0)
     half = alive[(len(alive) - 1) // 2] if alive else 0.0
     never = sum(math.isinf(value) for value in alive) / max(len(alive), 1)
