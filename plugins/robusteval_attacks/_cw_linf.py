@@ -12,7 +12,8 @@ from robusteval_attacks._cw_descent import Adam, Descent, penalty
 
 _SHRINK = 0.9  # tau falls by this, as in the paper
 _FACTOR = 10.0  # c grows by this when a run fails
-_RAISES = 2  # how often it may in a round that follows a win
+_RAISES = 1  # how often it may in a round that follows a win
+_CHECKS = 10  # how often a run looks whether it still makes progress
 
 
 def lowest(problem: Problem, first: float, searches: int, how: Descent) -> Tensor:
@@ -59,20 +60,27 @@ def _run(problem: Problem, x: Tensor, tau: Tensor, c: Tensor, how: Descent) -> t
     span = problem.bounds[1] - problem.bounds[0]
     done, found = torch.zeros_like(c, dtype=torch.bool), x.clone()
     adam, left = Adam(x), torch.arange(len(c), device=c.device)
-    for _ in range(how.steps):
+    lowest, record = torch.full_like(c, math.inf), torch.full_like(c, math.inf)  # of the objective: so far, last check
+    for step in range(how.steps):
         short, slope, _, won = penalty(problem, x, how.confidence)
         delta = (x - problem.x) / span
         over = (delta.abs() - per_sample(tau, x)).clamp_min(0)
         height = size(delta, "linf")
         excess = over.flatten(1).sum(1)
-        problem.note(loss=c * short + excess, distance=height * span, won=won.float())
+        value = c * short + excess
+        lowest = torch.minimum(lowest, value)
+        problem.note(loss=value, distance=height * span, won=won.float())
         enough = won & (height <= tau * (1 + 1e-4))
         done[left[enough]], found[left[enough]] = True, x[enough]
         pull = delta.sign() * (over > 0) + per_sample(c, x) * slope * span
         x = problem.clip(x - per_sample(how.rate * tau * span, x) * adam.direction(pull))
-        if bool(enough.any()):
-            on = ~enough
+        on = ~enough
+        if how.abort_early and (step + 1) % max(1, how.steps // _CHECKS) == 0:
+            on &= lowest < 0.99 * record
+            record = lowest
+        if not bool(on.all()):
             problem, left, c, tau, x = problem[on], left[on], c[on], tau[on], x[on]
+            lowest, record = lowest[on], record[on]
             adam.only(on)
         if len(left) == 0:
             break
