@@ -34,11 +34,18 @@ class CarliniWagner:
         strengths="The reference for small l2 distances on ordinary models; needs no budget in any norm.",
         limits="Hundreds to thousands of passes; newer attacks are nearer in linf and l0 for a fraction of them.",
     )
-    steps: int = param(200, "Gradient steps of a run: for each c, and in l0 and linf for each round.", minimum=1, maximum=100_000)
+    steps: int = param(
+        200, "Gradient steps of a run: for each c, and in l0 and linf for each round.", minimum=1, maximum=100_000
+    )
     searches: int = param(9, "Values of c tried per sample; in l0 and linf up to the first win.", minimum=1, maximum=30)
     c: float = param(0.01, "First weight of the margin, squared pixel ranges per score.", minimum=1e-9, maximum=1e9)
     confidence: float = param(0.0, "Margin to reach (kappa), in units of the scores.", minimum=0.0, maximum=1e6)
-    rate: float = param(0.05, "Adam's step size: in tanh space, in linf in units of tau.", minimum=1e-6, maximum=10.0)
+    rate: float = param(
+        0.05,
+        "Adam's step size: in tanh space (l0: four times this), in linf in units of tau.",
+        minimum=1e-6,
+        maximum=10.0,
+    )
     share: float = param(0.2, "Share of the free pixels that leave after a win in l0.", minimum=0.0, maximum=1.0)
     abort_early: bool = param(True, "Whether samples whose objective stalls leave a run.")
 

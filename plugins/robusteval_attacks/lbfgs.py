@@ -37,7 +37,8 @@ class LBFGS:
         reference="Szegedy, Zaremba, Sutskever, Bruna, Erhan, Goodfellow, Fergus: Intriguing properties of neural "
         "networks, 2013",
         strengths="The first of all gradient attacks: a reference from another optimiser than all others.",
-        limits="One sample at a time, so it is slow; ddn and fmn come as near in fewer passes.",
+        limits="One sample at a time, so it is slow; beyond two classes cross-entropy leads a little astray; ddn is as near "
+        "in fewer passes.",
     )
     maxiter: int = param(20, "Iterations of L-BFGS for each c.", minimum=1, maximum=100_000)
     searches: int = param(9, "Values of c tried per sample.", minimum=1, maximum=50)

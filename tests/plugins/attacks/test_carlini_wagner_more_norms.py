@@ -18,7 +18,7 @@ from tests.plugins.linear_models import linear, middling, pose, untargeted
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_linf_is_near_the_smallest(bounds, classes) -> None:
-    ratio = excess(CarliniWagner(), "linf", bounds, classes)
+    ratio = excess(CarliniWagner(steps=100), "linf", bounds, classes)
     assert (ratio >= 0.999).all()
     assert ratio.median() < 1.1
 
@@ -89,16 +89,17 @@ def test_answers_do_not_depend_on_the_batch(norm) -> None:
 
 
 @pytest.mark.parametrize(("norm", "rival"), [("l0", JSMA()), ("linf", DeepFool())])
-def test_nearer_than_the_greedy_on_a_trained_model(norm, rival) -> None:
-    model, x, keep = trained("cnn", 12)
+def test_as_near_as_greedier_attacks_on_a_trained_model(norm, rival) -> None:
+    model, x, keep = trained("cnn", 8)
     found, other = (reach(attack, model, x, keep, norm) for attack in (CarliniWagner(), rival))
     assert torch.isfinite(found).all()
-    assert found.median() < other.median()
+    assert found.median() < (0.8 if norm == "l0" else 1.1) * other.median()  # tau falls by tenths
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
 def test_a_target_is_reached(norm) -> None:
     model, x, _ = trained("cnn", 6)
     goal = model.logits(x).argsort(1)[:, -3]
-    found = CarliniWagner().run(pose(CarliniWagner(), model, x, keep_all_but(goal, 10), norm))
+    attack = CarliniWagner(steps=50)
+    found = attack.run(pose(attack, model, x, keep_all_but(goal, 10), norm))
     assert (model.logits(found).argmax(1) == goal).float().mean() > 0.8
