@@ -19,6 +19,7 @@ SHORT: dict[str, dict[str, object]] = {
     "fab": {"steps": 15},
     "fmn": {"steps": 60},
     "hopskipjump": {"queries": 1000},
+    "lbfgs": {"maxiter": 10},
     "pdgd": {"steps": 100},
     "pdpgd": {"steps": 100},
     "sigma-zero": {"steps": 100},
