@@ -11,15 +11,16 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0"
 
 if TYPE_CHECKING:
+    from robusteval.evaluation import compare as compare
     from robusteval.evaluation import evaluate as evaluate
 
-__all__ = ["__version__", "evaluate"]
+__all__ = ["__version__", "compare", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:
     # torch is imported only when it is needed: `robusteval --help` must answer at once
-    if name == "evaluate":
-        from robusteval.evaluation import evaluate
+    if name in ("compare", "evaluate"):
+        from robusteval import evaluation
 
-        return evaluate
+        return getattr(evaluation, name)
     raise AttributeError(f"module 'robusteval' has no attribute {name!r}")

@@ -1,9 +1,10 @@
-"""The Python API: `robusteval.evaluate(model, data, suite="standard")`."""
+"""The Python API: `robusteval.evaluate(model, data, suite="standard")`, and `robusteval.compare(models, data)`."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.samples import Samples
 from robusteval.errors import DataError, ModelError
 from robusteval.record import store
+from robusteval.record.comparison import Comparison
 from robusteval.record.document import Record
 
 if TYPE_CHECKING:
@@ -53,13 +55,15 @@ def evaluate(
     seed: int = 0,
     workers: int = 1,
     out: str | Path | None = None,
+    target: str = "untargeted",
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
 
     model: a path, a torch module, or a Classifier. data and fit_data: a path, or arrays (x [N, *shape], y [N]); for a
     path to a model the data may be left out where they lie beside it or its metadata name them. options: how the file
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
-    interrupted run is taken up again; a temporary one by default.
+    interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
+    class by number or name.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError) with one clear sentence.
     """
@@ -79,12 +83,83 @@ def evaluate(
         samples=samples,
         seed=seed,
         workers=workers,
+        target=target,
     )
     if out is not None:
         record = run(dataclasses.replace(job, folder=Path(out)))
     else:
         with tempfile.TemporaryDirectory(prefix="robusteval-") as folder:
             record = run(dataclasses.replace(job, folder=Path(folder)))
+    return _evaluated(record)
+
+
+class EvaluatedComparison(Comparison):
+    """A comparison that can be rendered; `records` holds each model's own, by its key."""
+
+    records: dict[str, EvaluatedRecord]
+
+    def to_html(self) -> str:
+        """The page of all models. Its links to their own reports work only inside a run's folder."""
+        from robusteval.report.comparison import render_comparison
+
+        return render_comparison(self)
+
+
+def compare(
+    models: Sequence[str | Path | nn.Module | Classifier],
+    data: str | Path | tuple[Any, Any] | None = None,
+    suite: str = "standard",
+    *,
+    options: LoadOptions | Sequence[LoadOptions] | None = None,
+    fit_data: str | Path | tuple[Any, Any] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    out: str | Path | None = None,
+) -> EvaluatedComparison:
+    """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
+    one for each. out: the folder, with one run a model inside; a temporary one by default.
+
+    Raises RobustEvalError with one clear sentence, also where the models take other inputs or see other samples.
+    """
+    from robusteval.engine import comparison
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.prepare import prepare_job
+    from robusteval.engine.runner import run
+    from robusteval.engine.transfer import chosen_attack
+
+    if len(models) < 2:
+        raise ModelError("A comparison needs two models or more.", "Use robusteval.evaluate for one.")
+    catalogue = discover()
+    each = [options or LoadOptions()] * len(models) if not isinstance(options, Sequence) else list(options)
+    if len(each) != len(models):
+        raise ModelError(
+            f"There are {len(models)} models but {len(each)} options.", "Give one for each, or one for all."
+        )
+    opened = [_classifier(model, way, data) for model, way in zip(models, each, strict=True)]
+    jobs = [
+        prepare_job(
+            model, catalogue, suite, model_path=path, data=_source(data), fit=_source(fit_data), samples=samples,
+            seed=seed, workers=workers,
+        )
+        for model, path in opened
+    ]  # fmt: skip
+    comparison.check_comparable(jobs)
+    chosen_attack(jobs[0].suite, catalogue)
+    with tempfile.TemporaryDirectory(prefix="robusteval-") as temporary:
+        folder = Path(out) if out is not None else Path(temporary)
+        contenders = []
+        for key, job in zip(comparison.keys([job.model_file for job in jobs]), jobs, strict=True):
+            place = folder / key
+            place.mkdir(parents=True, exist_ok=True)
+            contenders.append(comparison.Contender(key, job, run(dataclasses.replace(job, folder=place))))
+        made = comparison.compare(contenders, catalogue, folder)
+    result = EvaluatedComparison(**{field.name: getattr(made, field.name) for field in dataclasses.fields(Comparison)})
+    result.records = {one.key: _evaluated(one.record) for one in contenders}
+    return result
+
+
+def _evaluated(record: Record) -> EvaluatedRecord:
     return EvaluatedRecord(**{field.name: getattr(record, field.name) for field in dataclasses.fields(Record)})
 
 

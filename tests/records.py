@@ -11,6 +11,7 @@ from PIL import Image
 from robusteval.record.document import (
     Cell,
     Data,
+    Estimate,
     Finding,
     Model,
     Picture,
@@ -75,6 +76,9 @@ def make(samples: int = 300, seed: int = 7) -> Record:
         _odd("excluded", "HopSkipJump", "hopskipjump", "l2", "not in the suite: slower than an hour on this model")
     )
     cells.append(_odd("pending", "Boundary", "boundary", "l2", "the run was stopped before this cell"))
+    for cell in cells:
+        if cell.knowledge == "none":
+            cell.strengths = _kept(cell, clean == labels)
     return Record(
         tool={"name": "robusteval", "version": "0.1.0"},
         command="robusteval run lenet-fashion.onnx --suite standard --samples 300 --seed 7",
@@ -87,6 +91,8 @@ def make(samples: int = 300, seed: int = 7) -> Record:
         plan_sha256="12" * 32,
         pipelines=[*pipelines, broken],
         cells=cells,
+        estimates=[Estimate("clever", "l2", {"samples": 8}, "done", "", list(range(8)),
+                            [0.4, 1.1, None, 5.0, 0.9, 0.7, 3.0, 0.2], 5.0, [1] * 8, [0.6, 0.3, None, 0.01, 0.5, 0.9, 0.2, 0.4])],
         findings=_findings(),
         gallery=_gallery(labels, clean, cells, rng),
         witnesses=Witnesses("witnesses.safetensors", "34" * 32, [Witness("l2/none", 0, 0, cells[0].id, "none", "l2", 1.1, 3, 6)]),
@@ -106,16 +112,20 @@ def with_results(record: Record) -> Record:
     from robusteval.metrics import (
         accuracy_curve,
         certified_curve,
+        clever,
         cost,
         detector_roc,
+        label_next,
         oblivious_curve,
         per_class,
         rho_adv,
+        strength_curve,
     )
 
     metrics = [
         accuracy_curve.AccuracyCurve(), oblivious_curve.ObliviousCurve(), rho_adv.RhoAdv(),
-        detector_roc.DetectorRoc(), cost.Cost(), per_class.PerClass(), certified_curve.CertifiedCurve(),
+        detector_roc.DetectorRoc(), cost.Cost(), per_class.PerClass(),
+        certified_curve.CertifiedCurve(), clever.Clever(), label_next.LabelNext(), strength_curve.StrengthCurve(),
     ]  # fmt: skip
     record.results = [result for metric in metrics for result in metric.compute(record)]
     return record
@@ -199,6 +209,20 @@ def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
             )
         )
     return [oblivious, direct]
+
+
+def _kept(cell: Cell, right: np.ndarray) -> list[Strength]:
+    """A bare cell's own candidates at four strengths: they win once the strength is past the smallest distance."""
+    distance = np.array([np.inf if one is None else one for one in cell.distance])
+    grid = (
+        (0.5, 0.8, 1.0, 1.5) if cell.family == "minimal" else tuple(SCALE[cell.norm] * k for k in (0.5, 1.0, 2.0, 4.0))
+    )
+    made = []
+    for strength in grid:
+        fools = right & ((distance <= strength) if cell.family == "fixed" else np.full(right.shape, strength >= 1.0))
+        size = strength * (1.4 if cell.family == "minimal" else 1.0 if cell.norm == "l2" else 20.0)
+        made.append(Strength(float(strength), float(size), float(strength), fools.tolist(), [0] * right.size))
+    return made
 
 
 def _odd(status: str, name: str, plugin: str, norm: str, reason: str) -> Cell:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -30,6 +32,35 @@ class Nearest:
         """The answer of the attack: the nearest wins, and the last iterate where there was none."""
         self.offer(last, self.problem.won(last))
         return torch.where(per_sample(self.distance.isinf(), last), last, self.found)
+
+
+def nearest_over_targets(problem: Problem, targets: int, run: Callable[[Problem], Tensor]) -> Tensor:
+    """The nearest win of one run that takes any class and of one run towards each of the likeliest, [B, *shape].
+
+    A run commits itself to the class that is nearest at first, which is often not the one whose boundary is nearest.
+    targets: how many of the likeliest winning classes, by the scores of the clean samples; where a single class wins
+    the runs towards it would repeat the first, so there are none.
+    """
+    first = run(problem)
+    many = min(targets, problem.classes - 1)
+    if many == 0 or len(problem) == 0:
+        return first
+    nearest = Nearest(problem)
+    nearest.offer(first, problem.won(first))
+    order = problem.scores(problem.x).masked_fill(problem.keep, -math.inf).argsort(dim=1, descending=True, stable=True)
+    several = (~problem.keep).sum(1) > 1
+    for rank in range(many):
+        aim = order[:, rank : rank + 1]
+        rows = (several & ~problem.keep.gather(1, aim).squeeze(1)).nonzero().squeeze(1)
+        if len(rows) == 0:
+            break
+        keep = torch.ones_like(problem.keep[rows]).scatter_(1, aim[rows], False)
+        part = replace(problem[rows], keep=keep)
+        found, won = problem.x.clone(), torch.zeros_like(several)
+        found[rows] = run(part)
+        won[rows] = part.won(found[rows])
+        nearest.offer(found, won)
+    return torch.where(per_sample(nearest.distance.isinf(), first), first, nearest.found)
 
 
 def spread(problem: Problem) -> float:

@@ -24,6 +24,7 @@ from robusteval.api import (
 
 _RISES = 0.75  # share of the steps between two checkpoints that must raise the loss
 _MOMENTUM = 0.75
+_RADII = ((3.0, 0.3), (2.0, 0.3))  # l1: the wider balls, in budgets, and the share of the steps that each gets
 _EVERY_L1 = 0.04  # l1: share of the steps between two checkpoints
 
 
@@ -33,7 +34,7 @@ class APGD:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="apgd",
-        version="1",
+        version="2",
         norms=("linf", "l2", "l1"),
         budget="fixed",
         needs="gradient",
@@ -53,6 +54,7 @@ class APGD:
     )
     targets: int = param(9, "Classes that targeted-dlr goes for, the likeliest first.", minimum=1, maximum=1000)
     sparsity: float = param(0.2, "Share of the values that the first l1 steps move.", minimum=1e-6, maximum=1.0)
+    radii: bool = param(True, "l1: whether a run begins with balls of three and two budgets, as in the paper.")
 
     def run(self, problem: Problem) -> Tensor:
         best, highest = problem.x.clone(), problem.x.new_full((len(problem),), -math.inf)
@@ -80,15 +82,35 @@ class APGD:
         return best
 
     def _climb(self, problem: Problem, aim: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One run: the best point of each sample, [B, *shape], and its margin, [B], infinite where it won."""
+        """One run: the best point of each sample, [B, *shape], and its margin, [B], infinite where it won.
+
+        In l1 its steps are shared out over three radii; the best points of a wider ball, brought into the next one, are
+        where that begins. Wins outside the budget are none, so the wider balls do not end a sample.
+        """
+        eps = problem.budget.to(problem.x.dtype)
+        start = problem.x + random_on_sphere(problem.x, problem.norm, eps, problem.rng)
+        steps = self.steps
+        if problem.norm == "l1" and self.radii and len(problem):
+            for factor, share in _RADII:
+                part = int(share * self.steps)
+                if part:
+                    wide = replace(problem, eps=problem.budget * factor)
+                    start = self._ascend(wide, aim, start, part, wide=True)[0]
+                    steps -= part
+        return self._ascend(problem, aim, start, steps)
+
+    def _ascend(
+        self, problem: Problem, aim: Tensor | None, start: Tensor, steps: int, wide: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """`steps` steps from start: the best points and their margins; wide: a win is not the end, the loss decides."""
         kind = "dlr" if self.loss == "targeted-dlr" else self.loss
         eps = problem.budget.to(problem.x.dtype)
-        x = _within(problem, problem.x + random_on_sphere(problem.x, problem.norm, eps, problem.rng))
+        x = _within(problem, start)
         out, value = x.clone(), x.new_full((len(x),), -math.inf)
         left = torch.arange(len(x), device=x.device)
         state = _State.start(x, eps * (1 if problem.norm == "l1" else 2), self.sparsity)
-        checks = _checkpoints(self.steps, problem.norm)
-        for step in range(self.steps):
+        checks = _checkpoints(steps, problem.norm)
+        for step in range(steps):
             guide = problem if aim is None else replace(problem, keep=aim[left])
             grad, loss, scores, _ = guide.grad(state.x, kind)
             won = wins(scores, problem.keep)
@@ -96,7 +118,7 @@ class APGD:
             problem.note(loss=loss, step=state.step, won=won.float())
             better = reached > value[left]
             out[left[better]], value[left[better]] = state.x[better], reached[better]
-            if bool(won.any()):
+            if bool(won.any()) and not wide:
                 on = ~won
                 problem, left, state, grad, loss = problem[on], left[on], state[on], grad[on], loss[on]
             if len(left) == 0:
@@ -106,6 +128,8 @@ class APGD:
                 since = step - max((c for c in checks if c < step), default=0)
                 _adapt_l1(problem, state) if problem.norm == "l1" else _adapt(state, since)
             state.move(problem, momentum=step > 0 and problem.norm != "l1")
+        if wide:
+            return state.best, value
         scores = problem.scores(state.x)
         reached = margin(scores, problem.keep).masked_fill(wins(scores, problem.keep), math.inf)
         better = reached > value[left]

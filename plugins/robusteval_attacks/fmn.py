@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._nearest import Nearest, cosine, spread
+from robusteval_attacks._nearest import Nearest, cosine, nearest_over_targets, spread
 
 _DUAL: dict[str, Literal["l1", "l2", "linf"]] = {"l1": "linf", "l2": "l2", "linf": "l1"}
 
@@ -35,8 +35,13 @@ class FMN:
     last_step: float = param(0.01, "Last step as a share of the radius.", minimum=1e-6, maximum=100.0)
     gamma: float = param(0.1, "Share by which the radius first shrinks or grows.", minimum=1e-4, maximum=0.99)
     last_gamma: float = param(0.001, "Share by which the radius shrinks or grows at last.", minimum=0.0, maximum=0.99)
+    targets: int = param(0, "Likeliest classes that it goes for one by one in further runs.", minimum=0, maximum=1000)
 
     def run(self, problem: Problem) -> Tensor:
+        return nearest_over_targets(problem, self.targets, self._follow)
+
+    def _follow(self, problem: Problem) -> Tensor:
+        """The nearest win of one run, [B, *shape]."""
         x, nearest = problem.x, Nearest(problem)
         radius = x.new_zeros(len(x))
         farthest = size(torch.full_like(x, spread(problem)), problem.norm)

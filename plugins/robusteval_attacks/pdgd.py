@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample
-from robusteval_attacks._nearest import Nearest, linear_distance, spread
+from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
+from robusteval_attacks._nearest import Nearest, linear_distance, nearest_over_targets, spread
 
 
 @dataclass(frozen=True)
@@ -25,46 +25,59 @@ class PDGD:
         summary="Minimises the distance and the margin together; their weights move towards whichever is violated.",
         reference="Matyasko, Chau: PDPGD, primal-dual proximal gradient descent adversarial attack, 2021",
         strengths="Much nearer than ddn on adversarially trained models; one pass per step.",
-        limits="Needs a few hundred steps; l2 only (see pdpgd for the other norms).",
+        limits="Needs some hundred steps for each class that it goes for; l2 only (see pdpgd for the other norms).",
     )
-    steps: int = param(1000, "Gradient steps.", minimum=2, maximum=100_000)
-    rate: float = param(0.2, "Largest first step of a value, in units of the range.", minimum=1e-6, maximum=10.0)
-    reach: float = param(
-        3.0, "Largest first step of the sample, in units of its linearised distance.", minimum=1e-3, maximum=1e6
+    steps: int = param(250, "Gradient steps per run.", minimum=2, maximum=100_000)
+    targets: int = param(
+        3, "Likeliest classes that it goes for one by one after the first run.", minimum=0, maximum=1000
     )
-    decay: float = param(0.01, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
+    rate: float = param(0.5, "First step of a value, in units of the range.", minimum=1e-6, maximum=10.0)
+    decay: float = param(0.01, "Largest share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
+    fine: float = param(
+        0.1, "Longest last step of a sample, as a share of its linearised distance.", minimum=1e-6, maximum=1e6
+    )
     dual_rate: float = param(0.1, "First step of the logarithm of the weights.", minimum=1e-6, maximum=10.0)
     dual_decay: float = param(0.1, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
-    ratio: float = param(1.0, "First weight of the distance in proportion to the win's.", minimum=1e-9, maximum=1e9)
+    ratio: float = param(0.1, "First pull of the distance in proportion to the win's.", minimum=1e-9, maximum=1e9)
 
     def run(self, problem: Problem) -> Tensor:
+        return nearest_over_targets(problem, self.targets, self._descend)
+
+    def _descend(self, problem: Problem) -> Tensor:
+        """The nearest win of one run, [B, *shape]; its first steps are long, so that it sees more than one valley."""
         x, nearest, unit = problem.x, Nearest(problem), spread(problem)
-        dual = x.new_full((len(x),), self.ratio).log().neg()  # log of win's weight over distance's
-        average, rate = dual.sigmoid(), dual
+        dual = average = decay = x.new_zeros(len(x))
         first, second = torch.zeros_like(x), torch.zeros_like(x)
         for step in range(self.steps):
             grad, loss, _, won = problem.grad(x, "margin")
             nearest.offer(x, won)
-            problem.note(loss=loss, distance=nearest.distance, weight=average, won=won.float())
             if step == 0:
-                rate = self._rate(grad * unit, loss)
+                decay = self._decay(grad * unit, loss)
+                steepness = size(grad * unit, "l2")
+                # log of the win's weight over the distance's; at the clean sample one pulls 1 / ratio times as hard
+                dual = -(self.ratio * torch.where(steepness > 0, steepness, 1.0)).log()
+                average = dual.sigmoid()
+            problem.note(loss=loss, distance=nearest.distance, weight=average, won=won.float())
             share = step / self.steps
-            total = (
-                per_sample(1 - average, x) * ascent(x - problem.x, "l2") - per_sample(average * ~won, x) * grad * unit
-            )
+            # Softplus of the gap: its slope fades on the far side, so that the distance pulls a lost sample back.
+            push = average * torch.sigmoid(-loss).nan_to_num(nan=1.0)
+            total = per_sample(1 - average, x) * ascent(x - problem.x, "l2") - per_sample(push, x) * grad * unit
+            total = ascent(total, "l2")  # else the first, steep gradients would rule Adam's scale for a thousand steps
             first = 0.9 * first + 0.1 * total
             second = 0.999 * second + 0.001 * total.square()
             scale = (second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
-            length = rate * self.decay**share * unit / (1 - 0.9 ** (step + 1))
+            length = self.rate * decay**share * unit / (1 - 0.9 ** (step + 1))
             x = problem.clip(x - per_sample(length, x) * first / scale)
             dual = dual + self.dual_rate * self.dual_decay**share * torch.where(won, -1.0, 1.0)
             average = 0.9 * average + 0.1 * dual.sigmoid()
         return nearest.close(x)
 
-    def _rate(self, grad: Tensor, loss: Tensor) -> Tensor:
-        """First step of each value, [B], in units of the range: Adam's first move changes all values by this much."""
+    def _decay(self, grad: Tensor, loss: Tensor) -> Tensor:
+        """Share of the first step that is left at the end, [B]: a value moves by at most `fine` of the linearised distance
+        over the root of the number of values."""
         root = max(1.0, grad[0].numel() ** 0.5 if len(grad) else 1.0)
-        return linear_distance(grad, loss, self.rate * root / self.reach) * self.reach / root
+        last = self.fine * linear_distance(grad, loss, root) / root
+        return (last / self.rate).clamp(1e-6, self.decay)
 
 
 @hookimpl

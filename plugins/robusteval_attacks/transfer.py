@@ -29,6 +29,7 @@ class Transfer:
         "Liu, Song: Delving into transferable adversarial examples and black-box attacks, 2017",
         strengths="Asks this model nothing at all, so nothing that it does to its gradients or scores matters.",
         limits="Says more about how alike the models are than about the robustness of this one.",
+        surrogates=True,
     )
     models: tuple[str, ...] = param((), "Paths of the models that the adversarials are made on; at least one.")
     steps: int = param(40, "Gradient steps.", minimum=1, maximum=100_000)

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, RobustEvalError, Samples, hookimpl, param
 from robusteval_defenses._fitting import BATCH, batched, clean_samples
 from robusteval_defenses._inputs import fresh_seed
-from robusteval_defenses.logit_odds import LogitOdds, OddsDetector
+from robusteval_defenses._odds import LogitOdds, OddsDetector
 
 _WORST = -1e4  # score of a class that the machine never saw
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -94,3 +95,28 @@ def pair(values: tuple[float, ...], flag: str, ordered: bool = True) -> tuple[fl
     if len(values) != 2 or values[0] == values[1] or (ordered and values[0] > values[1]):
         raise click.BadParameter("give two numbers, low,high, such as 0,255", param_hint=flag)
     return values[0], values[1]
+
+
+def each_reading(
+    models: tuple[str, ...], reading: dict[str, Any], only: tuple[tuple[str, str, str], ...]
+) -> list[dict[str, Any]]:
+    """The reading options of each model: the common ones, but for what --only says of a file (by path, name or stem).
+
+    Raises click.BadParameter for a file that is not among the models, an unknown option, or a value that does not fit.
+    """
+    made = [dict(reading) for _ in models]
+    for file, option, text in only:
+        found = [place for place, model in enumerate(models) if file in (model, Path(model).name, Path(model).stem)]
+        if not found:
+            raise click.BadParameter(f"{file!r} is not one of the models", param_hint="--only")
+        if option in ("range", "mean", "std", "shape"):
+            value: Any = Numbers().convert(text, None, None)
+        elif option == "layout" and text in ("NCHW", "NHWC"):
+            value = text
+        else:
+            raise click.BadParameter(
+                f"{option} {text!r}: give range, mean, std, layout (NCHW or NHWC) or shape", param_hint="--only"
+            )
+        for place in found:
+            made[place]["bounds" if option == "range" else option] = value
+    return made

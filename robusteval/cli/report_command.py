@@ -10,17 +10,28 @@ import click
 @click.command("report")
 @click.argument("run", type=click.Path())
 @click.option("--out", type=click.Path(), help="Where to write.  [default: report.html beside the record]")
-def command(run: str, out: str | None) -> None:
-    """Render the report of RUN (a run folder or a record.json) again; neither plugins nor torch are needed."""
+@click.option("--csv", "as_csv", is_flag=True, help="Write the tables as CSV too, into tables/ beside the report.")
+def command(run: str, out: str | None, as_csv: bool) -> None:
+    """Render the report of RUN (a run folder or a record.json) again; neither plugins nor torch are needed.
+
+    Of a folder with several models it is the comparison; give a model's own folder for its report.
+    """
     from robusteval.errors import RecordError
-    from robusteval.record.store import load, write_atomically
-    from robusteval.report import render
+    from robusteval.record import comparison
+    from robusteval.record.store import load
+    from robusteval.report.files import REPORT_FILE, write_comparison, write_report, write_tables
 
     place = Path(run)
-    record = load(place)
-    target = Path(out) if out else (place if place.is_dir() else place.parent) / "report.html"
+    target = Path(out) if out else (place if place.is_dir() else place.parent) / REPORT_FILE
+    several = comparison.load(place) if comparison.is_comparison(place) else None
+    record = load(place) if several is None else None
     try:
-        write_atomically(target, render(record).encode())
+        if several is not None:
+            write_comparison(several, target)
+        if record is not None:
+            write_report(record, target)
+        if record is not None and as_csv:
+            write_tables(record, target.parent)
     except OSError as error:
         raise RecordError(
             f"Cannot write {target}: {error.strerror or error}.", "Choose another place with --out."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import data_options, load_options, model_options, pair
+from robusteval.cli.options import data_options, each_reading, load_options, model_options, pair
 
 if TYPE_CHECKING:
     from robusteval.engine.runner import Job
@@ -20,14 +20,35 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.argument("model", type=click.Path())
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path())
 @click.option("--suite", default="standard", show_default=True, help="Name of a suite, or a TOML file.")
 @data_options
 @click.option("--samples", type=click.IntRange(min=1), help="Evaluate so many samples, evenly over the classes.")
 @click.option(
     "--labels", type=click.Choice(["true", "model"]), default="true", help="model: its own answers as labels."
 )
+@click.option(
+    "--target",
+    metavar="CLASS|least-likely|all",
+    default="untargeted",
+    help="Only this class (number or name) counts as a win; all: each other class in turn.  [default: any wrong class]",
+)
+@click.option(
+    "--surrogate",
+    "surrogates",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="A model that transfer attacks are made on; may be repeated.  [default: the other models of the run]",
+)
 @model_options
+@click.option(
+    "--only",
+    nargs=3,
+    multiple=True,
+    metavar="FILE OPTION VALUE",
+    help="Of several models, for this file only: range, mean, std, layout or shape, as in --only b.onnx range 0,255.",
+)
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -38,13 +59,16 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
 def command(
-    model: str,
+    models: tuple[str, ...],
     suite: str,
     data: str | None,
     fit_data: str | None,
     data_range: tuple[float, ...],
     samples: int | None,
     labels: str,
+    target: str,
+    surrogates: tuple[str, ...],
+    only: tuple[tuple[str, str, str], ...],
     out: str | None,
     workers: int | None,
     seed: int,
@@ -54,95 +78,129 @@ def command(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Attack MODEL with a suite, and write record and report.
+    """Attack MODEL with a suite, and write record and report; several models on the same data are compared too.
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    from robusteval.cli.progress import Display, quiet_libraries
+    from robusteval.cli.progress import quiet_libraries
+    from robusteval.cli.several import run_several
     from robusteval.engine.catalogue import discover
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
-    from robusteval.engine.runner import check_folder, default_folder, plan_of, run
+    from robusteval.engine.runner import check_folder, default_folder, plan_of
+    from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
     catalogue = discover()
-    path = Path(model)
-    classifier = load_model(path, load_options(**reading), catalogue)
-    job = prepare_job(
-        classifier,
-        catalogue,
-        suite,
-        model_path=path,
-        data=Path(data) if data else None,
-        fit=Path(fit_data) if fit_data else None,
-        data_range=pair(data_range, "--data-range", ordered=False),
-        samples=samples,
-        seed=seed,
-        workers=workers or os.cpu_count() or 1,
-        command=shlex.join(["robusteval", *sys.argv[1:]]),
-        labels_from_model=labels == "model",
-        overwrite=overwrite,
-    )
-    plan = plan_of(job)
+    if only and len(models) == 1:
+        raise click.UsageError("--only is for several models; give the option itself, such as --range 0,255.")
+    jobs = []
+    for model, options in zip(models, each_reading(models, reading, only), strict=True):
+        path = Path(model)
+        classifier = load_model(path, load_options(**options), catalogue)
+        job = prepare_job(
+            classifier,
+            catalogue,
+            suite,
+            model_path=path,
+            data=Path(data) if data else None,
+            fit=Path(fit_data) if fit_data else None,
+            data_range=pair(data_range, "--data-range", ordered=False),
+            samples=samples,
+            seed=seed,
+            workers=workers or os.cpu_count() or 1,
+            command=shlex.join(["robusteval", *sys.argv[1:]]),
+            labels_from_model=labels == "model",
+            overwrite=overwrite,
+            target=target,
+            surrogates=surrogates or tuple(other for other in models if other != model),
+        )
+        jobs.append(job)
     if dry_run:
-        _print_plan(job, as_json)
+        _print_plans(jobs, as_json)
         return
-    folder = Path(out) if out else default_folder(Path("reports"), model, job.suite.name, plan)
-    check_folder(folder)
-    job = replace(job, folder=folder)
+    if len(jobs) > 1:
+        run_several(jobs, models, Path(out) if out else None, as_json, fail_under)
+        return
+    folder = Path(out) if out else default_folder(Path("reports"), models[0], jobs[0].suite.name, plan_of(jobs[0]))
+    check_folder(folder, stranger=COMPARISON_FILE)
+    _finish(attack(replace(jobs[0], folder=folder), as_json), folder, as_json, fail_under)
+
+
+def attack(job: Job, as_json: bool) -> Record:
+    """Runs a job with its progress shown."""
+    from robusteval.cli.progress import Display
+    from robusteval.engine.runner import plan_of, run
+
     display = Display(sys.stderr, plain=as_json)
     with display:
-        display.say(
-            f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {len(plan.planned)} cells"
-        )
-        record = run(job, display.update)
-    _finish(record, folder, as_json, fail_under)
+        cells = len(plan_of(job).planned)
+        display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {cells} cells")
+        return run(job, display.update)
 
 
-def _print_plan(job: Job, as_json: bool) -> None:
+def _print_plans(jobs: list[Job], as_json: bool) -> None:
     from robusteval.cli.tables import plan_table
     from robusteval.engine.runner import plan_of
 
-    plan = plan_of(job)
-    if as_json:
+    made = []
+    for job in jobs:
+        plan = plan_of(job)
         rows = [
             {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params} for cell in plan.cells
         ]
-        click.echo(json.dumps({"plan": plan.sha256, "samples": len(job.samples), "cells": rows}, indent=1))
-    else:
-        plan_table(plan, len(job.samples))
+        made.append({"plan": plan.sha256, "samples": len(job.samples), "cells": rows})
+        if len(jobs) > 1 and not as_json:
+            click.echo(f"\n{job.model_file}")
+        if not as_json:
+            plan_table(plan, len(job.samples))
+    if as_json:
+        click.echo(json.dumps(made[0] if len(made) == 1 else {"models": made}, indent=1))
 
 
 def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | None) -> None:
     from robusteval.cli.tables import result_table
-    from robusteval.engine.envelope import envelope_of, median_loss
-    from robusteval.record.store import write_atomically
-    from robusteval.report import render
 
-    report = folder / "report.html"
-    write_atomically(report, render(record).encode())
-    failed = [cell for cell in record.cells if cell.status == "failed"]
-    medians = {
-        norm: median_loss(envelope_of(record, norm, "none")) for norm in sorted({cell.norm for cell in record.cells})
-    }
+    summary = finished(record, folder)
     if as_json:
-        verdict = record.verdict
-        summary = {
-            "report": str(report),
-            "record": str(folder / "record.json"),
-            "grade": verdict.grade if verdict else None,
-            "status": verdict.status if verdict else None,
-            "median_distance": {norm: None if value == float("inf") else value for norm, value in medians.items()},
-            "failed": [cell.id for cell in failed],
-        }
         click.echo(json.dumps(summary, indent=1))
     else:
         result_table(record)
-        click.echo(f"Report: {report}")
-    if failed:
+        click.echo(f"Report: {folder / 'report.html'}")
+    if summary["failed"]:
         sys.exit(1)
-    if fail_under is not None:
-        inconclusive = record.verdict is None or record.verdict.status != "conclusive"
-        if inconclusive or not medians or any(value < fail_under for value in medians.values()):
-            click.echo(f"The gate --fail-under {fail_under:g} is not met.", err=True)
-            sys.exit(3)
+    if fail_under is not None and not gate_met(record, fail_under):
+        click.echo(f"The gate --fail-under {fail_under:g} is not met.", err=True)
+        sys.exit(3)
+
+
+def finished(record: Record, folder: Path) -> dict[str, Any]:
+    """Writes report and tables beside the record; the machine-readable summary of the run."""
+    from robusteval.report.files import REPORT_FILE, write_report, write_tables
+
+    report = write_report(record, folder / REPORT_FILE)
+    write_tables(record, folder)
+    verdict = record.verdict
+    return {
+        "report": str(report),
+        "record": str(folder / "record.json"),
+        "grade": verdict.grade if verdict else None,
+        "status": verdict.status if verdict else None,
+        "median_distance": {n: None if value == float("inf") else value for n, value in _medians(record).items()},
+        "failed": [cell.id for cell in record.cells if cell.status == "failed"],
+    }
+
+
+def gate_met(record: Record, fail_under: float) -> bool:
+    """Whether the worst-case median distance reaches this in every norm, in a run that can be relied on."""
+    medians = _medians(record)
+    conclusive = record.verdict is not None and record.verdict.status == "conclusive"
+    return conclusive and bool(medians) and all(value >= fail_under for value in medians.values())
+
+
+def _medians(record: Record) -> dict[str, float]:
+    from robusteval.engine.envelope import envelope_of, median_loss
+
+    return {
+        norm: median_loss(envelope_of(record, norm, "none")) for norm in sorted({cell.norm for cell in record.cells})
+    }

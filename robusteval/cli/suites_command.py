@@ -48,6 +48,6 @@ def show(name: str) -> None:
 def schema_command() -> None:
     """JSON schema of suite files, with the parameters of every installed attack and defence."""
     from robusteval.engine.catalogue import discover
-    from robusteval.engine.suite import schema
+    from robusteval.engine.suite_schema import schema
 
     click.echo(json.dumps(schema(discover()), indent=1))

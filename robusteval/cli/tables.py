@@ -11,6 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from robusteval.engine.plan import Plan
+    from robusteval.record.comparison import Comparison
     from robusteval.record.document import Cell, Record
 
 
@@ -71,3 +72,43 @@ def _figures(cell: Cell) -> tuple[str, str, str]:
     never = sum(math.isinf(value) for value in alive) / max(len(alive), 1)
     passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
     return "-" if math.isinf(half) else f"{half:.4g}", f"{100 * never:.1f} %", f"{passes:.0f}"
+
+
+def comparison_tables(comparison: Comparison) -> None:
+    """The models side by side, and whose adversarials fool whom."""
+    from robusteval.record.comparison import fooled
+
+    screen = console()
+    models = next(one for one in comparison.results if one.name == "models")
+    norms = [name.removeprefix("Median ") for name in models.columns if name.startswith("Median ")]
+    made = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
+    for row in models.rows:
+        named = dict(zip(models.columns, row, strict=True))
+        figures = [_number(named[f"Median {norm}"]) for norm in norms]
+        made.add_row(
+            escape(str(named["Model"])), _percent(named["Clean accuracy"]), *figures, str(named["Trust grade"])
+        )
+    screen.print(made)
+    screen.print("Distances are shares of each model's pixel range.", markup=False)
+    transfer = comparison.transfer
+    if transfer is None:
+        return
+    screen.print(
+        f"\nMade on the row's model by {transfer.attack} at {transfer.norm} {transfer.eps:g}, it fools:", markup=False
+    )
+    matrix = table("", "made on", *[f">{escape(one.key)}" for one in comparison.models])
+    for source, one in enumerate(comparison.models):
+        shares = [fooled(comparison, source, target) for target in range(len(comparison.models))]
+        matrix.add_row(escape(one.key), *["-" if share is None else _percent(share[0].value) for share in shares])
+    screen.print(matrix)
+    for one_source in transfer.sources:
+        if one_source.status != "done":
+            screen.print(f"{one_source.status}: {one_source.key}: {one_source.reason}", markup=False)
+
+
+def _percent(value: object) -> str:
+    return f"{100 * value:.1f} %" if isinstance(value, int | float) else "-"
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "-"

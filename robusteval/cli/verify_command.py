@@ -5,28 +5,36 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from robusteval.engine.verify import Verification
 
 
 @click.command("verify")
 @click.argument("run", type=click.Path())
 @click.option(
-    "--model", type=click.Path(), help="The evaluated model, where it is no longer at the path in the record."
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(),
+    help="The evaluated model, where it is no longer at the path in the record; of several models, each by its name.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def command(run: str, model: str | None, as_json: bool) -> None:
+def command(run: str, models: tuple[str, ...], as_json: bool) -> None:
     """Check the stored adversarials of RUN again, with ONNX Runtime alone: bytes, box, distance, label.
+
+    Of several models: each one's, and every answer in the transfer matrix.
 
     Exits with 1 when a claim does not re-check.
     """
-    from robusteval.engine.verify import verify
-    from robusteval.record.store import load
+    from robusteval.record import comparison
 
     place = Path(run)
-    record = load(place)
     folder = place if place.is_dir() else place.parent
-    result = verify(record, folder, _find(model, record.model.path, folder, record.model.file))
+    result = _several(folder, models) if comparison.is_comparison(place) else _one(place, folder, models)
     if as_json:
         click.echo(json.dumps(result.__dict__, indent=1))
     else:
@@ -39,6 +47,30 @@ def command(run: str, model: str | None, as_json: bool) -> None:
         click.echo(f"{result.confirmed} of {result.claims} claims confirmed, {len(result.failures)} failures")
     if result.failures or not result.claims:
         sys.exit(1)
+
+
+def _one(place: Path, folder: Path, models: tuple[str, ...]) -> Verification:
+    from robusteval.engine.verify import verify
+    from robusteval.record.store import load
+
+    if len(models) > 1:
+        raise click.UsageError("This run has one model: give --model once.")
+    record = load(place)
+    return verify(record, folder, _find(models[0] if models else None, record.model.path, folder, record.model.file))
+
+
+def _several(folder: Path, models: tuple[str, ...]) -> Verification:
+    from robusteval.engine.verify_comparison import verify_comparison
+    from robusteval.record import comparison
+    from robusteval.record.store import load
+
+    made = comparison.load(folder)
+    files = []
+    for one in made.models:
+        given = next((model for model in models if Path(model).name == one.file), None)
+        record = load(folder / one.key)
+        files.append(_find(given, record.model.path, folder / one.key, one.file))
+    return verify_comparison(made, folder, files)
 
 
 def _find(model: str | None, path: str, folder: Path, file: str) -> Path | None:

@@ -31,6 +31,8 @@ class AttackInfo:
     stochastic: bool = False
     strengths: str = ""
     limits: str = ""
+    # Attacks by way of other models: it has a parameter `models` of paths, which the run fills where the suite does not.
+    surrogates: bool = False
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter, Trace
+from robusteval.contracts.tuning import Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
 
@@ -65,6 +66,7 @@ class Problem:
     trace: Trace | None = None
     # What an attack learns once for a whole unit, such as a substitute; shared by all its problems, dropped after it.
     memory: dict[str, Any] = field(default_factory=dict)
+    tuning: Tuning = field(default_factory=Tuning)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -114,7 +116,7 @@ class Problem:
         self._allow("gradient")
         grad, loss, scores = torch.zeros_like(x), x.new_zeros(len(x)), torch.zeros_like(self.keep, dtype=x.dtype)
         for view in self._views():
-            leaf = x.detach().requires_grad_(True)
+            leaf = self._laid(x.detach()).requires_grad_(True)
             with torch.enable_grad():
                 raw = view.twin(leaf)
                 value = kind(raw) if callable(kind) else ops.loss(raw, self.keep, kind)
@@ -136,7 +138,9 @@ class Problem:
         scores = torch.zeros_like(self.keep, dtype=x.dtype)
         grads = x.new_zeros(len(x), classes.shape[1], *x.shape[1:])
         for view in self._views():
-            more_scores, more_grads = ops.class_gradients(view.twin, x, classes)
+            more_scores, more_grads = ops.class_gradients(
+                view.twin, self._laid(x), classes, self.tuning.batched_jacobian
+            )
             scores, grads = scores + more_scores, grads + more_grads
         n = self._count(x)
         bad = ~torch.isfinite(grads.flatten(1)).all(1)
@@ -170,6 +174,12 @@ class Problem:
     def _differentiable(self) -> bool:
         # A gradient attack steers by the twin in all its queries, so that losses and gradients agree with each other.
         return self.needs == "gradient"
+
+    def _laid(self, x: Tensor) -> Tensor:
+        """x in the layout in which this model's passes are fastest."""
+        if self.tuning.channels_last and x.dim() == 4:
+            return x.contiguous(memory_format=torch.channels_last)
+        return x
 
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]

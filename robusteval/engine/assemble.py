@@ -12,6 +12,7 @@ from torch import Tensor
 from robusteval.contracts.samples import Samples
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import Plan, Planned
+from robusteval.engine.strengths import Strengths
 from robusteval.engine.unit_store import UnitStore
 from robusteval.engine.units import JudgedUnit, UnitResult, chunks
 from robusteval.record.document import Cell, Strength
@@ -86,6 +87,31 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
         rejected.update(unit.rejected)
     cell.rejected = dict(sorted(rejected.items()))
     cell.trace = units[0].trace
+    _fill_more(cell, units)
+    _fill_strengths(cell, [unit.strengths for unit in units if unit.strengths is not None])
+
+
+def _fill_more(cell: Cell, units: list[UnitResult]) -> None:
+    """Columns that only cascades, or only attacks on every class in turn, have."""
+    names = list(cell.params)
+    members = [int(place) for unit in units if unit.member is not None for place in unit.member]
+    cell.member = [names[place] if place >= 0 else None for place in members]
+    tables = [unit.by_target for unit in units if unit.by_target is not None]
+    cell.by_target = [
+        [None if math.isinf(value) else float(value) for value in row] for part in tables for row in part.tolist()
+    ]
+
+
+def _fill_strengths(cell: Cell, kept: list[Strengths]) -> None:
+    """What the bare model answered to its own adversarials at each strength, where they were kept."""
+    for number, strength in enumerate(kept[0].values if kept else ()):
+        sizes = [
+            torch.cat([one[number] for one in parts]) for parts in zip(*[(k.l2, k.distance) for k in kept], strict=True)
+        ]
+        l2, distance = (float(torch.nan_to_num(size.nanmean(), nan=0.0)) for size in sizes)
+        fools = [bool(value) for one in kept for value in one.fools[number]]
+        answer = [int(value) for one in kept for value in one.answer[number]]
+        cell.strengths.append(Strength(float(strength), l2, distance, fools, answer))
 
 
 def _fill_judged(cell: Cell, units: list[JudgedUnit]) -> None:

@@ -14,7 +14,7 @@ def environment(provider: str) -> dict[str, str]:
     facts = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(os.cpu_count() or 1),
         "answers from": provider,
     }
@@ -26,7 +26,8 @@ def environment(provider: str) -> dict[str, str]:
     return facts
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             for line in file:

@@ -21,9 +21,11 @@ from pathlib import Path
 
 import torch
 
+from robusteval.engine.calibrate import applied
+from robusteval.engine.chunk import Context
 from robusteval.engine.plan import Planned
 from robusteval.engine.unit_store import UnitStore
-from robusteval.engine.units import Context, chunks, judge_unit, nearest_wins, run_unit
+from robusteval.engine.units import chunks, judge_unit, nearest_wins, run_unit
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def execute(context: Context, tasks: Sequence[Task], folder: Path, workers: int,
 
 def attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
     """Runs and stores one unit; whatever the plugin raises becomes the outcome's error."""
+    with applied(context.tuning):
+        return _attempt(context, task, store)
+
+
+def _attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
     planned = task.planned
     rows = chunks(planned, len(context.samples))[task.chunk]
     try:

@@ -243,6 +243,37 @@ def _outputs(record: Record) -> Iterator[Finding]:
             )
 
 
+def _clever(record: Record) -> Iterator[Finding]:
+    """CLEVER beyond a distance at which an attack won: there it is no lower bound."""
+    for row in record.estimates:
+        cells = record.done(norm=row.norm, knowledge="none")
+        if row.status == "excluded" or not cells:
+            continue
+        if row.status == "failed":
+            yield Finding(
+                "clever-failed", "info", f"CLEVER could not be estimated in {row.norm}.", {"reason": row.reason},
+                "Nothing else depends on it.",
+            )  # fmt: skip
+            continue
+        found = envelope(cells)
+        pairs = [
+            (value, found[sample])
+            for sample, value in zip(row.samples, row.value, strict=True)
+            if value is not None and 0 < found[sample] < math.inf
+        ]
+        above = [value / nearest for value, nearest in pairs if value > nearest]
+        if above:
+            yield Finding(
+                "clever-above-attack",
+                "info",
+                f"On {len(above)} of {len(pairs)} samples CLEVER is larger than the distance at which an attack won"
+                f" ({row.norm}): it is refuted there, and no lower bound.",
+                {"samples": len(pairs), "above": len(above), "largest_ratio": max(above)},
+                "Believe the attacks. CLEVER overestimates where few gradients were drawn or where gradients are masked:"
+                " give the suite's clever more batches, and look for findings about gradients.",
+            )
+
+
 RULES: tuple[Rule, ...] = (
     _failed_cells,
     _nothing_attacked,
@@ -254,6 +285,7 @@ RULES: tuple[Rule, ...] = (
     _one_step,
     _unbounded,
     _probes,
+    _clever,
     defenses,
     label_leak,
     _outputs,

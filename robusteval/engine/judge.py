@@ -20,21 +20,29 @@ _EPS_ROOM = 1e-6
 
 @dataclass(frozen=True)
 class Threat:
-    """What counts as a win, and in which norm. keep: bool [B, K'] over the pipeline's classes."""
+    """What counts as a win, and in which norm. keep: bool [B, K'] over the pipeline's classes; levels: Q > 0 where only
+    images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does."""
 
     keep: Tensor
     norm: Norm
     bounds: tuple[float, float]
+    levels: int = 0
 
     def __getitem__(self, rows: Tensor) -> Threat:
-        return Threat(self.keep[rows], self.norm, self.bounds)
+        return Threat(self.keep[rows], self.norm, self.bounds, self.levels)
+
+    def lawful(self, x: Tensor) -> Tensor:
+        """x [B, *shape] in the box, and on the grid where there is one."""
+        return ops.to_grid(x, self.bounds, self.levels) if self.levels else ops.clip(x, self.bounds)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the judge found. won: bool [B]; distance, l2: float64 [B], inf where not won; answer: int64 [B], the
-    pipeline's answer (its class count where a detector fires); suspicion: [B] or None; rejected: reasons, counted."""
+    """What the judge found. x: [B, *shape], the candidates as judged, on the grid where the threat has one; won: bool
+    [B]; distance, l2: float64 [B], inf where not won; answer: int64 [B], the pipeline's answer (its class count where a
+    detector fires); suspicion: [B] or None; rejected: reasons, counted."""
 
+    x: Tensor
     won: Tensor
     distance: Tensor
     l2: Tensor
@@ -67,29 +75,78 @@ def judge(
     pipeline: Pipeline, x0: Tensor, candidates: Tensor, threat: Threat, eps: Tensor | None, rng: Generator
 ) -> Judged:
     """Judges candidates [B, *shape]: throws out what is NaN, outside the box or over its budget, queries the true
-    pipeline for the rest, and measures in float64. A candidate of a wrong shape raises ValueError: a broken plugin."""
+    pipeline for the rest, and measures in float64. A candidate of a wrong shape raises ValueError: a broken plugin.
+
+    With a grid each candidate is rounded to the nearest point of it; where that loses the win, away from the clean
+    sample, and then towards it. The budget binds the plugin's candidate; the distance is that of the rounded image, so
+    it may be longer by the rounding, never shorter than what was measured.
+    """
     if candidates.shape != x0.shape:
         raise ValueError(f"the attack returned shape {tuple(candidates.shape)} for samples {tuple(x0.shape)}")
     candidates = candidates.detach().to(x0.device, x0.dtype)
+    if not threat.levels:
+        return _judge(pipeline, x0, candidates, candidates, threat, eps, rng)
+    rounded = ops.to_grid(candidates, threat.bounds, threat.levels)
+    judged = _judge(pipeline, x0, candidates, rounded, threat, eps, rng)
+    for away in (True, False):
+        rows = (~judged.won).nonzero().squeeze(1)
+        if len(rows) == 0:
+            break
+        rounded = ops.to_grid_beside(x0[rows], candidates[rows], threat.bounds, threat.levels, away)
+        some = None if eps is None else eps[rows]
+        _take(judged, rows, _judge(pipeline, x0[rows], candidates[rows], rounded, threat[rows], some, rng))
+    return judged
+
+
+def _take(judged: Judged, rows: Tensor, again: Judged) -> None:
+    """Writes the wins of `again`, of these rows, into judged; only wins, so reasons for rejection stay the first ones."""
+    won = rows[again.won]
+    judged.x[won], judged.won[won] = again.x[again.won], True
+    judged.distance[won], judged.l2[won] = again.distance[again.won], again.l2[again.won]
+    judged.answer[won] = again.answer[again.won]
+    if judged.suspicion is not None and again.suspicion is not None:
+        judged.suspicion[won] = again.suspicion[again.won]
+    left = judged.rejected["not a win"] - len(won)
+    judged.rejected.update({"not a win": -len(won)})
+    if left <= 0:
+        del judged.rejected["not a win"]
+
+
+def _judge(
+    pipeline: Pipeline,
+    x0: Tensor,
+    proposed: Tensor,
+    rounded: Tensor,
+    threat: Threat,
+    eps: Tensor | None,
+    rng: Generator,
+) -> Judged:
+    """Lawful is what was proposed; what is asked of the pipeline and measured is what it was rounded to."""
     rejected: Counter[str] = Counter()
-    finite = torch.isfinite(candidates.flatten(1)).all(1)
-    safe = torch.where(ops.per_sample(finite, x0), candidates, x0)
+    finite = torch.isfinite(proposed.flatten(1)).all(1)
+    safe = torch.where(ops.per_sample(finite, x0), proposed, x0)
     inside = ((safe >= threat.bounds[0]) & (safe <= threat.bounds[1])).flatten(1).all(1)
-    distance = ops.distance(x0, safe, threat.norm)
-    near = torch.ones_like(finite) if eps is None else distance <= eps.double() * (1 + _EPS_ROOM)
+    far = torch.zeros_like(finite) if eps is None else _beyond(ops.distance(x0, safe, threat.norm), eps)
     rejected["not finite"] = int((~finite).sum())
     rejected["outside the box"] = int((finite & ~inside).sum())
-    rejected["over budget"] = int((finite & inside & ~near).sum())
-    valid = finite & inside & near
-    answer, suspicion = answers(pipeline, safe, rng)
+    rejected["over budget"] = int((finite & inside & far).sum())
+    valid = finite & inside & ~far
+    x = torch.where(ops.per_sample(finite, x0), rounded, x0)
+    distance = ops.distance(x0, x, threat.norm)
+    answer, suspicion = answers(pipeline, x, rng)
     won = valid & is_win(answer, threat.keep)
     rejected["not a win"] = int((valid & ~won).sum())
     never = torch.full_like(distance, torch.inf)
     return Judged(
+        x,
         won,
         torch.where(won, distance, never),
-        torch.where(won, ops.distance(x0, safe, "l2"), never),
+        torch.where(won, ops.distance(x0, x, "l2"), never),
         answer,
         suspicion,
         +rejected,
     )
+
+
+def _beyond(distance: Tensor, eps: Tensor) -> Tensor:
+    return distance > eps.double() * (1 + _EPS_ROOM)

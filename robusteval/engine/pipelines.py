@@ -14,9 +14,9 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.chunk import generator
 from robusteval.engine.judge import answers
 from robusteval.engine.suite import DefenseSpec, Suite
-from robusteval.engine.units import generator
 from robusteval.errors import RobustEvalError
 from robusteval.record import document
 

@@ -11,10 +11,20 @@ from typing import Any
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue import Catalogue
-from robusteval.engine.suite import TRANSFER, AttackSpec, DefenseSpec, Suite
+from robusteval.engine.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite
 from robusteval.record.document import Cell, Knowledge
 
+_ACCESS = ("decision", "scores", "gradient")
 CHUNK = 128  # samples a unit; fixed, as the numbers of stochastic attacks depend on it
+
+
+@dataclass(frozen=True)
+class Member:
+    """One attack of a cascade."""
+
+    name: str
+    plugin: str
+    attack: Any
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,12 @@ class Planned:
     strengths: tuple[float, ...]  # strengths at which a bare cell keeps candidates for the oblivious ones
     source: str = ""  # oblivious cells: the bare cell whose adversarials they judge
     rows: int | None = None  # only the first so many samples (probes)
+    members: tuple[Member, ...] = ()  # of a cascade, in order
     starts: tuple[str, ...] = ()  # transferred cells: the bare cells whose nearest wins they start from
+
+    def plugins(self) -> set[str]:
+        """Names of the attack plugins that the cell runs."""
+        return {member.plugin for member in self.members} or {self.cell.plugin}
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,9 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
         for norm in maker.norms(spec):
             _sort(maker.bare(spec, norm), planned, excluded)
     bare = list(planned)
+    for cascade in suite.cascades:
+        for cell in maker.cascade(cascade, "none", "none", 1):
+            _sort(cell, planned, excluded)
     for defense in suite.defenses:
         for cell in maker.adaptive(defense):
             _sort(cell, planned, excluded)
@@ -104,17 +122,61 @@ class _Maker:
 
     def bare(self, spec: AttackSpec, norm: str) -> Planned:
         """The cell of one attack on the bare model."""
-        wanted = any(spec.name in defense.oblivious for defense in self.suite.defenses)
+        wanted = self.suite.keep_strengths or any(spec.name in defense.oblivious for defense in self.suite.defenses)
         return self._cell(spec, norm, "none", "none", draws=1, keep_strengths=wanted)
 
     def adaptive(self, defense: DefenseSpec) -> list[Planned]:
         """The cells of the attacks that know this defence."""
         specs = {spec.name: spec for spec in self.suite.attacks}
-        return [
+        cells = [
             self._cell(specs[name], norm, defense.name, "adaptive", draws=defense.draws, keep_strengths=False)
             for name in defense.adaptive
+            if name in specs
             for norm in self.norms(specs[name])
         ]
+        for cascade in self.suite.cascades:
+            if cascade.name in defense.adaptive:
+                cells += self.cascade(cascade, defense.name, "adaptive", defense.draws)
+        return cells
+
+    def cascade(self, spec: CascadeSpec, defense: str, knowledge: Knowledge, draws: int) -> list[Planned]:
+        """The cells of a cascade: one for each norm and budget."""
+        members = tuple(self._member(member) for member in spec.members)
+        facts = [member.attack.info for member in members]
+        cells = []
+        for norm, budgets in spec.eps.items():
+            for share in budgets:
+                eps = share * (1 if norm == "l0" else self.info.bounds[1] - self.info.bounds[0])
+                name = f"{spec.name}@{share:.4g}"
+                tail = "" if knowledge == "none" else f"/{knowledge}"
+                cell = Cell(
+                    id=f"{defense}/{name}/{norm}{tail}",
+                    attack=name,
+                    plugin=spec.name,
+                    version=self.suite.version,
+                    params={
+                        member.name: {"plugin": member.plugin, "version": fact.version, **params_of(member.attack)}
+                        for member, fact in zip(members, facts, strict=True)
+                    },
+                    family="cascade",
+                    needs=max((fact.needs for fact in facts), key=_ACCESS.index),
+                    defense=defense,
+                    knowledge=knowledge,
+                    norm=norm,
+                    threat="budget",
+                    eps=eps,
+                    target=self.target,
+                )
+                reasons = [self._excluded(fact, norm) for fact in facts]
+                if any(reasons):
+                    # without one of its attacks it is not the composition whose name it carries
+                    cell.status, cell.reason = "excluded", next(reason for reason in reasons if reason)
+                cells.append(Planned(cell, None, eps, 0, draws, (), members=members))
+        return cells
+
+    def _member(self, spec: AttackSpec) -> Member:
+        plugin = self.catalogue.get("attack", spec.plugin)
+        return Member(spec.name, spec.plugin, make(plugin, spec.params, spec.plugin))
 
     def transferred(self, defense: DefenseSpec, bare: list[Planned]) -> list[Planned]:
         """One cell a norm that tries the nearest win of the bare cells: whoever knows the defence can do that too."""
@@ -210,6 +272,8 @@ class _Maker:
             target=self.target,
         )
         reason = self._excluded(facts, norm)
+        if facts.surrogates and not getattr(attack, "models", ()):
+            reason = "it goes by way of other models, and none was given (--surrogate FILE)"
         if reason:
             cell.status, cell.reason = "excluded", reason
         strengths: tuple[float, ...] = ()

@@ -16,7 +16,8 @@ from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
 from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.runner import Job
-from robusteval.engine.suite import Suite, read
+from robusteval.engine.suite import Suite, read, with_surrogates
+from robusteval.engine.targets import UNTARGETED, parse, without_target
 from robusteval.record.document import Finding
 
 Source = Path | tuple[Any, Any] | None
@@ -37,10 +38,14 @@ def prepare_job(
     command: str = "",
     labels_from_model: bool = False,
     overwrite: bool = False,
+    target: str = UNTARGETED,
+    surrogates: tuple[str, ...] = (),
 ) -> Job:
     """A job without a folder yet. Raises DataError, SuiteError, PluginError with one clear sentence."""
-    plan = read(suite, catalogue)
+    plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
+    goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
+    chosen = without_target(chosen, goal)
     if labels_from_model:
         chosen = _own_labels(model, chosen)
     with one_thread():
@@ -58,6 +63,7 @@ def prepare_job(
         command=command,
         seed=seed,
         workers=workers,
+        target=goal,
         labels_from_model=labels_from_model,
         overwrite=overwrite,
         preflight=tuple(_findings(look)),

@@ -9,18 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
 import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
-from robusteval.engine import assemble, findings, gallery, verdict, witnesses
+from robusteval.contracts.tuning import Tuning
+from robusteval.engine import assemble, calibrate, clever, findings, gallery, targets, verdict, witnesses
 from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.chunk import Context
 from robusteval.engine.environment import environment
 from robusteval.engine.executors import Outcome, Task, execute, one_thread
 from robusteval.engine.pipelines import Fitted, fit_all
 from robusteval.engine.plan import Plan, make_plan
 from robusteval.engine.suite import Suite
 from robusteval.engine.unit_store import UnitStore
-from robusteval.engine.units import Context, chunks
+from robusteval.engine.units import chunks
 from robusteval.errors import RecordError
 from robusteval.record import document, store
 
@@ -90,13 +94,19 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     units.prepare(plan.sha256, job.overwrite)
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
-    failures = _attack(job, plan, fitted, units, listener)
+        calibration = calibrate.calibrate(job.model, job.samples.x)
+    failures = _attack(job, plan, fitted, units, listener, calibration.tuning)
     with one_thread():
         record = _record(job, plan, fitted)
+        record.environment["passes"] = calibrate.in_words(calibration.tuning)
         cells = assemble.cells(plan, job.samples, fitted, units, failures)
         record.cells, record.probes = cells.cells, cells.probes
         record.times.cells_s = cells.seconds
         record.times.fit_s = fitted.seconds
+        bare = fitted.live["none"].defended.model
+        record.estimates = clever.estimate(
+            bare, job.samples, _right(job, fitted.rows[0]), job.suite.clever, job.suite.norms, job.seed
+        )
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model)
@@ -129,7 +139,9 @@ def derive(
     record.verdict = verdict.judge(record)
 
 
-def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Listener) -> dict[str, str]:
+def _attack(
+    job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Listener, tuning: Tuning
+) -> dict[str, str]:
     """Runs every unit that is not stored yet; returns the cells that failed, with their reasons."""
     failures: dict[str, str] = {}
     tasks: list[Task] = []
@@ -151,18 +163,21 @@ def _attack(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, listener: Li
                 (judging if planned.source else transferred if planned.starts else tasks).append(Task(planned, chunk))
     counter = _Counter(found, total, found, job.folder, failures, listener)
     listener(Progress(found, total, "", "", found))
-    attackable = {
-        row.defense: job.samples.y == job.samples.y.new_tensor(row.prediction)
-        for row in fitted.rows
-        if row.defense in fitted.live
-    }
-    context = Context(fitted.live, job.samples, attackable, job.seed)
+    attackable = {row.defense: _right(job, row) for row in fitted.rows if row.defense in fitted.live}
+    least = targets.least_likely(job.model, job.samples) if job.target == targets.LEAST_LIKELY else None
+    context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels, tuning)
     # dear cells first, so that the last minutes are not one worker's alone
     execute(context, _dear_first(tasks), job.folder, job.workers, counter)
     # these look at the stored adversarials of the bare model, so they come after it
     execute(context, transferred, job.folder, job.workers, counter)
     execute(context, judging, job.folder, 1, counter)
     return failures
+
+
+def _right(job: Job, row: document.Pipeline) -> Tensor:
+    """bool [N]: which samples that pipeline gets right when clean."""
+    right: Tensor = job.samples.y == job.samples.y.new_tensor(row.prediction)
+    return right
 
 
 def _dear_first(tasks: list[Task]) -> list[Task]:
@@ -199,7 +214,7 @@ class _Counter:
 
 def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
     info = job.model.info
-    used = {("attack", planned.cell.plugin) for planned in plan.planned}
+    used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
     used |= {("metric", entry.name) for entry in job.catalogue.of("metric")}
     facts = {
@@ -226,7 +241,7 @@ def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             fit_sha256=job.fit.sha256() if job.fit is not None else "",
             fit_samples=len(job.fit) if job.fit is not None else 0,
         ),
-        suite=document.Suite(job.suite.name, job.suite.version, job.suite.sha256, job.suite.summary),
+        suite=document.Suite(job.suite.name, job.suite.version, job.suite.sha256, job.suite.summary, job.suite.levels),
         plan_sha256=plan.sha256,
         pipelines=fitted.rows,
         cells=[],
@@ -249,8 +264,12 @@ def default_folder(root: Path, model_file: str, suite: str, plan: Plan) -> Path:
     return root / f"{safe}-{suite}-{plan.sha256[:8]}"
 
 
-def check_folder(folder: Path) -> None:
-    """Raises RecordError where nothing can be written."""
+def check_folder(folder: Path, stranger: str = "") -> None:
+    """Raises RecordError where nothing can be written, or where the file `stranger` tells of a run of another kind."""
+    if stranger and (folder / stranger).exists():
+        raise RecordError(
+            f"The folder {folder} holds a {stranger}, so it is a run of another kind.", "Choose another with --out."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".write-test"

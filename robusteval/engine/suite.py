@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from robusteval.contracts.params import params_schema
+from robusteval.engine import extras
 from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.suite_schema import schema
 from robusteval.errors import SuiteError
-from robusteval.ops import NORMS
 
 TRANSFER = "bare-adversarials"  # the attack that every defence meets: what was found on the bare model
 # Largest budgets searched, as shares of the pixel range: l2 and l1 are per square root of / number of values elsewhere.
@@ -47,6 +47,17 @@ class DefenseSpec:
 
 
 @dataclass(frozen=True)
+class CascadeSpec:
+    """Attacks in order at fixed budgets, each on what the ones before it left. eps: budgets by norm, as shares of the
+    pixel range."""
+
+    name: str
+    eps: dict[str, tuple[float, ...]]
+    members: tuple[AttackSpec, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Suite:
     """A suite as read. eps: largest budget searched per norm; strengths: budgets (as shares of it) and stretch factors
     at which oblivious adversarials are judged."""
@@ -63,6 +74,11 @@ class Suite:
     strengths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
     stretches: tuple[float, ...] = (1.0, 1.25, 1.5, 2.0)
     probe_samples: int = 64
+    levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
+    cascades: tuple[CascadeSpec, ...] = ()
+    keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
+    clever: extras.Clever = field(default_factory=extras.Clever)
+    transfer: extras.Transfer = field(default_factory=extras.Transfer)
     sha256: str = field(default="", compare=False)
 
 
@@ -116,31 +132,39 @@ def _check_names(data: dict[str, Any], catalogue: Catalogue) -> None:
         for row in rows if isinstance(rows, list) else []:
             if isinstance(row, dict) and isinstance(row.get("plugin"), str):
                 catalogue.entry(kind, row["plugin"])
+    cascades = data.get("cascade", [])
+    for row in cascades if isinstance(cascades, list) else []:
+        members = row.get("member", []) if isinstance(row, dict) else []
+        for member in members if isinstance(members, list) else []:
+            if isinstance(member, dict) and isinstance(member.get("plugin"), str):
+                catalogue.entry("attack", member["plugin"])
     for name in data.get("metrics", []):
         catalogue.entry("metric", str(name))
 
 
 def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
-    attacks = tuple(
-        AttackSpec(
-            plugin=row["plugin"],
-            name=row.get("name", row["plugin"]),
-            norms=tuple(row.get("norms", ())),
-            params=row.get("params", {}),
-            search=row.get("search", 6),
+    attacks = tuple(_attack(row) for row in data.get("attack", []))
+    cascades = tuple(
+        CascadeSpec(
+            name=row["name"],
+            eps={norm: tuple(budgets) for norm, budgets in row["eps"].items()},
+            members=tuple(_attack(member) for member in row["member"]),
             reason=row.get("reason", ""),
         )
-        for row in data["attack"]
+        for row in data.get("cascade", [])
     )
     known = [attack.name for attack in attacks]
-    if len(set(known)) != len(known):
+    all_names = known + [cascade.name for cascade in cascades]
+    if not all_names:
+        raise SuiteError("The suite has no attack.", "Give at least one [[attack]] or [[cascade]].")
+    if len(set(all_names)) != len(all_names):
         raise SuiteError("Two attacks of the suite have the same name.", "Give each a name = '...' of its own.")
     if TRANSFER in known:
         raise SuiteError(f"An attack of the suite is named {TRANSFER}, which is taken.", "Give it another name.")
     defenses = []
     for row in data.get("defense", []):
         for name in [*row.get("oblivious", []), *row.get("adaptive", [])]:
-            if name not in known:
+            if name not in (known if name in row.get("oblivious", []) else all_names):
                 raise SuiteError(f"The defence {row['plugin']} names the attack {name!r}, which the suite has not.")
         defenses.append(
             DefenseSpec(
@@ -169,62 +193,34 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         strengths=tuple(data.get("strengths", (0.05, 0.1, 0.2, 0.4))),
         stretches=tuple(data.get("stretches", (1.0, 1.25, 1.5, 2.0))),
         probe_samples=data.get("probe_samples", 64),
+        levels=data.get("levels", 0),
+        cascades=cascades,
+        keep_strengths=data.get("keep_strengths", False),
+        clever=extras.Clever(**data.get("clever", {})),
+        transfer=extras.Transfer(**data.get("transfer", {})),
         sha256=digest,
     )
 
 
-def schema(catalogue: Catalogue) -> dict[str, Any]:
-    """JSON schema of a suite file, with the parameters of every installed attack and defence."""
-    norm = {"enum": list(NORMS)}
-    strings = {"type": "array", "items": {"type": "string"}}
-    number = {"type": "number", "exclusiveMinimum": 0}
-    attack = {
-        "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
-        "norms": {"type": "array", "items": norm},
-        "search": {"type": "integer", "minimum": 0, "maximum": 30, "description": "halvings of the budget search"},
-        "reason": {"type": "string", "description": "why the attack is in the suite"},
-    }
-    defense = {
-        "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
-        "oblivious": strings | {"description": "attacks whose oblivious adversarials are judged; default all"},
-        "adaptive": strings | {"description": "attacks that are run against the defence; default all"},
-        "draws": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "draws averaged per query"},
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "robusteval suite",
-        "type": "object",
-        "required": ["name", "version", "norms", "attack"],
-        "additionalProperties": False,
-        "properties": {
-            "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
-            "version": {"type": "string"},
-            "summary": {"type": "string"},
-            "norms": {"type": "array", "items": norm, "minItems": 1, "uniqueItems": True},
-            "samples": {"type": "integer", "minimum": 1, "description": "samples evaluated, at most"},
-            "eps": {
-                "type": "object",
-                "properties": dict.fromkeys(NORMS, number),
-                "additionalProperties": False,
-                "description": "largest budget searched, as a share of the pixel range (l0: pixels)",
-            },
-            "strengths": {"type": "array", "items": number},
-            "stretches": {"type": "array", "items": number},
-            "probe_samples": {"type": "integer", "minimum": 0},
-            "metrics": strings,
-            "attack": {"type": "array", "minItems": 1, "items": {"anyOf": _rows("attack", attack, catalogue)}},
-            "defense": {"type": "array", "items": {"anyOf": _rows("defense", defense, catalogue)}},
-        },
-    }
+def _attack(row: dict[str, Any]) -> AttackSpec:
+    return AttackSpec(
+        plugin=row["plugin"],
+        name=row.get("name", row["plugin"]),
+        norms=tuple(row.get("norms", ())),
+        params=row.get("params", {}),
+        search=row.get("search", 6),
+        reason=row.get("reason", ""),
+    )
 
 
-def _rows(kind: str, common: dict[str, Any], catalogue: Catalogue) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "object",
-            "required": ["plugin"],
-            "additionalProperties": False,
-            "properties": {"plugin": {"const": entry.name}, "params": params_schema(entry.plugin), **common},
-        }
-        for entry in catalogue.of(kind)
-    ]
+def with_surrogates(suite: Suite, catalogue: Catalogue, models: tuple[str, ...]) -> Suite:
+    """The suite with these paths as the models of every attack that goes by way of others and names none itself."""
+    if not models:
+        return suite
+    attacks = tuple(
+        replace(spec, params=spec.params | {"models": list(models)})
+        if catalogue.get("attack", spec.plugin).info.surrogates and not spec.params.get("models")
+        else spec
+        for spec in suite.attacks
+    )
+    return replace(suite, attacks=attacks)

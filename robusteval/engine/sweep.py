@@ -46,12 +46,17 @@ class Best:
         nothing = torch.full((len(x0),), -1, dtype=torch.int64, device=x0.device)
         return cls(x0.clone(), never, never.clone(), nothing, torch.full_like(never, torch.nan), Counter())
 
-    def take(self, rows: Tensor, x: Tensor, judged: Judged) -> None:
+    def judged(self) -> Judged:
+        """The wins as the judge found them."""
+        won = torch.isfinite(self.distance)
+        return Judged(self.x, won, self.distance, self.l2, self.answer, self.suspicion, self.rejected)
+
+    def take(self, rows: Tensor, judged: Judged) -> None:
         """Keeps those of the judged candidates of these rows that are nearer."""
         self.rejected += judged.rejected
         nearer = judged.distance < self.distance[rows]
         chosen = rows[nearer]
-        self.x[chosen] = x[nearer]
+        self.x[chosen] = judged.x[nearer]
         self.distance[chosen] = judged.distance[nearer]
         self.l2[chosen] = judged.l2[nearer]
         self.answer[chosen] = judged.answer[nearer]
@@ -75,7 +80,7 @@ class Sweep:
         rows = torch.arange(len(self.x0), device=self.x0.device)
         candidates = propose(rows, None)
         judged = judge(self.pipeline, self.x0, candidates, self.threat, None, self.rng)
-        best.take(rows, candidates, judged)
+        best.take(rows, judged)
         self._nudge(best, candidates.detach(), judged.won)
         self._approach(best, rows[torch.isfinite(best.distance)])
         return best
@@ -86,7 +91,7 @@ class Sweep:
         rows = (candidates != self.x0).flatten(1).any(1).nonzero().squeeze(1)
         judged = judge(self.pipeline, self.x0[rows], candidates[rows], self.threat[rows], None, self.rng)
         self.meter.forward(rows)
-        best.take(rows, candidates[rows], judged)
+        best.take(rows, judged)
         self._nudge(best, candidates, torch.isfinite(best.distance), _STRETCHES)
         self._approach(best, torch.isfinite(best.distance).nonzero().squeeze(1))
         return best
@@ -113,7 +118,7 @@ class Sweep:
             eps = torch.where(found, down, up)[rows]
             candidates = propose(rows, eps.to(self.x0.dtype))
             judged = judge(self.pipeline, self.x0[rows], candidates, self.threat[rows], eps, self.rng)
-            best.take(rows, candidates, judged)
+            best.take(rows, judged)
             self._approach(best, rows[judged.won])
             low[rows] = torch.where(judged.won, low[rows], eps)
         return best
@@ -131,7 +136,7 @@ class Sweep:
             judged = judge(self.pipeline, self.x0[rows], further, self.threat[rows], None, self.rng)
             self.meter.forward(rows)
             judged.rejected.clear()  # our own points, not the plugin's
-            best.take(rows, further, judged)
+            best.take(rows, judged)
             rows = rows[~judged.won]
 
     def _approach(self, best: Best, rows: Tensor) -> None:
@@ -149,7 +154,7 @@ class Sweep:
         high = torch.ones_like(low)
         for _ in range(_LINE_STEPS):
             middle = (low + high) / 2
-            x = ops.clip(x0 + ops.per_sample(middle, x0) * (far - x0), self.threat.bounds)
+            x = self.threat.lawful(x0 + ops.per_sample(middle, x0) * (far - x0))
             won = is_win(view.decide(x)[0], keep)
             high, low = torch.where(won, middle, high), torch.where(won, low, middle)
         self.meter.forward(rows, _LINE_STEPS)
@@ -159,4 +164,4 @@ class Sweep:
         nearest = ops.clip(x0 + ops.per_sample(high, x0) * (far - x0), self.threat.bounds)[moved]
         judged = judge(self.pipeline, x0[moved], nearest, self.threat[rows[moved]], None, self.rng)
         judged.rejected.clear()
-        best.take(rows[moved], nearest, judged)
+        best.take(rows[moved], judged)

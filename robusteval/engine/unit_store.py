@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from robusteval.engine.plan import file_name
-from robusteval.engine.units import JudgedUnit, Strengths, UnitResult
+from robusteval.engine.strengths import Strengths
+from robusteval.engine.units import JudgedUnit, UnitResult
 from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
 _COLUMNS = ("distance", "l2", "answer", "suspicion", "survives", "forwards", "backwards", "x")
+_STRENGTHS = ("x", "fools", "answer", "distance", "l2")
 _JUDGED = ("answer", "suspicion", "fools", "distance", "l2")
 
 
@@ -66,9 +68,12 @@ class UnitStore:
             arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
             meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
             meta["trace"] = result.trace
+            more = {"by_target": result.by_target, "member": result.member}
+            arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
             if result.strengths is not None:
-                meta["strengths"] = result.strengths.values
-                arrays |= {"strengths_x": result.strengths.x.numpy(), "strengths_fools": result.strengths.fools.numpy()}
+                kept = result.strengths
+                meta["strengths"] = kept.values
+                arrays |= {f"strengths_{name}": getattr(kept, name).numpy() for name in _STRENGTHS}
         else:
             arrays |= {name: getattr(result, name).numpy() for name in _JUDGED}
             meta["values"] = result.values
@@ -86,8 +91,8 @@ class UnitStore:
             columns = {name: torch.from_numpy(arrays[name]) for name in _COLUMNS}
             strengths = None
             if "strengths" in meta:
-                x, fools = torch.from_numpy(arrays["strengths_x"]), torch.from_numpy(arrays["strengths_fools"])
-                strengths = Strengths(meta["strengths"], x, fools)
+                kept = {name: torch.from_numpy(arrays[f"strengths_{name}"]) for name in _STRENGTHS}
+                strengths = Strengths(values=meta["strengths"], **kept)
             rejected = Counter(meta["rejected"])
             return UnitResult(
                 **columns,
@@ -97,6 +102,8 @@ class UnitStore:
                 strengths=strengths,
                 trace=meta["trace"],
                 seconds=meta["seconds"],
+                by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
+                member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
             )
         except KeyError:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,32 +11,15 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval import ops
-from robusteval.contracts.meter import Meter, Trace
+from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.contracts.problem import Problem
-from robusteval.contracts.samples import Samples
+from robusteval.engine.chunk import Chunk, Context, generator, norm_named
 from robusteval.engine.judge import Threat, answers, judge
 from robusteval.engine.plan import CHUNK, Planned
-from robusteval.engine.sweep import Best, Sweep
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every unit of a run shares. attackable: per defence, bool [N]: right when clean, so worth attacking."""
-
-    pipelines: dict[str, Pipeline]
-    samples: Samples
-    attackable: dict[str, Tensor]
-    seed: int
-
-
-@dataclass
-class Strengths:
-    """Candidates of a bare cell at several strengths. x: [S, B, *shape]; fools: bool [S, B]."""
-
-    values: list[float]
-    x: Tensor
-    fools: Tensor
+from robusteval.engine.strengths import Strengths, keep_strengths
+from robusteval.engine.sweep import Best, Propose
+from robusteval.engine.targets import ALL, LEAST_LIKELY, keep_mask
+from robusteval.engine.targets import number as class_number
 
 
 @dataclass
@@ -58,6 +40,8 @@ class UnitResult:
     strengths: Strengths | None = None
     trace: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    member: Tensor | None = None  # int64 [B] place of the cascade's member that won, -1 where none did
+    by_target: Tensor | None = None  # [B, K] smallest distance to each class; attacks on every class in turn only
 
 
 @dataclass
@@ -80,72 +64,49 @@ def chunks(planned: Planned, samples: int) -> list[slice]:
     return [slice(start, min(start + CHUNK, total)) for start in range(0, total, CHUNK)]
 
 
-def generator(seed: int, *parts: object) -> Generator:
-    """A generator that depends on the seed and these parts only, never on what ran before."""
-    text = repr((seed, *parts)).encode()
-    number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
-    return Generator().manual_seed(number)
-
-
-def keep_mask(labels: Tensor, classes: int, pipeline_classes: int) -> Tensor:
-    """keep [B, K']: the true class, and the class "rejected" where the pipeline has one."""
-    keep = torch.zeros(len(labels), pipeline_classes, dtype=torch.bool, device=labels.device)
-    keep[:, classes:] = True
-    return keep.scatter_(1, labels[:, None], True)
-
-
 def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | None = None) -> UnitResult:
     """Attacks one chunk. Whatever the plugin raises comes out: the runner records it as a failed cell.
 
     starts: [B, *shape] for a transferred cell, which has no plugin: what it tries instead.
     """
     started = time.perf_counter()
-    cell = planned.cell
-    pipeline = context.pipelines[cell.defense]
-    x, y = context.samples.x[rows], context.samples.y[rows]
-    live = context.attackable[cell.defense][rows].nonzero().squeeze(1)
-    rng = generator(context.seed, cell.id, rows.start)
-    meter = Meter(len(x))
-    trace = Trace()
-    norm: ops.Norm = _norm(cell.norm)
-    threat = Threat(keep_mask(y, pipeline.defended.model.info.classes, pipeline.classes), norm, context.samples.bounds)
-    draws = planned.draws if pipeline.stochastic else 1
-    memory: dict[str, object] = {}  # of this unit only, so that no result depends on which units ran before
-
-    def propose(chosen: Tensor, eps: Tensor | None) -> Tensor:
-        index = live[chosen]
-        problem = Problem(
-            x[index],
-            threat.keep[index],
-            norm,
-            eps,
-            threat.bounds,
-            rng,
-            planned.attack.info.needs,
-            pipeline,
-            meter,
-            index,
-            draws,
-            trace,
-            memory,
-        )
-        return _run(planned, problem)
-
-    sweep = Sweep(pipeline, x[live], threat[live], rng, _Shifted(meter, live))
-    found = Best.none(x[live])
-    if len(live):
-        if starts is not None:
-            found = sweep.given(starts.to(x.device, x.dtype)[live])
-        elif cell.family == "minimal":
-            found = sweep.minimal(propose)
-        else:
-            found = sweep.fixed(propose, planned.largest, planned.search)
-    result = _columns(context, pipeline, x, threat, live, found, meter, rng)
+    chunk = Chunk(context, planned, rows)
+    x, y, target = context.samples.x[rows], context.samples.y[rows], planned.cell.target
+    live = context.attackable[planned.cell.defense][rows].nonzero().squeeze(1)
+    by_target: Tensor | None = None
+    member: Tensor | None = None
+    proposer: Propose | None = None
+    if planned.members:
+        threat = chunk.threat(keep_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
+        found, member = chunk.cascade(live, threat)
+    elif starts is not None:
+        threat = chunk.threat(keep_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
+        found = chunk.given(live, threat, starts)
+    elif target == ALL:
+        threat = chunk.threat(keep_mask(y, None, chunk.classes, chunk.pipeline.classes))
+        found, by_target = chunk.every_target(live, y)
+    else:
+        goals = _goals(context, target, rows, y)
+        threat = chunk.threat(keep_mask(y, goals, chunk.classes, chunk.pipeline.classes))
+        proposer = chunk.proposer(live, threat)
+        found = chunk.search(live, threat, proposer)
+    result = _columns(context, chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)
+    result.by_target, result.member = by_target, member
     if planned.strengths:
-        result.strengths = _strengths(planned, pipeline, x, threat, live, found, propose, rng)
-    result.trace = trace.points[:400]
+        result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
+    result.trace = chunk.trace.points[:400]
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _goals(context: Context, target: str, rows: slice, y: Tensor) -> Tensor | None:
+    """The class that each sample is to be taken for, int64 [B], or None where any wrong one will do."""
+    if target == LEAST_LIKELY:
+        if context.least_likely is None:
+            raise ValueError("the least likely classes were not worked out")
+        return context.least_likely[rows]
+    goal = class_number(target)
+    return None if goal is None else torch.full_like(y, goal)
 
 
 def nearest_wins(units: Sequence[UnitResult]) -> Tensor:
@@ -157,33 +118,6 @@ def nearest_wins(units: Sequence[UnitResult]) -> Tensor:
         nearest = torch.where(ops.per_sample(nearer, nearest), unit.x, nearest)
         distance = torch.where(nearer, unit.distance, distance)
     return nearest
-
-
-def _run(planned: Planned, problem: Problem) -> Tensor:
-    """The plugin's candidates for a problem."""
-    candidates = planned.attack.run(problem)
-    if not isinstance(candidates, Tensor):
-        raise TypeError(f"the attack returned {type(candidates).__name__}, not a tensor")
-    return candidates.detach()
-
-
-def _norm(name: str) -> ops.Norm:
-    for norm in ops.NORMS:
-        if norm == name:
-            return norm
-    raise ValueError(f"unknown norm {name!r}")
-
-
-class _Shifted(Meter):
-    """A meter for rows counted within the attacked samples of a chunk."""
-
-    def __init__(self, meter: Meter, live: Tensor) -> None:
-        super().__init__(0)
-        self._meter, self._live = meter, live
-
-    def forward(self, rows: Tensor, passes: int = 1) -> None:
-        """Counts forward passes at the samples' places in the chunk."""
-        self._meter.forward(self._live[rows], passes)
 
 
 def _columns(
@@ -209,10 +143,7 @@ def _columns(
     candidates[live] = found.x
     hit = live[torch.isfinite(found.distance)]
     if len(hit):
-        low, high = threat.bounds
-        rounded = ops.clip(
-            ((candidates[hit] - low) / (high - low) * 255).round() / 255 * (high - low) + low, threat.bounds
-        )
+        rounded = ops.to_grid(candidates[hit], threat.bounds, 255)
         again = judge(pipeline, x[hit], rounded, threat[hit], None, rng)
         survives[hit.cpu()] = again.won.cpu()
     return UnitResult(
@@ -230,38 +161,6 @@ def _columns(
     )
 
 
-def _strengths(
-    planned: Planned,
-    pipeline: Pipeline,
-    x: Tensor,
-    threat: Threat,
-    live: Tensor,
-    found: Best,
-    propose: object,
-    rng: Generator,
-) -> Strengths:
-    """The bare model's adversarials at each strength: a fixed attack at each budget, a minimal one stretched."""
-    stacked = x[None].repeat(len(planned.strengths), *[1] * x.dim())
-    fools = torch.zeros(len(planned.strengths), len(x), dtype=torch.bool)
-    won = torch.isfinite(found.distance)
-    for number, strength in enumerate(planned.strengths):
-        if len(live) == 0:
-            break
-        if planned.cell.family == "fixed" and callable(propose):
-            eps = torch.full((len(live),), strength, dtype=x.dtype, device=x.device)
-            candidates = propose(torch.arange(len(live), device=x.device), eps)
-            judged = judge(pipeline, x[live], candidates, threat[live], eps, rng)
-            valid = ops.per_sample(judged.won, x)
-            candidates = torch.where(valid, candidates, x[live])  # what is judged must be lawful
-        else:
-            candidates = ops.clip(x[live] + strength * (found.x - x[live]), threat.bounds)
-            candidates = torch.where(ops.per_sample(won, x), candidates, x[live])
-            judged = judge(pipeline, x[live], candidates, threat[live], None, rng)
-        stacked[number, live] = candidates
-        fools[number, live.cpu()] = judged.won.cpu()
-    return Strengths(list(planned.strengths), stacked.cpu(), fools)
-
-
 def judge_unit(context: Context, planned: Planned, rows: slice, strengths: Strengths) -> JudgedUnit:
     """Judges a bare unit's candidates on the defended pipeline of an oblivious cell."""
     started = time.perf_counter()
@@ -275,7 +174,7 @@ def judge_unit(context: Context, planned: Planned, rows: slice, strengths: Stren
         answer.append(one.cpu())
         if doubt is not None:
             suspicion.append(doubt.double().cpu())
-        distance.append(ops.distance(x.cpu(), candidates, _norm(cell.norm)))
+        distance.append(ops.distance(x.cpu(), candidates, norm_named(cell.norm)))
         l2.append(ops.distance(x.cpu(), candidates, "l2"))
     return JudgedUnit(
         strengths.values,

@@ -23,6 +23,7 @@ def judge(record: Record) -> Verdict:
     if grade in ("D", "F"):
         sentences.append("INCONCLUSIVE: " + " ".join(finding.sentence for finding in alarms[:2]))
     sentences += _accuracy(record)
+    sentences += _cascades(record)
     sentences += _defenses(record)
     reason = f"{len(alarms)} alarms and {len(warnings)} warnings. {RULE}"
     return Verdict("inconclusive" if grade in ("D", "F") else "conclusive", grade, reason, sentences)
@@ -41,8 +42,15 @@ def _accuracy(record: Record) -> list[str]:
     bare = record.pipeline("none")
     clean = sum(a == b for a, b in zip(bare.prediction, labels, strict=True)) / max(len(labels), 1)
     sentences = [f"On {len(labels)} clean samples the model is right on {100 * clean:.1f} %."]
+    target = next((cell.target for cell in record.cells if cell.target not in ("untargeted", "all")), "")
+    if target:
+        sentences.append(f"Only one class counted as a win of the attacks: {_aim(record, target)}.")
+    if record.suite.levels:
+        sentences.append(
+            f"Only images with values on a grid of {record.suite.levels + 1} levels counted as adversarials."
+        )
     low, high = record.model.bounds
-    for norm in sorted({cell.norm for cell in record.cells}):
+    for norm in sorted({cell.norm for cell in record.cells if cell.threat == "curve"}):
         envelope = envelope_of(record, norm, "none")
         if not envelope:
             sentences.append(f"In {_NAMES.get(norm, norm)} nothing was measured.")
@@ -56,6 +64,30 @@ def _accuracy(record: Record) -> list[str]:
             sentences.append(
                 f"In {_NAMES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less{share}."
             )
+    return sentences
+
+
+def _aim(record: Record, target: str) -> str:
+    if target == "least-likely":
+        return "the one that the model finds least likely"
+    number = int(target.removeprefix("class "))
+    names = record.model.class_names
+    return f"{target} ({names[number]})" if number < len(names) else target
+
+
+def _cascades(record: Record) -> list[str]:
+    """One sentence for each cascade on the bare model, from the table of the metric `cascades`."""
+    sentences = []
+    for result in record.results:
+        for row in result.rows if result.metric == "cascades" else []:
+            facts = dict(zip(result.columns, row, strict=True))
+            shares = [float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High")]
+            if facts["Pipeline"] == "none":
+                kept, low, high = (100 * share for share in shares)
+                sentences.append(
+                    f"Within {facts['Norm']} {facts['Budget']:.4g}, {str(facts['Cascade']).split('@')[0]} leaves at most "
+                    f"{kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
+                )
     return sentences
 
 

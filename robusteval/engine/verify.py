@@ -51,7 +51,7 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     clean, labels = _clean(tensors, record, result)
     if _flips(model, record):
         result.notes.append(f"The model's hash agrees: {record.model.sha256[:16]}.")
-        answer = _Runtime(model, record) if model is not None else None
+        answer = Runtime(model, record) if model is not None else None
     else:
         answer = None
     groups: dict[str, list[Witness]] = {}
@@ -118,7 +118,7 @@ def _check_group(
     clean: Array,
     labels: Array,
     record: Record,
-    answer: _Runtime | None,
+    answer: Runtime | None,
     result: Verification,
 ) -> None:
     low, high = record.model.bounds
@@ -126,6 +126,7 @@ def _check_group(
     bare = answer is not None and rows and rows[0].defense == "none"
     predictions = answer.labels(stored[[entry.row for entry in rows]]) if answer is not None and bare else None
     result.claims += len(entries)
+    targeted = {cell.id for cell in record.cells if cell.target not in ("untargeted", "all")}
     result.failures += [
         f"{entry.cell}, sample {entry.sample}: row {entry.row} is not there." for entry in entries if entry not in rows
     ]
@@ -136,7 +137,7 @@ def _check_group(
             faults.append("its bytes changed")
         if not np.isfinite(row).all() or row.min() < low or row.max() > high:
             faults.append("it lies outside the box")
-        found = _distance(before, row, entry.norm)
+        found = distance_of(before, row, entry.norm)
         if not np.isclose(found, entry.distance, rtol=1e-9, atol=1e-12):
             faults.append(f"its distance is {found:.8g}, not {entry.distance:.8g}")
         if int(labels[entry.sample]) != entry.label:
@@ -145,13 +146,15 @@ def _check_group(
             result.unchecked += 1
         elif int(predictions[number]) == entry.label:
             faults.append("ONNX Runtime gives the right answer")
+        elif entry.cell in targeted and int(predictions[number]) != entry.prediction:
+            faults.append(f"ONNX Runtime answers {int(predictions[number])}, not the target {entry.prediction}")
         if faults:
             result.failures.append(f"{entry.cell}, sample {entry.sample}: {' and '.join(faults)}.")
         else:
             result.confirmed += 1
 
 
-def _distance(before: Array, after: Array, norm: str) -> float:
+def distance_of(before: Array, after: Array, norm: str) -> float:
     delta = after.astype(np.float64) - before.astype(np.float64)
     if norm == "l0":
         return float((delta != 0).any(axis=0).sum() if delta.ndim == 3 else (delta != 0).sum())
@@ -161,7 +164,7 @@ def _distance(before: Array, after: Array, norm: str) -> float:
     return float(flat.max() if norm == "linf" else flat.sum())
 
 
-class _Runtime:
+class Runtime:
     """ONNX Runtime on the file's own bytes, fed as the record says."""
 
     def __init__(self, path: Path, record: Record) -> None:

@@ -96,7 +96,7 @@ def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]
     if worst is not None:
         yield from _at_budgets(record, norm, worst, right, tags)
     yield from _oblivious_at_budgets(record, pipeline, norm)
-    for cell in cells:
+    for cell in [one for one in cells if one.threat == "curve"]:
         yield _median(norm, cell.attack, columns.distances(cell, right)[right], tags)
     if worst is not None:
         yield _median(norm, "worst case", worst.distance[right], tags)

@@ -145,9 +145,10 @@ def budgets(record: Record, norm: str, cells: Sequence[Cell]) -> list[float]:
 def reference_budget(record: Record, norm: str, available: Sequence[float], cells: Sequence[Cell]) -> float | None:
     """The budget quoted first: what the run was asked for, else the literature's, or the nearest one below it."""
     asked = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
-    if asked:
-        return max(asked)
     usual = REFERENCE.get(norm)
+    if asked:
+        aim = (usual or 0.0) * (1.0 if norm == "l0" else span(record))
+        return min(asked, key=lambda eps: (abs(eps - aim) > 1e-6 * aim, -eps))
     if usual is None or not available:
         return available[len(available) // 2] if available else None
     wanted = usual * (1.0 if norm == "l0" else span(record))

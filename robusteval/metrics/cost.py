@@ -24,6 +24,8 @@ TABLE_COLUMNS = [
     "Success",
     "Median distance",
     "Mean distance",
+    "Mean L2",
+    "Survive 8 bits",
     "Forward / sample",
     "Backward / sample",
     "Forward total",
@@ -37,8 +39,8 @@ class Cost:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         NAME,
-        "1",
-        "Success rate, distances, and forward and backward passes per sample of each attack.",
+        "2",
+        "Success rate, distances, survival of rounding to 8 bits, and forward and backward passes per sample of each attack.",
         "Passes are counted at the pipeline, never by the attack",
     )
 
@@ -50,9 +52,13 @@ class Cost:
             pipeline = known.get(cell.defense)
             right = None if pipeline is None else columns.right_when_clean(record, pipeline)
             has_distances = right is not None and bool(columns.measured(record, [cell]))
-            figures: list[Scalar] = [None, None, None]
+            figures: list[Scalar] = [None] * 5
             if right is not None and has_distances:
-                figures = _success(columns.distances(cell, right)[right])
+                figures = [
+                    *_success(columns.distances(cell, right)[right]),
+                    _mean_l2(cell, right),
+                    _survive(cell, right),
+                ]
             rows.append([cell.id, cell.attack, cell.norm, cell.defense, cell.knowledge, *figures, *_passes(cell)])
         if rows:
             yield Result(
@@ -61,7 +67,8 @@ class Cost:
                 "table",
                 "What the attacks cost",
                 "Success: share of the samples right when clean that were lost at any distance searched. The median counts "
-                "a sample never lost as infinite; the mean is over the lost ones only.",
+                "a sample never lost as infinite; the means are over the lost ones only. Survive 8 bits: share of the lost "
+                "ones whose adversarial still wins when its pixels are rounded to 256 levels.",
                 columns=TABLE_COLUMNS,
                 rows=rows,
             )
@@ -73,6 +80,18 @@ def _success(distance: np.ndarray) -> list[Scalar]:
     if distance.size == 0:
         return [None, None, None]
     return [lost.size / distance.size, median(distance), float(lost.mean()) if lost.size else None]
+
+
+def _mean_l2(cell: Cell, right: np.ndarray) -> float | None:
+    """Mean ||delta||_2 of the smallest adversarials, whatever the cell's norm; None where none is known."""
+    known = [one for one, kept in zip(cell.l2, right, strict=False) if kept and one is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _survive(cell: Cell, right: np.ndarray) -> float | None:
+    """Share of the wins that survive rounding to 8 bits; None where nothing was won."""
+    known = [one for one, kept in zip(cell.survives_8bit, right, strict=False) if kept and one is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _passes(cell: Cell) -> list[Scalar]:

@@ -27,16 +27,17 @@ TABLE_COLUMNS = [
     "Flips to name",
     "Share of its flips",
 ]
+FLIP_COLUMNS = ["Class", "Name", "Flips to", "Flips to name", "Samples", "Share"]
 
 
 @dataclass(frozen=True)
 class PerClass:
-    """One table per norm and pipeline, from the worst case over attacks."""
+    """Two tables per norm and pipeline, from the worst case over attacks: the classes, and what flips to what."""
 
     info: ClassVar[MetricInfo] = MetricInfo(
         NAME,
-        "1",
-        "Clean and robust accuracy per class, and the class that its samples are flipped to most often.",
+        "2",
+        "Clean and robust accuracy per class, and the classes that its samples are flipped to.",
         "Worst case over attacks, as in the accuracy curve",
     )
 
@@ -47,6 +48,9 @@ class PerClass:
                 made = _table(record, pipeline, norm)
                 if made is not None:
                     yield made
+                flips = _matrix(record, pipeline, norm)
+                if flips is not None:
+                    yield flips
 
 
 def _table(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
@@ -76,6 +80,36 @@ def _table(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
         "Flips: the answer to the closest adversarial of each sample.",
         tags={"norm": norm, "defense": pipeline.defense, "eps": eps},
         columns=TABLE_COLUMNS,
+        rows=rows,
+    )
+
+
+def _matrix(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
+    """Every pair of classes with a flip, the most frequent of each class first."""
+    right = columns.right_when_clean(record, pipeline)
+    worst = columns.worst_case(columns.attack_cells(record, norm, pipeline.defense), right)
+    if worst is None:
+        return None
+    truth, flips = columns.labels(record), _flips(worst)
+    known = (flips >= 0) & (flips < record.model.classes) & (flips != truth)
+    rows: list[list[Scalar]] = []
+    for index in np.unique(truth[known]).tolist():
+        mine = flips[known & (truth == index)]
+        counts = np.bincount(mine, minlength=record.model.classes)
+        for place in np.argsort(-counts, kind="stable")[: int((counts > 0).sum())].tolist():
+            names: list[Scalar] = [index, class_name(record, index), place, class_name(record, place)]
+            rows.append([*names, int(counts[place]), float(counts[place] / mine.size)])
+    if not rows:
+        return None
+    return Result(
+        NAME,
+        f"flips/{norm}/{pipeline.defense}",
+        "table",
+        f"What flips to what, {columns.title(norm)}",
+        "The answer to the closest adversarial of each sample that is right when clean, over all attacks. "
+        "Share: of the class's own flips.",
+        tags={"norm": norm, "defense": pipeline.defense},
+        columns=FLIP_COLUMNS,
         rows=rows,
     )
 

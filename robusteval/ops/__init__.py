@@ -3,7 +3,15 @@
 from robusteval.ops.jacobian import class_gradients
 from robusteval.ops.losses import LOSSES, ce, dlr, loss, margin, wins
 from robusteval.ops.norms import NORMS, Norm, ascent, distance, per_sample, size
-from robusteval.ops.project import clip, project, project_l1_box, random_in_ball, random_on_sphere
+from robusteval.ops.project import (
+    clip,
+    project,
+    project_l1_box,
+    random_in_ball,
+    random_on_sphere,
+    to_grid,
+    to_grid_beside,
+)
 
 __all__ = [
     "LOSSES",
@@ -23,5 +31,7 @@ __all__ = [
     "random_in_ball",
     "random_on_sphere",
     "size",
+    "to_grid",
+    "to_grid_beside",
     "wins",
 ]

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 
-def class_gradients(model: Callable[[Tensor], Tensor], x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+def class_gradients(
+    model: Callable[[Tensor], Tensor], x: Tensor, classes: Tensor, batched: bool = False
+) -> tuple[Tensor, Tensor]:
     """Scores [B, K] and gradients [B, C, *shape] of the classes named per sample in `classes` [B, C].
 
     One forward pass and C backward passes over the whole batch: for convolutions at large batches faster than
-    batched gradients (measured 3.2 against 3.8 ms an image for ten classes).
+    batched gradients (measured 3.2 against 3.8 ms an image for ten classes); for dense nets it is the other way round,
+    and `batched` asks for them.
     """
     leaf = x.detach().requires_grad_(True)
     with torch.enable_grad():
@@ -20,6 +23,11 @@ def class_gradients(model: Callable[[Tensor], Tensor], x: Tensor, classes: Tenso
         picked = scores.gather(1, classes)
     if not scores.requires_grad:  # scores that do not depend on the input: the gradient is zero, not an error
         return scores, x.new_zeros(*classes.shape, *x.shape[1:])
+    if batched and classes.shape[1] > 1:
+        ones = torch.eye(classes.shape[1], dtype=picked.dtype, device=picked.device)
+        directions = ones[:, None, :].expand(-1, len(x), -1)
+        (together,) = torch.autograd.grad(picked, leaf, directions, is_grads_batched=True)
+        return scores.detach(), together.transpose(0, 1)
     grads = []
     for column in range(classes.shape[1]):
         last = column + 1 == classes.shape[1]

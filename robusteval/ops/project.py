@@ -123,3 +123,26 @@ def random_in_ball(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator) -> Tenso
     if norm == "l2":
         radius = radius ** (1 / max(1, x0[0].numel() if len(x0) else 1))
     return random_on_sphere(x0, norm, eps * radius, rng)
+
+
+def to_grid(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:
+    """Each value of x at the nearest of the levels + 1 evenly spaced values from lo to hi, as image files have them."""
+    return _from_steps(_steps(x, bounds, levels).round(), bounds, levels)
+
+
+def to_grid_beside(x0: Tensor, x: Tensor, bounds: tuple[float, float], levels: int, away: bool) -> Tensor:
+    """x on the grid, each value rounded away from that of x0 or towards it; values that did not move: to the nearest."""
+    steps, nearest = _steps(x, bounds, levels), _steps(x, bounds, levels).round()
+    up = x > x0 if away else x < x0
+    beside = torch.where(up, steps.ceil(), steps.floor())
+    # A value on the grid is a hair beside it in floating point: it stays.
+    stays = (x == x0) | ((steps - nearest).abs() < 1e-3)
+    return _from_steps(torch.where(stays, nearest, beside), bounds, levels)
+
+
+def _steps(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:
+    return (x - bounds[0]) / (bounds[1] - bounds[0]) * levels
+
+
+def _from_steps(steps: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:
+    return clip(steps.clamp(0, levels) / levels * (bounds[1] - bounds[0]) + bounds[0], bounds)

@@ -68,6 +68,7 @@ class Suite:
     version: str
     sha256: str
     summary: str = ""
+    levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
 
 
 @dataclass
@@ -97,13 +98,18 @@ class Pipeline:
 
 @dataclass
 class Strength:
-    """One strength of an oblivious attack: the bare model's adversarials at it, judged on the defended pipeline."""
+    """One strength of an attack on the bare model, judged on the bare model itself or, in oblivious cells, on the defended
+    pipeline.
+
+    The means of a bare cell are over the attacked samples and the attack's own candidates, won or not (a minimal attack:
+    where it found one); those of an oblivious cell over all samples and what was judged, 0 where there was no adversarial.
+    """
 
     strength: float  # budget in the cell's norm for fixed attacks; multiple of the smallest distance for minimal ones
-    mean_l2: float  # mean ||delta||_2 over the samples, of what was judged
+    mean_l2: float  # mean ||delta||_2
     mean_distance: float  # the same in the cell's norm
     fools_model: list[bool]  # whether the candidate fools the bare model
-    prediction: list[int]  # the defended pipeline's answer
+    prediction: list[int]  # the pipeline's answer
     suspicion: list[float] = field(default_factory=list)  # detector's score; empty without detector
 
 
@@ -116,16 +122,17 @@ class Cell:
     plugin: str
     version: str
     params: dict[str, Any]
-    family: str  # "minimal" | "fixed"
+    family: str  # "minimal" | "fixed" | "cascade": attacks in order, each on what the ones before it left
     needs: str  # "gradient" | "scores" | "decision"
     defense: str
     knowledge: Knowledge
     norm: str
     threat: Literal["curve", "budget"]
     eps: float | None = None  # the largest budget searched (curve) or the budget (budget), in the norm
-    target: str = "untargeted"
+    target: str = "untargeted"  # or "least-likely", "all" (each other class in turn, the nearest counts), "class 3"
     status: Literal["done", "failed", "excluded", "pending"] = "pending"
     reason: str = ""
+    # smallest distance at which each sample is lost; threat "budget": that of a win within eps, not the smallest
     distance: list[float | None] = field(default_factory=list)
     l2: list[float | None] = field(default_factory=list)  # ||delta||_2 of the same candidates
     prediction: list[int | None] = field(default_factory=list)  # the pipeline's answer to the candidate that counts
@@ -136,8 +143,29 @@ class Cell:
     zero_gradients: int = 0
     bad_gradients: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # candidates that the judge threw out, by reason
-    strengths: list[Strength] = field(default_factory=list)  # oblivious cells only
+    strengths: list[Strength] = field(
+        default_factory=list
+    )  # oblivious cells; bare ones where their candidates are kept
     trace: list[dict[str, float]] = field(default_factory=list)
+    member: list[str | None] = field(default_factory=list)  # cascades only: which of its attacks, a key of params, won
+    # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
+    by_target: list[list[float | None]] = field(default_factory=list)
+
+
+@dataclass
+class Estimate:
+    """An estimate of the smallest distance of some samples, from the model's gradients: neither an attack nor a proof."""
+
+    name: str  # "clever"
+    norm: str
+    params: dict[str, Any]
+    status: Literal["done", "failed", "excluded"]
+    reason: str = ""
+    samples: list[int] = field(default_factory=list)  # which samples were estimated; the columns below go with them
+    value: list[float | None] = field(default_factory=list)  # estimated smallest distance, in the norm; None: no fit
+    limit: float | None = None  # largest value that the estimate can take: the radius in which gradients were drawn
+    target: list[int] = field(default_factory=list)  # class whose margin gave the value
+    fit: list[float | None] = field(default_factory=list)  # p-value of the extreme-value fit; None: nothing to fit
 
 
 @dataclass
@@ -270,6 +298,7 @@ class Record:
     probes: list[Cell] = field(
         default_factory=list
     )  # the same attacks with more steps or another start, on few samples
+    estimates: list[Estimate] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     gallery: list[Picture] = field(default_factory=list)

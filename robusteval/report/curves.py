@@ -155,6 +155,25 @@ def oblivious(record: Record, defense: str) -> Figure | None:
     return parts.figure(chart)
 
 
+def strength(record: Record) -> Figure | None:
+    """Accuracy of the bare model against mean L2, a line for each attack and norm."""
+    found = parts.first(parts.of_kind(record, "strength-curve", "curves"))
+    if found is None:
+        return None
+    shades = colours(attack_names(record))
+    lines: list[Line] = []
+    for curve in found.curves[:MAX_LINES]:
+        colour, _ = shades.get(str(curve.tags.get("attack")), (PALETTE[0], (1, 0)))
+        lines.append(_line(curve, lines, colour, 2.0, (1, 0) if curve.tags.get("norm") == "l2" else (6, 3)))
+    caption = (
+        "What each attack does to the bare model at each strength it was run at, against the mean size of what it did. "
+        f"Dashed: attacks in another norm than L2. {found.description}"
+    )
+    axes = Axes(found.x_title, "Accuracy", step=False, formats=("Mean L2", "Accuracy"))
+    spec = line_chart("strength", lines, axes)
+    return parts.figure(Chart("strength", found.title, caption, spec, "Lines of accuracy against mean L2 size"))
+
+
 def roc(record: Record, defense: str) -> Figure | None:
     """ROC of a detector; false alarms on a logarithmic axis."""
     found = parts.first(parts.of_kind(record, "detector-roc", "curves", {"defense": defense}))

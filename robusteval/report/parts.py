@@ -11,13 +11,16 @@ from markupsafe import Markup
 from robusteval.record.document import Record, Result, Scalar
 from robusteval.report import embed
 from robusteval.report.charts import STATIC_WIDTH, Chart
+from robusteval.report.numbers import MISSING, percent
 
 
 class Value(NamedTuple):
-    """A cell with its interval below it."""
+    """A cell with its interval below it; how dark it is, 0 to 10 (-1: plain); and a relative link, or none."""
 
     text: str
     below: str
+    level: int = -1
+    href: str = ""
 
 
 Text = str | Value
@@ -75,7 +78,11 @@ KNOWN = {
     ("detector-roc", "table"): ("roc-table/",),
     ("detector-roc", "curves"): ("roc/",),
     ("cost", "table"): ("cost",),
-    ("per-class", "table"): ("per-class/",),
+    ("per-class", "table"): ("per-class/", "flips/"),
+    ("strength-curve", "curves"): ("strength/none",),
+    ("label-next", "table"): ("label-next/",),
+    ("clever", "table"): ("clever/",),
+    ("clever", "scalar"): ("clever-median/",),
 }
 
 
@@ -109,6 +116,13 @@ def of_kind(record: Record, metric: str, kind: str, tags: Mapping[str, Scalar] |
         and is_known(one)
         and all(one.tags.get(key) == value for key, value in (tags or {}).items())
     ]
+
+
+def shade(share: float | None, below: str = "") -> Value:
+    """A share as a percentage on a ground that is darker the larger it is."""
+    if share is None:
+        return Value(MISSING, below)
+    return Value(percent(share, 0), below, round(10 * min(max(share, 0.0), 1.0)))
 
 
 def named_rows(result: Result) -> list[dict[str, Scalar]]:

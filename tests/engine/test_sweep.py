@@ -9,9 +9,10 @@ from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
+from robusteval.engine.chunk import generator
 from robusteval.engine.judge import Threat, judge
 from robusteval.engine.sweep import Sweep
-from robusteval.engine.units import generator, keep_mask
+from robusteval.engine.targets import keep_mask
 from tests.engine.toys import linear, samples
 
 
@@ -19,7 +20,7 @@ from tests.engine.toys import linear, samples
 def case():
     model = linear()
     data = samples(model)
-    keep = keep_mask(data.y, 4, 4)
+    keep = keep_mask(data.y, None, 4, 4)
     return model, data, Pipeline(Defended(model)), keep
 
 

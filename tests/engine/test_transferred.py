@@ -105,7 +105,7 @@ def test_it_goes_on_along_the_ray_where_the_defence_needs_more(short, wins):
     slope = model.weight[:, 1] - model.weight[:, 0]
     gap = data.x @ slope + model.bias[1] - model.bias[0]
     step = -(gap / slope.square().sum())[:, None] * slope
-    threat = Threat(keep_mask(data.y, 2, 2), "l2", (-10.0, 10.0))
+    threat = Threat(keep_mask(data.y, None, 2, 2), "l2", (-10.0, 10.0))
     sweep = Sweep(Pipeline(Defended(model)), data.x, threat, torch.Generator().manual_seed(0), Meter(20))
     found = sweep.given(data.x + short * step)
     if wins:

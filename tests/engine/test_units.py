@@ -10,8 +10,9 @@ from torch import Tensor
 
 from robusteval.api import AttackInfo, Defended, Problem
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.engine.chunk import Context
 from robusteval.engine.plan import Planned
-from robusteval.engine.units import Context, run_unit
+from robusteval.engine.units import run_unit
 from robusteval.record.document import Cell
 from tests.engine import toys
 

@@ -7,7 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from robusteval.metrics import accuracy_curve, certified_curve, cost, detector_roc, oblivious_curve, per_class, rho_adv
+from robusteval.metrics import (
+    accuracy_curve,
+    certified_curve,
+    clever,
+    cost,
+    detector_roc,
+    label_next,
+    oblivious_curve,
+    per_class,
+    rho_adv,
+    strength_curve,
+)
 from robusteval.record import store
 from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from robusteval.record.metric import Metric
@@ -21,6 +32,9 @@ METRICS: list[Metric] = [
     cost.Cost(),
     per_class.PerClass(),
     certified_curve.CertifiedCurve(),
+    clever.Clever(),
+    label_next.LabelNext(),
+    strength_curve.StrengthCurve(),
 ]
 
 

@@ -146,3 +146,23 @@ def test_random_points_of_the_l2_ball_are_uniform() -> None:
     points = ops.random_in_ball(torch.zeros(4000, 2), "l2", torch.ones(4000), rng)
     share = float((ops.size(points, "l2") < 0.5).float().mean())
     assert 0.22 < share < 0.28
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**31), bounds=st.sampled_from(BOUNDS), levels=st.sampled_from([1, 15, 255]))
+def test_rounding_ends_on_the_grid_within_a_step_and_on_the_asked_side(seed, bounds, levels) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    x0 = ops.to_grid(clean(rng, (5, 3, 4, 4), bounds, False), bounds, levels)
+    x = moved(rng, x0, bounds, "uniform").clamp(*bounds)
+    step = (bounds[1] - bounds[0]) / levels
+    nearest = ops.to_grid(x, bounds, levels)
+    assert torch.equal(ops.to_grid(nearest, bounds, levels), nearest)
+    assert ((nearest - x).abs() <= 0.5001 * step).all()
+    out = ops.to_grid_beside(x0, x, bounds, levels, away=True)
+    back = ops.to_grid_beside(x0, x, bounds, levels, away=False)
+    for beside in (out, back):
+        assert torch.allclose(ops.to_grid(beside, bounds, levels), beside)
+        assert ((beside - x).abs() <= 1.0001 * step).all()
+    hair = 2e-3 * step
+    assert ((out - x0).abs() >= (x - x0).abs() - hair).all()
+    assert ((back - x0).abs() <= (x - x0).abs() + hair).all()

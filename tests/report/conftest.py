@@ -6,7 +6,8 @@ import pytest
 
 from robusteval.record.document import Curve, Point, Record, Result
 from robusteval.report import render
-from tests import records
+from robusteval.report.comparison import render_comparison
+from tests import comparisons, records
 
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>'+(window.pwned=1)+'{{7*7}}\"&\u2028"
 
@@ -26,6 +27,30 @@ def page(record: Record) -> str:
 @pytest.fixture(scope="session")
 def hostile_page() -> str:
     return render(hostile())
+
+
+@pytest.fixture(scope="session")
+def several_page() -> str:
+    return render_comparison(comparisons.make())
+
+
+@pytest.fixture(scope="session")
+def hostile_several() -> str:
+    """Every string of a comparison that a stranger can set, set to something nasty; keys are held by the schema."""
+    made = comparisons.make()
+    for one in made.models:
+        one.name = one.file = one.sha256 = one.record_sha256 = EVIL
+    made.models[1].key = "javascript:window.pwned=1"
+    made.command = made.data.name = made.data.source = made.suite.name = made.suite.version = EVIL
+    made.tool = {"name": EVIL}
+    assert made.transfer is not None
+    made.transfer.attack = made.transfer.plugin = made.transfer.norm = made.transfer.sources[2].reason = EVIL
+    made.transfer.params = {EVIL: EVIL}
+    for result in made.results:
+        if result.kind == "curves":
+            result.tags["attack"] = f"{result.tags['attack']}{EVIL}"
+            result.curves[0].label = EVIL
+    return render_comparison(made)
 
 
 def third_party(evil: str) -> list[Result]:

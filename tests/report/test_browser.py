@@ -23,11 +23,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory, page: str, hostile_page: str) -> dict[str, Path]:
+def files(
+    tmp_path_factory: pytest.TempPathFactory, page: str, hostile_page: str, several_page: str, hostile_several: str
+) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    made = {"plain": folder / "plain.html", "hostile": folder / "hostile.html"}
-    made["plain"].write_text(page, encoding="utf-8")
-    made["hostile"].write_text(hostile_page, encoding="utf-8")
+    pages = {"plain": page, "hostile": hostile_page, "several": several_page, "hostile-several": hostile_several}
+    made = {name: folder / f"{name}.html" for name in pages}
+    for name, path in made.items():
+        path.write_text(pages[name], encoding="utf-8")
     return made
 
 
@@ -47,7 +50,7 @@ def complaints(browser: Browser) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["plain", "hostile"])
+@pytest.mark.parametrize("name", ["plain", "hostile", "several", "hostile-several"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_draws_and_stays_silent(browser: Browser, files: dict[str, Path], name: str, width: int, scheme: str) -> None:
     browser.events.clear()
@@ -55,7 +58,7 @@ def test_draws_and_stays_silent(browser: Browser, files: dict[str, Path], name: 
     browser.open(files[name])
     charts = browser.evaluate("document.querySelectorAll('figure.chart').length")
     drawn = browser.evaluate("document.querySelectorAll('figure.chart[data-drawn=yes] .chart-live svg path').length")
-    assert charts >= 9
+    assert charts >= 8
     assert drawn > 4 * charts
     assert complaints(browser) == []
     assert browser.evaluate("typeof window.pwned") == "undefined"

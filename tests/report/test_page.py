@@ -53,7 +53,8 @@ def test_the_same_record_gives_the_same_page(record: Record, page: str) -> None:
 def test_every_section_is_there(page: str) -> None:
     found = re.findall(r'<section id="([^"]+)"', page)
     expected = (
-        "verdict accuracy defences detectors findings gallery classes cost others coverage provenance definitions"
+        "verdict accuracy defences detectors findings gallery classes label-next clever cost others coverage provenance "
+        "definitions"
     )
     assert found == expected.split()
 

@@ -7,6 +7,7 @@ import torch
 from robusteval_attacks.apgd import APGD
 
 from robusteval.api import project_l1_box, size
+from tests.plugins.attacks.minimal import trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
@@ -44,3 +45,15 @@ def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed) -> None:
         step = torch.randn(5, 12, generator=rng) * (torch.rand(5, 12, generator=rng) < 0.3)
         other = (x0 + step * (eps / size(step, "l1").clamp_min(1e-9))[:, None]).clamp(-1, 1)
         assert (((x - found) * (other - found)).sum(1) <= 1e-4).all()
+
+
+def test_wider_balls_first_lose_more_of_a_robust_model_in_l1() -> None:
+    model, x, keep = trained("robust", 32)
+    won = []
+    for radii in (False, True):
+        attack = APGD(steps=50, loss="ce", radii=radii)
+        problem = pose(attack, model, x, keep, "l1", 12.0)
+        found = attack.run(problem)
+        assert (problem.distance(found) <= 12.0 * 1.0001).all()
+        won.append(int(problem.won(found).sum()))
+    assert won[1] > won[0]

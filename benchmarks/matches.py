@@ -1,0 +1,276 @@
+"""Which of our attacks meets which of the peers', and with what settings: the same steps and, where they mean the same,
+the same step sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from peer_attacks import Peer, Peers
+from robusteval_attacks.alma import ALMA
+from robusteval_attacks.apgd import APGD
+from robusteval_attacks.bim import BIM
+from robusteval_attacks.carlini_wagner import CarliniWagner
+from robusteval_attacks.ddn import DDN
+from robusteval_attacks.deepfool import DeepFool
+from robusteval_attacks.ead import EAD
+from robusteval_attacks.fab import FAB
+from robusteval_attacks.fgsm import FGSM
+from robusteval_attacks.fmn import FMN
+from robusteval_attacks.mim import MIM
+from robusteval_attacks.newtonfool import NewtonFool
+from robusteval_attacks.pdgd import PDGD
+from robusteval_attacks.pdpgd import PDPGD
+from robusteval_attacks.pgd import PGD
+from robusteval_attacks.sigma_zero import SigmaZero
+from robusteval_attacks.square import Square
+
+from robusteval.contracts.plugins import Attack
+from robusteval.ops import Norm
+
+# Budgets of the fixed attacks by norm and model: where the plain model still holds some samples, and the one that the
+# robust model was trained for. At "wide" most samples of the plain model fall.
+BUDGETS: dict[str, dict[str, float]] = {
+    "linf": {"lenet": 0.1, "robust": 0.3},
+    "l2": {"lenet": 1.5, "robust": 1.5},
+    "wide": {"lenet": 0.3},
+}
+STEPS = 300  # of the minimal attacks with one pass a step, unless their usual number is another
+_FAR = 1e3
+
+
+@dataclass(frozen=True)
+class Match:
+    """Ours and the peers' under one name. budget: a key of BUDGETS, or "" for smallest distances; share: part of the
+    images that it runs on (dear ones run on fewer); a list of ours is a cascade, each on the survivors of the one before."""
+
+    name: str
+    norm: Norm
+    ours: dict[str, list[Attack]]
+    peers: dict[str, Peer | None]
+    budget: str = ""
+    share: float = 1.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} {self.norm}" + (f" at {self.budget}" if self.budget else "")
+
+
+def matches(peers: Peers) -> list[Match]:
+    """All comparisons, cheap ones first."""
+    return [*_fixed(peers), *_cheap(peers), *_walks(peers), *_dear(peers)]
+
+
+def _fixed(p: Peers) -> list[Match]:
+    art: dict[str, Any] = {"eps": ("eps",), "batch_size": 128}
+    found = [
+        Match(
+            "fgsm",
+            "linf",
+            {"ours": [FGSM()]},
+            {
+                "foolbox": p.foolbox("LinfFastGradientAttack", eps=True),
+                "art": p.art("FastGradientMethod", **art),
+                "torchattacks": p.torchattacks("FGSM"),
+            },
+            "linf",
+        ),
+        Match(
+            "bim",
+            "linf",
+            {"ours": [BIM(steps=40)]},
+            {
+                "foolbox": p.foolbox("LinfBasicIterativeAttack", eps=True, rel_stepsize=1 / 40, steps=40),
+                "art": p.art("BasicIterativeMethod", step=1 / 40, max_iter=40, verbose=False, **art),
+                "torchattacks": p.torchattacks("BIM", alpha=1 / 40, steps=40),
+            },
+            "linf",
+        ),
+        Match(
+            "mim",
+            "linf",
+            {"ours": [MIM(steps=20)]},
+            {
+                "foolbox": p.foolbox(
+                    "LinfMomentumIterativeFastGradientMethod", eps=True, rel_stepsize=1 / 20, steps=20
+                ),
+                "art": p.art("MomentumIterativeMethod", step=1 / 20, max_iter=20, verbose=False, **art),
+                "torchattacks": p.torchattacks("MIFGSM", alpha=1 / 20, steps=20),
+            },
+            "linf",
+        ),
+    ]
+    pgd: dict[str, Peer | None] = {
+        "foolbox": p.foolbox("LinfPGD", eps=True, rel_stepsize=0.1, steps=40),
+        "art": p.art("ProjectedGradientDescentPyTorch", step=0.1, max_iter=40, num_random_init=1, verbose=False, **art),
+        "torchattacks": p.torchattacks("PGD", alpha=0.1, steps=40),
+        "adv-lib": p.adv_lib("pgd_linf", eps="\u03b5", steps=40, relative_step_size=0.1),
+    }
+    found += [Match("pgd", "linf", {"ours": [PGD(steps=40)]}, pgd, budget) for budget in ("linf", "wide")]
+    found.append(
+        Match(
+            "pgd",
+            "l2",
+            {"ours": [PGD(steps=40)]},
+            {
+                "foolbox": p.foolbox("L2PGD", eps=True, rel_stepsize=0.1, steps=40),
+                "torchattacks": p.torchattacks("PGDL2", alpha=0.1, steps=40),
+            },
+            "l2",
+        )
+    )
+    return [*found, *_apgd(p, "linf"), *_apgd(p, "l2")]
+
+
+def _apgd(p: Peers, norm: Norm) -> list[Match]:
+    order = {"linf": float("inf"), "l2": 2}[norm]
+    found = []
+    for loss, named in (("ce", "cross_entropy"), ("dlr", "difference_logits_ratio")):
+        art = p.art(
+            "AutoProjectedGradientDescent",
+            eps=("eps",),
+            step=2.0,
+            norm=order,
+            max_iter=100,
+            nb_random_init=1,
+            loss_type=named,
+            batch_size=128,
+            verbose=False,
+        )
+        peers: dict[str, Peer | None] = {
+            "torchattacks": p.torchattacks("APGD", norm={"linf": "Linf", "l2": "L2"}[norm], steps=100, loss=loss),
+            "adv-lib": p.adv_lib("apgd", norm=norm, eps="eps", n_iter=100, loss_function=loss),
+            "art": art,
+            "pyautoattack": p.pyautoattack(norm, (f"apgd-{loss}",)),
+        }
+        found.append(Match(f"apgd-{loss}", norm, {"ours": [APGD(loss=loss, steps=100)]}, peers, norm))  # type: ignore[arg-type]
+    return found
+
+
+def _cheap(p: Peers) -> list[Match]:
+    """Minimal attacks of few steps."""
+    found = [
+        Match(
+            "deepfool",
+            "l2",
+            {"ours": [DeepFool()]},
+            {
+                "foolbox": p.foolbox("L2DeepFoolAttack"),
+                "art": p.art("DeepFool", nb_grads=10, batch_size=128, verbose=False),
+                "torchattacks": p.torchattacks("DeepFool"),
+                "adv-lib": p.adv_lib("df", norm="l2", steps=50),
+            },
+        ),
+        Match(
+            "deepfool",
+            "linf",
+            {"ours": [DeepFool()]},
+            {"foolbox": p.foolbox("LinfDeepFoolAttack"), "adv-lib": p.adv_lib("df", norm="linf", steps=50)},
+        ),
+        Match(
+            "ddn",
+            "l2",
+            {"ours": [DDN(steps=100)]},
+            {"foolbox": p.foolbox("DDNAttack", steps=100), "adv-lib": p.adv_lib("ddn", steps=100, levels=None)},
+        ),
+        Match(
+            "newtonfool",
+            "l2",
+            {"ours": [NewtonFool()]},
+            {
+                "foolbox": p.foolbox("NewtonFoolAttack"),
+                "art": p.art("NewtonFool", batch_size=128, verbose=False),
+            },
+        ),
+    ]
+    names = {"l2": "L2FMNAttack", "linf": "LInfFMNAttack", "l1": "L1FMNAttack", "l0": "L0FMNAttack"}
+    norms: tuple[Norm, ...] = ("l2", "linf", "l1", "l0")
+    for norm in norms:
+        peers = {
+            "foolbox": p.foolbox(names[norm], steps=STEPS),
+            "adv-lib": p.adv_lib("fmn", norm=norm, steps=STEPS),
+        }
+        found.append(Match("fmn", norm, {"ours": [FMN(steps=STEPS)]}, peers))
+    return found
+
+
+def _walks(p: Peers) -> list[Match]:
+    """Minimal attacks of some hundred steps."""
+    l1: Norm = "l1"
+    found = [
+        Match(
+            "alma",
+            "l2",
+            {"ours": [ALMA(steps=STEPS)]},
+            {"adv-lib": p.adv_lib("alma", num_steps=STEPS, distance="l2", init_lr_distance=1.0)},
+        ),
+        Match(
+            "alma",
+            l1,
+            {"ours": [ALMA(steps=STEPS)]},
+            {"adv-lib": p.adv_lib("alma", num_steps=STEPS, distance="l1", init_lr_distance=0.5)},
+        ),
+        Match(
+            "pdgd",
+            "l2",
+            {"ours": [PDGD(steps=STEPS, targets=0)], "ours, 4 runs of 250 steps": [PDGD()]},
+            {
+                "adv-lib": p.adv_lib("pdgd", num_steps=STEPS),
+                "adv-lib, 1000 steps": p.adv_lib("pdgd", num_steps=1000),
+            },
+        ),
+    ]
+    norms: tuple[Norm, ...] = ("linf", "l1", "l0")
+    for norm in norms:
+        peer = p.adv_lib("pdpgd", norm=norm, num_steps=STEPS)
+        found.append(Match("pdpgd", norm, {"ours": [PDPGD(steps=STEPS)]}, {"adv-lib": peer}))
+    for norm in ("l2", "linf", "l1"):
+        peers = {
+            "adv-lib": p.adv_lib("fab", norm=norm, n_iter=100),
+            "torchattacks": p.torchattacks("FAB", norm={"linf": "Linf"}.get(norm, norm.upper()), steps=100, eps=_FAR),
+        }
+        found.append(Match("fab", norm, {"ours": [FAB(steps=100)]}, peers, share=0.5))  # type: ignore[arg-type]
+    peer = p.adv_lib("sigma_zero", num_steps=1000)
+    found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
+    aimed: dict[str, list[Attack]] = {"ours": [FMN(steps=250, targets=3)]}
+    found += [Match("fmn-targets", norm, aimed, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
+    radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100)]}
+    found += [Match("apgd-radius", norm, radius, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
+    return found
+
+
+def _dear(p: Peers) -> list[Match]:
+    """Attacks of thousands of passes; on a quarter of the images."""
+    carlini: dict[str, Peer | None] = {
+        "foolbox": p.foolbox(
+            "L2CarliniWagnerAttack", binary_search_steps=9, steps=200, stepsize=0.05, initial_const=0.01
+        ),
+        "adv-lib": p.adv_lib(
+            "carlini_wagner_l2", learning_rate=0.05, initial_const=0.01, binary_search_steps=9, max_iterations=200
+        ),
+        "torchattacks": p.torchattacks("CW", c=1, steps=200, lr=0.05),
+    }
+    elastic: dict[str, Peer | None] = {
+        "foolbox": p.foolbox("EADAttack", binary_search_steps=9, steps=200, decision_rule="L1"),
+        "torchattacks": p.torchattacks("EADL1", binary_search_steps=9, max_iterations=200),
+    }
+    standard: list[Attack] = [
+        APGD(loss="ce", steps=100),
+        APGD(loss="targeted-dlr", steps=100),
+        FAB(steps=100, targets=9),
+        Square(queries=5000),
+    ]
+    square: dict[str, Peer | None] = {
+        "torchattacks": p.torchattacks("Square", n_queries=1000),
+        "art": p.art("SquareAttack", eps=("eps",), max_iter=1000, batch_size=128, verbose=False),
+    }
+    whole: dict[str, Peer | None] = {
+        "pyautoattack": p.pyautoattack("linf"),
+        "torchattacks (10-step parts)": p.torchattacks("AutoAttack"),
+    }
+    return [
+        Match("carlini-wagner", "l2", {"ours": [CarliniWagner()]}, carlini, share=0.25),
+        Match("ead", "l1", {"ours": [EAD(steps=200)]}, elastic, share=0.25),
+        Match("square", "linf", {"ours": [Square(queries=1000)]}, square, "linf"),
+        Match("autoattack", "linf", {"ours": standard}, whole, "linf", 0.5),
+    ]

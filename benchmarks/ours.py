@@ -1,0 +1,96 @@
+"""Our attacks through the engine's own path: problems with meters, the judge, and its search towards the clean sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robusteval.contracts.meter import Meter
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Attack, Defended
+from robusteval.contracts.problem import Problem
+from robusteval.contracts.tuning import Tuning
+from robusteval.engine.calibrate import applied, measure
+from robusteval.engine.chunk import generator
+from robusteval.engine.judge import Threat, judge
+from robusteval.engine.sweep import Sweep
+from robusteval.engine.targets import keep_mask
+from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.ops import Norm
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A model with its samples, as the engine sees them. x: [N, 1, 28, 28] in [0, 1], y: int64 [N], all right when clean;
+    tuning: how the engine does this model's passes here, measured as at the start of a run."""
+
+    classifier: TorchClassifier
+    x: Tensor
+    y: Tensor
+    tuning: Tuning
+
+    @classmethod
+    def of(cls, module: nn.Module, x: Tensor, y: Tensor) -> Arena:
+        classifier = TorchClassifier.from_module(module, tuple(x.shape[1:]))
+        return cls(classifier, x, y, measure(classifier, x[:64]).tuning)
+
+    def first(self, count: int) -> Arena:
+        """The same with fewer samples."""
+        return Arena(self.classifier, self.x[:count], self.y[:count], self.tuning)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(Defended(self.classifier))
+
+    def threat(self, norm: Norm) -> Threat:
+        classes = self.classifier.info.classes
+        return Threat(keep_mask(self.y, None, classes, classes), norm, self.classifier.info.bounds)
+
+    def nearest(self, attack: Attack, norm: Norm, largest: float) -> Tensor:
+        """The nearest wins, [N, *shape], the clean samples where there is none; the budget search for fixed attacks."""
+        rng, meter = generator(0, attack.info.name), Meter(len(self.x))
+        pipeline, threat = self.pipeline, self.threat(norm)
+
+        def propose(rows: Tensor, eps: Tensor | None) -> Tensor:
+            return attack.run(_problem(attack, self, threat, rows, eps, pipeline, rng, meter))
+
+        sweep = Sweep(pipeline, self.x, threat, rng, meter)
+        with applied(self.tuning):
+            return (sweep.minimal(propose) if attack.info.budget == "minimal" else sweep.fixed(propose, largest, 8)).x
+
+    def cascade(self, attacks: Sequence[Attack], norm: Norm, eps: float) -> Tensor:
+        """Adversarials at one budget, [N, *shape]; every attack sees the survivors of those before it."""
+        out = self.x.clone()
+        left = torch.arange(len(out))
+        pipeline, threat, meter = self.pipeline, self.threat(norm), Meter(len(self.x))
+        budget = torch.full((len(out),), eps)
+        for number, attack in enumerate(attacks):
+            rng = generator(0, attack.info.name, number)
+            fixed = attack.info.budget == "fixed"
+            problem = _problem(attack, self, threat, left, budget[left] if fixed else None, pipeline, rng, meter)
+            with applied(self.tuning):
+                found = attack.run(problem)
+                judged = judge(pipeline, self.x[left], found, threat[left], budget[left], rng)
+            out[left[judged.won]] = found[judged.won]
+            left = left[~judged.won]
+            if len(left) == 0:
+                break
+        return out
+
+
+def _problem(
+    attack: Attack,
+    arena: Arena,
+    threat: Threat,
+    rows: Tensor,
+    eps: Tensor | None,
+    pipeline: Pipeline,
+    rng: torch.Generator,
+    meter: Meter,
+) -> Problem:
+    needs, bounds = attack.info.needs, threat.bounds
+    x, keep = arena.x[rows], threat.keep[rows]
+    return Problem(x, keep, threat.norm, eps, bounds, rng, needs, pipeline, meter, rows, tuning=arena.tuning)

@@ -1,0 +1,68 @@
+"""The most salient pair of pixels, found exactly without looking at all pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_CELLS = 4_000_000  # pairs looked at in one piece
+
+
+def best_pairs(gain: Tensor, fall: Tensor, count: int) -> Tensor:
+    """Mask [B, P] of the `count` most salient pairs, picked one after the other without repetition."""
+    picked = best_pair(gain, fall)
+    for _ in range(count - 1):
+        picked |= best_pair(gain.masked_fill(picked, -torch.inf), fall.masked_fill(picked, -torch.inf))
+    return picked
+
+
+def best_pair(gain: Tensor, fall: Tensor) -> Tensor:
+    """Mask [B, P] of the one or two pixels with the largest (sum of gain) * (sum of fall) among those where both sums
+    are above 0; empty where there are none. gain, fall: [B, P].
+
+    A pixel that two others beat in both gain and fall is never needed: one of the two can take its place. The rest,
+    a few dozen of a thousand pixels as a rule, is compared pair by pair. A pixel may be picked alone: zero is its mate.
+    """
+    front, which, order = _undominated(_with_none(gain), _with_none(fall))
+    batch, many = front.shape[0], front.shape[2]
+    best, pick = gain.new_zeros(batch), torch.zeros((batch, 2), dtype=torch.int64, device=gain.device)
+    height = max(1, _CELLS // max(1, batch * many))
+    for start in range(0, many, height):
+        top = front[:, :, start : start + height]
+        sums = top[..., None] + front[:, :, None]  # [B, 2, height, many]
+        value = torch.where((sums > 0).all(1), sums[:, 0] * sums[:, 1], 0.0)
+        same = torch.arange(start, start + top.shape[2], device=gain.device)
+        value[:, same - start, same] = 0.0
+        highest, cell = value.flatten(1).max(1)
+        better = highest > best
+        pair = torch.stack([start + cell // many, cell % many], dim=1)
+        best, pick = torch.where(better, highest, best), torch.where(better[:, None], pair, pick)
+    chosen = order.gather(1, which.gather(1, pick))
+    mask = torch.zeros_like(gain, dtype=torch.bool)
+    mask = torch.cat([mask, mask[:, :1]], dim=1).scatter_(1, chosen, True)[:, :-1]
+    return mask & (best > 0)[:, None]
+
+
+def _with_none(values: Tensor) -> Tensor:
+    """One more column of zeros, for "no pixel"."""
+    return torch.cat([values, torch.zeros_like(values[:, :1])], dim=1)
+
+
+def _undominated(gain: Tensor, fall: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels that fewer than two others beat in both: their values [B, 2, M], places in the order [B, M], and the
+    order [B, P] of falling gain; rows with fewer than M end in -inf."""
+    gain, order = gain.sort(dim=1, descending=True, stable=True)
+    fall = fall.gather(1, order)
+    never = torch.full_like(fall[:, :1], -torch.inf)
+    record = torch.cat([never, fall.cummax(dim=1).values[:, :-1]], dim=1)
+    # the second largest so far: of each value and the record before it the smaller one can become it
+    second = torch.minimum(fall, record).cummax(dim=1).values
+    inside = fall > torch.cat([never, second[:, :-1]], dim=1)
+    place = inside.cumsum(1) - 1
+    many = int(inside.sum(1).max()) if len(gain) else 0
+    which = torch.zeros((len(gain), many), dtype=torch.int64, device=gain.device)
+    values = gain.new_full((len(gain), 2, many), -torch.inf)
+    row, column = inside.nonzero(as_tuple=True)
+    which[row, place[row, column]] = column
+    values[row, 0, place[row, column]], values[row, 1, place[row, column]] = gain[row, column], fall[row, column]
+    return values, which, order

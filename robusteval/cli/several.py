@@ -1,0 +1,71 @@
+"""`robusteval run` with several models: each on its own, then the comparison."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from robusteval.engine.runner import Job
+    from robusteval.record.comparison import Comparison
+
+
+def run_several(
+    jobs: list[Job], models: tuple[str, ...], out: Path | None, as_json: bool, fail_under: float | None
+) -> None:
+    """Runs every job in a folder of its own inside one, compares, writes one report, and exits as a single run would.
+
+    Raises ModelError, DataError, SuiteError, PluginError and RecordError before anything is attacked.
+    """
+    from robusteval.cli.run_command import attack, finished, gate_met
+    from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys
+    from robusteval.engine.runner import check_folder
+    from robusteval.engine.transfer import chosen_attack
+    from robusteval.record.store import RECORD_FILE
+    from robusteval.report.files import REPORT_FILE, write_comparison
+
+    check_comparable(jobs)
+    catalogue = jobs[0].catalogue
+    chosen_attack(jobs[0].suite, catalogue)
+    folder = out if out is not None else default_folder(Path("reports"), jobs)
+    check_folder(folder, stranger=RECORD_FILE)
+    contenders, summaries = [], []
+    for key, job in zip(keys(models), jobs, strict=True):
+        check_folder(folder / key)
+        record = attack(replace(job, folder=folder / key), as_json)
+        summaries.append({"model": key} | finished(record, folder / key))
+        contenders.append(Contender(key, job, record))
+    made = compare(contenders, catalogue, folder)
+    report = write_comparison(made, folder / REPORT_FILE)
+    if as_json:
+        click.echo(json.dumps(_summary(made, report, folder, summaries), indent=1))
+    else:
+        from robusteval.cli.tables import comparison_tables
+
+        comparison_tables(made)
+        click.echo(f"Report: {report}")
+    rows = made.transfer.sources if made.transfer is not None else []
+    if any(summary["failed"] for summary in summaries) or any(row.status == "failed" for row in rows):
+        sys.exit(1)
+    missed = [one.key for one in contenders if fail_under is not None and not gate_met(one.record, fail_under)]
+    if missed:
+        click.echo(f"The gate --fail-under {fail_under:g} is not met by {', '.join(missed)}.", err=True)
+        sys.exit(3)
+
+
+def _summary(made: Comparison, report: Path, folder: Path, models: list[dict[str, Any]]) -> dict[str, Any]:
+    from robusteval.record.comparison import COMPARISON_FILE, fooled
+
+    count = range(len(made.models))
+    matrix = [[fooled(made, source, target) for target in count] for source in count]
+    return {
+        "report": str(report),
+        "comparison": str(folder / COMPARISON_FILE),
+        "models": models,
+        "transfer": [[None if cell is None else cell[0].value for cell in row] for row in matrix],
+    }

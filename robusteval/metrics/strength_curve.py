@@ -1,0 +1,75 @@
+"""Accuracy of the bare model against the mean L2 size of what an attack does, as the attack grows stronger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from robusteval.hooks import hookimpl
+from robusteval.metrics import columns
+from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result
+from robusteval.record.metric import MetricInfo
+
+NAME = "strength-curve"
+
+
+@dataclass(frozen=True)
+class StrengthCurve:
+    """One curve an attack and norm, a point a strength: measured on the candidates that the attack made at it.
+
+    Not derived from smallest distances: an attack at a budget spends all of it also where less would do, and a smallest
+    adversarial that is stretched may win no more. Cells without kept strengths (see the suite's `keep_strengths`) have none.
+    """
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        NAME,
+        "1",
+        "Accuracy of the bare model against the mean L2 size of an attack's perturbations as its strength grows.",
+        "The usual form of comparing attacks before smallest distances; Carlini et al., 2019, say why those tell more",
+    )
+
+    def compute(self, record: Record) -> Iterable[Result]:
+        """One result of curves; nothing where no bare cell kept its strengths."""
+        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        if bare is None:
+            return
+        curves = [
+            curve
+            for cell in record.done(knowledge="none", defense=columns.BARE)
+            for curve in _curves(record, cell, bare)
+        ]
+        if curves:
+            yield Result(
+                NAME,
+                "strength/none",
+                "curves",
+                "Accuracy as each attack grows stronger",
+                "Fixed attacks at each budget, minimal ones with their smallest adversarial stretched. The mean is over "
+                "the attacked samples, won or not (minimal attacks: over those with an adversarial).",
+                tags={"defense": columns.BARE},
+                x_title="Mean L2 size of the perturbation (input units)",
+                y_title="Accuracy",
+                curves=curves,
+            )
+
+
+def _curves(record: Record, cell: Cell, bare: Pipeline) -> list[Curve]:
+    """The curve of one cell, in the order of its strengths, from the clean accuracy at 0; or nothing."""
+    right = columns.right_when_clean(record, bare)
+    fit = sorted((one for one in cell.strengths if len(one.fools_model) == right.size), key=lambda one: one.strength)
+    if not fit or right.size == 0:
+        return []
+    points = [Point(0.0, float(right.mean()))]
+    for one in fit:
+        kept = right & ~np.asarray(one.fools_model, dtype=bool)
+        points.append(Point(one.mean_l2, float(kept.mean())))
+    label = f"{cell.attack} ({columns.title(cell.norm)})"
+    return [Curve(label, points, "l2", {"attack": cell.attack, "norm": cell.norm, "family": cell.family})]
+
+
+@hookimpl
+def robusteval_metrics() -> list[type[StrengthCurve]]:
+    return [StrengthCurve]

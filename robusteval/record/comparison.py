@@ -1,0 +1,209 @@
+"""The comparison: what several models' runs on the same data say together. A document of its own beside their records."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonschema
+from pydantic import TypeAdapter, ValidationError
+
+from robusteval.errors import RecordError
+from robusteval.record.document import Data, Finding, Result, Suite
+from robusteval.record.store import write_atomically
+
+SCHEMA = "robusteval-comparison-1"
+COMPARISON_FILE = "comparison.json"
+
+
+@dataclass
+class Entry:
+    """One of the models. `key` names it here and is its folder, beside this document."""
+
+    key: str
+    name: str
+    file: str
+    sha256: str  # of the model file
+    bounds: list[float]  # its stated pixel range; distances are compared as shares of its width
+    record_sha256: str  # of its record.json
+    grade: str = ""
+    failed: int = 0  # cells that failed
+
+
+@dataclass
+class Source:
+    """One model's adversarials, and what every model answers to them. Columns have one entry a sample."""
+
+    key: str
+    status: Literal["done", "failed", "excluded"]
+    reason: str = ""
+    answers: list[list[int]] = field(default_factory=list)  # [models][samples], in the order of `models`
+    unlawful: int = 0  # candidates outside box or budget, or not finite: replaced by the clean sample
+
+
+@dataclass
+class Transfer:
+    """Whose adversarials fool whom. Each source attacks the samples that it gets right, with its whole budget."""
+
+    attack: str
+    plugin: str
+    version: str
+    params: dict[str, Any]
+    norm: str
+    eps: float  # as a share of the pixel range (l0: pixels)
+    right: list[list[bool]]  # [models][samples]: right when clean
+    sources: list[Source]  # in the order of `models`
+    file: str = ""  # where the adversarials are: a tensor for each source, named by its key
+    sha256: str = ""
+
+
+@dataclass
+class Comparison:
+    """Several models on the same samples."""
+
+    tool: dict[str, str]  # name, version
+    command: str
+    seed: int
+    suite: Suite
+    data: Data  # of the first model; the others evaluated the same samples, in their own ranges
+    models: list[Entry]
+    transfer: Transfer | None = None
+    results: list[Result] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    schema: str = SCHEMA
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of `counted` samples `hits`."""
+
+    hits: int
+    counted: int
+
+    @property
+    def value(self) -> float | None:
+        return self.hits / self.counted if self.counted else None
+
+
+def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Share] | None:
+    """How often model `target` is wrong on what was made on model `source`: (of all samples that both get right when
+    clean, of those among them on which the source itself is fooled). None where that source has no adversarials.
+
+    Where source and target are the same, the first is the attack's success rate, and the second is 1.
+    """
+    transfer = comparison.transfer
+    if transfer is None or transfer.sources[source].status != "done":
+        return None
+    labels, answers = comparison.data.labels, transfer.sources[source].answers
+    both = [
+        place
+        for place, (one, two) in enumerate(zip(transfer.right[source], transfer.right[target], strict=True))
+        if one and two
+    ]
+    wrong = [place for place in both if answers[target][place] != labels[place]]
+    own = [place for place in both if answers[source][place] != labels[place]]
+    lost = set(wrong)
+    return Share(len(wrong), len(both)), Share(sum(place in lost for place in own), len(own))
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Comparison]:
+    return TypeAdapter(Comparison)
+
+
+def build_schema() -> dict[str, Any]:
+    """The document's JSON schema, made from the dataclasses; the committed copy is `schema()`."""
+    made = _adapter().json_schema()
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = SCHEMA
+    made["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
+    key = made["$defs"]["Entry"]["properties"]["key"]
+    key["pattern"] = "^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+    return made
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The published schema, as committed."""
+    text = resources.files("robusteval.record").joinpath("comparison.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def to_json(comparison: Comparison) -> str:
+    """The document as text. Raises RecordError where it does not fit the schema or holds what JSON cannot carry."""
+    try:
+        text = json.dumps(_adapter().dump_python(comparison, mode="python"), allow_nan=False, indent=1)
+    except ValueError as error:
+        raise RecordError(f"The comparison holds a number that JSON cannot carry: {error}.") from error
+    _check(json.loads(text))
+    return text
+
+
+def from_json(text: str) -> Comparison:
+    """A comparison from text; nothing in it is run. Raises RecordError with the first thing that does not fit."""
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(
+            f"This is not a comparison: {error}.", "Give the folder of a run of several models."
+        ) from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise RecordError(f"This document is not of schema {SCHEMA!r}.", "Use the version of robusteval that wrote it.")
+    _check(data)
+    try:
+        made = _adapter().validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"The comparison does not fit its schema at {where}: {first['msg']}.") from None
+    _check_sizes(made)
+    return made
+
+
+def _check(data: dict[str, Any]) -> None:
+    first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(data)), None)
+    if first is not None:
+        raise RecordError(f"The comparison does not fit its schema at {first.json_path}: {first.message[:200]}.")
+
+
+def _check_sizes(made: Comparison) -> None:
+    """Columns of the matrix have one entry a model and a sample, so that nobody indexes beyond them."""
+    transfer, models, samples = made.transfer, len(made.models), len(made.data.labels)
+    if transfer is None:
+        return
+    columns: list[list[bool] | list[int]] = [*transfer.right]
+    for source in transfer.sources:
+        if source.status == "done":
+            columns += source.answers
+            if len(source.answers) != models:
+                raise RecordError(f"The answers to {source.key} are not of {models} models.")
+    if len(transfer.right) != models or len(transfer.sources) != models or any(len(one) != samples for one in columns):
+        raise RecordError(f"The transfer matrix is not of {models} models and {samples} samples.")
+
+
+def save(comparison: Comparison, folder: Path) -> Path:
+    """Writes folder/comparison.json, whole or not at all."""
+    path = folder / COMPARISON_FILE
+    write_atomically(path, to_json(comparison).encode())
+    return path
+
+
+def load(path: Path) -> Comparison:
+    """Reads a comparison.json, or the one in a folder. Raises RecordError."""
+    if path.is_dir():
+        path = path / COMPARISON_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"Cannot read {path}: {error}.", "Give the folder of a run of several models.") from None
+    return from_json(text)
+
+
+def is_comparison(place: Path) -> bool:
+    """Whether a path is a comparison, or a folder that holds one."""
+    return place.name == COMPARISON_FILE if not place.is_dir() else (place / COMPARISON_FILE).is_file()

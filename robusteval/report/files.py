@@ -1,0 +1,36 @@
+"""What a run folder gets beside its record: the page, and the tables as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robusteval.record.comparison import Comparison
+from robusteval.record.document import Record
+from robusteval.record.store import write_atomically
+from robusteval.report import csv
+from robusteval.report.comparison import render_comparison
+from robusteval.report.html import render
+
+REPORT_FILE = "report.html"
+TABLES = "tables"
+
+
+def write_tables(record: Record, folder: Path) -> None:
+    """Writes folder/tables/NAME.csv for each table of the record. Raises OSError where it cannot."""
+    made = csv.tables(record)
+    if made:
+        (folder / TABLES).mkdir(exist_ok=True)
+    for name, text in made.items():
+        write_atomically(folder / TABLES / name, text.encode())
+
+
+def write_report(record: Record, target: Path) -> Path:
+    """Writes the page to target and returns it. Raises OSError where it cannot."""
+    write_atomically(target, render(record).encode())
+    return target
+
+
+def write_comparison(comparison: Comparison, target: Path) -> Path:
+    """Writes the page of several models to target and returns it. Raises OSError where it cannot."""
+    write_atomically(target, render_comparison(comparison).encode())
+    return target

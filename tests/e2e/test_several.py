@@ -1,0 +1,52 @@
+"""The four MNIST models together: who fools whom at linf 0.2, and one attack against all of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import robusteval
+from robusteval.record.comparison import fooled
+
+DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
+
+SUITE = """
+name = "mnist"
+version = "1"
+norms = ["linf"]
+samples = 60
+probe_samples = 0
+transfer = { attack = "pgd", norm = "linf", eps = 0.2 }
+clever = { samples = 4, batches = 20, batch_size = 32 }
+[[attack]]
+plugin = "pgd"
+search = 2
+params = { steps = 10 }
+[[attack]]
+plugin = "fgsm"
+search = 3
+"""
+
+
+@pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
+@pytest.mark.slow
+def test_four_mnist_models_in_one_run(tmp_path):
+    (tmp_path / "mnist.toml").write_text(SUITE)
+    files = [Path(DATA) / "models" / f"{name}.onnx" for name in ("lenet", "fc", "conv4", "mnist-8")]
+    data = Path(DATA) / "mnist" / "test1000.npz"
+    made = robusteval.compare(files, data, str(tmp_path / "mnist.toml"), out=tmp_path / "run")
+    shares = [[fooled(made, source, target)[0].value for target in range(4)] for source in range(4)]
+    for source in range(4):
+        assert shares[source][source] > 0.7  # each is broken by what was made on it
+        assert all(shares[source][source] >= shares[source][target] for target in range(4))
+    assert sum(shares[i][j] > 0.05 for i in range(4) for j in range(4) if i != j) >= 6  # and much of it carries over
+    pgd = next(one for one in made.results if one.tags.get("attack") == "pgd")
+    assert [curve.label for curve in pgd.curves] == ["lenet", "fc", "conv4", "mnist-8"]
+    for record in made.records.values():
+        (row,) = record.estimates
+        table = next(one for one in record.results if one.name == "clever/linf")
+        above = [line for line in table.rows if line[6] is not None and line[6] > 1]
+        assert bool(above) == any(one.code == "clever-above-attack" for one in record.findings)
+        assert len(row.value) == 4

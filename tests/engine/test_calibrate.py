@@ -1,0 +1,82 @@
+"""Calibration chooses by measurement, is kept, and changes results by rounding at most."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from robusteval.api import load_model
+from robusteval.contracts.tuning import Tuning
+from robusteval.engine import calibrate
+from robusteval.engine.calibrate import Calibration
+from robusteval.ops import class_gradients
+from tests.engine import toys
+
+CNN = Path(__file__).parents[2] / "examples" / "fashion-cnn.onnx"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
+    model = toys.linear()
+    costs = {(True, False): 1.0, (True, True): 0.95, (False, False): 0.5, (False, True): 0.6}
+    monkeypatch.setattr(
+        calibrate,
+        "_seconds",
+        lambda work, way: costs[way.onednn, way.channels_last] * (0.95 if way.batched_jacobian else 1),
+    )
+    found = calibrate.measure(model, torch.rand(4, 3, 2, 2))
+    assert found.tuning == Tuning(onednn=False)
+    assert found.pass_ms == pytest.approx(1e3 * 0.5 / 4)
+    costs[False, False] = costs[False, True] = 0.95
+    assert calibrate.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning()
+
+
+def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder, monkeypatch) -> None:
+    model = toys.linear()
+    x = toys.samples(model, 8).x
+    first = calibrate.calibrate(model, x)
+    assert first.tuning == Tuning()
+    monkeypatch.setattr(calibrate, "measure", lambda model, x: pytest.fail("measured twice"))
+    assert calibrate.calibrate(model, x) == first
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"tuning": {"nonsense": 1}, "pass_ms": 1}', '{"tuning": 3}'])
+def test_a_broken_cache_is_measured_anew(folder, monkeypatch, content) -> None:
+    model = toys.linear()
+    x = toys.samples(model, 8).x
+    calibrate.calibrate(model, x)
+    (kept,) = (folder / "calibration").iterdir()
+    kept.write_text(content)
+    anew = Calibration(Tuning(onednn=False), 2.0)
+    monkeypatch.setattr(calibrate, "measure", lambda model, x: anew)
+    assert calibrate.calibrate(model, x) == anew
+    assert calibrate.calibrate(model, x) == anew
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "file"))
+    model = toys.linear()
+    assert calibrate.calibrate(model, toys.samples(model, 8).x).tuning == Tuning()
+
+
+@pytest.mark.parametrize("tuning", [Tuning(onednn=False), Tuning(channels_last=True), Tuning(False, True, True)])
+def test_every_way_gives_the_same_gradients_to_rounding(tuning) -> None:
+    model = load_model(CNN)
+    x = torch.rand((6, 1, 28, 28), generator=torch.Generator().manual_seed(0))
+    classes = torch.arange(10).expand(6, 10)
+    before = torch.backends.mkldnn.enabled
+    scores, grads = class_gradients(model.twin, x, classes)
+    with calibrate.applied(tuning):
+        laid = x.contiguous(memory_format=torch.channels_last) if tuning.channels_last else x
+        again, others = class_gradients(model.twin, laid, classes, tuning.batched_jacobian)
+    assert torch.backends.mkldnn.enabled == before
+    assert torch.allclose(scores, again, atol=1e-4)
+    assert torch.allclose(grads, others, atol=1e-4)

@@ -1,0 +1,99 @@
+"""Cascades: attacks in order at one budget, each on what the ones before it left."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from robusteval.engine import runner
+from robusteval.engine.suite import parse
+from robusteval.engine.verify import verify
+from robusteval.errors import SuiteError
+from tests.engine import toys
+
+SUITE = """
+name = "two"
+version = "1"
+norms = ["l2"]
+probe_samples = 0
+[[cascade]]
+name = "pair"
+eps = { l2 = [0.03, 0.06] }
+[[cascade.member]]
+plugin = "noise"
+[[cascade.member]]
+plugin = "pgd"
+params = { loss = "nearest" }
+[[cascade.member]]
+plugin = "deepfool"
+"""
+
+
+def run(tmp_path, suite=SUITE, count=60):
+    model, catalogue = toys.linear(), toys.catalogue()
+    data = toys.samples(model, count)
+    return model, data, runner.run(runner.Job(model, data, parse(suite, "test", catalogue), catalogue, tmp_path))
+
+
+def test_exactly_the_samples_within_the_budget_are_lost(tmp_path) -> None:
+    model, data, record = run(tmp_path)
+    smallest = model.double().smallest(data.x.double(), data.y, 2)
+    assert [cell.attack for cell in record.cells] == ["pair@0.03", "pair@0.06"]
+    for cell in record.done():
+        lost = torch.tensor([value is not None for value in cell.distance])
+        assert (cell.threat, cell.family) == ("budget", "cascade")
+        assert 0 < lost.sum() < len(data)
+        assert not (lost & (smallest > cell.eps)).any()
+        assert lost[smallest < 0.95 * cell.eps].all()
+        assert all(value is None or value <= cell.eps * (1 + 1e-6) for value in cell.distance)
+        assert [name is not None for name in cell.member] == lost.tolist()
+        assert set(cell.member) <= {"noise", "pgd", "deepfool", None}
+    assert record.plugins
+
+
+def test_samples_that_an_earlier_attack_broke_are_asked_no_more(tmp_path) -> None:
+    _, _, record = run(tmp_path)
+    for cell in record.done():
+        for name, passes, back in zip(cell.member, cell.forwards, cell.backwards, strict=True):
+            assert name != "noise" or back == 0
+            assert name is None or passes > 0
+
+
+def test_the_report_quotes_the_share_with_its_interval(tmp_path) -> None:
+    _, _, record = run(tmp_path)
+    (table,) = [one for one in record.results if one.metric == "cascades"]
+    for row, cell in zip(table.rows, record.done(), strict=True):
+        kept = sum(value is None for value in cell.distance) / len(cell.distance)
+        assert row[4] == pytest.approx(kept)
+        assert row[5] < kept < row[6]
+    assert any("pair leaves at most" in sentence for sentence in record.verdict.sentences)
+    assert verify(record, tmp_path, None).failures == []
+
+
+def test_a_cascade_without_one_of_its_attacks_does_not_run_under_its_name(tmp_path) -> None:
+    _, _, record = run(tmp_path, SUITE.replace("l2 =", "l1 ="))
+    assert {cell.status for cell in record.cells} == {"excluded"}
+    assert "l1" in record.cells[0].reason
+
+
+def test_names_are_checked() -> None:
+    catalogue = toys.catalogue()
+    with pytest.raises(SuiteError, match="no attack"):
+        parse('name = "a"\nversion = "1"\nnorms = ["l2"]\n', "test", catalogue)
+    with pytest.raises(SuiteError, match="same name"):
+        parse(SUITE + '[[attack]]\nplugin = "pgd"\nname = "pair"\n', "test", catalogue)
+
+
+def test_the_published_composition_is_what_carries_the_published_name() -> None:
+    from robusteval.engine.suite import read
+
+    suite = read("autoattack", toys.catalogue())
+    (cascade,) = suite.cascades
+    assert [
+        (m.plugin, m.params.get("loss"), m.params.get("steps"), m.params.get("queries")) for m in cascade.members
+    ] == [
+        ("apgd", "ce", 100, None),
+        ("apgd", "targeted-dlr", 100, None),
+        ("fab", None, 100, None),
+        ("square", None, None, 5000),
+    ]

@@ -1,0 +1,134 @@
+"""The measures added to the first ones: flips, strengths, what to label next, CLEVER; worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from robusteval.engine.findings import find
+from robusteval.metrics import clever, cost, label_next, per_class, strength_curve
+from robusteval.record.document import Estimate, Record, Result, Strength
+from robusteval.report import csv
+from robusteval.testing import checks_for
+from robusteval.testing.metrics import MetricSubject
+from tests import records
+from tests.metrics.test_metrics import tiny
+
+NEW = [clever.Clever, label_next.LabelNext, strength_curve.StrengthCurve, cost.Cost, per_class.PerClass]
+
+
+def rows(result: Result) -> list[dict[str, object]]:
+    return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+
+def rich() -> Record:
+    """The realistic record with estimates and kept strengths."""
+    record = records.make(60)
+    record.estimates = [
+        Estimate("clever", "l2", {}, "done", "", [0, 1, 2], [0.1, None, 2.0], 2.0, [1, 2, 3], [0.5, None, 0.1])
+    ]
+    for cell in record.done(knowledge="none"):
+        cell.strengths = [Strength(s, s * 2, s, [bool(i % 3) for i in range(60)], [0] * 60) for s in (2.0, 1.0)]
+    return record
+
+
+@pytest.mark.parametrize(
+    "check",
+    [check for metric in NEW for check in checks_for(MetricSubject(metric, (rich(),)))],
+    ids=lambda check: str(check),
+)
+def test_keeps_the_kits_promises(check) -> None:
+    check()
+
+
+def test_the_nearest_sample_is_labelled_first_and_the_wrong_and_the_never_lost_are_left_out() -> None:
+    (table,) = label_next.LabelNext().compute(tiny())
+    assert [(row["Rank"], row["Sample"], row["Distance"], row["Attack"], row["Flips to"]) for row in rows(table)] == [
+        (1, 1, 0.5, "b", 1),
+        (2, 0, 1.0, "a", 1),
+    ]
+    assert "1 that are wrong when clean already, 1 that were never lost" in table.description
+
+
+def test_a_win_inside_a_budget_is_no_smallest_distance() -> None:
+    record = tiny()
+    record.cells[1].threat = "budget"
+    (table,) = label_next.LabelNext().compute(record)
+    assert [(row["Sample"], row["Distance"]) for row in rows(table)] == [(0, 1.0), (1, 3.0)]
+
+
+def test_flips_are_counted_by_pair_the_most_frequent_first() -> None:
+    record = tiny()
+    record.model.classes = 3
+    record.data.labels = [0, 0, 0, 1]
+    record.pipelines[0].prediction = [0, 0, 0, 0]
+    for cell in record.cells:
+        cell.distance, cell.prediction = [1.0, 3.0, 2.0, 0.0], [2, 1, 2, None]
+    table = next(one for one in per_class.PerClass().compute(record) if one.name.startswith("flips/"))
+    assert [(row["Class"], row["Flips to"], row["Samples"]) for row in rows(table)] == [(0, 2, 2), (0, 1, 1)]
+    assert [row["Share"] for row in rows(table)] == [pytest.approx(2 / 3), pytest.approx(1 / 3)]
+
+
+def test_the_strength_curve_is_measured_and_starts_at_the_clean_accuracy() -> None:
+    record = tiny()
+    record.cells[0].strengths = [
+        Strength(2.0, 1.8, 2.0, [True, True, False, False], [1, 1, 1, 0]),
+        Strength(1.0, 0.9, 1.0, [True, False, False, False], [1, 0, 1, 0]),
+    ]
+    (result,) = strength_curve.StrengthCurve().compute(record)
+    assert [(point.x, point.y) for point in result.curves[0].points] == [(0.0, 0.75), (0.9, 0.5), (1.8, 0.25)]
+    assert len(result.curves) == 1  # the other cell kept none
+
+
+def test_cost_counts_wins_that_survive_rounding() -> None:
+    record = tiny()
+    record.cells[0].survives_8bit = [True, False, None, None]
+    table = next(iter(cost.Cost().compute(record)))
+    assert [row["Survive 8 bits"] for row in rows(table)] == [0.5, None]
+    assert [row["Mean L2"] for row in rows(table)] == [2.0, 1.25]
+
+
+def estimated(values: list[float | None]) -> Record:
+    record = tiny()
+    record.estimates = [Estimate("clever", "l2", {}, "done", "", [0, 1, 2], values, 4.0, [1, 1, 0], [0.4, None, None])]
+    return record
+
+
+def test_clever_stands_beside_the_smallest_distance() -> None:
+    table, own, upper = clever.Clever().compute(estimated([0.5, 1.0, 4.0]))
+    assert [
+        (row["CLEVER"], row["Smallest distance found"], row["Ratio"], row["At its limit"]) for row in rows(table)
+    ] == [
+        (0.5, 1.0, 0.5, False),
+        (1.0, 0.5, 2.0, False),
+        (4.0, None, None, True),
+    ]
+    assert (own.value, upper.value) == (1.0, 1.0)
+    assert "Goodfellow" in table.description
+
+
+@pytest.mark.parametrize(("values", "above"), [([0.5, 1.0, 4.0], 1), ([0.9, 0.4, 4.0], 0), ([None, None, None], 0)])
+def test_clever_above_an_attack_is_never_without_a_finding(values: list[float | None], above: int) -> None:
+    found = [one for one in find(estimated(values), False) if one.code == "clever-above-attack"]
+    assert [one.evidence["above"] for one in found] == [above] * bool(above)
+
+
+def test_csv_holds_every_row_and_no_formula() -> None:
+    record = tiny()
+    record.cells[1].attack = "=cmd()"
+    record.results = [*label_next.LabelNext().compute(record), *cost.Cost().compute(record)]
+    made = csv.tables(record)
+    assert list(made) == ["label-next_l2.csv", "cost.csv"]
+    assert made["label-next_l2.csv"].splitlines() == [
+        "Rank,Sample,Label,Label name,Distance,Attack,Flips to,Flips to name",
+        "1,1,0,0,0.5,'=cmd(),1,1",
+        "2,0,0,0,1.0,a,1,1",
+    ]
+
+
+def test_csv_names_stay_inside_the_folder_and_apart() -> None:
+    record = tiny()
+    bad = [Result("m", name, "table", "t", columns=["a"], rows=[[1]]) for name in ("../../x", "..", "x", "/x", "x")]
+    record.results = bad
+    names = list(csv.tables(record))
+    assert len(set(names)) == 5
+    assert not any("/" in name or name.startswith(".") for name in names)

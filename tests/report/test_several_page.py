@@ -1,0 +1,88 @@
+"""The page of several models: figures where they belong, links only to folders beside it, the same bytes each time."""
+
+from __future__ import annotations
+
+import re
+
+from robusteval.engine.comparison import derive
+from robusteval.report.comparison import render_comparison, sentences
+from tests import comparisons, records
+from tests.report.conftest import EVIL
+
+
+def test_every_section_is_there(several_page: str) -> None:
+    assert re.findall(r'<section id="([^"]+)"', several_page) == [
+        "models",
+        "transfer",
+        "worst",
+        "attacks",
+        "provenance",
+        "definitions",
+    ]
+
+
+def test_the_same_comparison_gives_the_same_page(several_page: str) -> None:
+    assert render_comparison(comparisons.make()) == several_page
+
+
+def test_the_matrix_shows_shares_counts_and_gaps(several_page: str) -> None:
+    table = several_page[several_page.index('id="transfer"') : several_page.index('id="worst"')]
+    cells = re.findall(r'class="num heat-(\d+)">(\d+) %<span class="below">(\d+) of (\d+)</span>', table)
+    assert len(cells) == 6
+    for level, share, hits, counted in cells:
+        assert int(share) == round(100 * int(hits) / int(counted))
+        assert int(level) == round(10 * int(hits) / int(counted))
+    assert "robust-lenet is no source: excluded, the attack needs gradients" in table
+
+
+def test_an_inconclusive_model_is_named_and_left_out_of_the_ranking(several_page: str) -> None:
+    assert "INCONCLUSIVE for robust-lenet" in several_page
+    made = comparisons.make()
+    assert all("robust-lenet" not in sentence for sentence in sentences(made))
+    made.models[2].grade = "A"
+    assert "INCONCLUSIVE" not in render_comparison(made)
+
+
+def test_every_attack_has_a_chart_with_a_line_for_each_model(several_page: str) -> None:
+    made = comparisons.make()
+    curves = [one for one in made.results if one.kind == "curves"]
+    assert {(one.tags["attack"], one.tags["norm"]) for one in curves} >= {
+        ("", "l2"),
+        ("", "linf"),
+        ("PGD", "l2"),
+        ("PGD", "linf"),
+    }
+    assert all([curve.label for curve in one.curves] == list(comparisons.KEYS) for one in curves)
+    assert several_page.count('<figure class="chart"') == len(curves)
+
+
+def test_distances_are_shares_of_each_models_range() -> None:
+
+    narrow, wide = records.make(40), records.make(40)
+    wide.model.bounds = [0.0, 255.0]
+    for cell in wide.cells:
+        cell.distance = [None if one is None else 255 * one for one in cell.distance]
+        cell.eps = None if cell.eps is None else 255 * cell.eps
+    pairs = [("a", records.with_results(narrow)), ("b", records.with_results(wide))]
+    for one in derive(pairs):
+        if one.kind == "curves":
+            first, second = ([(round(p.x, 9), p.y) for p in curve.points] for curve in one.curves)
+            assert first == second
+        else:
+            columns = [name for name in one.columns if name.startswith(("Median", "Budget", "Accuracy"))]
+            rows = [dict(zip(one.columns, row, strict=True)) for row in one.rows]
+            for name in columns:
+                assert abs(rows[0][name] - rows[1][name]) < 1e-9
+
+
+def test_hostile_names_stay_text_and_make_no_link(hostile_several: str) -> None:
+    assert EVIL not in hostile_several
+    assert "<script>window.pwned" not in hostile_several
+    assert "<img src=x" not in hostile_several
+    links = set(re.findall(r'href="([^"]*)"', hostile_several))
+    assert {link for link in links if not link.startswith("#")} == {"lenet/report.html", "robust-lenet/report.html"}
+
+
+def test_nothing_comes_from_outside(several_page: str) -> None:
+    assert "default-src &#39;none&#39;" in several_page
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', several_page)
