@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from scipy import stats
+from scipy import optimize, stats
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, clip, hookimpl, param
@@ -14,6 +14,7 @@ from robusteval_defenses._fitting import BATCH
 from robusteval_defenses._inputs import described, fresh_seed
 
 _TIE = 0.1  # of a vote: weight of the mean probabilities, which break ties and give score attacks a slope
+_JUDGES = 11  # answers that a decision on a random pipeline is the majority of
 _LEAST = 1e-12  # share of votes, so that logarithms are finite
 
 
@@ -81,6 +82,7 @@ class Certificate:
     n: int
     alpha: float
     seed: int
+    margin: float = 0.0  # see vote_margin
 
     def __call__(self, x: Tensor) -> Tensor:
         """Certified L2 radius [B] of x [B, *shape], 0 where it abstains; each holds with probability 1 - alpha."""
@@ -90,7 +92,7 @@ class Certificate:
     def _radius(self, x: Tensor, rng: Generator) -> float:
         guess = int(self._votes(x, self.n0, rng).argmax())
         hits = int(self._votes(x, self.n, rng)[guess])
-        return radius(hits, self.n, self.sigma, self.alpha)
+        return radius(hits, self.n, self.sigma, self.alpha, self.margin)
 
     def _votes(self, x: Tensor, count: int, rng: Generator) -> Tensor:
         """Votes [K] of `count` draws of noise on one sample."""
@@ -103,10 +105,24 @@ class Certificate:
         return total
 
 
-def radius(hits: int, draws: int, sigma: float, alpha: float) -> float:
-    """sigma times the normal quantile of the Clopper-Pearson lower bound of hits / draws; 0 where that is below 1/2."""
+def radius(hits: int, draws: int, sigma: float, alpha: float, margin: float = 0.0) -> float:
+    """sigma times the normal quantile of the Clopper-Pearson lower bound of hits / draws, less the margin; at least 0."""
     low = 0.0 if hits == 0 else float(stats.beta.ppf(alpha, hits, draws - hits + 1))
-    return 0.0 if low <= 0.5 else sigma * float(stats.norm.ppf(low))
+    return 0.0 if low <= 0.5 else sigma * max(float(stats.norm.ppf(low)) - margin, 0.0)
+
+
+def vote_margin(votes: int, alpha: float) -> float:
+    """Normal quantile of the probability at which a decision, _JUDGES answers of `votes` each, is right but for alpha.
+
+    Cohen's radius is that of infinitely many votes: at its edge the top class has half of them, and a finite vote errs
+    every other time.
+    """
+
+    def wrong(share: float) -> float:
+        answer = float(stats.binom.sf(votes // 2, votes, share))  # a tie counts as wrong
+        return float(stats.binom.cdf(_JUDGES // 2, _JUDGES, answer)) - alpha
+
+    return float(stats.norm.ppf(optimize.brentq(wrong, 0.5, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -130,19 +146,25 @@ class RandomizedSmoothing:
     steer: int = param(8, "Draws that one gradient of an adaptive attack is averaged over.", minimum=1)
     n0: int = param(100, "Draws from which the certificate guesses the top class.", minimum=1)
     n: int = param(1000, "Draws from which it bounds that class's probability.", minimum=1)
-    alpha: float = param(0.001, "Probability that a certificate is wrong.", minimum=1e-12, maximum=0.5)
+    alpha: float = param(0.001, "Probability that a certificate is wrong.", minimum=1e-12, maximum=0.4)
+    settled: bool = param(
+        True,
+        "Whether radii are reduced by what a finite vote gets wrong near their edge; without it they are Cohen's, which hold "
+        "for infinitely many votes.",
+    )
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         low, high = model.info.bounds
         sigma = self.sigma * (high - low)
         note = f"Answers are votes over Gaussian noise of standard deviation {self.sigma:g} of the range."
-        largest = radius(self.n, self.n, sigma, self.alpha)
+        margin = vote_margin(self.votes, self.alpha) if self.settled else 0.0
+        largest = radius(self.n, self.n, sigma, self.alpha, margin)
         notes = (
             f"Certificates: {self.n} draws, each wrong with probability {self.alpha:g} at most; none can exceed "
             f"{largest:.3g}.",
         )
         smoothed = Smoothed(model, described(model.info, note), sigma, self.votes, self.steer)
-        certify = Certificate(model, sigma, self.n0, self.n, self.alpha, fresh_seed(rng))
+        certify = Certificate(model, sigma, self.n0, self.n, self.alpha, fresh_seed(rng), margin)
         return Defended(smoothed, certify=certify, draw=Redraw(smoothed, certify, notes), notes=notes)
 
 

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 from robusteval_attacks.ddn import DDN
-from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, radius
+from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, radius, vote_margin
 from scipy import stats
 
 from robusteval.testing import inputs, keep_labels, linear, pose
@@ -33,6 +33,22 @@ def test_the_radius_is_that_of_the_lower_bound() -> None:
     assert radius(870, 1000, 2.0, 0.01) == pytest.approx(2 * stats.norm.ppf(low))
     assert radius(0, 1000, 1.0, 0.001) == 0.0
     assert radius(520, 1000, 1.0, 0.001) == 0.0, "Too close to a half: it must abstain."
+
+
+def test_a_settled_radius_is_one_that_a_finite_vote_keeps() -> None:
+    """At its edge the top class has just the share with which 11 answers of so many votes are wrong alpha of the time."""
+    for votes, alpha in ((25, 0.01), (101, 0.05)):
+        share = stats.norm.cdf(vote_margin(votes, alpha))
+        right = stats.binom.sf(votes // 2, votes, share)
+        assert stats.binom.cdf(5, 11, right) == pytest.approx(alpha, rel=1e-3)
+    assert 0 < vote_margin(101, 0.01) < vote_margin(25, 0.01) < 0.5
+    assert radius(900, 1000, 2.0, 0.01, 0.2) == pytest.approx(radius(900, 1000, 2.0, 0.01) - 0.4)
+    assert radius(600, 1000, 2.0, 0.01, 0.9) == 0.0
+    model = linear((12,), 3)
+    x = inputs(model.info, 5)
+    cohen = RandomizedSmoothing(n=300, settled=False).fit(model, None, seeded()).certify(x)
+    less = RandomizedSmoothing(n=300).fit(model, None, seeded()).certify(x)
+    assert torch.allclose(less, (cohen - 0.12 * vote_margin(25, 0.001)).clamp_min(0), atol=1e-6)
 
 
 def test_on_a_plane_the_certificate_is_the_distance() -> None:
