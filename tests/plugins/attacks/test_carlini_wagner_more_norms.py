@@ -41,6 +41,14 @@ def test_l0_needs_hardly_more_values_than_the_closed_form(bounds, classes) -> No
     assert (found - least).mean() < 1
 
 
+def test_fewer_pixels_leave_after_a_failure() -> None:
+    model = linear((30,), 2)
+    x = middling(model, 12, share=0.9)
+    keep = untargeted(model, x)
+    found = reach(CarliniWagner(share=0.95), model, x, keep, "l0")
+    assert (found - fewest(model, x, keep)).mean() < 1
+
+
 def test_the_pixels_worth_least_leave_first() -> None:
     free = torch.ones(2, 10, dtype=torch.bool)
     worth = torch.stack([torch.arange(1.0, 11.0), torch.arange(-4.0, 6.0)])
