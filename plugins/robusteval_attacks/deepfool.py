@@ -34,7 +34,9 @@ class DeepFool:
     steps: int = param(50, "Most linearisations per sample.", minimum=1, maximum=10_000)
     candidates: int = param(10, "Classes whose boundaries are looked at in each step.", minimum=1, maximum=1000)
     overshoot: float = param(0.02, "Share of a step that is added to cross the boundary.", minimum=0.0, maximum=1.0)
-    halvings: int = param(6, "Halvings of the final search back to the boundary.", minimum=0, maximum=50)
+    halvings: int = param(
+        0, "Halvings of a search back to the boundary; the engine does one of its own.", minimum=0, maximum=50
+    )
 
     def run(self, problem: Problem) -> Tensor:
         found = problem.x.clone()
