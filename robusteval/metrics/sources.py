@@ -26,7 +26,7 @@ _MINIMAL = (
     "over per-sample smallest distances is what that comes to, and the last sample goes at the largest of them."
 )
 _FIXED = (
-    "As above; a budget searched per sample needs less than one strength for all, so our figure is the smaller one."
+    "The source raises one budget for all samples; a budget searched per sample needs less, so our figure is smaller."
 )
 
 
