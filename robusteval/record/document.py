@@ -68,6 +68,7 @@ class Suite:
     version: str
     sha256: str
     summary: str = ""
+    norms: list[str] = field(default_factory=list)  # that it asks about, attacked or not
     levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
 
 
