@@ -76,7 +76,12 @@ SCHEMA: dict[str, Any] = {
             "samples": {"type": "integer", "minimum": 0, "description": "so many, the first that are right when clean"},
             "eps_l2": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
             "eps_linf": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
-            "inner": {"type": "integer", "minimum": 20, "maximum": 10000, "description": "points that are no adversarials"},
+            "inner": {
+                "type": "integer",
+                "minimum": 20,
+                "maximum": 10000,
+                "description": "points that are no adversarials",
+            },
         },
     },
     "noise_draws": {

@@ -34,7 +34,7 @@ _BATCH = 256
 _INNER = 0.9  # radius of the inner points as a share of eps; the paper's eta
 _TRIES = 128  # points of the surface, of which the one that separates best is planted
 _RIDGE = 1e-3  # of the mean variance: scores need not vary in every direction
-_PLACE = 0.6  # of the way from the last inner point to the planted one stands the boundary: chance seldom gets there
+_PLACE = 0.5  # of the way from the last inner point to the planted one stands the boundary: half way, as a largest margin puts it
 _MARGIN = 4.0  # scores of the clean sample: so far from the boundary, whatever the model's own scale is
 
 
@@ -61,7 +61,9 @@ class Readouts:
 
     def _read(self, x: Tensor, scores: Tensor) -> Tensor:
         with torch.no_grad():
-            owner = torch.cdist(x.detach().flatten(1), self.x0.flatten(1)).argmin(1) if len(x) else x.new_zeros(0).long()
+            owner = (
+                torch.cdist(x.detach().flatten(1), self.x0.flatten(1)).argmin(1) if len(x) else x.new_zeros(0).long()
+            )
         value = (scores * self.weight[owner]).sum(1) - self.bias[owner]
         return torch.stack([-value, value], dim=1)
 

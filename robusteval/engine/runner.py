@@ -104,7 +104,9 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         record.estimates = clever.estimate(
             bare, job.samples, _right(job, fitted.rows[0]), job.suite.clever, job.suite.norms, job.seed
         )
-        record.planted = planted.test(bare, job.samples, _right(job, fitted.rows[0]), job.suite, job.catalogue, job.seed)
+        record.planted = planted.test(
+            bare, job.samples, _right(job, fitted.rows[0]), job.suite, job.catalogue, job.seed
+        )
         record.searches = noise_search.search(record, fitted.live["none"], job.samples, job.suite, job.seed)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)

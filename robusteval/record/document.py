@@ -186,7 +186,9 @@ class Planted:
     status: Literal["done", "failed", "excluded"]
     reason: str = ""
     samples: list[int] = field(default_factory=list)  # those for which one could be planted; columns go with them
-    random: list[bool] = field(default_factory=list)  # found by random points of the ball, as many as readouts were fitted on
+    random: list[bool] = field(
+        default_factory=list
+    )  # found by random points of the ball, as many as readouts were fitted on
     found: dict[str, list[bool]] = field(default_factory=dict)  # by attack
     needs: dict[str, str] = field(default_factory=dict)  # what each attack needs
     failed: dict[str, str] = field(default_factory=dict)  # attacks that raised, with their reasons

@@ -73,7 +73,9 @@ def planted(record: Record) -> Table | None:
     if not rows:
         return None
     note = "A linear readout on the model's scores has one adversarial in the ball by construction (Zimmermann et al. 2022)."
-    return Table("Planted adversarials found", ["Ball", "By", "Found", "Planted", ""], rows, heads=2, words=(4,), note=note)
+    return Table(
+        "Planted adversarials found", ["Ball", "By", "Found", "Planted", ""], rows, heads=2, words=(4,), note=note
+    )
 
 
 def _value(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from statistics import median
 
@@ -12,7 +13,7 @@ from robusteval.record.document import Cell, Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
 _PINTOR = "Pintor et al. 2022, Indicators of attack failure"
-_SHORT = 5  # points of a trace below which nothing can be said of its end, unless they are all there ever are
+_SHORT = 5  # points at the end of a longer trace below which nothing can be said of it, as samples left shortly before
 
 
 def _failed_cells(record: Record) -> Iterator[Measured]:
@@ -148,7 +149,9 @@ def slope(cell: Cell) -> float | None:
     The median over the runs of the attack on the first chunk; of each run the stretch at its end in which no sample left.
     None where there is too little of a trace.
     """
-    key = next((key for key in ("margin", "distance", "loss") if cell.trace and all(key in p for p in cell.trace[-1:])), "")
+    key = next(
+        (key for key in ("margin", "distance", "loss") if cell.trace and all(key in p for p in cell.trace[-1:])), ""
+    )
     if not key:
         return None
     ends = [
@@ -160,11 +163,11 @@ def slope(cell: Cell) -> float | None:
 
 
 def _end(run: list[dict[str, float]], key: str) -> float | None:
-    if len(run) < 2:
-        return None
-    same = [point[key] for point in run if point["samples"] == run[-1]["samples"]]
-    whole = len(same) == len(run)
-    if len(same) < 2 or (len(same) < _SHORT and not whole):
+    if key == "margin" and run[-1].get("won") == 1.0:
+        return None  # all won, so nothing was left to be moved
+    # of a short run all points count, as hardly two have the same samples in play
+    same = [p[key] for p in run if len(run) < _SHORT or p["samples"] == run[-1]["samples"]]
+    if len(same) < min(_SHORT, max(len(run), 2)):
         return None
     back = max(1, round(len(same) / 10))
     span = max(same) - min(same)
@@ -172,6 +175,12 @@ def _end(run: list[dict[str, float]], key: str) -> float | None:
         return 0.0
     moved = abs(same[-1] - same[-1 - back]) / span
     return moved / (back / (len(same) - 1))
+
+
+def _is_short(cell: Cell) -> bool:
+    """Whether no run of the attack had as many as five points."""
+    counts = Counter(point.get("run", 0.0) for point in cell.trace)
+    return max(counts.values(), default=0) < _SHORT
 
 
 def _incomplete(record: Record) -> Iterator[Measured]:
@@ -186,7 +195,7 @@ def _incomplete(record: Record) -> Iterator[Measured]:
         yield measured(
             least,
             f"{least:.2f} of the mean slope ({best.attack}, {norm}; the flattest of {names})",
-            graded(least, 0.5, 0.8),
+            graded(least, 0.5, 0.5 if _is_short(best) else 0.8),
             "incomplete-optimisation",
             f"In {norm} no attack with gradients had come to rest: in the last tenth of its steps the flattest, {best.attack},"
             f" still moved at {least:.2f} of its mean speed.",
@@ -240,7 +249,7 @@ ATTACKS = (
         "optimisation-complete", "The optimisation came to rest", f"{_PINTOR}, indicator 4",
         "movement in the last tenth of an attack's curve (margin, distance or loss) / its mean movement per tenth; median"
         " over runs, the flattest attack of the norm",
-        "warn: > 0.5, fail: > 0.8", "1 is a straight line that more steps would go on with, 0 is rest",
+        "warn: > 0.5, fail: > 0.8 (> 0.5 where it took fewer than 5 steps)", "1 is a straight line that more steps would go on with, 0 is rest",
         "no attack with gradients left a long enough trace", _incomplete,
     ),
 )  # fmt: skip

@@ -142,7 +142,9 @@ def _bigger(record: Record) -> Iterator[Measured]:
         if stuck and cell.plugin == "noise":
             continue
         value = max(drop, 0.3 if stuck else 0.0)
-        said = f"{percent(shares[0])} fooled at {rows[0].strength:.3g}, {percent(shares[-1])} at {rows[-1].strength:.3g}"
+        said = (
+            f"{percent(shares[0])} fooled at {rows[0].strength:.3g}, {percent(shares[-1])} at {rows[-1].strength:.3g}"
+        )
         yield measured(
             value,
             f"{said}; largest fall {percent(drop)} ({cell.attack}, {cell.norm})",
