@@ -193,9 +193,9 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
 
 def gate_met(record: Record, fail_under: float) -> bool:
     """Whether the worst-case median distance reaches this in every norm, in a run that can be relied on."""
-    medians = _medians(record)
-    conclusive = record.verdict is not None and record.verdict.status == "conclusive"
-    return conclusive and bool(medians) and all(value >= fail_under for value in medians.values())
+    from robusteval.engine import verdict
+
+    return verdict.gate_met(record, fail_under)
 
 
 def _medians(record: Record) -> dict[str, float]:

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from robusteval import ops
+from robusteval.ops import Norm
+
+_ROOM = 1 + 1e-6  # for float32 rounding of a budget
+
 
 @dataclass
 class Meter:
@@ -43,14 +48,55 @@ class Trace:
     """Trace points of a run: for each name, the sum over samples and their number at each step."""
 
     points: list[dict[str, float]] = field(default_factory=list)
+    run: int = 0  # how often an attack was started so far; each point says to which of them it belongs
 
     def add(self, rows: Tensor, values: dict[str, Tensor | float]) -> None:
         """One point: each value's mean over the samples where it is finite (a distance is infinite until a win), left
         out where it is nowhere; and how many samples were still in play. JSON can carry every number of it."""
-        point = {"samples": float(len(rows))}
+        point = {"samples": float(len(rows))} | ({"run": float(self.run)} if self.run else {})
         for name, value in values.items():
             column = torch.as_tensor(value, dtype=torch.float64).detach()
             column = column[torch.isfinite(column)]
             if column.numel():
                 point[name] = float(column.mean())
         self.points.append(point)
+
+
+class Watch:
+    """Which samples an attack saw lost on its way, by its own queries, in one run of it.
+
+    rows: int64 [B], the samples' places among `size`; x0: [B, *shape]; keep: bool [B, K]; eps: [B], or None where any
+    distance counts. The mask and the clean samples are those that the engine posed, whatever the attack put in their place.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        rows: Tensor,
+        x0: Tensor,
+        keep: Tensor,
+        norm: Norm,
+        eps: Tensor | None,
+        bounds: tuple[float, float],
+    ) -> None:
+        self._place = torch.full((size,), -1, dtype=torch.int64, device=rows.device)
+        self._place[rows] = torch.arange(len(rows), device=rows.device)
+        self._x0, self._keep, self._norm, self._eps, self._bounds = x0, keep, norm, eps, bounds
+        self.met = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+
+    def see(self, rows: Tensor, x: Tensor, scores: Tensor) -> None:
+        """One query: x [B', *shape] of these rows and the scores [B', K] that came back."""
+        place = self._place[rows]
+        if not len(place) or scores.shape[1:] != self._keep.shape[1:]:
+            return
+        new = (ops.wins(scores.detach(), self._keep[place]) & ~self.met[place]).nonzero().squeeze(1)
+        if len(new):
+            self.met[place[new[self.lawful(place[new], x[new])]]] = True
+
+    def lawful(self, place: Tensor, x: Tensor) -> Tensor:
+        """Whether x [B', *shape], of the samples at these places among the B, keeps to box and budget: bool [B']."""
+        inside = ((x >= self._bounds[0]) & (x <= self._bounds[1])).flatten(1).all(1)
+        if self._eps is None:
+            return inside
+        far = ops.distance(self._x0[place], x.detach(), self._norm) > self._eps[place].double() * _ROOM
+        return inside & ~far

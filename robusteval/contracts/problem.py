@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval import ops
-from robusteval.contracts.meter import Meter, Trace
+from robusteval.contracts.meter import Meter, Trace, Watch
 from robusteval.contracts.tuning import Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
@@ -67,6 +67,7 @@ class Problem:
     # What an attack learns once for a whole unit, such as a substitute; shared by all its problems, dropped after it.
     memory: dict[str, Any] = field(default_factory=dict)
     tuning: Tuning = field(default_factory=Tuning)
+    watch: Watch | None = None  # looks on at every query, to know of wins that the attack forgets
 
     def __len__(self) -> int:
         return len(self.x)
@@ -127,6 +128,7 @@ class Problem:
         grad = torch.where(ops.per_sample(bad, x), torch.zeros_like(grad), grad / n)
         self.meter.gradients(grad, bad, self.rows, n)
         scores = scores / n
+        self._see(x, scores)
         return Gradient(grad, loss / n, scores, ops.wins(scores, self.keep))
 
     def jacobian(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,6 +148,7 @@ class Problem:
         bad = ~torch.isfinite(grads.flatten(1)).all(1)
         grads = torch.where(ops.per_sample(bad, grads), torch.zeros_like(grads), grads / n)
         self.meter.gradients(grads, bad, self.rows, n * classes.shape[1])
+        self._see(x, scores / n)
         return scores / n, grads
 
     def distance(self, x: Tensor) -> Tensor:
@@ -199,7 +202,12 @@ class Problem:
         total = views[0].twin(x) if differentiable else views[0].scores(x)
         for view in views[1:]:
             total = total + (view.twin(x) if differentiable else view.scores(x))
+        self._see(x, total / n)
         return total / n
+
+    def _see(self, x: Tensor, scores: Tensor) -> None:
+        if self.watch is not None:
+            self.watch.see(self.rows, x, scores)
 
 
 def _gradient(value: Tensor, leaf: Tensor) -> Tensor:

@@ -83,8 +83,11 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
     cell.zero_gradients = sum(unit.zero_gradients for unit in units)
     cell.bad_gradients = sum(unit.bad_gradients for unit in units)
     rejected: Counter[str] = Counter()
+    watched: Counter[str] = Counter()
     for unit in units:
         rejected.update(unit.rejected)
+        watched.update(unit.watched)
+    cell.watched = dict(sorted(watched.items()))
     cell.rejected = dict(sorted(rejected.items()))
     cell.trace = units[0].trace
     _fill_more(cell, units)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
 
 from robusteval import ops
-from robusteval.contracts.meter import Meter, Trace
+from robusteval.contracts.meter import Meter, Trace, Watch
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
@@ -55,6 +56,8 @@ class Chunk:
         self.meter, self.trace = Meter(len(self.x)), Trace()
         # of this unit only, so that no result depends on which units ran before
         self.memory: dict[str, object] = {}
+        self.watched: Counter[str] = Counter()
+        self._watch: Watch | None = None
 
     def threat(self, keep: Tensor) -> Threat:
         return Threat(keep, norm_named(self.planned.cell.norm), self.context.samples.bounds, self.context.levels)
@@ -65,6 +68,13 @@ class Chunk:
 
     def ask(self, attack: Attack, index: Tensor, threat: Threat, eps: Tensor | None) -> Tensor:
         """The attack's candidates for the samples `index` of the chunk."""
+        self.trace.run += 1
+        # on one draw of a random pipeline a win is luck, so nothing can be said to be lost there
+        self._watch = (
+            None
+            if self.pipeline.stochastic
+            else Watch(len(self.x), index, self.x[index], threat.keep[index], threat.norm, eps, threat.bounds)
+        )
         problem = Problem(
             self.x[index],
             threat.keep[index],
@@ -80,6 +90,7 @@ class Chunk:
             self.trace,
             self.memory,
             self.context.tuning,
+            self._watch,
         )
         candidates = attack.run(problem)
         if not isinstance(candidates, Tensor):
@@ -105,10 +116,39 @@ class Chunk:
         """The nearest win of each of the samples `live`."""
         if len(live) == 0:
             return Best.none(self.x[live])
-        sweep = Sweep(self.pipeline, self.x[live], threat[live], self.rng, _Shifted(self.meter, live))
+        sweep = Sweep(
+            self.pipeline,
+            self.x[live],
+            threat[live],
+            self.rng,
+            _Shifted(self.meter, live),
+            lambda rows, candidates, won: self._settle(threat.keep[live[rows]], candidates, won),
+        )
         if self.planned.cell.family == "minimal":
             return sweep.minimal(propose)
         return sweep.fixed(propose, self.planned.largest, self.planned.search)
+
+    def _settle(self, keep: Tensor, candidates: Tensor, won: Tensor) -> None:
+        """Counts, of one run of the attack, wins that were met on the way and not returned, and candidates that fool the
+        differentiable twin but not the true pipeline. keep: bool [B, K] of the candidates [B, *shape]."""
+        watch, self._watch = self._watch, None
+        if watch is None or self.planned.attack is None:
+            return
+        rows = (~won).nonzero().squeeze(1)
+        fooled = torch.zeros_like(won)
+        finite = torch.isfinite(candidates.flatten(1)).all(1)
+        rows = rows[finite[rows]]
+        if len(rows) and self.planned.attack.info.needs == "gradient":
+            with torch.no_grad():
+                scores = self.pipeline.twin(candidates[rows])
+            fooled[rows] = ops.wins(scores, keep[rows]) & watch.lawful(rows, candidates[rows])
+        self.watched.update(
+            asked=len(won),
+            met=int(watch.met.sum()),
+            lost=int((watch.met & ~won & ~fooled).sum()),
+            fooled=int((won | fooled).sum()),
+            not_carried=int(fooled.sum()),
+        )
 
     def given(self, live: Tensor, threat: Threat, starts: Tensor) -> Best:
         """What the points [B, *shape] win, of the samples `live`."""

@@ -1,4 +1,4 @@
-"""What a suite may ask for beside attacks and defences: CLEVER, and how models are compared."""
+"""What a suite may ask for beside attacks and defences: CLEVER, tests of the attacks, and how models are compared."""
 
 from __future__ import annotations
 
@@ -18,6 +18,24 @@ class Clever:
     radius_l2: float = 2.0
     radius_linf: float = 0.1
     targets: Literal["runner-up", "all"] = "runner-up"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The planted-adversarial test. eps are shares of the pixel range; samples = 0 leaves it out."""
+
+    samples: int = 0
+    eps_l2: float = 1.0
+    eps_linf: float = 0.05
+    inner: int = 200  # points inside the ball on which each readout says "no"
+
+
+@dataclass(frozen=True)
+class NoiseDraws:
+    """The search by random points around some samples; samples = 0 leaves it out."""
+
+    samples: int = 0
+    draws: int = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,31 @@ SCHEMA: dict[str, Any] = {
             "radius_l2": _RADIUS,
             "radius_linf": _RADIUS,
             "targets": {"enum": ["runner-up", "all"], "description": "margins to the second class, or to every class"},
+        },
+    },
+    "planted": {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "plant an adversarial for some samples and see whether the attacks find it (Zimmermann et al. 2022)",
+        "properties": {
+            "samples": {"type": "integer", "minimum": 0, "description": "so many, the first that are right when clean"},
+            "eps_l2": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
+            "eps_linf": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
+            "inner": {
+                "type": "integer",
+                "minimum": 20,
+                "maximum": 10000,
+                "description": "points that are no adversarials",
+            },
+        },
+    },
+    "noise_draws": {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "random points a little nearer than the nearest adversarial found: is any of them one?",
+        "properties": {
+            "samples": {"type": "integer", "minimum": 0, "description": "so many, the first that are right when clean"},
+            "draws": {"type": "integer", "minimum": 1, "maximum": 10000000},
         },
     },
     "transfer": {

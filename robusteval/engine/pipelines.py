@@ -21,6 +21,7 @@ from robusteval.errors import RobustEvalError
 from robusteval.record import document
 
 _BATCH = 256
+_OTHER, _OTHER_BATCH = 128, 7  # samples asked a second time in batches of another size, in reverse
 
 
 @dataclass
@@ -110,6 +111,18 @@ def clean_phase(pipeline: Pipeline, row: document.Pipeline, samples: Samples, se
         if pipeline.defended.certify is not None:
             row.certified += _finite(pipeline.defended.certify(x))
     row.surrogate_agreement = agreed / len(samples) if has_twin else None
+    if not pipeline.stochastic and len(samples):
+        _ask_again(pipeline, row, samples)
+
+
+def _ask_again(pipeline: Pipeline, row: document.Pipeline, samples: Samples) -> None:
+    """The share of answers that change from call to call, and in a batch of other size and order."""
+    first = torch.tensor(row.prediction)
+    again = torch.cat([pipeline.decide(part)[0].cpu() for part in torch.split(samples.x, _BATCH)])
+    row.unstable_again = float((again != first).float().mean())
+    order = torch.arange(len(samples)).flip(0)[:_OTHER]
+    others = [pipeline.decide(samples.x[part])[0].cpu() for part in torch.split(order, _OTHER_BATCH)]
+    row.unstable_batch = float((torch.cat(others) != again[order]).float().mean())
 
 
 def _finite(values: Tensor) -> list[float]:

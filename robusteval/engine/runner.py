@@ -15,7 +15,18 @@ import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import Tuning
-from robusteval.engine import assemble, calibrate, clever, findings, gallery, targets, verdict, witnesses
+from robusteval.engine import (
+    assemble,
+    calibrate,
+    clever,
+    findings,
+    gallery,
+    noise_search,
+    planted,
+    targets,
+    verdict,
+    witnesses,
+)
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import Context
 from robusteval.engine.environment import environment
@@ -107,6 +118,10 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         record.estimates = clever.estimate(
             bare, job.samples, _right(job, fitted.rows[0]), job.suite.clever, job.suite.norms, job.seed
         )
+        record.planted = planted.test(
+            bare, job.samples, _right(job, fitted.rows[0]), job.suite, job.catalogue, job.seed
+        )
+        record.searches = noise_search.search(record, fitted.live["none"], job.samples, job.suite, job.seed)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model)
@@ -120,8 +135,9 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
 def derive(
     record: document.Record, catalogue: Catalogue, preflight: list[document.Finding], labels_from_model: bool
 ) -> None:
-    """Fills in what follows from the measured columns: findings, results, verdict."""
-    record.findings = preflight + findings.find(record, labels_from_model)
+    """Fills in what follows from the measured columns: checks, findings, results, verdict."""
+    record.checks, found = findings.examine(record, labels_from_model)
+    record.findings = preflight + found
     wanted = catalogue.of("metric")
     for entry in wanted:
         try:
@@ -241,7 +257,14 @@ def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             fit_sha256=job.fit.sha256() if job.fit is not None else "",
             fit_samples=len(job.fit) if job.fit is not None else 0,
         ),
-        suite=document.Suite(job.suite.name, job.suite.version, job.suite.sha256, job.suite.summary, job.suite.levels),
+        suite=document.Suite(
+            job.suite.name,
+            job.suite.version,
+            job.suite.sha256,
+            job.suite.summary,
+            list(job.suite.norms),
+            job.suite.levels,
+        ),
         plan_sha256=plan.sha256,
         pipelines=fitted.rows,
         cells=[],

@@ -79,6 +79,8 @@ class Suite:
     keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
     clever: extras.Clever = field(default_factory=extras.Clever)
     transfer: extras.Transfer = field(default_factory=extras.Transfer)
+    planted: extras.Planted = field(default_factory=extras.Planted)
+    noise_draws: extras.NoiseDraws = field(default_factory=extras.NoiseDraws)
     sha256: str = field(default="", compare=False)
 
 
@@ -198,6 +200,8 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         keep_strengths=data.get("keep_strengths", False),
         clever=extras.Clever(**data.get("clever", {})),
         transfer=extras.Transfer(**data.get("transfer", {})),
+        planted=extras.Planted(**data.get("planted", {})),
+        noise_draws=extras.NoiseDraws(**data.get("noise_draws", {})),
         sha256=digest,
     )
 

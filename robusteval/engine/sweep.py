@@ -25,6 +25,7 @@ _LINE_STEPS = 10
 _SHRINK = 0.35
 _CLIMB, _CLIMBS = 4, 2  # losing samples go up by this factor, so often at most
 
+Settle = Callable[[Tensor, Tensor, Tensor], None]  # (rows, their candidates, bool: whether each was judged a win)
 Propose = Callable[[Tensor, Tensor | None], Tensor]  # (rows, eps of these rows or None) -> candidates of these rows
 
 
@@ -73,6 +74,7 @@ class Sweep:
     threat: Threat
     rng: Generator
     meter: Meter
+    settle: Settle | None = None  # told of every run of the attack, once its candidates are judged
 
     def minimal(self, propose: Propose) -> Best:
         """The nearest win of a minimal attack."""
@@ -82,6 +84,8 @@ class Sweep:
         judged = judge(self.pipeline, self.x0, candidates, self.threat, None, self.rng)
         best.take(rows, judged)
         self._nudge(best, candidates.detach(), judged.won)
+        if self.settle is not None:
+            self.settle(rows, candidates, torch.isfinite(best.distance))
         self._approach(best, rows[torch.isfinite(best.distance)])
         return best
 
@@ -119,6 +123,8 @@ class Sweep:
             candidates = propose(rows, eps.to(self.x0.dtype))
             judged = judge(self.pipeline, self.x0[rows], candidates, self.threat[rows], eps, self.rng)
             best.take(rows, judged)
+            if self.settle is not None:
+                self.settle(rows, candidates, judged.won)
             self._approach(best, rows[judged.won])
             low[rows] = torch.where(judged.won, low[rows], eps)
         return best

@@ -67,7 +67,7 @@ class UnitStore:
         if isinstance(result, UnitResult):
             arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
             meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
-            meta["trace"] = result.trace
+            meta["trace"], meta["watched"] = result.trace, dict(result.watched)
             more = {"by_target": result.by_target, "member": result.member}
             arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
             if result.strengths is not None:
@@ -102,6 +102,7 @@ class UnitStore:
                 strengths=strengths,
                 trace=meta["trace"],
                 seconds=meta["seconds"],
+                watched=Counter(meta.get("watched", {})),
                 by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
                 member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
             )

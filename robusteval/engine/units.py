@@ -40,6 +40,7 @@ class UnitResult:
     strengths: Strengths | None = None
     trace: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    watched: Counter[str] = field(default_factory=Counter)  # see Cell.watched
     member: Tensor | None = None  # int64 [B] place of the cascade's member that won, -1 where none did
     by_target: Tensor | None = None  # [B, K] smallest distance to each class; attacks on every class in turn only
 
@@ -94,7 +95,7 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     result.by_target, result.member = by_target, member
     if planned.strengths:
         result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
-    result.trace = chunk.trace.points[:400]
+    result.trace, result.watched = chunk.trace.points[:400], chunk.watched
     result.seconds = time.perf_counter() - started
     return result
 

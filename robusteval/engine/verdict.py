@@ -4,37 +4,91 @@ from __future__ import annotations
 
 import math
 
+from robusteval.engine.checks.strength import power
 from robusteval.engine.envelope import envelope_of, median_loss
 from robusteval.record.document import Grade, Record, Verdict
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
 RULE = (
-    "A: no warning. B: one or two warnings. C: three or more. D: one alarm. F: two or more alarms, or nothing was attacked. "
-    "D and F make the verdict inconclusive."
+    "A check that fails counts once, however often it does; alarms and warnings of other findings count beside the checks. "
+    "A: nothing warns. B: one or two warn. C: three or more warn. D: one fails. F: two or more fail, or in some norm nothing "
+    "was measured. D and F make the verdict inconclusive."
 )
 
 
 def judge(record: Record) -> Verdict:
-    """Grade from the findings, sentences from the results. A bad grade never comes with a good number first."""
+    """Grade from checks and findings, sentences from the results. A bad grade never comes with a good number first."""
     alarms = [finding for finding in record.findings if finding.severity == "alarm"]
-    warnings = [finding for finding in record.findings if finding.severity == "warning"]
-    grade = _grade(len(alarms), len(warnings), any(finding.code == "nothing-attacked" for finding in alarms))
+    fails, warns = _count(record, "fail", "alarm"), _count(record, "warn", "warning")
+    grade = _grade(fails, warns, bool(unmeasured(record)))
     sentences = []
     if grade in ("D", "F"):
-        sentences.append("INCONCLUSIVE: " + " ".join(finding.sentence for finding in alarms[:2]))
+        reasons = [finding.sentence for finding in alarms[:2]]
+        reasons = reasons or [f"Nothing was measured in {', '.join(unmeasured(record)) or 'any norm'}."]
+        sentences.append("INCONCLUSIVE: " + " ".join(reasons))
     sentences += _accuracy(record)
+    sentences += _planted(record)
     sentences += _cascades(record)
     sentences += _defenses(record)
-    reason = f"{len(alarms)} alarms and {len(warnings)} warnings. {RULE}"
+    done = sum(check.outcome != "not-applicable" for check in record.checks)
+    reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"
     return Verdict("inconclusive" if grade in ("D", "F") else "conclusive", grade, reason, sentences)
 
 
-def _grade(alarms: int, warnings: int, nothing: bool) -> Grade:
-    if nothing or alarms >= 2:
+def unmeasured(record: Record) -> list[str]:
+    """The norms that were asked about and in which no attack on the bare model finished; [""] where none was asked about."""
+    asked = {*record.suite.norms, *(cell.norm for cell in record.cells)}
+    return sorted(norm for norm in asked if not record.done(norm=norm, knowledge="none")) if asked else [""]
+
+
+def gate_met(record: Record, fail_under: float) -> bool:
+    """Whether the worst-case median distance reaches this in every norm that was asked about, in a run that can be relied on.
+
+    Fails closed: a norm without a measured value meets no gate, and samples that no attack took are only known to hold as
+    far as the attacks went.
+    """
+    conclusive = record.verdict is not None and record.verdict.status == "conclusive"
+    if not conclusive or unmeasured(record):
+        return False
+    return all(_held(record, norm) >= fail_under for norm in {cell.norm for cell in record.cells})
+
+
+def _held(record: Record, norm: str) -> float:
+    """The distance up to which half of the samples are known to hold against what was tried."""
+    cells = record.done(norm=norm, knowledge="none")
+    half = median_loss(envelope_of(record, norm, "none"))
+    reach = max(math.inf if cell.eps is None else cell.eps for cell in cells)
+    return min(half, reach)
+
+
+def _count(record: Record, outcome: str, severity: str) -> int:
+    """Checks with that outcome, and findings of that severity that no check raised."""
+    known = {code for check in record.checks for code in check.codes}
+    others = {one.code for one in record.findings if one.severity == severity and one.code not in known}
+    return sum(check.outcome == outcome for check in record.checks) + len(others)
+
+
+def _grade(fails: int, warns: int, nothing: bool) -> Grade:
+    if nothing or fails >= 2:
         return "F"
-    if alarms == 1:
+    if fails == 1:
         return "D"
-    return "A" if warnings == 0 else "B" if warnings <= 2 else "C"
+    return "A" if warns == 0 else "B" if warns <= 2 else "C"
+
+
+def _planted(record: Record) -> list[str]:
+    """The measured power of the attacks on this model."""
+    sentences = []
+    for row in record.planted:
+        if row.status == "done" and row.samples:
+            white = any(need == "gradient" for need in row.needs.values())
+            share = power(row.found, row.needs, "gradient" if white else "")
+            sentences.append(
+                f"Of {len(row.samples)} adversarials planted on this model within {_NAMES.get(row.norm, row.norm)} {row.eps:.3g}, "
+                f"the suite's attacks{' with gradients' if white else ''} found {100 * share:.0f} % (random points: "
+                f"{100 * sum(row.random) / len(row.random):.0f} %)."
+            )
+    return sentences
 
 
 def _accuracy(record: Record) -> list[str]:

@@ -68,6 +68,7 @@ class Suite:
     version: str
     sha256: str
     summary: str = ""
+    norms: list[str] = field(default_factory=list)  # that it asks about, attacked or not
     levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
 
 
@@ -93,6 +94,9 @@ class Pipeline:
     draws: int = 1  # draws per query of an adaptive attack
     surrogate_agreement: float | None = None  # share of clean samples on which twin and truth give the same answer
     certified: list[float] = field(default_factory=list)  # certified l2 radius; empty without certificate
+    # share of clean samples whose answer changes when asked again, and when asked in other company; None: not asked
+    unstable_again: float | None = None
+    unstable_batch: float | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -147,6 +151,9 @@ class Cell:
         default_factory=list
     )  # oblivious cells; bare ones where their candidates are kept
     trace: list[dict[str, float]] = field(default_factory=list)
+    # counts over samples and runs of the attack: asked; met (a win was seen on the way); lost (met, but what was returned
+    # wins nowhere); fooled (what was returned wins, on the twin at least); not_carried (on the twin only)
+    watched: dict[str, int] = field(default_factory=dict)
     member: list[str | None] = field(default_factory=list)  # cascades only: which of its attacks, a key of params, won
     # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
     by_target: list[list[float | None]] = field(default_factory=list)
@@ -166,6 +173,52 @@ class Estimate:
     limit: float | None = None  # largest value that the estimate can take: the radius in which gradients were drawn
     target: list[int] = field(default_factory=list)  # class whose margin gave the value
     fit: list[float | None] = field(default_factory=list)  # p-value of the extreme-value fit; None: nothing to fit
+
+
+@dataclass
+class Planted:
+    """A test of the attacks themselves: on the model's own scores a readout is put that has an adversarial within eps by
+    construction, for each sample one; how many of them do the suite's attacks find? (Zimmermann et al. 2022)"""
+
+    norm: str
+    eps: float  # in the norm, in pixel units
+    params: dict[str, Any]
+    status: Literal["done", "failed", "excluded"]
+    reason: str = ""
+    samples: list[int] = field(default_factory=list)  # those for which one could be planted; columns go with them
+    random: list[bool] = field(
+        default_factory=list
+    )  # found by random points of the ball, as many as readouts were fitted on
+    found: dict[str, list[bool]] = field(default_factory=dict)  # by attack
+    needs: dict[str, str] = field(default_factory=dict)  # what each attack needs
+    failed: dict[str, str] = field(default_factory=dict)  # attacks that raised, with their reasons
+
+
+@dataclass
+class Search:
+    """Many random points around a few samples, a little nearer than the nearest adversarial that the attacks found."""
+
+    norm: str
+    draws: int
+    samples: list[int] = field(default_factory=list)
+    eps: list[float] = field(default_factory=list)  # size of the noise, per sample
+    hits: list[int] = field(default_factory=list)  # draws that the true pipeline gets wrong, per sample
+
+
+@dataclass
+class Check:
+    """One question that the evaluation asks about itself, and what it found. What each is: docs/method.md."""
+
+    id: str
+    title: str
+    source: str  # where it is published
+    formula: str  # what is measured, in words
+    threshold: str
+    why: str  # why that threshold
+    outcome: Literal["pass", "warn", "fail", "not-applicable"]
+    measured: str  # the worst case in words; where not applicable, why
+    value: float | None = None  # the worst case as a number
+    codes: list[str] = field(default_factory=list)  # of the findings that it raised
 
 
 @dataclass
@@ -299,6 +352,9 @@ class Record:
         default_factory=list
     )  # the same attacks with more steps or another start, on few samples
     estimates: list[Estimate] = field(default_factory=list)
+    planted: list[Planted] = field(default_factory=list)
+    searches: list[Search] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     gallery: list[Picture] = field(default_factory=list)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from robusteval.record.document import Record
 from robusteval.report import images, parts
-from robusteval.report.numbers import MISSING, norm_title, number, percent
+from robusteval.report.numbers import MISSING, norm_title, number, percent, scalar
 from robusteval.report.parts import Table
 
 PICTURES = 48
@@ -41,6 +41,41 @@ def findings(record: Record) -> list[FindingView]:
         cells = ", ".join(one.cells[:6]) + (f" and {len(one.cells) - 6} more" if len(one.cells) > 6 else "")
         made.append(FindingView(one.severity, one.code, one.sentence, evidence, one.advice, cells))
     return made
+
+
+def checks(record: Record) -> Table | None:
+    """Every check, the worst outcome first; what each is stands below."""
+    order = {"fail": 0, "warn": 1, "pass": 2, "not-applicable": 3}
+    rows: list[list[parts.Text]] = [
+        [one.id, one.title, one.outcome.replace("-", " "), one.measured, one.threshold, one.source]
+        for one in sorted(record.checks, key=lambda one: order.get(one.outcome, 0))
+    ]
+    if not rows:
+        return None
+    columns = ["Check", "What should hold", "Outcome", "Measured, worst case", "Threshold", "Source"]
+    note = "Outcomes make the grade, by the rule at the top. Formulas and reasons for the thresholds: docs/method.md, and record.json."
+    return Table("Checks of this evaluation", columns, rows, words=range(1, 6), note=note)
+
+
+def planted(record: Record) -> Table | None:
+    """Which planted adversarials each attack found, and the reasons where there was no test."""
+    rows: list[list[parts.Text]] = []
+    for one in record.planted:
+        norm = f"{norm_title(one.norm)} {number(one.eps)}"
+        if one.status != "done" or not one.samples:
+            rows.append([norm, one.status, MISSING, MISSING, one.reason])
+            continue
+        total = len(one.samples)
+        for name, column in one.found.items():
+            share = parts.shade(sum(column) / total)
+            rows.append([norm, name, share, scalar(total), one.failed.get(name) or f"needs {one.needs.get(name)}"])
+        rows.append([norm, "random points", parts.shade(sum(one.random) / total), scalar(total), "the baseline"])
+    if not rows:
+        return None
+    note = "A linear readout on the model's scores has one adversarial in the ball by construction (Zimmermann et al. 2022)."
+    return Table(
+        "Planted adversarials found", ["Ball", "By", "Found", "Planted", ""], rows, heads=2, words=(4,), note=note
+    )
 
 
 def _value(value: object) -> str:

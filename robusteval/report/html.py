@@ -41,6 +41,8 @@ def render(record: Record) -> str:
         label_next=details.label_next(record),
         clever=details.clever(record),
         findings=facts.findings(record),
+        checks=facts.checks(record),
+        planted=facts.planted(record),
         covered=facts.covered(record),
         uncovered=facts.uncovered(record),
         missing_norms=facts.missing_norms(record),

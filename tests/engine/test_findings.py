@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from robusteval.engine import verdict
-from robusteval.engine.findings import find
+from robusteval.engine.findings import examine, find
 from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Strength, Suite
 
 N = 200
@@ -39,8 +39,9 @@ def codes(record: Record) -> set[str]:
 
 def test_an_honest_evaluation_has_no_finding_and_grade_a():
     record = honest()
-    record.findings = find(record, False)
+    record.checks, record.findings = examine(record, False)
     assert record.findings == []
+    assert {check.outcome for check in record.checks} == {"pass", "not-applicable"}
     judged = verdict.judge(record)
     assert (judged.grade, judged.status) == ("A", "conclusive")
 
@@ -191,7 +192,7 @@ def test_a_finding_fires_on_what_it_is_for(code):
     record = honest()
     spoil(record)
     assert code in codes(record)
-    record.findings = find(record, False)
+    record.checks, record.findings = examine(record, False)
     assert (verdict.judge(record).status == "inconclusive") == inconclusive
 
 

@@ -1,0 +1,322 @@
+"""Are the attacks as strong as they should be beside each other, and beside chance?"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from robusteval.engine.checks.base import Measured, Spec, graded, measured, pairs, percent
+from robusteval.engine.envelope import envelope
+from robusteval.record.document import Cell, Finding, Record
+
+_CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
+_ATHALYE = "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security"
+_TRAMER = "Tramer et al. 2020, On adaptive attacks to adversarial example defenses"
+_CORE = "bare-adversarials"  # what was found with gradients of the bare model: no black box
+_BEYOND = 1.05  # distances closer together than this are the search's own resolution
+
+
+def gap(strong: list[float], weak: list[float]) -> float:
+    """Largest share by which accuracy under `weak` attacks is above that under `strong` ones, over all budgets.
+
+    Distances per sample; wrong when clean (0) does not count. Budgets must differ by more than the search's resolution.
+    """
+    both = [(s, w) for s, w in zip(strong, weak, strict=True) if s != 0 and w != 0]
+    budgets = [s for s, _ in both if math.isfinite(s)]
+    if not both or not budgets:
+        return 0.0
+    return max(sum(w > _BEYOND * t for _, w in both) - sum(s > t for s, _ in both) for t in budgets) / len(both)
+
+
+def _groups(record: Record) -> Iterator[tuple[str, str, list[Cell]]]:
+    found = [cell for cell in record.done() if cell.knowledge != "oblivious" and cell.plugin != _CORE]
+    for defense, norm in sorted({(cell.defense, cell.norm) for cell in found}):
+        cells = [cell for cell in found if (cell.defense, cell.norm) == (defense, norm) and cell.threat == "curve"]
+        if cells:
+            yield defense, norm, cells
+
+
+def _black_box(record: Record) -> Iterator[Measured]:
+    for defense, norm, cells in _groups(record):
+        white = [cell for cell in cells if cell.needs == "gradient"]
+        black = [cell for cell in cells if cell.needs != "gradient"]
+        if not white or not black:
+            continue
+        best_white, best_black = envelope(white), envelope(black)
+        share = max(gap(best_black, best_white), 0.0)
+        alive = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
+        nearer = sum(b < 0.9 * w for w, b in alive) / max(len(alive), 1)
+        said = f"{percent(share)} of the samples ({defense}, {norm}); single samples where it came nearer: {percent(nearer)}"
+        outcome = graded(share, 0.1, 0.25)
+        row = measured(
+            share,
+            said,
+            outcome,
+            "black-box-stronger",
+            f"At some budget a black-box attack takes {percent(share)} more of the samples than all white-box ones together"
+            f" ({defense}, {norm}): gradients are masked, or the white-box attacks are weak.",
+            "Do not believe the white-box figures of this pipeline; look for what hides the gradient.",
+            {"share": share, "nearer": nearer},
+            [cell.id for cell in cells],
+        )
+        if outcome == "pass" and nearer > 0.1:
+            note = Finding(
+                "black-box-nearer",
+                "info",
+                f"On {percent(nearer)} of the samples a black-box attack came nearer than every white-box one ({defense}, {norm}),"
+                f" but at no budget does it take more than {percent(share)} more of them: no sign of masked gradients.",
+                {"share": share, "nearer": nearer},
+                "The worst case takes the nearest of both; more steps for the white-box attacks may close the difference.",
+            )
+            row = Measured(share, said, "pass", note)
+        yield row
+
+
+def _one_step(record: Record) -> Iterator[Measured]:
+    for norm in sorted({cell.norm for cell in record.cells}):
+        cells = {cell.plugin: cell for cell in record.done(norm=norm, knowledge="none")}
+        one = cells.get("fgsm")
+        many = next((cells[name] for name in ("pgd", "apgd", "bim") if name in cells), None)
+        if one is None or many is None:
+            continue
+        both = pairs(one, many)
+        share = sum(a < 0.9 * b for a, b in both) / max(len(both), 1)
+        yield measured(
+            share,
+            f"{percent(share)} of {len(both)} samples ({norm})",
+            graded(share, 0.1, 0.3),
+            "one-step-stronger",
+            f"On {100 * share:.0f} % of the samples one step came nearer than many ({norm}).",
+            "Gradients mislead beyond the first step: masked gradients or a bad step size.",
+            cells=[one.id, many.id],
+        )
+
+
+def _random(record: Record) -> Iterator[Measured]:
+    """Beside the attacks with gradients; where there are none, beside all others."""
+    for defense, norm, cells in _groups(record):
+        noise = [cell for cell in cells if cell.plugin == "noise"]
+        others = [cell for cell in cells if cell.needs == "gradient"] or [cell for cell in cells if cell not in noise]
+        if not noise or not others:
+            continue
+        share = max(gap(envelope(noise), envelope(others)), 0.0)
+        yield measured(
+            share,
+            f"{percent(share)} of the samples ({defense}, {norm})",
+            graded(share, 0.02, 0.1),
+            "random-search-wins",
+            f"At some budget random noise takes {percent(share)} more of the samples than the attacks ({defense}, {norm}).",
+            "An attack that noise beats does not follow the model: look for masked gradients or a broken attack.",
+            cells=[cell.id for cell in (*noise, *others)],
+        )
+
+
+def _many_draws(record: Record) -> Iterator[Measured]:
+    for search in record.searches:
+        if not search.samples:
+            continue
+        share = sum(hits > 0 for hits in search.hits) / len(search.hits)
+        yield measured(
+            share,
+            f"{sum(hits > 0 for hits in search.hits)} of {len(search.hits)} samples lost to {search.draws} draws ({search.norm})",
+            graded(share, 0.0, 0.2),
+            "noise-finds",
+            f"Of {len(search.hits)} samples {search.draws} draws of noise, shorter than the nearest adversarial found, fooled the"
+            f" model on {percent(share)} ({search.norm}).",
+            "Adversarials are so common there that noise meets them, and the attacks did not: do not believe their distances.",
+            {"share": share, "draws": search.draws},
+        )
+
+
+def _bigger(record: Record) -> Iterator[Measured]:
+    """Only from cells whose candidates were kept at several budgets."""
+    for cell in record.done(knowledge="none"):
+        right = [value != 0 for value in cell.distance]
+        if cell.family != "fixed" or len(cell.strengths) < 2 or not any(right):
+            continue
+        rows = sorted(cell.strengths, key=lambda row: row.strength)
+        shares = [sum(a and b for a, b in zip(row.fools_model, right, strict=True)) / sum(right) for row in rows]
+        drop = max(max(shares[: n + 1]) - share for n, share in enumerate(shares))
+        stuck = shares[-1] - shares[0] < 0.02 and shares[-1] < 0.9
+        if stuck and cell.plugin == "noise":
+            continue
+        value = max(drop, 0.3 if stuck else 0.0)
+        said = (
+            f"{percent(shares[0])} fooled at {rows[0].strength:.3g}, {percent(shares[-1])} at {rows[-1].strength:.3g}"
+        )
+        yield measured(
+            value,
+            f"{said}; largest fall {percent(drop)} ({cell.attack}, {cell.norm})",
+            graded(value, 0.1, 0.5),
+            "bigger-budget-no-help",
+            f"{cell.attack} ({cell.norm}) gains nothing by a larger budget: {said}.",
+            "With more room an attack must win more often: look at its step size and at masked gradients.",
+            {"first": shares[0], "last": shares[-1], "fall": drop},
+            [cell.id],
+        )
+
+
+_PROBES = {
+    "twice-steps": ("steps-matter", "twice the steps came nearer", "Give the attack more steps."),
+    "other-start": ("start-matters", "another random start came nearer", "Use restarts."),
+}
+
+
+def _probe(record: Record, label: str) -> Iterator[Measured]:
+    cells = {cell.id: cell for cell in record.cells}
+    code, what, advice = _PROBES[label]
+    for probe in record.probes:
+        _, found, base_id = probe.id.split("/", 2)
+        base = cells.get(base_id)
+        if found != label or probe.status != "done" or base is None or base.status != "done":
+            continue
+        both = pairs(base, probe)
+        share = sum(b < 0.85 * a for a, b in both) / max(len(both), 1)
+        yield measured(
+            share,
+            f"{percent(share)} of {len(both)} samples ({base.attack}, {base.norm})",
+            graded(share, 0.25, math.inf),
+            code,
+            f"{base.attack} ({base.norm}): {what} on {100 * share:.0f} % of {len(both)} samples, by more than 15 %.",
+            advice + " The worst case over attacks may still be tight.",
+            {"share": share, "samples": len(both)},
+            [base.id],
+        )
+
+
+def _steps(record: Record) -> Iterator[Measured]:
+    return _probe(record, "twice-steps")
+
+
+def _start(record: Record) -> Iterator[Measured]:
+    return _probe(record, "other-start")
+
+
+def _is_targeted(cell: Cell) -> bool:
+    return cell.plugin == "least-likely" or "targeted" in str(cell.params.get("loss", ""))
+
+
+def _targeted(record: Record) -> Iterator[Measured]:
+    """A targeted attack solves a harder problem, so no single one may do better than all untargeted ones."""
+    for norm in sorted({cell.norm for cell in record.cells}):
+        cells = [cell for cell in record.done(norm=norm, knowledge="none") if cell.needs == "gradient"]
+        cells = [cell for cell in cells if cell.threat == "curve" and cell.target == "untargeted"]
+        aimed = [cell for cell in cells if _is_targeted(cell)]
+        free = [cell for cell in cells if not _is_targeted(cell)]
+        if not aimed or not free:
+            continue
+        share = max(gap(envelope(aimed), envelope(free)), 0.0)
+        yield measured(
+            share,
+            f"{percent(share)} of the samples ({norm})",
+            graded(share, 0.1, 0.25),
+            "targeted-disagrees",
+            f"At some budget targeted attacks take {percent(share)} more of the samples than untargeted ones ({norm}).",
+            "The untargeted loss is stuck: its gradient is masked or saturated. Use targeted or margin losses.",
+            cells=[cell.id for cell in (*aimed, *free)],
+        )
+
+
+def _planted(record: Record) -> Iterator[Measured]:
+    for row in record.planted:
+        if row.status == "excluded":
+            continue
+        if row.status == "failed":
+            note = Finding(
+                "planted-failed", "info", f"The planted test could not be made in {row.norm}.", {"reason": row.reason},
+                "Nothing else depends on it.",
+            )  # fmt: skip
+            yield Measured(None, f"could not be made in {row.norm}: {row.reason}", "warn", note)
+            continue
+        white = any(need == "gradient" for need in row.needs.values())
+        share, count = power(row.found, row.needs, "gradient" if white else ""), len(row.samples)
+        luck = sum(row.random) / max(count, 1)
+        who = "attacks with gradients" if white else "attacks"
+        outcome = graded(1 - share, 0.05, 0.5)
+        if luck > 0.5 and outcome == "pass":
+            outcome = "warn"  # what chance finds too proves nothing
+        judged = measured(
+            share,
+            f"{percent(share)} of {count} planted adversarials found by the {who}, {percent(luck)} by chance ({row.norm})",
+            outcome,
+            "planted-missed" if share <= 0.95 else "planted-too-easy",
+            f"The {who} of this suite found {percent(share)} of {count} adversarials that were planted within {row.norm}"
+            f" {row.eps:.3g} on this very model (random points: {percent(luck)}).",
+            "What they did not find on the model itself proves little: gradients are masked, or the attacks are too weak."
+            if share <= 0.95
+            else "The test was too easy to prove anything here.",
+            {"power": share, "random": luck, "samples": count},
+        )
+        yield dataclasses.replace(judged, bad=1 - share)
+
+
+def power(found: dict[str, list[bool]], needs: dict[str, str], level: str = "") -> float:
+    """The share of planted adversarials found by at least one attack, of those that need `level` where it is given."""
+    columns = [column for name, column in found.items() if not level or needs.get(name) == level]
+    hits = [any(row) for row in zip(*columns, strict=True)]
+    return sum(hits) / len(hits) if hits else 0.0
+
+
+STRENGTH = (
+    Spec(
+        "one-step", "Many steps are stronger than one", f"{_CARLINI}; {_ATHALYE}",
+        "samples for which fgsm came nearer than pgd by more than 10 % / samples lost to either, the worst norm",
+        "warn: > 10 %, fail: > 30 %", "an iterative attack may repeat the single step, so it must not lose to it",
+        "the suite has not both fgsm and pgd, apgd or bim in a norm", _one_step,
+    ),
+    Spec(
+        "black-box", "No black box beats the white box", f"{_CARLINI}; {_ATHALYE}",
+        "largest difference, over all budgets, of the accuracy under all white-box attacks and under all black-box ones",
+        "warn: > 10 %, fail: > 25 %",
+        "single samples go either way, for instance in L2 on a model trained against Linf; with masked gradients whole"
+        " budgets do, where accuracies differ by half or more",
+        "no pipeline was attacked both with and without gradients in a norm", _black_box,
+    ),
+    Spec(
+        "random-search", "Random search does not beat the attacks", f"{_CARLINI}; {_ATHALYE}",
+        "the same difference between the attacks with gradients and the noise attack",
+        "warn: > 2 %, fail: > 10 %", "noise has no idea of the model, so nothing should be left for it",
+        "the suite has no noise attack beside another", _random,
+    ),
+    Spec(
+        "noise-draws", "10 000 draws of noise find nothing nearer", _CARLINI,
+        "samples fooled by any of 10 000 points at 0.9 of the nearest distance found (where none was found: at a quarter of"
+        " the largest budget) / samples searched",
+        "warn: any, fail: > 20 %", "noise that meets an adversarial where the attack saw none shows that it did not look",
+        "the suite asks for no such search (noise_draws)", _many_draws,
+    ),
+    Spec(
+        "bigger-budget", "A bigger budget helps", f"{_CARLINI}; {_ATHALYE}",
+        "largest fall of the share fooled as the budget grows, over the budgets at which candidates are kept; counts as 30 %"
+        " where it does not grow at all and less than 90 % are fooled",
+        "warn: > 10 %, fail: > 50 %",
+        "the larger ball holds the smaller one; a fixed-step attack may lose a little, masked gradients lose all",
+        "no candidates were kept at several budgets (keep_strengths)", _bigger,
+    ),
+    Spec(
+        "twice-steps", "Twice the steps do not help", f"{_CARLINI}; {_TRAMER}",
+        "samples for which twice the steps came nearer by more than 15 % / samples, the worst attack",
+        "warn: > 25 %", "distances this far from settled bound the model badly; other attacks may still be tight, so no alarm",
+        "the suite runs no probes", _steps,
+    ),
+    Spec(
+        "other-start", "Another start does not help", f"{_CARLINI}; {_TRAMER}",
+        "samples for which another random start came nearer by more than 15 % / samples, the worst attack",
+        "warn: > 25 %", "as for twice the steps", "the suite runs no probes of attacks that start at random", _start,
+    ),
+    Spec(
+        "targeted", "Targeted and untargeted attacks agree", f"{_CARLINI}; {_TRAMER}",
+        "largest difference, over all budgets, of the accuracy under untargeted attacks and under targeted ones",
+        "warn: > 10 %, fail: > 25 %", "what a targeted attack finds is a win of the untargeted one too",
+        "the suite has not both kinds in a norm", _targeted,
+    ),
+    Spec(
+        "planted", "Planted adversarials are found", "Zimmermann, Brendel, Tramer, Carlini 2022, Increasing confidence in"
+        " adversarial robustness evaluations",
+        "planted adversarials found by the attacks with gradients / planted ones, the worst norm",
+        "warn: < 95 %, or random points find more than half; fail: < 50 %",
+        "they exist by construction, so what is missed is the attacks' fault; the paper asks for 95 %",
+        "the suite asks for none (planted), or the model's access excludes its attacks", _planted,
+    ),
+)  # fmt: skip

@@ -1,0 +1,211 @@
+"""Planted adversarials (Zimmermann, Brendel, Tramer, Carlini 2022): how many does the suite find on this very model?
+
+For each sample x a linear readout is put on the model's own scores f. It says "inner" on x and on noise well inside the
+ball, and "planted" on one point of the ball's surface, which is thus an adversarial by construction. The suite's attacks
+are then asked to turn "inner" into "planted" within the ball. A masked gradient is as masked here as in the model itself.
+
+The paper reads out penultimate features. What every classifier of this house has in common are its scores, so they are
+the features here; where a readout in so few dimensions exists for no point of many, nothing is planted for the sample.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robusteval import ops
+from robusteval.contracts.classifier import Classifier, ModelInfo
+from robusteval.contracts.meter import Meter
+from robusteval.contracts.params import make
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Attack, Defended
+from robusteval.contracts.problem import Problem
+from robusteval.contracts.samples import Samples
+from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.chunk import generator, norm_named
+from robusteval.engine.judge import Threat, judge
+from robusteval.engine.suite import AttackSpec, Suite
+from robusteval.record.document import Planted
+
+_BATCH = 256
+_INNER = 0.9  # radius of the inner points as a share of eps; the paper's eta
+_TRIES = 128  # points of the surface, of which the one that separates best is planted
+_RIDGE = 1e-3  # of the mean variance: scores need not vary in every direction
+_PLACE = 0.5  # of the way from the last inner point to the planted one stands the boundary: half way, as a largest margin puts it
+_MARGIN = 4.0  # scores of the clean sample: so far from the boundary, whatever the model's own scale is
+
+
+@dataclass
+class Readouts:
+    """A binary classifier with one linear readout per sample on the model's scores: class 0 inner, class 1 planted.
+
+    Which readout a point is given to depends on the clean sample that it is nearest to.
+    """
+
+    model: Classifier
+    x0: Tensor  # [N, *shape]
+    weight: Tensor  # [N, K]
+    bias: Tensor  # [N]
+    info: ModelInfo
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[B, *shape] -> [B, 2], by the true model."""
+        return self._read(x, self.model.logits(x))
+
+    def twin(self, x: Tensor) -> Tensor:
+        """[B, *shape] -> [B, 2], differentiable."""
+        return self._read(x, self.model.twin(x))
+
+    def _read(self, x: Tensor, scores: Tensor) -> Tensor:
+        with torch.no_grad():
+            owner = (
+                torch.cdist(x.detach().flatten(1), self.x0.flatten(1)).argmin(1) if len(x) else x.new_zeros(0).long()
+            )
+        value = (scores * self.weight[owner]).sum(1) - self.bias[owner]
+        return torch.stack([-value, value], dim=1)
+
+
+def test(
+    model: Classifier, samples: Samples, right: Tensor, suite: Suite, catalogue: Catalogue, seed: int
+) -> list[Planted]:
+    """The planted test in L2 and Linf as far as the suite has those norms; nothing where it asks for no samples.
+
+    right: bool [N], right when clean. A norm without an attack that the model's access allows is excluded.
+    """
+    settings, made = suite.planted, []
+    low, high = samples.bounds
+    for norm in (norm for norm in ("l2", "linf") if norm in suite.norms and settings.samples):
+        eps = (settings.eps_l2 if norm == "l2" else settings.eps_linf) * (high - low)
+        row = Planted(norm, eps, dataclasses.asdict(settings), "done")
+        made.append(row)
+        attacks = _attacks(model.info, suite, catalogue, norm)
+        if not attacks or model.info.output == "labels":
+            row.status = "excluded"
+            row.reason = "the model answers with labels only" if attacks else "the suite has no attack that fits"
+            continue
+        try:
+            chosen = right.nonzero().squeeze(1)[: settings.samples]
+            _run(row, model, samples, chosen, attacks, seed)
+        except Exception as error:  # a test that fails must not lose the attacks' figures
+            row.status, row.reason = "failed", f"{type(error).__name__}: {error}"[:500]
+            row.samples, row.random, row.found = [], [], {}
+    return made
+
+
+def _attacks(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -> list[tuple[str, Attack]]:
+    """The suite's own attacks in this norm; members of cascades too."""
+    specs: list[AttackSpec] = [spec for spec in suite.attacks if norm in (spec.norms or suite.norms)]
+    specs += [member for cascade in suite.cascades if norm in cascade.eps for member in cascade.members]
+    chosen = []
+    for spec in specs:
+        plugin = catalogue.get("attack", spec.plugin)
+        if norm not in plugin.info.norms or plugin.info.surrogates:
+            continue
+        if plugin.info.needs == "gradient" and info.gradients == "none":
+            continue
+        chosen.append((spec.name, make(plugin, spec.params, spec.plugin)))
+    return chosen
+
+
+def _run(
+    row: Planted, model: Classifier, samples: Samples, chosen: Tensor, attacks: list[tuple[str, Attack]], seed: int
+) -> None:
+    planted = [
+        (int(index), found)
+        for index in chosen
+        if (found := plant(model, samples, int(index), row.norm, row.eps, row.params["inner"], seed)) is not None
+    ]
+    if not planted:
+        row.status, row.reason = "excluded", "no point of the ball can be told from the others by the model's scores"
+        return
+    row.samples = [index for index, _ in planted]
+    x0 = samples.x[torch.tensor(row.samples, device=samples.x.device)]
+    weight = torch.stack([found[0] for _, found in planted])
+    bias = torch.stack([found[1] for _, found in planted])
+    info = dataclasses.replace(model.info, classes=2, class_names=(), output="logits", name="planted")
+    pipeline = Pipeline(Defended(Readouts(model, x0, weight, bias, info)))
+    keep = torch.tensor([[True, False]], device=x0.device).expand(len(x0), 2).clone()
+    threat = Threat(keep, norm_named(row.norm), samples.bounds)
+    row.random = _chance(pipeline, x0, threat, row, seed)
+    for name, attack in attacks:
+        row.needs[name] = attack.info.needs
+        try:
+            row.found[name] = _find(pipeline, x0, threat, row.eps, attack, generator(seed, "planted", row.norm, name))
+        except Exception as error:  # one plugin's fault: it found nothing, and the reason is kept
+            row.failed[name] = f"{type(error).__name__}: {error}"[:200]
+            row.found[name] = [False] * len(row.samples)
+
+
+def _find(
+    pipeline: Pipeline, x0: Tensor, threat: Threat, eps: float, attack: Attack, rng: torch.Generator
+) -> list[bool]:
+    """Which planted adversarials one attack finds: bool [N]."""
+    budget = torch.full((len(x0),), eps, dtype=x0.dtype, device=x0.device)
+    fixed = attack.info.budget == "fixed"
+    rows = torch.arange(len(x0), device=x0.device)
+    problem = Problem(
+        x0, threat.keep, threat.norm, budget if fixed else None, threat.bounds, rng, attack.info.needs, pipeline,
+        Meter(len(x0)), rows,
+    )  # fmt: skip
+    candidates = attack.run(problem)
+    # a minimal attack may stop beyond the budget, or a hair's breadth before the boundary
+    further = candidates if fixed else ops.clip(x0 + 1.01 * (candidates - x0), threat.bounds)
+    won = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
+    for points in (candidates, further)[: 1 if fixed else 2]:
+        inside = ops.project(x0, points, threat.norm, budget, threat.bounds)
+        won |= judge(pipeline, x0, inside, threat, budget, rng).won
+    return [bool(value) for value in won]
+
+
+def plant(
+    model: Classifier, samples: Samples, index: int, norm: str, eps: float, inner: int, seed: int
+) -> tuple[Tensor, Tensor] | None:
+    """A readout (weight [K], bias []) that is negative on the sample and on `inner` points around it, and positive on one
+    point of the ball's surface; None where none of many such points can be told from the rest by a line."""
+    rng = generator(seed, "plant", norm, index)
+    x0 = samples.x[index : index + 1]
+    near = torch.cat([x0, _noise(x0, norm, _INNER * eps, inner, rng, samples, False)])
+    far = _noise(x0, norm, eps, _TRIES, rng, samples, True)
+    scores = torch.cat([model.logits(part) for part in torch.split(torch.cat([near, far]), _BATCH)]).double()
+    if not bool(torch.isfinite(scores).all()):
+        return None
+    low, high = scores[: len(near)], scores[len(near) :]
+    centre = low.mean(0)
+    cov = (low - centre).T @ (low - centre) / len(low)
+    ridge = _RIDGE * cov.diagonal().mean() + 1e-12
+    eye = torch.eye(len(cov), dtype=cov.dtype, device=cov.device)
+    ways = torch.linalg.solve(cov + ridge * eye, (high - centre).T).T  # [tries, K]: Fisher's direction to each
+    top = (low @ ways.T).amax(0)
+    value = (high * ways).sum(1)
+    gap = (value - top) / (ways @ (cov + ridge * eye) * ways).sum(1).clamp_min(1e-300).sqrt()
+    best = int(gap.argmax())
+    if not bool(gap[best] > 1e-2):
+        return None
+    bias = top[best] + _PLACE * (value[best] - top[best])
+    clean = bias - low[0] @ ways[best]
+    scale = _MARGIN / clean.clamp_min(1e-12)
+    return (scale * ways[best]).to(x0.dtype), (scale * bias).to(x0.dtype)
+
+
+def _noise(
+    x0: Tensor, norm: str, eps: float, count: int, rng: torch.Generator, samples: Samples, surface: bool
+) -> Tensor:
+    """Points [count, *shape] of the ball around x0 [1, *shape], or of its surface, inside the box."""
+    x = x0.expand(count, *x0.shape[1:])
+    size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
+    draw = ops.random_on_sphere if surface else ops.random_in_ball
+    return ops.clip(x + draw(x, norm_named(norm), size, rng).to(x), samples.bounds)
+
+
+def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: int) -> list[bool]:
+    """Which planted adversarials fresh random points of the ball find, as many as there were inner ones."""
+    rng = generator(seed, "planted-random", row.norm)
+    budget = torch.full((len(x0),), row.eps, dtype=x0.dtype, device=x0.device)
+    hit = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
+    for _ in range(int(row.params["inner"])):
+        points = ops.clip(x0 + ops.random_in_ball(x0, threat.norm, budget, rng).to(x0), threat.bounds)
+        hit |= pipeline.decide(points)[0] == 1
+    return [bool(value) for value in hit]
