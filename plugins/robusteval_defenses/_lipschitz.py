@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -40,35 +39,24 @@ class Moves:
 
 
 class LipschitzBound:
-    """The bound for one module as a function of its parameters, differentiable. Raises RobustEvalError at making."""
+    """The bound for one module, by its present parameters, differentiable. Raises RobustEvalError where none is known."""
 
     def __init__(self, module: nn.Module, shape: tuple[int, ...], name: str) -> None:
         self._name = name
-        parameters = dict(module.named_parameters())
-        example = next(iter(parameters.values())).new_full((2, *shape), 0.5)
-
-        def forward(weights: dict[str, Tensor], x: Tensor) -> Tensor:
-            result: Tensor = functional_call(module, weights, (x,))
-            return result
-
+        example = next(module.parameters()).new_full((2, *shape), 0.5)
         with torch.no_grad():
-            graph = make_fx(forward)({key: value.detach() for key, value in parameters.items()}, example)
+            graph = make_fx(module)(example)
         graph.graph.eliminate_dead_code()
-        self._graph: GraphModule = graph
-        self._names = list(parameters)
-        self.of(module)
+        self._graph: GraphModule = graph  # holds the module's own parameters, so it follows their training
+        self.now()
 
-    def of(self, module: nn.Module, exact: bool = False) -> Tensor:
-        """The bound [] for the module's present parameters; exact: in float64, for certificates."""
+    def now(self, exact: bool = False) -> Tensor:
+        """The bound []; exact: in float64, for certificates."""
         values: dict[Node, Any] = {}
-        own = dict(module.named_parameters())
-        inputs = iter([*(own[name] for name in self._names), None])
         for node in self._graph.graph.nodes:
             if node.op == "placeholder":
-                given = next(inputs)
                 one = torch.ones((), dtype=torch.float64 if exact else torch.float32)
-                real = None if given is None else given.double() if exact else given
-                values[node] = Moves(one, tuple(node.meta["val"].shape)) if real is None else real
+                values[node] = Moves(one, _shape(node))
             elif node.op == "get_attr":
                 constant = getattr(self._graph, str(node.target))
                 values[node] = constant.double() if exact and constant.is_floating_point() else constant

@@ -83,7 +83,7 @@ class Lipschitz:
         loss = self._loss(bound, self.radius * (high - low))
         Training(samples, schedule, facts, fresh_seed(rng), said).run(module, loss)
         with torch.no_grad():
-            largest = float(bound.of(module, exact=True)) * (1 + 1e-9)
+            largest = float(bound.now(exact=True)) * (1 + 1e-9)
         note = (
             f"Trained for {self.epochs} epochs on {len(samples)} samples for margins at L2 {self.radius:g} of the range; its "
             f"scores move by at most {largest:.4g} per unit of L2."
@@ -95,7 +95,7 @@ class Lipschitz:
         def loss(net: nn.Module, batch: Batch) -> Tensor:
             scores = net(batch.x)
             wanted = radius * min(1.0, batch.progress / self.warm_up) if self.warm_up else radius
-            handicap = math.sqrt(2) * wanted * bound.of(net).to(scores)
+            handicap = math.sqrt(2) * wanted * bound.now().to(scores)
             others = 1 - F.one_hot(batch.y, scores.shape[1]).to(scores)
             return F.cross_entropy(scores + handicap * others, batch.y)
 
