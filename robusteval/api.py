@@ -20,6 +20,7 @@ from robusteval.contracts.plugins import (
 )
 from robusteval.contracts.problem import Gradient, Problem
 from robusteval.contracts.samples import Samples
+from robusteval.contracts.training import Epoch, TrainedDefense, parameters_of, trainable, with_parameters
 from robusteval.errors import AccessError, DataError, ModelError, PluginError, RobustEvalError
 from robusteval.hooks import hookimpl
 from robusteval.ops import (
@@ -52,6 +53,7 @@ __all__ = [
     "Defense",
     "DefenseInfo",
     "Detector",
+    "Epoch",
     "Gradient",
     "LoadOptions",
     "Loader",
@@ -66,6 +68,7 @@ __all__ = [
     "Result",
     "RobustEvalError",
     "Samples",
+    "TrainedDefense",
     "ascent",
     "clip",
     "distance",
@@ -73,13 +76,16 @@ __all__ = [
     "load_model",
     "margin",
     "param",
+    "parameters_of",
     "per_sample",
     "project",
     "project_l1_box",
     "random_in_ball",
     "random_on_sphere",
     "size",
+    "trainable",
     "wins",
+    "with_parameters",
 ]
 
 

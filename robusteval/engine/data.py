@@ -19,7 +19,7 @@ from robusteval.engine.data_labels import balanced_rows, class_indices
 from robusteval.engine.data_pixels import canonical, scaled
 from robusteval.errors import DataError
 
-__all__ = ["RawData", "check_disjoint", "find_data", "prepare", "read"]
+__all__ = ["RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
 
 READS = "Give an .npz file with x and y, an IDX images file with its labels beside it, or a folder of class folders."
 
@@ -129,6 +129,26 @@ def find_data(
     else:
         raise _nothing(beside, info, datasets)
     return raw, own_fit if fit is None else _from(fit, datasets, "fit")[0]
+
+
+def find_fit(model_path: Path | None, info: ModelInfo, fit: Path | None, datasets: Mapping[str, Dataset]) -> RawData:
+    """What may be learnt from, without anything to attack: --fit-data, or the fit part of what find_data would find.
+
+    Raises DataError where there is none.
+    """
+    if fit is not None:
+        return _from(fit, datasets, "fit")[0]
+    beside = model_path.with_suffix(".npz") if model_path is not None else None
+    if beside is not None and beside.exists():
+        own = _from(beside, {})[1]
+    else:
+        own = _bundled(datasets[info.dataset], info.dataset, "fit") if info.dataset in datasets else None
+    if own is None:
+        raise DataError(
+            f"There are no labelled images to train {info.name} on.",
+            "Name some with --fit-data: a file, a folder, or an installed data set. Keep those that you evaluate out of them.",
+        )
+    return own
 
 
 def _from(place: Path, datasets: Mapping[str, Dataset], split: Split = "test") -> tuple[RawData, RawData | None]:

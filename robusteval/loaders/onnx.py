@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..contracts.classifier import LoadOptions, ModelInfo
 from ..errors import AccessError, ModelError
@@ -63,6 +63,22 @@ class OnnxClassifier:
         if not len(x):
             return x.new_zeros((0, self.info.classes))
         return self._runner.scores(x)
+
+    def trainable(self) -> nn.Module:
+        """A fresh twin, [B, *input_shape] -> scores [B, K], whose weights are parameters."""
+        return _Learning(self._climbed.runner(self._file, self._given, self._taken, self._head), self.info.classes)
+
+
+class _Learning(nn.Module):
+    """The twin with parameters that learn, and pixels, batch habits and head around it."""
+
+    def __init__(self, runner: TwinRunner, classes: int) -> None:
+        super().__init__()
+        self.graph = runner.module.learn()
+        self._runner, self._classes = runner, classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._runner.scores(x) if len(x) else x.new_zeros((0, self._classes))
 
 
 def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -> OnnxClassifier:

@@ -38,7 +38,7 @@ class Guard:
     def _look(self, x: Tensor) -> None:
         low, high = self.info.bounds
         if x.numel():
-            self.outside.append(float(torch.maximum(low - x, x - high).amax()))
+            self.outside.append(float(torch.maximum(low - x, x - high).detach().amax()))
 
 
 @dataclass

@@ -10,16 +10,22 @@ from robusteval.testing import AttackSubject, Check, checks_for
 
 # Enough of the attack to break its promises, in a fraction of the time of its defaults.
 SHORT: dict[str, dict[str, object]] = {
+    "adversarial-training": {"epochs": 2, "steps": 2},
     "advgan": {"epochs": 40},
     "advgan-blackbox": {"epochs": 3, "distil": 3},
     "alma": {"steps": 100},
     "boundary": {"queries": 500},
     "carlini-wagner": {"steps": 50, "searches": 5},
+    "denoiser": {"epochs": 2},
+    "distillation": {"epochs": 2},
     "ead": {"steps": 40},
     "fab": {"steps": 15},
     "fmn": {"steps": 60},
+    "hidden-space": {"epochs": 2},
     "hopskipjump": {"queries": 1000},
     "lbfgs": {"maxiter": 10},
+    "label-embedding": {"epochs": 2},
+    "lipschitz": {"epochs": 2},
     "pdgd": {"steps": 100},
     "pdpgd": {"steps": 100},
     "sigma-zero": {"steps": 100},

@@ -15,6 +15,14 @@ from .node import Fn, Node, Rule, Unsupported, to_torch
 from .rules import rule_for
 
 MAX_PLANS = 16  # input shapes whose shape arithmetic is kept
+# Operators whose constant operands are weights, and which of them; None: all. Statistics, scales and bounds are none.
+WEIGHTS: Mapping[str, tuple[int, ...] | None] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Add", "Mul", "Concat", "Expand", "PRelu")),
+    **dict.fromkeys(("FusedConv", "FusedGemm", "FusedMatMul", "BiasGelu", "Attention", "LSTM", "GRU", "RNN")),
+    **dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization"), (1, 2)),
+    **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), (2, 3, 4)),
+    "BatchNormalization": (1, 2),
+}
 
 
 class Step(NamedTuple):
@@ -166,13 +174,22 @@ class Twin(nn.Module):
         super().__init__()
         self.register_buffer("anchor", torch.zeros(()), persistent=False)  # carries dtype and device
         self._source = (graph, dict(opsets), straight, dict(types or {}))
+        self._learns = False
         self._build()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Twin:
         before = (self.anchor.dtype, self.anchor.device)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before != (self.anchor.dtype, self.anchor.device):
+            learnt = {name: value.detach() for name, value in self.named_parameters()}
+            for name in learnt:
+                delattr(self, name)
             self._build()
+            if self._learns:
+                self.learn()
+                with torch.no_grad():
+                    for name, value in learnt.items():
+                        self.get_parameter(name).copy_(value)
         return self
 
     def _build(self) -> None:
@@ -213,12 +230,36 @@ class Twin(nn.Module):
                 self._env[i] = value.to(self.anchor.device)
                 self.register_buffer(f"c{i}", self._env[i], persistent=False)
 
+    def learn(self) -> Twin:
+        """Turns weights into parameters. For good: shape arithmetic may depend on them, so plans are no longer kept."""
+        slots = {
+            i
+            for call in self.live
+            for at, i in enumerate(call.ins)
+            if call.node.op in WEIGHTS and ((taken := WEIGHTS[call.node.op]) is None or at in taken)
+        }
+        # What anything else reads too, such as a quantiser's scale, stays a constant.
+        others = {i for call in self.live if call.node.op not in WEIGHTS for i in call.ins}
+        for name, value in [(n, b) for n, b in self.named_buffers() if n != "anchor"]:
+            slot = int(name[1:])
+            if slot in slots - others and value.numel() > 1:
+                delattr(self, name)
+                learnt = nn.Parameter(value.detach().clone())
+                self.register_parameter(name, learnt)
+                self._env[slot] = learnt
+        self._learns = True
+        self._plans.clear()
+        return self
+
     def steps_on_path(self) -> tuple[str, ...]:
         """Operators between input and output that are constant almost everywhere, in order, without repeats."""
         return tuple(dict.fromkeys(c.node.op for c in self.live if c.rule.steps))
 
     def forward(self, x: Tensor) -> Tensor:
         """The graph's output for an input in the file's own layout. x: [N, ...] real."""
+        if self._learns:
+            result: Tensor = self._walk(x)[0][self.program.output_slots[0]]
+            return result
         key = tuple(x.shape) if self._by_shape else ()
         plan = self._plans.get(key)
         if plan is None:
@@ -238,7 +279,7 @@ class Twin(nn.Module):
                         env[slot] = value
             for i in free:
                 env[i] = None
-        result: Tensor = env[self.program.output_slots[0]]
+        result = env[self.program.output_slots[0]]
         return result
 
     def _trace(self, x: Tensor, key: tuple[int, ...]) -> Tensor:

@@ -46,7 +46,7 @@ def layer_norm(node: Node, default_eps: float = 1e-5) -> Fn:
 
     def run(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         start = axis % x.dim()
-        shape = x.shape[start:]
+        shape = tuple(int(n) for n in x.shape[start:])  # plain numbers, also while the graph is being exported
         if outputs == 1 and scale.shape == shape:
             return F.layer_norm(x, shape, scale, bias, eps)
         axes = tuple(range(start, x.dim()))

@@ -1,0 +1,138 @@
+"""`robusteval train`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robusteval.cli.options import Numbers, load_options, model_options, pair
+
+if TYPE_CHECKING:
+    from robusteval.contracts.training import Epoch
+
+
+@click.command("train")
+@click.argument("defence")
+@click.argument("model", type=click.Path())
+@click.option(
+    "--fit-data",
+    type=click.Path(),
+    help="What to learn from: .npz, IDX pair, folder of class folders, or the name of an installed data set. "
+    "One image in ten is held out.  [default: the fit part of the model's own data]",
+)
+@click.option(
+    "--data-range", type=Numbers(), default="", help="Values of black,white in the data, where not the model's range."
+)
+@click.option("--out", required=True, type=click.Path(), help="The ONNX file to write; its weights go beside it.")
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the defence, such as eps=0.05; may be repeated. `robusteval plugins show DEFENCE` lists them.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace --out where it exists.")
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
+def command(
+    defence: str,
+    model: str,
+    fit_data: str | None,
+    data_range: tuple[float, ...],
+    out: str,
+    params: tuple[str, ...],
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Train DEFENCE on a copy of MODEL and write the hardened model as ONNX.
+
+    \b
+    robusteval train adversarial-training model.onnx --fit-data train.npz --out hardened.onnx
+
+    MODEL itself is not changed. The file takes pixels in the range that --range states; normalisation and layout are
+    inside. An interrupted training goes on from the last finished epoch when the same command is given again.
+    """
+    from robusteval.cli.progress import quiet_libraries
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.export import write_model
+    from robusteval.engine.load import load_model
+    from robusteval.engine.train import accuracy, lesson
+
+    place = Path(out)
+    _check_out(place, Path(model), overwrite)
+    chosen = _parsed(params)
+    quiet_libraries()
+    catalogue = discover()
+    classifier = load_model(Path(model), load_options(**reading), catalogue)
+    task = lesson(
+        defence,
+        chosen,
+        classifier,
+        catalogue,
+        model_path=Path(model),
+        fit=Path(fit_data) if fit_data else None,
+        data_range=pair(data_range, "--data-range", ordered=False),
+        seed=seed,
+    )
+    before = task.before()
+    click.echo(f"{defence}: {len(task.learnt)} samples to learn from, {len(task.held)} held out. {task.note}", err=True)
+    defended = task.train(_say)
+    gap = write_model(defended.model, classifier.info, place, task.facts(), task.held.x[:16])
+    after = accuracy(defended.model, task.held)
+    weights = place.with_suffix(".safetensors")
+    if as_json:
+        row = {"model": str(place), "weights": str(weights), "before": before, "after": after, "onnx_gap": gap}
+        click.echo(json.dumps(row | task.facts() | {"held_out": len(task.held)}, indent=1))
+        return
+    click.echo(f"Clean accuracy on {len(task.held)} samples held out: {before:.1%} before, {after:.1%} after.")
+    click.echo(f"Model: {place} (ONNX Runtime agrees to {gap:.1g} of the largest score)")
+    click.echo(f"Weights: {weights}")
+    click.echo(f"What it is worth: robusteval run {place}")
+
+
+def _check_out(place: Path, model: Path, overwrite: bool) -> None:
+    """Raises click.BadParameter before anything is trained."""
+    if place.suffix != ".onnx":
+        raise click.BadParameter(f"{place} does not end in .onnx", param_hint="--out")
+    if place.resolve() == model.resolve():
+        raise click.BadParameter("it is the model itself, which is never written to", param_hint="--out")
+    taken = [one for one in (place, place.with_suffix(".safetensors")) if one.exists()]
+    if taken and not overwrite:
+        raise click.BadParameter(f"{taken[0]} exists; give another name, or --overwrite", param_hint="--out")
+
+
+def _parsed(params: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE, where the value is JSON if it can be, else text. Raises click.BadParameter."""
+    found: dict[str, Any] = {}
+    for text in params:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not of the form name=value", param_hint="--param")
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice", param_hint="--param")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
+def _say(epoch: Epoch) -> None:
+    """One line an epoch, with the time left."""
+    stage = f"{epoch.stage}, " if epoch.stage else ""
+    if epoch.resumed:
+        click.echo(f"{stage}taking up an earlier training: {epoch.done} of {epoch.epochs} epochs are done", err=True)
+        return
+    left = epoch.seconds * (epoch.epochs - epoch.done)
+    tail = f", about {left:.0f} s left" if left else ""
+    click.echo(
+        f"{stage}epoch {epoch.done}/{epoch.epochs}: loss {epoch.loss:.4g}, {epoch.seconds:.1f} s{tail}", err=True
+    )
+    sys.stderr.flush()
