@@ -249,7 +249,8 @@ ATTACKS = (
         "optimisation-complete", "The optimisation came to rest", f"{_PINTOR}, indicator 4",
         "movement in the last tenth of an attack's curve (margin, distance or loss) / its mean movement per tenth; median"
         " over runs, the flattest attack of the norm",
-        "warn: > 0.5, fail: > 0.8 (> 0.5 where it took fewer than 5 steps)", "1 is a straight line that more steps would go on with, 0 is rest",
+        "warn: > 0.5, fail: > 0.8 (> 0.5 where it took fewer than 5 steps)",
+        "1 is a straight line that more steps would go on with, 0 is rest",
         "no attack with gradients left a long enough trace", _incomplete,
     ),
 )  # fmt: skip
