@@ -86,6 +86,7 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     elif target == ALL:
         threat = chunk.threat(keep_mask(y, None, chunk.classes, chunk.pipeline.classes))
         found, by_target = chunk.every_target(live, y)
+        proposer = chunk.proposer(live, threat)  # at a given budget any wrong class will do
     else:
         goals = _goals(context, target, rows, y)
         threat = chunk.threat(keep_mask(y, goals, chunk.classes, chunk.pipeline.classes))
