@@ -25,7 +25,8 @@ def matrix_norm(weight: Tensor) -> Tensor:
         other = (flat[top].mH if wide else flat[top]) @ one
         other = other / torch.linalg.vector_norm(other).clamp_min(torch.finfo(other.real.dtype).tiny)
         left, right = (one, other) if wide else (other, one)
-    return (left.conj() @ (flat[top] @ right)).real
+    norm: Tensor = (left.conj() @ (flat[top] @ right)).real
+    return norm
 
 
 def conv_norm(weight: Tensor, size: tuple[int, ...], stride: list[int], dilation: list[int], groups: int) -> Tensor:
@@ -50,9 +51,7 @@ def _one_conv_norm(weight: Tensor, size: tuple[int, ...], stride: list[int], dil
     out, into, rows, columns = spread.shape
     phases = spread.reshape(out, into, rows // stride[0], stride[0], columns // stride[1], stride[1])
     kernel = phases.permute(0, 1, 3, 5, 2, 4).reshape(out, -1, rows // stride[0], columns // stride[1])
-    torus = [
-        math.ceil(length / step) + taps for length, step, taps in zip(size, stride, kernel.shape[2:], strict=True)
-    ]
+    torus = [math.ceil(length / step) + taps for length, step, taps in zip(size, stride, kernel.shape[2:], strict=True)]
     if kernel.shape[0] * kernel.shape[1] * math.prod(torus) > _LARGEST:
         absolute = weight.abs()
         return (absolute.sum((1, 2, 3)).amax() * absolute.sum((0, 2, 3)).amax()).sqrt()

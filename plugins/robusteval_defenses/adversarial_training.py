@@ -58,7 +58,10 @@ class AdversarialTraining:
     mode: str = param("pgd", "How adversarials are made.", choices=("fgsm", "pgd", "ensemble"))
     eps: float = param(0.1, "Size of the adversarials in Linf, as a share of the range.", minimum=0.0, maximum=1.0)
     alpha: float = param(
-        0.0, "Weight of the loss on clean samples; Goodfellow et al. take 0.5, Madry et al. 0.", minimum=0.0, maximum=1.0
+        0.0,
+        "Weight of the loss on clean samples; Goodfellow et al. take 0.5, Madry et al. 0.",
+        minimum=0.0,
+        maximum=1.0,
     )
     steps: int = param(7, "Steps of an adversarial in mode pgd.", minimum=1, maximum=1000)
     step: float = param(0.25, "Length of a step in mode pgd, as a share of eps.", minimum=1e-6, maximum=2.0)

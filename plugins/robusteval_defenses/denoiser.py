@@ -33,7 +33,7 @@ class AutoEncoder(nn.Module):
             for value in self.parameters():
                 spread = (2 / value[0].numel()) ** 0.5 if value.dim() > 1 else 0.0
                 value.copy_(spread * torch.randn(value.shape, generator=rng))
-            self.outward[1].weight.mul_(0.01)  # it starts as nearly the identity
+            self.outward[1].get_parameter("weight").mul_(0.01)  # it starts as nearly the identity
 
     def forward(self, x: Tensor) -> Tensor:
         low, high = self.bounds
@@ -99,7 +99,9 @@ class Denoiser:
     guide: float = param(
         0.1, "Weight of the model's cross-entropy on what comes out, beside the mean squared error.", minimum=0.0
     )
-    width: int = param(16, "Channels of the auto-encoder, or width of its code for flat inputs.", minimum=1, maximum=1024)
+    width: int = param(
+        16, "Channels of the auto-encoder, or width of its code for flat inputs.", minimum=1, maximum=1024
+    )
     epochs: int = param(10, "Passes over the samples.", minimum=1, maximum=10000)
     rate: float = param(2e-3, "Learning rate at the start; it falls to 0 along a cosine.", minimum=1e-9, maximum=10.0)
     batch: int = param(64, "Samples a step.", minimum=1)
@@ -113,9 +115,7 @@ class Denoiser:
         target = trainable(model).requires_grad_(False)
         seed = fresh_seed(rng)
         with torch.random.fork_rng(devices=[]):
-            front = AutoEncoder(
-                model.info.input_shape, self.width, model.info.bounds, Generator().manual_seed(seed)
-            )
+            front = AutoEncoder(model.info.input_shape, self.width, model.info.bounds, Generator().manual_seed(seed))
         facts = model_facts(model, self.info, asdict(self))
         schedule = Schedule(self.epochs, self.rate, self.batch)
 
@@ -139,7 +139,7 @@ class Denoiser:
         full = fgsm(target, batch.x[half:], batch.y[half:], self.eps * span, bounds)
         spoilt = torch.cat([noisy, batch.x[half:] + size * (full - batch.x[half:])])
         mended = net(spoilt)
-        error = ((mended - batch.x) / span).square().mean()
+        error: Tensor = ((mended - batch.x) / span).square().mean()
         return error + self.guide * F.cross_entropy(target(mended), batch.y) if self.guide else error
 
 

@@ -38,7 +38,9 @@ class Distillation:
         "that the cross-entropy's gradient vanishes; attacks on the scores themselves are not slowed.",
     )
     temperature: float = param(20.0, "Temperature of teacher and student.", minimum=1.0, maximum=1000.0)
-    epochs: int = param(10, "Passes over the samples, of the teacher and of the student each.", minimum=1, maximum=10000)
+    epochs: int = param(
+        10, "Passes over the samples, of the teacher and of the student each.", minimum=1, maximum=10000
+    )
     rate: float = param(1e-3, "Learning rate at the start; it falls to 0 along a cosine.", minimum=1e-9, maximum=10.0)
     batch: int = param(64, "Samples a step.", minimum=1)
 

@@ -35,7 +35,9 @@ class LabelEmbedding:
         choices=("model", "uniform"),
     )  # fmt: skip
     weight: float = param(0.3, "Share of a target that goes to the other classes.", minimum=0.0, maximum=0.9)
-    temperature: float = param(4.0, "Softens the model's answers before they are averaged.", minimum=0.1, maximum=1000.0)
+    temperature: float = param(
+        4.0, "Softens the model's answers before they are averaged.", minimum=0.1, maximum=1000.0
+    )
     epochs: int = param(10, "Passes over the samples.", minimum=1, maximum=10000)
     rate: float = param(1e-3, "Learning rate at the start; it falls to 0 along a cosine.", minimum=1e-9, maximum=10.0)
     batch: int = param(64, "Samples a step.", minimum=1)

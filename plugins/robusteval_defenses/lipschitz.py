@@ -62,7 +62,10 @@ class Lipschitz:
         "several times the certified radius, as the product of layer norms overstates how far scores move.",
     )
     radius: float = param(
-        0.5, "L2 radius that is trained for, as a share of the range; more costs clean accuracy.", minimum=0.0, maximum=1e3
+        0.5,
+        "L2 radius that is trained for, as a share of the range; more costs clean accuracy.",
+        minimum=0.0,
+        maximum=1e3,
     )
     epochs: int = param(20, "Passes over the samples; 0 certifies the model as it is.", minimum=0, maximum=10000)
     rate: float = param(2e-3, "Learning rate at the start; it falls to 0 along a cosine.", minimum=1e-9, maximum=10.0)

@@ -132,5 +132,7 @@ def _say(epoch: Epoch) -> None:
         return
     left = epoch.seconds * (epoch.epochs - epoch.done)
     tail = f", about {left:.0f} s left" if left else ""
-    click.echo(f"{stage}epoch {epoch.done}/{epoch.epochs}: loss {epoch.loss:.4g}, {epoch.seconds:.1f} s{tail}", err=True)
+    click.echo(
+        f"{stage}epoch {epoch.done}/{epoch.epochs}: loss {epoch.loss:.4g}, {epoch.seconds:.1f} s{tail}", err=True
+    )
     sys.stderr.flush()
