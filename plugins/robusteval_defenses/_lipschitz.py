@@ -76,8 +76,8 @@ class LipschitzBound:
         return found.factor
 
     def _step(self, node: Node, values: dict[Node, Any]) -> Any:
-        args = torch.fx.node.map_arg(node.args, lambda one: values[one])
-        kwargs = torch.fx.node.map_arg(node.kwargs, lambda one: values[one])
+        args: Any = torch.fx.node.map_arg(node.args, lambda one: values[one])
+        kwargs: Any = torch.fx.node.map_arg(node.kwargs, lambda one: values[one])
         flat = [one for arg in args for one in (arg if isinstance(arg, list | tuple) else [arg])]
         if not any(isinstance(one, Moves) for one in flat):
             return node.target(*args, **kwargs)  # type: ignore[operator]
@@ -85,14 +85,14 @@ class LipschitzBound:
         if op == "getitem":
             return args[0]
         if op == "_log_softmax" and all(user.op == "output" for user in node.users):
-            return Moves(args[0].factor, shape)  # never read, see _answer
+            return Moves(_factor(args[0]), shape)  # never read, see _answer
         factor = None
         if op in _SLOPES or op in _MOVES:
             others = (
                 any(isinstance(one, Moves) for one in flat[1:])
                 or not kwargs.get("dtype", torch.float).is_floating_point
             )
-            factor = None if others else args[0].factor * _SLOPES.get(op, 1.0)
+            factor = None if others else _factor(args[0]) * _SLOPES.get(op, 1.0)
         elif op in _RULES:
             factor = _RULES[op](args, kwargs, shape)
         if factor is None:
@@ -104,6 +104,12 @@ class LipschitzBound:
             f"The defence {self._name} cannot bound this model: no bound is known for {op}.",
             "It works on linear layers, 2-D convolutions, pooling, batch normalisation, additions and usual activations.",
         )
+
+
+def _factor(moving: Any) -> Tensor:
+    """By how much it moves."""
+    factor: Tensor = moving.factor
+    return factor
 
 
 def _op(node: Node) -> str:
@@ -140,12 +146,12 @@ def _product(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
     if isinstance(constant, Moves):
         return None
     if not isinstance(constant, Tensor):
-        return moving.factor * abs(float(constant)) * _repeats(moving.shape, shape)
+        return _factor(moving) * abs(float(constant)) * _repeats(moving.shape, shape)
     squares = constant.square().expand(shape)
     padded = (1,) * (len(shape) - len(moving.shape)) + moving.shape
     spread = [axis for axis in range(len(shape)) if padded[axis] == 1 and shape[axis] > 1]
     total = squares.sum(spread) if spread else squares
-    return moving.factor * total.amax().sqrt()
+    return _factor(moving) * total.amax().sqrt()
 
 
 def _quotient(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
@@ -158,7 +164,7 @@ def _matrix(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
     """x @ W with x [B, D]."""
     if not isinstance(args[0], Moves) or isinstance(args[1], Moves):
         return None
-    return args[0].factor * matrix_norm(args[1])
+    return _factor(args[0]) * matrix_norm(args[1])
 
 
 def _affine(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
@@ -187,14 +193,14 @@ def _windows(args: Any) -> tuple[int, int]:
 def _max_pool(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
     if len(args) > 4 and any(step != 1 for step in args[4]):
         return None
-    return args[0].factor * math.sqrt(_windows(args)[1])
+    return _factor(args[0]) * math.sqrt(_windows(args)[1])
 
 
 def _mean_pool(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
     if len(args) > 3:  # padding and what it counts change how many values a mean is of: the coarse bound is of one
-        return args[0].factor * math.sqrt(_windows(args)[1])
+        return _factor(args[0]) * math.sqrt(_windows(args)[1])
     count, overlap = _windows(args)
-    return args[0].factor * math.sqrt(overlap / count)
+    return _factor(args[0]) * math.sqrt(overlap / count)
 
 
 def _reduced(args: Any, shape: tuple[int, ...]) -> float | None:
@@ -206,12 +212,12 @@ def _reduced(args: Any, shape: tuple[int, ...]) -> float | None:
 
 def _mean(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
     count = _reduced(args, shape)
-    return None if count is None else args[0].factor / math.sqrt(count)
+    return None if count is None else _factor(args[0]) / math.sqrt(count)
 
 
 def _total(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
     count = _reduced(args, shape)
-    return None if count is None else args[0].factor * math.sqrt(count)
+    return None if count is None else _factor(args[0]) * math.sqrt(count)
 
 
 def _batch_norm(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
@@ -220,11 +226,11 @@ def _batch_norm(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None
     if variance is None or (len(args) == 8 and args[5]):
         return None
     scale = torch.rsqrt(variance + eps) if weight is None else weight.abs() * torch.rsqrt(variance + eps)
-    return x.factor * scale.amax()
+    return _factor(x) * scale.amax()
 
 
 def _expand(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
-    return args[0].factor * _repeats(args[0].shape, shape)
+    return _factor(args[0]) * _repeats(args[0].shape, shape)
 
 
 def _cat(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
@@ -232,7 +238,7 @@ def _cat(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
 
 
 def _leaky(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
-    return args[0].factor * max(1.0, abs(float(args[1]) if len(args) > 1 else 0.01))
+    return _factor(args[0]) * max(1.0, abs(float(args[1]) if len(args) > 1 else 0.01))
 
 
 _RULES: Mapping[str, Callable[[Any, Any, tuple[int, ...]], Tensor | None]] = {

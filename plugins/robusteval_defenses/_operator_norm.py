@@ -25,7 +25,8 @@ def matrix_norm(weight: Tensor) -> Tensor:
         other = (flat[top].mH if wide else flat[top]) @ one
         other = other / torch.linalg.vector_norm(other).clamp_min(torch.finfo(other.real.dtype).tiny)
         left, right = (one, other) if wide else (other, one)
-    return (left.conj() @ (flat[top] @ right)).real
+    norm: Tensor = (left.conj() @ (flat[top] @ right)).real
+    return norm
 
 
 def conv_norm(weight: Tensor, size: tuple[int, ...], stride: list[int], dilation: list[int], groups: int) -> Tensor:

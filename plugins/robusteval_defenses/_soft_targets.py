@@ -23,4 +23,4 @@ def cross_entropy_to(targets: Tensor, temperature: float = 1.0) -> Callable[[nn.
 def softened(net: Callable[[Tensor], Tensor], x: Tensor, temperature: float) -> Tensor:
     """Probabilities at the temperature, [N, K], without gradients."""
     with torch.no_grad():
-        return torch.cat([(net(part) / temperature).softmax(1) for part in x.split(256)])
+        return torch.cat([(net(part) / temperature).softmax(1) for part in torch.split(x, 256)])

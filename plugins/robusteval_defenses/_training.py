@@ -88,7 +88,7 @@ class Training:
         """One pass over the data; everything random in it comes from the seed and the epoch's number alone."""
         rng = Generator().manual_seed(int(key_of({"seed": self.seed, "epoch": epoch})[:15], 16))
         order = torch.randperm(len(self.data), generator=rng)
-        parts = order.split(self.schedule.batch)
+        parts = torch.split(order, self.schedule.batch)
         total, count = 0.0, self.schedule.epochs * len(parts)
         for place, rows in enumerate(parts):
             progress = (epoch * len(parts) + place) / count
@@ -100,7 +100,7 @@ class Training:
                 raise RobustEvalError(
                     f"The training went astray in epoch {epoch + 1}: its loss is not finite.", "Give a smaller rate."
                 )
-            value.backward()
+            torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(module.parameters(), 10.0)
             optimizer.step()
             total += float(value.detach()) * len(rows)

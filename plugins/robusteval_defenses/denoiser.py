@@ -33,7 +33,7 @@ class AutoEncoder(nn.Module):
             for value in self.parameters():
                 spread = (2 / value[0].numel()) ** 0.5 if value.dim() > 1 else 0.0
                 value.copy_(spread * torch.randn(value.shape, generator=rng))
-            self.outward[1].weight.mul_(0.01)  # it starts as nearly the identity
+            self.outward[1].get_parameter("weight").mul_(0.01)  # it starts as nearly the identity
 
     def forward(self, x: Tensor) -> Tensor:
         low, high = self.bounds
@@ -139,7 +139,7 @@ class Denoiser:
         full = fgsm(target, batch.x[half:], batch.y[half:], self.eps * span, bounds)
         spoilt = torch.cat([noisy, batch.x[half:] + size * (full - batch.x[half:])])
         mended = net(spoilt)
-        error = ((mended - batch.x) / span).square().mean()
+        error: Tensor = ((mended - batch.x) / span).square().mean()
         return error + self.guide * F.cross_entropy(target(mended), batch.y) if self.guide else error
 
 

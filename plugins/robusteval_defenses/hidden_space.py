@@ -99,7 +99,7 @@ class HiddenSpace:
     def _start(self, net: nn.Module, samples: Samples, classes: int) -> tuple[_WithPrototypes, bool]:
         """Prototypes start at the mean features of their class; the unit of length is the features' mean norm."""
         with torch.no_grad():
-            parts = [features(net, part, classes) for part in samples.x.split(256)]
+            parts = [features(net, part, classes) for part in torch.split(samples.x, 256)]
         found = torch.cat([part[1] for part in parts])
         scale = max(float(found.square().sum(1).mean().sqrt()), 1e-12)
         means = found.new_zeros(classes, found.shape[1])

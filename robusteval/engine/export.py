@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,10 +60,10 @@ def write_model(model: Classifier, source: ModelInfo, path: Path, facts: Mapping
 def _onnx_bytes(module: nn.Module, source: ModelInfo, facts: Mapping[str, Any]) -> bytes:
     low, high = source.bounds
     example = torch.full((2, *source.input_shape), (low + high) / 2)
-    file = io.BytesIO()
     try:
         # The exporter by tracing needs no package beyond torch, and says with warnings that there is a newer one.
-        with warnings.catch_warnings(), torch.no_grad():
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+            file = str(Path(folder) / "model.onnx")
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module,
@@ -75,13 +75,13 @@ def _onnx_bytes(module: nn.Module, source: ModelInfo, facts: Mapping[str, Any]) 
                 output_names=["logits"],
                 dynamic_axes={"x": {0: "N"}, "logits": {0: "N"}},
             )
+            made = onnx.load(file)
     except Exception as error:  # the exporter fails with errors of many types
         reason = (str(error).splitlines() or [type(error).__name__])[-1]
         raise ModelError(
             f"torch cannot write the trained model as ONNX: {reason[:200]}",
             "The training is kept; use it within a run.",
         ) from error
-    made = onnx.load_model_from_string(file.getvalue())
     made.producer_name = "robusteval"
     for node in made.graph.node:
         node.doc_string = ""  # it names source files, which differ from machine to machine

@@ -94,6 +94,6 @@ def split(samples: Samples) -> tuple[Samples, Samples]:
 
 def accuracy(model: Classifier, samples: Samples) -> float:
     """Share of right answers."""
-    parts = zip(samples.x.split(256), samples.y.split(256), strict=True)
+    parts = zip(torch.split(samples.x, 256), torch.split(samples.y, 256), strict=True)
     right = sum(int((model.logits(x).argmax(1) == y).sum()) for x, y in parts)
     return right / len(samples)

@@ -34,7 +34,7 @@ def _failed_cells(record: Record) -> Iterator[Measured]:
 
 
 def _nothing_attacked(record: Record) -> Iterator[Measured]:
-    norms = sorted({cell.norm for cell in record.cells})
+    norms = sorted({*record.suite.norms, *(cell.norm for cell in record.cells)})
     for norm in norms:
         done = len(record.done(norm=norm, knowledge="none"))
         finding = None
@@ -47,7 +47,7 @@ def _nothing_attacked(record: Record) -> Iterator[Measured]:
                 "Choose a suite with attacks that this model's access allows, such as square.",
             )
         yield Measured(float(done), f"{done} attacks completed ({norm})", "pass" if done else "fail", finding, -done)
-    if not norms:
+    if not record.cells:
         finding = Finding("nothing-attacked", "alarm", "No attack was run at all.", {}, "Choose another suite.")
         yield Measured(0.0, "no attack was run", "fail", finding)
 

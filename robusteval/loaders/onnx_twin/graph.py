@@ -11,18 +11,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from .learning import weight_slots
 from .node import Fn, Node, Rule, Unsupported, to_torch
 from .rules import rule_for
 
 MAX_PLANS = 16  # input shapes whose shape arithmetic is kept
-# Operators whose constant operands are weights, and which of them; None: all. Statistics, scales and bounds are none.
-WEIGHTS: Mapping[str, tuple[int, ...] | None] = {
-    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Add", "Mul", "Concat", "Expand", "PRelu")),
-    **dict.fromkeys(("FusedConv", "FusedGemm", "FusedMatMul", "BiasGelu", "Attention", "LSTM", "GRU", "RNN")),
-    **dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization"), (1, 2)),
-    **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), (2, 3, 4)),
-    "BatchNormalization": (1, 2),
-}
 
 
 class Step(NamedTuple):
@@ -232,17 +225,10 @@ class Twin(nn.Module):
 
     def learn(self) -> Twin:
         """Turns weights into parameters. For good: shape arithmetic may depend on them, so plans are no longer kept."""
-        slots = {
-            i
-            for call in self.live
-            for at, i in enumerate(call.ins)
-            if call.node.op in WEIGHTS and ((taken := WEIGHTS[call.node.op]) is None or at in taken)
-        }
-        # What anything else reads too, such as a quantiser's scale, stays a constant.
-        others = {i for call in self.live if call.node.op not in WEIGHTS for i in call.ins}
+        slots = weight_slots([(call.node.op, call.ins) for call in self.live])
         for name, value in [(n, b) for n, b in self.named_buffers() if n != "anchor"]:
             slot = int(name[1:])
-            if slot in slots - others and value.numel() > 1:
+            if slot in slots and value.numel() > 1:
                 delattr(self, name)
                 learnt = nn.Parameter(value.detach().clone())
                 self.register_parameter(name, learnt)
@@ -258,8 +244,8 @@ class Twin(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The graph's output for an input in the file's own layout. x: [N, ...] real."""
         if self._learns:
-            result: Tensor = self._walk(x)[0][self.program.output_slots[0]]
-            return result
+            learning: Tensor = self._walk(x)[0][self.program.output_slots[0]]
+            return learning
         key = tuple(x.shape) if self._by_shape else ()
         plan = self._plans.get(key)
         if plan is None:
@@ -279,7 +265,7 @@ class Twin(nn.Module):
                         env[slot] = value
             for i in free:
                 env[i] = None
-        result = env[self.program.output_slots[0]]
+        result: Tensor = env[self.program.output_slots[0]]
         return result
 
     def _trace(self, x: Tensor, key: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,172 @@
+"""`robusteval train`: writes what ONNX Runtime confirms, goes on after Ctrl-C, refuses in a sentence, never leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from robusteval_attacks.pgd import PGD
+from safetensors.torch import load_file
+
+from robusteval.api import LoadOptions
+from robusteval.engine.train import split
+from robusteval.loaders.plugin_onnx import OnnxLoader
+from robusteval.testing import keep_labels, pose
+from tests.cli.conftest import CNN, ROOT
+
+VIT = CNN.with_name("fashion-vit.onnx")
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """300 images to learn from, as a file."""
+    with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
+        np.savez(tmp_path / "few.npz", x=data["x_train"][:300], y=data["y_train"][:300])
+    return tmp_path / "few.npz"
+
+
+def answers(path: Path, x: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+@pytest.mark.parametrize("model", [CNN, VIT])
+def test_it_writes_a_file_that_onnx_runtime_takes_at_any_batch(model, robusteval, few, tmp_path) -> None:
+    out = tmp_path / "sub" / "hard.onnx"
+    words = ("label-embedding", model, "--fit-data", few, "--param", "epochs=1", "--out", out)
+    screen = robusteval("train", *words)
+    assert screen.code == 0, screen.err
+    assert "before" in screen.out
+    assert "epoch 1/1" in screen.err
+    x = np.random.default_rng(0).random((5, 1, 28, 28), dtype=np.float32)
+    loaded = OnnxLoader().load(out, LoadOptions())
+    together, alone = answers(out, x), np.concatenate([answers(out, x[i : i + 1]) for i in range(5)])
+    assert np.allclose(together, alone, atol=1e-4)
+    assert np.allclose(loaded.twin(torch.from_numpy(x)).detach().numpy(), together, atol=1e-3)
+    assert not np.allclose(together, answers(model, x), atol=1e-2)
+    props = {one.key: one.value for one in onnx.load(out).metadata_props}
+    facts = json.loads(props["robusteval.training"])
+    assert facts["defence"] == "label-embedding"
+    assert facts["params"]["epochs"] == 1
+    assert loaded.info.dataset == "fashion-mnist"
+    assert loaded.info.class_names[9] == "Ankle boot"
+    assert load_file(out.with_suffix(".safetensors"))
+
+
+def test_a_denoiser_is_written_with_the_model_behind_it(robusteval, few, tmp_path) -> None:
+    out = tmp_path / "hard.onnx"
+    screen = robusteval("train", "denoiser", CNN, "--fit-data", few, "--param", "epochs=1", "--out", out, "--json")
+    assert screen.code == 0, screen.err
+    said = json.loads(screen.out)
+    assert said["onnx_gap"] <= 1e-4
+    assert {"before", "after", "held_out", "learnt_sha256"} <= set(said)
+
+
+def test_bad_input_is_one_sentence_and_code_2(robusteval, few, tmp_path) -> None:
+    out = tmp_path / "hard.onnx"
+    (tmp_path / "there.onnx").write_bytes(b"x")
+    rest = (CNN, "--fit-data", few, "--out", out)
+    for words, sentence in [
+        (("jpeg", *rest), "needs no training"),
+        (("distilation", *rest), "Did you mean distillation"),
+        (("distillation", *rest, "--param", "epoch=1"), "'epoch' was unexpected"),
+        (("distillation", *rest, "--param", "epochs=many"), "Parameter epochs"),
+        (("distillation", *rest, "--param", "epochs"), "not of the form name=value"),
+        (("distillation", *rest, "--param", "rate=1", "--param", "rate=2"), "given twice"),
+        (("distillation", tmp_path / "no.onnx", *rest[1:]), "no.onnx"),
+        (("distillation", CNN, "--fit-data", tmp_path / "no.npz", "--out", out), "There is no data"),
+        (("distillation", CNN, "--fit-data", few, "--out", tmp_path / "hard.pt"), "does not end in .onnx"),
+        (("distillation", CNN, "--fit-data", few, "--out", tmp_path / "there.onnx"), "--overwrite"),
+        (("distillation", CNN, "--fit-data", few, "--out", CNN, "--overwrite"), "the model itself"),
+        (("adversarial-training", *rest, "--param", 'models=["no.onnx"]', "--param", "mode=ensemble"), "no.onnx"),
+    ]:
+        screen = robusteval("train", *words)
+        assert screen.code == 2, words
+        assert sentence in screen.err, screen.err
+        assert "Traceback" not in screen.err
+    assert not out.exists()
+
+
+def test_ctrl_c_loses_at_most_one_epoch(few, tmp_path) -> None:
+    out = tmp_path / "hard.onnx"
+    words = ["adversarial-training", str(CNN), "--fit-data", str(few), "--param", "epochs=12", "--param", "steps=3"]
+    command = [sys.executable, "-m", "robusteval", "train", *words, "--out", str(out)]
+    place = os.environ | {"ROBUSTEVAL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, env=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    seen = ""
+    deadline = time.monotonic() + 120
+    while "epoch 3/" not in seen and time.monotonic() < deadline:
+        seen += first.stderr.readline()
+    first.send_signal(signal.SIGINT)
+    seen += first.communicate(timeout=60)[1]
+    done = seen.count("epoch ")
+    assert first.returncode == 130, seen
+    assert "the same command goes on from there" in seen
+    assert not out.exists()
+    second = subprocess.run(command, env=place, capture_output=True, text=True, timeout=300, check=False)
+    assert second.returncode == 0, second.stderr
+    assert "taking up an earlier training" in second.stderr
+    assert second.stderr.count("epoch ") <= 12 - done
+    assert out.exists()
+
+
+def test_what_is_held_out_was_not_learnt_even_where_images_repeat(fashion_samples) -> None:
+    twice = fashion_samples[torch.arange(400).repeat(2)]
+    learnt, held = split(twice)
+    assert len(learnt) + len(held) == 800
+    assert len(held) >= 20
+    assert not set(learnt.hashes()) & set(held.hashes())
+
+
+@pytest.fixture
+def fashion_samples():
+    from robusteval.api import Samples
+
+    with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
+        x = torch.from_numpy(data["x_train"][:400].astype(np.float32)).reshape(-1, 1, 28, 28) / 255
+        return Samples(x, torch.from_numpy(data["y_train"][:400].astype(np.int64)))
+
+
+def test_a_run_refuses_fit_data_that_share_an_image_with_the_evaluated(robusteval, quick, tmp_path) -> None:
+    with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
+        x, y = data["x_test"][:40], data["y_test"][:40]
+        np.savez(tmp_path / "evaluated.npz", x=x, y=y)
+        np.savez(
+            tmp_path / "leaks.npz",
+            x=np.concatenate([data["x_train"][:50], x[7:8]]),
+            y=np.r_[data["y_train"][:50], y[7]],
+        )
+    suite = quick.read_text() + '[[defense]]\nplugin = "label-embedding"\n'
+    quick.write_text(suite)
+    data = ("--data", tmp_path / "evaluated.npz", "--fit-data", tmp_path / "leaks.npz", "--samples", 40)
+    screen = robusteval("run", CNN, "--suite", quick, *data, "--out", tmp_path / "run")
+    assert screen.code == 2
+    assert "1 images are both among the 40 evaluated and the 51 to learn from" in screen.err
+    assert not (tmp_path / "run" / "record.json").exists()
+
+
+@pytest.mark.slow
+def test_adversarial_training_of_the_example_holds_against_pgd(robusteval, tmp_path) -> None:
+    out = tmp_path / "hard.onnx"
+    screen = robusteval("train", "adversarial-training", CNN, "--out", out)
+    assert screen.code == 0, screen.err
+    with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
+        x = torch.from_numpy(data["x_test"][:300].astype(np.float32)).reshape(-1, 1, 28, 28) / 255
+        y = torch.from_numpy(data["y_test"][:300].astype(np.int64))
+
+    def robust(path: Path) -> float:
+        model = OnnxLoader().load(path, LoadOptions())
+        found = PGD(steps=20).run(pose(model, x, keep_labels(y, 10), "linf", eps=0.1))
+        return float((model.logits(found).argmax(1) == y).float().mean())
+
+    assert robust(out) >= robust(CNN) + 0.4
