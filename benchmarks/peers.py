@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from acceptance import acceptance
 from match import BUDGETS, Match
 from matches import matches
 from metering import PassCost, Timed, best_cost, timed
@@ -197,7 +198,7 @@ def main() -> None:
     known = options.out / "peers.json" if options.out else None
     if known is not None and known.exists() and not options.fresh:
         result = combined(result, json.loads(known.read_text()))
-    text = markdown(result)
+    text = markdown(result, acceptance(result["rows"]))
     print(text)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
