@@ -3,17 +3,16 @@ the same step sizes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from dear import dear
+from match import FAR, STEPS, Match
 from peer_attacks import Peer, Peers
 from robusteval_attacks.alma import ALMA
 from robusteval_attacks.apgd import APGD
 from robusteval_attacks.bim import BIM
-from robusteval_attacks.carlini_wagner import CarliniWagner
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.deepfool import DeepFool
-from robusteval_attacks.ead import EAD
 from robusteval_attacks.fab import FAB
 from robusteval_attacks.fgsm import FGSM
 from robusteval_attacks.fmn import FMN
@@ -23,42 +22,14 @@ from robusteval_attacks.pdgd import PDGD
 from robusteval_attacks.pdpgd import PDPGD
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.sigma_zero import SigmaZero
-from robusteval_attacks.square import Square
 
 from robusteval.contracts.plugins import Attack
 from robusteval.ops import Norm
 
-# Budgets of the fixed attacks by norm and model: where the plain model still holds some samples, and the one that the
-# robust model was trained for. At "wide" most samples of the plain model fall.
-BUDGETS: dict[str, dict[str, float]] = {
-    "linf": {"lenet": 0.1, "robust": 0.3},
-    "l2": {"lenet": 1.5, "robust": 1.5},
-    "wide": {"lenet": 0.3},
-}
-STEPS = 300  # of the minimal attacks with one pass a step, unless their usual number is another
-_FAR = 1e3
-
-
-@dataclass(frozen=True)
-class Match:
-    """Ours and the peers' under one name. budget: a key of BUDGETS, or "" for smallest distances; share: part of the
-    images that it runs on (dear ones run on fewer); a list of ours is a cascade, each on the survivors of the one before."""
-
-    name: str
-    norm: Norm
-    ours: dict[str, list[Attack]]
-    peers: dict[str, Peer | None]
-    budget: str = ""
-    share: float = 1.0
-
-    @property
-    def key(self) -> str:
-        return f"{self.name} {self.norm}" + (f" at {self.budget}" if self.budget else "")
-
 
 def matches(peers: Peers) -> list[Match]:
     """All comparisons, cheap ones first."""
-    return [*_fixed(peers), *_cheap(peers), *_walks(peers), *_dear(peers)]
+    return [*_fixed(peers), *_cheap(peers), *_walks(peers), *dear(peers)]
 
 
 def _fixed(p: Peers) -> list[Match]:
@@ -227,7 +198,7 @@ def _walks(p: Peers) -> list[Match]:
     for norm in ("l2", "linf", "l1"):
         peers = {
             "adv-lib": p.adv_lib("fab", norm=norm, n_iter=100),
-            "torchattacks": p.torchattacks("FAB", norm={"linf": "Linf"}.get(norm, norm.upper()), steps=100, eps=_FAR),
+            "torchattacks": p.torchattacks("FAB", norm={"linf": "Linf"}.get(norm, norm.upper()), steps=100, eps=FAR),
         }
         found.append(Match("fab", norm, {"ours": [FAB(steps=100)]}, peers, share=0.5))  # type: ignore[arg-type]
     peer = p.adv_lib("sigma_zero", num_steps=1000)
@@ -237,40 +208,3 @@ def _walks(p: Peers) -> list[Match]:
     radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100)]}
     found += [Match("apgd-radius", norm, radius, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
     return found
-
-
-def _dear(p: Peers) -> list[Match]:
-    """Attacks of thousands of passes; on a quarter of the images."""
-    carlini: dict[str, Peer | None] = {
-        "foolbox": p.foolbox(
-            "L2CarliniWagnerAttack", binary_search_steps=9, steps=200, stepsize=0.05, initial_const=0.01
-        ),
-        "adv-lib": p.adv_lib(
-            "carlini_wagner_l2", learning_rate=0.05, initial_const=0.01, binary_search_steps=9, max_iterations=200
-        ),
-        "torchattacks": p.torchattacks("CW", c=1, steps=200, lr=0.05),
-    }
-    elastic: dict[str, Peer | None] = {
-        "foolbox": p.foolbox("EADAttack", binary_search_steps=9, steps=200, decision_rule="L1"),
-        "torchattacks": p.torchattacks("EADL1", binary_search_steps=9, max_iterations=200),
-    }
-    standard: list[Attack] = [
-        APGD(loss="ce", steps=100),
-        APGD(loss="targeted-dlr", steps=100),
-        FAB(steps=100, targets=9),
-        Square(queries=5000),
-    ]
-    square: dict[str, Peer | None] = {
-        "torchattacks": p.torchattacks("Square", n_queries=1000),
-        "art": p.art("SquareAttack", eps=("eps",), max_iter=1000, batch_size=128, verbose=False),
-    }
-    whole: dict[str, Peer | None] = {
-        "pyautoattack": p.pyautoattack("linf"),
-        "torchattacks (10-step parts)": p.torchattacks("AutoAttack"),
-    }
-    return [
-        Match("carlini-wagner", "l2", {"ours": [CarliniWagner()]}, carlini, share=0.25),
-        Match("ead", "l1", {"ours": [EAD(steps=200)]}, elastic, share=0.25),
-        Match("square", "linf", {"ours": [Square(queries=1000)]}, square, "linf"),
-        Match("autoattack", "linf", {"ours": standard}, whole, "linf", 0.5),
-    ]

@@ -16,7 +16,7 @@ from robusteval.contracts.tuning import Tuning
 from robusteval.engine.calibrate import applied, measure
 from robusteval.engine.chunk import generator
 from robusteval.engine.judge import Threat, judge
-from robusteval.engine.sweep import Sweep
+from robusteval.engine.sweep import Best, Sweep
 from robusteval.engine.targets import keep_mask
 from robusteval.loaders.torch_module import TorchClassifier
 from robusteval.ops import Norm
@@ -49,8 +49,15 @@ class Arena:
         classes = self.classifier.info.classes
         return Threat(keep_mask(self.y, None, classes, classes), norm, self.classifier.info.bounds)
 
-    def nearest(self, attack: Attack, norm: Norm, largest: float) -> Tensor:
-        """The nearest wins, [N, *shape], the clean samples where there is none; the budget search for fixed attacks."""
+    def worst(self, attacks: Sequence[Attack], norm: Norm, largest: float, halvings: Sequence[int]) -> Tensor:
+        """The nearest wins that any of the attacks finds, [N, *shape], the clean samples where none does."""
+        best = self.nearest(attacks[0], norm, largest, halvings[0])
+        for attack, often in zip(attacks[1:], halvings[1:], strict=True):
+            best.take(torch.arange(len(self.x)), self.nearest(attack, norm, largest, often).judged())
+        return best.x
+
+    def nearest(self, attack: Attack, norm: Norm, largest: float, halvings: int) -> Best:
+        """The nearest wins; halvings: of the budget search up to `largest`, for fixed attacks."""
         rng, meter = generator(0, attack.info.name), Meter(len(self.x))
         pipeline, threat = self.pipeline, self.threat(norm)
 
@@ -59,7 +66,9 @@ class Arena:
 
         sweep = Sweep(pipeline, self.x, threat, rng, meter)
         with applied(self.tuning):
-            return (sweep.minimal(propose) if attack.info.budget == "minimal" else sweep.fixed(propose, largest, 8)).x
+            if attack.info.budget == "minimal":
+                return sweep.minimal(propose)
+            return sweep.fixed(propose, largest, halvings)
 
     def cascade(self, attacks: Sequence[Attack], norm: Norm, eps: float) -> Tensor:
         """Adversarials at one budget, [N, *shape]; every attack sees the survivors of those before it."""

@@ -50,7 +50,18 @@ class Target:
     module: nn.Module
     x: Tensor
     y: Tensor
+    likeliest: Tensor  # of the wrong classes, int64 [N]: for attacks that need a class to aim at
     wrapped: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, module: nn.Module, x: Tensor, y: Tensor) -> Target:
+        with torch.no_grad():
+            scores = module(x).scatter(1, y[:, None], -torch.inf)
+        return cls(module, x, y, scores.argmax(1))
+
+    def first(self, count: int) -> Target:
+        """The same with fewer samples."""
+        return Target(self.module, self.x[:count], self.y[:count], self.likeliest[:count], self.wrapped)
 
 
 Peer = Callable[[Target, float], Tensor]
@@ -108,12 +119,14 @@ class Peers:
     def foolbox(self, name: str, eps: bool = False, **options: Any) -> Peer | None:
         return partial(_foolbox, self.modules["foolbox"], name, eps, options) if "foolbox" in self.modules else None
 
-    def art(self, name: str, eps: tuple[str, ...] = (), step: float = 0.0, **options: Any) -> Peer | None:
-        return partial(_art, self.modules["art"], name, eps, step, options) if "art" in self.modules else None
+    def art(
+        self, name: str, eps: tuple[str, ...] = (), step: float = 0.0, aim: bool = False, **options: Any
+    ) -> Peer | None:
+        return partial(_art, self.modules["art"], name, eps, step, aim, options) if "art" in self.modules else None
 
-    def torchattacks(self, name: str, alpha: float = 0.0, **options: Any) -> Peer | None:
+    def torchattacks(self, name: str, alpha: float = 0.0, aim: bool = False, **options: Any) -> Peer | None:
         module = self.modules.get("torchattacks")
-        return None if module is None else partial(_torchattacks, module, name, alpha, options)
+        return None if module is None else partial(_torchattacks, module, name, alpha, aim, options)
 
     def adv_lib(self, name: str, norm: str = "", eps: str = "", **options: Any) -> Peer | None:
         module = self.modules.get("adv-lib")
@@ -133,26 +146,37 @@ def _foolbox(module: Any, name: str, eps: bool, options: dict[str, Any], target:
 
 
 def _art(
-    module: Any, name: str, eps: tuple[str, ...], step: float, options: dict[str, Any], target: Target, budget: float
+    module: Any,
+    name: str,
+    eps: tuple[str, ...],
+    step: float,
+    aim: bool,
+    options: dict[str, Any],
+    target: Target,
+    budget: float,
 ) -> Tensor:
     if eps:
         options = {**options, eps[0]: budget}
     if step:
         options = {**options, "eps_step": step * budget}
     attack = getattr(module, name)(target.wrapped["art"], **options)
+    y = torch.nn.functional.one_hot(target.likeliest if aim else target.y, 10).float().numpy()
     with redirect_stdout(io.StringIO()):
-        found = attack.generate(x=target.x.numpy(), y=torch.nn.functional.one_hot(target.y, 10).float().numpy())
+        found = attack.generate(x=target.x.numpy(), y=y)
     return torch.from_numpy(found)
 
 
 def _torchattacks(
-    module: Any, name: str, alpha: float, options: dict[str, Any], target: Target, budget: float
+    module: Any, name: str, alpha: float, aim: bool, options: dict[str, Any], target: Target, budget: float
 ) -> Tensor:
     if budget > 0:
         options = {**options, "eps": budget}
     if alpha:
         options = {**options, "alpha": alpha * budget}
-    found: Tensor = getattr(module, name)(target.module, **options)(target.x.clone(), target.y)
+    attack = getattr(module, name)(target.module, **options)
+    if aim:
+        attack.set_mode_targeted_by_label(quiet=True)
+    found: Tensor = attack(target.x.clone(), target.likeliest if aim else target.y)
     return found
 
 

@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matches import BUDGETS, Match, matches
+from acceptance import acceptance
+from match import BUDGETS, Match
+from matches import matches
 from metering import PassCost, Timed, best_cost, timed
 from ours import Arena
 from peer_attacks import Peer, Peers, Target, Whole, load_peers, wrap
@@ -32,6 +34,7 @@ from setting import load_images, load_lenet, machine
 from tables import markdown, with_strength
 from torch import Tensor, nn
 
+from robusteval.engine.calibrate import in_words
 from robusteval.engine.judge import judge
 from robusteval.engine.units import generator
 
@@ -57,7 +60,8 @@ def calls(match: Match, arena: Arena, target: Target, eps: float) -> dict[str, t
         def ours(attacks: list[Any] = attacks) -> Tensor:
             if match.budget:
                 return arena.cascade(attacks, match.norm, eps)
-            return arena.nearest(attacks[0], match.norm, {"linf": 1.0, "l2": 28.0}.get(match.norm, 784.0))
+            largest = match.largest or {"linf": 1.0, "l2": 28.0}.get(match.norm, 784.0)
+            return arena.worst(attacks, match.norm, largest, match.halvings)
 
         found[label] = (ours, arena.classifier.module)
     for label, peer in match.peers.items():
@@ -76,7 +80,7 @@ def run_match(match: Match, model: str, arena: Arena, target: Target, cost: Pass
     """One row for each of ours and theirs; a peer that raises becomes a row that says so."""
     count = max(1, math.ceil(match.share * len(arena.x)))
     arena = arena.first(count)
-    target = Target(target.module, target.x[:count], target.y[:count], target.wrapped)
+    target = target.first(count)
     eps = BUDGETS[match.budget][model] if match.budget else 0.0
     done: dict[str, list[Timed]] = {}
     failed: dict[str, str] = {}
@@ -95,7 +99,7 @@ def run_match(match: Match, model: str, arena: Arena, target: Target, cost: Pass
     rows = []
     for label in todo:
         base = {"attack": match.name, "norm": match.norm, "budget": match.budget, "eps": eps, "by": label}
-        base |= {"model": model, "images": count, "ours": label in match.ours}
+        base |= {"model": model, "images": count, "ours": label in match.ours, "calibrated": in_words(arena.tuning)}
         if label in failed:
             rows.append({**base, "failed": failed[label]})
             continue
@@ -129,8 +133,9 @@ def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
 
 
 def combined(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """The new run's rows, and the old ones of comparisons that did not run again; the strengths over both."""
-    if (old["images"], old["start"], old["machine"]) != (new["images"], new["start"], new["machine"]):
+    """The new run's rows, and the old ones of comparisons that did not run again; the strengths over both. Every row says
+    on how many images it ran, counted from the same first one."""
+    if (old["start"], old["machine"]) != (new["start"], new["machine"]):
         raise SystemExit("The results there are of other images or another machine; give another --out.")
 
     def key(row: dict[str, Any]) -> tuple[str, ...]:
@@ -157,7 +162,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for model in options.models.split(","):
         module = load_lenet(model)
         x, y = samples(module, options.images, options.start)
-        arena, target = Arena.of(module, x, y), wrap(Target(Whole(module).eval(), x, y), modules)
+        arena, target = Arena.of(module, x, y), wrap(Target.of(Whole(module).eval(), x, y), modules)
         cost = best_cost(module, x)
         costs[model] = {"forward": cost.forward, "backward": cost.backward, "how": cost.how}
         for match in matches(Peers(modules)):
@@ -193,7 +198,7 @@ def main() -> None:
     known = options.out / "peers.json" if options.out else None
     if known is not None and known.exists() and not options.fresh:
         result = combined(result, json.loads(known.read_text()))
-    text = markdown(result)
+    text = markdown(result, acceptance(result["rows"]))
     print(text)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
