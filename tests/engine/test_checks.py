@@ -102,6 +102,8 @@ def test_a_straight_line_has_not_come_to_rest(values, expected):
 def test_nothing_is_said_of_a_trace_that_says_nothing():
     assert slope(cell("pgd", 0.4)) is None
     assert slope(cell("pgd", 0.4, trace=trace([1.0]))) is None
+    mixed = [*trace([1.0, 2.0], "step"), {"run": 2.0, "samples": 10.0, "margin": 0.0}]  # a cascade's: others noted else
+    assert slope(cell("pgd", 0.4, trace=mixed)) is None
     done = trace([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     done[-1]["won"] = 1.0
     assert slope(cell("pgd", 0.4, trace=done)) is None
