@@ -163,6 +163,8 @@ def slope(cell: Cell) -> float | None:
 
 
 def _end(run: list[dict[str, float]], key: str) -> float | None:
+    if len(run) < 2:
+        return None
     if key == "margin" and run[-1].get("won") == 1.0:
         return None  # all won, so nothing was left to be moved
     # of a short run all points count, as hardly two have the same samples in play

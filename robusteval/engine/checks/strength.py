@@ -13,7 +13,6 @@ from robusteval.record.document import Cell, Finding, Record
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
 _ATHALYE = "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security"
 _TRAMER = "Tramer et al. 2020, On adaptive attacks to adversarial example defenses"
-_CORE = "bare-adversarials"  # what was found with gradients of the bare model: no black box
 _BEYOND = 1.05  # distances closer together than this are the search's own resolution
 
 
@@ -30,7 +29,7 @@ def gap(strong: list[float], weak: list[float]) -> float:
 
 
 def _groups(record: Record) -> Iterator[tuple[str, str, list[Cell]]]:
-    found = [cell for cell in record.done() if cell.knowledge != "oblivious" and cell.plugin != _CORE]
+    found = [cell for cell in record.done() if cell.knowledge != "oblivious"]
     for defense, norm in sorted({(cell.defense, cell.norm) for cell in found}):
         cells = [cell for cell in found if (cell.defense, cell.norm) == (defense, norm) and cell.threat == "curve"]
         if cells:
