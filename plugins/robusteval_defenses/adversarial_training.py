@@ -53,7 +53,7 @@ class AdversarialTraining:
         "training, 2018 (ensemble)",
         known_breaks="pgd holds in the norm and up to the size that it was trained at, and pays in clean accuracy. fgsm may "
         "learn to mask the gradient (Kurakin et al. 2017: label leaking; Wong, Rice, Kolter 2020: catastrophic "
-        "overfitting): then many steps undo it. ensemble was broken by white-box iterative attacks (Carlini et al. 2019).",
+        "overfitting): then many steps undo it. ensemble is meant for transferred adversarials and does not hold against white-box steps.",
     )
     mode: str = param("pgd", "How adversarials are made.", choices=("fgsm", "pgd", "ensemble"))
     eps: float = param(0.1, "Size of the adversarials in Linf, as a share of the range.", minimum=0.0, maximum=1.0)

@@ -26,9 +26,8 @@ class LabelEmbedding:
         summary="Trains the model on soft targets that carry how much classes resemble each other, or on smoothed labels.",
         reference="Szegedy et al.: Rethinking the inception architecture, 2016 (smoothing); Warde-Farley, Goodfellow: "
         "Adversarial perturbations of deep neural networks, 2016 (as a defence); class similarity as in distillation",
-        known_breaks="It lowers the confidence, and with it the gradient that one-step attacks follow. Attacks on the margin "
-        "of the scores need about the distance that they need without (Goibert, Dohmatob 2019: gains against FGSM "
-        "and BIM, hardly any against Carlini and Wagner).",
+        known_breaks="It lowers the confidence, and with it the gradient that one-step attacks follow; attacks on the margin "
+        "of the scores need about the distance that they need without, or less.",
     )
     similarity: str = param(
         "model", "What the other classes get: their mean softened probability by the model, or equal shares (smoothing).",
