@@ -25,7 +25,7 @@ def points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         found.append(
             {
                 "attack": row["attack"],
-                "who": "robusteval" if row["ours"] else row["by"].split(",")[0],
+                "who": "robusteval" if row["ours"] else row["by"].split(",")[0].split(" (")[0],
                 "ms": 1e3 * row["seconds"],
                 "optimality": row["optimality"],
                 "panel": f"{_MODELS[row['model']]}, {_NORMS[row['norm']]}",
