@@ -39,7 +39,9 @@ def chart(rows: list[dict[str, Any]]) -> alt.FacetChart:
     who = ["robusteval", "adv-lib", "foolbox", "art", "torchattacks"]
     base = alt.Chart().encode(
         x=alt.X("ms:Q", title="CPU milliseconds per image, one thread", scale=alt.Scale(type="log")),
-        y=alt.Y("optimality:Q", title="optimality (1 = nothing nearer in the pool)", scale=alt.Scale(domain=[0, 1])),
+        y=alt.Y(
+            "optimality:Q", title="optimality (1 = nothing nearer in the pool)", scale=alt.Scale(zero=False, nice=True)
+        ),
     )
     colour = alt.Color(
         "who:N",
@@ -57,9 +59,9 @@ def chart(rows: list[dict[str, Any]]) -> alt.FacetChart:
     )
     return (
         alt.layer(dots, names, data=data)
-        .properties(width=340, height=230)
+        .properties(width=400, height=260)
         .facet(alt.Facet("panel:N", title=None), columns=2)
-        .resolve_scale(x="independent")
+        .resolve_scale(x="independent", y="independent")
     )
 
 

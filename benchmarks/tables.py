@@ -82,7 +82,10 @@ def against_peers(row: Row, rows: list[Row]) -> float:
 
 def markdown(result: dict[str, Any], top: list[str]) -> str:
     """The whole comparison as Markdown, one table a model and kind, after the lines of `top`."""
-    rows, lines = result["rows"], ["# Side by side with peers", "", *top, "", *_preface(result), ""]
+    rows, lines = (
+        result["rows"],
+        ["# Side by side with peers", "", "## Acceptance", "", *top, "", "## Setting", "", *_preface(result), ""],
+    )
     for model in dict.fromkeys(row["model"] for row in rows):
         for budget, title in ((False, "smallest distances"), (True, "budgets")):
             chosen = [row for row in rows if row["model"] == model and bool(row["budget"]) == budget]
