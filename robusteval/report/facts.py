@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robusteval.record.document import Record
+from robusteval.record.document import Cell, Record
 from robusteval.report import images, parts
 from robusteval.report.numbers import MISSING, norm_title, number, percent, scalar
 from robusteval.report.parts import Table
@@ -126,12 +126,19 @@ def covered(record: Record) -> Table | None:
         )
         target = ", ".join(dict.fromkeys(cell.target for cell in cells))
         needs = "/".join(dict.fromkeys(cell.needs for cell in cells))
-        params = json.dumps(cells[0].params, sort_keys=True) if cells[0].params else ""
-        rows.append([name, f"{cells[0].plugin} {cells[0].version}", needs, tried, target, where, params])
+        rows.append([name, f"{cells[0].plugin} {cells[0].version}", needs, tried, target, where, _parameters(cells[0])])
     if not rows:
         return None
     columns = ["Attack", "Plugin", "Needs", "Norms", "Target", "Against", "Parameters"]
     return Table("Covered", columns, rows, words=range(1, 7))
+
+
+def _parameters(cell: Cell) -> str:
+    """As JSON; of a cascade its attacks in order, as all their parameters would fill the page."""
+    if cell.family != "cascade":
+        return json.dumps(cell.params, sort_keys=True) if cell.params else ""
+    members = [f"{name} ({facts['plugin']} {facts['version']})" for name, facts in cell.params.items()]
+    return f"{', then '.join(members)}; parameters in record.json"
 
 
 def uncovered(record: Record) -> Table | None:

@@ -9,6 +9,7 @@ from robusteval.engine import runner
 from robusteval.engine.suite import parse
 from robusteval.engine.verify import verify
 from robusteval.errors import SuiteError
+from robusteval.report import render
 from tests.engine import toys
 
 SUITE = """
@@ -67,6 +68,7 @@ def test_the_report_quotes_the_share_with_its_interval(tmp_path) -> None:
         assert row[4] == pytest.approx(kept)
         assert row[5] < kept < row[6]
     assert any("pair leaves at most" in sentence for sentence in record.verdict.sentences)
+    assert "noise (noise 1), then pgd (pgd 1), then deepfool (deepfool 1); parameters in record.json" in render(record)
     assert verify(record, tmp_path, None).failures == []
 
 
