@@ -1,0 +1,84 @@
+"""What follows from the measured columns alone: checks, findings, results, verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scalar = str | int | float | bool | None
+Severity = Literal["info", "warning", "alarm"]
+Grade = Literal["A", "B", "C", "D", "F"]
+
+
+@dataclass
+class Check:
+    """One question that the evaluation asks about itself, and what it found. What each is: docs/method.md."""
+
+    id: str
+    title: str
+    source: str  # where it is published
+    formula: str  # what is measured, in words
+    threshold: str
+    why: str  # why that threshold
+    outcome: Literal["pass", "warn", "fail", "not-applicable"]
+    measured: str  # the worst case in words; where not applicable, why
+    value: float | None = None  # the worst case as a number
+    codes: list[str] = field(default_factory=list)  # of the findings that it raised
+
+
+@dataclass
+class Finding:
+    """A reason to doubt a number, or a check that passed nothing worth saying."""
+
+    code: str
+    severity: Severity
+    sentence: str
+    evidence: dict[str, Scalar]
+    advice: str
+    cells: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Point:
+    x: float
+    y: float
+    low: float | None = None  # 95 % band
+    high: float | None = None
+
+
+@dataclass
+class Curve:
+    label: str
+    points: list[Point]
+    group: str = ""  # which chart: "l2", "linf", "roc", ...
+    tags: dict[str, Scalar] = field(default_factory=dict)  # attack, defense, knowledge, norm, ...
+
+
+@dataclass
+class Result:
+    """What a metric derived: scalars, curves or a table, each with its name; units are in the text."""
+
+    metric: str
+    name: str
+    kind: Literal["scalar", "curves", "table"]
+    title: str
+    description: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tags: dict[str, Scalar] = field(default_factory=dict)
+    x_title: str = ""
+    y_title: str = ""
+    curves: list[Curve] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[Scalar]] = field(default_factory=list)
+
+
+@dataclass
+class Verdict:
+    """In plain words; INCONCLUSIVE when the evaluation itself cannot be trusted."""
+
+    status: Literal["conclusive", "inconclusive"]
+    grade: Grade
+    grade_reason: str
+    sentences: list[str]
