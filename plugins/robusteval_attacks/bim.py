@@ -27,10 +27,13 @@ class BIM:
         limits="No random start, so gradients masked at the clean sample stop it; the steps just add up to eps.",
     )
     steps: int = param(40, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
+    stop: bool = param(
+        True, "Whether a sample that is lost stops there; else it goes on, as far past the boundary as it gets."
+    )
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
 
     def run(self, problem: Problem) -> Tensor:
-        return climb(problem, self.steps, self.loss)
+        return climb(problem, self.steps, self.loss, stop=self.stop)
 
 
 @hookimpl
