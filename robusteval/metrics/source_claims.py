@@ -105,7 +105,8 @@ def fixed(view: View) -> Words:
     alarms = view.false_alarms()
     shares = span(one.value for one in flagged)
     adaptive, kept = _left(view, GREY)
-    oblivious = f"it flags {shares} of BIM's adversarials and {percent(alarms)} of clean images; {found_text(view.found('bim', 'oblivious', GREY))}"
+    found = found_text(view.found("bim", "oblivious", GREY))
+    oblivious = f"it flags {shares} of BIM's adversarials and {percent(alarms)} of clean images; {found}"
     known = [one.value for one in flagged if one.value is not None]
     if known and max(known) >= HIGH and (alarms.value or 0) > 0.05:
         why = f"A rate like the source's comes out only where false alarms ({percent(alarms)}) are not counted."
