@@ -12,11 +12,17 @@ from robusteval.api import Problem, ascent, margin, per_sample, size, wins
 
 
 def climb(
-    problem: Problem, steps: int, loss: str, decay: float = 0.0, aim: Tensor | None = None, stop: bool = True
+    problem: Problem,
+    steps: int,
+    loss: str,
+    decay: float = 0.0,
+    aim: Tensor | None = None,
+    stop: bool = True,
+    step: float | None = None,
 ) -> Tensor:
     """The best iterate of each sample, [B, *shape]: the first that wins, else the one with the largest margin.
 
-    Steps are eps / steps long, from the clean sample; decay: share of the accumulated gradient that is carried on;
+    Steps are eps / steps long, or the share `step` of eps, from the clean sample; decay: share of the accumulated gradient that is carried on;
     aim: bool [B, K] in place of problem.keep for the gradient only. Samples that won leave the batch, unless not `stop`:
     then they go on, and the largest margin of all counts.
     """
@@ -34,7 +40,7 @@ def climb(
             on = ~won
             problem, x, grad, speed, left = problem[on], x[on], grad[on], speed[on], left[on]
         speed = decay * speed + grad / per_sample(size(grad, "l1").clamp_min(1e-30), grad)
-        length = problem.budget.to(x.dtype) / steps
+        length = problem.budget.to(x.dtype) * (1 / steps if step is None else step)
         x = problem.project(x + per_sample(length, x) * ascent(speed, problem.norm))
     if len(left):
         _keep_better(problem, x, problem.scores(x), left, best, highest, stop)

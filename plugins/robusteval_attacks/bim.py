@@ -26,14 +26,17 @@ class BIM:
         strengths="Deterministic and cheap; samples that are lost leave the batch.",
         limits="No random start, so gradients masked at the clean sample stop it; the steps just add up to eps.",
     )
-    steps: int = param(40, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
+    steps: int = param(40, "Gradient steps.", minimum=1, maximum=100_000)
+    step: float | None = param(
+        None, "Length of a step as a share of eps; without one 1 / steps.", minimum=1e-4, maximum=2.0
+    )
     stop: bool = param(
         True, "Whether a sample that is lost stops there; else it goes on, as far past the boundary as it gets."
     )
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
 
     def run(self, problem: Problem) -> Tensor:
-        return climb(problem, self.steps, self.loss, stop=self.stop)
+        return climb(problem, self.steps, self.loss, stop=self.stop, step=self.step)
 
 
 @hookimpl
