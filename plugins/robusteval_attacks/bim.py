@@ -13,7 +13,7 @@ from robusteval_attacks._climb import climb
 
 @dataclass(frozen=True)
 class BIM:
-    """Steps of eps / steps from the clean sample, without a random start; the best iterate counts, not the last."""
+    """Equal steps from the clean sample, without a random start; the best iterate counts, not the last."""
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="bim",
@@ -24,7 +24,7 @@ class BIM:
         summary="The fast gradient method in small steps from the clean sample.",
         reference="Kurakin, Goodfellow, Bengio: Adversarial examples in the physical world, 2016",
         strengths="Deterministic and cheap; samples that are lost leave the batch.",
-        limits="No random start, so gradients masked at the clean sample stop it; the steps just add up to eps.",
+        limits="No random start, so gradients masked at the clean sample stop it; by default the steps just add up to eps.",
     )
     steps: int = param(40, "Gradient steps.", minimum=1, maximum=100_000)
     step: float | None = param(

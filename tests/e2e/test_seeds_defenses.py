@@ -24,6 +24,7 @@ import robusteval
 from robusteval.api import LoadOptions, Samples, load_model
 from robusteval.engine.catalogue import discover
 from robusteval.engine.suite import names, read
+from robusteval.metrics.source_defenses import MNIST
 from robusteval.metrics.statistics import roc
 from robusteval.testing import keep_labels, pose
 
@@ -213,3 +214,29 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     assert answer is not None
     evaded = (model.logits(known).argmax(1) != right.y[few]) & (answer.score(known) <= answer.threshold)
     assert int(evaded.sum()) >= 8
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways() -> None:
+    test, learnt = mnist("test", 40), mnist("train", 600)
+    record = robusteval.evaluate(
+        Path(DATA) / "models" / "lenet.onnx", (test.x, test.y), "seeds", fit_data=(learnt.x, learnt.y), samples=10
+    )
+    assert [(row.defense, row.reason) for row in record.pipelines if row.status != "done"] == []
+    assert [(cell.id, cell.reason) for cell in record.cells if cell.status != "done"] == []
+    (table,) = [one for one in record.results if one.metric == "sources"]
+    assert table.columns == ["Figure", "Source", "Source says", "We measure", "Why they differ"]
+    rows = {str(row[0]): row for row in table.rows}
+    assert set(rows) == {claim.figure for claim in MNIST}
+    for figure, row in rows.items():
+        oblivious, adaptive = str(row[3]).removeprefix("Oblivious: ").split("Adaptive: ")
+        assert oblivious, figure
+        assert re.search(r"\d %|\d in L2|no adversarials", adaptive), figure
+        assert row[4], figure
+        if "detector" in figure and "machine" not in figure:
+            assert "% false alarms, AUC" in oblivious, figure
+    exact = str(rows["Masked gradients, as they are"][4])
+    assert "Gradients seem to fail" in exact
+    assert "zero-gradients" in exact
+    assert "zero-gradients" not in str(rows["Masked gradients, seen straight through"][4])
