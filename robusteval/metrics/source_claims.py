@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robusteval.metrics.source_figures import Found, Kept, View, found_text, kept_text, percent, span
+from robusteval.metrics.source_figures import Budgets, Found, Kept, View, found_text, kept_text, percent, span
 from robusteval.record.document import Pipeline, Record
 
-GREY: dict[str, tuple[float, ...]] = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
-COLOUR: dict[str, tuple[float, ...]] = {"linf": (2 / 255, 8 / 255), "l2": (0.5, 2.0)}
+GREY: Budgets = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
+COLOUR: Budgets = {"linf": (2 / 255, 8 / 255), "l2": (0.5, 2.0)}
 HIGH = 0.9  # a share from which on a claim of "about 95 %" is taken to hold
 
 Words = tuple[str, str]  # (we measure, why they differ)
@@ -33,7 +33,7 @@ def _when_known(kept: list[Kept]) -> str:
     return f"Known to the attacker, {left} stay right."
 
 
-def _left(view: View, budgets: dict[str, tuple[float, ...]], draws: bool = False) -> tuple[str, list[Kept]]:
+def _left(view: View, budgets: Budgets, draws: bool = False) -> tuple[str, list[Kept]]:
     """The adaptive side of a detector's row: accuracy within the budgets, and how suspicious what evaded it looks."""
     kept = view.adaptive(budgets)
     names = dict.fromkeys(
@@ -44,7 +44,7 @@ def _left(view: View, budgets: dict[str, tuple[float, ...]], draws: bool = False
     return f"{said}; ROC of what evaded it: {found_text(evaded)}" if evaded else said, kept
 
 
-def detector(attacks: tuple[str, ...], budgets: dict[str, tuple[float, ...]]) -> Callable[[View], Words]:
+def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Words]:
     """A claim that a detector finds the adversarials of some attacks."""
 
     def tell(view: View) -> Words:
@@ -68,7 +68,7 @@ def _detection(found: list[Found]) -> str:
     return f"Not reproduced at 1 % false alarms: {few}, so a rate of 95 % is one without its false alarms."
 
 
-def minimal(budgets: dict[str, tuple[float, ...]]) -> Callable[[View], Words]:
+def minimal(budgets: Budgets) -> Callable[[View], Words]:
     """The claim that a detector is useless against adversarials just over the boundary, beside the baseline."""
 
     def tell(view: View) -> Words:

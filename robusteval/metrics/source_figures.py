@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from robusteval.metrics import columns
 from robusteval.metrics.detector_roc import Case, cases
 from robusteval.metrics.statistics import Interval, Roc, generator, roc, roc_figures, share
 from robusteval.record.document import Cell, Pipeline, Record, Strength
+
+Budgets = Mapping[str, tuple[float, ...]]  # by norm
 
 RATE = 0.01  # of false alarms that detection is quoted at
 NEAR = 0.01  # relative distance at which two budgets are the same
@@ -55,7 +57,7 @@ class View:
     def clean(self) -> Interval:
         return share(int(self.right.sum()), self.right.size)
 
-    def oblivious(self, attack: str, budgets: dict[str, tuple[float, ...]] | None = None) -> list[Kept]:
+    def oblivious(self, attack: str, budgets: Budgets | None = None) -> list[Kept]:
         """Accuracy on the bare model's adversarials of that attack; a rejected sample counts as kept."""
         truth = columns.labels(self.record)
         kept = []
@@ -68,7 +70,7 @@ class View:
             kept.append(Kept(cell.norm, one.strength, share(int(good.sum()), good.size), too))
         return kept
 
-    def adaptive(self, budgets: dict[str, tuple[float, ...]], attacks: Iterable[str] = ()) -> list[Kept]:
+    def adaptive(self, budgets: Budgets, attacks: Iterable[str] = ()) -> list[Kept]:
         """Accuracy that attacks on this pipeline itself leave within budgets: the worst case over those named, or all."""
         kept, named = [], tuple(attacks)
         for norm, sizes in budgets.items():
@@ -79,7 +81,7 @@ class View:
                 kept.append(Kept(norm, eps, share(int(hold.sum()), hold.size)))
         return kept
 
-    def undefended(self, budgets: dict[str, tuple[float, ...]]) -> list[Kept]:
+    def undefended(self, budgets: Budgets) -> list[Kept]:
         """The same for the bare model on the same samples."""
         return View(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
 
@@ -91,7 +93,7 @@ class View:
                 return half if np.isfinite(half) else None
         return None
 
-    def found(self, attack: str, knowledge: str, budgets: dict[str, tuple[float, ...]] | None = None) -> list[Found]:
+    def found(self, attack: str, knowledge: str, budgets: Budgets | None = None) -> list[Found]:
         """Detection of that attack's adversarials, for each norm and strength; nothing where there are none."""
         own = columns.own_class_right(self.record, self.pipeline)
         clean = np.asarray(self.pipeline.suspicion, dtype=np.float64)
@@ -109,7 +111,7 @@ class View:
                 rows.append(Found(case, case.scores.size, figures.auc, figures.found[0], _alarms_at(curve, 0.95)))
         return rows
 
-    def flagged(self, attack: str, budgets: dict[str, tuple[float, ...]]) -> list[Interval]:
+    def flagged(self, attack: str, budgets: Budgets) -> list[Interval]:
         """Share of the bare model's adversarials that the detector rejects at its own threshold."""
         shares = []
         for _, one in self._strengths(attack, budgets):
@@ -124,14 +126,14 @@ class View:
         rejected = np.asarray(self.pipeline.prediction, dtype=np.int64) == self.record.model.classes
         return share(int((own & rejected).sum()), int(own.sum()))
 
-    def _strengths(self, attack: str, budgets: dict[str, tuple[float, ...]] | None) -> Iterator[tuple[Cell, Strength]]:
+    def _strengths(self, attack: str, budgets: Budgets | None) -> Iterator[tuple[Cell, Strength]]:
         for cell in self.record.done(defense=self.pipeline.defense, knowledge="oblivious"):
             for one in cell.strengths if cell.attack == attack else ():
                 if _asked(cell, one.strength, budgets):
                     yield cell, one
 
 
-def _asked(cell: Cell, strength: float | None, budgets: dict[str, tuple[float, ...]] | None) -> bool:
+def _asked(cell: Cell, strength: float | None, budgets: Budgets | None) -> bool:
     """Whether a strength is one of the budgets; multiples of smallest distances, and no budgets at all, always are."""
     if budgets is None or strength is None or cell.family != "fixed":
         return True
