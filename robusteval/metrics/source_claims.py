@@ -33,13 +33,17 @@ def _when_known(kept: list[Kept]) -> str:
     return f"Known to the attacker, {left} stay right."
 
 
-def _left(view: View, budgets: Budgets, draws: bool = False) -> tuple[str, list[Kept]]:
-    """The adaptive side of a detector's row: accuracy within the budgets, and how suspicious what evaded it looks."""
+def _left(view: View, budgets: Budgets) -> tuple[str, list[Kept]]:
+    """The adaptive side of a detector's row: accuracy within the budgets, and how suspicious what evaded it looks.
+
+    Where attacks ran at one budget, theirs count: smallest distances stop just below the threshold.
+    """
     kept = view.adaptive(budgets)
-    names = dict.fromkeys(
-        one.attack for one in view.record.done(defense=view.pipeline.defense, knowledge="adaptive") if one.suspicion
-    )
-    evaded = [one for name in names for one in view.found(name, "adaptive")]
+    cells = [one for one in view.record.done(defense=view.pipeline.defense, knowledge="adaptive") if one.suspicion]
+    past = [one for one in cells if one.threat == "budget"]
+    evaded = [
+        one for name in dict.fromkeys(one.attack for one in past or cells) for one in view.found(name, "adaptive")
+    ]
     said = f"right within {kept_text(kept)}" if kept else "not measured"
     return f"{said}; ROC of what evaded it: {found_text(evaded)}" if evaded else said, kept
 
@@ -159,9 +163,8 @@ def masked(view: View) -> Words:
     true = view.adaptive(budgets)
     bare = view.undefended(budgets)
     codes = {"zero-gradients", "black-box-stronger"}
-    raised = sorted(
-        one.code for one in view.record.findings if one.code in codes and view.pipeline.defense in one.sentence
-    )
+    mine = f"({view.pipeline.defense}, "
+    raised = sorted({one.code for one in view.record.findings if one.code in codes and mine in one.sentence})
     adaptive = (
         f"by gradients (PGD), {kept_text(gradient)}; worst case over all attacks, {kept_text(true)}; "
         f"the model without it, {kept_text(bare)}"
