@@ -33,21 +33,12 @@ def _optimised(p: Peers) -> list[Match]:
         "adv-lib": p.adv_lib(
             "carlini_wagner_l2", learning_rate=0.05, initial_const=0.01, binary_search_steps=9, max_iterations=200
         ),
-        "art": p.art(
-            "CarliniL2Method",
-            learning_rate=0.05,
-            initial_const=0.01,
-            binary_search_steps=9,
-            max_iter=200,
-            batch_size=128,
-            verbose=False,
-        ),
         "torchattacks (one constant)": p.torchattacks("CW", c=1, steps=200, lr=0.05),
     }
     cw: dict[str, list[Attack]] = {"ours": [CarliniWagner()], SAME: [CarliniWagner(searches=9, guess=0.0)]}
     fewer = {
-        "foolbox, 5 searches": p.foolbox(
-            "L2CarliniWagnerAttack", binary_search_steps=5, steps=200, stepsize=0.05, initial_const=0.01
+        "foolbox, 6 searches": p.foolbox(
+            "L2CarliniWagnerAttack", binary_search_steps=6, steps=200, stepsize=0.05, initial_const=0.01
         )
     }
     elastic: dict[str, Peer | None] = {
