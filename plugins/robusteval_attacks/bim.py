@@ -17,7 +17,7 @@ class BIM:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="bim",
-        version="1",
+        version="2",
         norms=("linf", "l2"),
         budget="fixed",
         needs="gradient",
@@ -26,7 +26,7 @@ class BIM:
         strengths="Deterministic and cheap; samples that are lost leave the batch.",
         limits="No random start, so gradients masked at the clean sample stop it; by default the steps just add up to eps.",
     )
-    steps: int = param(40, "Gradient steps.", minimum=1, maximum=100_000)
+    steps: int = param(30, "Gradient steps.", minimum=1, maximum=100_000)
     step: float | None = param(
         None, "Length of a step as a share of eps; without one 1 / steps.", minimum=1e-4, maximum=2.0
     )
