@@ -198,8 +198,8 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     right = both[:200]
     right = right[model.logits(right.x).argmax(1) == right.y]
     keep = keep_labels(right.y, 10)
-    detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[900:], seeded())
-    found = BIM(steps=10, stop=False).run(pose(model, right.x, keep, "linf", eps=8 / 255))
+    detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[600:], seeded())
+    found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, keep, "linf", eps=8 / 255))
     fools = model.logits(found).argmax(1) != right.y
     drawn = detector.draw(seeded(1)).detector
     assert drawn is not None
