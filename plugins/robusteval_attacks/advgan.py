@@ -76,7 +76,7 @@ class AdvGAN(_Settings):
     )
 
     def passes(self, norm: str, classes: int) -> Passes:
-        return Passes(self.epochs, self.epochs)
+        return Passes(self.epochs, self.epochs, own=15 * self.epochs)
 
     def run(self, problem: Problem) -> Tensor:
         return self.train(problem, _ask) if len(problem) else problem.x.clone()
@@ -103,7 +103,7 @@ class AdvGANBlackBox(_Settings):
     noise: float = param(0.1, "Noise around the clean samples of the first set, as a share of the range.", minimum=0.0)
 
     def passes(self, norm: str, classes: int) -> Passes:
-        return Passes(2 + self.rounds)
+        return Passes(2 + self.rounds, own=self.rounds * (15 * self.epochs + 25 * self.distil))
 
     def run(self, problem: Problem) -> Tensor:
         best = problem.x.clone()

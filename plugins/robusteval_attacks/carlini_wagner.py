@@ -15,7 +15,7 @@ from robusteval_attacks._cw_l2 import descend
 from robusteval_attacks._cw_linf import lowest
 from robusteval_attacks._weights import nearest_over_weights
 
-_ROUNDS_L0, _ROUNDS_LINF = 20, 20  # runs that a hard sample takes
+_ROUNDS_L0, _ROUNDS_LINF = 10, 4  # runs that a hard sample takes
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, margin
 
 _OUT = 1e30
 _CLOSE = 0.1  # share of the clean margin at which a boundary counts as nearly reached
-_HARD = 10  # linearisations that a hard sample takes
+_HARD = 20  # linearisations that a hard sample takes
 _DUAL = {"l2": 2, "linf": 1}
 
 

@@ -44,7 +44,7 @@ class SubstituteAttack:
 
     def passes(self, norm: str, classes: int) -> Passes:
         # all budgets of a unit share one substitute, which asks for about this much per sample
-        return Passes(1 + 2**self.rounds)
+        return Passes(1 + 2**self.rounds, own=self.epochs * 2**self.rounds * self.steps // 2)
 
     def run(self, problem: Problem) -> Tensor:
         if len(problem) == 0:

@@ -15,7 +15,7 @@ import click
 from robusteval.cli.options import data_options, each_reading, load_options, model_options, pair
 
 if TYPE_CHECKING:
-    from robusteval.engine.runner import Job
+    from robusteval.engine.job import Job
     from robusteval.record.document import Record
 
 
@@ -85,9 +85,9 @@ def command(
     from robusteval.cli.progress import quiet_libraries
     from robusteval.cli.several import run_several
     from robusteval.engine.catalogue import discover
+    from robusteval.engine.job import check_folder, default_folder, plan_of
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
-    from robusteval.engine.runner import check_folder, default_folder, plan_of
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
@@ -130,7 +130,8 @@ def command(
 def attack(job: Job, as_json: bool) -> Record:
     """Runs a job with its progress shown."""
     from robusteval.cli.progress import Display
-    from robusteval.engine.runner import plan_of, run
+    from robusteval.engine.job import plan_of
+    from robusteval.engine.runner import run
 
     display = Display(sys.stderr, plain=as_json)
     with display:
@@ -141,7 +142,7 @@ def attack(job: Job, as_json: bool) -> Record:
 
 def _print_plans(jobs: list[Job], as_json: bool) -> None:
     from robusteval.cli.tables import plan_table
-    from robusteval.engine.runner import plan_of
+    from robusteval.engine.job import plan_of
 
     made = []
     for job in jobs:

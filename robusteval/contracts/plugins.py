@@ -61,7 +61,7 @@ class Passes:
 class Foretold(Protocol):
     """An attack that says beforehand what it will cost; the method is optional, and a run says how many attacks lack it."""
 
-    def passes(self, norm: Norm, classes: int) -> Passes:
+    def passes(self, norm: str, classes: int) -> Passes:
         """One run on one sample of a model of so many classes, from the parameters: the most that it can take, or what a
         hard sample takes where samples leave long before. Restarts and steps count, the engine's own search does not."""
         ...

@@ -14,8 +14,8 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
+from robusteval.engine.job import Job
 from robusteval.engine.preflight import Preflight, clean_report
-from robusteval.engine.runner import Job
 from robusteval.engine.suite import Suite, read, with_surrogates
 from robusteval.engine.targets import UNTARGETED, parse, without_target
 from robusteval.record.document import Finding
@@ -40,6 +40,7 @@ def prepare_job(
     overwrite: bool = False,
     target: str = UNTARGETED,
     surrogates: tuple[str, ...] = (),
+    time_budget: float | None = None,
 ) -> Job:
     """A job without a folder yet. Raises DataError, SuiteError, PluginError with one clear sentence."""
     plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
@@ -67,6 +68,8 @@ def prepare_job(
         labels_from_model=labels_from_model,
         overwrite=overwrite,
         preflight=tuple(_findings(look)),
+        available=len(raw.labels),
+        time_budget=time_budget,
     )
 
 
