@@ -48,7 +48,7 @@ class HopSkipJump:
     starts: int = param(30, "Draws of noise until one is misclassified.", minimum=0, maximum=100_000)
 
     def passes(self, norm: str, classes: int) -> Passes:
-        return Passes(self.queries + START_PASSES)
+        return Passes(max(self.queries, self.batch) + START_PASSES)
 
     def run(self, problem: Problem) -> Tensor:
         best = problem.x.clone()

@@ -171,6 +171,18 @@ class Forecaster:
         serial = sum(spent for _, spent in tests.values())
         return Forecast(passes + sum(count for count, _ in tests.values()), seconds, serial, longest, cells, unsaid)
 
+    def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
+        """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious ones
+        are none."""
+        made = {}
+        for planned in (*plan.planned, *plan.probes):
+            work = self.work(planned)
+            if work is not None:
+                parts = chunks(planned, self.samples)
+                passes = sum(self._attacked(planned, rows) for rows in parts) * work.metered.total
+                made[planned.cell.id] = passes, sum(self.unit(planned, part) or 0.0 for part in range(len(parts)))
+        return made
+
     def _speed(self, planned: Planned) -> Calibration:
         return self.speeds.get(planned.cell.defense, self.speeds["none"])
 
@@ -180,10 +192,14 @@ class Forecaster:
         return rows.stop - rows.start if live is None or planned.source else int(live[rows].sum())
 
 
-def forecaster(job: Job, speeds: Mapping[str, Calibration], live: Mapping[str, Tensor]) -> Forecaster:
-    """The forecaster of a job. live: empty before the pipelines are fitted."""
+def forecaster(
+    job: Job, speeds: Mapping[str, Calibration], live: Mapping[str, Tensor], random: Mapping[str, bool] | None = None
+) -> Forecaster:
+    """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is taken
+    for random where its plugin may be."""
     info, suite = job.model.info, job.suite
-    random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}
+    if random is None:
+        random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}
     norms = [
         norm for norm in ("l2", "linf") if norm in suite.norms and suite.planted.samples and info.output != "labels"
     ]
@@ -202,7 +218,7 @@ def rounded(number: float) -> str:
 def duration(seconds: float) -> str:
     """A time in words, as coarse as it is known."""
     if seconds < 10:
-        return "a few seconds"
+        return f"{max(1, round(seconds))} s"
     if seconds < 55:
         return f"{5 * round(seconds / 5)} s"
     if seconds < 90:

@@ -66,7 +66,8 @@ def _costs(job: Job, fitted: Fitted, calibration: calibrate.Calibration) -> Fore
         for name, pipeline in fitted.live.items()
     }
     live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
-    return forecaster(job, speeds, live)
+    random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
+    return forecaster(job, speeds, live, random)
 
 
 def _assembled(

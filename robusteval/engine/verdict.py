@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from robusteval.engine.checks.strength import power
 from robusteval.engine.envelope import envelope_of, median_loss
@@ -27,6 +28,7 @@ def judge(record: Record) -> Verdict:
         reasons = reasons or [f"Nothing was measured in {', '.join(unmeasured(record)) or 'any norm'}."]
         sentences.append("INCONCLUSIVE: " + " ".join(reasons))
     sentences += _accuracy(record)
+    sentences += _skipped(record)
     sentences += _planted(record)
     sentences += _cascades(record)
     sentences += _defenses(record)
@@ -119,6 +121,19 @@ def _accuracy(record: Record) -> list[str]:
                 f"In {_NAMES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less{share}."
             )
     return sentences
+
+
+def _skipped(record: Record) -> list[str]:
+    """What a time budget left out, by pipeline and norm."""
+    skipped = [cell for cell in record.cells if cell.status == "skipped"]
+    if not skipped:
+        return []
+    places = []
+    for defense in dict.fromkeys(cell.defense for cell in skipped):
+        counts = Counter(_NAMES.get(cell.norm, cell.norm) for cell in skipped if cell.defense == defense)
+        norms = ", ".join(f"{count} in {norm}" for norm, count in sorted(counts.items()))
+        places.append(f"{'the bare model' if defense == 'none' else defense} ({norms})")
+    return [f"For want of time {len(skipped)} of {len(record.cells)} attacks were not run: on {', '.join(places)}."]
 
 
 def _aim(record: Record, target: str) -> str:

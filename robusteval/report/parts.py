@@ -78,6 +78,7 @@ KNOWN = {
     ("detector-roc", "table"): ("roc-table/",),
     ("detector-roc", "curves"): ("roc/",),
     ("cost", "table"): ("cost",),
+    ("cost", "scalar"): ("passes/",),
     ("per-class", "table"): ("per-class/", "flips/"),
     ("strength-curve", "curves"): ("strength/none",),
     ("label-next", "table"): ("label-next/",),
