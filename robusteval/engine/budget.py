@@ -31,7 +31,7 @@ class Clock:
     """How much time is left, and by how much foretold times were off so far. budget: seconds, None for no end."""
 
     budget: float | None = None
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=lambda: time.monotonic())
     foretold: float = 0.0
     took: float = 0.0
 

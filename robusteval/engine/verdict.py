@@ -31,6 +31,7 @@ def judge(record: Record) -> Verdict:
     sentences += _skipped(record)
     sentences += _planted(record)
     sentences += _cascades(record)
+    sentences += _claims(record)
     sentences += _defenses(record)
     done = sum(check.outcome != "not-applicable" for check in record.checks)
     reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"
@@ -157,6 +158,27 @@ def _cascades(record: Record) -> list[str]:
                     f"Within {facts['Norm']} {facts['Budget']:.4g}, {str(facts['Cascade']).split('@')[0]} leaves at most "
                     f"{kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
+    return sentences
+
+
+def _claims(record: Record) -> list[str]:
+    """The worst case at the reference budget where no cascade answers for the norm; and what a tighter claim would take."""
+    sentences, needed = [], []
+    for result in record.results:
+        for row in result.rows if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
+            facts = dict(zip(result.columns, row, strict=True))
+            if facts["By"] == "worst case":
+                kept, low, high = (100 * float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High"))
+                sentences.append(
+                    f"Within {facts['Norm']} {facts['Budget']:.4g} at most {kept:.1f} % of all samples stay right "
+                    f"(95 %: {low:.1f} to {high:.1f} %)."
+                )
+            needed.append(int(facts["Samples to halve"] or 0))
+    if needed:
+        had, held = record.data.samples, record.data.available
+        given = f"{had:,} of the {held:,} in the data were evaluated" if held > had else f"{had:,} were evaluated"
+        which = "this interval" if len(needed) == 1 else "each of these intervals"
+        sentences.append(f"To halve {which} takes about {max(needed):,} samples; {given}.")
     return sentences
 
 

@@ -28,7 +28,10 @@ CLASSES = 4
 
 def small(plugin):
     """The attack with few steps, so that the test is quick."""
-    attack, few = plugin(), {"steps": 20, "queries": 60, "epochs": 4, "distil": 2, "rounds": 2, "searches": 3, "maxiter": 5}
+    attack, few = (
+        plugin(),
+        {"steps": 20, "queries": 60, "epochs": 4, "distil": 2, "rounds": 2, "searches": 3, "maxiter": 5},
+    )
     names = {item.name for item in dataclasses.fields(plugin)}
     return dataclasses.replace(attack, **{name: value for name, value in few.items() if name in names})
 
