@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import robusteval
+from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.environment import environment
 from robusteval.engine.job import Job
 from robusteval.engine.pipelines import Fitted
@@ -19,18 +20,12 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
     used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
     used |= {("metric", entry.name) for entry in job.catalogue.of("metric")}
-    facts = {
-        field.name: getattr(info, field.name)
-        for field in dataclasses.fields(document.Model)
-        if hasattr(info, field.name)
-    }
-    facts = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
     return document.Record(
         tool={"name": "robusteval", "version": robusteval.__version__},
         command=job.command,
         seed=job.seed,
         environment=environment(info.provider),
-        model=document.Model(**facts, file=Path(job.model_file).name, path=job.model_file),
+        model=model_of(info, job.model_file),
         data=document.Data(
             name=job.samples.name,
             source=job.data_source,
@@ -61,3 +56,14 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             if (entry.kind, entry.name) in used and not entry.broken
         ],
     )
+
+
+def model_of(info: ModelInfo, file: str) -> document.Model:
+    """The model's row, as the loader understood it. file: as the user gave it."""
+    facts = {
+        field.name: getattr(info, field.name)
+        for field in dataclasses.fields(document.Model)
+        if hasattr(info, field.name)
+    }
+    facts = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+    return document.Model(**facts, file=Path(file).name, path=file)

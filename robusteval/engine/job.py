@@ -36,6 +36,7 @@ class Job:
     labels_from_model: bool = False
     overwrite: bool = False
     preflight: tuple[document.Finding, ...] = ()
+    looked: tuple[document.Check, ...] = ()  # the checks of the preflight
     available: int = 0  # samples that the data hold, evaluated or not; 0 where unknown
     time_budget: float | None = None  # seconds after which nothing is started; no part of the plan
 

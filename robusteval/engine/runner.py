@@ -42,7 +42,7 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
-    derive(record, job.catalogue, list(job.preflight), job.labels_from_model)
+    derive(record, job.catalogue, list(job.preflight), job.labels_from_model, list(job.looked))
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
     record.times.started = _stamp(started)
@@ -101,10 +101,15 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
 
 
 def derive(
-    record: document.Record, catalogue: Catalogue, preflight: list[document.Finding], labels_from_model: bool
+    record: document.Record,
+    catalogue: Catalogue,
+    preflight: list[document.Finding],
+    labels_from_model: bool,
+    looked: list[document.Check],
 ) -> None:
     """Fills in what follows from the measured columns: checks, findings, results, verdict."""
-    record.checks, found = findings.examine(record, labels_from_model)
+    checks, found = findings.examine(record, labels_from_model)
+    record.checks = looked + checks
     record.findings = preflight + found
     wanted = catalogue.of("metric")
     for entry in wanted:
