@@ -31,20 +31,21 @@ def table(title: str, *columns: str) -> Table:
 
 def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]]) -> None:
     """The cells that would run with their passes and minutes of one worker, and the excluded ones with their reasons."""
-    made = table(
-        f"Plan {plan.sha256[:8]}: {samples} samples",
-        "attack", "norm", "pipeline", "knowledge", ">passes", ">minutes", "parameters",
-    )  # fmt: skip
+    screen = console()
+    wide = ("parameters",) if screen.width >= 100 else ()  # in fewer columns they would fill the screen
+    names = ("attack", "norm", "pipeline", "knowledge", ">passes", ">minutes", *wide)
+    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", *names)
     for cell in plan.cells:
         if cell.status != "excluded":
             params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
             knowledge = "" if cell.knowledge == "none" else cell.knowledge
             passes, seconds = costs.get(cell.id, (None, None))
             shown = ("?", "?") if passes is None or seconds is None else (f"{passes:,.0f}", f"{seconds / 60:.1f}")
-            made.add_row(escape(cell.attack), cell.norm, escape(cell.defense), knowledge, *shown, escape(params))
-    console().print(made)
+            row = (escape(cell.attack), cell.norm, escape(cell.defense), knowledge, *shown)
+            made.add_row(*row, *((escape(params),) if wide else ()))
+    screen.print(made)
     for cell in plan.excluded:
-        console().print(f"excluded: {cell.id}: {cell.reason}", markup=False)
+        screen.print(f"excluded: {cell.id}: {cell.reason}", markup=False)
 
 
 def result_table(record: Record) -> None:

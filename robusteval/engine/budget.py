@@ -2,9 +2,11 @@
 
 The order, told in docs/read-a-report.md too: (0) on the bare model the strongest attack of each norm; (1) cascades on the bare
 model; (2) on each defence the strongest adaptive attack of each norm; (3) the other attacks on the bare model and (4) the
-other adaptive ones, each time the cheapest first; (5) probes. Strongest is the attack with the lowest `priority` in the
-suite; among equals the one that needs the most access, and among those the first. Oblivious cells, which judge what these
-found, and the tests of the evaluation come last; up to 30 % of the time is kept for them.
+other adaptive ones, first those to which the suite gives a priority, then the cheapest; (5) probes. Strongest is the attack
+with the lowest `priority` in the suite; among equals the one that needs the most access, and among those the first. An attack
+without a priority is not begun where neither the strongest nor one with a priority was: alone it would claim too much.
+Oblivious cells, which judge what these found, and the tests of the evaluation come last; up to 30 % of the time is kept for
+them.
 """
 
 from __future__ import annotations
@@ -58,6 +60,33 @@ class Clock:
         return 0.0 if self.budget is None else min(seconds * self.factor, RESERVE * self.budget)
 
 
+@dataclass(frozen=True)
+class Roles:
+    """What cells are to each other. group: by cell, the pipeline and the norm; first: the strongest of each group; leads:
+    they, and those to which the suite gives a priority. Cascades, and what judges others, have no role."""
+
+    group: dict[str, tuple[str, str]]
+    first: frozenset[str]
+    leads: frozenset[str]
+
+
+def roles_of(plan: Plan, suite: Suite) -> Roles:
+    """The roles of a plan's cells."""
+    priorities = _priorities(suite)
+    groups: dict[tuple[str, str], list[Planned]] = defaultdict(list)
+    for planned in plan.planned:
+        if not (planned.source or planned.starts or planned.members):
+            groups[planned.cell.defense, planned.cell.norm].append(planned)
+
+    def strength(planned: Planned) -> tuple[int, int]:
+        return priorities.get(planned.cell.attack, PRIORITY), _ACCESS.index(planned.cell.needs)
+
+    first = frozenset(min(group, key=strength).cell.id for group in groups.values())
+    known = {one.cell.id: (key, strength(one)[0]) for key, group in groups.items() for one in group}
+    leads = first | {cell for cell, (_, priority) in known.items() if priority < PRIORITY}
+    return Roles({cell: key for cell, (key, _) in known.items()}, first, frozenset(leads))
+
+
 @dataclass
 class Gate:
     """Says of each unit, just before it would start, whether it may. A cell is begun only where all that is left of it
@@ -68,6 +97,8 @@ class Gate:
     workers: int
     keep: float = 0.0
     skipped: set[str] = field(default_factory=set)
+    roles: Roles | None = None
+    led: set[tuple[str, str]] = field(default_factory=set)  # groups in which a lead was begun or is done
     _known: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # what units of a cell took
     _left: dict[str, int] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
@@ -85,6 +116,9 @@ class Gate:
             return True
         if cell in self.skipped:
             return False
+        if not self._is_led(cell):
+            self.skipped.add(cell)
+            return False
         rounds = 1 if cell in self._begun else math.ceil(self._left[cell] / max(self.workers, 1))
         measured = self._known.get(cell)
         if measured:
@@ -94,9 +128,17 @@ class Gate:
         if fits:
             self._begun.add(cell)
             self._left[cell] -= 1
+            if self.roles is not None and cell in self.roles.leads:
+                self.led.add(self.roles.group[cell])
         else:
             self.skipped.add(cell)
+            if self.roles is not None and cell in self.roles.leads:
+                self.led.discard(self.roles.group[cell])
         return fits
+
+    def _is_led(self, cell: str) -> bool:
+        group = None if self.roles is None else self.roles.group.get(cell)
+        return self.roles is None or group is None or cell in self.roles.leads or group in self.led
 
     def learn(self, outcome: Outcome) -> None:
         """Takes in what a finished unit took."""
@@ -109,7 +151,7 @@ class Gate:
 
 def telling_first(tasks: list[Task], plan: Plan, suite: Suite, seconds: Seconds) -> list[Task]:
     """Units in the order of the rule above; those of one cell together."""
-    ranks = _ranks(plan, suite)
+    roles = roles_of(plan, suite)
     probes = {planned.cell.id for planned in plan.probes}
     priorities = _priorities(suite)
     place = {planned.cell.id: number for number, planned in enumerate((*plan.planned, *plan.probes))}
@@ -117,37 +159,20 @@ def telling_first(tasks: list[Task], plan: Plan, suite: Suite, seconds: Seconds)
     for task in tasks:
         total[task.planned.cell.id] += seconds(task) or 0.0
 
-    def order(task: Task) -> tuple[int, float, int, int]:
+    def order(task: Task) -> tuple[int, bool, float, int, int]:
         cell = task.planned.cell
-        first = ranks.get(cell.id) == 0
+        bare, first, follows = cell.defense == "none", cell.id in roles.first, cell.id not in roles.leads
+        stage, cost = (3 if bare else 4), total[cell.id]
         if cell.id in probes:
-            return 5, total[cell.id], place[cell.id], task.chunk
-        if cell.defense == "none":
-            if first:
-                return 0, 0.0, place[cell.id], task.chunk
-            if cell.family == "cascade":
-                return 1, priorities.get(cell.plugin, PRIORITY), place[cell.id], task.chunk
-            return 3, total[cell.id], place[cell.id], task.chunk
-        return (2, 0.0, place[cell.id], task.chunk) if first else (4, total[cell.id], place[cell.id], task.chunk)
+            stage, follows = 5, False
+        elif first:
+            stage, cost = (0 if bare else 2), 0.0
+        elif bare and cell.family == "cascade":
+            stage, cost = 1, priorities.get(cell.plugin, PRIORITY)
+        return stage, follows, cost, place[cell.id], task.chunk
 
     return sorted(tasks, key=order)
 
 
 def _priorities(suite: Suite) -> dict[str, int]:
     return {row.name: row.priority for row in suite.attacks} | {row.name: row.priority for row in suite.cascades}
-
-
-def _ranks(plan: Plan, suite: Suite) -> dict[str, int]:
-    """By cell, its place among the attacks on one pipeline in one norm, the strongest 0; cascades have none."""
-    priorities = _priorities(suite)
-    groups: dict[tuple[str, str], list[Planned]] = defaultdict(list)
-    for planned in plan.planned:
-        if not (planned.source or planned.starts or planned.members):
-            groups[planned.cell.defense, planned.cell.norm].append(planned)
-
-    def strength(planned: Planned) -> tuple[int, int]:
-        return priorities.get(planned.cell.attack, PRIORITY), _ACCESS.index(planned.cell.needs)
-
-    return {
-        planned.cell.id: rank for group in groups.values() for rank, planned in enumerate(sorted(group, key=strength))
-    }

@@ -18,7 +18,7 @@ from robusteval.engine.pipelines import clean_phase
 from robusteval.engine.preflight import LOW, NARROW, Preflight
 from robusteval.record.document import Check, Data, Finding, Pipeline, Record, Suite
 
-_OWN = "this project, from the first hour of other people's models"
+_OWN = "this project: the usual slips when a model of others is read"
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
 _CHANGE = "accuracy on up to 200 samples as stated and with the usual other settings, Clopper-Pearson 95 %"
 _BETTER = "warn: another is above the interval of the stated one, and its interval too"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine import targets
-from robusteval.engine.budget import Clock, Gate, telling_first
+from robusteval.engine.budget import Clock, Gate, roles_of, telling_first
 from robusteval.engine.chunk import Context
 from robusteval.engine.executors import Outcome, Task, execute
 from robusteval.engine.forecast import Forecaster
@@ -104,6 +104,9 @@ def attack(
         tasks = _dear_first(todo.attacks, seconds)
     else:
         tasks = telling_first(todo.attacks, plan, job.suite, seconds)
+        left = {task.planned.cell.id for task in tasks}
+        gate.roles = roles_of(plan, job.suite)
+        gate.led = {gate.roles.group[cell] for cell in gate.roles.leads - left - set(done.failures)}
     execute(context, gate.expected(tasks), job.folder, job.workers, counter, gate)
     gate.keep = clock.keeps(tests)
     # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come

@@ -178,8 +178,14 @@ def _claims(record: Record) -> list[str]:
         had, held = record.data.samples, record.data.available
         given = f"{had:,} of the {held:,} in the data were evaluated" if held > had else f"{had:,} were evaluated"
         which = "this interval" if len(needed) == 1 else "each of these intervals"
-        sentences.append(f"To halve {which} takes about {max(needed):,} samples; {given}.")
+        sentences.append(f"To halve {which} takes about {_rounded(max(needed)):,} samples; {given}.")
     return sentences
+
+
+def _rounded(number: int) -> int:
+    """Two significant digits."""
+    unit = int(10 ** max(0, len(str(number)) - 2))
+    return round(number / unit) * unit
 
 
 def _defenses(record: Record) -> list[str]:

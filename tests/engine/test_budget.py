@@ -8,7 +8,7 @@ import json
 import pytest
 
 from robusteval.engine import budget, verdict
-from robusteval.engine.budget import Clock, Gate, telling_first
+from robusteval.engine.budget import Clock, Gate, roles_of, telling_first
 from robusteval.engine.catalogue import discover
 from robusteval.engine.executors import Outcome, Task
 from robusteval.engine.job import plan_of
@@ -77,7 +77,8 @@ def test_the_order_is_the_rule(tmp_path):
         "none/pgd/linf", "none/ddn/l2",  # the strongest of each norm
         "none/early@0.1/linf", "none/late@0.1/linf",
         "bit-depth/pgd/l2/adaptive", "bit-depth/pgd/linf/adaptive",
-        "none/fgsm/l2", "none/fgsm/linf", "none/noise/l2", "none/noise/linf", "none/pgd/l2", "none/square/l2", "none/square/linf",
+        "none/pgd/l2",  # it has a priority
+        "none/fgsm/l2", "none/fgsm/linf", "none/noise/l2", "none/noise/linf", "none/square/l2", "none/square/linf",
         "bit-depth/early@0.1/linf/adaptive",
     ]  # fmt: skip
     assert all(one.startswith("probe/") for one in ids[-4:])
@@ -139,6 +140,26 @@ def test_what_was_measured_corrects_what_was_foretold(tmp_path, now):
     now[0] = 131
     assert not gate(one)
     assert Clock(100.0, started=0).keeps(1e6) == 30.0
+
+
+def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path, now):
+    job = make_job(tmp_path, SUITE)
+    plan, tasks = tasks_of(job)
+    costs = {"ddn": 500.0, "pgd": 200.0}
+    ordered = telling_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack, 1.0))
+
+    def begun(limit, led=()):
+        gate = Gate(Clock(limit), lambda task: costs.get(task.planned.cell.attack, 1.0), workers=1)
+        gate.roles, gate.led = roles_of(plan, job.suite), set(led)
+        return {task.planned.cell.id for task in gate.expected(ordered) if gate(task)}
+
+    assert not [name for name in begun(50.0) if "@" not in name and not name.startswith("probe/")]  # cascades alone
+    # ddn does not fit, pgd does, which the suite gives a priority
+    assert {"none/pgd/l2", "none/fgsm/l2", "none/square/linf"} <= begun(300.0)
+    assert "none/ddn/l2" not in begun(300.0)
+    found = begun(50.0, led=[("none", "linf")])  # of an earlier run
+    assert "none/fgsm/linf" in found
+    assert "none/fgsm/l2" not in found
 
 
 def document(record):
