@@ -7,20 +7,21 @@ tuned: from 32 samples on, its size changed the cost of a pass by less than that
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
 
 from robusteval import ops
+from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import Tuning
@@ -44,21 +45,15 @@ class Calibration:
     forward_ms: float = 0.0
 
 
-def cache_folder() -> Path:
-    """Where measurements are kept: $ROBUSTEVAL_CACHE, else a folder robusteval in the user's cache folder."""
-    named = os.environ.get("ROBUSTEVAL_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "robusteval"
-
-
 def calibrate(model: Classifier, x: Tensor) -> Calibration:
     """The calibration of a model, from the cache or by measurement on samples x [N, *shape]. Never raises for the
     cache's sake: a folder that cannot be used is the same as an empty one."""
     if len(x) == 0:
         return Calibration()
-    path = cache_folder() / "calibration" / f"{_key(model)}.json"
+    folder = cache_folder("calibration")
+    if folder is None:
+        return measure(model, x[:_BATCH])
+    path = folder / f"{_key(model)}.json"
     known = _read(path)
     if known is not None:
         return known
@@ -81,14 +76,13 @@ def measure(model: Classifier, x: Tensor) -> Calibration:
     if cost < _CHEAP_S:
         return Calibration(default, 1e3 * cost / len(x), forward)
     best, least = default, cost * _GAIN
-    for onednn in (True, False):
-        for channels_last in (False, True):
-            tuning = Tuning(onednn, channels_last)
-            if tuning == default or (channels_last and x.dim() != 4):
-                continue
-            spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
-            if spent < least:
-                best, least, cost = tuning, spent, spent
+    for onednn, channels_last, own in product((True, False), (False, True), (False, True)):
+        tuning = Tuning(onednn, channels_last, own_kernels=own)
+        if tuning == default or ((channels_last or own) and x.dim() != 4):
+            continue
+        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
+        if spent < least:
+            best, least, cost = tuning, spent, spent
     return Calibration(_with_jacobian(model, x, best), 1e3 * cost / len(x), forward)
 
 
@@ -127,7 +121,7 @@ def applied(tuning: Tuning) -> Iterator[None]:
 def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     some = min(_CLASSES, model.info.classes)
     classes = torch.arange(some, device=x.device).expand(len(x), some)
-    way = Tuning(tuning.onednn, tuning.channels_last, batched_jacobian=True)
+    way = replace(tuning, batched_jacobian=True)
     apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning)
     try:
         together = _seconds(lambda: _jacobian(model, x, classes, way), way)
@@ -153,18 +147,24 @@ def _laid(x: Tensor, tuning: Tuning) -> Tensor:
 def _gradient(model: Classifier | Pipeline, x: Tensor, tuning: Tuning) -> None:
     leaf = _laid(x.detach(), tuning).requires_grad_(True)
     with torch.enable_grad():
-        scores = model.twin(leaf)
+        with tuning.kernels():
+            scores = model.twin(leaf)
         if scores.requires_grad:
             torch.autograd.grad(scores.logsumexp(1).sum(), leaf, allow_unused=True)
 
 
 def _jacobian(model: Classifier, x: Tensor, classes: Tensor, tuning: Tuning) -> None:
-    ops.class_gradients(model.twin, _laid(x, tuning), classes, tuning.batched_jacobian)
+    def twin(leaf: Tensor) -> Tensor:
+        with tuning.kernels():
+            return model.twin(leaf)
+
+    ops.class_gradients(twin, _laid(x, tuning), classes, tuning.batched_jacobian)
 
 
 def _key(model: Classifier) -> str:
     """Of the model, of how it is read, and of the machine."""
     facts = (
+        tuple(one.name for one in fields(Tuning)),
         model.info.sha256,
         model.info.rung,
         str(model.info.input_shape),
@@ -190,6 +190,7 @@ def in_words(tuning: Tuning) -> str:
     parts = [
         "oneDNN" if tuning.onednn else "without oneDNN",
         "channels last" if tuning.channels_last else "channels first",
+        *(["own convolutions and pools"] if tuning.own_kernels else []),
         "batched Jacobians" if tuning.batched_jacobian else "Jacobians row by row",
     ]
     return ", ".join(parts)
