@@ -60,7 +60,7 @@ class CarliniWagner:
 
     def passes(self, norm: str, classes: int) -> Passes:
         runs = {"l0": _ROUNDS_L0, "linf": _ROUNDS_LINF}.get(norm, self.searches)
-        return Passes(1, 1) * (runs * self.steps) + Passes(1)
+        return Passes(1, 1) * (runs * self.steps + 1)
 
     def run(self, problem: Problem) -> Tensor:
         how = Descent(self.steps, self.rate, self.confidence, self.abort_early)

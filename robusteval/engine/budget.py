@@ -98,7 +98,7 @@ class Gate:
     keep: float = 0.0
     skipped: set[str] = field(default_factory=set)
     roles: Roles | None = None
-    led: set[tuple[str, str]] = field(default_factory=set)  # groups in which a lead was begun or is done
+    led: set[str] = field(default_factory=set)  # leads that were begun or are done
     _known: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # what units of a cell took
     _left: dict[str, int] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
@@ -128,17 +128,17 @@ class Gate:
         if fits:
             self._begun.add(cell)
             self._left[cell] -= 1
-            if self.roles is not None and cell in self.roles.leads:
-                self.led.add(self.roles.group[cell])
+            self.led.add(cell)
         else:
             self.skipped.add(cell)
-            if self.roles is not None and cell in self.roles.leads:
-                self.led.discard(self.roles.group[cell])
+            self.led.discard(cell)
         return fits
 
     def _is_led(self, cell: str) -> bool:
-        group = None if self.roles is None else self.roles.group.get(cell)
-        return self.roles is None or group is None or cell in self.roles.leads or group in self.led
+        if self.roles is None or cell in self.roles.leads or cell not in self.roles.group:
+            return True
+        group = self.roles.group[cell]
+        return any(self.roles.group[lead] == group for lead in self.led & self.roles.leads)
 
     def learn(self, outcome: Outcome) -> None:
         """Takes in what a finished unit took."""

@@ -106,7 +106,7 @@ def attack(
         tasks = telling_first(todo.attacks, plan, job.suite, seconds)
         left = {task.planned.cell.id for task in tasks}
         gate.roles = roles_of(plan, job.suite)
-        gate.led = {gate.roles.group[cell] for cell in gate.roles.leads - left - set(done.failures)}
+        gate.led = set(gate.roles.leads - left - set(done.failures))
     execute(context, gate.expected(tasks), job.folder, job.workers, counter, gate)
     gate.keep = clock.keeps(tests)
     # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come
