@@ -56,6 +56,7 @@ def evaluate(
     workers: int = 1,
     out: str | Path | None = None,
     target: str = "untargeted",
+    time_budget: float | None = None,
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
 
@@ -63,7 +64,8 @@ def evaluate(
     path to a model the data may be left out where they lie beside it or its metadata name them. options: how the file
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
-    class by number or name.
+    class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
+    same call without it, with the same `out`, goes on from there.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError) with one clear sentence.
     """
@@ -84,6 +86,7 @@ def evaluate(
         seed=seed,
         workers=workers,
         target=target,
+        time_budget=time_budget,
     )
     if out is not None:
         record = run(dataclasses.replace(job, folder=Path(out)))

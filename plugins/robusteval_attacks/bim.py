@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param
 from robusteval_attacks._climb import climb
 
 
@@ -28,6 +28,9 @@ class BIM:
     )
     steps: int = param(30, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.steps + 1, self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         return climb(problem, self.steps, self.loss)

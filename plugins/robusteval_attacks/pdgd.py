@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._nearest import Nearest, linear_distance, nearest_over_targets, spread
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
+from robusteval_attacks._nearest import Nearest, linear_distance, nearest_over_targets, over_targets_passes, spread
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class PDGD:
     dual_rate: float = param(0.1, "First step of the logarithm of the weights.", minimum=1e-6, maximum=10.0)
     dual_decay: float = param(0.1, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
     ratio: float = param(0.1, "First pull of the distance in proportion to the win's.", minimum=1e-9, maximum=1e9)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return over_targets_passes(Passes(self.steps + 1, self.steps), min(self.targets, classes - 1))
 
     def run(self, problem: Problem) -> Tensor:
         return nearest_over_targets(problem, self.targets, self._descend)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from robusteval.engine.runner import Progress
+    from robusteval.engine.schedule import Progress
 
 
 def quiet_libraries() -> None:
@@ -64,6 +64,9 @@ class Display:
 
     def update(self, progress: Progress) -> None:
         """Shows where the run is; failures are always said."""
+        if progress.note:
+            self.say(progress.note)
+            return
         if progress.error:
             self.say(f"failed: {progress.cell}: {progress.error}")
         if progress.resumed and progress.done == progress.resumed and not progress.cell:
@@ -74,8 +77,8 @@ class Display:
             )
             return
         now = time.monotonic()
-        if progress.done == progress.total or now - self._last >= 10:
+        fresh = progress.done - progress.resumed
+        if fresh and (progress.done == progress.total or now - self._last >= 10):
             self._last = now
-            fresh = progress.done - progress.resumed
-            left = (now - self._started) / fresh * (progress.total - progress.done) if fresh else 0.0
+            left = (now - self._started) / fresh * (progress.total - progress.done)
             self.say(f"{progress.done}/{progress.total} units, about {left:.0f} s left")
