@@ -56,6 +56,7 @@ def evaluate(
     workers: int = 1,
     out: str | Path | None = None,
     target: str = "untargeted",
+    references: Sequence[str | Path] = (),
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
 
@@ -63,9 +64,9 @@ def evaluate(
     path to a model the data may be left out where they lie beside it or its metadata name them. options: how the file
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
-    class by number or name.
+    class by number or name. references: files of known models to compare with (`robusteval calibrate`), beside the shipped.
 
-    Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError) with one clear sentence.
+    Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
     from robusteval.engine.catalogue import discover
     from robusteval.engine.prepare import prepare_job
@@ -84,6 +85,7 @@ def evaluate(
         seed=seed,
         workers=workers,
         target=target,
+        references=tuple(references),
     )
     if out is not None:
         record = run(dataclasses.replace(job, folder=Path(out)))

@@ -15,6 +15,7 @@ from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
 from robusteval.engine.preflight import Preflight, clean_report
+from robusteval.engine.references import gather
 from robusteval.engine.runner import Job
 from robusteval.engine.suite import Suite, read, with_surrogates
 from robusteval.engine.targets import UNTARGETED, parse, without_target
@@ -40,8 +41,10 @@ def prepare_job(
     overwrite: bool = False,
     target: str = UNTARGETED,
     surrogates: tuple[str, ...] = (),
+    references: tuple[str | Path, ...] = (),
 ) -> Job:
-    """A job without a folder yet. Raises DataError, SuiteError, PluginError with one clear sentence."""
+    """A job without a folder yet. Raises DataError, SuiteError, PluginError, RecordError with one clear sentence."""
+    known = gather(references)
     plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
     goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
@@ -67,6 +70,7 @@ def prepare_job(
         labels_from_model=labels_from_model,
         overwrite=overwrite,
         preflight=tuple(_findings(look)),
+        references=known,
     )
 
 

@@ -23,6 +23,7 @@ from robusteval.engine import (
     gallery,
     noise_search,
     planted,
+    references,
     targets,
     verdict,
     witnesses,
@@ -31,6 +32,7 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import Context
 from robusteval.engine.environment import environment
 from robusteval.engine.executors import Outcome, Task, execute, one_thread
+from robusteval.engine.naming import attacks_sha256
 from robusteval.engine.pipelines import Fitted, fit_all
 from robusteval.engine.plan import Plan, make_plan
 from robusteval.engine.suite import Suite
@@ -38,6 +40,7 @@ from robusteval.engine.unit_store import UnitStore
 from robusteval.engine.units import chunks
 from robusteval.errors import RecordError
 from robusteval.record import document, store
+from robusteval.record.reference_file import Source
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Job:
     labels_from_model: bool = False
     overwrite: bool = False
     preflight: tuple[document.Finding, ...] = ()
+    references: tuple[
+        Source, ...
+    ] = ()  # known models to compare with, those that the user gave before the shipped ones
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         record.searches = noise_search.search(record, fitted.live["none"], job.samples, job.suite, job.seed)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
+    record.references = references.compared(job.references, record)
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model)
     record.times.started = _stamp(started)
     record.times.finished = _stamp(time.time())
@@ -256,6 +263,7 @@ def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             fit_name=job.fit.name if job.fit is not None else "",
             fit_sha256=job.fit.sha256() if job.fit is not None else "",
             fit_samples=len(job.fit) if job.fit is not None else 0,
+            hashes=job.samples.contents(),
         ),
         suite=document.Suite(
             job.suite.name,
@@ -264,6 +272,7 @@ def _record(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             job.suite.summary,
             list(job.suite.norms),
             job.suite.levels,
+            attacks_sha256(job.suite, job.catalogue, job.target),
         ),
         plan_sha256=plan.sha256,
         pipelines=fitted.rows,

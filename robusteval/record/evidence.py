@@ -51,6 +51,7 @@ class Data:
     fit_name: str = ""
     fit_sha256: str = ""
     fit_samples: int = 0
+    hashes: list[str] = field(default_factory=list)  # content of each sample and its label, in any pixel range
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Suite:
     summary: str = ""
     norms: list[str] = field(default_factory=list)  # that it asks about, attacked or not
     levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
+    attacks_sha256: str = ""  # of all that decides the bare model's distances: runs that share it can be compared
 
 
 @dataclass
