@@ -28,7 +28,8 @@ DESCRIPTION = (
 
 @dataclass(frozen=True)
 class Line:
-    """One model on its common images. role: this, reference, or exact (what exact gradients report of a masked one)."""
+    """One model on its common images. role: this, reference, same (a reference that is the very file evaluated), or exact
+    (what exact gradients report of a masked one)."""
 
     name: str
     role: str
@@ -92,7 +93,7 @@ def _lines(record: Record, model: Reference, norm: str, width: float) -> Iterato
     right = np.asarray(model.right, dtype=bool)
     same = model.defense == columns.BARE and model.sha256 == record.model.sha256
     about = f"{model.about} (the very file that was evaluated)" if same else model.about
-    columns_of = [("reference", model.name, about, model.grade, model.worst.get(norm))]
+    columns_of = [("same" if same else "reference", model.name, about, model.grade, model.worst.get(norm))]
     columns_of.append(
         (
             "exact",
@@ -109,8 +110,8 @@ def _lines(record: Record, model: Reference, norm: str, width: float) -> Iterato
 
 
 def _false(model: Reference) -> str:
-    fails = f"; there {', '.join(model.exact_fails)} fail" if model.exact_fails else ""
-    return f"a false figure, shown as a warning: such an evaluation is graded {model.exact_grade or '?'}{fails}"
+    fails = f", and its checks {', '.join(model.exact_fails)} fail" if model.exact_fails else ""
+    return f"a false figure, shown as a warning: an evaluation that says so is graded {model.exact_grade or '?'}{fails}"
 
 
 def _distances(column: ReferenceColumn, right: NDArray[np.bool_], width: float) -> NDArray[np.float64]:
@@ -147,7 +148,7 @@ def _table(
     chosen = [eps for eps in listed if any(one is not None and abs(one - eps) <= 1e-6 * eps for one in wanted)]
     heads = [*FACTS]
     for eps in chosen:
-        heads += [f"Accuracy at {eps:.6g}", f"Low at {eps:.6g}", f"High at {eps:.6g}"]
+        heads += [f"Accuracy at {eps:.10g}", f"Low at {eps:.10g}", f"High at {eps:.10g}"]
     return Result(
         NAME,
         f"references-table/{place}/{norm}",
