@@ -103,6 +103,8 @@ def command(
     from robusteval.engine.reference_build import assemble
     from robusteval.record.reference_file import save
 
+    if Path(out).is_dir():
+        raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
     wanted = _wanted(models, about, defense, exact, draws, limit)
     quiet_libraries()
     catalogue = discover()
