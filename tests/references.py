@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from robusteval.engine.envelope import envelope_of
-from robusteval.record.document import Record, Reference, ReferenceColumn, Suite
+from robusteval.record.document import Compared, Record, Reference, ReferenceColumn, Suite
 from robusteval.record.reference_file import ReferenceSet
 
 ATTACKS = "ab" * 32
@@ -33,6 +33,16 @@ def model(record: Record, name: str, factor: float, rows: list[int] | None = Non
     right = [bare[row] == record.data.labels[row] for row in rows]
     worst = {norm: column(record, norm, factor, rows) for norm in ("l2", "linf")}
     return Reference(name, f"made as {name} is", f"{name}.onnx", "cd" * 32, "none", "", {}, "A", rows, right, worst)
+
+
+def beside(record: Record) -> Record:
+    """The record, compared with the set below."""
+    keyed(record)
+    models = make(record).models
+    record.references = [
+        Compared("set.json", "12" * 32, False, "done", "", "standard 1", "data", "robusteval 0.1.0", models)
+    ]
+    return record
 
 
 def make(record: Record) -> ReferenceSet:

@@ -101,6 +101,7 @@ def command(
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
     from robusteval.engine.reference_build import assemble
+    from robusteval.engine.suite import read
     from robusteval.record.reference_file import save
 
     if Path(out).is_dir():
@@ -109,6 +110,7 @@ def command(
     quiet_libraries()
     catalogue = discover()
     files = tuple(one.path for one in wanted)
+    many = samples or read(suite, catalogue).samples
     todo: list[tuple[Wanted, Job | None]] = []
     for one, options in zip(wanted, each_reading(files, reading, only), strict=True):
         if _is_run(one.path):
@@ -122,7 +124,7 @@ def command(
             data=Path(data) if data else None,
             fit=Path(fit_data) if fit_data else None,
             data_range=pair(data_range, "--data-range", ordered=False),
-            samples=one.limit or samples,
+            samples=min(one.limit, many) if one.limit else many,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
