@@ -10,9 +10,10 @@ import torch
 from robusteval.api import Samples
 from robusteval.engine.naming import attacks_sha256
 from robusteval.engine.references import LEAST, compared, known_models
-from robusteval.engine.suite import Suite, parse
+from robusteval.engine.suite import Suite, parse, read
 from robusteval.metrics.references import References
 from robusteval.metrics.statistics import clopper_pearson
+from robusteval.record import reference_file
 from robusteval.record.document import Compared, Record, Result
 from robusteval.record.reference_file import ReferenceSet, Source
 from robusteval.record.store import from_json, to_json
@@ -227,3 +228,16 @@ def test_contents_do_not_depend_on_the_pixel_range_but_on_image_and_label() -> N
     assert len(set(one.contents())) == 4
     moved = dataclasses.replace(one, y=labels.flip(0)).contents()
     assert not set(moved) & set(one.contents())
+
+
+@pytest.mark.parametrize("name", ["standard", "smoke"])
+def test_shipped_sets_are_of_the_suites_as_they_are(name: str) -> None:
+    """When this fails, a suite, an attack's version or the search has changed: `make references` builds the sets anew."""
+    found = catalogue()
+    wanted = attacks_sha256(read(name, found), found, "untargeted")
+    content = {one.file: one.content for one in reference_file.shipped()}[f"fashion-mnist-{name}.json"]
+    assert content.suite.attacks_sha256 == wanted
+    assert {model.name for model in content.models} == {"standard", "pgd-trained", "smoothed", "gradient-masked"}
+    masked = next(model for model in content.models if model.name == "gradient-masked")
+    assert masked.exact_grade in ("D", "F")
+    assert {"gradients-zero", "black-box"} <= set(masked.exact_fails)
