@@ -11,6 +11,7 @@ from robusteval.ops.project import (
     random_on_sphere,
     to_grid,
     to_grid_beside,
+    to_levels,
 )
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "size",
     "to_grid",
     "to_grid_beside",
+    "to_levels",
     "wins",
 ]
