@@ -118,6 +118,7 @@ def compare(
     seed: int = 0,
     workers: int = 1,
     out: str | Path | None = None,
+    references: Sequence[str | Path] = (),
 ) -> EvaluatedComparison:
     """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
     one for each. out: the folder, with one run a model inside; a temporary one by default.
@@ -142,7 +143,7 @@ def compare(
     jobs = [
         prepare_job(
             model, catalogue, suite, model_path=path, data=_source(data), fit=_source(fit_data), samples=samples,
-            seed=seed, workers=workers,
+            seed=seed, workers=workers, references=tuple(references),
         )
         for model, path in opened
     ]  # fmt: skip

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from robusteval.record.document import Curve, Record, Result
 from robusteval.report import parts
-from robusteval.report.charts import BESIDE, PALETTE, WORST, Axes, Chart, Line, colours, labels, line_chart
+from robusteval.report.charts import BESIDE, PALETTE, SECOND, WORST, Axes, Chart, Line, labels, line_chart
 from robusteval.report.curves import unique
 from robusteval.report.numbers import MISSING, budget, interval, norm_title, number, percent, scalar
 from robusteval.report.parts import Figure, Table, Text, Value
 
 MAX_LINES = 24
+TINTS = (SECOND, *PALETTE[1:])  # names are written in them, on light and on dark
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def _figure(found: Result, place: int) -> Figure | None:
     lines: list[Line] = []
     roles = [str(curve.tags.get("role")) for curve in found.curves]
     known = [curve.label for curve, role in zip(found.curves, roles, strict=True) if role == "reference"]
-    shades = colours(known)
+    shades = {name: TINTS[place % len(TINTS)] for place, name in enumerate(known)}
     for curve, role in list(zip(found.curves, roles, strict=True))[:MAX_LINES]:
         if not curve.points or role == "same":
             continue  # the very file that was evaluated: its line would lie under this model's
@@ -57,7 +58,7 @@ def _figure(found: Result, place: int) -> Figure | None:
         elif role == "exact":
             lines.append(replace(_line(curve, lines, BESIDE, 1.4, (1, 3)), label=False))
         else:
-            lines.append(_line(curve, lines, shades.get(curve.label, (PALETTE[0], (1, 0)))[0], 1.9, (7, 3)))
+            lines.append(_line(curve, lines, shades.get(curve.label, TINTS[0]), 1.9, (7, 3)))
     if not lines:
         return None
     norm = norm_title(found.tags.get("norm"))
