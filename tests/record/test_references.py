@@ -89,11 +89,19 @@ def test_what_is_no_set_at_all_is_refused(content: bytes, tmp_path: Path) -> Non
         reference_file.load(path)
 
 
-def test_infinity_is_refused(text: str) -> None:
+def test_size_is_looked_at_before_anything_is_parsed(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "set.json"
+    path.write_text(text + " " * reference_file.MAX_BYTES)
+    with pytest.raises(RecordError, match="larger than 16 MiB"):
+        reference_file.load(path)
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_refused(number: str, text: str) -> None:
     data = json.loads(text)
     data["models"][0]["worst"]["l2"]["distance"][0] = 123456.75
-    with pytest.raises(RecordError, match="schema"):
-        reference_file.from_json(json.dumps(data).replace("123456.75", "1e999"), "set.json")
+    with pytest.raises(RecordError, match="schema|no number"):
+        reference_file.from_json(json.dumps(data).replace("123456.75", number), "set.json")
 
 
 @pytest.mark.parametrize("place", ["missing.json", "."])
