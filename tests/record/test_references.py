@@ -100,7 +100,7 @@ def test_size_is_looked_at_before_anything_is_parsed(text: str, tmp_path: Path) 
 def test_what_is_no_number_is_refused(number: str, text: str) -> None:
     data = json.loads(text)
     data["models"][0]["worst"]["l2"]["distance"][0] = 123456.75
-    with pytest.raises(RecordError, match="schema|no number"):
+    with pytest.raises(RecordError, match=r"schema|no number"):
         reference_file.from_json(json.dumps(data).replace("123456.75", number), "set.json")
 
 
