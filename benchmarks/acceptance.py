@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from match import WORST
+from match import SAME, WORST
 from tables import Row, against_peers, by_name, correct_peers
 
 _SLACK = 0.005  # of optimality; in robust accuracy one image counts
@@ -18,7 +18,17 @@ _SINGLE = {"lenet": 0.985, "robust": 0.97}  # optimality of our best single atta
 def acceptance(rows: list[Row]) -> list[str]:
     """The lines of the table, out of rows with their strengths."""
     lines = ["| point | target | reached | where |", "|---|---|---|---|"]
-    return [*lines, *_strength(rows), *_cost(rows), *_sparse(rows), *_single(rows), *_worst(rows), *_cascade(rows)]
+    return [
+        *lines,
+        *_strength(rows),
+        *_cost(rows),
+        *_same(rows),
+        *_reduced(rows),
+        *_sparse(rows),
+        *_single(rows),
+        *_worst(rows),
+        *_cascade(rows),
+    ]
 
 
 def _pairs(rows: list[Row]) -> list[tuple[Row, list[Row]]]:
@@ -66,6 +76,39 @@ def _cost(rows: list[Row]) -> list[str]:
     where = "dearer: " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in dearer.items()) if dearer else "all"
     target = "at most 0.7 x the CPU time of the fastest correct peer (C&W 0.5 x, pgd where most fall 0.2 x)"
     return [f"| a. cost | {target} | {reached} | {where} |"]
+
+
+def _same(rows: list[Row]) -> list[str]:
+    """Ours with the peers' number of steps, where ours takes fewer by default."""
+    said = []
+    for group in by_name(rows):
+        peers, mine = correct_peers(group), [row for row in group if row["by"] == SAME]
+        if mine and peers:
+            least = min(row["seconds"] for row in peers)
+            said.append((mine[0]["seconds"] / least, _name(mine[0])))
+    if not said:
+        return []
+    mean = math.exp(sum(math.log(ratio) for ratio, _ in said) / len(said))
+    where = ", ".join(f"{name} {ratio:.2f} x" for ratio, name in said)
+    target = "the same with the peers' number of steps, where ours takes fewer by default"
+    return [f"| a. cost, same steps | {target} | geometric mean {mean:.2f} x | {where} |"]
+
+
+def _reduced(rows: list[Row]) -> list[str]:
+    """The peers with as few steps as ours by default: how strong they are then, and what they cost."""
+    said = []
+    for group in by_name(rows):
+        mine, peers = [row for row in group if row["by"] == "ours"], [row for row in group if "reduced" in row]
+        for row in peers:
+            if not mine or "failed" in row:
+                continue
+            key = "robust accuracy" if row["budget"] else "optimality"
+            ratio = mine[0]["seconds"] / row["seconds"]
+            said.append(f"{_name(row)} {row['by']}: {row[key]:.3f}, ours {mine[0][key]:.3f} at {ratio:.2f} x its time")
+    if not said:
+        return []
+    target = "peers with as few steps as ours by default (not among the fastest correct ones above)"
+    return [f"| a. cost, fewer steps | {target} | for comparison | {'; '.join(said)} |"]
 
 
 def _wanted(mine: Row) -> float:

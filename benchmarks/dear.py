@@ -3,7 +3,7 @@ AutoAttack, and what our suite `standard` makes of its members together."""
 
 from __future__ import annotations
 
-from match import BUDGETS, WORST, Match
+from match import BUDGETS, SAME, WORST, Match
 from peer_attacks import Peer, Peers
 from robusteval_attacks.apgd import APGD
 from robusteval_attacks.boundary import Boundary
@@ -33,23 +33,20 @@ def _optimised(p: Peers) -> list[Match]:
         "adv-lib": p.adv_lib(
             "carlini_wagner_l2", learning_rate=0.05, initial_const=0.01, binary_search_steps=9, max_iterations=200
         ),
-        "art": p.art(
-            "CarliniL2Method",
-            learning_rate=0.05,
-            initial_const=0.01,
-            binary_search_steps=9,
-            max_iter=200,
-            batch_size=128,
-            verbose=False,
-        ),
         "torchattacks (one constant)": p.torchattacks("CW", c=1, steps=200, lr=0.05),
+    }
+    cw: dict[str, list[Attack]] = {"ours": [CarliniWagner()], SAME: [CarliniWagner(searches=9, guess=0.0)]}
+    fewer = {
+        "foolbox, 6 searches": p.foolbox(
+            "L2CarliniWagnerAttack", binary_search_steps=6, steps=200, stepsize=0.05, initial_const=0.01
+        )
     }
     elastic: dict[str, Peer | None] = {
         "foolbox": p.foolbox("EADAttack", binary_search_steps=9, steps=200, decision_rule="L1"),
         "torchattacks": p.torchattacks("EADL1", binary_search_steps=9, max_iterations=200),
     }
     return [
-        Match("carlini-wagner", "l2", {"ours": [CarliniWagner()]}, carlini, share=0.2),
+        Match("carlini-wagner", "l2", cw, carlini, share=0.3, reduced=fewer),
         Match("ead", "l1", {"ours": [EAD(steps=200)]}, elastic, share=0.25),
     ]
 

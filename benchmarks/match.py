@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from peer_attacks import Peer
 
@@ -19,6 +19,7 @@ BUDGETS: dict[str, dict[str, float]] = {
 }
 STEPS = 300  # of the minimal attacks with one pass a step, unless their usual number is another
 WORST = "standard (worst case)"
+SAME = "ours, same steps"  # as the peers, where ours takes fewer by default
 FAR = 1e3  # a budget that limits nothing, for a peer that wants one
 
 
@@ -27,7 +28,8 @@ class Match:
     """Ours and the peers' under one name. budget: a key of BUDGETS, or "" for smallest distances; share: part of the
     images that it runs on (dear ones run on fewer); a list of ours is a cascade at a budget, each on the survivors of the
     one before, and for smallest distances the worst case over its members. halvings: of the budget search of each member
-    that has a fixed budget; largest: where that search ends, 0 for the norm's own largest distance."""
+    that has a fixed budget; largest: where that search ends, 0 for the norm's own largest distance. reduced: peers with as
+    few steps as ours by default, fewer than usual; shown beside, and not among those that the targets speak of."""
 
     name: str
     norm: Norm
@@ -37,6 +39,7 @@ class Match:
     share: float = 1.0
     halvings: tuple[int, ...] = (8,)
     largest: float = 0.0
+    reduced: dict[str, Peer | None] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from dear import dear
-from match import FAR, STEPS, Match
+from match import FAR, SAME, STEPS, Match
 from peer_attacks import Peer, Peers
 from robusteval_attacks.alma import ALMA
 from robusteval_attacks.apgd import APGD
@@ -49,18 +49,19 @@ def _fixed(p: Peers) -> list[Match]:
         Match(
             "bim",
             "linf",
-            {"ours": [BIM(steps=40)]},
+            {"ours": [BIM()], SAME: [BIM(steps=40)]},
             {
                 "foolbox": p.foolbox("LinfBasicIterativeAttack", eps=True, rel_stepsize=1 / 40, steps=40),
                 "art": p.art("BasicIterativeMethod", step=1 / 40, max_iter=40, verbose=False, **art),
                 "torchattacks": p.torchattacks("BIM", alpha=1 / 40, steps=40),
             },
             "linf",
+            reduced={"torchattacks, 30 steps": p.torchattacks("BIM", alpha=1 / 30, steps=30)},
         ),
         Match(
             "mim",
             "linf",
-            {"ours": [MIM(steps=20)]},
+            {"ours": [MIM()], SAME: [MIM(steps=20)]},
             {
                 "foolbox": p.foolbox(
                     "LinfMomentumIterativeFastGradientMethod", eps=True, rel_stepsize=1 / 20, steps=20
@@ -69,6 +70,7 @@ def _fixed(p: Peers) -> list[Match]:
                 "torchattacks": p.torchattacks("MIFGSM", alpha=1 / 20, steps=20),
             },
             "linf",
+            reduced={"torchattacks, 16 steps": p.torchattacks("MIFGSM", alpha=1 / 16, steps=16)},
         ),
     ]
     pgd: dict[str, Peer | None] = {
@@ -124,25 +126,28 @@ def _cheap(p: Peers) -> list[Match]:
         Match(
             "deepfool",
             "l2",
-            {"ours": [DeepFool()]},
+            {"ours": [DeepFool()], "ours, 10 candidates": [DeepFool(candidates=10)]},
             {
                 "foolbox": p.foolbox("L2DeepFoolAttack"),
                 "art": p.art("DeepFool", nb_grads=10, batch_size=128, verbose=False),
                 "torchattacks": p.torchattacks("DeepFool"),
                 "adv-lib": p.adv_lib("df", norm="l2", steps=50),
             },
+            reduced={"foolbox, 6 candidates": p.foolbox("L2DeepFoolAttack", candidates=6)},
         ),
         Match(
             "deepfool",
             "linf",
-            {"ours": [DeepFool()]},
+            {"ours": [DeepFool()], "ours, 10 candidates": [DeepFool(candidates=10)]},
             {"foolbox": p.foolbox("LinfDeepFoolAttack"), "adv-lib": p.adv_lib("df", norm="linf", steps=50)},
+            reduced={"foolbox, 6 candidates": p.foolbox("LinfDeepFoolAttack", candidates=6)},
         ),
         Match(
             "ddn",
             "l2",
-            {"ours": [DDN(steps=100)]},
+            {"ours": [DDN()], SAME: [DDN(steps=100, gamma=0.05, last_gamma=0.05)]},
             {"foolbox": p.foolbox("DDNAttack", steps=100), "adv-lib": p.adv_lib("ddn", steps=100, levels=None)},
+            reduced={"adv-lib, 60 steps": p.adv_lib("ddn", steps=60, levels=None)},
         ),
         Match(
             "newtonfool",
@@ -161,7 +166,8 @@ def _cheap(p: Peers) -> list[Match]:
             "foolbox": p.foolbox(names[norm], steps=STEPS),
             "adv-lib": p.adv_lib("fmn", norm=norm, steps=STEPS),
         }
-        found.append(Match("fmn", norm, {"ours": [FMN(steps=STEPS)]}, peers))
+        fewer = {"adv-lib, 200 steps": p.adv_lib("fmn", norm=norm, steps=200)}
+        found.append(Match("fmn", norm, {"ours": [FMN()], SAME: [FMN(steps=STEPS)]}, peers, reduced=fewer))
     return found
 
 
@@ -184,7 +190,11 @@ def _walks(p: Peers) -> list[Match]:
         Match(
             "pdgd",
             "l2",
-            {"ours": [PDGD(steps=STEPS, targets=0)], "ours, 4 runs of 250 steps": [PDGD()]},
+            {
+                "ours": [PDGD(steps=STEPS, targets=0)],
+                "ours, 4 runs of 250 steps": [PDGD()],
+                "ours, 6 runs of 300 steps": [PDGD(steps=300, targets=5)],
+            },
             {
                 "adv-lib": p.adv_lib("pdgd", num_steps=STEPS),
                 "adv-lib, 1000 steps": p.adv_lib("pdgd", num_steps=1000),
@@ -200,7 +210,9 @@ def _walks(p: Peers) -> list[Match]:
             "adv-lib": p.adv_lib("fab", norm=norm, n_iter=100),
             "torchattacks": p.torchattacks("FAB", norm={"linf": "Linf"}.get(norm, norm.upper()), steps=100, eps=FAR),
         }
-        found.append(Match("fab", norm, {"ours": [FAB(steps=100)]}, peers, share=0.5))  # type: ignore[arg-type]
+        fewer = {"adv-lib, 50 steps": p.adv_lib("fab", norm=norm, n_iter=50)}
+        ours: dict[str, list[Attack]] = {"ours": [FAB()], "ours, 9 candidates": [FAB(candidates=9)]}
+        found.append(Match("fab", norm, ours, peers, share=0.5, reduced=fewer))  # type: ignore[arg-type]
     peer = p.adv_lib("sigma_zero", num_steps=1000)
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
     aimed: dict[str, list[Attack]] = {"ours": [FMN(steps=250, targets=3)]}

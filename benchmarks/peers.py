@@ -64,7 +64,7 @@ def calls(match: Match, arena: Arena, target: Target, eps: float) -> dict[str, t
             return arena.worst(attacks, match.norm, largest, match.halvings)
 
         found[label] = (ours, arena.classifier.module)
-    for label, peer in match.peers.items():
+    for label, peer in (match.peers | match.reduced).items():
         if peer is None:
             continue
 
@@ -100,6 +100,7 @@ def run_match(match: Match, model: str, arena: Arena, target: Target, cost: Pass
     for label in todo:
         base = {"attack": match.name, "norm": match.norm, "budget": match.budget, "eps": eps, "by": label}
         base |= {"model": model, "images": count, "ours": label in match.ours, "calibrated": in_words(arena.tuning)}
+        base |= {"reduced": True} if label in match.reduced else {}
         if label in failed:
             rows.append({**base, "failed": failed[label]})
             continue

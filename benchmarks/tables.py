@@ -54,8 +54,8 @@ def by_name(rows: list[Row]) -> list[list[Row]]:
 
 def correct_peers(group: list[Row]) -> list[Row]:
     """The peers' rows that count as doing the job of this name: success and optimality, or robust accuracy at a budget,
-    within 0.05 of the best peer's in the group. None where no peer is near the best in both."""
-    peers = [row for row in group if not row["ours"] and "failed" not in row]
+    within 0.05 of the best peer's in the group; without those of fewer steps than usual. None where no peer is near the best in both."""
+    peers = [row for row in group if not row["ours"] and "failed" not in row and "reduced" not in row]
     if not peers:
         return []
     if peers[0]["budget"]:

@@ -8,20 +8,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from robusteval.api import Problem
+from robusteval.api import Problem, size
 
 _FACTOR = 10.0  # c grows by this until the first win
 
 
 def nearest_over_weights(
-    problem: Problem, first: float, searches: int, run: Callable[[Problem, Tensor], tuple[Tensor, Tensor]]
+    problem: Problem, first: float | Tensor, searches: int, run: Callable[[Problem, Tensor], tuple[Tensor, Tensor]]
 ) -> Tensor:
     """The nearest win of each sample over binary searches on c, per sample: [B, *shape], the clean sample without one.
 
-    run: one descent for weights c [B], which gives its nearest wins [B, *shape] and their distances [B], inf without.
+    first: the first c, for all or for each, [B]. run: one descent for weights c [B], which gives its nearest wins
+    [B, *shape] and their distances [B], inf without.
     """
     best, shortest = problem.x.clone(), problem.x.new_full((len(problem),), math.inf)
-    c = torch.full_like(shortest, first)
+    c = torch.ones_like(shortest) * first
     low, high = torch.zeros_like(c), torch.full_like(c, math.inf)
     for _ in range(searches):
         todo = (shortest > 0).nonzero().squeeze(1)  # a sample that is lost when clean needs no search
@@ -35,3 +36,15 @@ def nearest_over_weights(
         low[todo] = torch.where(won, low[todo], torch.maximum(low[todo], c[todo]))
         c = torch.where(high < math.inf, (low + high) / 2, c * _FACTOR)
     return best
+
+
+def balancing_weight(problem: Problem, confidence: float, otherwise: float) -> Tensor:
+    """The c, [B], at which the slopes of the squared l2 distance, in units of the range, and of c times the margin cancel on
+    the boundary, if the margin were linear: below it the clean sample is the minimum. One pass.
+
+    otherwise: c where the gradient tells nothing.
+    """
+    grad, loss, _, _ = problem.grad(problem.x, "margin")
+    steepness = size(grad, "l2") * (problem.bounds[1] - problem.bounds[0])
+    c = 2 * (confidence - loss) / steepness.square().clamp_min(1e-30)
+    return torch.where((steepness > 0) & (c > 0) & torch.isfinite(c), c, otherwise)

@@ -17,7 +17,7 @@ class BIM:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="bim",
-        version="1",
+        version="2",
         norms=("linf", "l2"),
         budget="fixed",
         needs="gradient",
@@ -26,7 +26,7 @@ class BIM:
         strengths="Deterministic and cheap; samples that are lost leave the batch.",
         limits="No random start, so gradients masked at the clean sample stop it; the steps just add up to eps.",
     )
-    steps: int = param(40, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
+    steps: int = param(30, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
 
     def run(self, problem: Problem) -> Tensor:

@@ -13,7 +13,7 @@ from robusteval_attacks._cw_descent import Descent
 from robusteval_attacks._cw_l0 import fewest
 from robusteval_attacks._cw_l2 import descend
 from robusteval_attacks._cw_linf import lowest
-from robusteval_attacks._weights import nearest_over_weights
+from robusteval_attacks._weights import balancing_weight, nearest_over_weights
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CarliniWagner:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="carlini-wagner",
-        version="2",
+        version="3",
         norms=("l2", "linf", "l0"),
         budget="minimal",
         needs="gradient",
@@ -37,8 +37,15 @@ class CarliniWagner:
     steps: int = param(
         200, "Gradient steps of a run: for each c, and in l0 and linf for each round.", minimum=1, maximum=100_000
     )
-    searches: int = param(9, "Values of c tried per sample; in l0 and linf up to the first win.", minimum=1, maximum=30)
+    searches: int = param(6, "Values of c tried per sample; in l0 and linf up to the first win.", minimum=1, maximum=30)
     c: float = param(0.01, "First weight of the margin, squared pixel ranges per score.", minimum=1e-9, maximum=1e9)
+    guess: float = param(
+        2.0,
+        "l2: the first weight in units of the one that a linearisation of the margin asks for; 0 begins with c, as the "
+        "paper does, and spends the first searches on the way there.",
+        minimum=0.0,
+        maximum=1e6,
+    )
     confidence: float = param(0.0, "Margin to reach (kappa), in units of the scores.", minimum=0.0, maximum=1e6)
     rate: float = param(
         0.05,
@@ -55,7 +62,8 @@ class CarliniWagner:
             return fewest(problem, self.c, self.searches, self.share, how)
         if problem.norm == "linf":
             return lowest(problem, self.c, self.searches, how)
-        return nearest_over_weights(problem, self.c, self.searches, partial(descend, how=how))
+        first = self.guess * balancing_weight(problem, self.confidence, self.c / self.guess) if self.guess else self.c
+        return nearest_over_weights(problem, first, self.searches, partial(descend, how=how))
 
 
 @hookimpl

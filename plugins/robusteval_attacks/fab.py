@@ -22,7 +22,7 @@ class FAB:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="fab",
-        version="1",
+        version="2",
         norms=("linf", "l2", "l1"),
         budget="minimal",
         needs="gradient",
@@ -30,7 +30,7 @@ class FAB:
         reference="Croce, Hein: Minimally distorted adversarial examples with a fast adaptive boundary attack, 2020",
         stochastic=True,
         strengths="No step size; respects the box exactly; indifferent to the scale of the scores.",
-        limits="A gradient for every class in every step: dear with many classes, unless targets are set.",
+        limits="A gradient for every class in every step: a few times as dear as attacks of one gradient a step.",
     )
     steps: int = param(100, "Linearisations per start.", minimum=1, maximum=100_000)
     restarts: int = param(
@@ -39,7 +39,12 @@ class FAB:
     targets: int = param(
         0, "Number of likeliest classes attacked one by one; 0 looks at all in each step.", minimum=0, maximum=1000
     )
-    candidates: int = param(9, "Classes whose boundaries are looked at in each step.", minimum=1, maximum=1000)
+    candidates: int = param(
+        4,
+        "Likeliest classes whose boundaries are looked at in each step; the paper looks at all.",
+        minimum=1,
+        maximum=1000,
+    )
     alpha: float = param(0.1, "Largest weight of the clean sample's projection.", minimum=0.0, maximum=1.0)
     eta: float = param(1.05, "Extrapolation beyond the boundary.", minimum=1.0, maximum=2.0)
     beta: float = param(0.9, "Share of the perturbation that is kept after a win.", minimum=0.0, maximum=1.0)

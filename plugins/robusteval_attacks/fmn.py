@@ -20,7 +20,7 @@ class FMN:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="fmn",
-        version="1",
+        version="2",
         norms=("l0", "l1", "l2", "linf"),
         budget="minimal",
         needs="gradient",
@@ -30,7 +30,7 @@ class FMN:
         strengths="One attack for all four norms; one pass per step; no constant to tune.",
         limits="Greedy on adversarially trained models, where the first boundary is seldom the nearest.",
     )
-    steps: int = param(300, "Gradient steps.", minimum=1, maximum=100_000)
+    steps: int = param(200, "Gradient steps.", minimum=1, maximum=100_000)
     step: float = param(1.0, "First step as a share of the radius.", minimum=1e-4, maximum=100.0)
     last_step: float = param(0.01, "Last step as a share of the radius.", minimum=1e-6, maximum=100.0)
     gamma: float = param(0.1, "Share by which the radius first shrinks or grows.", minimum=1e-4, maximum=0.99)

@@ -17,7 +17,7 @@ class MIM:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="mim",
-        version="1",
+        version="2",
         norms=("linf", "l2"),
         budget="fixed",
         needs="gradient",
@@ -26,7 +26,7 @@ class MIM:
         strengths="Its adversarials transfer to other models better than those of bim or pgd.",
         limits="Steps of a fixed length from one start; as a white-box attack no stronger than pgd.",
     )
-    steps: int = param(20, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
+    steps: int = param(16, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
     decay: float = param(1.0, "Share of the accumulated gradient that is carried on.", minimum=0.0, maximum=2.0)
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -119,7 +120,7 @@ class Problem:
         for view in self._views():
             leaf = self._laid(x.detach()).requires_grad_(True)
             with torch.enable_grad():
-                raw = view.twin(leaf)
+                raw = self._twin(view, leaf)
                 value = kind(raw) if callable(kind) else ops.loss(raw, self.keep, kind)
                 grad = grad + _gradient(value, leaf)
             loss, scores = loss + value.detach(), scores + raw.detach()
@@ -140,9 +141,8 @@ class Problem:
         scores = torch.zeros_like(self.keep, dtype=x.dtype)
         grads = x.new_zeros(len(x), classes.shape[1], *x.shape[1:])
         for view in self._views():
-            more_scores, more_grads = ops.class_gradients(
-                view.twin, self._laid(x), classes, self.tuning.batched_jacobian
-            )
+            twin = partial(self._twin, view)
+            more_scores, more_grads = ops.class_gradients(twin, self._laid(x), classes, self.tuning.batched_jacobian)
             scores, grads = scores + more_scores, grads + more_grads
         n = self._count(x)
         bad = ~torch.isfinite(grads.flatten(1)).all(1)
@@ -184,6 +184,11 @@ class Problem:
             return x.contiguous(memory_format=torch.channels_last)
         return x
 
+    def _twin(self, view: View, x: Tensor) -> Tensor:
+        """The twin's scores, by the kernels that are fastest for this model."""
+        with self.tuning.kernels():
+            return view.twin(x)
+
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]
 
@@ -199,9 +204,9 @@ class Problem:
         if len(x) == 0:
             return torch.zeros_like(self.keep, dtype=x.dtype)
         views = self._views()
-        total = views[0].twin(x) if differentiable else views[0].scores(x)
+        total = self._twin(views[0], x) if differentiable else views[0].scores(x)
         for view in views[1:]:
-            total = total + (view.twin(x) if differentiable else view.scores(x))
+            total = total + (self._twin(view, x) if differentiable else view.scores(x))
         self._see(x, total / n)
         return total / n
 

@@ -12,8 +12,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -69,14 +70,13 @@ def measure(model: Classifier, x: Tensor) -> Calibration:
     if cost < _CHEAP_S:
         return Calibration(default, 1e3 * cost / len(x))
     best, least = default, cost * _GAIN
-    for onednn in (True, False):
-        for channels_last in (False, True):
-            tuning = Tuning(onednn, channels_last)
-            if tuning == default or (channels_last and x.dim() != 4):
-                continue
-            spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
-            if spent < least:
-                best, least, cost = tuning, spent, spent
+    for onednn, channels_last, own in product((True, False), (False, True), (False, True)):
+        tuning = Tuning(onednn, channels_last, own_kernels=own)
+        if tuning == default or ((channels_last or own) and x.dim() != 4):
+            continue
+        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
+        if spent < least:
+            best, least, cost = tuning, spent, spent
     return Calibration(_with_jacobian(model, x, best), 1e3 * cost / len(x))
 
 
@@ -102,7 +102,7 @@ def applied(tuning: Tuning) -> Iterator[None]:
 def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     some = min(_CLASSES, model.info.classes)
     classes = torch.arange(some, device=x.device).expand(len(x), some)
-    way = Tuning(tuning.onednn, tuning.channels_last, batched_jacobian=True)
+    way = replace(tuning, batched_jacobian=True)
     apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning)
     try:
         together = _seconds(lambda: _jacobian(model, x, classes, way), way)
@@ -128,18 +128,24 @@ def _laid(x: Tensor, tuning: Tuning) -> Tensor:
 def _gradient(model: Classifier, x: Tensor, tuning: Tuning) -> None:
     leaf = _laid(x.detach(), tuning).requires_grad_(True)
     with torch.enable_grad():
-        scores = model.twin(leaf)
+        with tuning.kernels():
+            scores = model.twin(leaf)
         if scores.requires_grad:
             torch.autograd.grad(scores.logsumexp(1).sum(), leaf, allow_unused=True)
 
 
 def _jacobian(model: Classifier, x: Tensor, classes: Tensor, tuning: Tuning) -> None:
-    ops.class_gradients(model.twin, _laid(x, tuning), classes, tuning.batched_jacobian)
+    def twin(leaf: Tensor) -> Tensor:
+        with tuning.kernels():
+            return model.twin(leaf)
+
+    ops.class_gradients(twin, _laid(x, tuning), classes, tuning.batched_jacobian)
 
 
 def _key(model: Classifier) -> str:
     """Of the model, of how it is read, and of the machine."""
     facts = (
+        tuple(one.name for one in fields(Tuning)),
         model.info.sha256,
         model.info.rung,
         str(model.info.input_shape),
@@ -165,6 +171,7 @@ def in_words(tuning: Tuning) -> str:
     parts = [
         "oneDNN" if tuning.onednn else "without oneDNN",
         "channels last" if tuning.channels_last else "channels first",
+        *(["own convolutions and pools"] if tuning.own_kernels else []),
         "batched Jacobians" if tuning.batched_jacobian else "Jacobians row by row",
     ]
     return ", ".join(parts)

@@ -1,6 +1,7 @@
 """Norms, projections, box, losses and Jacobians: the only copies in the house."""
 
 from robusteval.ops.jacobian import class_gradients
+from robusteval.ops.kernels import OwnKernels
 from robusteval.ops.losses import LOSSES, ce, dlr, loss, margin, wins
 from robusteval.ops.norms import NORMS, Norm, ascent, distance, per_sample, size
 from robusteval.ops.project import (
@@ -18,6 +19,7 @@ __all__ = [
     "LOSSES",
     "NORMS",
     "Norm",
+    "OwnKernels",
     "ascent",
     "ce",
     "class_gradients",

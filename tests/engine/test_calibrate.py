@@ -29,11 +29,19 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
     monkeypatch.setattr(
         calibrate,
         "_seconds",
-        lambda work, way: costs[way.onednn, way.channels_last] * (0.95 if way.batched_jacobian else 1),
+        lambda work, way: (
+            costs[way.onednn, way.channels_last]
+            * (0.95 if way.batched_jacobian else 1)
+            * (own if way.own_kernels else 1)
+        ),
     )
+    own = 1.0
     found = calibrate.measure(model, torch.rand(4, 3, 2, 2))
     assert found.tuning == Tuning(onednn=False)
     assert found.pass_ms == pytest.approx(1e3 * 0.5 / 4)
+    own = 0.8
+    assert calibrate.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning(onednn=False, own_kernels=True)
+    own = 1.0
     costs[False, False] = costs[False, True] = 0.95
     assert calibrate.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning()
 
@@ -67,16 +75,19 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch) -> N
     assert calibrate.calibrate(model, toys.samples(model, 8).x).tuning == Tuning()
 
 
-@pytest.mark.parametrize("tuning", [Tuning(onednn=False), Tuning(channels_last=True), Tuning(False, True, True)])
+@pytest.mark.parametrize(
+    "tuning", [Tuning(onednn=False), Tuning(channels_last=True), Tuning(False, True, True), Tuning(own_kernels=True)]
+)
 def test_every_way_gives_the_same_gradients_to_rounding(tuning) -> None:
     model = load_model(CNN)
-    x = torch.rand((6, 1, 28, 28), generator=torch.Generator().manual_seed(0))
-    classes = torch.arange(10).expand(6, 10)
+    x = torch.rand((16, 1, 28, 28), generator=torch.Generator().manual_seed(0))
+    classes = torch.arange(10).expand(16, 10)
     before = torch.backends.mkldnn.enabled
     scores, grads = class_gradients(model.twin, x, classes)
     with calibrate.applied(tuning):
         laid = x.contiguous(memory_format=torch.channels_last) if tuning.channels_last else x
-        again, others = class_gradients(model.twin, laid, classes, tuning.batched_jacobian)
+        with tuning.kernels():
+            again, others = class_gradients(model.twin, laid, classes, tuning.batched_jacobian)
     assert torch.backends.mkldnn.enabled == before
     assert torch.allclose(scores, again, atol=1e-4)
     assert torch.allclose(grads, others, atol=1e-4)

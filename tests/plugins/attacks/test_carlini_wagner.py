@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from robusteval_attacks._weights import balancing_weight
 from robusteval_attacks.carlini_wagner import CarliniWagner
 
 from robusteval.api import margin
@@ -42,3 +43,43 @@ def test_stalled_samples_leave_the_batch() -> None:
     CarliniWagner().run(problem)
     assert problem.meter.backwards.float().mean() < 9 * 200
     assert torch.isfinite(problem.x).all()
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
+def test_the_guessed_weight_is_the_one_at_which_a_linear_model_falls(bounds) -> None:
+    model = linear((20,), 2, bounds)
+    x = middling(model, 8, share=0.2)
+    keep = untargeted(model, x)
+    for guess, falls in ((0.5, False), (2.0, True)):
+        attack = CarliniWagner(searches=1, guess=guess, rate=0.001, abort_early=False)
+        problem = pose(attack, model, x, keep, "l2")
+        assert (problem.won(attack.run(problem)) == falls).all()
+
+
+def test_without_a_guess_the_first_weight_is_the_papers() -> None:
+    model = linear((20,), 2)
+    x = middling(model, 4, share=0.2)
+    keep = untargeted(model, x)
+    low, high = (CarliniWagner(searches=1, guess=0.0, c=c, rate=0.001) for c in (1e-6, 1e3))
+    problem = pose(low, model, x, keep, "l2")
+    assert not problem.won(low.run(problem)).any()
+    assert problem.won(high.run(problem)).all()
+
+
+def test_a_flat_start_falls_back_on_the_given_weight() -> None:
+    model = linear((20,), 3, zero=True)
+    x = middling(model, 3)
+    keep = torch.tensor([[True, False, False]]).expand(3, 3)
+    assert balancing_weight(pose(CarliniWagner(), model, x, keep, "l2"), 0.0, 0.25).tolist() == [0.25] * 3
+
+
+def test_the_guess_spares_searches() -> None:
+    """Six searches from the guess come as near as nine from the paper's first weight."""
+    model = linear((20,), 4)
+    x = middling(model, 16, share=0.4)
+    keep = untargeted(model, x)
+    lengths = []
+    for attack in (CarliniWagner(), CarliniWagner(searches=9, guess=0.0)):
+        problem = pose(attack, model, x, keep, "l2")
+        lengths.append(problem.distance(attack.run(problem)).mean())
+    assert lengths[0] < 1.01 * lengths[1]
