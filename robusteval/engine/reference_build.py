@@ -44,8 +44,10 @@ class Wanted:
 
 
 def attacks_only(suite: Suite) -> Suite:
-    """The suite without its defences, which say nothing about the bare model."""
-    return replace(suite, defenses=(), summary=f"The attacks of suite {suite.name}, without its defences.")
+    """The suite without its defences, which say nothing about the bare model, and without its probes, which change no
+    distance."""
+    summary = f"The attacks of suite {suite.name}, without its defences and probes."
+    return replace(suite, defenses=(), probe_samples=0, summary=summary)
 
 
 def defended(suite: Suite, wanted: Wanted) -> Suite:
