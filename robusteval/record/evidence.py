@@ -74,7 +74,7 @@ class Pipeline:
     version: str
     kind: str  # preprocessor, detector, corrector, retrained, retrofit; "model" for the bare one
     params: dict[str, Any]
-    status: Literal["done", "failed", "pending"]
+    status: Literal["done", "failed", "pending", "excluded"]  # excluded: it learns from samples, and there are none
     reason: str = ""
     prediction: list[int] = field(default_factory=list)  # clean answer; = classes where a detector fires, -1 not finite
     label: list[int] = field(default_factory=list)  # clean class, the detector aside
