@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,14 @@ def pair(values: tuple[float, ...], flag: str, ordered: bool = True) -> tuple[fl
     if len(values) != 2 or values[0] == values[1] or (ordered and values[0] > values[1]):
         raise click.BadParameter("give two numbers, low,high, such as 0,255", param_hint=flag)
     return values[0], values[1]
+
+
+def value_of(text: str) -> Any:
+    """A parameter's value: JSON where the text can be read as that, else the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def each_reading(

@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A model that transfer attacks are made on; may be repeated.  [default: the other models of the run]",
 )
+@click.option(
+    "--references",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Known models to show it beside (`robusteval calibrate`); may be repeated.  [default: the shipped ones]",
+)
 @model_options
 @click.option(
     "--only",
@@ -74,6 +81,7 @@ def command(
     labels: str,
     target: str,
     surrogates: tuple[str, ...],
+    references: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
     workers: int | None,
@@ -122,6 +130,7 @@ def command(
             target=target,
             surrogates=surrogates or tuple(other for other in models if other != model),
             time_budget=None if time_budget is None else time_budget / len(models),
+            references=references,
         )
         jobs.append(job)
     if dry_run:

@@ -55,6 +55,8 @@ def _cell(
     seconds: dict[str, float],
 ) -> Cell:
     cell = planned.cell
+    if cell.status == "excluded":
+        return cell
     if cell.id in failures:
         cell.status, cell.reason = "failed", failures[cell.id][:500]
         return cell

@@ -9,6 +9,7 @@ import robusteval
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.environment import environment
 from robusteval.engine.job import Job
+from robusteval.engine.naming import attacks_sha256
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import Plan
 from robusteval.record import document
@@ -38,6 +39,7 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             fit_sha256=job.fit.sha256() if job.fit is not None else "",
             fit_samples=len(job.fit) if job.fit is not None else 0,
             available=job.available,
+            hashes=job.samples.contents(),
         ),
         suite=document.Suite(
             job.suite.name,
@@ -46,6 +48,7 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             job.suite.summary,
             list(job.suite.norms),
             job.suite.levels,
+            attacks_sha256(job.suite, job.catalogue, job.target),
         ),
         plan_sha256=plan.sha256,
         pipelines=fitted.rows,

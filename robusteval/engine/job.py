@@ -14,6 +14,7 @@ from robusteval.engine.plan import Plan, make_plan
 from robusteval.engine.suite import Suite
 from robusteval.errors import RecordError
 from robusteval.record import document
+from robusteval.record.reference_file import Source
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Job:
     looked: tuple[document.Check, ...] = ()  # the checks of the preflight
     available: int = 0  # samples that the data hold, evaluated or not; 0 where unknown
     time_budget: float | None = None  # seconds after which nothing is started; no part of the plan
+    references: tuple[
+        Source, ...
+    ] = ()  # known models to compare with, those that the user gave before the shipped ones
 
 
 def plan_of(job: Job) -> Plan:

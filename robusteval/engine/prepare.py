@@ -17,6 +17,7 @@ from robusteval.engine.executors import one_thread
 from robusteval.engine.job import Job
 from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.preflight_checks import findings_of, preflight_checks
+from robusteval.engine.references import gather
 from robusteval.engine.suite import Suite, read, with_surrogates
 from robusteval.engine.targets import UNTARGETED, parse, without_target
 from robusteval.record.document import Finding
@@ -42,8 +43,10 @@ def prepare_job(
     target: str = UNTARGETED,
     surrogates: tuple[str, ...] = (),
     time_budget: float | None = None,
+    references: tuple[str | Path, ...] = (),
 ) -> Job:
-    """A job without a folder yet. Raises DataError, SuiteError, PluginError with one clear sentence."""
+    """A job without a folder yet. Raises DataError, SuiteError, PluginError, RecordError with one clear sentence."""
+    known = gather(references)
     plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
     goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
@@ -74,6 +77,7 @@ def prepare_job(
         looked=tuple(looked),
         available=len(raw.labels),
         time_budget=time_budget,
+        references=known,
     )
 
 

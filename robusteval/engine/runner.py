@@ -6,7 +6,18 @@ import datetime
 import time
 
 from robusteval.contracts.tuning import Tuning
-from robusteval.engine import assemble, calibrate, clever, findings, gallery, noise_search, planted, verdict, witnesses
+from robusteval.engine import (
+    assemble,
+    calibrate,
+    clever,
+    findings,
+    gallery,
+    noise_search,
+    planted,
+    references,
+    verdict,
+    witnesses,
+)
 from robusteval.engine.budget import Clock
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.describe import record_of
@@ -42,6 +53,7 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
+    record.references = references.compared(job.references, record)
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model, list(job.looked))
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget

@@ -123,7 +123,10 @@ def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked
         cell = planned.cell
         if cell.defense not in fitted.live:
             row = next(row for row in fitted.rows if row.defense == cell.defense)
-            done.failures[cell.id] = f"the defence could not be fitted: {row.reason}"
+            if row.status == "excluded":  # nothing crashed: there was nothing to learn from
+                cell.status, cell.reason = "excluded", f"the defence was not fitted: {row.reason}"
+            else:
+                done.failures[cell.id] = f"the defence could not be fitted: {row.reason}"
             continue
         for chunk in range(len(chunks(planned, len(job.samples)))):
             todo.total += 1

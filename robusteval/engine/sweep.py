@@ -18,6 +18,8 @@ from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.engine.judge import Judged, Threat, is_win, judge
 
+VERSION = "1"  # of the search below; another one whenever the same attacks come to other distances
+
 # A minimal attack may stop a hair's breadth on the wrong side (the twin and the truth differ by rounding).
 _NUDGES = (1.002, 1.01, 1.05)
 STRETCHES = (1.1, 1.25, 1.5, 2.0, 3.0)  # an adversarial of another pipeline may have to go on as far

@@ -7,6 +7,7 @@ from collections import Counter
 
 from robusteval.engine.checks.strength import power
 from robusteval.engine.envelope import envelope_of, median_loss
+from robusteval.engine.references import known_models
 from robusteval.record.document import Grade, Record, Verdict
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
@@ -32,6 +33,7 @@ def judge(record: Record) -> Verdict:
     sentences += _planted(record)
     sentences += _cascades(record)
     sentences += _claims(record)
+    sentences += known_models(record)
     sentences += _defenses(record)
     done = sum(check.outcome != "not-applicable" for check in record.checks)
     reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"

@@ -25,11 +25,13 @@ from robusteval.record.evidence import (
     Witness,
     Witnesses,
 )
+from robusteval.record.references import Compared, Reference, ReferenceColumn
 
 __all__ = [
     "SCHEMA",
     "Cell",
     "Check",
+    "Compared",
     "Curve",
     "Data",
     "Estimate",
@@ -42,6 +44,8 @@ __all__ = [
     "Planted",
     "Point",
     "Record",
+    "Reference",
+    "ReferenceColumn",
     "Result",
     "Rounded",
     "Scalar",
@@ -91,6 +95,9 @@ class Record:
     estimates: list[Estimate] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
+    references: list[Compared] = field(
+        default_factory=list
+    )  # known models on the same samples, as far as there are any
     checks: list[Check] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)

@@ -52,6 +52,7 @@ class Data:
     fit_sha256: str = ""
     fit_samples: int = 0
     available: int = 0  # samples that the source holds, evaluated or not; 0 where unknown
+    hashes: list[str] = field(default_factory=list)  # content of each sample and its label, in any pixel range
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Suite:
     summary: str = ""
     norms: list[str] = field(default_factory=list)  # that it asks about, attacked or not
     levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
+    attacks_sha256: str = ""  # of all that decides the bare model's distances: runs that share it can be compared
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Pipeline:
     version: str
     kind: str  # preprocessor, detector, corrector, retrained, retrofit; "model" for the bare one
     params: dict[str, Any]
-    status: Literal["done", "failed", "pending"]
+    status: Literal["done", "failed", "pending", "excluded"]  # excluded: it learns from samples, and there are none
     reason: str = ""
     prediction: list[int] = field(default_factory=list)  # clean answer; = classes where a detector fires, -1 not finite
     label: list[int] = field(default_factory=list)  # clean class, the detector aside

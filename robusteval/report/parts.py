@@ -83,6 +83,8 @@ KNOWN = {
     ("per-class", "table"): ("per-class/", "flips/"),
     ("strength-curve", "curves"): ("strength/none",),
     ("label-next", "table"): ("label-next/",),
+    ("references", "curves"): ("references/",),
+    ("references", "table"): ("references-table/",),
     ("clever", "table"): ("clever/",),
     ("clever", "scalar"): ("clever-median/",),
 }

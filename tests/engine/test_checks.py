@@ -154,9 +154,10 @@ def test_power_is_what_any_of_the_attacks_found():
     assert power({}, {}) == 0.0
 
 
-@pytest.mark.parametrize(("distance", "expected"), [(0.39, "pass"), (0.2, "warn")])
+@pytest.mark.parametrize(("distance", "expected"), [(0.39, "pass"), (0.28, "pass"), (0.2, "warn")])
 @pytest.mark.parametrize("label", ["twice-steps", "other-start"])
 def test_more_effort_that_helps(label, distance, expected):
+    """0.28 is far nearer than pgd itself, at 0.4, and no nearer than ddn, at 0.3: the reported number stands."""
     record = honest()
     record.probes = [cell("pgd", [distance] * 64, id=f"probe/{label}/none/pgd/l2")]
     assert outcome(record, label) == expected

@@ -17,6 +17,7 @@ from robusteval.metrics import (
     label_next,
     oblivious_curve,
     per_class,
+    references,
     rho_adv,
     statistics,
     strength_curve,
@@ -25,6 +26,7 @@ from robusteval.record import store
 from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from robusteval.record.metric import Metric
 from tests import records
+from tests import references as sets
 
 METRICS: list[Metric] = [
     accuracy_curve.AccuracyCurve(),
@@ -37,6 +39,7 @@ METRICS: list[Metric] = [
     clever.Clever(),
     label_next.LabelNext(),
     strength_curve.StrengthCurve(),
+    references.References(),
 ]
 
 
@@ -206,10 +209,10 @@ def test_awkward_records_give_no_nan(case: str) -> None:
 
 
 def test_the_realistic_record_is_complete_and_repeats() -> None:
-    record = records.with_results(records.make(120))
+    record = records.with_results(sets.beside(records.make(120)))
     assert {one.metric for one in record.results} == {metric.info.name for metric in METRICS}
     text = store.to_json(record)
-    assert text == store.to_json(records.with_results(records.make(120)))
+    assert text == store.to_json(records.with_results(sets.beside(records.make(120))))
     record.times.wall_s = 0.0
     assert [one for metric in METRICS for one in metric.compute(record)] == record.results
 
