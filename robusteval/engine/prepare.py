@@ -15,6 +15,7 @@ from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
 from robusteval.engine.job import Job
+from robusteval.engine.learnt import check_unlearnt
 from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.preflight_checks import findings_of, preflight_checks
 from robusteval.engine.references import gather
@@ -104,9 +105,10 @@ def _data(
     elif isinstance(fit, Path) and isinstance(data, tuple):
         learnt_raw = read_data(fit, "fit")
     chosen, note = prepare(raw, model.info, data_range, samples if samples is not None else suite.samples, seed)
+    check_unlearnt(model.info, chosen)
     learnt = None
     if learnt_raw is not None:
-        learnt, _ = prepare(learnt_raw, model.info, data_range)
+        learnt, _ = prepare(learnt_raw, model.info, data_range, suite.fit_samples, seed)
         check_disjoint(chosen, learnt)
     return raw, chosen, learnt, note
 

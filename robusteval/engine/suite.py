@@ -77,6 +77,7 @@ class Suite:
     strengths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
     stretches: tuple[float, ...] = (1.0, 1.25, 1.5, 2.0)
     probe_samples: int = 64
+    fit_samples: int | None = None  # defences learn from so many at most, drawn evenly from the classes; None: from all
     levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
     cascades: tuple[CascadeSpec, ...] = ()
     keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
@@ -199,6 +200,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         strengths=tuple(data.get("strengths", (0.05, 0.1, 0.2, 0.4))),
         stretches=tuple(data.get("stretches", (1.0, 1.25, 1.5, 2.0))),
         probe_samples=data.get("probe_samples", 64),
+        fit_samples=data.get("fit_samples"),
         levels=data.get("levels", 0),
         cascades=cascades,
         keep_strengths=data.get("keep_strengths", False),

@@ -79,6 +79,11 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "strengths": {"type": "array", "items": number},
             "stretches": {"type": "array", "items": number},
             "probe_samples": {"type": "integer", "minimum": 0},
+            "fit_samples": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "samples that defences learn from, at most",
+            },
             "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},
             **extras.SCHEMA,
             "metrics": strings,
