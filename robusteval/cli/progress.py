@@ -22,10 +22,11 @@ def quiet_libraries() -> None:
 
 
 class Display:
-    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere."""
+    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere. limit: seconds after
+    which nothing more is started."""
 
-    def __init__(self, stream: TextIO, plain: bool) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, plain: bool, limit: float | None = None) -> None:
+        self._stream, self._limit = stream, limit
         self._bar: Bar | None = None
         self._last = 0.0
         if not plain and stream.isatty():
@@ -81,4 +82,6 @@ class Display:
         if fresh and (progress.done == progress.total or now - self._last >= 10):
             self._last = now
             left = (now - self._started) / fresh * (progress.total - progress.done)
+            if self._limit is not None:
+                left = min(left, max(0.0, self._limit - (now - self._started)))
             self.say(f"{progress.done}/{progress.total} units, about {left:.0f} s left")

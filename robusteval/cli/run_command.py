@@ -150,7 +150,7 @@ def attack(job: Job, as_json: bool) -> Record:
     from robusteval.engine.job import plan_of
     from robusteval.engine.runner import run
 
-    display = Display(sys.stderr, plain=as_json)
+    display = Display(sys.stderr, plain=as_json, limit=job.time_budget)
     with display:
         cells = len(plan_of(job).planned)
         display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {cells} cells")
