@@ -207,13 +207,13 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     assert int(fools.sum()) > 0.9 * len(right)
     assert rate >= 0.95
     assert auc >= 0.989
-    few = torch.arange(10)
+    few = torch.arange(6)
     problem = pose(detector, right.x[few], keep_labels(right.y[few], 10, rejected=True), "linf", eps=8 / 255, draws=2)
-    known = PGD(steps=10, step=0.25).run(problem)
+    known = PGD(steps=8, step=0.25).run(problem)
     answer = detector.draw(seeded(2)).detector
     assert answer is not None
     evaded = (model.logits(known).argmax(1) != right.y[few]) & (answer.score(known) <= answer.threshold)
-    assert int(evaded.sum()) >= 8
+    assert int(evaded.sum()) >= 5
 
 
 @needs_data
