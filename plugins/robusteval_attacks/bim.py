@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param
 from robusteval_attacks._climb import climb
 
 
@@ -34,6 +34,9 @@ class BIM:
         True, "Whether a sample that is lost stops there; else it goes on, as far past the boundary as it gets."
     )
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.steps + 1, self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         return climb(problem, self.steps, self.loss, stop=self.stop, step=self.step)

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from robusteval.engine.checks.base import Measured, Spec, graded, measured, pairs, percent
-from robusteval.engine.envelope import envelope
+from robusteval.engine.checks.base import Measured, Spec, far, graded, measured, pairs, percent
+from robusteval.engine.envelope import envelope, envelope_of
 from robusteval.record.document import Cell, Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
@@ -170,16 +170,21 @@ def _probe(record: Record, label: str) -> Iterator[Measured]:
         base = cells.get(base_id)
         if found != label or probe.status != "done" or base is None or base.status != "done":
             continue
-        both = pairs(base, probe)
+        # a single attack may be far from settled without harm, where another one is: what counts is the reported number
+        known = zip(envelope_of(record, base.norm, "none"), far(probe.distance), strict=False)
+        both = [(a, b) for a, b in known if a > 0 and not (math.isinf(a) and math.isinf(b))]
         share = sum(b < 0.85 * a for a, b in both) / max(len(both), 1)
+        alone = pairs(base, probe)
+        own = sum(b < 0.85 * a for a, b in alone) / max(len(alone), 1)
         yield measured(
             share,
             f"{percent(share)} of {len(both)} samples ({base.attack}, {base.norm})",
             graded(share, 0.25, math.inf),
             code,
-            f"{base.attack} ({base.norm}): {what} on {100 * share:.0f} % of {len(both)} samples, by more than 15 %.",
-            advice + " The worst case over attacks may still be tight.",
-            {"share": share, "samples": len(both)},
+            f"{base.attack} ({base.norm}): {what} than the worst case over all attacks on {100 * share:.0f} % of {len(both)} "
+            "samples, by more than 15 %.",
+            advice,
+            {"share": share, "samples": len(both), "than the attack itself": own},
             [base.id],
         )
 
@@ -295,13 +300,16 @@ STRENGTH = (
     ),
     Spec(
         "twice-steps", "Twice the steps do not help", f"{_CARLINI}; {_TRAMER}",
-        "samples for which twice the steps came nearer by more than 15 % / samples, the worst attack",
-        "warn: > 25 %", "distances this far from settled bound the model badly; other attacks may still be tight, so no alarm",
+        "samples for which an attack with twice the steps came nearer than the worst case over all attacks by more than 15 % / "
+        "samples, the worst attack",
+        "warn: > 25 %", "distances this far from settled bound the model badly, yet they do bound it, so no alarm; an attack that is far"
+        " from settled where another is not changes no reported number",
         "the suite runs no probes", _steps,
     ),
     Spec(
         "other-start", "Another start does not help", f"{_CARLINI}; {_TRAMER}",
-        "samples for which another random start came nearer by more than 15 % / samples, the worst attack",
+        "samples for which an attack from another random start came nearer than the worst case over all attacks by more than "
+        "15 % / samples, the worst attack",
         "warn: > 25 %", "as for twice the steps", "the suite runs no probes of attacks that start at random", _start,
     ),
     Spec(
