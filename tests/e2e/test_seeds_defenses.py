@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import robusteval
 from robusteval.api import LoadOptions, Samples, load_model
 from robusteval.engine.catalogue import discover
-from robusteval.engine.suite import names, read
+from robusteval.engine.suite import names, read, text
 from robusteval.metrics.source_defenses import MNIST
 from robusteval.metrics.statistics import roc
 from robusteval.testing import keep_labels, pose
@@ -106,14 +106,14 @@ def test_every_defence_runs_on_a_file_and_on_a_module(kind: str, tmp_path: Path)
 
 def test_every_defence_has_its_paragraph_its_source_and_its_breaks() -> None:
     assert set(registered()) >= CATALOGUE
-    text = (ROOT / "docs" / "defences.md").read_text()
+    page = (ROOT / "docs" / "defences.md").read_text()
     judged = {spec.plugin for suite in names() for spec in read(suite, discover()).defenses}
     for entry in discover().of("defense"):
         if entry.distribution != "robusteval":
             continue
         name = entry.name
         assert re.fullmatch(r"[a-z0-9-]+", name), "Plain names are ours."
-        paragraph = next((part for part in text.split("\n\n") if f"**{name}**" in part), "")
+        paragraph = next((part for part in page.split("\n\n") if f"**{name}**" in part), "")
         assert re.search(r"[A-Z][a-z]+.* (19|20)\d\d", paragraph, re.DOTALL), (
             f"docs/defences.md gives no source of {name}."
         )
@@ -195,10 +195,10 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     with np.load(Path(DATA) / "cifar10_1380.npz") as data:
         x = torch.from_numpy(data["x"].astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
         both = Samples(x, torch.from_numpy(data["y"].astype(np.int64)))
-    right = both[:200]
+    right = both[:150]
     right = right[model.logits(right.x).argmax(1) == right.y]
     keep = keep_labels(right.y, 10)
-    detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[600:], seeded())
+    detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[780:], seeded())
     found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, keep, "linf", eps=8 / 255))
     fools = model.logits(found).argmax(1) != right.y
     drawn = detector.draw(seeded(1)).detector
@@ -218,10 +218,21 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
 
 @needs_data
 @pytest.mark.slow
-def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways() -> None:
+def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path: Path) -> None:
+    """The suite as it is, but for fewer steps, draws and epochs."""
+    short = text("seeds")
+    for long, less in (("steps = [24]0", "steps = 6"), ("steps = 60, searches = 5", "steps = 20, searches = 3"),
+                       ("queries = 200", "queries = 40"), ("epochs = .", "epochs = 1"), ("draws = 16", "draws = 4")):  # fmt: skip
+        short, count = re.subn(long, less, short)
+        assert count
+    (tmp_path / "seeds.toml").write_text(short)
     test, learnt = mnist("test", 40), mnist("train", 600)
     record = robusteval.evaluate(
-        Path(DATA) / "models" / "lenet.onnx", (test.x, test.y), "seeds", fit_data=(learnt.x, learnt.y), samples=10
+        Path(DATA) / "models" / "lenet.onnx",
+        (test.x, test.y),
+        str(tmp_path / "seeds.toml"),
+        fit_data=(learnt.x, learnt.y),
+        samples=10,
     )
     assert [(row.defense, row.reason) for row in record.pipelines if row.status != "done"] == []
     assert [(cell.id, cell.reason) for cell in record.cells if cell.status != "done"] == []
