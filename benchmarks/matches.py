@@ -193,7 +193,6 @@ def _walks(p: Peers) -> list[Match]:
             {
                 "ours": [PDGD(steps=STEPS, targets=0)],
                 "ours, 4 runs of 250 steps": [PDGD()],
-                "ours, 6 runs of 300 steps": [PDGD(steps=300, targets=5)],
             },
             {
                 "adv-lib": p.adv_lib("pdgd", num_steps=STEPS),
@@ -217,6 +216,8 @@ def _walks(p: Peers) -> list[Match]:
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
     aimed: dict[str, list[Attack]] = {"ours": [FMN(steps=250, targets=3)]}
     found += [Match("fmn-targets", norm, aimed, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
+    again: dict[str, list[Attack]] = {"ours": [PDGD(steps=300, repeats=2)]}
+    found.append(Match("pdgd-repeats", "l2", again, {}))
     radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100)]}
     found += [Match("apgd-radius", norm, radius, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
     return found

@@ -56,6 +56,7 @@ def evaluate(
     workers: int = 1,
     out: str | Path | None = None,
     target: str = "untargeted",
+    time_budget: float | None = None,
     references: Sequence[str | Path] = (),
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
@@ -64,7 +65,9 @@ def evaluate(
     path to a model the data may be left out where they lie beside it or its metadata name them. options: how the file
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
-    class by number or name. references: files of known models to compare with (`robusteval calibrate`), beside the shipped.
+    class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
+    same call without it, with the same `out`, goes on from there. references: files of known models to compare with
+    (`robusteval calibrate`), beside the shipped ones.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
@@ -85,6 +88,7 @@ def evaluate(
         seed=seed,
         workers=workers,
         target=target,
+        time_budget=time_budget,
         references=tuple(references),
     )
     if out is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._nearest import Nearest, linear_distance, nearest_over_targets, spread
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
+from robusteval_attacks._nearest import Nearest, linear_distance, nearest_over_targets, over_targets_passes, spread
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,26 @@ class PDGD:
     dual_decay: float = param(0.1, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
     ratio: float = param(0.1, "First pull of the distance in proportion to the win's.", minimum=1e-9, maximum=1e9)
 
+    repeats: int = param(
+        1,
+        "Runs for each class, each with twice the dual rate of the one before: where runs alike end in the same valleys, "
+        "these find others.",
+        minimum=1,
+        maximum=6,
+    )
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        runs = over_targets_passes(Passes(self.steps + 1, self.steps), min(self.targets, classes - 1)) * self.repeats
+        return runs + Passes(self.repeats - 1.0)
+
     def run(self, problem: Problem) -> Tensor:
-        return nearest_over_targets(problem, self.targets, self._descend)
+        found = nearest_over_targets(problem, self.targets, self._descend)
+        nearest = Nearest(problem)
+        for repeat in range(1, self.repeats):
+            nearest.offer(found, problem.won(found))
+            again = replace(self, dual_rate=min(self.dual_rate * 2**repeat, 10.0))
+            found = nearest_over_targets(problem, self.targets, again._descend)
+        return nearest.close(found) if self.repeats > 1 else found
 
     def _descend(self, problem: Problem) -> Tensor:
         """The nearest win of one run, [B, *shape]; its first steps are long, so that it sees more than one valley."""

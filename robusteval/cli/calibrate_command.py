@@ -17,8 +17,8 @@ from robusteval.cli.options import data_options, each_reading, load_options, mod
 
 if TYPE_CHECKING:
     from robusteval.engine.catalogue import Catalogue
+    from robusteval.engine.job import Job
     from robusteval.engine.reference_build import Wanted
-    from robusteval.engine.runner import Job
     from robusteval.record.document import Record, Reference
     from robusteval.record.reference_file import ReferenceSet
 
@@ -142,8 +142,8 @@ def _measure(
 ) -> tuple[Reference, Record]:
     """Runs what one model needs, or reads the run that is there."""
     from robusteval.cli.run_command import attack
+    from robusteval.engine.job import check_folder
     from robusteval.engine.reference_build import jobs, reference
-    from robusteval.engine.runner import check_folder
     from robusteval.record.store import load
 
     if job is None:

@@ -30,24 +30,30 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
-def plan_table(plan: Plan, samples: int) -> None:
-    """The cells that would run, and the excluded ones with their reasons."""
-    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", "attack", "norm", "pipeline", "knowledge", "parameters")
+def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]]) -> None:
+    """The cells that would run with their passes and minutes of one worker, and the excluded ones with their reasons."""
+    screen = console()
+    wide = ("parameters",) if screen.width >= 100 else ()  # in fewer columns they would fill the screen
+    names = ("attack", "norm", "pipeline", "knowledge", ">passes", ">minutes", *wide)
+    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", *names)
     for cell in plan.cells:
         if cell.status != "excluded":
             params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
             knowledge = "" if cell.knowledge == "none" else cell.knowledge
-            made.add_row(escape(cell.attack), cell.norm, escape(cell.defense), knowledge, escape(params))
-    console().print(made)
+            passes, seconds = costs.get(cell.id, (None, None))
+            shown = ("?", "?") if passes is None or seconds is None else (f"{passes:,.0f}", f"{seconds / 60:.1f}")
+            row = (escape(cell.attack), cell.norm, escape(cell.defense), knowledge, *shown)
+            made.add_row(*row, *((escape(params),) if wide else ()))
+    screen.print(made)
     for cell in plan.excluded:
-        console().print(f"excluded: {cell.id}: {cell.reason}", markup=False)
+        screen.print(f"excluded: {cell.id}: {cell.reason}", markup=False)
 
 
 def result_table(record: Record) -> None:
     """The short table at the end of a run: median distances, and the verdict."""
     made = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
     for cell in record.cells:
-        if cell.knowledge == "oblivious" or cell.status == "excluded":
+        if cell.knowledge == "oblivious" or cell.status in ("excluded", "skipped"):
             continue
         name = f"{cell.defense} (adaptive)" if cell.knowledge == "adaptive" else "bare model"
         if cell.status == "failed":

@@ -18,7 +18,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator
 from robusteval.engine.envelope import envelope
-from robusteval.engine.runner import Job
+from robusteval.engine.job import Job
 from robusteval.engine.suite import DefenseSpec, Suite
 from robusteval.errors import PluginError, RecordError
 from robusteval.record.document import Cell, Record, Reference, ReferenceColumn

@@ -78,6 +78,8 @@ KNOWN = {
     ("detector-roc", "table"): ("roc-table/",),
     ("detector-roc", "curves"): ("roc/",),
     ("cost", "table"): ("cost",),
+    ("cost", "scalar"): ("passes/",),
+    ("accuracy-curve", "table"): ("claims",),
     ("per-class", "table"): ("per-class/", "flips/"),
     ("strength-curve", "curves"): ("strength/none",),
     ("label-next", "table"): ("label-next/",),

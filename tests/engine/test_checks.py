@@ -13,6 +13,7 @@ from robusteval.engine.checks import CHECKS, run_checks
 from robusteval.engine.checks.attacks import slope
 from robusteval.engine.checks.base import Measured, Spec
 from robusteval.engine.checks.strength import gap, power
+from robusteval.engine.preflight_checks import ITEMS
 from robusteval.record.document import Finding, Planted, Record, Search, Strength
 from tests.engine.test_findings import N, cell, honest
 
@@ -22,9 +23,9 @@ INF = float("inf")
 
 def test_every_check_is_described_and_everything_described_is_a_check():
     page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
-    assert re.findall(r"^### `([a-z0-9-]+)`", page, re.MULTILINE) == [check.id for check in CHECKS]
+    assert re.findall(r"^### `([a-z0-9-]+)`", page, re.MULTILINE) == [check.id for check in (*ITEMS, *CHECKS)]
     flat = " ".join(page.split())
-    for check in CHECKS:
+    for check in (*ITEMS, *CHECKS):
         for text in (check.title, check.formula, check.threshold, check.why, check.source):
             assert " ".join(text.split()) in flat, (check.id, text)
     assert " ".join(verdict.RULE.split()) in flat.replace(" > ", " ")

@@ -3,6 +3,7 @@ from robusteval_attacks.ddn import DDN
 from robusteval_attacks.pdgd import PDGD
 
 from tests.plugins.attacks.minimal import excess, reach, trained
+from tests.plugins.linear_models import pose
 
 
 @pytest.mark.parametrize(("bounds", "classes"), [((0.0, 1.0), 2), ((-3.0, 5.0), 3), ((0.0, 255.0), 10)])
@@ -17,3 +18,15 @@ def test_is_far_nearer_than_ddn_on_the_robust_model():
     found, other = reach(PDGD(), model, x, keep, "l2"), reach(DDN(), model, x, keep, "l2")
     assert found.isfinite().all()
     assert (found / other).median() < 0.97
+
+
+def test_repeats_differ_and_never_lose():
+    model, x, keep = trained("robust")
+    x, keep = x[:6], keep[:6]
+    problem = pose(PDGD(), model, x, keep, "l2")
+    once, other, both = (
+        problem.distance(PDGD(steps=60, targets=1, dual_rate=rate, repeats=repeats).run(problem))
+        for rate, repeats in ((0.1, 1), (0.2, 1), (0.1, 2))
+    )
+    assert (once != other).any()
+    assert both.tolist() == pytest.approx(once.minimum(other).tolist(), rel=1e-4)
