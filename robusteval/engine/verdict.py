@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from robusteval.engine.checks.strength import power
+from robusteval.engine.checks.effort import power
 from robusteval.engine.envelope import envelope_of, median_loss
 from robusteval.engine.references import known_models
 from robusteval.record.document import Grade, Record, Verdict
