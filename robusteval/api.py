@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier, LoadOptions, ModelInfo
 from robusteval.contracts.params import param
 from robusteval.contracts.plugins import (
@@ -70,6 +71,7 @@ __all__ = [
     "Samples",
     "TrainedDefense",
     "ascent",
+    "cache_folder",
     "clip",
     "distance",
     "hookimpl",

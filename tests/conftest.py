@@ -1,10 +1,18 @@
-"""What holds for all tests: nothing that is trained here is kept on the developer's machine, or taken from it."""
+"""What holds for all tests: nothing that is trained or measured here is kept on the developer's machine, or taken from it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for the whole session: a model is calibrated once, so that runs which are compared use the same kernels."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROBUSTEVAL_CACHE", "off")
+def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(cache))

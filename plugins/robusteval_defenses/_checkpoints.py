@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +15,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
-
-VARIABLE = "ROBUSTEVAL_CACHE"
-OFF = "off"
-
-
-def cache_folder() -> Path | None:
-    """Where trainings are kept: $ROBUSTEVAL_CACHE, or the platform's place for caches; None where that is "off"."""
-    named = os.environ.get(VARIABLE, "")
-    if named:
-        return None if named == OFF else Path(named) / "training"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "robusteval" / "training"
 
 
 def key_of(facts: Mapping[str, Any]) -> str:

@@ -18,11 +18,12 @@ from robusteval.api import (
     ModelInfo,
     RobustEvalError,
     Samples,
+    cache_folder,
     parameters_of,
     trainable,
     with_parameters,
 )
-from robusteval_defenses._checkpoints import State, Store, cache_folder, key_of
+from robusteval_defenses._checkpoints import State, Store, key_of
 
 Said = Callable[[Epoch], None]
 
@@ -71,7 +72,7 @@ class Training:
 
         Raises RobustEvalError where the loss stops being finite.
         """
-        store = Store(cache_folder(), self._key(module))
+        store = Store(cache_folder("training"), self._key(module))
         optimizer = _optimizer(self.schedule, module)
         start, losses = self._resume(store, module, optimizer)
         if start:

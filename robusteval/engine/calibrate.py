@@ -7,7 +7,6 @@ tuned: from 32 samples on, its size changed the cost of a pass by less than that
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 import warnings
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from robusteval import ops
+from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.environment import processor
@@ -42,21 +42,15 @@ class Calibration:
     pass_ms: float = 0.0
 
 
-def cache_folder() -> Path:
-    """Where measurements are kept: $ROBUSTEVAL_CACHE, else a folder robusteval in the user's cache folder."""
-    named = os.environ.get("ROBUSTEVAL_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "robusteval"
-
-
 def calibrate(model: Classifier, x: Tensor) -> Calibration:
     """The calibration of a model, from the cache or by measurement on samples x [N, *shape]. Never raises for the
     cache's sake: a folder that cannot be used is the same as an empty one."""
     if model.info.gradients == "none" or len(x) == 0:
         return Calibration()
-    path = cache_folder() / "calibration" / f"{_key(model)}.json"
+    folder = cache_folder("calibration")
+    if folder is None:
+        return measure(model, x[:_BATCH])
+    path = folder / f"{_key(model)}.json"
     known = _read(path)
     if known is not None:
         return known

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robusteval.engine.verify_rounded import check_rounded
 from robusteval.errors import RecordError
 from robusteval.record.document import Record, Witness
 
@@ -43,7 +44,10 @@ class Verification:
 
 def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     """Checks every witness of a run: its bytes, its box, its distance (in float64) and, for the bare ONNX model, that
-    ONNX Runtime still gives the wrong answer. Raises RecordError where there is nothing to check with."""
+    ONNX Runtime still gives the wrong answer; and which wins survive being saved as 8-bit images.
+
+    Raises RecordError where there is nothing to check with.
+    """
     result = Verification()
     if record.witnesses is None:
         raise RecordError("This run stored no adversarials, so there is nothing to verify.")
@@ -63,6 +67,11 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
             result.claims += len(entries)
             continue
         _check_group(tensors[name], entries, clean, labels, record, answer, result)
+    if answer is not None:
+        asked, failures, notes = check_rounded(record, tensors, clean, answer.labels)
+        result.claims, result.confirmed = result.claims + asked, result.confirmed + max(asked - len(failures), 0)
+        result.failures += failures
+        result.notes += notes
     if result.unchecked:
         result.notes.append(
             f"{result.unchecked} claims were re-checked for bytes, box and distance only: their label needs the defence"

@@ -9,18 +9,21 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from robusteval import ops
 from robusteval.contracts.samples import Samples
 from robusteval.engine.plan import CHUNK
 from robusteval.engine.unit_store import UnitStore
-from robusteval.record.document import Cell, Record, Witness, Witnesses
+from robusteval.record.document import Cell, Record, Rounded, Witness, Witnesses
 from robusteval.record.store import write_atomically
 
 FILE = "witnesses.safetensors"
+_ROUNDED_BYTES = 256 * 2**20  # of all 8-bit images together; what is beyond is not kept
 
 
 def write(record: Record, units: UnitStore, samples: Samples, folder: Path) -> Witnesses | None:
     """Writes folder/witnesses.safetensors: the clean samples, their labels, and for each pipeline and norm the nearest
-    adversarial of every sample that was lost. None where nothing was lost."""
+    adversarial of every sample that was lost; and each attack's wins on the bare model, rounded to 8 bits. None where
+    nothing was lost."""
     tensors: dict[str, NDArray[np.generic]] = {}
     entries: list[Witness] = []
     groups: dict[tuple[str, str], list[Cell]] = {}
@@ -38,11 +41,13 @@ def write(record: Record, units: UnitStore, samples: Samples, folder: Path) -> W
             entries += found
     if not entries:
         return None
+    rounded = _rounded(record, units, samples.bounds)
+    tensors |= {entry.tensor: images for entry, images in rounded}
     tensors["clean"] = np.ascontiguousarray(samples.x.cpu().numpy())
     tensors["labels"] = np.ascontiguousarray(samples.y.cpu().numpy())
     content = safetensors.numpy.save(tensors)
     write_atomically(folder / FILE, content)
-    return Witnesses(FILE, hashlib.sha256(content).hexdigest(), entries)
+    return Witnesses(FILE, hashlib.sha256(content).hexdigest(), entries, [entry for entry, _ in rounded])
 
 
 def row_hash(row: NDArray[np.generic]) -> str:
@@ -80,3 +85,27 @@ def _nearest(cells: list[Cell], units: UnitStore, record: Record) -> tuple[list[
                 )
             )
     return rows, entries
+
+
+def _rounded(
+    record: Record, units: UnitStore, bounds: tuple[float, float]
+) -> list[tuple[Rounded, NDArray[np.generic]]]:
+    """The wins of every attack on the bare model in L2 and Linf as images [wins, *shape] of levels 0 to 255."""
+    kept: list[tuple[Rounded, NDArray[np.generic]]] = []
+    room = _ROUNDED_BYTES
+    for cell in record.done(knowledge="none", defense="none"):
+        won = np.array([value is not None for value in cell.survives_8bit], dtype=bool)
+        if cell.norm not in ("l2", "linf") or cell.threat != "curve" or not won.any():
+            continue
+        images = []
+        for chunk in range(-(-record.data.samples // CHUNK)):
+            unit = units.load(cell.id, chunk)
+            if unit is None:
+                break
+            levels = ops.to_levels(unit.x, bounds, 255).numpy().astype(np.uint8)
+            images.append(levels[won[chunk * CHUNK : chunk * CHUNK + len(levels)]])
+        whole = np.concatenate(images)
+        if len(whole) == won.sum() and whole.nbytes <= room:
+            room -= whole.nbytes
+            kept.append((Rounded(cell.id, f"8bit.{len(kept)}"), whole))
+    return kept

@@ -12,6 +12,7 @@ from robusteval.ops.project import (
     random_on_sphere,
     to_grid,
     to_grid_beside,
+    to_levels,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "size",
     "to_grid",
     "to_grid_beside",
+    "to_levels",
     "wins",
 ]

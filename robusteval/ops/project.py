@@ -127,7 +127,12 @@ def random_in_ball(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator) -> Tenso
 
 def to_grid(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:
     """Each value of x at the nearest of the levels + 1 evenly spaced values from lo to hi, as image files have them."""
-    return _from_steps(_steps(x, bounds, levels).round(), bounds, levels)
+    return _from_steps(to_levels(x, bounds, levels), bounds, levels)
+
+
+def to_levels(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:
+    """The number, from 0 to levels, of the grid's value that is nearest to each value of x; as floats."""
+    return _steps(x, bounds, levels).round().clamp(0, levels)
 
 
 def to_grid_beside(x0: Tensor, x: Tensor, bounds: tuple[float, float], levels: int, away: bool) -> Tensor:

@@ -234,7 +234,19 @@ class Witness:
 
 
 @dataclass
+class Rounded:
+    """The wins of one attack on the bare model as 8-bit images: a uint8 tensor of the witness file, one row for each sample
+    whose `survives_8bit` is not None, in the order of the data."""
+
+    cell: str
+    tensor: str
+
+
+@dataclass
 class Witnesses:
     file: str
     sha256: str
     entries: list[Witness] = field(default_factory=list)
+    rounded: list[Rounded] = field(
+        default_factory=list
+    )  # attacks whose images would make the file too large are not here

@@ -52,6 +52,8 @@ def cost(record: Record) -> Table | None:
         return None
     rows = []
     for row in parts.named_rows(found):
+        if row.get("Forward / sample") is None and row.get("Median distance") is None:
+            continue  # an oblivious cell: what it judges was paid for by the attack on the bare model
         took = record.times.cells_s.get(str(row.get("Cell")))
         head = [
             str(row.get("Attack")),

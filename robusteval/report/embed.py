@@ -87,7 +87,15 @@ def static_config() -> dict[str, Any]:
             "titlePadding": 10,
         },
         "legend": text
-        | {"orient": "bottom", "columns": 4, "labelLimit": 190, "symbolType": "stroke", "symbolStrokeWidth": 3},
+        | {
+            "orient": "bottom",
+            "columns": 4,
+            "columnPadding": 18,
+            "rowPadding": 4,
+            "labelLimit": 190,
+            "symbolType": "stroke",
+            "symbolStrokeWidth": 3,
+        },
     }
 
 

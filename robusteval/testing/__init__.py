@@ -24,20 +24,18 @@ from robusteval.testing.loaders import LoaderSubject
 from robusteval.testing.metrics import MetricSubject
 from robusteval.testing.oracles import (
     Blank,
-    Jittered,
     LabelsOnly,
     Linear,
-    LinearDetector,
     NanRegion,
     NoGradient,
     Rectified,
     Rescaled,
     Sphere,
     Staircase,
-    jittered,
     linear,
     sphere,
 )
+from robusteval.testing.pipelines import Jittered, LinearDetector, jittered
 from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
 from robusteval.testing.runs import AttackSubject
 

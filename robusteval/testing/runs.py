@@ -14,7 +14,8 @@ from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.problem import Problem
 from robusteval.ops import Norm
 from robusteval.testing.facts import built, global_randomness, split
-from robusteval.testing.oracles import Blank, Linear, LinearDetector, NanRegion, Staircase, jittered, linear
+from robusteval.testing.oracles import Blank, Linear, NanRegion, Staircase, linear
+from robusteval.testing.pipelines import LinearDetector, jittered
 from robusteval.testing.problems import Sightings, inputs, keep_all_but, keep_labels, pose
 
 

@@ -11,8 +11,8 @@ import torch
 from onnx import numpy_helper
 
 from robusteval.loaders.onnx_prepass import all_nodes, inlined, merge_opsets
-from robusteval.loaders.onnx_twin.graph import Program
 from robusteval.loaders.onnx_twin.node import torch_dtype
+from robusteval.loaders.onnx_twin.program import Program
 
 # Operators of training, text, signals, lists and detection: no trained image classifier's inference graph holds them.
 OUTSIDE = frozenset({

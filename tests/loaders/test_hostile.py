@@ -18,8 +18,8 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.onnx import load_onnx
 from robusteval.loaders.onnx_file import read_model
-from robusteval.loaders.onnx_twin.graph import Program
 from robusteval.loaders.onnx_twin.node import Unsupported
+from robusteval.loaders.onnx_twin.program import Program
 from robusteval.loaders.probe import probe_file
 
 

@@ -1,0 +1,23 @@
+"""Where calibrations and trainings are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robusteval.contracts.cache import cache_folder
+
+
+def test_the_variable_names_the_folder_and_off_means_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
+    assert cache_folder("training") == tmp_path / "training"
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", "off")
+    assert cache_folder("training") is None
+
+
+def test_without_it_the_user_s_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("ROBUSTEVAL_CACHE")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder("calibration") == tmp_path / "robusteval" / "calibration"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder("calibration") == Path.home() / ".cache" / "robusteval" / "calibration"
