@@ -10,6 +10,7 @@ from robusteval.contracts.params import make, params_of
 from robusteval.engine import sweep
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.suite import AttackSpec, Suite
+from robusteval.record.document import Cell
 
 
 def attacks_sha256(suite: Suite, catalogue: Catalogue, target: str) -> str:
@@ -36,6 +37,11 @@ def attacks_sha256(suite: Suite, catalogue: Catalogue, target: str) -> str:
         "search": sweep.VERSION,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def variant_sha256(cell: Cell) -> str:
+    """sha256 of an attack's plugin, version and parameters: the same name with other parameters is another variant."""
+    return hashlib.sha256(json.dumps([cell.plugin, cell.version, cell.params], sort_keys=True).encode()).hexdigest()
 
 
 def norms_of(spec: AttackSpec, suite: Suite, catalogue: Catalogue) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue import Catalogue
-from robusteval.engine.naming import norms_of
+from robusteval.engine.naming import norms_of, variant_sha256
 from robusteval.engine.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite
 from robusteval.record.document import Cell, Knowledge
 
@@ -94,6 +94,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
         **identity,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    for cell in [*(item.cell for item in planned + probes), *excluded]:
+        cell.sha256 = variant_sha256(cell)
     return Plan(tuple(planned), tuple(probes), tuple(excluded), digest)
 
 

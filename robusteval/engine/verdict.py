@@ -121,9 +121,19 @@ def _accuracy(record: Record) -> list[str]:
         else:
             share = "" if norm == "l0" else f" (pixels range from {low:g} to {high:g})"
             sentences.append(
-                f"In {_NAMES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less{share}."
+                f"In {_NAMES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less"
+                f"{_spread(record, norm)}{share}."
             )
     return sentences
+
+
+def _spread(record: Record, norm: str) -> str:
+    """The interval of the median distance in the worst case over all attacks."""
+    wanted = {"measure": "median-distance", "defense": "none", "norm": norm, "attack": "worst case"}
+    for result in record.results:
+        if wanted.items() <= result.tags.items() and result.low is not None and result.high is not None:
+            return f", 95 %: {result.low:.3g} to {result.high:.3g}"
+    return ""
 
 
 def _skipped(record: Record) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from robusteval.hooks import hookimpl
 from robusteval.metrics import columns
 from robusteval.metrics.claims import claims
-from robusteval.metrics.statistics import clopper_pearson, median, share
+from robusteval.metrics.statistics import clopper_pearson, median, median_interval, share
 from robusteval.record.document import Curve, Pipeline, Point, Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
 
@@ -217,14 +217,17 @@ def _robust(norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str
 def _median(norm: str, attack: str, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
     """distance: [M], of the samples that are right when clean."""
     value = median(distance)
+    low, high = median_interval(distance) or (None, None)
     note = "" if value is not None or distance.size == 0 else " Not defined here: half of them or more were never lost."
     return Result(
         NAME,
         f"median-distance/{norm}/{tags['defense']}/{attack}",
         "scalar",
         f"Median {columns.title(norm)} distance, {attack}",
-        f"Over the {distance.size} samples that are right when clean; never lost counts as infinite.{note}",
+        f"Over the {distance.size} samples that are right when clean; never lost counts as infinite. Interval: 95 %, by ranks.{note}",
         value,
+        low,
+        high,
         tags=tags | {"measure": "median-distance", "attack": attack},
     )
 

@@ -117,6 +117,17 @@ def median(values: Floats) -> float | None:
     return (low + high) / 2 if np.isfinite(high) else None
 
 
+def median_interval(values: Floats, level: float = LEVEL) -> tuple[float, float] | None:
+    """Two of the values between which the median of the population lies, whatever its distribution: order statistics whose
+    ranks are quantiles of the binomial distribution. None where they are too few, or the upper one is infinite."""
+    rank = int(stats.binom.ppf((1 - level) / 2, values.size, 0.5)) if values.size else 0
+    if rank < 1:
+        return None
+    ordered = np.sort(values)
+    low, high = float(ordered[rank - 1]), float(ordered[values.size - rank])
+    return (low, high) if np.isfinite(high) else None
+
+
 @dataclass(frozen=True)
 class Roc:
     """Rates as the threshold falls: false [T] and true [T], both from 0 to 1; a detector fires above its threshold."""

@@ -126,11 +126,13 @@ def covered(record: Record) -> Table | None:
         )
         target = ", ".join(dict.fromkeys(cell.target for cell in cells))
         needs = "/".join(dict.fromkeys(cell.needs for cell in cells))
-        rows.append([name, f"{cells[0].plugin} {cells[0].version}", needs, tried, target, where, _parameters(cells[0])])
+        variant = f"{cells[0].plugin} {cells[0].version} {cells[0].sha256[:8]}".strip()
+        rows.append([name, variant, needs, tried, target, where, _parameters(cells[0])])
     if not rows:
         return None
     columns = ["Attack", "Plugin", "Needs", "Norms", "Target", "Against", "Parameters"]
-    return Table("Covered", columns, rows, words=range(1, 7))
+    note = "Plugin: its name, its version, and the first digits of the SHA-256 of both and the parameters."
+    return Table("Covered", columns, rows, words=range(1, 7), note=note)
 
 
 def _parameters(cell: Cell) -> str:

@@ -70,7 +70,8 @@ def cards(record: Record) -> list[Card]:
         parts.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": "worst case"})
     )
     if median is not None:
-        made.append(Card("Median distance to an error, L2", number(median.value), "", "worst case over attacks"))
+        bounds = interval(median.low, median.high, share=False)
+        made.append(Card("Median distance to an error, L2", number(median.value), bounds, "worst case over attacks"))
     deepfool = parts.first(parts.matching(record, "rho-adv", {"defense": "none", "key": "deepfool"}))
     if deepfool is not None:
         over = f"DeepFool, {scalar(deepfool.tags.get('broken'))} of {scalar(deepfool.tags.get('right'))} images"
@@ -114,7 +115,7 @@ def attacks(record: Record, norm: str) -> Table | None:
                 cell.needs,
                 cell.family,
                 share_text(accuracy),
-                number(median.value if median else None),
+                _median(median),
                 percent(_survive(cell), 0),
             ]
         )
@@ -128,8 +129,15 @@ def attacks(record: Record, norm: str) -> Table | None:
         "Median distance",
         "Wins that survive 8 bits",
     ]
-    note = "Median over images right when clean; a dash means that half of them or more were never lost."
+    note = "Median over images right when clean; a dash means that half of them or more were never lost. Small: 95 % intervals."
     return Table(f"Attacks on the bare model, {norm_title(norm)}", columns, rows, words=(1, 2), note=note)
+
+
+def _median(found: Result | None) -> Text:
+    if found is None:
+        return number(None)
+    bounds = interval(found.low, found.high, share=False)
+    return Value(number(found.value), bounds) if bounds else number(found.value)
 
 
 def _survive(cell: Cell) -> float | None:

@@ -12,6 +12,7 @@ from robusteval.metrics.statistics import (
     clopper_pearson,
     generator,
     median,
+    median_interval,
     roc,
     roc_figures,
     row_means,
@@ -128,3 +129,22 @@ def test_median_of_never() -> None:
     assert median(np.array([1.0, 2.0, np.inf])) == 2.0
     assert median(np.array([1.0, np.inf])) is None
     assert median(np.array([])) is None
+
+
+@pytest.mark.parametrize("size", [6, 9, 40, 500])
+def test_the_interval_of_a_median_covers_it_as_often_as_it_says(size: int) -> None:
+    """By its definition: the population's median lies below a value as often as a coin falls on one side."""
+    found = median_interval(np.arange(1.0, size + 1))
+    assert found is not None
+    below, above = found
+    assert below + above == size + 1
+    covered = stats.binom.cdf(above - 1, size, 0.5) - stats.binom.cdf(below - 1, size, 0.5)
+    assert covered >= 0.95
+    tighter = stats.binom.cdf(above - 2, size, 0.5) - stats.binom.cdf(below, size, 0.5)
+    assert tighter < 0.95
+
+
+def test_a_median_without_enough_values_or_with_lost_ones_has_no_interval() -> None:
+    assert median_interval(np.array([])) is None
+    assert median_interval(np.arange(5.0)) is None
+    assert median_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, np.inf, np.inf])) is None

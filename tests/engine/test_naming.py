@@ -1,0 +1,29 @@
+"""A variant of an attack has a hash of its own, whatever it is called."""
+
+from __future__ import annotations
+
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.plan import make_plan
+from robusteval.engine.suite import read
+from tests.engine.toys import catalogue
+
+INFO = ModelInfo("m", "test", "0" * 64, (1, 4, 4), 3)
+
+
+def variants(tmp_path, params: str) -> dict[str, str]:
+    path = tmp_path / "suite.toml"
+    path.write_text(
+        'name = "s"\nversion = "1"\nnorms = ["l2"]\nprobe_samples = 0\n'
+        f'[[attack]]\nplugin = "pgd"\nparams = {{ {params} }}\n[[attack]]\nplugin = "fgsm"\n'
+    )
+    plan = make_plan(read(str(path), catalogue()), catalogue(), INFO, "untargeted", {})
+    return {planned.cell.attack: planned.cell.sha256 for planned in plan.planned}
+
+
+def test_parameters_decide_the_hash_of_a_variant(tmp_path):
+    first, again = variants(tmp_path, "steps = 20"), variants(tmp_path, "steps = 20")
+    other = variants(tmp_path, "steps = 21")
+    assert first == again
+    assert other["pgd"] != first["pgd"]
+    assert other["fgsm"] == first["fgsm"]
+    assert len(set(first.values())) == 2
