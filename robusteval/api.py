@@ -18,6 +18,7 @@ from robusteval.contracts.plugins import (
     Detector,
     Loader,
     LoaderInfo,
+    Passes,
 )
 from robusteval.contracts.problem import Gradient, Problem
 from robusteval.contracts.samples import Samples
@@ -63,6 +64,7 @@ __all__ = [
     "MetricInfo",
     "ModelError",
     "ModelInfo",
+    "Passes",
     "PluginError",
     "Problem",
     "Record",

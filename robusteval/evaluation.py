@@ -56,6 +56,8 @@ def evaluate(
     workers: int = 1,
     out: str | Path | None = None,
     target: str = "untargeted",
+    time_budget: float | None = None,
+    references: Sequence[str | Path] = (),
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
 
@@ -63,9 +65,11 @@ def evaluate(
     path to a model the data may be left out where they lie beside it or its metadata name them. options: how the file
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
-    class by number or name.
+    class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
+    same call without it, with the same `out`, goes on from there. references: files of known models to compare with
+    (`robusteval calibrate`), beside the shipped ones.
 
-    Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError) with one clear sentence.
+    Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
     from robusteval.engine.catalogue import discover
     from robusteval.engine.prepare import prepare_job
@@ -84,6 +88,8 @@ def evaluate(
         seed=seed,
         workers=workers,
         target=target,
+        time_budget=time_budget,
+        references=tuple(references),
     )
     if out is not None:
         record = run(dataclasses.replace(job, folder=Path(out)))
@@ -116,6 +122,7 @@ def compare(
     seed: int = 0,
     workers: int = 1,
     out: str | Path | None = None,
+    references: Sequence[str | Path] = (),
 ) -> EvaluatedComparison:
     """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
     one for each. out: the folder, with one run a model inside; a temporary one by default.
@@ -140,7 +147,7 @@ def compare(
     jobs = [
         prepare_job(
             model, catalogue, suite, model_path=path, data=_source(data), fit=_source(fit_data), samples=samples,
-            seed=seed, workers=workers,
+            seed=seed, workers=workers, references=tuple(references),
         )
         for model, path in opened
     ]  # fmt: skip

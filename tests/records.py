@@ -118,6 +118,7 @@ def with_results(record: Record) -> Record:
         label_next,
         oblivious_curve,
         per_class,
+        references,
         rho_adv,
         strength_curve,
     )
@@ -126,6 +127,7 @@ def with_results(record: Record) -> Record:
         accuracy_curve.AccuracyCurve(), oblivious_curve.ObliviousCurve(), rho_adv.RhoAdv(),
         detector_roc.DetectorRoc(), cost.Cost(), per_class.PerClass(),
         certified_curve.CertifiedCurve(), clever.Clever(), label_next.LabelNext(), strength_curve.StrengthCurve(),
+        references.References(),
     ]  # fmt: skip
     record.results = [result for metric in metrics for result in metric.compute(record)]
     return record

@@ -11,11 +11,20 @@ from torch import Tensor
 from robusteval.api import Problem, ascent, margin, per_sample, size, wins
 
 
-def climb(problem: Problem, steps: int, loss: str, decay: float = 0.0, aim: Tensor | None = None) -> Tensor:
+def climb(
+    problem: Problem,
+    steps: int,
+    loss: str,
+    decay: float = 0.0,
+    aim: Tensor | None = None,
+    stop: bool = True,
+    step: float | None = None,
+) -> Tensor:
     """The best iterate of each sample, [B, *shape]: the first that wins, else the one with the largest margin.
 
-    Steps are eps / steps long, from the clean sample; decay: share of the accumulated gradient that is carried on;
-    aim: bool [B, K] in place of problem.keep for the gradient only. Samples that won leave the batch.
+    Steps are eps / steps long, or the share `step` of eps, from the clean sample; decay: share of the accumulated gradient
+    that is carried on; aim: bool [B, K] in place of problem.keep for the gradient only. Samples that won leave the batch,
+    unless not `stop`: then they go on, and the largest margin of all counts.
     """
     x, speed = problem.x, torch.zeros_like(problem.x)
     best, highest = x.clone(), x.new_full((len(x),), -math.inf)
@@ -25,23 +34,30 @@ def climb(problem: Problem, steps: int, loss: str, decay: float = 0.0, aim: Tens
             return best
         guide = problem if aim is None else replace(problem, keep=aim[left])
         grad, value, scores, _ = guide.grad(x, loss)
-        won = _keep_better(problem, x, scores, left, best, highest)
+        won = _keep_better(problem, x, scores, left, best, highest, stop)
         problem.note(loss=value, won=won.float())
-        if bool(won.any()):
+        if stop and bool(won.any()):
             on = ~won
             problem, x, grad, speed, left = problem[on], x[on], grad[on], speed[on], left[on]
         speed = decay * speed + grad / per_sample(size(grad, "l1").clamp_min(1e-30), grad)
-        length = problem.budget.to(x.dtype) / steps
+        length = problem.budget.to(x.dtype) * (1 / steps if step is None else step)
         x = problem.project(x + per_sample(length, x) * ascent(speed, problem.norm))
     if len(left):
-        _keep_better(problem, x, problem.scores(x), left, best, highest)
+        _keep_better(problem, x, problem.scores(x), left, best, highest, stop)
     return best
 
 
-def _keep_better(problem: Problem, x: Tensor, scores: Tensor, left: Tensor, best: Tensor, highest: Tensor) -> Tensor:
-    """Writes x into the rows `left` of best where its margin is larger; returns which of them won, bool [B]."""
+def _keep_better(
+    problem: Problem, x: Tensor, scores: Tensor, left: Tensor, best: Tensor, highest: Tensor, first: bool
+) -> Tensor:
+    """Writes x into the rows `left` of best where its margin is larger; returns which of them won, bool [B].
+
+    first: no win is better than the first one.
+    """
     won = wins(scores, problem.keep)
-    value = margin(scores, problem.keep).masked_fill(won, math.inf)
+    value = margin(scores, problem.keep)
+    if first:
+        value = value.masked_fill(won, math.inf)
     better = value > highest[left]
     best[left[better]], highest[left[better]] = x[better], value[better]
     return won

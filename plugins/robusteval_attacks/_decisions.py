@@ -9,6 +9,8 @@ from torch import Tensor
 
 from robusteval.api import Problem, per_sample, size
 
+START_PASSES = 50  # what a first win and its walk to the boundary take per sample, about
+
 
 def first_wins(problem: Problem, draws: int, theta: float) -> tuple[Tensor, Tensor]:
     """Points at the boundary to start from: ([B, *shape], found [B]); the clean sample where nothing wins.

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robusteval.api import Problem, per_sample, size
+from robusteval.api import Passes, Problem, per_sample, size
 
 
 class Nearest:
@@ -61,6 +61,11 @@ def nearest_over_targets(problem: Problem, targets: int, run: Callable[[Problem]
         won[rows] = part.won(found[rows])
         nearest.offer(found, won)
     return torch.where(per_sample(nearest.distance.isinf(), first), first, nearest.found)
+
+
+def over_targets_passes(run: Passes, targets: int) -> Passes:
+    """What nearest_over_targets costs per sample, from the cost of one run; targets: as many as there are classes for."""
+    return run * (1 + targets) + (Passes(2 + targets) if targets else Passes(0))
 
 
 def spread(problem: Problem) -> float:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from robusteval.api import AttackInfo, Problem, hookimpl, margin, param, per_sample, size
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, margin, param, per_sample, size
 from robusteval_attacks._surrogates import Substitute, conv, dense, fit, small_network
 
 _MEMORY = "advgan"
@@ -75,6 +75,9 @@ class AdvGAN(_Settings):
         limits="Trained on the attacked samples of one unit alone; gradient attacks on each sample come nearer.",
     )
 
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.epochs, self.epochs, own=15 * self.epochs)
+
     def run(self, problem: Problem) -> Tensor:
         return self.train(problem, _ask) if len(problem) else problem.x.clone()
 
@@ -98,6 +101,9 @@ class AdvGANBlackBox(_Settings):
     distil: int = param(30, "Passes over the labelled points in each distillation.", minimum=1, maximum=10_000)
     rounds: int = param(3, "Distillations, each followed by training of the generator.", minimum=1, maximum=100)
     noise: float = param(0.1, "Noise around the clean samples of the first set, as a share of the range.", minimum=0.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(2 + self.rounds, own=self.rounds * (15 * self.epochs + 25 * self.distil))
 
     def run(self, problem: Problem) -> Tensor:
         best = problem.x.clone()

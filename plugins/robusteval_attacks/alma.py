@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
 from robusteval_attacks._nearest import Nearest, linear_distance, spread
 
 
@@ -39,6 +39,9 @@ class ALMA:
     check: int = param(10, "Steps between checks of the penalty weight.", minimum=1, maximum=10_000)
     tau: float = param(0.95, "Progress of the margin below which the weight grows.", minimum=0.0, maximum=1.0)
     growth: float = param(1.2, "Factor by which the penalty weight grows.", minimum=1.0, maximum=100.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.steps + 1, self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         x, nearest, unit = problem.x, Nearest(problem), spread(problem)

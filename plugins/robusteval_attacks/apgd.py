@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robusteval.api import (
     AttackInfo,
+    Passes,
     Problem,
     ascent,
     hookimpl,
@@ -55,6 +56,10 @@ class APGD:
     targets: int = param(9, "Classes that targeted-dlr goes for, the likeliest first.", minimum=1, maximum=1000)
     sparsity: float = param(0.2, "Share of the values that the first l1 steps move.", minimum=1e-6, maximum=1.0)
     radii: bool = param(True, "l1: whether a run begins with balls of three and two budgets, as in the paper.")
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        runs = min(self.targets, classes - 1) if self.loss == "targeted-dlr" else 1
+        return Passes(self.steps + 1, self.steps) * (runs * self.restarts) + Passes(self.loss == "targeted-dlr")
 
     def run(self, problem: Problem) -> Tensor:
         best, highest = problem.x.clone(), problem.x.new_full((len(problem),), -math.inf)

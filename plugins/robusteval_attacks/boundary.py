@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._decisions import first_wins
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
+from robusteval_attacks._decisions import START_PASSES, first_wins
 
 _THETA = 1e-3  # precision of the start on the boundary, as a share of its length
 _SMALLEST, _LARGEST = 1e-5, 0.5  # of both steps, as shares of the distance
@@ -48,6 +48,9 @@ class Boundary:
         5, "The step on the sphere is judged without the one towards the sample once in so many.", minimum=1
     )
     starts: int = param(30, "Draws of noise until one is misclassified.", minimum=0, maximum=100_000)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.queries + START_PASSES)
 
     def run(self, problem: Problem) -> Tensor:
         best = problem.x.clone()

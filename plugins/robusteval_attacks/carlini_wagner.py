@@ -8,12 +8,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param
 from robusteval_attacks._cw_descent import Descent
 from robusteval_attacks._cw_l0 import fewest
 from robusteval_attacks._cw_l2 import descend
 from robusteval_attacks._cw_linf import lowest
 from robusteval_attacks._weights import balancing_weight, nearest_over_weights
+
+_ROUNDS_L0, _ROUNDS_LINF = 10, 4  # runs that a hard sample takes
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class CarliniWagner:
     )
     share: float = param(0.2, "Share of the free pixels that leave after a win in l0.", minimum=0.0, maximum=1.0)
     abort_early: bool = param(True, "Whether samples whose objective stalls leave a run.")
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        runs = {"l0": _ROUNDS_L0, "linf": _ROUNDS_LINF}.get(norm, self.searches)
+        return Passes(1, 1) * (runs * self.steps + 1)
 
     def run(self, problem: Problem) -> Tensor:
         how = Descent(self.steps, self.rate, self.confidence, self.abort_early)

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, margin, param, per_sample, size
-from robusteval_attacks._aim import nearest_class, towards
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, margin, param, per_sample, size
+from robusteval_attacks._aim import aim_passes, nearest_class, towards
 from robusteval_attacks._nearest import cosine
 
 
@@ -49,6 +49,10 @@ class DDN:
     last_gamma: float = param(
         0.02, "Share by which it does so at last; the paper has 0.05 all the way.", minimum=1e-4, maximum=0.99
     )
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        run = Passes(self.steps + 1, self.steps)
+        return run + aim_passes(classes) if self.loss == "nearest" else run
 
     def run(self, problem: Problem) -> Tensor:
         x, delta = problem.x, torch.zeros_like(problem.x)

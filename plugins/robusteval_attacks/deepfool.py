@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, margin, param, per_sample, wins
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, margin, param, per_sample, wins
 
 _OUT = 1e30
 _CLOSE = 0.1  # share of the clean margin at which a boundary counts as nearly reached
+_HARD = 20  # linearisations that a hard sample takes
 _DUAL = {"l2": 2, "linf": 1}
 
 
@@ -37,6 +38,10 @@ class DeepFool:
     halvings: int = param(
         0, "Halvings of a search back to the boundary; the engine does one of its own.", minimum=0, maximum=50
     )
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        steps = min(self.steps, _HARD)
+        return Passes(2 * steps + 1 + self.halvings, steps * (1 + min(self.candidates, classes - 1)))
 
     def run(self, problem: Problem) -> Tensor:
         found = problem.x.clone()

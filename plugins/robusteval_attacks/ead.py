@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, margin, param, per_sample, size
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, margin, param, per_sample, size
 from robusteval_attacks._weights import nearest_over_weights
 
 
@@ -37,6 +37,9 @@ class EAD:
     rate: float = param(
         0.05, "First step size; it falls with the square root of the steps left.", minimum=1e-6, maximum=1
     )
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(1, 1) * (self.searches * self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         return nearest_over_weights(problem, self.c, self.searches, self._shrink)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param, per_sample, random_in_ball, size, wins
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, per_sample, random_in_ball, size, wins
 from robusteval_attacks._hyperplane import cross
 from robusteval_attacks._nearest import Nearest
 
@@ -48,6 +48,11 @@ class FAB:
     alpha: float = param(0.1, "Largest weight of the clean sample's projection.", minimum=0.0, maximum=1.0)
     eta: float = param(1.05, "Extrapolation beyond the boundary.", minimum=1.0, maximum=2.0)
     beta: float = param(0.9, "Share of the perturbation that is kept after a win.", minimum=0.0, maximum=1.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        runs = self.restarts * max(1, min(self.targets, classes - 1))
+        looked = 1 if self.targets else min(self.candidates, classes - 1)
+        return Passes(2, 1 + looked) * (runs * self.steps) + Passes(1 + runs)
 
     def run(self, problem: Problem) -> Tensor:
         nearest, last = Nearest(problem), problem.x

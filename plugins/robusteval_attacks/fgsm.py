@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, margin, per_sample
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, margin, per_sample
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class FGSM:
         strengths="One gradient; exact on linear models.",
         limits="The weakest gradient attack on anything that is not linear; easily fooled by masked gradients.",
     )
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(2, 1)
 
     def run(self, problem: Problem) -> Tensor:
         here = problem.grad(problem.x, "ce")

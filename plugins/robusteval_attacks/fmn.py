@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._nearest import Nearest, cosine, nearest_over_targets, spread
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
+from robusteval_attacks._nearest import Nearest, cosine, nearest_over_targets, over_targets_passes, spread
 
 _DUAL: dict[str, Literal["l1", "l2", "linf"]] = {"l1": "linf", "l2": "l2", "linf": "l1"}
 
@@ -36,6 +36,9 @@ class FMN:
     gamma: float = param(0.1, "Share by which the radius first shrinks or grows.", minimum=1e-4, maximum=0.99)
     last_gamma: float = param(0.001, "Share by which the radius shrinks or grows at last.", minimum=0.0, maximum=0.99)
     targets: int = param(0, "Likeliest classes that it goes for one by one in further runs.", minimum=0, maximum=1000)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return over_targets_passes(Passes(self.steps + 1, self.steps), min(self.targets, classes - 1))
 
     def run(self, problem: Problem) -> Tensor:
         return nearest_over_targets(problem, self.targets, self._follow)

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample
-from robusteval_attacks._decisions import first_wins, to_boundary
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample
+from robusteval_attacks._decisions import START_PASSES, first_wins, to_boundary
 
 # Probes are asked in passes of about so many rows, so that a single sample does not take a pass a probe.
 _ROWS = 256
@@ -46,6 +46,9 @@ class HopSkipJump:
         maximum=1e3,
     )
     starts: int = param(30, "Draws of noise until one is misclassified.", minimum=0, maximum=100_000)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(max(self.queries, self.batch) + START_PASSES)
 
     def run(self, problem: Problem) -> Tensor:
         best = problem.x.clone()

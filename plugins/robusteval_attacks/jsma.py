@@ -10,10 +10,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param, wins
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, wins
 from robusteval_attacks._pairs import best_pairs
 
 _MOST = 16  # pairs that one Jacobian may serve
+_HARD = 60  # gradients that a hard sample takes
 _ROUNDS = 2  # of putting pixels back
 
 
@@ -50,6 +51,9 @@ class JSMA:
         0.5, "Pairs picked from one Jacobian, as a share of those changed before.", minimum=0.0, maximum=1.0
     )
     prune: bool = param(True, "Whether pixels that turn out needless are put back at the end.")
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(1, 1) * _HARD
 
     def run(self, problem: Problem) -> Tensor:
         found = problem.x.clone()

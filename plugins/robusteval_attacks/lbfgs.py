@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param, size
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, size
 from robusteval_attacks._weights import nearest_over_weights
 
 _BAD = 1e12  # stands for a loss that is not finite: no line search goes there
@@ -44,6 +44,9 @@ class LBFGS:
     searches: int = param(9, "Values of c tried per sample.", minimum=1, maximum=50)
     c: float = param(0.01, "First weight of the cross-entropy, squared pixel ranges.", minimum=1e-9, maximum=1e9)
     memory: int = param(10, "Corrections that approximate the curvature.", minimum=1, maximum=100)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(1, 1) * (self.searches * 2 * self.maxiter)
 
     def run(self, problem: Problem) -> Tensor:
         return nearest_over_weights(problem, self.c, self.searches, self._minimise)

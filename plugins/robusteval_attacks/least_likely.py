@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param
 from robusteval_attacks._climb import climb
 
 
@@ -28,6 +28,9 @@ class LeastLikely:
         limits="The farthest class is the hardest to reach: budgets where it fails may still be unsafe.",
     )
     steps: int = param(40, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.steps + 2, self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         scores = problem.scores(problem.x)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param
 from robusteval_attacks._climb import climb
 
 
@@ -29,6 +29,9 @@ class MIM:
     steps: int = param(16, "Gradient steps, each of length eps / steps.", minimum=1, maximum=100_000)
     decay: float = param(1.0, "Share of the accumulated gradient that is carried on.", minimum=0.0, maximum=2.0)
     loss: Literal["ce", "margin", "dlr"] = param("ce", "What is climbed.", choices=["ce", "margin", "dlr"])
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.steps + 1, self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         return climb(problem, self.steps, self.loss, self.decay)

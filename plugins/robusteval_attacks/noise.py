@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param, per_sample, random_on_sphere
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, per_sample, random_on_sphere
 
 _HALVINGS = 20
 
@@ -31,6 +31,9 @@ class Noise:
         limits="High-dimensional models withstand far larger noise than adversarial perturbations.",
     )
     repeats: int = param(20, "Draws of noise per sample.", minimum=1, maximum=100_000)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.repeats)
 
     def run(self, problem: Problem) -> Tensor:
         best = problem.x.clone()

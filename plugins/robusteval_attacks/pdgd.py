@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._nearest import Nearest, linear_distance, nearest_over_targets, spread
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
+from robusteval_attacks._nearest import Nearest, linear_distance, nearest_over_targets, over_targets_passes, spread
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class PDGD:
         minimum=1,
         maximum=6,
     )
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        runs = over_targets_passes(Passes(self.steps + 1, self.steps), min(self.targets, classes - 1)) * self.repeats
+        return runs + Passes(self.repeats - 1.0)
 
     def run(self, problem: Problem) -> Tensor:
         found = nearest_over_targets(problem, self.targets, self._descend)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, param, per_sample, project
+from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, project
 from robusteval_attacks._nearest import Nearest, linear_distance, spread
 
 
@@ -32,6 +32,9 @@ class PDPGD:
     decay: float = param(0.01, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
     dual_rate: float = param(0.1, "First step of the logarithm of the multiplier.", minimum=1e-6, maximum=10.0)
     dual_decay: float = param(1.0, "Share of that step that is left at the end.", minimum=1e-6, maximum=1.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.steps + 1, self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         x, nearest, unit = problem.x, Nearest(problem), spread(problem)

@@ -10,8 +10,19 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, ascent, hookimpl, margin, param, per_sample, random_in_ball, wins
-from robusteval_attacks._aim import nearest_class, towards
+from robusteval.api import (
+    AttackInfo,
+    Passes,
+    Problem,
+    ascent,
+    hookimpl,
+    margin,
+    param,
+    per_sample,
+    random_in_ball,
+    wins,
+)
+from robusteval_attacks._aim import aim_passes, nearest_class, towards
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,10 @@ class PGD:
     sparsity: float = param(
         0.05, "Share of the values that the first l1 steps move; later ones move fewer.", minimum=1e-6, maximum=1.0
     )
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        run = Passes(self.steps + 1, self.steps)
+        return (run + aim_passes(classes) if self.loss == "nearest" else run) * self.restarts
 
     def run(self, problem: Problem) -> Tensor:
         best, best_value = problem.x.clone(), problem.x.new_full((len(problem),), -math.inf)

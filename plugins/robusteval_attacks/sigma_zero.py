@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, param, per_sample, size
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, per_sample, size
 from robusteval_attacks._nearest import Nearest, cosine, spread
 
 
@@ -37,6 +37,9 @@ class SigmaZero:
         0.3, "First change, in units of the range, below which it is undone.", minimum=0, maximum=1
     )
     pace: float = param(0.01, "Change of the threshold per step, as a share of the step.", minimum=0.0, maximum=1.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.steps + 1, self.steps)
 
     def run(self, problem: Problem) -> Tensor:
         x, nearest, unit = problem.x, Nearest(problem), spread(problem)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, margin, param, per_sample, wins
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, margin, param, per_sample, wins
 
 # The share p of the values that one step changes is halved at these points of 10,000 queries (section 3 of the paper).
 _HALVED_AT = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)
@@ -35,6 +35,9 @@ class Square:
     )
     queries: int = param(1000, "Queries per sample at most.", minimum=1, maximum=1_000_000)
     p: float = param(0.8, "Share of the values that the first squares change.", minimum=1e-4, maximum=1.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(self.queries)
 
     def run(self, problem: Problem) -> Tensor:
         out = problem.x.clone()

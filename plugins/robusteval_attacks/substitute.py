@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Problem, hookimpl, margin, param
+from robusteval.api import AttackInfo, Passes, Problem, hookimpl, margin, param
 from robusteval_attacks._surrogates import Substitute, climb, fit, small_network
 
 _MEMORY = "substitute"
@@ -41,6 +41,10 @@ class SubstituteAttack:
     width: int = param(16, "Channels of the substitute's first layer.", minimum=1, maximum=1024)
     steps: int = param(20, "Gradient steps on the substitute; 1 is FGSM with step = 1.", minimum=1, maximum=10_000)
     step: float = param(0.15, "Size of a gradient step as a share of eps.", minimum=1e-4, maximum=2.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        # all budgets of a unit share one substitute, which asks for about this much per sample
+        return Passes(1 + 2**self.rounds, own=self.epochs * 2**self.rounds * self.steps // 2)
 
     def run(self, problem: Problem) -> Tensor:
         if len(problem) == 0:

@@ -8,7 +8,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import AttackInfo, Classifier, ModelError, PluginError, Problem, hookimpl, load_model, margin, param
+from robusteval.api import (
+    AttackInfo,
+    Classifier,
+    ModelError,
+    Passes,
+    PluginError,
+    Problem,
+    hookimpl,
+    load_model,
+    margin,
+    param,
+)
 from robusteval_attacks._surrogates import climb
 
 _MEMORY = "transfer"
@@ -34,6 +45,9 @@ class Transfer:
     models: tuple[str, ...] = param((), "Paths of the models that the adversarials are made on; at least one.")
     steps: int = param(40, "Gradient steps.", minimum=1, maximum=100_000)
     step: float = param(0.1, "Size of a step as a share of eps.", minimum=1e-4, maximum=2.0)
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        return Passes(0, 0, own=len(self.models) * (self.steps + 1))
 
     def run(self, problem: Problem) -> Tensor:
         if _MEMORY not in problem.memory:

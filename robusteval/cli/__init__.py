@@ -11,6 +11,7 @@ from robusteval.errors import RobustEvalError
 _COMMANDS = {
     "run": "Attack a model with a suite and write record and report.",
     "train": "Train a defence on a copy of a model, and write the hardened model as ONNX.",
+    "calibrate": "Build a set of known models that runs on the same data are shown beside.",
     "report": "Render the report of an old run again.",
     "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
     "inspect": "Print how a model (and its data) was understood.",

@@ -14,6 +14,7 @@ from robusteval.cli.options import data_options, load_options, model_options, pa
 if TYPE_CHECKING:
     from robusteval.contracts.classifier import Classifier, ModelInfo
     from robusteval.engine.preflight import Preflight
+    from robusteval.record.document import Check
 
 _RUNGS = {
     "A": "exact gradients through our differentiable twin",
@@ -43,12 +44,13 @@ def command(
     quiet_libraries()
     path = Path(model)
     classifier = load_model(path, load_options(**reading), discover())
-    look, note = _look(classifier, path, data, fit_data, pair(data_range, "--data-range", ordered=False))
+    look, checks, note = _look(classifier, path, data, fit_data, pair(data_range, "--data-range", ordered=False))
     if as_json:
         facts = dataclasses.asdict(classifier.info)
         facts["rung_meaning"] = _RUNGS.get(classifier.info.rung, "")
         facts["clean"] = dataclasses.asdict(look) if look is not None else None
         facts["data_note"] = note
+        facts["checks"] = [dataclasses.asdict(check) for check in checks]
         click.echo(json.dumps(facts, indent=1))
         return
     _print(classifier.info)
@@ -56,16 +58,19 @@ def command(
     click.echo(look.sentence if look is not None else f"No data looked at: {note}")
     if look is not None:
         click.echo(note)
+        _print_checks(checks)
 
 
 def _look(
     model: Classifier, path: Path, data: str | None, fit_data: str | None, data_range: tuple[float, float] | None
-) -> tuple[Preflight | None, str]:
-    """The clean accuracy on the data, or why none were looked at. Data that the user named must be readable."""
+) -> tuple[Preflight | None, list[Check], str]:
+    """The clean accuracy on the data and what was checked, or why none were looked at. Data that the user named must be
+    readable."""
     from robusteval.engine.catalogue import discover
     from robusteval.engine.data import find_data, prepare
     from robusteval.engine.executors import one_thread
     from robusteval.engine.preflight import clean_report
+    from robusteval.engine.preflight_checks import preflight_checks, stability
     from robusteval.errors import DataError
 
     datasets = {entry.name: entry.plugin() for entry in discover().of("dataset")}
@@ -76,10 +81,22 @@ def _look(
     except DataError as error:
         if data is not None or fit_data is not None:
             raise
-        return None, error.message
+        return None, [], error.message
     samples, note = prepare(raw, model.info, data_range, 1000)
     with one_thread():
-        return clean_report(model, raw, samples, data_range), note
+        look = clean_report(model, raw, samples, data_range)
+        return look, preflight_checks(look, model.info, samples) + stability(model, samples), note
+
+
+def _print_checks(checks: list[Check]) -> None:
+    from rich.markup import escape
+
+    from robusteval.cli.tables import console, table
+
+    made = table("", "check", "outcome", "what should hold, and what was measured")
+    for check in checks:
+        made.add_row(check.id, check.outcome.replace("-", " "), escape(f"{check.title}: {check.measured}"))
+    console().print(made)
 
 
 def _print(info: ModelInfo) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,20 @@ class Numbers(click.ParamType[tuple[float, ...]]):
             return tuple(float(part) for part in str(value).split(",") if part.strip())
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.485,0.456,0.406", param, ctx)
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 90s, 10m or 2h, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", str(value))
+        if found is None or float(found[1]) == 0:
+            self.fail(f"{value!r} is not a time such as 90s, 10m or 2h", param, ctx)
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,6 +111,14 @@ def pair(values: tuple[float, ...], flag: str, ordered: bool = True) -> tuple[fl
     if len(values) != 2 or values[0] == values[1] or (ordered and values[0] > values[1]):
         raise click.BadParameter("give two numbers, low,high, such as 0,255", param_hint=flag)
     return values[0], values[1]
+
+
+def value_of(text: str) -> Any:
+    """A parameter's value: JSON where the text can be read as that, else the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def each_reading(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from robusteval.engine.runner import Progress
+    from robusteval.engine.schedule import Progress
 
 
 def quiet_libraries() -> None:
@@ -22,10 +22,11 @@ def quiet_libraries() -> None:
 
 
 class Display:
-    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere."""
+    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere. limit: seconds after
+    which nothing more is started."""
 
-    def __init__(self, stream: TextIO, plain: bool) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, plain: bool, limit: float | None = None) -> None:
+        self._stream, self._limit = stream, limit
         self._bar: Bar | None = None
         self._last = 0.0
         if not plain and stream.isatty():
@@ -64,6 +65,9 @@ class Display:
 
     def update(self, progress: Progress) -> None:
         """Shows where the run is; failures are always said."""
+        if progress.note:
+            self.say(progress.note)
+            return
         if progress.error:
             self.say(f"failed: {progress.cell}: {progress.error}")
         if progress.resumed and progress.done == progress.resumed and not progress.cell:
@@ -74,8 +78,10 @@ class Display:
             )
             return
         now = time.monotonic()
-        if progress.done == progress.total or now - self._last >= 10:
+        fresh = progress.done - progress.resumed
+        if fresh and (progress.done == progress.total or now - self._last >= 10):
             self._last = now
-            fresh = progress.done - progress.resumed
-            left = (now - self._started) / fresh * (progress.total - progress.done) if fresh else 0.0
+            left = (now - self._started) / fresh * (progress.total - progress.done)
+            if self._limit is not None:
+                left = min(left, max(0.0, self._limit - (now - self._started)))
             self.say(f"{progress.done}/{progress.total} units, about {left:.0f} s left")

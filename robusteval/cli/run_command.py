@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import data_options, each_reading, load_options, model_options, pair
+from robusteval.cli.options import Duration, data_options, each_reading, load_options, model_options, pair
 
 if TYPE_CHECKING:
-    from robusteval.engine.runner import Job
+    from robusteval.engine.job import Job
     from robusteval.record.document import Record
 
 
@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A model that transfer attacks are made on; may be repeated.  [default: the other models of the run]",
 )
+@click.option(
+    "--references",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Known models to show it beside (`robusteval calibrate`); may be repeated.  [default: the shipped ones]",
+)
 @model_options
 @click.option(
     "--only",
@@ -53,7 +60,13 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the plan with its passes and minutes, and stop.")
+@click.option(
+    "--time-budget",
+    type=Duration(),
+    metavar="TIME",
+    help="Start nothing after so long (90s, 10m, 2h); the most telling cells run first. Several models share it.",
+)
 @click.option(
     "--fail-under", type=float, help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
 )
@@ -68,12 +81,14 @@ def command(
     labels: str,
     target: str,
     surrogates: tuple[str, ...],
+    references: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
     workers: int | None,
     seed: int,
     overwrite: bool,
     dry_run: bool,
+    time_budget: float | None,
     fail_under: float | None,
     as_json: bool,
     **reading: Any,
@@ -85,9 +100,9 @@ def command(
     from robusteval.cli.progress import quiet_libraries
     from robusteval.cli.several import run_several
     from robusteval.engine.catalogue import discover
+    from robusteval.engine.job import check_folder, default_folder, plan_of
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
-    from robusteval.engine.runner import check_folder, default_folder, plan_of
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
@@ -114,6 +129,8 @@ def command(
             overwrite=overwrite,
             target=target,
             surrogates=surrogates or tuple(other for other in models if other != model),
+            time_budget=None if time_budget is None else time_budget / len(models),
+            references=references,
         )
         jobs.append(job)
     if dry_run:
@@ -130,9 +147,10 @@ def command(
 def attack(job: Job, as_json: bool) -> Record:
     """Runs a job with its progress shown."""
     from robusteval.cli.progress import Display
-    from robusteval.engine.runner import plan_of, run
+    from robusteval.engine.job import plan_of
+    from robusteval.engine.runner import run
 
-    display = Display(sys.stderr, plain=as_json)
+    display = Display(sys.stderr, plain=as_json, limit=job.time_budget)
     with display:
         cells = len(plan_of(job).planned)
         display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {cells} cells")
@@ -141,19 +159,25 @@ def attack(job: Job, as_json: bool) -> Record:
 
 def _print_plans(jobs: list[Job], as_json: bool) -> None:
     from robusteval.cli.tables import plan_table
-    from robusteval.engine.runner import plan_of
+    from robusteval.engine.job import plan_of
+    from robusteval.engine.runner import foretell
 
     made = []
     for job in jobs:
-        plan = plan_of(job)
+        plan, costs = plan_of(job), foretell(job)
+        coming, each = costs.forecast(plan), costs.by_cell(plan)
         rows = [
-            {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params} for cell in plan.cells
+            {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params}
+            | {"passes": each[cell.id][0] if cell.id in each else None}
+            for cell in plan.cells
         ]
-        made.append({"plan": plan.sha256, "samples": len(job.samples), "cells": rows})
+        total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unsaid}
+        made.append({"plan": plan.sha256, "samples": len(job.samples), "foretold": total, "cells": rows})
         if len(jobs) > 1 and not as_json:
             click.echo(f"\n{job.model_file}")
         if not as_json:
-            plan_table(plan, len(job.samples))
+            plan_table(plan, len(job.samples), each)
+            click.echo(coming.sentence(job.workers))
     if as_json:
         click.echo(json.dumps(made[0] if len(made) == 1 else {"models": made}, indent=1))
 
@@ -167,6 +191,8 @@ def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | Non
     else:
         result_table(record)
         click.echo(f"Report: {folder / 'report.html'}")
+        if summary["skipped"]:
+            click.echo("The same command without --time-budget goes on from here.")
     if summary["failed"]:
         sys.exit(1)
     if fail_under is not None and not gate_met(record, fail_under):
@@ -188,6 +214,7 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
         "status": verdict.status if verdict else None,
         "median_distance": {n: None if value == float("inf") else value for n, value in _medians(record).items()},
         "failed": [cell.id for cell in record.cells if cell.status == "failed"],
+        "skipped": [cell.id for cell in record.cells if cell.status == "skipped"],
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from robusteval.engine.runner import Job
+    from robusteval.engine.job import Job
     from robusteval.record.comparison import Comparison
 
 
@@ -24,7 +24,7 @@ def run_several(
     """
     from robusteval.cli.run_command import attack, finished, gate_met
     from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys
-    from robusteval.engine.runner import check_folder
+    from robusteval.engine.job import check_folder
     from robusteval.engine.transfer import chosen_attack
     from robusteval.record.store import RECORD_FILE
     from robusteval.report.files import REPORT_FILE, write_comparison

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from robusteval.engine.plan import Plan
     from robusteval.record.comparison import Comparison
     from robusteval.record.document import Cell, Record
+    from robusteval.record.reference_file import ReferenceSet
 
 
 def console() -> Console:
@@ -29,24 +30,30 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
-def plan_table(plan: Plan, samples: int) -> None:
-    """The cells that would run, and the excluded ones with their reasons."""
-    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", "attack", "norm", "pipeline", "knowledge", "parameters")
+def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]]) -> None:
+    """The cells that would run with their passes and minutes of one worker, and the excluded ones with their reasons."""
+    screen = console()
+    wide = ("parameters",) if screen.width >= 100 else ()  # in fewer columns they would fill the screen
+    names = ("attack", "norm", "pipeline", "knowledge", ">passes", ">minutes", *wide)
+    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", *names)
     for cell in plan.cells:
         if cell.status != "excluded":
             params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
             knowledge = "" if cell.knowledge == "none" else cell.knowledge
-            made.add_row(escape(cell.attack), cell.norm, escape(cell.defense), knowledge, escape(params))
-    console().print(made)
+            passes, seconds = costs.get(cell.id, (None, None))
+            shown = ("?", "?") if passes is None or seconds is None else (f"{passes:,.0f}", f"{seconds / 60:.1f}")
+            row = (escape(cell.attack), cell.norm, escape(cell.defense), knowledge, *shown)
+            made.add_row(*row, *((escape(params),) if wide else ()))
+    screen.print(made)
     for cell in plan.excluded:
-        console().print(f"excluded: {cell.id}: {cell.reason}", markup=False)
+        screen.print(f"excluded: {cell.id}: {cell.reason}", markup=False)
 
 
 def result_table(record: Record) -> None:
     """The short table at the end of a run: median distances, and the verdict."""
     made = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
     for cell in record.cells:
-        if cell.knowledge == "oblivious" or cell.status == "excluded":
+        if cell.knowledge == "oblivious" or cell.status in ("excluded", "skipped"):
             continue
         name = f"{cell.defense} (adaptive)" if cell.knowledge == "adaptive" else "bare model"
         if cell.status == "failed":
@@ -71,11 +78,10 @@ def _figures(cell: Cell) -> tuple[str, str, str]:
         kept = sum(value is None for value in cell.distance) / max(sum(value != 0 for value in cell.distance), 1)
         passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
         return "", f"{100 * kept:.1f} %", f"{passes:.0f}"
-    alive = sorted(math.inf if value is None else value for value in cell.distance if value != 0)
-    half = alive[(len(alive) - 1) // 2] if alive else 0.0
-    never = sum(math.isinf(value) for value in alive) / max(len(alive), 1)
+    alive = [value for value in cell.distance if value != 0]
+    never = sum(value is None for value in alive) / max(len(alive), 1)
     passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
-    return "-" if math.isinf(half) else f"{half:.4g}", f"{100 * never:.1f} %", f"{passes:.0f}"
+    return _median(cell.distance), f"{100 * never:.1f} %", f"{passes:.0f}"
 
 
 def comparison_tables(comparison: Comparison) -> None:
@@ -108,6 +114,28 @@ def comparison_tables(comparison: Comparison) -> None:
     for one_source in transfer.sources:
         if one_source.status != "done":
             screen.print(f"{one_source.status}: {one_source.key}: {one_source.reason}", markup=False)
+
+
+def reference_table(made: ReferenceSet) -> None:
+    """The models of a reference set: clean accuracy, median distances as shares of the pixel range, grades."""
+    norms = sorted({norm for one in made.models for norm in one.worst})
+    listed = table("", "model", ">images", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
+    for one in made.models:
+        for name, columns, grade in (
+            (one.name, one.worst, one.grade),
+            ("  exact gradients", one.exact, one.exact_grade),
+        ):
+            halves = [_median(columns[norm].distance) if norm in columns else "" for norm in norms]
+            if columns:
+                clean = sum(one.right) / len(one.right)
+                listed.add_row(escape(name), str(len(one.rows)), _percent(clean), *halves, grade or "-")
+    console().print(listed)
+
+
+def _median(column: list[float | None]) -> str:
+    alive = sorted(math.inf if value is None else value for value in column if value != 0)
+    half = alive[(len(alive) - 1) // 2] if alive else 0.0
+    return "-" if math.isinf(half) else f"{half:.4g}"
 
 
 def _percent(value: object) -> str:

@@ -84,7 +84,7 @@ def command(
     before = task.before()
     click.echo(f"{defence}: {len(task.learnt)} samples to learn from, {len(task.held)} held out. {task.note}", err=True)
     defended = task.train(_say)
-    gap = write_model(defended.model, classifier.info, place, task.facts(), task.held.x[:16])
+    gap = write_model(defended.model, classifier.info, place, task.facts(), task.held.x[:16], task.marks())
     after = accuracy(defended.model, task.held)
     weights = place.with_suffix(".safetensors")
     if as_json:

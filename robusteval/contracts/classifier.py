@@ -39,6 +39,7 @@ class ModelInfo:
     class_names: tuple[str, ...] = ()
     dataset: str = ""  # the data set that the file's metadata names, if any
     notes: tuple[str, ...] = ()  # what a reader of the report should know about how it was understood
+    learnt: str = field(default="", repr=False)  # marks of the images it was trained on, by its file (engine.learnt)
 
 
 @runtime_checkable

@@ -35,6 +35,38 @@ class AttackInfo:
     surrogates: bool = False
 
 
+@dataclass(frozen=True)
+class Passes:
+    """What one run of an attack costs per sample, counted as the meters do: a gradient is one forward and one backward
+    pass, the gradients of C classes one forward and C backward ones. own: passes, there and back, of models of the
+    attack's own, which take time and are counted nowhere."""
+
+    forward: float
+    backward: float = 0.0
+    own: float = 0.0
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.forward + other.forward, self.backward + other.backward, self.own + other.own)
+
+    def __mul__(self, times: float) -> Passes:
+        return Passes(self.forward * times, self.backward * times, self.own * times)
+
+    @property
+    def total(self) -> float:
+        """Forward and backward passes of the attacked model."""
+        return self.forward + self.backward
+
+
+@runtime_checkable
+class Foretold(Protocol):
+    """An attack that says beforehand what it will cost; the method is optional, and a run says how many attacks lack it."""
+
+    def passes(self, norm: str, classes: int) -> Passes:
+        """One run on one sample of a model of so many classes, from the parameters: the most that it can take, or what a
+        hard sample takes where samples leave long before. Restarts and steps count, the engine's own search does not."""
+        ...
+
+
 @runtime_checkable
 class Attack(Protocol):
     """A frozen dataclass; its fields are its parameters.

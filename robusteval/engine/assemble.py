@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -27,21 +28,35 @@ class Cells:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def cells(plan: Plan, samples: Samples, fitted: Fitted, units: UnitStore, failures: dict[str, str]) -> Cells:
+def cells(
+    plan: Plan,
+    samples: Samples,
+    fitted: Fitted,
+    units: UnitStore,
+    failures: dict[str, str],
+    skipped: Collection[str] = (),
+) -> Cells:
     """Every cell of the plan with its columns, or with the reason why it has none."""
     done = Cells()
     for planned in plan.planned:
-        done.cells.append(_cell(planned, samples, units, failures, done.seconds))
+        done.cells.append(_cell(planned, samples, units, failures, skipped, done.seconds))
     for planned in plan.probes:
-        done.probes.append(_cell(planned, samples, units, failures, done.seconds))
+        done.probes.append(_cell(planned, samples, units, failures, skipped, done.seconds))
     done.cells += plan.excluded
     return done
 
 
 def _cell(
-    planned: Planned, samples: Samples, units: UnitStore, failures: dict[str, str], seconds: dict[str, float]
+    planned: Planned,
+    samples: Samples,
+    units: UnitStore,
+    failures: dict[str, str],
+    skipped: Collection[str],
+    seconds: dict[str, float],
 ) -> Cell:
     cell = planned.cell
+    if cell.status == "excluded":
+        return cell
     if cell.id in failures:
         cell.status, cell.reason = "failed", failures[cell.id][:500]
         return cell
@@ -49,19 +64,23 @@ def _cell(
     if planned.source:
         judged = [units.load_judged(cell.id, chunk) for chunk in range(count)]
         found_judged = [unit for unit in judged if unit is not None]
-        complete = len(found_judged) == count
-        if complete:
+        stored = len(found_judged)
+        if stored == count:
             _fill_judged(cell, found_judged)
         seconds[cell.id] = sum(unit.seconds for unit in found_judged)
     else:
         results = [units.load(cell.id, chunk) for chunk in range(count)]
         found = [unit for unit in results if unit is not None]
-        complete = len(found) == count
-        if complete:
+        stored = len(found)
+        if stored == count:
             _fill(cell, found)
         seconds[cell.id] = sum(unit.seconds for unit in found)
-    cell.status = "done" if complete else "failed"
-    cell.reason = "" if complete else "some of its units are not there"
+    if stored == count:
+        cell.status, cell.reason = "done", ""
+    elif cell.id in skipped:
+        cell.status, cell.reason = "skipped", f"the time budget ended; {stored} of its {count} units are done and kept"
+    else:
+        cell.status, cell.reason = "failed", "some of its units are not there"
     return cell
 
 

@@ -18,11 +18,12 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.environment import processor
 from robusteval.record.store import write_atomically
@@ -36,16 +37,18 @@ _CLASSES = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was chosen. pass_ms: CPU time of one forward and backward pass per sample, by the clock; 0 where unknown."""
+    """What was chosen. pass_ms: CPU time of one forward and backward pass per sample; forward_ms: of one query of the true
+    model; by the clock, 0 where unknown."""
 
     tuning: Tuning = field(default_factory=Tuning)
     pass_ms: float = 0.0
+    forward_ms: float = 0.0
 
 
 def calibrate(model: Classifier, x: Tensor) -> Calibration:
     """The calibration of a model, from the cache or by measurement on samples x [N, *shape]. Never raises for the
     cache's sake: a folder that cannot be used is the same as an empty one."""
-    if model.info.gradients == "none" or len(x) == 0:
+    if len(x) == 0:
         return Calibration()
     folder = cache_folder("calibration")
     if folder is None:
@@ -66,9 +69,12 @@ def calibrate(model: Classifier, x: Tensor) -> Calibration:
 def measure(model: Classifier, x: Tensor) -> Calibration:
     """Times passes over x [B, *shape] in every way, each the best of three."""
     default = Tuning()
+    forward = 1e3 * _seconds(lambda: model.logits(x), default) / len(x)
+    if model.info.gradients == "none":
+        return Calibration(default, 0.0, forward)
     cost = _seconds(lambda: _gradient(model, x, default), default)
     if cost < _CHEAP_S:
-        return Calibration(default, 1e3 * cost / len(x))
+        return Calibration(default, 1e3 * cost / len(x), forward)
     best, least = default, cost * _GAIN
     for onednn, channels_last, own in product((True, False), (False, True), (False, True)):
         tuning = Tuning(onednn, channels_last, own_kernels=own)
@@ -77,7 +83,20 @@ def measure(model: Classifier, x: Tensor) -> Calibration:
         spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
-    return Calibration(_with_jacobian(model, x, best), 1e3 * cost / len(x))
+    return Calibration(_with_jacobian(model, x, best), 1e3 * cost / len(x), forward)
+
+
+def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> Calibration:
+    """The cost of passes through a defence, measured on x [B, *shape]; nothing is chosen."""
+    x, rng = x[:_BATCH], Generator().manual_seed(0)
+    if len(x) == 0:
+        return Calibration(tuning)
+    forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning) / len(x)
+    if pipeline.defended.model.info.gradients == "none":
+        return Calibration(tuning, 0.0, forward)
+    return Calibration(
+        tuning, 1e3 * _seconds(lambda: _gradient(pipeline.draw(rng), x, tuning), tuning) / len(x), forward
+    )
 
 
 @contextmanager
@@ -125,7 +144,7 @@ def _laid(x: Tensor, tuning: Tuning) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if tuning.channels_last and x.dim() == 4 else x
 
 
-def _gradient(model: Classifier, x: Tensor, tuning: Tuning) -> None:
+def _gradient(model: Classifier | Pipeline, x: Tensor, tuning: Tuning) -> None:
     leaf = _laid(x.detach(), tuning).requires_grad_(True)
     with torch.enable_grad():
         with tuning.kernels():
@@ -161,7 +180,7 @@ def _read(path: Path) -> Calibration | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         tuning = Tuning(**{name: bool(value) for name, value in data["tuning"].items()})
-        return Calibration(tuning, float(data["pass_ms"]))
+        return Calibration(tuning, float(data["pass_ms"]), float(data["forward_ms"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

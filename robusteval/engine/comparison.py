@@ -13,7 +13,7 @@ import torch
 import robusteval
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.executors import one_thread
-from robusteval.engine.runner import Job, plan_of
+from robusteval.engine.job import Job, plan_of
 from robusteval.engine.transfer import Fighter, moved, transfer
 from robusteval.errors import DataError, ModelError
 from robusteval.record.comparison import Comparison, Entry, save

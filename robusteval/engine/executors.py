@@ -12,11 +12,12 @@ import pickle
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,34 +39,47 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended. error: empty, or one line that says why it failed; detail: the traceback."""
+    """How a unit ended. error: empty, or one line that says why it failed; detail: the traceback; seconds: what it took."""
 
     task: Task
     error: str = ""
     detail: str = ""
+    seconds: float = 0.0
 
 
 Listener = Callable[[Outcome], None]
+Admit = Callable[[Task], bool]
 
 
-def execute(context: Context, tasks: Sequence[Task], folder: Path, workers: int, listener: Listener) -> None:
-    """Runs the tasks and tells the listener of each as it ends; in this process where workers is 1."""
+def execute(
+    context: Context,
+    tasks: Sequence[Task],
+    folder: Path,
+    workers: int,
+    listener: Listener,
+    admit: Admit = lambda task: True,
+) -> None:
+    """Runs the tasks in order and tells the listener of each as it ends; in this process where workers is 1. admit is asked
+    just before a task would start; one that it turns down is left out."""
     if workers <= 1 or len(tasks) <= 1:
         with one_thread():
             for task in tasks:
-                listener(attempt(context, task, UnitStore(folder)))
+                if admit(task):
+                    listener(attempt(context, task, UnitStore(folder)))
         return
     payload = pickle.dumps((context, str(folder)))
-    for task in _pool(payload, tasks, workers, listener):
+    for task in _pool(payload, tasks, workers, listener, admit):
         # a worker died and took the pool with it: what was not done yet runs once more, each unit in a pool of its own
-        if _pool(payload, [task], 1, listener):
+        if _pool(payload, [task], 1, listener, admit):
             listener(Outcome(task, "the worker process died, perhaps for want of memory"))
 
 
 def attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
     """Runs and stores one unit; whatever the plugin raises becomes the outcome's error."""
+    started = time.perf_counter()
     with applied(context.tuning):
-        return _attempt(context, task, store)
+        outcome = _attempt(context, task, store)
+    return replace(outcome, seconds=time.perf_counter() - started)
 
 
 def _attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
@@ -100,18 +114,23 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _pool(payload: bytes, tasks: Sequence[Task], workers: int, listener: Listener) -> list[Task]:
+def _pool(payload: bytes, tasks: Sequence[Task], workers: int, listener: Listener, admit: Admit) -> list[Task]:
     """Runs tasks in a pool of fresh processes; returns those that were not done when a worker died."""
-    left = dict(enumerate(tasks))
+    waiting, running = deque(tasks), dict[Future[tuple[str, str, float]], Task]()
     spawn = multiprocessing.get_context("spawn")  # fork would copy torch's and ONNX Runtime's threads half
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(payload, os.getpid())) as pool:
         try:
-            futures = {pool.submit(_work, pickle.dumps(task)): number for number, task in left.items()}
-            for future in as_completed(futures):
-                error, detail = future.result()
-                listener(Outcome(left.pop(futures[future]), error, detail))
+            while waiting or running:
+                # no more than there are workers, so that a task is admitted when it really starts
+                while waiting and len(running) < workers:
+                    if admit(waiting[0]):
+                        running[pool.submit(_work, pickle.dumps(waiting[0]))] = waiting[0]
+                    waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                    error, detail, seconds = future.result()
+                    listener(Outcome(running.pop(future), error, detail, seconds))
         except BrokenProcessPool:
-            return list(left.values())
+            return [*running.values(), *waiting]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -143,6 +162,6 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _work(payload: bytes) -> tuple[str, str]:
+def _work(payload: bytes) -> tuple[str, str, float]:
     outcome = attempt(_worker[0].context, pickle.loads(payload), UnitStore(_worker[0].folder))
-    return outcome.error, outcome.detail
+    return outcome.error, outcome.detail, outcome.seconds

@@ -25,15 +25,19 @@ OPSET = 18
 TOLERANCE = 1e-4  # of the largest score: by how much the file may differ from what was trained
 
 
-def write_model(model: Classifier, source: ModelInfo, path: Path, facts: Mapping[str, Any], probe: Tensor) -> float:
+def write_model(
+    model: Classifier, source: ModelInfo, path: Path, facts: Mapping[str, Any], probe: Tensor, learnt: str = ""
+) -> float:
     """Writes path and, beside it, the weights as .safetensors; the largest difference from `model.logits` on probe.
 
     The file takes canonical inputs, float32 [N, *input_shape] in the stated range, and gives scores [N, K]: range, mean,
-    deviation and layout are inside. It keeps the data set and the class names of `source`; facts: what made it.
+    deviation and layout are inside. It keeps the data set and the class names of `source`; facts: what made it; learnt:
+    marks of the images that it was trained on, as in ModelInfo.
     Raises ModelError where the model cannot be exported, or where the file does not answer as the model does.
     """
     module = trainable(model).requires_grad_(False).cpu()
-    content = _onnx_bytes(module, source, facts)
+    strings = _strings(source, facts)
+    content = _onnx_bytes(module, source, strings | ({"robusteval.learnt": learnt} if learnt else {}))
     gap = _gap(content, model, probe.cpu())
     if not gap <= TOLERANCE:
         raise ModelError(
@@ -42,7 +46,7 @@ def write_model(model: Classifier, source: ModelInfo, path: Path, facts: Mapping
         )
     written = [
         (path, content),
-        (path.with_suffix(".safetensors"), save(parameters_of(module), _strings(source, facts))),
+        (path.with_suffix(".safetensors"), save(parameters_of(module), strings)),
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +61,7 @@ def write_model(model: Classifier, source: ModelInfo, path: Path, facts: Mapping
     return gap
 
 
-def _onnx_bytes(module: nn.Module, source: ModelInfo, facts: Mapping[str, Any]) -> bytes:
+def _onnx_bytes(module: nn.Module, source: ModelInfo, strings: dict[str, str]) -> bytes:
     low, high = source.bounds
     example = torch.full((2, *source.input_shape), (low + high) / 2)
     try:
@@ -85,7 +89,7 @@ def _onnx_bytes(module: nn.Module, source: ModelInfo, facts: Mapping[str, Any]) 
     made.producer_name = "robusteval"
     for node in made.graph.node:
         node.doc_string = ""  # it names source files, which differ from machine to machine
-    onnx.helper.set_model_props(made, _strings(source, facts))
+    onnx.helper.set_model_props(made, strings)
     return bytes(made.SerializeToString())
 
 

@@ -85,4 +85,24 @@ def _clever(record: Record) -> Iterator[Finding]:
             )
 
 
-RULES: tuple[Rule, ...] = (_clever, _outputs)
+def _time_budget(record: Record) -> Iterator[Finding]:
+    cells = [cell for cell in record.cells if cell.status == "skipped"]
+    probes = [cell for cell in record.probes if cell.status == "skipped"]
+    if not (cells or probes or record.skipped):
+        return
+    parts = [f"{len(cells)} of {len(record.cells)} cells"] if cells else []
+    parts += [f"{len(probes)} of {len(record.probes)} probes"] if probes else []
+    parts += [f"the test by {name}" for name in record.skipped]
+    *most, last = parts
+    yield Finding(
+        "time-budget-ended",
+        "warning",
+        f"The time budget ended the run before {', '.join(most)}{' and ' if most else ''}{last} were done, so what they would "
+        "have found is not in the figures.",
+        {"skipped": len(cells), "cells": len(record.cells), "probes": len(probes), "tests": ", ".join(record.skipped)},
+        "The same command without --time-budget goes on from here: all units that were done are kept.",
+        [cell.id for cell in cells],
+    )
+
+
+RULES: tuple[Rule, ...] = (_clever, _outputs, _time_budget)

@@ -66,6 +66,7 @@ def _fit(
         spec.name, spec.plugin, info.version, info.kind, params_of(plugin), "failed", draws=spec.draws
     )
     if info.needs_data and fit is None:
+        row.status = "excluded"
         row.reason = "it learns from samples, and none were given for that (--fit-data)"
         return row
     try:

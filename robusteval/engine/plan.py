@@ -11,6 +11,7 @@ from typing import Any
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue import Catalogue
+from robusteval.engine.naming import norms_of
 from robusteval.engine.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite
 from robusteval.record.document import Cell, Knowledge
 
@@ -116,9 +117,7 @@ class _Maker:
     target: str
 
     def norms(self, spec: AttackSpec) -> list[str]:
-        """The norms of one attack: those that the suite asks of it, else all that suite and plugin share."""
-        offered = self.catalogue.get("attack", spec.plugin).info.norms
-        return list(spec.norms) or [norm for norm in self.suite.norms if norm in offered]
+        return norms_of(spec, self.suite, self.catalogue)
 
     def bare(self, spec: AttackSpec, norm: str) -> Planned:
         """The cell of one attack on the bare model."""

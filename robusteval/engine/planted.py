@@ -32,7 +32,7 @@ from robusteval.record.document import Planted
 
 _BATCH = 256
 _INNER = 0.9  # radius of the inner points as a share of eps; the paper's eta
-_TRIES = 128  # points of the surface, of which the one that separates best is planted
+TRIES = 128  # points of the surface, of which the one that separates best is planted
 _RIDGE = 1e-3  # of the mean variance: scores need not vary in every direction
 _PLACE = 0.5  # of the way from the last inner point to the planted one stands the boundary: half way, as a largest margin puts it
 _MARGIN = 4.0  # scores of the clean sample: so far from the boundary, whatever the model's own scale is
@@ -81,7 +81,7 @@ def test(
         eps = (settings.eps_l2 if norm == "l2" else settings.eps_linf) * (high - low)
         row = Planted(norm, eps, dataclasses.asdict(settings), "done")
         made.append(row)
-        attacks = _attacks(model.info, suite, catalogue, norm)
+        attacks = attacks_of(model.info, suite, catalogue, norm)
         if not attacks or model.info.output == "labels":
             row.status = "excluded"
             row.reason = "the model answers with labels only" if attacks else "the suite has no attack that fits"
@@ -95,7 +95,7 @@ def test(
     return made
 
 
-def _attacks(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -> list[tuple[str, Attack]]:
+def attacks_of(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -> list[tuple[str, Attack]]:
     """The suite's own attacks in this norm; members of cascades too."""
     specs: list[AttackSpec] = [spec for spec in suite.attacks if norm in (spec.norms or suite.norms)]
     specs += [member for cascade in suite.cascades if norm in cascade.eps for member in cascade.members]
@@ -168,7 +168,7 @@ def plant(
     rng = generator(seed, "plant", norm, index)
     x0 = samples.x[index : index + 1]
     near = torch.cat([x0, _noise(x0, norm, _INNER * eps, inner, rng, samples, False)])
-    far = _noise(x0, norm, eps, _TRIES, rng, samples, True)
+    far = _noise(x0, norm, eps, TRIES, rng, samples, True)
     scores = torch.cat([model.logits(part) for part in torch.split(torch.cat([near, far]), _BATCH)]).double()
     if not bool(torch.isfinite(scores).all()):
         return None

@@ -34,6 +34,7 @@ class Suggestion:
     by_hand: str  # what no flag can state, as a request; "" where flags do it all
     accuracy: float  # share of the probed samples
     changes: int  # how many things differ from what was stated
+    about: tuple[str, ...] = ()  # "range", "normalisation", "channels", "layout", "labels"
 
     @property
     def how(self) -> str:
@@ -54,6 +55,9 @@ class Preflight:
     low: bool  # worth a second look
     suggestions: tuple[Suggestion, ...]  # best first; several close ones are all given, none is chosen
     notes: tuple[str, ...]
+    narrow: bool = False  # the pixels fill so little of the range that they were probably stored in another one
+    ties: tuple[str, ...] = ()  # flags of ranges that do as well, so that it cannot be told which is right
+    answered: int = 0  # classes among the answers
 
     @property
     def sentence(self) -> str:
@@ -86,7 +90,8 @@ def clean_report(
     interval = exact_interval(int(right.sum()), len(right))
     low = float(right.mean()) < chance + LOW * (1 - chance)
     suggestions, ties = suggest(model, raw, samples, data_range, thorough=low, probe=probe, batch=batch)
-    notes = [*_narrow(samples), *ties]
+    narrow = _narrow(samples)
+    notes = [*narrow, *(text for _, text in ties)]
     if len(np.unique(labels)) > 1 and len(np.unique(answers)) == 1:
         what = "scores that are not finite" if answers[0] < 0 else f"class {answers[0]}"
         notes.append(f"The model answers {what} for every sample.")
@@ -100,6 +105,9 @@ def clean_report(
         low=low,
         suggestions=tuple(suggestions),
         notes=tuple(notes),
+        narrow=bool(narrow),
+        ties=tuple(flags for flags, _ in ties),
+        answered=len(np.unique(answers)),
     )
 
 
@@ -111,8 +119,9 @@ def suggest(
     thorough: bool = True,
     probe: int = PROBE,
     batch: int = 256,
-) -> tuple[list[Suggestion], list[str]]:
-    """(settings that are clearly better than the stated ones, best first; notes on ranges that cannot be told apart).
+) -> tuple[list[Suggestion], list[tuple[str, str]]]:
+    """(settings that are clearly better than the stated ones, best first; flags and notes on ranges that cannot be told
+    apart).
 
     Every setting is tried as a map of the input, since scaling, mean and std are affine: no file is read again.
     thorough: also mean/std, inversion, channel order, transposed images and renumbered labels.
@@ -123,14 +132,14 @@ def suggest(
     stated = _answers(model, part.x, batch)
     right = int((stated == labels).sum())
     found: list[Suggestion] = []
-    ties: list[str] = []
+    ties: list[tuple[str, str]] = []
     for view in input_views(model.info, raw, part, data_range, thorough):
         answers = stated if view.changes == 0 else _answers(model, view.apply(part.x), batch)
         correct = int((answers == labels).sum())
         if view.changes:
             found.append(_suggestion(view, correct / len(labels)))
         if view.range_only and correct == right and not thorough:
-            ties.append(_tie(model.info.bounds, view, right / len(labels)))
+            ties.append((view.flags, _tie(model.info.bounds, view, right / len(labels))))
         if thorough:
             for fix in relabelled(answers, labels, model.info.classes):
                 found.append(_suggestion(view, fix.accuracy, fix.setting, fix.by_hand, fix.changes))
@@ -176,6 +185,7 @@ def _suggestion(view: View, accuracy: float, setting: str = "", by_hand: str = "
         by_hand=" and ".join(part for part in (view.by_hand, by_hand) if part),
         accuracy=accuracy,
         changes=view.changes + changes,
+        about=(*view.about, *(("labels",) if setting else ())),
     )
 
 

@@ -54,6 +54,17 @@ class View:
     shift: tuple[float, ...]
     move: str = ""  # "", "channels" or "transposed"
 
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What is different from the stated view, by kind."""
+        kinds = {
+            "range": any(one.startswith(("pixel range", "data in")) for one in self.settings),
+            "normalisation": any("mean and std" in one for one in self.settings),
+            "channels": self.move == "channels",
+            "layout": self.move == "transposed",
+        }
+        return tuple(kind for kind, there in kinds.items() if there)
+
     def apply(self, x: Tensor) -> Tensor:
         """What the model would be fed instead of x [B, *shape]; float32, and in general outside its stated range."""
         if self.move == "channels":

@@ -14,8 +14,11 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
+from robusteval.engine.job import Job
+from robusteval.engine.learnt import check_unlearnt
 from robusteval.engine.preflight import Preflight, clean_report
-from robusteval.engine.runner import Job
+from robusteval.engine.preflight_checks import findings_of, preflight_checks
+from robusteval.engine.references import gather
 from robusteval.engine.suite import Suite, read, with_surrogates
 from robusteval.engine.targets import UNTARGETED, parse, without_target
 from robusteval.record.document import Finding
@@ -40,8 +43,11 @@ def prepare_job(
     overwrite: bool = False,
     target: str = UNTARGETED,
     surrogates: tuple[str, ...] = (),
+    time_budget: float | None = None,
+    references: tuple[str | Path, ...] = (),
 ) -> Job:
-    """A job without a folder yet. Raises DataError, SuiteError, PluginError with one clear sentence."""
+    """A job without a folder yet. Raises DataError, SuiteError, PluginError, RecordError with one clear sentence."""
+    known = gather(references)
     plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
     goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
@@ -50,6 +56,8 @@ def prepare_job(
         chosen = _own_labels(model, chosen)
     with one_thread():
         look = clean_report(model, raw, chosen, data_range)
+    looked = preflight_checks(look, model.info, chosen)
+    told = _findings(look) + findings_of(looked, look)
     return Job(
         model=model,
         samples=chosen,
@@ -66,7 +74,11 @@ def prepare_job(
         target=goal,
         labels_from_model=labels_from_model,
         overwrite=overwrite,
-        preflight=tuple(_findings(look)),
+        preflight=tuple(told),
+        looked=tuple(looked),
+        available=len(raw.labels),
+        time_budget=time_budget,
+        references=known,
     )
 
 
@@ -93,9 +105,10 @@ def _data(
     elif isinstance(fit, Path) and isinstance(data, tuple):
         learnt_raw = read_data(fit, "fit")
     chosen, note = prepare(raw, model.info, data_range, samples if samples is not None else suite.samples, seed)
+    check_unlearnt(model.info, chosen)
     learnt = None
     if learnt_raw is not None:
-        learnt, _ = prepare(learnt_raw, model.info, data_range)
+        learnt, _ = prepare(learnt_raw, model.info, data_range, suite.fit_samples, seed)
         check_disjoint(chosen, learnt)
     return raw, chosen, learnt, note
 
@@ -129,7 +142,7 @@ def _findings(look: Preflight) -> list[Finding]:
         found.append(
             Finding(
                 "constant-answer" if constant else "pixel-range",
-                "warning" if constant else "info",
+                "warning" if constant or (look.narrow and note == look.notes[0]) else "info",
                 note,
                 {},
                 "State the range that the model was trained on with --range; check the labels' order.",

@@ -17,6 +17,7 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.suite_schema import schema
 from robusteval.errors import SuiteError
 
+PRIORITY = 5  # of an attack whose suite says nothing
 TRANSFER = "bare-adversarials"  # the attack that every defence meets: what was found on the bare model
 # Largest budgets searched, as shares of the pixel range: l2 and l1 are per square root of / number of values elsewhere.
 DEFAULT_EPS = {"linf": 0.5, "l2": 6.0, "l1": 60.0, "l0": 200.0}
@@ -32,6 +33,7 @@ class AttackSpec:
     params: dict[str, Any]
     search: int  # halvings of the budget search, for fixed attacks
     reason: str
+    priority: int = PRIORITY  # under a time budget the lowest is run first
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class CascadeSpec:
     eps: dict[str, tuple[float, ...]]
     members: tuple[AttackSpec, ...]
     reason: str
+    priority: int = PRIORITY
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Suite:
     strengths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
     stretches: tuple[float, ...] = (1.0, 1.25, 1.5, 2.0)
     probe_samples: int = 64
+    fit_samples: int | None = None  # defences learn from so many at most, drawn evenly from the classes; None: from all
     levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
     cascades: tuple[CascadeSpec, ...] = ()
     keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
@@ -152,6 +156,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
             eps={norm: tuple(budgets) for norm, budgets in row["eps"].items()},
             members=tuple(_attack(member) for member in row["member"]),
             reason=row.get("reason", ""),
+            priority=row.get("priority", PRIORITY),
         )
         for row in data.get("cascade", [])
     )
@@ -181,7 +186,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
     labels = [defense.name for defense in defenses]
     if len(set(labels)) != len(labels) or "none" in labels:
         raise SuiteError("Two defences of the suite have the same name, or one is called none.", "Give each a name.")
-    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(_without_order(data), sort_keys=True).encode()).hexdigest()
     return Suite(
         name=data["name"],
         version=data["version"],
@@ -195,6 +200,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         strengths=tuple(data.get("strengths", (0.05, 0.1, 0.2, 0.4))),
         stretches=tuple(data.get("stretches", (1.0, 1.25, 1.5, 2.0))),
         probe_samples=data.get("probe_samples", 64),
+        fit_samples=data.get("fit_samples"),
         levels=data.get("levels", 0),
         cascades=cascades,
         keep_strengths=data.get("keep_strengths", False),
@@ -206,6 +212,16 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
     )
 
 
+def _without_order(data: dict[str, Any]) -> dict[str, Any]:
+    """The suite without priorities: what is run first changes no number, so it is no part of what was measured."""
+    ordered = {
+        kind: [{key: value for key, value in row.items() if key != "priority"} for row in data[kind]]
+        for kind in ("attack", "cascade")
+        if kind in data
+    }
+    return data | ordered
+
+
 def _attack(row: dict[str, Any]) -> AttackSpec:
     return AttackSpec(
         plugin=row["plugin"],
@@ -214,6 +230,7 @@ def _attack(row: dict[str, Any]) -> AttackSpec:
         params=row.get("params", {}),
         search=row.get("search", 6),
         reason=row.get("reason", ""),
+        priority=row.get("priority", PRIORITY),
     )
 
 

@@ -15,7 +15,14 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     norm = {"enum": list(NORMS)}
     strings = {"type": "array", "items": {"type": "string"}}
     number = {"type": "number", "exclusiveMinimum": 0}
+    priority = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 9,
+        "description": "under a time budget the lowest of each norm is run first; 5 where it is not said",
+    }
     attack = {
+        "priority": priority,
         "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
         "norms": {"type": "array", "items": norm},
         "search": {"type": "integer", "minimum": 0, "maximum": 30, "description": "halvings of the budget search"},
@@ -29,6 +36,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
         "properties": {
             "name": {"type": "string", "pattern": r"^[A-Za-z0-9._+-]{1,60}$"},
             "reason": {"type": "string"},
+            "priority": priority,
             "eps": {
                 "type": "object",
                 "properties": dict.fromkeys(NORMS, budgets),
@@ -71,6 +79,11 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "strengths": {"type": "array", "items": number},
             "stretches": {"type": "array", "items": number},
             "probe_samples": {"type": "integer", "minimum": 0},
+            "fit_samples": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "samples that defences learn from, at most",
+            },
             "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},
             **extras.SCHEMA,
             "metrics": strings,

@@ -18,12 +18,14 @@ from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.engine.judge import Judged, Threat, is_win, judge
 
+VERSION = "1"  # of the search below; another one whenever the same attacks come to other distances
+
 # A minimal attack may stop a hair's breadth on the wrong side (the twin and the truth differ by rounding).
 _NUDGES = (1.002, 1.01, 1.05)
-_STRETCHES = (1.1, 1.25, 1.5, 2.0, 3.0)  # an adversarial of another pipeline may have to go on as far
-_LINE_STEPS = 10
+STRETCHES = (1.1, 1.25, 1.5, 2.0, 3.0)  # an adversarial of another pipeline may have to go on as far
+LINE_STEPS = 10
 _SHRINK = 0.35
-_CLIMB, _CLIMBS = 4, 2  # losing samples go up by this factor, so often at most
+_CLIMB, CLIMBS = 4, 2  # losing samples go up by this factor, so often at most
 
 Settle = Callable[[Tensor, Tensor, Tensor], None]  # (rows, their candidates, bool: whether each was judged a win)
 Propose = Callable[[Tensor, Tensor | None], Tensor]  # (rows, eps of these rows or None) -> candidates of these rows
@@ -96,7 +98,7 @@ class Sweep:
         judged = judge(self.pipeline, self.x0[rows], candidates[rows], self.threat[rows], None, self.rng)
         self.meter.forward(rows)
         best.take(rows, judged)
-        self._nudge(best, candidates, torch.isfinite(best.distance), _STRETCHES)
+        self._nudge(best, candidates, torch.isfinite(best.distance), STRETCHES)
         self._approach(best, torch.isfinite(best.distance).nonzero().squeeze(1))
         return best
 
@@ -109,14 +111,14 @@ class Sweep:
         """
         best = Best.none(self.x0)
         low = torch.zeros(len(self.x0), dtype=torch.float64, device=self.x0.device)
-        for _ in range(halvings + _CLIMBS + 1):
+        for _ in range(halvings + CLIMBS + 1):
             found = torch.isfinite(best.distance)
             open_ended = ~found & (low < largest)
             tolerance = 1.0 if self.threat.norm == "l0" else 0.01 * best.distance
             rows = (open_ended | (found & (best.distance - low > tolerance))).nonzero().squeeze(1)
             if len(rows) == 0:
                 break
-            up = (low * _CLIMB).clamp(largest / _CLIMB**_CLIMBS, largest)
+            up = (low * _CLIMB).clamp(largest / _CLIMB**CLIMBS, largest)
             # until a budget has failed nothing is known of the order of magnitude: shrink faster than by half
             down = torch.where(low > 0, (low + best.distance) / 2, _SHRINK * best.distance)
             eps = torch.where(found, down, up)[rows]
@@ -158,12 +160,12 @@ class Sweep:
         view = self.pipeline.draw(self.rng)
         low = torch.zeros(len(rows), dtype=x0.dtype, device=x0.device)
         high = torch.ones_like(low)
-        for _ in range(_LINE_STEPS):
+        for _ in range(LINE_STEPS):
             middle = (low + high) / 2
             x = self.threat.lawful(x0 + ops.per_sample(middle, x0) * (far - x0))
             won = is_win(view.decide(x)[0], keep)
             high, low = torch.where(won, middle, high), torch.where(won, low, middle)
-        self.meter.forward(rows, _LINE_STEPS)
+        self.meter.forward(rows, LINE_STEPS)
         moved = (high < 1).nonzero().squeeze(1)
         if len(moved) == 0:
             return

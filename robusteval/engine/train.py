@@ -17,6 +17,7 @@ from robusteval.contracts.training import Epoch, TrainedDefense
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator
 from robusteval.engine.data import check_disjoint, find_fit, prepare
+from robusteval.engine.learnt import marks
 from robusteval.errors import DataError, PluginError
 
 _HELD = 10  # one sample in so many is held out
@@ -40,6 +41,10 @@ class Lesson:
     def train(self, said: Callable[[Epoch], None]) -> Defended:
         """Trains. Raises RobustEvalError."""
         return self.plugin.train(self.model, self.learnt, generator(self.seed, "fit", self.plugin.info.name), said)
+
+    def marks(self) -> str:
+        """The images that the result has seen, its model's own training among them where that file tells them."""
+        return marks(self.learnt, self.model.info.learnt)
 
     def facts(self) -> dict[str, Any]:
         """What made the result, JSON-able: it goes into the file that is written."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
-from robusteval.engine.checks.strength import power
+from robusteval.engine.checks.effort import power
 from robusteval.engine.envelope import envelope_of, median_loss
+from robusteval.engine.references import known_models
 from robusteval.record.document import Grade, Record, Verdict
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
@@ -27,8 +29,11 @@ def judge(record: Record) -> Verdict:
         reasons = reasons or [f"Nothing was measured in {', '.join(unmeasured(record)) or 'any norm'}."]
         sentences.append("INCONCLUSIVE: " + " ".join(reasons))
     sentences += _accuracy(record)
+    sentences += _skipped(record)
     sentences += _planted(record)
     sentences += _cascades(record)
+    sentences += _claims(record)
+    sentences += known_models(record)
     sentences += _defenses(record)
     done = sum(check.outcome != "not-applicable" for check in record.checks)
     reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"
@@ -121,6 +126,19 @@ def _accuracy(record: Record) -> list[str]:
     return sentences
 
 
+def _skipped(record: Record) -> list[str]:
+    """What a time budget left out, by pipeline and norm."""
+    skipped = [cell for cell in record.cells if cell.status == "skipped"]
+    if not skipped:
+        return []
+    places = []
+    for defense in dict.fromkeys(cell.defense for cell in skipped):
+        counts = Counter(_NAMES.get(cell.norm, cell.norm) for cell in skipped if cell.defense == defense)
+        norms = ", ".join(f"{count} in {norm}" for norm, count in sorted(counts.items()))
+        places.append(f"{'the bare model' if defense == 'none' else defense} ({norms})")
+    return [f"For want of time {len(skipped)} of {len(record.cells)} attacks were not run: on {', '.join(places)}."]
+
+
 def _aim(record: Record, target: str) -> str:
     if target == "least-likely":
         return "the one that the model finds least likely"
@@ -143,6 +161,33 @@ def _cascades(record: Record) -> list[str]:
                     f"{kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
     return sentences
+
+
+def _claims(record: Record) -> list[str]:
+    """The worst case at the reference budget where no cascade answers for the norm; and what a tighter claim would take."""
+    sentences, needed = [], []
+    for result in record.results:
+        for row in result.rows if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
+            facts = dict(zip(result.columns, row, strict=True))
+            if facts["By"] == "worst case":
+                kept, low, high = (100 * float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High"))
+                sentences.append(
+                    f"Within {facts['Norm']} {facts['Budget']:.4g} at most {kept:.1f} % of all samples stay right "
+                    f"(95 %: {low:.1f} to {high:.1f} %)."
+                )
+            needed.append(int(facts["Samples to halve"] or 0))
+    if needed:
+        had, held = record.data.samples, record.data.available
+        given = f"{had:,} of the {held:,} in the data were evaluated" if held > had else f"{had:,} were evaluated"
+        which = "this interval" if len(needed) == 1 else "each of these intervals"
+        sentences.append(f"To halve {which} takes about {_rounded(max(needed)):,} samples; {given}.")
+    return sentences
+
+
+def _rounded(number: int) -> int:
+    """Two significant digits."""
+    unit = int(10 ** max(0, len(str(number)) - 2))
+    return round(number / unit) * unit
 
 
 def _defenses(record: Record) -> list[str]:

@@ -123,6 +123,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         class_names=_class_names(metadata, taken, head.classes),
         dataset=metadata.get("robusteval.dataset") or metadata.get("dataset", ""),
         notes=notes,
+        learnt=metadata.get("robusteval.learnt", ""),
     )
     return OnnxClassifier(file, given, taken, head, climbed, info, truth)
 

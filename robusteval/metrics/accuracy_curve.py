@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
 from robusteval.metrics import columns
+from robusteval.metrics.claims import claims
 from robusteval.metrics.statistics import clopper_pearson, median, share
 from robusteval.record.document import Curve, Pipeline, Point, Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
@@ -36,12 +37,15 @@ class AccuracyCurve:
     )
 
     def compute(self, record: Record) -> Iterable[Result]:
-        """Per norm and pipeline: one result of curves, then scalars. Failed and empty cells are left out."""
+        """Per norm and pipeline: one result of curves, then scalars; at last what it amounts to. Failed and empty cells are left
+        out."""
+        made: list[Result] = []
         for pipeline in columns.pipelines(record):
             right = columns.right_when_clean(record, pipeline)
-            yield _clean(pipeline, right)
+            made.append(_clean(pipeline, right))
             for norm in columns.NORMS:
-                yield from _one(record, pipeline, norm, right)
+                made += _one(record, pipeline, norm, right)
+        return made + claims(record, made)
 
 
 def _clean(pipeline: Pipeline, right: NDArray[np.bool_]) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,6 +30,7 @@ TABLE_COLUMNS = [
     "Backward / sample",
     "Forward total",
     "Backward total",
+    "Foretold / sample",
 ]
 
 
@@ -39,13 +40,14 @@ class Cost:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         NAME,
-        "2",
+        "3",
         "Success rate, distances, survival of rounding to 8 bits, and forward and backward passes per sample of each attack.",
         "Passes are counted at the pipeline, never by the attack",
     )
 
     def compute(self, record: Record) -> Iterable[Result]:
-        """A table; nothing when no cell finished."""
+        """A table; nothing when no cell finished. Then what was foretold, and what of it was made, of the cells and probes
+        that say beforehand what they cost."""
         known = {pipeline.defense: pipeline for pipeline in columns.pipelines(record)}
         rows = []
         for cell in record.done():
@@ -59,7 +61,10 @@ class Cost:
                     _mean_l2(cell, right),
                     _survive(cell, right),
                 ]
-            rows.append([cell.id, cell.attack, cell.norm, cell.defense, cell.knowledge, *figures, *_passes(cell)])
+            foretold = cell.foretold if cell.forwards else None
+            rows.append(
+                [cell.id, cell.attack, cell.norm, cell.defense, cell.knowledge, *figures, *_passes(cell), foretold]
+            )
         if rows:
             yield Result(
                 NAME,
@@ -72,6 +77,20 @@ class Cost:
                 columns=TABLE_COLUMNS,
                 rows=rows,
             )
+        yield from _foretold(record)
+
+
+def _foretold(record: Record) -> Iterator[Result]:
+    known = {pipeline.defense: columns.right_when_clean(record, pipeline) for pipeline in columns.pipelines(record)}
+    foretold, made = 0.0, 0
+    for cell in (*record.done(), *(probe for probe in record.probes if probe.status == "done")):
+        if cell.foretold is not None and cell.forwards and cell.defense in known:
+            foretold += cell.foretold * int(known[cell.defense][: len(cell.forwards)].sum())
+            made += sum(cell.forwards) + sum(cell.backwards)
+    if foretold:
+        what = "Forward and backward passes of the finished attacks and probes whose plugins say what they cost."
+        yield Result(NAME, "passes/foretold", "scalar", "Passes foretold", what, foretold)
+        yield Result(NAME, "passes/made", "scalar", "Passes made", what, float(made))
 
 
 def _success(distance: np.ndarray) -> list[Scalar]:

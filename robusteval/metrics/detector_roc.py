@@ -80,7 +80,7 @@ def _one(record: Record, pipeline: Pipeline) -> Iterator[Result]:
     right = columns.own_class_right(record, pipeline)
     negatives = clean[right & np.isfinite(clean)]
     rows, curves = [], []
-    for case in _cases(record, pipeline, right):
+    for case in cases(record, pipeline, right):
         rows.append(_row(record, pipeline, case, negatives))
         curve = roc(negatives, case.scores)
         if curve is not None:
@@ -103,7 +103,7 @@ def _one(record: Record, pipeline: Pipeline) -> Iterator[Result]:
         )  # fmt: skip
 
 
-def _cases(record: Record, pipeline: Pipeline, right: NDArray[np.bool_]) -> Iterator[Case]:
+def cases(record: Record, pipeline: Pipeline, right: NDArray[np.bool_]) -> Iterator[Case]:
     """The oblivious strengths from weak to strong, and the adaptive candidates."""
     for cell in record.done(defense=pipeline.defense, knowledge="oblivious"):
         for one in sorted(cell.strengths, key=lambda strength: strength.strength):

@@ -1,4 +1,4 @@
-"""What the sources say of attacks on MNIST models, what this run measured, and why the two differ."""
+"""What the sources say, what this run measured, and why the two differ: attacks here, defences in source_defenses."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
+from robusteval.metrics import columns, source_defenses
 from robusteval.record.document import Cell, Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
 
 NAME = "sources"
 SUITE = "seeds-attacks"
+DEFENCES = {"seeds": source_defenses.MNIST, "seeds-colour": source_defenses.CIFAR}  # by suite
+ROBUST = "-robust"  # how the name of a file ends that adversarial training wrote
 COLUMNS = ["Figure", "Source", "Source says", "We measure", "Why they differ"]
 DESCRIPTION = (
     "Figures that the sources give for MNIST models, beside those of this run. A source's model is not ours: same "
     "architecture, other weights. Distances are L2 in units of pixels from 0 to 1."
+)
+DEFENCES_DESCRIPTION = (
+    "Figures that the sources give for defences, beside those of this run, against attacks that do not know the defence "
+    "(oblivious) and against those that do (adaptive): only the second say what a defence is worth. Detection is given with "
+    "its false alarms. Shares are of all samples, in brackets 95 % intervals. The sources' models have other weights."
 )
 _MINIMAL = (
     "The source raises one strength for all samples and reads the mean L2 off the curve where it meets the axis; the mean "
@@ -83,16 +90,20 @@ _CLAIMS = (
 
 @dataclass(frozen=True)
 class Sources:
-    """A table in runs of the suite `seeds-attacks` on a model that a source speaks of, known by its file's name."""
+    """A table in runs of the suites `seeds-attacks`, on a model that a source speaks of, known by its file's name, and
+    `seeds` and `seeds-colour`, on the defences that sources speak of."""
 
     info: ClassVar[MetricInfo] = MetricInfo(
         NAME,
         "1",
-        "Figures of the sources beside the measured ones (suite seeds-attacks).",
+        "Figures of the sources beside the measured ones (suites seeds-attacks, seeds, seeds-colour).",
         "Moosavi-Dezfooli, Fawzi, Frossard 2016; and the seeds 002 and 004 of this project",
     )
 
     def compute(self, record: Record) -> Iterator[Result]:
+        claims = DEFENCES.get(record.suite.name)
+        if claims is not None:
+            yield from _of_defences(record, claims)
         if record.suite.name != SUITE:
             return
         rows = [row for claim in _CLAIMS for row in _rows(record, claim)]
@@ -101,6 +112,14 @@ class Sources:
             rows.append(order)
         if rows:
             yield Result(NAME, "sources", "table", "What the sources say", DESCRIPTION, columns=COLUMNS, rows=rows)
+
+
+def _of_defences(record: Record, claims: tuple[source_defenses.Claim, ...]) -> Iterator[Result]:
+    rows = source_defenses.rows(record, claims)
+    if PurePath(record.model.file).stem.endswith(ROBUST):
+        rows += source_defenses.rows(record, source_defenses.HARDENED)
+    if rows:
+        yield Result(NAME, "sources", "table", "What the sources say", DEFENCES_DESCRIPTION, columns=COLUMNS, rows=rows)
 
 
 def _rows(record: Record, claim: _Claim) -> Iterator[list[Scalar]]:

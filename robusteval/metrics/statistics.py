@@ -49,6 +49,30 @@ def share(hits: int, trials: int) -> Interval:
     return Interval(None) if bounds is None else Interval(hits / trials, *bounds)
 
 
+def samples_for(value: float, width: float, level: float = LEVEL) -> int:
+    """How many trials it takes until the Clopper-Pearson interval of a share of this value is no wider than width.
+
+    Between whole numbers of hits the interval is that of the beta distribution, so that the width falls steadily. Raises
+    ValueError for a value outside [0, 1] and a width that is not above 0.
+    """
+    if not 0 <= value <= 1 or not width > 0:
+        raise ValueError(f"A share of {value} known to a width of {width} is impossible.")
+    low, high = 0, 1
+    while _width(value, high, level) > width:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _width(value, middle, level) > width else (low, middle)
+    return high
+
+
+def _width(value: float, trials: int, level: float) -> float:
+    hits, tail = value * trials, (1 - level) / 2
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(stats.beta.ppf(1 - tail, hits + 1, trials - hits))
+    return high - low
+
+
 def _percentiles(values: Floats) -> tuple[float, float] | None:
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(values, [tail, 100 - tail])

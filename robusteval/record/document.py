@@ -25,11 +25,13 @@ from robusteval.record.evidence import (
     Witness,
     Witnesses,
 )
+from robusteval.record.references import Compared, Reference, ReferenceColumn
 
 __all__ = [
     "SCHEMA",
     "Cell",
     "Check",
+    "Compared",
     "Curve",
     "Data",
     "Estimate",
@@ -42,6 +44,8 @@ __all__ = [
     "Planted",
     "Point",
     "Record",
+    "Reference",
+    "ReferenceColumn",
     "Result",
     "Rounded",
     "Scalar",
@@ -60,13 +64,15 @@ SCHEMA = "robusteval-record-1"
 
 @dataclass
 class Times:
-    """All that depends on the clock; two runs of the same plan differ in nothing else."""
+    """All that depends on the clock; two runs of the same plan without a time budget differ in nothing else."""
 
     started: str = ""
     finished: str = ""
     wall_s: float = 0.0
     cells_s: dict[str, float] = field(default_factory=dict)  # seconds of attack and judging, summed over chunks
     fit_s: dict[str, float] = field(default_factory=dict)
+    foretold_s: float = 0.0  # how long attacks and tests were expected to take, before they began
+    budget_s: float | None = None  # after which nothing was started
 
 
 @dataclass
@@ -89,12 +95,16 @@ class Record:
     estimates: list[Estimate] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
+    references: list[Compared] = field(
+        default_factory=list
+    )  # known models on the same samples, as far as there are any
     checks: list[Check] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     gallery: list[Picture] = field(default_factory=list)
     witnesses: Witnesses | None = None
     verdict: Verdict | None = None
+    skipped: list[str] = field(default_factory=list)  # tests of the evaluation that the time budget left out
     plugins: list[dict[str, str]] = field(default_factory=list)  # distribution, name, kind, version, of all that ran
     times: Times = field(default_factory=Times)
     schema: str = SCHEMA

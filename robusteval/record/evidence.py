@@ -51,6 +51,8 @@ class Data:
     fit_name: str = ""
     fit_sha256: str = ""
     fit_samples: int = 0
+    available: int = 0  # samples that the source holds, evaluated or not; 0 where unknown
+    hashes: list[str] = field(default_factory=list)  # content of each sample and its label, in any pixel range
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Suite:
     summary: str = ""
     norms: list[str] = field(default_factory=list)  # that it asks about, attacked or not
     levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
+    attacks_sha256: str = ""  # of all that decides the bare model's distances: runs that share it can be compared
 
 
 @dataclass
@@ -72,7 +75,7 @@ class Pipeline:
     version: str
     kind: str  # preprocessor, detector, corrector, retrained, retrofit; "model" for the bare one
     params: dict[str, Any]
-    status: Literal["done", "failed", "pending"]
+    status: Literal["done", "failed", "pending", "excluded"]  # excluded: it learns from samples, and there are none
     reason: str = ""
     prediction: list[int] = field(default_factory=list)  # clean answer; = classes where a detector fires, -1 not finite
     label: list[int] = field(default_factory=list)  # clean class, the detector aside
@@ -125,7 +128,8 @@ class Cell:
     threat: Literal["curve", "budget"]
     eps: float | None = None  # the largest budget searched (curve) or the budget (budget), in the norm
     target: str = "untargeted"  # or "least-likely", "all" (each other class in turn, the nearest counts), "class 3"
-    status: Literal["done", "failed", "excluded", "pending"] = "pending"
+    # skipped: a time budget ended before all of its units were done
+    status: Literal["done", "failed", "excluded", "skipped", "pending"] = "pending"
     reason: str = ""
     # smallest distance at which each sample is lost; threat "budget": that of a win within eps, not the smallest
     distance: list[float | None] = field(default_factory=list)
@@ -148,6 +152,7 @@ class Cell:
     member: list[str | None] = field(default_factory=list)  # cascades only: which of its attacks, a key of params, won
     # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
     by_target: list[list[float | None]] = field(default_factory=list)
+    foretold: float | None = None  # passes, there and back, per attacked sample, as said before the run; None: unsaid
 
 
 @dataclass

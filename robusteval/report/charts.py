@@ -17,6 +17,7 @@ WORST, BESIDE, SECOND, PROVED = "#D55E00", "#808890", "#3B8EDE", "#2E9E5B"
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 STATIC_WIDTH = 760
 HEIGHT = 340
+_NAME, _HALF = 0.17, 0.025  # room for a line's name: a share of the axis, and half its height as a share of accuracy
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Line:
     width: float = 1.8
     dash: tuple[int, ...] = (1, 0)
     band: bool = False
+    label: bool = True  # where the chart labels lines, this one too
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Axes:
     y_share: bool = True
     x_log_from: float | None = None
     step: bool = True
+    labels: bool = False  # each line's name beside it, in the chart
     formats: tuple[str, str] = field(default=("Distance", "Accuracy"))
 
 
@@ -142,11 +145,55 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
             opacity=alt.condition(pick, alt.value(0.18), alt.value(0.03)),
         )
         layers.insert(0, area.transform_filter("isValid(datum.low)").properties(name="band"))
+    named = labels(lines, axes.x_max or 1.0) if axes.labels else []
+    if named:
+        layers += _label_layers(axes, y, colour, pick)
     chart = alt.layer(*layers).properties(name=key, width="container", height=HEIGHT)
     made: dict[str, Any] = chart.to_dict()
     # Put in afterwards: altair would check every row against its schema, which takes seconds.
-    made["datasets"] = {"rows": rows(lines, axes)}
+    made["datasets"] = {"rows": rows(lines, axes)} | ({"labels": named} if named else {})
     return made
+
+
+def labels(lines: Sequence[Line], x_max: float) -> list[dict[str, Any]]:
+    """Where each falling line's name stands: at a height of its own, right of its line in the first gap between lines that
+    is wide enough; a thin rule leads there. x_max: the axis' end."""
+    chosen = [line for line in lines if line.label and line.curve.points]
+    if not chosen:
+        return []
+    top = 0.75 * min(line.curve.points[0].y for line in chosen)
+    chosen.sort(key=lambda line: -_reach(line, top / 2))
+    made = []
+    for place, line in enumerate(chosen):
+        height = top * (1 - 0.7 * place / max(len(chosen) - 1, 1))
+        x = end = _reach(line, height)
+        others = [(_reach(other, height + _HALF), _reach(other, height - _HALF)) for other in chosen]
+        for first, last in sorted(others):
+            if first < end + _NAME * x_max and last > end:
+                end = last
+        made.append({"series": plain(line.series), "x": x, "end": end, "y": max(height, line.curve.points[-1].y)})
+    return made
+
+
+def _reach(line: Line, height: float) -> float:
+    """How far right a falling line is at this height; its end, where it stays above."""
+    points = line.curve.points
+    return next((point.x for point in points if point.y <= height), points[-1].x)
+
+
+def _label_layers(axes: Axes, y: alt.Y, colour: alt.Color, pick: alt.Parameter) -> list[Any]:
+    base = alt.Chart(alt.NamedData(name="labels"))
+    x, end = (
+        alt.X(name, title=plain(axes.x_title), scale=_x_scale(axes), axis=_x_axis(axes)) for name in ("x:Q", "end:Q")
+    )
+    faint, full = (alt.condition(pick, alt.value(value), alt.value(0.05)) for value in (0.45, 1))
+    rule = base.mark_rule(strokeWidth=1, clip=True, aria=False).encode(
+        x=x, x2="end:Q", y=y, color=colour, opacity=faint
+    )
+    text = base.mark_text(align="left", dx=5, fontSize=12, fontWeight=600, limit=170, aria=False).encode(
+        x=end, y=y, text="series:N", color=colour, opacity=full
+    )
+    return [rule.properties(name="leaders"), text.properties(name="names")]
 
 
 def _dash(lines: Sequence[Line], names: list[str]) -> alt.StrokeDash:
@@ -173,7 +220,7 @@ def _x_axis(axes: Axes) -> alt.Axis:
     if axes.x_log_from is not None:
         ticks = [tick for tick in (0.001, 0.01, 0.05, 0.1, 0.5, 1.0) if tick >= axes.x_log_from]
         return alt.Axis(values=ticks, format="~%")
-    return alt.Axis(format="~%") if axes.x_share else alt.Axis(format=".4~g", tickCount=8)
+    return alt.Axis(format="~%") if axes.x_share else alt.Axis(format=".4~g", tickCount=8, labelSeparation=6)
 
 
 def _tooltip(axes: Axes) -> list[alt.Tooltip]:

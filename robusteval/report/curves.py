@@ -91,11 +91,11 @@ def _line(
     curve: Curve, lines: Sequence[Line], colour: str, width: float, dash: tuple[int, ...], band: bool = False
 ) -> Line:
     """A line with its own entry in the legend."""
-    name = _unique(curve.label, lines)
+    name = unique(curve.label, lines)
     return Line(curve, name, name, colour, width, dash, band)
 
 
-def _unique(label: str, lines: Sequence[Line]) -> str:
+def unique(label: str, lines: Sequence[Line]) -> str:
     names = {line.name for line in lines}
     label = plain(label)
     name, count = label, 2
@@ -135,7 +135,7 @@ def oblivious(record: Record, defense: str) -> Figure | None:
         bare = curve.tags.get("role") == "bare"
         series = str(curve.tags.get("attack"))
         series += " " if series == "Adaptive worst case" else ""
-        name = _unique(curve.label, lines)
+        name = unique(curve.label, lines)
         lines.append(Line(curve, name, series, colour, 1.2 if bare else 2.2, (3, 3) if bare else (1, 0)))
     limit = max((point.x for line in lines[1:] for point in line.curve.points), default=None)
     key = f"oblivious-{_slot(record, defense)}"

@@ -45,6 +45,11 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "images, not attacks that were never tried.",
     ),
     (
+        "Known models",
+        "Models whose making is known, under the same attacks on the same images. What exact gradients report of a "
+        "gradient-masked one is false: the gradient of such a model leads nowhere, so its attacks stand still.",
+    ),
+    (
         "Trust grade",
         "How far the evaluation itself can be relied on, A to F, from the findings. It is not a grade for the model.",
     ),

@@ -62,6 +62,7 @@ def cost(record: Record) -> Table | None:
             str(row.get("Knowledge")),
         ]
         spent = [number(row.get("Forward / sample"), 4), number(row.get("Backward / sample"), 4), seconds(took)]
+        spent.insert(2, number(row.get("Foretold / sample"), 4))
         won = [percent(row.get("Success")), number(row.get("Median distance")), number(row.get("Mean distance"))]
         won += [number(row.get("Mean L2")), percent(row.get("Survive 8 bits"), 0)]
         rows.append([*head, *won, *spent])
@@ -77,9 +78,26 @@ def cost(record: Record) -> Table | None:
         "Survive 8 bits",
         "Forward / image",
         "Backward / image",
+        "Foretold, both",
         "Time",
     ]
-    return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=found.description)
+    note = f"{found.description} {_foretold(record)}".rstrip()
+    return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=note)
+
+
+def _foretold(record: Record) -> str:
+    """What was said before the run against what came of it."""
+    values = {one.name: one.value for one in record.results if one.metric == "cost" and parts.is_known(one)}
+    foretold, made = values.get("passes/foretold"), values.get("passes/made")
+    if not foretold or not made:
+        return ""
+    said = (
+        f"Foretold before the run: {foretold:,.0f} passes. Made: {made:,.0f}, {made / foretold:.2f} times as many; attacks stop "
+        "early where samples fall."
+    )
+    if record.times.foretold_s and record.times.wall_s:
+        said += f" Foretold time {seconds(record.times.foretold_s)}, taken {seconds(record.times.wall_s)}."
+    return said
 
 
 def classes(record: Record) -> list[Table]:

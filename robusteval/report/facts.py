@@ -143,9 +143,9 @@ def _parameters(cell: Cell) -> str:
 
 def uncovered(record: Record) -> Table | None:
     """What was planned or wanted and did not run, with the reason."""
-    order = {"failed": 0, "pending": 1, "excluded": 2}
+    order = {"failed": 0, "skipped": 1, "pending": 2, "excluded": 3}
     cells = sorted(
-        (cell for cell in record.cells if cell.status != "done"), key=lambda cell: (order.get(cell.status, 3), cell.id)
+        (cell for cell in record.cells if cell.status != "done"), key=lambda cell: (order.get(cell.status, 4), cell.id)
     )
     rows = [
         [

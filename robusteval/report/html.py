@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from robusteval.record.document import Record, Result
-from robusteval.report import curves, definitions, details, embed, facts, numbers, parts, provenance, tables
+from robusteval.report import curves, definitions, details, embed, facts, numbers, parts, provenance, references, tables
 from robusteval.report.parts import Figure, Generic, Table
 
 
@@ -31,6 +31,7 @@ def render(record: Record) -> str:
         norms=[_norm(record, norm) for norm in listed],
         rho=tables.rho(record),
         strength=curves.strength(record),
+        known=references.section(record),
         defenses=tables.defenses(record),
         defense_figures=[(name, _defense_figures(record, name, listed)) for name in defended],
         detectors=[(name, curves.roc(record, name), table) for name in defended if (table := details.detector(record, name))],

@@ -78,9 +78,13 @@ KNOWN = {
     ("detector-roc", "table"): ("roc-table/",),
     ("detector-roc", "curves"): ("roc/",),
     ("cost", "table"): ("cost",),
+    ("cost", "scalar"): ("passes/",),
+    ("accuracy-curve", "table"): ("claims",),
     ("per-class", "table"): ("per-class/", "flips/"),
     ("strength-curve", "curves"): ("strength/none",),
     ("label-next", "table"): ("label-next/",),
+    ("references", "curves"): ("references/",),
+    ("references", "table"): ("references-table/",),
     ("clever", "table"): ("clever/",),
     ("clever", "scalar"): ("clever-median/",),
 }

@@ -17,6 +17,7 @@ def groups(record: Record) -> list[tuple[str, Facts]]:
         ("Model", _model(record)),
         ("Data", _data(record)),
         ("Plan", _plan(record)),
+        ("Reference models", _references(record)),
         ("Run", _run(record)),
         ("Environment", list(record.environment.items())),
     ]
@@ -60,10 +61,24 @@ def _plan(record: Record) -> Facts:
     return [
         ("Suite", f"{record.suite.name} {record.suite.version}"),
         ("SHA-256 of the suite", record.suite.sha256),
+        ("SHA-256 of its attacks", record.suite.attacks_sha256),
         ("SHA-256 of the plan", record.plan_sha256),
         ("Seed", str(record.seed)),
         ("Command", record.command),
     ]
+
+
+def _references(record: Record) -> Facts:
+    """The sets that the run was compared with, and their models."""
+    facts: Facts = []
+    for one in record.references:
+        if one.status == "done":
+            facts += [
+                ("File", f"{one.file}{', shipped with robusteval' if one.shipped else ''}"),
+                ("SHA-256", one.sha256),
+            ]
+            facts += [(model.name, f"{model.file}, SHA-256 {model.sha256}") for model in one.models]
+    return facts
 
 
 def _run(record: Record) -> Facts:

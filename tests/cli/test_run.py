@@ -114,7 +114,29 @@ def test_dry_run_prints_the_plan_and_writes_nothing(robusteval, quick, tmp_path)
     screen = robusteval("run", CNN, "--suite", quick, "--dry-run")
     assert screen.code == 0
     assert "deepfool" in screen.out
+    assert "passes, roughly" in screen.out
+    # 20 samples; one run: a forward and a backward pass, and the loss; five runs and the stretch in most of them
+    line = next(line for line in screen.out.splitlines() if line.startswith("fgsm"))
+    assert line.split()[3] == "967"
     assert not (tmp_path / "reports").exists()
+    found = json.loads(robusteval("run", CNN, "--suite", quick, "--dry-run", "--json").out)
+    assert found["cells"][0]["passes"] == pytest.approx(20 * (5 * 3 + 5 * 2 / 3 * 10))
+    assert found["foretold"]["passes"] == pytest.approx(sum(cell["passes"] for cell in found["cells"]))
+    assert found["foretold"]["not_foretold"] == 0
+
+
+def test_a_time_budget_ends_the_run_honestly_and_the_same_command_goes_on(robusteval, quick, tmp_path):
+    arguments = ("run", CNN, "--suite", quick, "--out", tmp_path / "run", "--workers", 1)
+    screen = robusteval(*arguments, "--time-budget", "0.001s", "--fail-under", 0)
+    assert screen.code == 3  # nothing measured is no pass
+    assert "INCONCLUSIVE" in screen.out
+    assert "without --time-budget goes on from here" in screen.out
+    assert "passes, roughly" in screen.err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "the time budget ended; 0 of its 1 units are done and kept" in page
+    found = json.loads(robusteval(*arguments, "--json").out)
+    assert found["skipped"] == []
+    assert "Foretold before the run" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_gate(robusteval, quick, tmp_path):
@@ -157,6 +179,8 @@ def _bad_inputs(folder: Path) -> dict[str, tuple[tuple[object, ...], str]]:
         "unknown attack": ((CNN, "--suite", _suite(folder, "pdg")), "pdg"),
         "unwritable": ((CNN, "--suite", folder / "quick.toml", "--out", folder / "file" / "x"), "Cannot write"),
         "bad range": ((CNN, "--range", "1,0"), "low,high"),
+        "bad time": ((CNN, "--time-budget", "soon"), "90s, 10m or 2h"),
+        "no time": ((CNN, "--time-budget", "0m"), "90s, 10m or 2h"),
     }
 
 
@@ -180,6 +204,8 @@ NAMES = (
     "unknown attack",
     "unwritable",
     "bad range",
+    "bad time",
+    "no time",
 )
 
 

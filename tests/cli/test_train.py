@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from robusteval_attacks.pgd import PGD
 from safetensors.torch import load_file
 
-from robusteval.api import LoadOptions
+from robusteval.api import LoadOptions, Samples
 from robusteval.engine.train import split
 from robusteval.loaders.plugin_onnx import OnnxLoader
 from robusteval.testing import keep_labels, pose
@@ -97,7 +98,9 @@ def test_bad_input_is_one_sentence_and_code_2(robusteval, few, tmp_path) -> None
     assert not out.exists()
 
 
-def test_ctrl_c_loses_at_most_one_epoch(few, tmp_path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interruption_loses_at_most_one_epoch(how, few, tmp_path) -> None:
+    """Ctrl-C, and a kill that no process can answer."""
     out = tmp_path / "hard.onnx"
     words = ["adversarial-training", str(CNN), "--fit-data", str(few), "--param", "epochs=12", "--param", "steps=3"]
     command = [sys.executable, "-m", "robusteval", "train", *words, "--out", str(out)]
@@ -107,11 +110,11 @@ def test_ctrl_c_loses_at_most_one_epoch(few, tmp_path) -> None:
     deadline = time.monotonic() + 120
     while "epoch 3/" not in seen and time.monotonic() < deadline:
         seen += first.stderr.readline()
-    first.send_signal(signal.SIGINT)
+    first.send_signal(how)
     seen += first.communicate(timeout=60)[1]
     done = seen.count("epoch ")
-    assert first.returncode == 130, seen
-    assert "the same command goes on from there" in seen
+    assert first.returncode == (130 if how == signal.SIGINT else -how), seen
+    assert ("the same command goes on from there" in seen) == (how == signal.SIGINT)
     assert not out.exists()
     second = subprocess.run(command, env=place, capture_output=True, text=True, timeout=300, check=False)
     assert second.returncode == 0, second.stderr
@@ -130,8 +133,6 @@ def test_what_is_held_out_was_not_learnt_even_where_images_repeat(fashion_sample
 
 @pytest.fixture
 def fashion_samples():
-    from robusteval.api import Samples
-
     with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
         x = torch.from_numpy(data["x_train"][:400].astype(np.float32)).reshape(-1, 1, 28, 28) / 255
         return Samples(x, torch.from_numpy(data["y_train"][:400].astype(np.int64)))
@@ -153,6 +154,43 @@ def test_a_run_refuses_fit_data_that_share_an_image_with_the_evaluated(robusteva
     assert screen.code == 2
     assert "1 images are both among the 40 evaluated and the 51 to learn from" in screen.err
     assert not (tmp_path / "run" / "record.json").exists()
+
+
+def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(robusteval, few, quick, tmp_path) -> None:
+    """Its marks tell, also after it was hardened again on other images, and also where the pixels come as floats."""
+    with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
+        np.savez(tmp_path / "more.npz", x=data["x_train"][300:400], y=data["y_train"][300:400])
+        np.savez(tmp_path / "clean.npz", x=data["x_test"][:30], y=data["y_test"][:30])
+        floats = data["x_train"][:30].astype(np.float32)[:, None] / 255
+        np.savez(tmp_path / "floats.npz", x=floats, y=data["y_train"][:30])
+    once, twice = tmp_path / "once.onnx", tmp_path / "twice.onnx"
+    for model, fit, out in ((CNN, few, once), (once, tmp_path / "more.npz", twice)):
+        words = ("label-embedding", model, "--fit-data", fit, "--param", "epochs=1", "--out", out)
+        assert robusteval("train", *words).code == 0
+
+    def run(model: Path, data: str) -> tuple[int, str]:
+        words = ("--suite", quick, "--samples", 20, "--out", tmp_path / "run", "--overwrite")
+        screen = robusteval("run", model, "--data", tmp_path / data, *words)
+        return screen.code, screen.err
+
+    for model, data in ((once, "few.npz"), (once, "floats.npz"), (twice, "few.npz"), (twice, "more.npz")):
+        code, said = run(model, data)
+        assert code == 2, data
+        assert f"{model.stem} was trained on" in said
+    assert run(once, "more.npz")[0] == 0
+    assert run(twice, "clean.npz")[0] == 0
+    learnt = {one.key: one.value for one in onnx.load(once).metadata_props}["robusteval.learnt"]
+    assert 8 * 250 < len(learnt) < 8 * 300, "Eight characters an image, and none of those held out."
+
+
+def test_marks_that_nobody_wrote_are_an_error() -> None:
+    from robusteval.engine.learnt import check_unlearnt
+    from robusteval.errors import ModelError
+    from robusteval.testing import linear
+
+    info = replace(linear((4,)).info, learnt="abcde===")
+    with pytest.raises(ModelError, match="cannot be read"):
+        check_unlearnt(info, Samples(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)))
 
 
 @pytest.mark.slow

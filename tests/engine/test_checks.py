@@ -12,7 +12,9 @@ from robusteval.engine import verdict
 from robusteval.engine.checks import CHECKS, run_checks
 from robusteval.engine.checks.attacks import slope
 from robusteval.engine.checks.base import Measured, Spec
-from robusteval.engine.checks.strength import gap, power
+from robusteval.engine.checks.effort import power
+from robusteval.engine.checks.strength import gap
+from robusteval.engine.preflight_checks import ITEMS
 from robusteval.record.document import Finding, Planted, Record, Search, Strength
 from tests.engine.test_findings import N, cell, honest
 
@@ -22,9 +24,9 @@ INF = float("inf")
 
 def test_every_check_is_described_and_everything_described_is_a_check():
     page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
-    assert re.findall(r"^### `([a-z0-9-]+)`", page, re.MULTILINE) == [check.id for check in CHECKS]
+    assert re.findall(r"^### `([a-z0-9-]+)`", page, re.MULTILINE) == [check.id for check in (*ITEMS, *CHECKS)]
     flat = " ".join(page.split())
-    for check in CHECKS:
+    for check in (*ITEMS, *CHECKS):
         for text in (check.title, check.formula, check.threshold, check.why, check.source):
             assert " ".join(text.split()) in flat, (check.id, text)
     assert " ".join(verdict.RULE.split()) in flat.replace(" > ", " ")
@@ -153,9 +155,10 @@ def test_power_is_what_any_of_the_attacks_found():
     assert power({}, {}) == 0.0
 
 
-@pytest.mark.parametrize(("distance", "expected"), [(0.39, "pass"), (0.2, "warn")])
+@pytest.mark.parametrize(("distance", "expected"), [(0.39, "pass"), (0.28, "pass"), (0.2, "warn")])
 @pytest.mark.parametrize("label", ["twice-steps", "other-start"])
 def test_more_effort_that_helps(label, distance, expected):
+    """0.28 is far nearer than pgd itself, at 0.4, and no nearer than ddn, at 0.3: the reported number stands."""
     record = honest()
     record.probes = [cell("pgd", [distance] * 64, id=f"probe/{label}/none/pgd/l2")]
     assert outcome(record, label) == expected

@@ -12,7 +12,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine import noise_search, planted
 from robusteval.engine.catalogue import discover
-from robusteval.engine.checks.strength import power
+from robusteval.engine.checks.effort import power
 from robusteval.engine.extras import NoiseDraws, Planted
 from robusteval.engine.suite import Suite, parse
 from tests.engine.test_findings import cell, honest

@@ -154,6 +154,17 @@ def test_a_defence_that_cannot_be_fitted_fails_alone(tmp_path):
     assert {cell.status for cell in record.cells if cell.defense == "none"} == {"done"}
 
 
+def test_a_defence_without_samples_to_learn_from_is_left_out_and_crashed_nothing(tmp_path):
+    record = run(make_job(tmp_path, toys.SUITE + '[[defense]]\nplugin = "confidence"\n'))
+    assert record.pipeline("confidence").status == "excluded"
+    left_out = [cell for cell in record.cells if cell.defense == "confidence"]
+    assert {cell.status for cell in left_out} == {"excluded"}
+    assert all("learns from samples" in cell.reason for cell in left_out)
+    checks = {check.id: check.outcome for check in record.checks}
+    assert (checks["attacks-completed"], checks["attacks-excluded"]) == ("pass", "warn")
+    assert "The defence confidence was not measured" in " ".join(record.verdict.sentences)
+
+
 def test_a_defence_that_does_nothing_is_worth_nothing(job):
     record = run(job)
     bare = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")

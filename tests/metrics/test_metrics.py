@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -16,13 +17,16 @@ from robusteval.metrics import (
     label_next,
     oblivious_curve,
     per_class,
+    references,
     rho_adv,
+    statistics,
     strength_curve,
 )
 from robusteval.record import store
 from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from robusteval.record.metric import Metric
 from tests import records
+from tests import references as sets
 
 METRICS: list[Metric] = [
     accuracy_curve.AccuracyCurve(),
@@ -35,6 +39,7 @@ METRICS: list[Metric] = [
     clever.Clever(),
     label_next.LabelNext(),
     strength_curve.StrengthCurve(),
+    references.References(),
 ]
 
 
@@ -204,10 +209,10 @@ def test_awkward_records_give_no_nan(case: str) -> None:
 
 
 def test_the_realistic_record_is_complete_and_repeats() -> None:
-    record = records.with_results(records.make(120))
+    record = records.with_results(sets.beside(records.make(120)))
     assert {one.metric for one in record.results} == {metric.info.name for metric in METRICS}
     text = store.to_json(record)
-    assert text == store.to_json(records.with_results(records.make(120)))
+    assert text == store.to_json(records.with_results(sets.beside(records.make(120))))
     record.times.wall_s = 0.0
     assert [one for metric in METRICS for one in metric.compute(record)] == record.results
 
@@ -230,3 +235,32 @@ def test_certified_accuracy_is_what_is_right_and_proved_beyond_the_budget() -> N
     assert [(point.x, point.y) for point in lower.points] == [(0.0, 0.5), (0.6, 0.25), (1.5, 0.0)]
     assert [(point.x, point.y) for point in upper.points] == [(0.0, 0.75), (0.1, 0.5), (0.9, 0.25)]
     assert all(one.tags["defense"] == "smooth" for one in found), "Pipelines without certificates have no such curve."
+
+
+def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case() -> None:
+    record = records.make()
+    curve = {one.name: one for one in accuracy_curve.AccuracyCurve().compute(record)}
+    rows = [dict(zip(curve["claims"].columns, row, strict=True)) for row in curve["claims"].rows]
+    assert [(row["Norm"], row["By"]) for row in rows] == [("L2", "worst case"), ("Linf", "worst case")]
+    for row in rows:
+        half = (float(row["High"]) - float(row["Low"])) / 2
+        low, high = statistics.clopper_pearson(
+            round(float(row["Robust accuracy"]) * int(row["Samples to halve"])), int(row["Samples to halve"])
+        )
+        assert high - low == pytest.approx(half, rel=0.02)
+    some = record.done(norm="linf", knowledge="none")[0]
+    budget = dataclasses.replace(
+        some, attack="c@0.1", family="cascade", threat="budget", eps=0.1, distance=[None, 0.05] * 150
+    )
+    record.cells.append(budget)
+    table = next(one for one in accuracy_curve.AccuracyCurve().compute(record) if one.name == "claims")
+    assert [row[:4] for row in table.rows if row[0] == "Linf"] == [["Linf", 0.1, "c", 0.5]]
+
+
+def test_what_was_foretold_is_compared_with_what_was_made_of_the_same_cells() -> None:
+    record = tiny()
+    record.cells[0].foretold = 40.0
+    figures = {one.name: one.value for one in cost.Cost().compute(record) if one.kind == "scalar"}
+    assert figures == {"passes/foretold": 3 * 40.0, "passes/made": 66.0}  # the fourth sample is wrong when clean
+    record.cells[0].foretold = None
+    assert [one.name for one in cost.Cost().compute(record)] == ["cost"]

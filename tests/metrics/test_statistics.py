@@ -15,6 +15,7 @@ from robusteval.metrics.statistics import (
     roc,
     roc_figures,
     row_means,
+    samples_for,
     share,
 )
 
@@ -30,6 +31,34 @@ def test_a_share_of_nothing_is_no_number() -> None:
     assert share(0, 0).value is None
     with pytest.raises(ValueError, match="impossible"):
         clopper_pearson(5, 4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("width", [0.5, 0.1, 0.013])
+def test_samples_for_a_share_of_none_or_all_in_closed_form(value: float, width: float) -> None:
+    """There the interval ends at 1 - (alpha / 2) ** (1 / n)."""
+    assert samples_for(value, width) == int(np.ceil(np.log(0.025) / np.log1p(-width)))
+
+
+@pytest.mark.parametrize(("value", "width"), [(0.5, 0.2), (0.25, 0.1), (0.4, 0.3), (0.1, 0.08)])
+def test_samples_for_is_the_first_that_is_narrow_enough(value: float, width: float) -> None:
+    def wide(trials: int) -> bool:
+        low, high = clopper_pearson(round(value * trials), trials)
+        return high - low > width
+
+    found = samples_for(value, width)
+    whole = [trials for trials in range(1, 2 * found) if float(value * trials).is_integer()]  # a share that can occur
+    assert not [trials for trials in whole if wide(trials) != (trials < found)]
+
+
+def test_a_quarter_of_the_width_takes_about_sixteen_times_as_many() -> None:
+    low, high = clopper_pearson(205, 500)
+    assert samples_for(0.41, high - low) == 500
+    assert samples_for(0.41, (high - low) / 2) == pytest.approx(2000, rel=0.03)
+    assert samples_for(0.41, (high - low) / 4) == pytest.approx(8000, rel=0.03)
+    for value, width in ((1.1, 0.1), (0.5, 0.0), (0.5, -1)):
+        with pytest.raises(ValueError, match="impossible"):
+            samples_for(value, width)
 
 
 @pytest.mark.parametrize("digits", [0, 1, 6])

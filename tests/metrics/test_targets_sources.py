@@ -6,7 +6,7 @@ import pytest
 
 from robusteval.metrics.sources import Sources
 from robusteval.metrics.targets import Targets
-from robusteval.record.document import Cell
+from robusteval.record.document import Cell, Record
 from tests import records
 
 
@@ -54,3 +54,62 @@ def test_figures_of_the_sources_stand_beside_ours(stem, claims) -> None:
             assert rows["rho_adv by DeepFool, LeNet"][3].startswith(
                 f"{sum(ratios) / len(ratios):.3f} over {len(ratios)} "
             )
+
+
+def of_defences(defense: str, attack: str = "bim") -> Record:
+    """The made-up record with its detector under a name that a claim is about, and PGD's place taken by that attack."""
+    record = records.make()
+    record.suite.name = "seeds"
+    for row in record.pipelines:
+        row.defense = defense if row.defense == "Logit odds" else row.defense
+    for cell in record.cells:
+        cell.defense = defense if cell.defense == "Logit odds" else cell.defense
+        cell.attack = attack if cell.attack == "PGD" else cell.attack
+    return record
+
+
+def told(record: Record) -> dict[str, list]:
+    (table,) = list(Sources().compute(record))
+    return {row[0]: row for row in table.rows}
+
+
+def test_a_detector_stands_with_its_false_alarms_obliviously_and_adaptively() -> None:
+    record = of_defences("confidence")
+    for cell in record.done(defense="confidence", knowledge="oblivious"):
+        for place, one in enumerate(cell.strengths):
+            one.strength = (0.2, 0.3)[place % 2] if cell.norm == "linf" else (3.0, 5.0)[place % 2]
+    row = told(record)["Low confidence, the baseline: BIM"]
+    oblivious, adaptive = row[3].split("Adaptive:")
+    for part in (oblivious, adaptive):
+        assert "at 1 % false alarms, AUC" in part
+    assert "right within" in adaptive
+    assert row[4].startswith("Reproduced in part: it depends on the strength")
+    for cell in record.done(defense="confidence", knowledge="oblivious"):
+        for one in cell.strengths:
+            one.suspicion = [1000.0] * len(one.suspicion)
+    assert told(record)["Low confidence, the baseline: BIM"][4].startswith(
+        "Reproduced against attacks that do not know"
+    )
+
+
+def test_words_follow_the_figures_of_a_corrector() -> None:
+    record = of_defences("logit-odds-svm")
+    name = "Logit detector with support vector machine: accuracy over BIM's whole range"
+    for cell in record.done(defense="logit-odds-svm", knowledge="oblivious"):
+        for one in cell.strengths:
+            one.prediction = list(record.data.labels)
+    record.pipeline("logit-odds-svm").prediction = list(record.data.labels)
+    assert told(record)[name][4].startswith("Reproduced")
+    for cell in record.done(defense="logit-odds-svm", knowledge="oblivious"):
+        cell.strengths[0].prediction = [(label + 1) % 10 for label in record.data.labels]
+    assert "falls to 0 %" in told(record)[name][4]
+    for cell in record.done(defense="logit-odds-svm", knowledge="adaptive"):
+        cell.distance = [0.001] * record.data.samples
+    assert "Known to the attacker it is broken: 0 % stay right" in told(record)[name][4]
+
+
+def test_a_claim_that_was_not_measured_says_so() -> None:
+    record = of_defences("confidence")
+    record.pipeline("confidence").status, record.pipeline("confidence").reason = "failed", "there was no data"
+    (row,) = told(record).values()
+    assert row[3] == "Not measured: there was no data"

@@ -7,14 +7,14 @@ import pytest
 from robusteval.record.document import Curve, Point, Record, Result
 from robusteval.report import render
 from robusteval.report.comparison import render_comparison
-from tests import comparisons, records
+from tests import comparisons, records, references
 
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>'+(window.pwned=1)+'{{7*7}}\"&\u2028"
 
 
 @pytest.fixture(scope="session")
 def record() -> Record:
-    made = records.with_results(records.make(80))
+    made = records.with_results(references.beside(records.make(80)))
     made.results += third_party("")
     return made
 
@@ -80,7 +80,7 @@ def third_party(evil: str) -> list[Result]:
 
 def hostile() -> Record:
     """Every string that a stranger can set, set to something nasty."""
-    made = records.make(40)
+    made = references.beside(records.make(40))
     names = {cell.attack: f"{cell.attack}{EVIL}" for cell in made.cells}
     for cell in made.cells:
         cell.attack, cell.reason, cell.params = names[cell.attack], EVIL, {EVIL: EVIL}
@@ -93,6 +93,11 @@ def hostile() -> Record:
     model.class_names, model.notes, model.parity = [f"{EVIL}{place}" for place in range(10)], [EVIL], {EVIL: EVIL}
     made.data.name = made.data.source = made.data.range_note = made.suite.name = made.command = EVIL
     made.environment, made.plugins, made.tool = {EVIL: EVIL}, [{"name": EVIL, "kind": EVIL}], {"name": EVIL}
+    made.references[0].file = made.references[0].data = made.references[0].reason = made.references[0].suite = EVIL
+    for known in made.references[0].models:
+        known.name, known.about, known.exact_fails = f"{EVIL}{known.name}", EVIL, [EVIL]
+        for column in known.worst.values():
+            column.attacks.append(EVIL)
     for finding in made.findings:
         finding.code = finding.sentence = finding.advice = EVIL
         finding.evidence, finding.cells = {EVIL: EVIL}, [EVIL]

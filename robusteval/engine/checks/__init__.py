@@ -5,11 +5,12 @@ from __future__ import annotations
 from robusteval.engine.checks.attacks import ATTACKS
 from robusteval.engine.checks.base import Spec
 from robusteval.engine.checks.defended import DEFENDED
+from robusteval.engine.checks.effort import EFFORT
 from robusteval.engine.checks.gradients import GRADIENTS
 from robusteval.engine.checks.strength import STRENGTH
 from robusteval.record.document import Check, Finding, Record
 
-CHECKS: tuple[Spec, ...] = (*ATTACKS, *GRADIENTS, *STRENGTH, *DEFENDED)
+CHECKS: tuple[Spec, ...] = (*ATTACKS, *GRADIENTS, *STRENGTH, *EFFORT, *DEFENDED)
 
 
 def run_checks(record: Record) -> tuple[list[Check], list[Finding]]:

@@ -220,7 +220,7 @@ ATTACKS = (
     ),
     Spec(
         "attacks-excluded", "No attack was left out", _CARLINI,
-        "cells that this model's access did not allow", "warn: any", "what did not run bounds nothing",
+        "cells that this model's access or the data did not allow", "warn: any", "what did not run bounds nothing",
         "", _excluded,
     ),
     Spec(

@@ -56,3 +56,19 @@ def test_the_lost_leave_the_batch(kind) -> None:
     kind().run(problem)
     assert (problem.meter.backwards < kind().steps).all()
     assert torch.is_grad_enabled()
+
+
+def test_bim_goes_on_past_the_boundary_where_it_is_told_to() -> None:
+    """A detector that is tried against samples that stopped at the boundary is tried against the weakest only."""
+    model = linear((20,), 3)
+    x = middling(model, 6)
+    keep = untargeted(model, x)
+    eps = 3 * optimum(model, x, keep, "l2")
+    problem = pose(BIM(), model, x, keep, "l2", eps)
+    stopped, gone = BIM(steps=12).run(problem), BIM(steps=12, stop=False).run(problem)
+    assert problem.won(stopped).all()
+    assert (problem.distance(stopped) < 0.6 * eps).all()
+    assert (problem.distance(gone) > 0.95 * eps).all()
+    assert (margin(problem.scores(gone), keep) > margin(problem.scores(stopped), keep)).all()
+    short = pose(BIM(), model, x, keep, "l2", eps)
+    assert (short.distance(BIM(steps=2, step=0.1, stop=False).run(short)) < 0.21 * eps).all()

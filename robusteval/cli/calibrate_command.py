@@ -1,0 +1,250 @@
+"""`robusteval calibrate`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robusteval.cli.options import data_options, each_reading, load_options, model_options, pair, value_of
+
+if TYPE_CHECKING:
+    from robusteval.engine.catalogue import Catalogue
+    from robusteval.engine.job import Job
+    from robusteval.engine.reference_build import Wanted
+    from robusteval.record.document import Record, Reference
+    from robusteval.record.reference_file import ReferenceSet
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+
+
+@click.command("calibrate")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="NAME=FILE",
+    help="A known model, or the folder of a finished run of it; may be repeated.",
+)
+@click.option("--about", multiple=True, metavar="NAME=TEXT", help="How it was made, in one line.")
+@click.option(
+    "--defense",
+    multiple=True,
+    metavar="NAME=PLUGIN[:KEY=VALUE,...]",
+    help="Put this defence around it; the attacks know it.",
+)
+@click.option(
+    "--exact",
+    multiple=True,
+    metavar="NAME=KEY=VALUE[,...]",
+    help="Its defence with these parameters has useless gradients: measure, as a warning, what attacks with those report.",
+)
+@click.option("--draws", multiple=True, metavar="NAME=N", help="Of a random defence, at each query.  [default: 8]")
+@click.option("--limit", multiple=True, metavar="NAME=N", help="Attack this one on fewer images, as it is dear.")
+@click.option("--suite", default="standard", show_default=True, help="Name of a suite, or a TOML file.")
+@data_options
+@click.option("--samples", type=click.IntRange(min=1), help="Attack so many samples, evenly over the classes.")
+@model_options
+@click.option(
+    "--only",
+    nargs=3,
+    multiple=True,
+    metavar="FILE OPTION VALUE",
+    help="For this file only: range, mean, std, layout or shape, as in --only b.onnx range 0,255.",
+)
+@click.option("--out", required=True, type=click.Path(), help="The file to write, such as references.json.")
+@click.option("--runs", type=click.Path(), help="Where the models' runs go.  [default: reports/calibrate-OUT]")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Start anew where a run's folder holds another run, or a finished one.")
+@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
+def command(
+    models: tuple[str, ...],
+    about: tuple[str, ...],
+    defense: tuple[str, ...],
+    exact: tuple[str, ...],
+    draws: tuple[str, ...],
+    limit: tuple[str, ...],
+    suite: str,
+    data: str | None,
+    fit_data: str | None,
+    data_range: tuple[float, ...],
+    samples: int | None,
+    only: tuple[tuple[str, str, str], ...],
+    out: str,
+    runs: str | None,
+    workers: int | None,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Attack known models and write them as a set that later runs are shown beside.
+
+    \b
+    robusteval calibrate --data images.npz --model plain=a.onnx --model hardened=b.onnx --out references.json
+    robusteval run mine.onnx --data images.npz --references references.json
+
+    Runs are compared with a set of the same suite, on the images that both have. An interrupted calibration goes on where
+    it stopped when the same command is given again.
+    """
+    from robusteval.cli.progress import quiet_libraries
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.load import load_model
+    from robusteval.engine.prepare import prepare_job
+    from robusteval.engine.reference_build import assemble
+    from robusteval.engine.suite import read
+    from robusteval.record.reference_file import save
+
+    if Path(out).is_dir():
+        raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
+    wanted = _wanted(models, about, defense, exact, draws, limit)
+    quiet_libraries()
+    catalogue = discover()
+    files = tuple(one.path for one in wanted)
+    many = samples or read(suite, catalogue).samples
+    todo: list[tuple[Wanted, Job | None]] = []
+    for one, options in zip(wanted, each_reading(files, reading, only), strict=True):
+        if _is_run(one.path):
+            todo.append((one, None))
+            continue
+        job = prepare_job(
+            load_model(Path(one.path), load_options(**options), catalogue),
+            catalogue,
+            suite,
+            model_path=Path(one.path),
+            data=Path(data) if data else None,
+            fit=Path(fit_data) if fit_data else None,
+            data_range=pair(data_range, "--data-range", ordered=False),
+            samples=min(one.limit, many) if one.limit else many,
+            seed=seed,
+            workers=workers or os.cpu_count() or 1,
+            command=shlex.join(["robusteval", *sys.argv[1:]]),
+            overwrite=overwrite,
+        )
+        todo.append((one, replace(job, references=())))
+    root = Path(runs) if runs else Path("reports") / f"calibrate-{Path(out).stem}"
+    made = [_measure(one, job, root, catalogue, as_json) for one, job in todo]
+    result = assemble(made, shlex.join(["robusteval", *sys.argv[1:]]), seed)
+    _tell(result, save(result, Path(out)), as_json)
+
+
+def _measure(
+    wanted: Wanted, job: Job | None, root: Path, catalogue: Catalogue, as_json: bool
+) -> tuple[Reference, Record]:
+    """Runs what one model needs, or reads the run that is there."""
+    from robusteval.cli.run_command import attack
+    from robusteval.engine.job import check_folder
+    from robusteval.engine.reference_build import jobs, reference
+    from robusteval.record.store import load
+
+    if job is None:
+        record = load(Path(wanted.path))
+        return reference(wanted, record, catalogue), record
+    true, blind = jobs(wanted, job, root)
+    records = []
+    for one in (true, blind):
+        if one is not None:
+            check_folder(one.folder)
+            records.append(attack(one, as_json))
+    return reference(wanted, records[0], catalogue, records[1] if blind is not None else None), records[0]
+
+
+def _is_run(path: str) -> bool:
+    place = Path(path)
+    return place.is_dir() or place.suffix == ".json"
+
+
+def _wanted(
+    models: tuple[str, ...],
+    about: tuple[str, ...],
+    defense: tuple[str, ...],
+    exact: tuple[str, ...],
+    draws: tuple[str, ...],
+    limit: tuple[str, ...],
+) -> list[Wanted]:
+    """What the options say of each model. Raises click.BadParameter."""
+    from robusteval.engine.reference_build import Wanted
+
+    files = _named(models, "--model", None)
+    for name in files:
+        if not _NAME.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is no name: letters, digits and ._+-, 40 at most", param_hint="--model")
+    words = _named(about, "--about", files)
+    around = _named(defense, "--defense", files)
+    useless = _named(exact, "--exact", files)
+    counts = {flag: _named(given, flag, files) for flag, given in (("--draws", draws), ("--limit", limit))}
+    made = []
+    for name, path in files.items():
+        plugin, _, params = around.get(name, "").partition(":")
+        if not plugin and (name in useless or name in counts["--draws"]):
+            raise click.BadParameter(f"{name} has no defence", param_hint="--exact" if name in useless else "--draws")
+        if _is_run(path) and (plugin or name in counts["--limit"]):
+            raise click.BadParameter(f"{name} is a finished run; give the model's file instead", param_hint="--model")
+        made.append(
+            Wanted(
+                name,
+                path,
+                words.get(name, ""),
+                plugin,
+                _pairs(params, "--defense"),
+                _pairs(useless.get(name, ""), "--exact"),
+                _count(counts["--draws"].get(name), "--draws") or 8,
+                _count(counts["--limit"].get(name), "--limit"),
+            )
+        )
+    return made
+
+
+def _named(given: tuple[str, ...], flag: str, known: dict[str, str] | None) -> dict[str, str]:
+    """NAME=VALUE, each name once and, where there are known ones, one of them."""
+    made: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=flag)
+        if name.lower() in {one.lower() for one in made}:
+            raise click.BadParameter(f"{name} is given twice", param_hint=flag)
+        if known is not None and name not in known:
+            raise click.BadParameter(f"{name!r} is not one of the models: {', '.join(known)}", param_hint=flag)
+        made[name] = value
+    return made
+
+
+def _pairs(text: str, flag: str) -> dict[str, Any]:
+    """KEY=VALUE,KEY=VALUE; each value JSON where it can be read as that."""
+    made: dict[str, Any] = {}
+    for part in text.split(",") if text else ():
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{part!r} is not of the form KEY=VALUE", param_hint=flag)
+        made[key] = value_of(value)
+    return made
+
+
+def _count(text: str | None, flag: str) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= 1_000_000:
+        raise click.BadParameter(f"{text!r} is not a number from 1 to 1000000", param_hint=flag)
+    return int(text)
+
+
+def _tell(made: ReferenceSet, place: Path, as_json: bool) -> None:
+    from robusteval.cli.tables import reference_table
+
+    if as_json:
+        rows = [{"name": one.name, "images": len(one.rows), "grade": one.grade} for one in made.models]
+        click.echo(json.dumps({"references": str(place), "images": len(made.images), "models": rows}, indent=1))
+        return
+    reference_table(made)
+    click.echo(f"References: {place} ({place.stat().st_size / 1000:.0f} kB)")
+    click.echo(f"Compare with them: robusteval run MODEL --references {place}")

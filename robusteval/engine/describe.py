@@ -1,0 +1,72 @@
+"""The record of a run before anything was attacked: model, data, suite, plugins, pipelines."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import robusteval
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.environment import environment
+from robusteval.engine.job import Job
+from robusteval.engine.naming import attacks_sha256
+from robusteval.engine.pipelines import Fitted
+from robusteval.engine.plan import Plan
+from robusteval.record import document
+
+
+def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
+    """The record of a run before anything was attacked: who, what, with what."""
+    info = job.model.info
+    used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
+    used |= {("defense", spec.plugin) for spec in job.suite.defenses}
+    used |= {("metric", entry.name) for entry in job.catalogue.of("metric")}
+    return document.Record(
+        tool={"name": "robusteval", "version": robusteval.__version__},
+        command=job.command,
+        seed=job.seed,
+        environment=environment(info.provider),
+        model=model_of(info, job.model_file),
+        data=document.Data(
+            name=job.samples.name,
+            source=job.data_source,
+            sha256=job.samples.sha256(),
+            samples=len(job.samples),
+            labels=[int(label) for label in job.samples.y],
+            l2=[float(value) for value in job.samples.x.double().flatten(1).norm(dim=1)],
+            range_note=job.range_note,
+            fit_name=job.fit.name if job.fit is not None else "",
+            fit_sha256=job.fit.sha256() if job.fit is not None else "",
+            fit_samples=len(job.fit) if job.fit is not None else 0,
+            available=job.available,
+            hashes=job.samples.contents(),
+        ),
+        suite=document.Suite(
+            job.suite.name,
+            job.suite.version,
+            job.suite.sha256,
+            job.suite.summary,
+            list(job.suite.norms),
+            job.suite.levels,
+            attacks_sha256(job.suite, job.catalogue, job.target),
+        ),
+        plan_sha256=plan.sha256,
+        pipelines=fitted.rows,
+        cells=[],
+        plugins=[
+            {"kind": entry.kind, "name": entry.name, "version": entry.version, "distribution": entry.distribution}
+            for entry in job.catalogue.entries
+            if (entry.kind, entry.name) in used and not entry.broken
+        ],
+    )
+
+
+def model_of(info: ModelInfo, file: str) -> document.Model:
+    """The model's row, as the loader understood it. file: as the user gave it."""
+    facts = {
+        field.name: getattr(info, field.name)
+        for field in dataclasses.fields(document.Model)
+        if hasattr(info, field.name)
+    }
+    facts = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+    return document.Model(**facts, file=Path(file).name, path=file)

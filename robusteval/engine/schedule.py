@@ -1,0 +1,187 @@
+"""The attacks of a run: which units are left, in which order they go to the workers, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from robusteval.contracts.tuning import Tuning
+from robusteval.engine import targets
+from robusteval.engine.budget import Clock, Gate, roles_of, telling_first
+from robusteval.engine.chunk import Context
+from robusteval.engine.executors import Outcome, Task, execute
+from robusteval.engine.forecast import Forecaster
+from robusteval.engine.job import Job
+from robusteval.engine.pipelines import Fitted
+from robusteval.engine.plan import Plan
+from robusteval.engine.unit_store import UnitStore
+from robusteval.engine.units import chunks
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told to the listener after every unit. done of total units; error: why this one failed, or empty; note: something to
+    say once."""
+
+    done: int
+    total: int
+    cell: str
+    error: str = ""
+    resumed: int = 0
+    note: str = ""
+
+
+Listener = Callable[[Progress], None]
+
+
+@dataclass
+class Attacked:
+    """What did not end well: failed cells with their reasons, and those that the time budget left undone."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
+    foretold_s: float = 0.0  # of what was left to do, by the clock on the wall
+
+
+@dataclass
+class _Todo:
+    """Units that are not stored yet; the later kinds look at what the earlier ones stored."""
+
+    attacks: list[Task] = field(default_factory=list)
+    transferred: list[Task] = field(default_factory=list)
+    judging: list[Task] = field(default_factory=list)
+    total: int = 0
+    found: int = 0
+
+    def chunks_left(self) -> dict[str, list[int]]:
+        """By cell."""
+        left: dict[str, list[int]] = {}
+        for task in (*self.attacks, *self.transferred, *self.judging):
+            left.setdefault(task.planned.cell.id, []).append(task.chunk)
+        return left
+
+
+def right(job: Job, prediction: list[int]) -> Tensor:
+    """bool [N]: which samples a pipeline with these clean answers gets right."""
+    found: Tensor = job.samples.y == job.samples.y.new_tensor(prediction)
+    return found
+
+
+def attack(
+    job: Job,
+    plan: Plan,
+    fitted: Fitted,
+    units: UnitStore,
+    listener: Listener,
+    tuning: Tuning,
+    costs: Forecaster,
+    clock: Clock,
+) -> Attacked:
+    """Runs every unit that is not stored yet, as far as the time goes."""
+    done = Attacked()
+    todo = _todo(job, plan, fitted, units, done)
+    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done.failures, listener)
+    listener(Progress(todo.found, todo.total, "", "", todo.found))
+    coming = costs.forecast(plan, todo.chunks_left())
+    done.foretold_s = coming.wall(job.workers)
+    listener(Progress(todo.found, todo.total, "", note=coming.sentence(job.workers)))
+    attackable = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
+    least = targets.least_likely(job.model, job.samples) if job.target == targets.LEAST_LIKELY else None
+    context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels, tuning)
+
+    def seconds(task: Task) -> float | None:
+        return costs.unit(task.planned, task.chunk)
+
+    later = sum(seconds(task) or 0.0 for task in todo.transferred) / max(job.workers, 1)
+    later += sum(seconds(task) or 0.0 for task in todo.judging)
+    tests = sum(spent for _, spent in costs.tests().values())
+    gate = Gate(clock, seconds, job.workers, clock.keeps(later + tests), done.skipped)
+    counter.gate = gate
+    if clock.budget is None:
+        tasks = _dear_first(todo.attacks, seconds)
+    else:
+        tasks = telling_first(todo.attacks, plan, job.suite, seconds)
+        left = {task.planned.cell.id for task in tasks}
+        gate.roles = roles_of(plan, job.suite)
+        gate.led = set(gate.roles.leads - left - set(done.failures))
+    execute(context, gate.expected(tasks), job.folder, job.workers, counter, gate)
+    gate.keep = 0.0  # what follows is cheap, and was counted in what was kept; the tests take what it leaves
+    # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come
+    # they would be others than those of the whole run
+    transferred = _complete(todo.transferred, done)
+    execute(context, gate.expected(transferred), job.folder, job.workers, counter, gate)
+    execute(context, gate.expected(_complete(todo.judging, done)), job.folder, 1, counter, gate)
+    return done
+
+
+def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked) -> _Todo:
+    todo = _Todo()
+    for planned in (*plan.planned, *plan.probes):
+        cell = planned.cell
+        if cell.defense not in fitted.live:
+            row = next(row for row in fitted.rows if row.defense == cell.defense)
+            if row.status == "excluded":  # nothing crashed: there was nothing to learn from
+                cell.status, cell.reason = "excluded", f"the defence was not fitted: {row.reason}"
+            else:
+                done.failures[cell.id] = f"the defence could not be fitted: {row.reason}"
+            continue
+        for chunk in range(len(chunks(planned, len(job.samples)))):
+            todo.total += 1
+            stored = units.load_judged(cell.id, chunk) if planned.source else units.load(cell.id, chunk)
+            if stored is not None:
+                todo.found += 1
+            else:
+                kind = todo.judging if planned.source else todo.transferred if planned.starts else todo.attacks
+                kind.append(Task(planned, chunk))
+    return todo
+
+
+def _complete(tasks: list[Task], done: Attacked) -> list[Task]:
+    """Those that look at nothing that was skipped; the cells of the others are skipped too."""
+    made = []
+    for task in tasks:
+        if done.skipped.isdisjoint({task.planned.source, *task.planned.starts}):
+            made.append(task)
+        else:
+            done.skipped.add(task.planned.cell.id)
+    return made
+
+
+def _dear_first(tasks: list[Task], seconds: Callable[[Task], float | None]) -> list[Task]:
+    """So that the last minutes are not one worker's alone; what is not foretold may be dear."""
+
+    def cost(task: Task) -> float:
+        foretold = seconds(task)
+        return -float("inf") if foretold is None else -foretold
+
+    return sorted(tasks, key=cost)
+
+
+@dataclass
+class _Counter:
+    """Counts outcomes, keeps failures, and writes tracebacks beside the record."""
+
+    done: int
+    total: int
+    resumed: int
+    folder: Path
+    failures: dict[str, str]
+    listener: Listener
+    seen: set[str] = field(default_factory=set)
+    gate: Gate | None = None
+
+    def __call__(self, outcome: Outcome) -> None:
+        self.done += 1
+        cell = outcome.task.planned.cell.id
+        if self.gate is not None:
+            self.gate.learn(outcome)
+        if outcome.error:
+            self.failures.setdefault(cell, outcome.error)
+            if outcome.detail and outcome.error not in self.seen:
+                self.seen.add(outcome.error)
+                with (self.folder / "errors.log").open("a", encoding="utf-8") as log:
+                    log.write(f"{cell} chunk {outcome.task.chunk}\n{outcome.detail}\n")
+        self.listener(Progress(self.done, self.total, cell, outcome.error, self.resumed))

@@ -1,0 +1,260 @@
+"""What a run says of the sources' claims of defences: the words follow from the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from robusteval.metrics.source_figures import Budgets, Found, Kept, View, found_text, kept_text, percent, span
+from robusteval.record.document import Pipeline, Record
+
+GREY: Budgets = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
+COLOUR: Budgets = {"linf": (2 / 255, 8 / 255), "l2": (0.5, 2.0)}
+HIGH = 0.9  # a share from which on a claim of "about 95 %" is taken to hold
+
+Words = tuple[str, str]  # (we measure, why they differ)
+
+
+def whole(record: Record, pipeline: Pipeline) -> bool:
+    return pipeline.status == "done" and len(pipeline.prediction) == record.data.samples > 0
+
+
+def _text(oblivious: str, adaptive: str) -> str:
+    return f"Oblivious: {oblivious}. Adaptive: {adaptive}."
+
+
+def _when_known(kept: list[Kept]) -> str:
+    """What an attacker who knows the defence leaves, at the budgets that were asked for."""
+    if not kept:
+        return "No attack that knows it was measured, so its worth is unknown."
+    best = max(one.value() for one in kept)
+    left = span(one.value() for one in kept)
+    if best < 0.2:
+        return f"Known to the attacker it is broken: {left} stay right."
+    return f"Known to the attacker, {left} stay right."
+
+
+def _left(view: View, budgets: Budgets) -> tuple[str, list[Kept]]:
+    """The adaptive side of a detector's row: accuracy within the budgets, and how suspicious what evaded it looks.
+
+    Where attacks ran at one budget, theirs count: smallest distances stop just below the threshold.
+    """
+    kept = view.adaptive(budgets)
+    cells = [one for one in view.record.done(defense=view.pipeline.defense, knowledge="adaptive") if one.suspicion]
+    past = [one for one in cells if one.threat == "budget"]
+    evaded = [
+        one for name in dict.fromkeys(one.attack for one in past or cells) for one in view.found(name, "adaptive")
+    ]
+    said = f"right within {kept_text(kept)}" if kept else "not measured"
+    return f"{said}; ROC of what evaded it: {found_text(evaded)}" if evaded else said, kept
+
+
+def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Words]:
+    """A claim that a detector finds the adversarials of some attacks."""
+
+    def tell(view: View) -> Words:
+        found = [one for name in attacks for one in view.found(name, "oblivious", budgets)]
+        adaptive, kept = _left(view, budgets)
+        return _text(found_text(found), adaptive), f"{_detection(found)} {_when_known(kept)}"
+
+    return tell
+
+
+def _detection(found: list[Found]) -> str:
+    rates = [one.rate.value for one in found if one.rate.value is not None]
+    if not rates:
+        return "There were no adversarials to find."
+    alarms = span(one.alarms for one in found)
+    if min(rates) >= HIGH:
+        return "Reproduced against attacks that do not know it, at 1 % false alarms."
+    few = f"to find 95 % of these, {alarms} of the clean images would be flagged as well"
+    if max(rates) >= HIGH:
+        return f"Reproduced in part: it depends on the strength of the attack; {few}."
+    return f"Not reproduced at 1 % false alarms: {few}, so a rate of 95 % is one without its false alarms."
+
+
+def minimal(budgets: Budgets) -> Callable[[View], Words]:
+    """The claim that a detector is useless against adversarials just over the boundary, beside the baseline."""
+
+    def tell(view: View) -> Words:
+        names = ("carlini-wagner", "newtonfool")
+        found = [one for name in names for one in view.found(name, "oblivious")]
+        adaptive, kept = _left(view, budgets)
+        nearest = [one for one in found if one.case.cell.attack == names[0] and one.case.strength in (None, 1.0)]
+        why = "C&W was not measured."
+        if nearest and nearest[0].rate.value is not None:
+            rate = nearest[0].rate.value
+            why = (
+                "Reproduced: C&W's adversarials pass."
+                if rate < 0.5
+                else "Not reproduced: C&W's adversarials lie just over the boundary, where log-odds are even, and that shows."
+            )
+            plain = _baseline(view, names[0])
+            if plain is not None:
+                why += f" Low confidence alone finds {100 * plain:.0f} % of them, this {100 * rate:.0f} %."
+        return _text(found_text(found), adaptive), f"{why} {_when_known(kept)}"
+
+    return tell
+
+
+def _baseline(view: View, attack: str) -> float | None:
+    """What the detector of low confidence finds of the same adversarials at 1 % false alarms."""
+    plain = [one for one in view.record.pipelines if one.defense == "confidence" and whole(view.record, one)]
+    found = View(view.record, plain[0]).found(attack, "oblivious") if plain else []
+    return next((one.rate.value for one in found if one.case.strength in (None, 1.0)), None)
+
+
+def fixed(view: View) -> Words:
+    """The published threshold: what it finds, and what it flags of clean images."""
+    flagged = view.flagged("bim", GREY)
+    alarms = view.false_alarms()
+    shares = span(one.value for one in flagged)
+    adaptive, kept = _left(view, GREY)
+    found = found_text(view.found("bim", "oblivious", GREY))
+    oblivious = f"it flags {shares} of BIM's adversarials and {percent(alarms)} of clean images; {found}"
+    known = [one.value for one in flagged if one.value is not None]
+    if known and max(known) >= HIGH and (alarms.value or 0) > 0.05:
+        why = f"A rate like the source's comes out only where false alarms ({percent(alarms)}) are not counted."
+    elif known and min(known) >= HIGH:
+        why = "Reproduced against attacks that do not know it."
+    else:
+        why = f"Not reproduced, although {percent(alarms)} of the clean images are flagged too."
+    return _text(oblivious, adaptive), f"{why} {_when_known(kept)}"
+
+
+def corrected(view: View) -> Words:
+    kept = view.oblivious("bim")
+    known = view.adaptive(GREY)
+    oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
+    why = _range(kept, 0.855)
+    fixed = [one for one in view.record.pipelines if one.defense == "logit-odds-fixed" and whole(view.record, one)]
+    if fixed and kept and min(one.value() for one in kept) < 0.855:
+        flagged = span(one.value for one in View(view.record, fixed[0]).flagged("bim", GREY))
+        too = span(one.fooled_too for one in kept if any(abs(one.at - eps) < 1e-3 for eps in GREY.get(one.norm, ())))
+        why += (
+            f" Of strong adversarials the detector alone flags {flagged}, and {too} fool the whole all the same: the "
+            "machine learnt the scores of one step and does not know those of many."
+        )
+    return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
+
+
+def _range(kept: list[Kept], wanted: float) -> str:
+    if not kept:
+        return "It was not measured."
+    values = [one.value() for one in kept]
+    if min(values) >= wanted:
+        return "Reproduced against attacks that do not know it."
+    return f"Not reproduced: accuracy falls to {100 * min(values):.0f} % as the attack grows."
+
+
+def jump(view: View) -> Words:
+    kept, known = view.oblivious("bim"), view.adaptive(GREY)
+    oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
+    why = _range(kept, HIGH)
+    carried = [one.fooled_too for one in kept if one.fooled_too is not None]
+    if carried and min(one.value() for one in kept) < HIGH:
+        why += f" {span(carried)} of the bare model's adversarials fool it as well, so this k moves the boundary by little."
+    return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
+
+
+def masked(view: View) -> Words:
+    """What an attack with the zero gradient reports, what is true, and whether the report was deceived."""
+    budgets = {"linf": (0.1, 0.2)}
+    gradient = view.adaptive(budgets, ("pgd",))
+    true = view.adaptive(budgets)
+    bare = view.undefended(budgets)
+    codes = {"zero-gradients", "black-box-stronger"}
+    mine = f"({view.pipeline.defense}, "
+    raised = sorted({one.code for one in view.record.findings if one.code in codes and mine in one.sentence})
+    adaptive = (
+        f"by gradients (PGD), {kept_text(gradient)}; worst case over all attacks, {kept_text(true)}; "
+        f"the model without it, {kept_text(bare)}"
+    )
+    blind = gradient and true and max(a.value() - b.value() for a, b in zip(gradient, true, strict=True)) > 0.1
+    why = (
+        "Gradients seem to fail, and the accuracy is not there: attacks without gradients, and the bare model's "
+        "adversarials, find what they find without it."
+        if blind
+        else "Seen straight through, it leaves what the model without it leaves."
+        if true and bare and max(abs(a.value() - b.value()) for a, b in zip(true, bare, strict=True)) <= 0.1
+        else "What is left differs from what the model without it leaves."
+    )
+    why += f" Findings that distrust it: {', '.join(raised)}." if raised else " No finding distrusts it."
+    return _text(kept_text(view.oblivious("bim", {"linf": (0.1, 0.2)})), adaptive), why
+
+
+def distilled(view: View) -> Words:
+    kept = [*view.oblivious("bim", GREY), *view.oblivious("carlini-wagner")]
+    known = view.adaptive({"linf": (0.2,), "l2": (3.0,)})
+    with_it, without = (
+        view.median("carlini-wagner"),
+        View(view.record, view.record.pipeline("none")).median("carlini-wagner"),
+    )
+    if with_it is not None and without:
+        broken = f"C&W needs {with_it:.2f} in L2 at the median, {without:.2f} without distillation"
+        why = (
+            f"Not reproduced, as Carlini and Wagner 2017 say: {broken}."
+            if with_it < 1.5 * without
+            else f"{broken}: {with_it / without:.1f} times as far."
+        )
+    else:
+        broken, why = "C&W was not measured or left more than half right", "C&W does not tell."
+    oblivious = f"{percent(view.clean())} clean; {kept_text(kept)}"
+    return _text(oblivious, f"{broken}; right within {kept_text(known)}"), f"{why} {_when_known(known)}"
+
+
+def trained(view: View) -> Words:
+    """Adversarial training by many steps, at the size of its claim."""
+    budgets = {"linf": (0.3,)}
+    known, steps = view.adaptive(budgets), view.adaptive(budgets, ("pgd",))
+    clean = view.clean()
+    oblivious = f"{percent(clean)} clean; under PGD-40, {kept_text(view.oblivious('pgd', budgets))}"
+    adaptive = f"under PGD-40, {kept_text(steps)}; worst case, {kept_text(known)}"
+    low = min((one.value() for one in known), default=0.0)
+    epochs, learnt = view.pipeline.params.get("epochs"), view.record.data.fit_samples
+    if low >= 0.75 and (clean.value or 0) >= 0.975:
+        why = "Reproduced."
+    else:
+        why = (
+            f"Lower: it was trained for {epochs} epochs on {learnt} images, so that the suite takes minutes; `robusteval "
+            "train adversarial-training` trains in full."
+        )
+    return _text(oblivious, adaptive), f"{why} {_when_known(known)}"
+
+
+def hardened(view: View) -> Words:
+    """A file that adversarial training wrote, attacked as it is: what a defence trained in full is worth."""
+    budgets = {"linf": (0.3,)}
+    steps, worst = view.adaptive(budgets, ("pgd",)), view.adaptive(budgets)
+    measured = f"{percent(view.clean())} clean; under PGD-40, {kept_text(steps)}; worst case, {kept_text(worst)}"
+    holds = bool(worst) and worst[0].value() >= 0.75 and (view.clean().value or 0) >= 0.975
+    gap = steps[0].value() - worst[0].value() if steps and worst else 0.0
+    why = "Reproduced." if holds else "Lower: a small net, and a short training."
+    return measured, f"{why} PGD-40 alone overstates it by {100 * gap:.0f} points."
+
+
+def one_step(view: View) -> Words:
+    budgets = {"linf": (0.25,)}
+    one, worst = view.adaptive(budgets, ("fgsm",)), view.adaptive(budgets)
+    oblivious = f"{percent(view.clean())} clean; {kept_text(view.oblivious('fgsm', {'linf': (0.2, 0.3)}))}"
+    adaptive = f"under FGSM, {kept_text(one)}; worst case, {kept_text(worst)}"
+    leaks = [finding for finding in view.record.findings if finding.code == "label-leak"]
+    leak = any(finding.sentence.startswith(f"{view.pipeline.defense} ") for finding in leaks)
+    said = (
+        "Label leak: it is more accurate on FGSM's samples than on clean ones." if leak else "No label leak was found."
+    )
+    gap = one[0].value() - worst[0].value() if one and worst else 0.0
+    why = (
+        f"It learns the step that it was shown: many steps take {100 * gap:.0f} points more."
+        if gap > 0.1
+        else "What it learns of one step holds for many, as far as it goes."
+    )
+    return _text(oblivious, adaptive), f"{why} {said} {_when_known(worst)}"
+
+
+def averaged(view: View) -> Words:
+    """The claim that averaging over draws undoes the noise statistic, on a colour model."""
+    found = view.found("bim", "oblivious", COLOUR)
+    adaptive, kept = _left(view, {"linf": (8 / 255,)})
+    draws = view.pipeline.draws * int(view.pipeline.params.get("draws") or 1)
+    why = f"Another model than the source's, and {draws} draws averaged at every step. {_when_known(kept)}"
+    return _text(found_text(found), adaptive), f"{_detection(found)} {why}"

@@ -1,0 +1,183 @@
+"""The figures of one defended pipeline in words, for the table that sets them beside the sources'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robusteval.metrics import columns
+from robusteval.metrics.detector_roc import Case, cases
+from robusteval.metrics.statistics import Interval, Roc, generator, roc, roc_figures, share
+from robusteval.record.document import Cell, Pipeline, Record, Strength
+
+Budgets = Mapping[str, tuple[float, ...]]  # by norm
+
+RATE = 0.01  # of false alarms that detection is quoted at
+NEAR = 0.01  # relative distance at which two budgets are the same
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Accuracy at one budget, or at one multiple of the smallest distance."""
+
+    norm: str
+    at: float
+    accuracy: Interval
+    fooled_too: float | None = None  # share of the bare model's adversarials that fool the pipeline, unnoticed
+
+    def value(self) -> float:
+        return self.accuracy.value if self.accuracy.value is not None else float("nan")
+
+
+@dataclass(frozen=True)
+class Found:
+    """How well a detector finds one attack's adversarials at one strength. alarms: false ones where it finds 95 %."""
+
+    case: Case
+    positives: int
+    auc: Interval
+    rate: Interval
+    alarms: float
+
+
+@dataclass(frozen=True)
+class View:
+    """One finished pipeline of a record."""
+
+    record: Record
+    pipeline: Pipeline
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        return columns.right_when_clean(self.record, self.pipeline)
+
+    def clean(self) -> Interval:
+        return share(int(self.right.sum()), self.right.size)
+
+    def oblivious(self, attack: str, budgets: Budgets | None = None) -> list[Kept]:
+        """Accuracy on the bare model's adversarials of that attack; a rejected sample counts as kept."""
+        truth = columns.labels(self.record)
+        kept = []
+        for cell, one in self._strengths(attack, budgets):
+            answer = np.asarray(one.prediction, dtype=np.int64)
+            fooled = (answer != truth) & (answer != self.record.model.classes)
+            fools = np.asarray(one.fools_model, dtype=bool)
+            too = float(fooled[fools].mean()) if fools.any() else None
+            good = self.right & ~fooled
+            kept.append(Kept(cell.norm, one.strength, share(int(good.sum()), good.size), too))
+        return kept
+
+    def adaptive(self, budgets: Budgets, attacks: Iterable[str] = ()) -> list[Kept]:
+        """Accuracy that attacks on this pipeline itself leave within budgets: the worst case over those named, or all."""
+        kept, named = [], tuple(attacks)
+        for norm, sizes in budgets.items():
+            cells = columns.attack_cells(self.record, norm, self.pipeline.defense)
+            worst = columns.worst_case([one for one in cells if not named or one.attack in named], self.right)
+            for eps in sizes if worst is not None else ():
+                hold = worst.distance > eps * (1 + 1e-6) if worst is not None else self.right
+                kept.append(Kept(norm, eps, share(int(hold.sum()), hold.size)))
+        return kept
+
+    def undefended(self, budgets: Budgets) -> list[Kept]:
+        """The same for the bare model on the same samples."""
+        return View(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
+
+    def median(self, attack: str, norm: str = "l2") -> float | None:
+        """Median smallest distance over the samples that are right when clean; None where half of them hold."""
+        for cell in columns.attack_cells(self.record, norm, self.pipeline.defense):
+            if cell.attack == attack and self.right.any():
+                half = float(np.median(columns.distances(cell, self.right)[self.right]))
+                return half if np.isfinite(half) else None
+        return None
+
+    def found(self, attack: str, knowledge: str, budgets: Budgets | None = None) -> list[Found]:
+        """Detection of that attack's adversarials, for each norm and strength; nothing where there are none."""
+        own = columns.own_class_right(self.record, self.pipeline)
+        clean = np.asarray(self.pipeline.suspicion, dtype=np.float64)
+        if clean.size != own.size:
+            return []
+        negatives = clean[own & np.isfinite(clean)]
+        rows = []
+        for case in cases(self.record, self.pipeline, own):
+            cell = case.cell
+            if cell.attack != attack or cell.knowledge != knowledge or not _asked(cell, case.strength, budgets):
+                continue
+            rng = generator(self.record.seed, f"sources/{self.pipeline.defense}/{cell.id}/{case.strength}")
+            figures, curve = roc_figures(negatives, case.scores, (RATE,), rng), roc(negatives, case.scores)
+            if figures is not None and curve is not None:
+                rows.append(Found(case, case.scores.size, figures.auc, figures.found[0], _alarms_at(curve, 0.95)))
+        return rows
+
+    def flagged(self, attack: str, budgets: Budgets) -> list[Interval]:
+        """Share of the bare model's adversarials that the detector rejects at its own threshold."""
+        shares = []
+        for _, one in self._strengths(attack, budgets):
+            fools = np.asarray(one.fools_model, dtype=bool)
+            rejected = np.asarray(one.prediction, dtype=np.int64) == self.record.model.classes
+            shares.append(share(int((rejected & fools).sum()), int(fools.sum())))
+        return shares
+
+    def false_alarms(self) -> Interval:
+        """Share of the clean samples that the model gets right and the detector rejects."""
+        own = columns.own_class_right(self.record, self.pipeline)
+        rejected = np.asarray(self.pipeline.prediction, dtype=np.int64) == self.record.model.classes
+        return share(int((own & rejected).sum()), int(own.sum()))
+
+    def _strengths(self, attack: str, budgets: Budgets | None) -> Iterator[tuple[Cell, Strength]]:
+        for cell in self.record.done(defense=self.pipeline.defense, knowledge="oblivious"):
+            for one in cell.strengths if cell.attack == attack else ():
+                if _asked(cell, one.strength, budgets):
+                    yield cell, one
+
+
+def _asked(cell: Cell, strength: float | None, budgets: Budgets | None) -> bool:
+    """Whether a strength is one of the budgets; multiples of smallest distances, and no budgets at all, always are."""
+    if budgets is None or strength is None or cell.family != "fixed":
+        return True
+    return any(abs(strength - eps) <= NEAR * eps for eps in budgets.get(cell.norm, ()))
+
+
+def _alarms_at(curve: Roc, rate: float) -> float:
+    return float(curve.false[np.argmax(curve.true >= rate)])
+
+
+def percent(figure: Interval) -> str:
+    """A share with its interval."""
+    if figure.value is None:
+        return "none"
+    if figure.low is None or figure.high is None:
+        return f"{100 * figure.value:.0f} %"
+    return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f} to {100 * figure.high:.0f} %)"
+
+
+def span(shares: Iterable[float | None]) -> str:
+    """From the smallest to the largest of some shares."""
+    known = [100 * one for one in shares if one is not None and np.isfinite(one)]
+    if not known:
+        return "none"
+    low, high = f"{min(known):.0f}", f"{max(known):.0f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def kept_text(kept: Iterable[Kept], stretched: bool = False) -> str:
+    """Accuracies at budgets, or at multiples of smallest distances, in a row."""
+    words = "at {1:.3g} times the smallest {0}" if stretched else "{0} {1:.3g}"
+    parts = [f"{words.format(columns.title(one.norm), one.at)}: {percent(one.accuracy)}" for one in kept]
+    return "; ".join(parts) if parts else "not measured"
+
+
+def found_text(found: Iterable[Found]) -> str:
+    """Rates at 1 % false alarms and areas under the curve, in a row."""
+    parts = []
+    for one in found:
+        cell, strength = one.case.cell, one.case.strength
+        times = "" if strength is None else f" x {strength:.3g}" if cell.family == "minimal" else f" {strength:.3g}"
+        area = f"{one.auc.value:.3f}" if one.auc.value is not None else "none"
+        if one.auc.low is not None and one.auc.high is not None:
+            area += f" ({one.auc.low:.3f} to {one.auc.high:.3f})"
+        name = f"{cell.attack} {columns.title(cell.norm)}{times}"
+        parts.append(f"{name}: {percent(one.rate)} found at 1 % false alarms, AUC {area}, of {one.positives}")
+    return "; ".join(parts) if parts else "no adversarials to find"

@@ -1,0 +1,190 @@
+"""`robusteval calibrate` and `run --references`: builds a set, shows a run beside it, refuses in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import robusteval as package
+from robusteval.record import reference_file, store
+from tests.cli.conftest import CNN, ROOT
+
+ROBUST = CNN.with_name("fashion-robust.onnx")
+TINY = """
+name = "tiny"
+version = "1"
+norms = ["linf"]
+samples = 60
+probe_samples = 0
+[[attack]]
+plugin = "fgsm"
+search = 2
+[[attack]]
+plugin = "square"
+params = { queries = 20 }
+search = 1
+[[defense]]
+plugin = "bit-depth"
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("suite") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tiny, tmp_path_factory) -> Path:
+    """A set of three models, one of them masked and on fewer images, and the runs that it comes from."""
+    import sys
+
+    from robusteval.cli import main
+
+    folder = tmp_path_factory.mktemp("set")
+    words = [
+        "calibrate", "--suite", tiny, "--workers", 1, "--runs", folder / "runs", "--out", folder / "set.json", "--json",
+        "--model", f"plain={CNN}", "--model", f"hardened={ROBUST}", "--about", "hardened=trained on PGD",
+        "--model", f"masked={CNN}", "--defense", "masked=gradient-masking:step=0.2", "--exact", "masked=surrogate=false",
+        "--limit", "masked=50",
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["robusteval", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    assert stop.value.code == 0
+    return folder / "set.json"
+
+
+def test_the_set_holds_what_was_measured(made) -> None:
+    found = reference_file.load(made).content
+    assert [(one.name, one.about, len(one.rows)) for one in found.models[:2]] == [
+        ("plain", "as it was given", 60),
+        ("hardened", "trained on PGD", 60),
+    ]
+    assert len(found.images) == 60
+    masked = found.models[2]
+    assert (masked.defense, masked.params["step"], masked.params["surrogate"]) == ("gradient-masking", 0.2, True)
+    assert len(masked.rows) == 50
+    run = store.load(made.parent / "runs" / "plain")
+    mine = found.models[0]
+    assert mine.sha256 == run.model.sha256
+    assert mine.grade == run.verdict.grade
+    assert run.pipelines[1:] == []  # no defences: they say nothing about the bare model
+    columns = zip(*(cell.distance for cell in run.done(norm="linf")), strict=True)
+    nearest = [min((one for one in row if one is not None), default=None) for row in columns]
+    assert mine.worst["linf"].distance == pytest.approx(nearest, rel=1e-8)
+    assert mine.worst["linf"].attacks == ["fgsm", "square"]
+    assert mine.worst["linf"].searched == 0.5
+
+
+def test_exact_gradients_of_the_masked_one_tell_lies_and_are_marked_as_such(made) -> None:
+    masked = reference_file.load(made).content.models[2]
+    assert masked.exact["linf"].attacks == ["fgsm"]
+    assert masked.exact_grade in ("D", "F")
+    assert "gradients-zero" in masked.exact_fails
+    true = sum(one is None or one > 0.1 for one in masked.worst["linf"].distance)
+    false = sum(one is None or one > 0.1 for one in masked.exact["linf"].distance)
+    assert true < 15
+    assert false > 40
+
+
+def test_a_run_is_shown_beside_them(made, robusteval, tiny) -> None:
+    screen = robusteval("run", CNN, "--suite", tiny, "--workers", 1, "--references", made, "--out", "run")
+    assert screen.code == 0, screen.err
+    assert "on the same 60 images, under the same attacks, plain" in " ".join(screen.out.split())
+    record = store.load(Path("run"))
+    assert record.references[0].sha256 == reference_file.load(made).sha256
+    table = next(one for one in record.results if one.metric == "references" and one.kind == "table")
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [row["Role"] for row in rows] == ["this", "same", "reference", "reference", "exact"]
+    # the same file, suite, images and seed: the reference's figures are this run's own
+    figures = [name for name in table.columns if name.startswith(("Accuracy", "Low", "High"))]
+    assert len(figures) > 3
+    assert [rows[0][name] for name in figures] == [rows[1][name] for name in figures]
+    page = Path("run/report.html").read_text()
+    assert "Among known models" in page
+    assert "trained on PGD" in page
+    made.rename(made.with_suffix(".gone"))
+    try:
+        assert robusteval("report", "run", "--out", "again.html").code == 0
+    finally:
+        made.with_suffix(".gone").rename(made)
+    assert Path("again.html").read_text() == page
+
+
+def test_finished_runs_serve_as_models(made, robusteval) -> None:
+    runs = made.parent / "runs"
+    words = ("--model", f"a={runs / 'plain'}", "--model", f"b={runs / 'hardened' / 'record.json'}", "--out", "set.json")
+    screen = robusteval("calibrate", *words)
+    assert screen.code == 0, screen.err
+    first, again = reference_file.load(made).content, reference_file.load(Path("set.json")).content
+    assert [one.worst for one in again.models] == [one.worst for one in first.models[:2]]
+    assert "hardened" not in screen.out
+    assert "robusteval run MODEL --references set.json" in screen.out
+
+
+def test_runs_of_different_attacks_make_no_set(made, robusteval, tiny) -> None:
+    other = Path("other.toml")
+    other.write_text(TINY.replace("queries = 20", "queries = 21"))
+    words = ("--workers", 1, "--samples", 50, "--out", "set.json")
+    screen = robusteval(
+        "calibrate", "--model", f"a={made.parent / 'runs' / 'plain'}", "--model", f"b={CNN}", "--suite", other, *words
+    )
+    assert screen.code == 2
+    assert "b was attacked with tiny 1" in screen.err
+    assert not Path("set.json").exists()
+
+
+def test_the_python_api_takes_them_too(made, tiny) -> None:
+    with pytest.raises(package.errors.RecordError, match="There is no reference set"):
+        package.evaluate(CNN, suite=str(tiny), references=["missing.json"])
+    record = package.evaluate(CNN, suite=str(tiny), samples=55, references=[made])
+    assert record.references[0].status == "done"
+    assert [len(one.rows) for one in record.references[0].models] == [55, 55, 50]
+    assert any("same 55 images" in sentence for sentence in record.verdict.sentences)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[" * 5000, '{"schema": "robusteval-references-1"}'])
+def test_a_broken_set_is_refused_before_anything_is_attacked(content, robusteval, tiny) -> None:
+    Path("set.json").write_text(content)
+    screen = robusteval("run", CNN, "--suite", tiny, "--references", "set.json", "--out", "run")
+    assert screen.code == 2
+    assert screen.err.startswith("Error: ")
+    assert "set.json" in screen.err
+    assert len(screen.err.splitlines()) == 2
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model", "plain"), "NAME=VALUE"),
+        (("--model", f"<b>={CNN}"), "no name"),
+        (("--model", f"a={CNN}", "--model", f"A={CNN}"), "given twice"),
+        (("--model", f"a={CNN}", "--about", "b=words"), "not one of the models"),
+        (("--model", f"a={CNN}", "--exact", "a=surrogate=false"), "has no defence"),
+        (("--model", f"a={CNN}", "--limit", "a=0"), "not a number"),
+        (("--model", f"a={CNN}", "--defense", "a=gradient-masking:step"), "KEY=VALUE"),
+        (("--model", f"a={CNN}", "--defense", "a=no-such-defence"), "no-such-defence"),
+        (("--model", f"a={CNN}", "--defense", "a=gradient-masking:step=-1"), "step"),
+        (("--model", f"a={ROOT}", "--limit", "a=60"), "finished run"),
+        (("--model", f"a={ROOT}"), "record.json"),
+        (("--model", f"a={CNN}", "--out", "."), "is a folder"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(words, said, robusteval, tiny) -> None:
+    out = () if "--out" in words else ("--out", "set.json")
+    screen = robusteval("calibrate", "--suite", tiny, "--workers", 1, *words, *out)
+    assert screen.code == 2
+    assert said in screen.err
+    assert not Path("set.json").exists()
+
+
+def test_a_random_defence_has_no_exact_gradient(robusteval, tiny) -> None:
+    words = ("--model", f"a={CNN}", "--defense", "a=randomized-smoothing", "--exact", "a=votes=3", "--out", "set.json")
+    screen = robusteval("calibrate", "--suite", tiny, "--workers", 1, *words)
+    assert screen.code == 2
+    assert "random or has a detector" in screen.err

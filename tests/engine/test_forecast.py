@@ -1,0 +1,181 @@
+"""What is foretold against what the meters count: attack by attack, and in a whole run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from robusteval.contracts.meter import Meter
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Defended, Foretold, Passes
+from robusteval.contracts.problem import Problem
+from robusteval.engine.calibrate import Calibration
+from robusteval.engine.catalogue import discover
+from robusteval.engine.forecast import Forecast, Work, duration, rounded
+from robusteval.engine.job import plan_of
+from robusteval.engine.prepare import prepare_job
+from robusteval.engine.runner import foretell, run
+from robusteval.metrics.cost import Cost
+from tests.engine import toys
+
+ATTACKS = sorted(entry.name for entry in discover().of("attack") if entry.distribution == "robusteval")
+# what a hard sample takes is a guess for these; samples of a linear model are easy
+GUESSED = ("deepfool", "newtonfool", "jsma", "carlini-wagner", "lbfgs", "boundary", "substitute", "advgan-blackbox")
+CLASSES = 4
+
+
+def small(plugin):
+    """The attack with few steps, so that the test is quick."""
+    attack, few = (
+        plugin(),
+        {"steps": 20, "queries": 60, "epochs": 4, "distil": 2, "rounds": 2, "searches": 3, "maxiter": 5},
+    )
+    names = {item.name for item in dataclasses.fields(plugin)}
+    return dataclasses.replace(attack, **{name: value for name, value in few.items() if name in names})
+
+
+def made(attack, norm, eps):
+    """Mean forward and backward passes per sample of one run."""
+    model = toys.linear(classes=CLASSES)
+    samples = toys.samples(model, 16)
+    keep = torch.nn.functional.one_hot(samples.y, CLASSES).bool()
+    meter, rows = Meter(16), torch.arange(16)
+    budget = torch.full((16,), eps) if attack.info.budget == "fixed" else None
+    rng = torch.Generator().manual_seed(0)
+    problem = Problem(
+        samples.x, keep, norm, budget, (0.0, 1.0), rng, attack.info.needs, Pipeline(Defended(model)), meter, rows
+    )
+    attack.run(problem)
+    return float(meter.forwards.double().mean()), float(meter.backwards.double().mean())
+
+
+def test_every_attack_of_ours_says_what_it_costs():
+    assert len(ATTACKS) == 27
+    for name in ATTACKS:
+        assert isinstance(discover().get("attack", name)(), Foretold), name
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name != "transfer"])
+def test_no_attack_takes_more_than_it_said_and_none_says_far_too_much(name):
+    attack = small(discover().get("attack", name))
+    for norm in attack.info.norms:
+        said = attack.passes(norm, CLASSES)
+        forward, backward = made(attack, norm, 1e-4)  # a budget within which nothing is lost early
+        assert forward <= 1.1 * said.forward + 0.5, (norm, forward, said)
+        assert backward <= 1.1 * said.backward, (norm, backward, said)
+        if name not in GUESSED:
+            assert said.total <= 1.5 * (forward + backward), (norm, forward, backward, said)
+
+
+def test_restarts_targets_and_linearisations_are_in_it():
+    get = discover().get
+    assert get("attack", "pgd")(steps=10, restarts=3).passes("l2", 10) == Passes(33, 30)
+    assert get("attack", "apgd")(steps=10, loss="targeted-dlr", targets=9).passes("l2", 3) == Passes(23, 20)
+    assert get("attack", "fab")(steps=10, candidates=9).passes("l2", 10) == Passes(22, 100)
+    assert get("attack", "transfer")(models=("a", "b"), steps=4).passes("l2", 10) == Passes(0, 0, own=10)
+
+
+SUITE = """
+name = "toy"
+version = "1"
+norms = ["l2", "linf"]
+samples = 40
+probe_samples = 16
+keep_strengths = true
+noise_draws = { samples = 2, draws = 100 }
+planted = { samples = 4, inner = 20 }
+[[attack]]
+plugin = "fmn"
+params = { steps = 20 }
+[[attack]]
+plugin = "pgd"
+params = { steps = 10 }
+search = 4
+[[attack]]
+plugin = "noise"
+search = 2
+[[cascade]]
+name = "both"
+eps = { linf = [0.001] }
+[[cascade.member]]
+plugin = "pgd"
+params = { steps = 10 }
+[[cascade.member]]
+plugin = "fmn"
+params = { steps = 20 }
+[[defense]]
+plugin = "gaussian-noise"
+draws = 3
+oblivious = ["fmn"]
+adaptive = ["fmn", "pgd"]
+"""
+
+
+def job_of(tmp_path, suite):
+    (tmp_path / "toy.toml").write_text(suite)
+    model = toys.linear()
+    data = toys.samples(model, count=40)
+    job = prepare_job(model, toys.catalogue(*toys.TOYS), str(tmp_path / "toy.toml"), data=(data.x, data.y))
+    return dataclasses.replace(job, folder=tmp_path / "run")
+
+
+def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
+    job = job_of(tmp_path, SUITE)
+    notes = []
+    record = run(job, lambda progress: notes.append(progress.note))
+    (note,) = filter(None, notes)
+    assert note.startswith("About ")
+    assert "not foretold" not in note
+    for cell in (*record.cells, *record.probes):
+        if cell.forwards:
+            spent = sum(cell.forwards) + sum(cell.backwards)
+            attacked = sum(count > 0 for count in cell.forwards)
+            assert cell.foretold * attacked >= 0.9 * spent, cell.id
+            assert cell.foretold * attacked <= 4 * spent, cell.id
+    figures = {one.name: one.value for one in Cost().compute(record) if one.kind == "scalar"}
+    assert 0.25 <= figures["passes/made"] / figures["passes/foretold"] <= 1.1
+    assert record.times.foretold_s > 0
+    # a run that is taken up again has less to come
+    notes.clear()
+    run(job, lambda progress: notes.append(progress.note))
+    assert list(filter(None, notes)) == ["Nothing is left to attack."]
+
+
+def test_an_attack_that_does_not_say_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
+    job = job_of(tmp_path, toys.SUITE)
+    coming = foretell(job).forecast(plan_of(job))
+    # test.walk in two norms and behind the defence in two, test.sign in one; noise and what judges is foretold
+    assert coming.unsaid == 5
+    assert coming.sentence(2).endswith("5 cells are not foretold: the attacks do not say what they cost.")
+    assert foretell(dataclasses.replace(job, target="all")).forecast(plan_of(job)).unsaid == 5
+
+
+def test_time_is_pairs_of_passes_and_single_ones(monkeypatch):
+    monkeypatch.setattr("robusteval.engine.forecast.OVERHEAD", 1.0)
+    speed = Calibration(pass_ms=3.0, forward_ms=1.0)
+    assert Work(Passes(10, 10), 0).seconds(speed) == pytest.approx(0.030)
+    assert Work(Passes(10, 0), 5).seconds(speed) == pytest.approx(0.015)
+    assert Work(Passes(1, 11), 0).seconds(speed) == pytest.approx(0.003 + 10 * 0.0015)
+    coming = Forecast(412_345, seconds=480, serial=5, longest=20, cells=9, unsaid=0)
+    assert coming.wall(2) == 245
+    assert coming.wall(100) == 25
+    assert coming.sentence(2) == (
+        "About 412,000 passes, roughly 4 min on this machine with 2 workers (foretold from 1.2 ms a pass; attacks stop "
+        "early where samples fall)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (7, "7 s"), (32, "30 s"), (60, "a minute"), (240, "4 min"), (7200, "2.0 h")],
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_numbers_are_rounded_to_three_digits():
+    assert [rounded(value) for value in (0, 7, 1234, 14_712_345)] == ["0", "7", "1,230", "14,700,000"]
