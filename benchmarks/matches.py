@@ -193,6 +193,7 @@ def _walks(p: Peers) -> list[Match]:
             {
                 "ours": [PDGD(steps=STEPS, targets=0)],
                 "ours, 4 runs of 250 steps": [PDGD()],
+                "ours, 6 runs of 300 steps": [PDGD(steps=300, targets=5)],
             },
             {
                 "adv-lib": p.adv_lib("pdgd", num_steps=STEPS),
