@@ -94,8 +94,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
         **identity,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    for cell in [*(item.cell for item in planned + probes), *excluded]:
-        cell.sha256 = variant_sha256(cell)
+    for variant in [*(item.cell for item in planned + probes), *excluded]:
+        variant.sha256 = variant_sha256(variant)
     return Plan(tuple(planned), tuple(probes), tuple(excluded), digest)
 
 

@@ -131,7 +131,6 @@ class Cell:
     # skipped: a time budget ended before all of its units were done
     status: Literal["done", "failed", "excluded", "skipped", "pending"] = "pending"
     reason: str = ""
-    sha256: str = ""  # of plugin, version and parameters: which variant of the attack this is
     # smallest distance at which each sample is lost; threat "budget": that of a win within eps, not the smallest
     distance: list[float | None] = field(default_factory=list)
     l2: list[float | None] = field(default_factory=list)  # ||delta||_2 of the same candidates
@@ -154,6 +153,7 @@ class Cell:
     # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
     by_target: list[list[float | None]] = field(default_factory=list)
     foretold: float | None = None  # passes, there and back, per attacked sample, as said before the run; None: unsaid
+    sha256: str = ""  # of plugin, version and parameters: which variant of the attack this is
 
 
 @dataclass
