@@ -70,6 +70,41 @@ def test_the_command_line_lists_it_like_our_own(installed: Path) -> None:
     assert {row["distribution"] for row in rows} >= {"robusteval", "robusteval-acme"}
 
 
+SUITE = """
+name = "detector"
+version = "1"
+norms = ["l0"]
+probe_samples = 0
+[[attack]]
+plugin = "acme.coordinate"
+[[defense]]
+plugin = "confidence"
+adaptive = ["acme.coordinate"]
+oblivious = ["acme.coordinate"]
+"""
+
+
+def test_it_evades_a_detector_of_which_it_knows_nothing(installed: Path, tmp_path: Path) -> None:
+    """The class "rejected" is one more class to it: what it returns is neither right nor rejected."""
+    (tmp_path / "suite.toml").write_text(SUITE)
+    model = Path(__file__).parents[2] / "examples" / "fashion-cnn.onnx"
+    command = [sys.executable, "-m", "robusteval", "run", str(model), "--suite", str(tmp_path / "suite.toml")]
+    run([*command, "--samples", "40", "--workers", "1", "--out", str(tmp_path / "run")], installed)
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    (pipeline,) = [row for row in record["pipelines"] if row["defense"] == "confidence"]
+    cells = {cell["knowledge"]: cell for cell in record["cells"] if cell["plugin"] == "acme.coordinate"}
+    rejected, labels = record["model"]["classes"], record["data"]["labels"]
+    lost = [n for n, value in enumerate(cells["adaptive"]["distance"]) if value is not None and value > 0]
+    right = sum(a == b for a, b in zip(pipeline["prediction"], labels, strict=True))
+    assert len(lost) >= 0.9 * right
+    for sample in lost:
+        assert cells["adaptive"]["prediction"][sample] not in (labels[sample], rejected)
+        assert cells["adaptive"]["suspicion"][sample] <= pipeline["threshold"]
+    # without the detector in its problem some of what it finds is caught, so that evading it was work
+    caught = sum(answer == rejected for answer in cells["oblivious"]["strengths"][0]["prediction"])
+    assert caught >= 5
+
+
 def test_it_is_short_and_knows_only_the_api() -> None:
     lines = (SOURCE / "robusteval_acme.py").read_text().splitlines()
     assert len(lines) < 40
