@@ -195,10 +195,10 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     with np.load(Path(DATA) / "cifar10_1380.npz") as data:
         x = torch.from_numpy(data["x"].astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
         both = Samples(x, torch.from_numpy(data["y"].astype(np.int64)))
-    right = both[:150]
+    right = both[:110]
     right = right[model.logits(right.x).argmax(1) == right.y]
     keep = keep_labels(right.y, 10)
-    detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[780:], seeded())
+    detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[980:], seeded())
     found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, keep, "linf", eps=8 / 255))
     fools = model.logits(found).argmax(1) != right.y
     drawn = detector.draw(seeded(1)).detector

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from robusteval.engine import runner
+from robusteval.engine.catalogue import discover
 from robusteval.engine.suite import parse
 from robusteval.engine.verify import verify
 from robusteval.errors import SuiteError
@@ -68,7 +69,8 @@ def test_the_report_quotes_the_share_with_its_interval(tmp_path) -> None:
         assert row[4] == pytest.approx(kept)
         assert row[5] < kept < row[6]
     assert any("pair leaves at most" in sentence for sentence in record.verdict.sentences)
-    assert "noise (noise 1), then pgd (pgd 1), then deepfool (deepfool 1); parameters in record.json" in render(record)
+    said = [f"{name} ({name} {discover().get('attack', name).info.version})" for name in ("noise", "pgd", "deepfool")]
+    assert f"{', then '.join(said)}; parameters in record.json" in render(record)
     assert verify(record, tmp_path, None).failures == []
 
 
