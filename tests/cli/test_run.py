@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -249,7 +250,7 @@ def test_killing_the_process_and_starting_again_gives_the_same_document(quick, t
     )
     units = tmp_path / "killed" / "units"
     while victim.poll() is None and len(list(units.glob("*.npz"))) < 3:
-        pass
+        time.sleep(0.02)
     victim.kill()
     victim.communicate()
     assert 3 <= len(list(units.glob("*.npz"))) < 12

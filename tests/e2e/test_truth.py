@@ -40,7 +40,6 @@ STRANGERS = """
 name = "strangers"
 version = "1"
 norms = ["l2", "linf"]
-samples = 150
 probe_samples = 0
 [[attack]]
 plugin = "fgsm"
@@ -83,7 +82,10 @@ def test_no_win_falls_into_a_proved_ball_and_every_known_counterexample_is_found
 def test_strangers_get_a_sensible_report(name, tmp_path):
     (tmp_path / "s.toml").write_text(STRANGERS)
     record = robusteval.evaluate(
-        Path(DATA) / "models" / f"{name}.onnx", Path(DATA) / "mnist" / "test1000.npz", str(tmp_path / "s.toml")
+        Path(DATA) / "models" / f"{name}.onnx",
+        Path(DATA) / "mnist" / "test1000.npz",
+        str(tmp_path / "s.toml"),
+        samples=50 if name == "conv4" else 150,  # a pass of conv4 costs ten of the others'
     )
     assert [cell.id for cell in record.cells if cell.status == "failed"] == []
     right = np.mean([a == b for a, b in zip(record.pipeline("none").prediction, record.data.labels, strict=True)])

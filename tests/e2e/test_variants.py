@@ -19,18 +19,21 @@ SUITE = """
 name = "variants"
 version = "1"
 norms = ["l2", "linf"]
-samples = 100
+samples = 80
 probe_samples = 0
 [[attack]]
 plugin = "pgd"
-params = { steps = 20 }
+params = { steps = 15 }
+norms = ["linf"]
+search = 6
 [[attack]]
 plugin = "ddn"
 params = { steps = 40 }
 [[attack]]
 plugin = "square"
-params = { queries = 200 }
-search = 4
+params = { queries = 60 }
+norms = ["linf"]
+search = 2
 [[defense]]
 plugin = "confidence"
 oblivious = ["ddn"]
@@ -90,7 +93,7 @@ VARIANTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_same_cnn_in_another_form_gives_the_same_figures(name, suite, reference, tmp_path):
-    record = evaluate(VARIANTS[name](tmp_path), suite, samples=100)
+    record = evaluate(VARIANTS[name](tmp_path), suite)
     sensible(record)
     assert clean(record) > 0.88
     for norm, value in medians(record).items():
@@ -131,7 +134,7 @@ def test_int8_is_not_falsely_robust(suite):
     """Within five points of the float model at every budget: a false robustness of .9 is the failure to avoid."""
     curves = []
     for name in ("fashion-cnn", "fashion-int8"):
-        record = evaluate(EXAMPLES / f"{name}.onnx", suite, samples=200)
+        record = evaluate(EXAMPLES / f"{name}.onnx", suite, samples=160)
         sensible(record)
         curves.append(np.array(envelope_of(record, "linf", "none")))
     for eps in (2 / 255, 4 / 255, 8 / 255, 0.05, 0.1):
@@ -173,7 +176,7 @@ def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite, reference):
 
     model = TorchClassifier.from_module(example_cnn(), (1, 28, 28), LoadOptions())
     raw = RawData(archive["x_test"], archive["y_test"], (), "fashion-mnist", "")
-    data, _ = prepare(raw, model.info, None, 100)
+    data, _ = prepare(raw, model.info, None, 80)
     fit = ((archive["x_train"][:1000, None] / 255).astype(np.float32), archive["y_train"][:1000])
     record = robusteval.evaluate(example_cnn(), (data.x, data.y), suite, fit_data=fit)
     sensible(record)
