@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.contracts.plugins import Defended, Detector
+from robusteval.contracts.sharing import sharing
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,15 @@ class Pipeline:
 
     def scores(self, x: Tensor) -> Tensor:
         """The truth, no gradient: [B, *shape] -> [B, K or K + 1]."""
-        with torch.no_grad():
+        with torch.no_grad(), sharing():
             logits = self.defended.model.logits(x)
             return self._extend(logits, self.defended.detector.score(x)) if self.defended.detector else logits
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores: [B, *shape] -> [B, K or K + 1]."""
-        logits = self.defended.model.twin(x)
-        return self._extend(logits, self.defended.detector.twin(x)) if self.defended.detector else logits
+        with sharing():
+            logits = self.defended.model.twin(x)
+            return self._extend(logits, self.defended.detector.twin(x)) if self.defended.detector else logits
 
     def draw(self, rng: Generator) -> Pipeline:
         """The pipeline with one fresh draw of its randomness; itself where nothing is random."""
@@ -48,7 +50,7 @@ class Pipeline:
     def decide(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What users see: (answer, label, suspicion). answer int64 [B]: the predicted class, K where the detector fires,
         -1 where the scores are not finite; label: the class without the detector; suspicion [B]: its score, or None."""
-        with torch.no_grad():
+        with torch.no_grad(), sharing():
             logits = self.defended.model.logits(x)
             label = logits.argmax(1)
             label = torch.where(torch.isfinite(logits).all(1), label, torch.full_like(label, -1))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contracts.classifier import LoadOptions, ModelInfo
+from ..contracts.sharing import shared
 from ..errors import AccessError, ModelError
 from .head import Head
 from .onnx_file import ModelFile, read_model
@@ -43,6 +44,9 @@ class OnnxClassifier:
 
     def logits(self, x: Tensor) -> Tensor:
         """Scores by ONNX Runtime: float32 [B, *input_shape] -> float32 [B, K] on x's device, without gradient."""
+        return shared(self, "logits", x, self._logits)
+
+    def _logits(self, x: Tensor) -> Tensor:
         self._given.space.check(x)
         if not len(x):
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
@@ -52,6 +56,9 @@ class OnnxClassifier:
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
+        return shared(self, "twin", x, self._twin)
+
+    def _twin(self, x: Tensor) -> Tensor:
         if self.info.gradients == "none":
             raise AccessError(
                 f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..contracts.classifier import LoadOptions, ModelInfo
+from ..contracts.sharing import shared
 from ..errors import AccessError, ModelError
 from .head import Head, flat_rows, read_head
 from .parameters import parameter_sha256
@@ -111,6 +112,9 @@ class TorchClassifier:
 
     def logits(self, x: Tensor) -> Tensor:
         """Scores: float32 [B, *input_shape] -> float32 [B, K] on x's device, without gradient."""
+        return shared(self, "logits", x, self._logits)
+
+    def _logits(self, x: Tensor) -> Tensor:
         self.space.check(x)
         if not len(x):
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
@@ -120,6 +124,9 @@ class TorchClassifier:
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no gradient."""
+        return shared(self, "twin", x, self._twin)
+
+    def _twin(self, x: Tensor) -> Tensor:
         if self.info.gradients == "none":
             raise AccessError(
                 f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
