@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robusteval.contracts.cache import cache_folder
-from robusteval.contracts.classifier import Classifier, LoadOptions, ModelInfo
+from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
 from robusteval.contracts.params import param
 from robusteval.contracts.plugins import (
     Attack,
@@ -56,6 +56,7 @@ __all__ = [
     "DefenseInfo",
     "Detector",
     "Epoch",
+    "Featured",
     "Gradient",
     "LoadOptions",
     "Loader",

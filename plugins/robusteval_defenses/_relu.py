@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from robusteval.api import Classifier, ModelInfo, RobustEvalError
+from robusteval.api import AccessError, Classifier, Featured, ModelInfo, RobustEvalError
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -96,6 +96,14 @@ class Retrofitted:
     def twin(self, x: Tensor) -> Tensor:
         with ReplacedReLU(self.soft or self.activation):
             return self.base.twin(x)
+
+    def features(self) -> Retrofitted:
+        """The base's features, with the same activations; so is their gradient. Raises AccessError where it has none."""
+        if not isinstance(self.base, Featured):
+            raise AccessError("The model below shows no features.", "Read out the scores instead.")
+        base = self.base.features()
+        info = replace(self.info, name=base.info.name, classes=base.info.classes, class_names=(), output="logits")
+        return Retrofitted(base, self.activation, info, self.soft)
 
 
 def needs_relu(model: Classifier, name: str) -> int:

@@ -1,4 +1,4 @@
-"""What a loaded model is to the rest of the house: `Classifier`, `ModelInfo`, and `LoadOptions` for loaders."""
+"""What a loaded model is to the rest of the house: `Classifier`, `Featured`, `ModelInfo`, and `LoadOptions` for loaders."""
 
 from __future__ import annotations
 
@@ -64,6 +64,17 @@ class Classifier(Protocol):
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores, [B, *input_shape] -> [B, K]. Raises AccessError where info.gradients is "none"."""
+        ...
+
+
+@runtime_checkable
+class Featured(Protocol):
+    """A classifier that shows its penultimate features, which the planted test reads out; others are read by their scores."""
+
+    def features(self) -> Classifier:
+        """What the last linear layer reads, as a classifier: `logits` and `twin` give [B, D], `info.classes` is D and
+        `info.name` says which layer. A gradient is masked there as it is in the model. Raises AccessError where there is
+        no such layer."""
         ...
 
 

@@ -14,6 +14,7 @@ import robusteval
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.executors import one_thread
 from robusteval.engine.job import Job, plan_of
+from robusteval.engine.known import known
 from robusteval.engine.transfer import Fighter, moved, transfer
 from robusteval.errors import DataError, ModelError
 from robusteval.record.comparison import Comparison, Entry, save
@@ -118,8 +119,8 @@ def _entry(one: Contender, folder: Path) -> Entry:
 
 
 def derive(records: Sequence[tuple[str, Record]]) -> list[Result]:
-    """The table of models, then for each norm the worst case and each attack with one line a model. Distances are shares
-    of each model's pixel range (l0: pixels), as ranges may differ."""
+    """The table of models, for each norm the worst case and each attack with one line a model, and the models among known
+    ones. Distances are shares of each model's pixel range (l0: pixels), as ranges may differ."""
     pairs: dict[tuple[str, str, str], list[Curve]] = {}
     for key, record in records:
         for result in record.results:
@@ -134,7 +135,7 @@ def derive(records: Sequence[tuple[str, Record]]) -> list[Result]:
     order = {"l2": 0, "linf": 1, "l1": 2, "l0": 3}
     listed = sorted(pairs.items(), key=lambda item: (item[0][1] != "worst", order.get(item[0][0], 9)))
     curves = [_one_attack(norm, role, attack, lines) for (norm, role, attack), lines in listed]
-    return [_models(records), *curves]
+    return [_models(records), *curves, *known(records, NAME)]
 
 
 def _one_attack(norm: str, role: str, attack: str, lines: list[Curve]) -> Result:

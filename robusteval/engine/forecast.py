@@ -2,6 +2,8 @@
 
 An attack says what one run of it costs a sample (contracts.Passes); what the engine adds is added here: the search for the
 budget, the stretch towards the clean sample, draws of random defences, kept strengths, members of cascades, and the judge.
+What is said is for samples that hold out; but members of a cascade after the first with gradients are counted for the
+share that a single step leaves them (engine.survivors).
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ class Work:
         return OVERHEAD * (spent + forward * (speed.forward_ms or speed.pass_ms / 2)) / 1e3
 
 
-def work_of(planned: Planned, classes: int, random: bool) -> Work | None:
-    """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline."""
+def work_of(planned: Planned, classes: int, random: bool, left: float = 1.0) -> Work | None:
+    """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline; left: share
+    of the samples that members of a cascade after the first with gradients see."""
     judged = JUDGE_DRAWS if random else 1
     draws = planned.draws if random else 1
     line = 0 if planned.cell.norm == "l0" else LINE_STEPS
@@ -55,13 +58,16 @@ def work_of(planned: Planned, classes: int, random: bool) -> Work | None:
     if planned.starts:
         return Work(Passes(1 + len(STRETCHES) + line), (2 + len(STRETCHES)) * judged)
     attacks = [member.attack for member in planned.members] or [planned.attack]
-    total = Passes(0)
+    total, judges, seen = Passes(0), 0.0, 1.0
     for attack in attacks:
+        gradient = attack.info.needs == "gradient"
         if not isinstance(attack, Foretold):
             return None
-        total += attack.passes(planned.cell.norm, classes) * draws
+        total += attack.passes(planned.cell.norm, classes) * (draws * seen)
+        judges += judged * seen
+        seen = left if gradient else seen
     if planned.members:
-        return Work(total, len(attacks) * judged + 1)
+        return Work(total, judges + 1)
     goals = classes - 1 if planned.cell.target == ALL else 1
     kept = len(planned.strengths)
     if planned.cell.family == "minimal":
@@ -116,9 +122,11 @@ class Forecaster:
     random: Mapping[str, bool]
     live: Mapping[str, Tensor] = field(default_factory=dict)
     planted: tuple[tuple[str, Attack], ...] = ()  # (norm, attack) of the planted test
+    left: Mapping[str, float] = field(default_factory=dict)  # by cascade: engine.survivors
 
     def work(self, planned: Planned) -> Work | None:
-        return work_of(planned, self.classes, self.random.get(planned.cell.defense, False))
+        random = self.random.get(planned.cell.defense, False)
+        return work_of(planned, self.classes, random, self.left.get(planned.cell.id, 1.0))
 
     def unit(self, planned: Planned, chunk: int) -> float | None:
         """Seconds of one unit."""
@@ -193,10 +201,14 @@ class Forecaster:
 
 
 def forecaster(
-    job: Job, speeds: Mapping[str, Calibration], live: Mapping[str, Tensor], random: Mapping[str, bool] | None = None
+    job: Job,
+    speeds: Mapping[str, Calibration],
+    live: Mapping[str, Tensor],
+    random: Mapping[str, bool] | None = None,
+    left: Mapping[str, float] | None = None,
 ) -> Forecaster:
     """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is taken
-    for random where its plugin may be."""
+    for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
     info, suite = job.model.info, job.suite
     if random is None:
         random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}
@@ -204,7 +216,7 @@ def forecaster(
         norm for norm in ("l2", "linf") if norm in suite.norms and suite.planted.samples and info.output != "labels"
     ]
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
-    return Forecaster(suite, info.classes, len(job.samples), speeds, random, live, planted)
+    return Forecaster(suite, info.classes, len(job.samples), speeds, random, live, planted, left or {})
 
 
 def rounded(number: float) -> str:

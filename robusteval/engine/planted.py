@@ -1,11 +1,12 @@
 """Planted adversarials (Zimmermann, Brendel, Tramer, Carlini 2022): how many does the suite find on this very model?
 
-For each sample x a linear readout is put on the model's own scores f. It says "inner" on x and on noise well inside the
-ball, and "planted" on one point of the ball's surface, which is thus an adversarial by construction. The suite's attacks
-are then asked to turn "inner" into "planted" within the ball. A masked gradient is as masked here as in the model itself.
+For each sample x a linear readout is put on the model's penultimate features f: what its last linear layer reads. It says
+"inner" on x, on noise well inside the ball and on noise on its surface, and "planted" on one more point of the surface,
+which is thus an adversarial by construction. The suite's attacks are then asked to turn "inner" into "planted" within the ball. A gradient
+that is masked before the features is as masked here as in the model itself.
 
-The paper reads out penultimate features. What every classifier of this house has in common are its scores, so they are
-the features here; where a readout in so few dimensions exists for no point of many, nothing is planted for the sample.
+Where a classifier shows no such features, its scores are read out instead, and the record says so. Where a readout exists
+for no point of many, nothing is planted for the sample.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from robusteval import ops
-from robusteval.contracts.classifier import Classifier, ModelInfo
+from robusteval.contracts.classifier import Classifier, Featured, ModelInfo
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.params import make
 from robusteval.contracts.pipeline import Pipeline
@@ -27,44 +28,45 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator, norm_named
 from robusteval.engine.judge import Threat, judge
+from robusteval.engine.readout import outstanding
 from robusteval.engine.suite import AttackSpec, Suite
+from robusteval.errors import AccessError
 from robusteval.record.document import Planted
 
 _BATCH = 256
 _INNER = 0.9  # radius of the inner points as a share of eps; the paper's eta
-TRIES = 128  # points of the surface, of which the one that separates best is planted
-_RIDGE = 1e-3  # of the mean variance: scores need not vary in every direction
-_PLACE = 0.5  # of the way from the last inner point to the planted one stands the boundary: half way, as a largest margin puts it
-_MARGIN = 4.0  # scores of the clean sample: so far from the boundary, whatever the model's own scale is
+TRIES = 128  # points of the surface, of which the one that stands out most is planted
+_PLACE = 0.8  # of the way from the last other point to the planted one stands the boundary: chance must not pass it
+_ORDERS = {"l2": 2.0, "linf": float("inf")}
+_MARGIN = 4.0  # readout of the clean sample: so far from the boundary, whatever the model's own scale is
 
 
 @dataclass
 class Readouts:
-    """A binary classifier with one linear readout per sample on the model's scores: class 0 inner, class 1 planted.
+    """A binary classifier with one linear readout per sample on features: class 0 inner, class 1 planted.
 
-    Which readout a point is given to depends on the clean sample that it is nearest to.
+    A point is given to the readout of the clean sample that it is nearest to in the norm. The samples' balls are disjoint.
     """
 
-    model: Classifier
+    features: Classifier
     x0: Tensor  # [N, *shape]
-    weight: Tensor  # [N, K]
-    bias: Tensor  # [N]
+    weight: Tensor  # float64 [N, D]: features of many dimensions cancel in the sum
+    bias: Tensor  # float64 [N]
+    order: float  # of the norm
     info: ModelInfo
 
     def logits(self, x: Tensor) -> Tensor:
-        """[B, *shape] -> [B, 2], by the true model."""
-        return self._read(x, self.model.logits(x))
+        """[B, *shape] -> [B, 2], by the true features."""
+        return self._read(x, self.features.logits(x))
 
     def twin(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B, 2], differentiable."""
-        return self._read(x, self.model.twin(x))
+        return self._read(x, self.features.twin(x))
 
-    def _read(self, x: Tensor, scores: Tensor) -> Tensor:
+    def _read(self, x: Tensor, features: Tensor) -> Tensor:
         with torch.no_grad():
-            owner = (
-                torch.cdist(x.detach().flatten(1), self.x0.flatten(1)).argmin(1) if len(x) else x.new_zeros(0).long()
-            )
-        value = (scores * self.weight[owner]).sum(1) - self.bias[owner]
+            owner = _gaps(x.detach(), self.x0, self.order).argmin(1) if len(x) else x.new_zeros(0).long()
+        value = ((features.double() * self.weight[owner]).sum(1) - self.bias[owner]).to(features.dtype)
         return torch.stack([-value, value], dim=1)
 
 
@@ -87,12 +89,41 @@ def test(
             row.reason = "the model answers with labels only" if attacks else "the suite has no attack that fits"
             continue
         try:
-            chosen = right.nonzero().squeeze(1)[: settings.samples]
-            _run(row, model, samples, chosen, attacks, seed)
+            chosen = _disjoint(samples.x, right, settings.samples, norm, eps)
+            features, row.features = features_of(model)
+            _run(row, features, samples, chosen, attacks, seed)
         except Exception as error:  # a test that fails must not lose the attacks' figures
             row.status, row.reason = "failed", f"{type(error).__name__}: {error}"[:500]
             row.samples, row.random, row.found = [], [], {}
     return made
+
+
+def _disjoint(x: Tensor, right: Tensor, count: int, norm: str, eps: float) -> Tensor:
+    """The first `count` samples that are right when clean and whose balls do not meet: int64 [n]."""
+    chosen: list[int] = []
+    for index in right.nonzero().squeeze(1).tolist():
+        if len(chosen) == count:
+            break
+        gaps = _gaps(x[index : index + 1], x[chosen], _ORDERS[norm])
+        if bool((gaps > 2 * eps).all()):
+            chosen.append(index)
+    return torch.tensor(chosen, dtype=torch.long)
+
+
+def _gaps(x: Tensor, others: Tensor, order: float) -> Tensor:
+    """Distances [B, N] in the norm of that order."""
+    return torch.cdist(x.flatten(1), others.flatten(1), p=order)
+
+
+def features_of(model: Classifier) -> tuple[Classifier, str]:
+    """What is read out, [B, D], and what that is in words: "penultimate: ..." or "scores: " and why not the former."""
+    if not isinstance(model, Featured):
+        return model, "scores: this kind of model does not show its penultimate features"
+    try:
+        features = model.features()
+    except AccessError as error:
+        return model, f"scores: {error.message}"
+    return features, f"penultimate: {features.info.name}, {features.info.classes} numbers"
 
 
 def attacks_of(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -> list[tuple[str, Attack]]:
@@ -111,22 +142,22 @@ def attacks_of(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -
 
 
 def _run(
-    row: Planted, model: Classifier, samples: Samples, chosen: Tensor, attacks: list[tuple[str, Attack]], seed: int
+    row: Planted, features: Classifier, samples: Samples, chosen: Tensor, attacks: list[tuple[str, Attack]], seed: int
 ) -> None:
     planted = [
         (int(index), found)
         for index in chosen
-        if (found := plant(model, samples, int(index), row.norm, row.eps, row.params["inner"], seed)) is not None
+        if (found := plant(features, samples, int(index), row.norm, row.eps, row.params["inner"], seed)) is not None
     ]
     if not planted:
-        row.status, row.reason = "excluded", "no point of the ball can be told from the others by the model's scores"
+        row.status, row.reason = "excluded", "no point of the ball can be told from the others by the model's features"
         return
     row.samples = [index for index, _ in planted]
     x0 = samples.x[torch.tensor(row.samples, device=samples.x.device)]
     weight = torch.stack([found[0] for _, found in planted])
     bias = torch.stack([found[1] for _, found in planted])
-    info = dataclasses.replace(model.info, classes=2, class_names=(), output="logits", name="planted")
-    pipeline = Pipeline(Defended(Readouts(model, x0, weight, bias, info)))
+    info = dataclasses.replace(features.info, classes=2, class_names=(), output="logits", name="planted")
+    pipeline = Pipeline(Defended(Readouts(features, x0, weight, bias, _ORDERS[row.norm], info)))
     keep = torch.tensor([[True, False]], device=x0.device).expand(len(x0), 2).clone()
     threat = Threat(keep, norm_named(row.norm), samples.bounds)
     row.random = _chance(pipeline, x0, threat, row, seed)
@@ -161,33 +192,25 @@ def _find(
 
 
 def plant(
-    model: Classifier, samples: Samples, index: int, norm: str, eps: float, inner: int, seed: int
+    features: Classifier, samples: Samples, index: int, norm: str, eps: float, inner: int, seed: int
 ) -> tuple[Tensor, Tensor] | None:
-    """A readout (weight [K], bias []) that is negative on the sample and on `inner` points around it, and positive on one
-    point of the ball's surface; None where none of many such points can be told from the rest by a line."""
+    """A readout (weight float64 [D], bias []) that is positive on one point of the ball's surface, and negative on the sample,
+    on `inner` points around it and on all other points of the surface that were drawn; None where none of these can be
+    told from the rest by a line."""
     rng = generator(seed, "plant", norm, index)
     x0 = samples.x[index : index + 1]
     near = torch.cat([x0, _noise(x0, norm, _INNER * eps, inner, rng, samples, False)])
     far = _noise(x0, norm, eps, TRIES, rng, samples, True)
-    scores = torch.cat([model.logits(part) for part in torch.split(torch.cat([near, far]), _BATCH)]).double()
-    if not bool(torch.isfinite(scores).all()):
+    read = torch.cat([features.logits(part) for part in torch.split(torch.cat([near, far]), _BATCH)]).double()
+    if not bool(torch.isfinite(read).all()):
         return None
-    low, high = scores[: len(near)], scores[len(near) :]
-    centre = low.mean(0)
-    cov = (low - centre).T @ (low - centre) / len(low)
-    ridge = _RIDGE * cov.diagonal().mean() + 1e-12
-    eye = torch.eye(len(cov), dtype=cov.dtype, device=cov.device)
-    ways = torch.linalg.solve(cov + ridge * eye, (high - centre).T).T  # [tries, K]: Fisher's direction to each
-    top = (low @ ways.T).amax(0)
-    value = (high * ways).sum(1)
-    gap = (value - top) / (ways @ (cov + ridge * eye) * ways).sum(1).clamp_min(1e-300).sqrt()
-    best = int(gap.argmax())
-    if not bool(gap[best] > 1e-2):
+    found = outstanding(read[: len(near)], read[len(near) :])
+    if found is None:
         return None
-    bias = top[best] + _PLACE * (value[best] - top[best])
-    clean = bias - low[0] @ ways[best]
-    scale = _MARGIN / clean.clamp_min(1e-12)
-    return (scale * ways[best]).to(x0.dtype), (scale * bias).to(x0.dtype)
+    _, way, top, value = found
+    bias = top + _PLACE * (value - top)
+    scale = _MARGIN / (bias - read[0] @ way).clamp_min(1e-300)
+    return scale * way, scale * bias
 
 
 def _noise(
@@ -201,11 +224,11 @@ def _noise(
 
 
 def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: int) -> list[bool]:
-    """Which planted adversarials fresh random points of the ball find, as many as there were inner ones."""
+    """Which planted adversarials fresh random points of the ball's surface find, as many as there were inner ones."""
     rng = generator(seed, "planted-random", row.norm)
     budget = torch.full((len(x0),), row.eps, dtype=x0.dtype, device=x0.device)
     hit = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
     for _ in range(int(row.params["inner"])):
-        points = ops.clip(x0 + ops.random_in_ball(x0, threat.norm, budget, rng).to(x0), threat.bounds)
+        points = ops.clip(x0 + ops.random_on_sphere(x0, threat.norm, budget, rng).to(x0), threat.bounds)
         hit |= pipeline.decide(points)[0] == 1
     return [bool(value) for value in hit]

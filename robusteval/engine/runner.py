@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import time
 
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Defended
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine import (
     assemble,
@@ -27,6 +29,7 @@ from robusteval.engine.job import Job, plan_of
 from robusteval.engine.pipelines import Fitted, fit_all
 from robusteval.engine.plan import Plan
 from robusteval.engine.schedule import Attacked, Listener, Progress, attack, right
+from robusteval.engine.survivors import survivors
 from robusteval.engine.unit_store import UnitStore
 from robusteval.record import document, store
 
@@ -46,7 +49,7 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         calibration = calibrate.calibrate(job.model, job.samples.x)
-        costs = _costs(job, fitted, calibration)
+        costs = _costs(job, plan, fitted, calibration)
     done = attack(job, plan, fitted, units, listener, calibration.tuning, costs, clock)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs, calibration.tuning)
@@ -68,10 +71,12 @@ def foretell(job: Job) -> Forecaster:
     """What a job will cost, before anything is fitted: every sample counts as attacked, and passes through a defence as dear
     as those of the bare model."""
     with one_thread():
-        return forecaster(job, {"none": calibrate.calibrate(job.model, job.samples.x)}, {})
+        bare = {"none": Pipeline(Defended(job.model))}
+        left = survivors(plan_of(job).planned, bare, job.samples, {}, job.suite.levels)
+        return forecaster(job, {"none": calibrate.calibrate(job.model, job.samples.x)}, {}, left=left)
 
 
-def _costs(job: Job, fitted: Fitted, calibration: calibrate.Calibration) -> Forecaster:
+def _costs(job: Job, plan: Plan, fitted: Fitted, calibration: calibrate.Calibration) -> Forecaster:
     """The forecaster of a job whose pipelines are fitted."""
     speeds = {
         name: calibration if name == "none" else calibrate.behind(pipeline, job.samples.x, calibration.tuning)
@@ -79,7 +84,8 @@ def _costs(job: Job, fitted: Fitted, calibration: calibrate.Calibration) -> Fore
     }
     live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
     random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
-    return forecaster(job, speeds, live, random)
+    left = survivors(plan.planned, fitted.live, job.samples, live, job.suite.levels)
+    return forecaster(job, speeds, live, random, left)
 
 
 def _assembled(

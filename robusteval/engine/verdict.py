@@ -88,8 +88,10 @@ def _planted(record: Record) -> list[str]:
         if row.status == "done" and row.samples:
             white = any(need == "gradient" for need in row.needs.values())
             share = power(row.found, row.needs, "gradient" if white else "")
+            where = "penultimate features" if row.features.startswith("penultimate") else "scores"
             sentences.append(
-                f"Of {len(row.samples)} adversarials planted on this model within {_NAMES.get(row.norm, row.norm)} {row.eps:.3g}, "
+                f"Of {len(row.samples)} adversarials planted on this model's {where} within "
+                f"{_NAMES.get(row.norm, row.norm)} {row.eps:.3g}, "
                 f"the suite's attacks{' with gradients' if white else ''} found {100 * share:.0f} % (random points: "
                 f"{100 * sum(row.random) / len(row.random):.0f} %)."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..contracts.classifier import LoadOptions, ModelInfo
 from ..contracts.sharing import shared
 from ..errors import AccessError, ModelError
 from .head import Head
+from .onnx_features import tap
 from .onnx_file import ModelFile, read_model
 from .onnx_io import InputReading, OutputReading, count_labels, read_input, read_output
 from .onnx_ladder import Climb, TwinRunner, climb
@@ -70,6 +72,13 @@ class OnnxClassifier:
         if not len(x):
             return x.new_zeros((0, self.info.classes))
         return self._runner.scores(x)
+
+    def features(self) -> OnnxClassifier:
+        """What the last linear layer reads, [B, D], on a copy of the file with one more output. Raises AccessError."""
+        tapped = tap(self._file, self._given, self._taken, self._climbed)
+        info = replace(self.info, name=f"what the last {tapped.layer} reads", classes=tapped.head.classes)
+        info = replace(info, class_names=(), output="logits")
+        return OnnxClassifier(tapped.file, self._given, tapped.taken, tapped.head, tapped.climbed, info, tapped.truth)
 
     def trainable(self) -> nn.Module:
         """A fresh twin, [B, *input_shape] -> scores [B, K], whose weights are parameters."""

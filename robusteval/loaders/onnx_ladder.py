@@ -74,6 +74,7 @@ class Climb:
     forced_batch: int | None = None
     parity: dict[str, float | str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    soft: bool = True  # a final softmax or sigmoid is taken in logarithms; not where features are wanted
 
     @property
     def gradients(self) -> str:
@@ -83,7 +84,7 @@ class Climb:
     def runner(self, file: ModelFile, given: InputReading, taken: OutputReading, head: Head) -> TwinRunner:
         """Builds the twin that the climb settled on."""
         one = head.one_score and head.tail == "Sigmoid"
-        prepared = prepare(file.proto(), taken.tensor, one)
+        prepared = prepare(file.proto(), taken.tensor, one, self.soft)
         if self.freed:
             prepared = freed_batch(prepared) or prepared
         twin = Twin(prepared.graph, prepared.opsets, self.straight, prepared.types)

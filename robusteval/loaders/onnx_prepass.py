@@ -25,10 +25,11 @@ class Prepared:
     tail: str = ""  # the operator that was moved into the logarithm: "Softmax", "Sigmoid", ...
 
 
-def prepare(model: onnx.ModelProto, target: str, one_score: bool = False) -> Prepared:
+def prepare(model: onnx.ModelProto, target: str, one_score: bool = False, soft: bool = True) -> Prepared:
     """Cuts `model` down to what makes the tensor `target`, in logarithms where it ends in a softmax or sigmoid.
 
-    `one_score`: the file has a single sigmoid output, whose logit is wanted. Raises Unsupported.
+    `one_score`: the file has a single sigmoid output, whose logit is wanted. `soft` False: no logarithms, `target` is
+    wanted as it is. Raises Unsupported.
     """
     opsets = merge_opsets(model)
     model = inlined(model)
@@ -39,7 +40,9 @@ def prepare(model: onnx.ModelProto, target: str, one_score: bool = False) -> Pre
     types = _element_types(model)
     nodes = sort_nodes(list(graph.node), {i.name for i in inputs} | constants)
     nodes = _needed(nodes, target)
-    nodes, target, before, tail = _soft_tail(nodes, target, one_score)
+    before = tail = ""
+    if soft:
+        nodes, target, before, tail = _soft_tail(nodes, target, one_score)
     used = {name for node in nodes for name in consumed(node)} | {target}
     slim = onnx.GraphProto(name=graph.name)
     slim.node.extend(nodes)

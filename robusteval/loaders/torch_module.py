@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..errors import AccessError, ModelError
 from .head import Head, flat_rows, read_head
 from .parameters import parameter_sha256
 from .pixel import PixelSpace, pixel_space
+from .torch_features import TorchFeatures, penultimate
 
 SOFTMAXES = (torch.softmax, torch.nn.functional.softmax, Tensor.softmax)
 SIGMOIDS = (torch.sigmoid, torch.nn.functional.sigmoid, Tensor.sigmoid)
@@ -138,6 +140,10 @@ class TorchClassifier:
         if self.head.output != "probabilities":
             return self.head.of_file(self._rows(x, lambda part: _raw(self.module, self.space, part))).to(x)
         return self._rows(x, lambda part: _log_scores(self.module, self.space, self.head, part)).to(x)
+
+    def features(self) -> TorchFeatures:
+        """What the last linear layer reads, [B, D]. Raises AccessError where none is seen."""
+        return penultimate(partial(_raw, self.module, self.space), self._rows, self.info)
 
     def _rows(self, x: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
         if self.info.batch is None:

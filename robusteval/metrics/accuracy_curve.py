@@ -31,7 +31,7 @@ class AccuracyCurve:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         NAME,
-        "1",
+        "2",
         "Accuracy against the size of the perturbation, per attack and in the worst case over attacks.",
         "Carlini et al., On Evaluating Adversarial Robustness, 2019; intervals: Clopper and Pearson, 1934",
     )
@@ -194,6 +194,9 @@ def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iter
     reference = columns.reference_budget(record, norm, listed, cells)
     for eps in listed:
         yield _robust(norm, eps, lost, tags | {"reference": eps == reference, "measure": "robust-accuracy"})
+    right = columns.right_when_clean(record, pipeline)
+    tested = " Distances are those tested, the budgets of fixed attacks among them, so the median is one of them."
+    yield _median(norm, "oblivious worst case", lost[right], tags, tested)
 
 
 def _robust(norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
@@ -214,7 +217,7 @@ def _robust(norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str
     )
 
 
-def _median(norm: str, attack: str, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
+def _median(norm: str, attack: str, distance: NDArray[np.float64], tags: dict[str, Scalar], remark: str = "") -> Result:
     """distance: [M], of the samples that are right when clean."""
     value = median(distance)
     low, high = median_interval(distance) or (None, None)
@@ -224,7 +227,8 @@ def _median(norm: str, attack: str, distance: NDArray[np.float64], tags: dict[st
         f"median-distance/{norm}/{tags['defense']}/{attack}",
         "scalar",
         f"Median {columns.title(norm)} distance, {attack}",
-        f"Over the {distance.size} samples that are right when clean; never lost counts as infinite. Interval: 95 %, by ranks.{note}",
+        f"Over the {distance.size} samples that are right when clean; never lost counts as infinite. Interval: 95 %, by ranks."
+        f"{note}{remark}",
         value,
         low,
         high,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robusteval.metrics.source_figures import Budgets, Found, Kept, View, found_text, kept_text, percent, span
+from robusteval.metrics.source_figures import (
+    Budgets,
+    Found,
+    Kept,
+    View,
+    found_text,
+    kept_text,
+    length,
+    percent,
+    span,
+)
 from robusteval.record.document import Pipeline, Record
 
 GREY: Budgets = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
@@ -189,12 +199,12 @@ def distilled(view: View) -> Words:
         view.median("carlini-wagner"),
         View(view.record, view.record.pipeline("none")).median("carlini-wagner"),
     )
-    if with_it is not None and without:
-        broken = f"C&W needs {with_it:.2f} in L2 at the median, {without:.2f} without distillation"
+    if with_it.value is not None and without.value:
+        broken = f"C&W needs {length(with_it)} in L2 at the median, {length(without)} without distillation"
         why = (
             f"Not reproduced, as Carlini and Wagner 2017 say: {broken}."
-            if with_it < 1.5 * without
-            else f"{broken}: {with_it / without:.1f} times as far."
+            if with_it.value < 1.5 * without.value
+            else f"{broken}: {with_it.value / without.value:.1f} times as far."
         )
     else:
         broken, why = "C&W was not measured or left more than half right", "C&W does not tell."

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robusteval.metrics import columns
 from robusteval.metrics.detector_roc import Case, cases
-from robusteval.metrics.statistics import Interval, Roc, generator, roc, roc_figures, share
+from robusteval.metrics.statistics import Interval, Roc, generator, median, median_interval, roc, roc_figures, share
 from robusteval.record.document import Cell, Pipeline, Record, Strength
 
 Budgets = Mapping[str, tuple[float, ...]]  # by norm
@@ -85,13 +85,14 @@ class View:
         """The same for the bare model on the same samples."""
         return View(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
 
-    def median(self, attack: str, norm: str = "l2") -> float | None:
-        """Median smallest distance over the samples that are right when clean; None where half of them hold."""
+    def median(self, attack: str, norm: str = "l2") -> Interval:
+        """Median smallest distance over the samples that are right when clean, with its interval by ranks; no value where half
+        of them hold."""
         for cell in columns.attack_cells(self.record, norm, self.pipeline.defense):
-            if cell.attack == attack and self.right.any():
-                half = float(np.median(columns.distances(cell, self.right)[self.right]))
-                return half if np.isfinite(half) else None
-        return None
+            if cell.attack == attack:
+                distance = columns.distances(cell, self.right)[self.right]
+                return Interval(median(distance), *(median_interval(distance) or (None, None)))
+        return Interval(None)
 
     def found(self, attack: str, knowledge: str, budgets: Budgets | None = None) -> list[Found]:
         """Detection of that attack's adversarials, for each norm and strength; nothing where there are none."""
@@ -151,6 +152,15 @@ def percent(figure: Interval) -> str:
     if figure.low is None or figure.high is None:
         return f"{100 * figure.value:.0f} %"
     return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f} to {100 * figure.high:.0f} %)"
+
+
+def length(figure: Interval) -> str:
+    """A distance with its interval."""
+    if figure.value is None:
+        return "none"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.2f}"
+    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 
 def span(shares: Iterable[float | None]) -> str:

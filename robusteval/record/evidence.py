@@ -174,7 +174,7 @@ class Estimate:
 
 @dataclass
 class Planted:
-    """A test of the attacks themselves: on the model's own scores a readout is put that has an adversarial within eps by
+    """A test of the attacks themselves: on the model's own features a readout is put that has an adversarial within eps by
     construction, for each sample one; how many of them do the suite's attacks find? (Zimmermann et al. 2022)"""
 
     norm: str
@@ -185,10 +185,12 @@ class Planted:
     samples: list[int] = field(default_factory=list)  # those for which one could be planted; columns go with them
     random: list[bool] = field(
         default_factory=list
-    )  # found by random points of the ball, as many as readouts were fitted on
+    )  # found by random points of the ball's surface, as many as there were inner ones
     found: dict[str, list[bool]] = field(default_factory=dict)  # by attack
     needs: dict[str, str] = field(default_factory=dict)  # what each attack needs
     failed: dict[str, str] = field(default_factory=dict)  # attacks that raised, with their reasons
+    # what was read out: "penultimate: " and what, or "scores: " and why not the former; "" in older records, which read scores
+    features: str = ""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from robusteval.record.comparison import Comparison, Entry, fooled
 from robusteval.record.document import Result, Scalar
-from robusteval.report import definitions, embed, parts
+from robusteval.report import definitions, embed, parts, references
 from robusteval.report.charts import Axes, Chart, Line, colours, line_chart
 from robusteval.report.curves import MAX_LINES
 from robusteval.report.numbers import MISSING, budget, interval, norm_title, number, percent
@@ -44,6 +44,7 @@ def render_comparison(comparison: Comparison) -> str:
         models=models(comparison),
         matrix=matrix(comparison),
         gaps=[one for one in comparison.transfer.sources if one.status != "done"] if comparison.transfer else [],
+        known=known(comparison),
         worst=[figure for one, figure in drawn if one.tags.get("role") == "worst"],
         attacks=[figure for one, figure in drawn if one.tags.get("role") != "worst"],
         provenance=[(one.key, href(one), _facts(one)) for one in comparison.models],
@@ -115,6 +116,15 @@ def models(comparison: Comparison) -> Table | None:
         "A dash: half of the images or more were never lost, or it was not measured."
     )
     return Table("The models side by side", columns, body, note=note)
+
+
+def known(comparison: Comparison) -> list[Table]:
+    """The models among known ones: a table for each reference set and norm, the models of this run first."""
+    return [
+        references.known_table(one, {entry.key: href(entry) for entry in comparison.models})
+        for one in comparison.results
+        if one.kind == "table" and one.tags.get("role") == "known"
+    ]
 
 
 def matrix(comparison: Comparison) -> Table | None:

@@ -69,13 +69,34 @@ def planted(record: Record) -> Table | None:
         for name, column in one.found.items():
             share = parts.shade(sum(column) / total)
             rows.append([norm, name, share, scalar(total), one.failed.get(name) or f"needs {one.needs.get(name)}"])
-        rows.append([norm, "random points", parts.shade(sum(one.random) / total), scalar(total), "the baseline"])
+        rows.append(
+            [
+                norm,
+                "random points",
+                parts.shade(sum(one.random) / total),
+                scalar(total),
+                "on the surface of the ball: the baseline",
+            ]
+        )
     if not rows:
         return None
-    note = "A linear readout on the model's scores has one adversarial in the ball by construction (Zimmermann et al. 2022)."
+    note = f"A linear readout {_read_out(record)} has one adversarial in the ball by construction (Zimmermann et al. 2022)."
     return Table(
         "Planted adversarials found", ["Ball", "By", "Found", "Planted", ""], rows, heads=2, words=(4,), note=note
     )
+
+
+def _read_out(record: Record) -> str:
+    """On what the readouts stand; records from before penultimate features were read say nothing, and read the scores."""
+    said = dict.fromkeys(one.features for one in record.planted if one.status == "done")
+    kinds = [one.partition(": ") for one in said]
+    where = [
+        f"on the model's penultimate features ({rest})"
+        if kind == "penultimate"
+        else f"on the model's scores{f' ({rest})' if rest else ''}"
+        for kind, _, rest in kinds
+    ]
+    return " or ".join(where) or "on the model"
 
 
 def _value(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from robusteval.record.document import Curve, Record, Result
+from robusteval.record.document import Curve, Record, Result, Scalar
 from robusteval.report import parts
 from robusteval.report.charts import BESIDE, PALETTE, SECOND, WORST, Axes, Chart, Line, labels, line_chart
 from robusteval.report.curves import unique
@@ -14,6 +14,11 @@ from robusteval.report.parts import Figure, Table, Text, Value
 
 MAX_LINES = 24
 TINTS = (SECOND, *PALETTE[1:])  # names are written in them, on light and on dark
+
+NOTE = (
+    "Shares of the common images, with 95 % intervals. Median over images right when clean; a dash: half of them or more "
+    "were never lost, or it was not measured. Grade: of the evaluation that the reference's figures come from."
+)
 
 
 @dataclass(frozen=True)
@@ -100,24 +105,42 @@ def _limit(curves: Sequence[Curve]) -> float | None:
 
 def _table(record: Record, found: Result, norm: str) -> Table:
     """A row a model; under each accuracy its interval."""
-    budgets = [float(name.removeprefix("Accuracy at ")) for name in found.columns if name.startswith("Accuracy at ")]
     own = record.verdict.grade if record.verdict is not None else None
-    rows: list[list[Text]] = []
+    rows = [
+        _row(found, row, Value(str(row.get("Model")), str(row.get("About") or MISSING)),
+             own if row.get("Role") == "this" else row.get("Trust grade"))
+        for row in parts.named_rows(found)
+    ]  # fmt: skip
+    return _titled(found, rows, norm, parts.width(record), NOTE)
+
+
+def known_table(found: Result, links: dict[str, str]) -> Table:
+    """Several models of a comparison among known ones; budgets are shares of the pixel range. links: by a model's key."""
+    rows = []
     for row in parts.named_rows(found):
-        clean = Value(percent(row.get("Clean accuracy")), interval(row.get("Clean low"), row.get("Clean high")))
-        name = Value(str(row.get("Model")), str(row.get("About") or MISSING))
-        cells: list[Text] = [name, scalar(row.get("Images")), clean]
-        for eps in budgets:
-            at = f"{eps:.10g}"
-            bounds = interval(row.get(f"Low at {at}"), row.get(f"High at {at}"))
-            cells.append(Value(percent(row.get(f"Accuracy at {at}")), bounds))
-        grade = own if row.get("Role") == "this" else row.get("Trust grade")
-        cells += [number(row.get("Median distance")), str(grade or MISSING)]
-        rows.append(cells)
-    heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(eps, norm, parts.width(record))}" for eps in budgets]
-    note = (
-        "Shares of the common images, with 95 % intervals. Median over images right when clean; a dash: half of them or more "
-        "were never lost, or it was not measured. Grade: of the evaluation that the reference's figures come from."
-    )
+        name, about = str(row.get("Model")), str(row.get("About") or MISSING)
+        href = links.get(name, "") if row.get("Role") == "this" else ""
+        rows.append(_row(found, row, Value(name, about, href=href), row.get("Trust grade")))
+    note = f"{NOTE} Budgets and distances are shares of each model's pixel range (L0: pixels)."
+    source = f" Known models: {found.tags.get('file')}." if found.tags.get("file") else ""
+    return _titled(found, rows, str(found.tags.get("norm")), 1.0, note + source)
+
+
+def _budgets(found: Result) -> list[float]:
+    return [float(name.removeprefix("Accuracy at ")) for name in found.columns if name.startswith("Accuracy at ")]
+
+
+def _row(found: Result, row: dict[str, Scalar], name: Value, grade: Scalar) -> list[Text]:
+    clean = Value(percent(row.get("Clean accuracy")), interval(row.get("Clean low"), row.get("Clean high")))
+    cells: list[Text] = [name, scalar(row.get("Images")), clean]
+    for eps in _budgets(found):
+        at = f"{eps:.10g}"
+        bounds = interval(row.get(f"Low at {at}"), row.get(f"High at {at}"))
+        cells.append(Value(percent(row.get(f"Accuracy at {at}")), bounds))
+    return [*cells, number(row.get("Median distance")), str(grade or MISSING)]
+
+
+def _titled(found: Result, rows: list[list[Text]], norm: str, width: float, note: str) -> Table:
+    heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(eps, norm, width)}" for eps in _budgets(found)]
     columns = ["Model, and how it was made", "Images", "Clean accuracy", *heads, "Median distance", "Grade"]
     return Table(f"Among known models, {norm_title(norm)}", columns, rows, words=(len(columns) - 1,), note=note)

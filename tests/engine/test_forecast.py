@@ -15,9 +15,12 @@ from robusteval.engine.calibrate import Calibration
 from robusteval.engine.catalogue import discover
 from robusteval.engine.forecast import Forecast, Work, duration, rounded
 from robusteval.engine.job import plan_of
+from robusteval.engine.plan import Member, Planned
 from robusteval.engine.prepare import prepare_job
 from robusteval.engine.runner import foretell, run
+from robusteval.engine.survivors import survivors
 from robusteval.metrics.cost import Cost
+from robusteval.record.document import Cell
 from tests.engine import toys
 
 ATTACKS = sorted(entry.name for entry in discover().of("attack") if entry.distribution == "robusteval")
@@ -179,3 +182,40 @@ def test_durations_in_words(seconds, words):
 
 def test_numbers_are_rounded_to_three_digits():
     assert [rounded(value) for value in (0, 7, 1234, 14_712_345)] == ["0", "7", "1,230", "14,700,000"]
+
+
+@pytest.mark.parametrize(("eps", "few"), [(0.3, True), (1e-6, False)])
+def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(tmp_path, monkeypatch, eps, few):
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
+    job = job_of(tmp_path, SUITE.replace("[0.001]", f"[{eps}]"))
+    members = discover().get("attack", "pgd")(steps=10), discover().get("attack", "fmn")(steps=20)
+    first, second = (member.passes("linf", CLASSES).total for member in members)
+    (cascade,) = [cell for cell in run(job).cells if cell.family == "cascade"]
+    left = 1 / 41 if few else 1.0  # of 40 samples none, or all
+    assert cascade.foretold == pytest.approx(first + left * second)
+    attacked = sum(count > 0 for count in cascade.forwards)
+    assert cascade.foretold * attacked >= 0.9 * (sum(cascade.forwards) + sum(cascade.backwards))
+    # before anything is fitted the bare model is asked as well
+    planned = next(one for one in plan_of(job).planned if one.members)
+    assert foretell(job).work(planned).metered.total == pytest.approx(cascade.foretold)
+
+
+def test_where_the_gradient_is_masked_all_are_foretold_to_be_left():
+    model = toys.linear()
+    masked = dataclasses.replace(model)
+    masked.twin = lambda x: model.twin(x.detach()) + 0 * x.sum()
+    given = toys.samples(model, count=20)
+    cell = dataclasses.replace(
+        Cell("c", "c", "", "1", {}, "cascade", "gradient", "none", "none", "linf", "budget"), eps=0.3
+    )
+    one = Planned(cell, None, 0.3, 0, 1, (), members=(Member("pgd", "pgd", None),))
+    seen = {"none": Pipeline(Defended(model))}
+    assert survivors([one], seen, given, {}, 0) == {"c": 1 / 21}
+    assert survivors([one], {"none": Pipeline(Defended(masked))}, given, {}, 0) == {"c": 1.0}
+    half = {"none": torch.arange(20) < 10}
+    assert survivors([one], seen, given, half, 0) == {"c": 1 / 11}
+    assert (
+        survivors([dataclasses.replace(one, cell=dataclasses.replace(cell, target="class 3"))], seen, given, {}, 0)
+        == {}
+    )
+    assert survivors([one], {}, given, {}, 0) == {}

@@ -12,6 +12,7 @@ from robusteval.metrics import (
     accuracy_curve,
     certified_curve,
     clever,
+    columns,
     cost,
     detector_roc,
     label_next,
@@ -22,6 +23,7 @@ from robusteval.metrics import (
     statistics,
     strength_curve,
 )
+from robusteval.metrics.statistics import median, median_interval
 from robusteval.record import store
 from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from robusteval.record.metric import Metric
@@ -264,3 +266,23 @@ def test_what_was_foretold_is_compared_with_what_was_made_of_the_same_cells() ->
     assert figures == {"passes/foretold": 3 * 40.0, "passes/made": 66.0}  # the fourth sample is wrong when clean
     record.cells[0].foretold = None
     assert [one.name for one in cost.Cost().compute(record)] == ["cost"]
+
+
+def test_oblivious_medians_have_the_interval_of_the_adaptive_ones() -> None:
+    record = records.make(200)
+    found = {
+        (one.tags["norm"], one.tags["defense"], one.tags["attack"]): one
+        for one in scalars(record, "median-distance").values()
+    }
+    seen = [key for key in found if key[2] == "oblivious worst case"]
+    assert seen
+    for norm, defense, _ in seen:
+        pipeline = record.pipeline(str(defense))
+        lost = columns.lost_obliviously(record, pipeline, str(norm))
+        assert lost is not None
+        lost = lost[columns.right_when_clean(record, pipeline)]
+        one = found[norm, defense, "oblivious worst case"]
+        assert one.value == median(lost)
+        assert (one.low, one.high) == (median_interval(lost) or (None, None))
+        assert one.tags["knowledge"] == "oblivious"
+    assert any(found[key].low is not None for key in seen)

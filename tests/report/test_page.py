@@ -12,9 +12,10 @@ import pytest
 
 from robusteval.record import store
 from robusteval.record.document import Record
-from robusteval.report import images, render
+from robusteval.report import images, render, tables
 from robusteval.report.embed import script_json
 from robusteval.report.numbers import budget, interval, number, percent
+from robusteval.report.parts import Value
 from robusteval.report.summary import HEADINGS, render_markdown, short_table
 from tests import records
 from tests.report.conftest import EVIL, hostile
@@ -188,3 +189,13 @@ def test_markdown_stays_text(record: Record) -> None:
     text = render_markdown(hostile())
     assert "<script>" not in text.replace("\\<", "")
     assert all(line.count("|") - line.count("\\|") == 6 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_medians_of_both_attackers_stand_with_their_intervals(record: Record) -> None:
+    table = tables.defenses(record)
+    assert table is not None
+    shown = dict(zip(table.columns, table.rows[0], strict=True))
+    for who in ("oblivious", "adaptive"):
+        cell = shown[f"Median distance, {who}"]
+        assert isinstance(cell, Value)
+        assert " to " in cell.below

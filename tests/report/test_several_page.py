@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from robusteval.engine.comparison import derive
 from robusteval.report.comparison import render_comparison, sentences
-from tests import comparisons, records
+from tests import comparisons, records, references
 from tests.report.conftest import EVIL
 
 
@@ -86,3 +88,43 @@ def test_hostile_names_stay_text_and_make_no_link(hostile_several: str) -> None:
 def test_nothing_comes_from_outside(several_page: str) -> None:
     assert "default-src &#39;none&#39;" in several_page
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', several_page)
+
+
+def test_each_model_stands_among_the_known_ones() -> None:
+    made = [records.with_results(references.beside(records.make(40, seed))) for seed in range(2)]
+    for record in made:
+        record.references[0].sha256 = "12" * 32
+    made[1].model.bounds = [0.0, 255.0]
+    for one in made[1].cells:
+        one.distance = [None if value is None else 255 * value if one.norm != "l0" else value for value in one.distance]
+        one.eps = None if one.eps is None else 255 * one.eps
+    made[1] = records.with_results(made[1])
+    comparison, keys = comparisons.make(), comparisons.KEYS[:2]
+    comparison.results = derive(list(zip(keys, made, strict=True)))
+    tables = {one.tags["norm"]: one for one in comparison.results if one.tags.get("role") == "known"}
+    assert set(tables) == {"l2", "linf"}
+    for norm, table in tables.items():
+        rows = {str(row[0]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
+        assert tuple(rows)[:2] == keys
+        assert {"weak", "strong", "masked"} <= set(rows)
+        for key, record in zip(keys, made, strict=True):
+            own = next(
+                one
+                for one in record.results
+                if one.metric == "references" and one.kind == "table" and one.tags["norm"] == norm
+            )
+            mine = dict(zip(own.columns, own.rows[0], strict=True))
+            width = record.model.bounds[1] - record.model.bounds[0]
+            assert rows[key]["Median distance"] == pytest.approx(mine["Median distance"] / width)
+            assert rows[key]["Clean accuracy"] == mine["Clean accuracy"]
+            assert rows[key]["Trust grade"] == (record.verdict.grade if record.verdict else None)
+    page = render_comparison(comparison)
+    section = page[page.index('id="known"') : page.index('id="worst"')]
+    assert section.count("<table") == 2
+    for name in ("weak", "strong", "masked"):
+        assert name in section
+    assert 'href="lenet/report.html"' in section
+
+
+def test_models_that_no_set_fits_have_no_such_section(several_page: str) -> None:
+    assert 'id="known"' not in several_page

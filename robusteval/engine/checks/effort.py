@@ -138,7 +138,7 @@ def _planted(record: Record) -> Iterator[Measured]:
             "What they did not find on the model itself proves little: gradients are masked, or the attacks are too weak."
             if share <= 0.95
             else "The test was too easy to prove anything here.",
-            {"power": share, "random": luck, "samples": count},
+            {"power": share, "random": luck, "samples": count, **({"features": row.features} if row.features else {})},
         )
         yield dataclasses.replace(judged, bad=1 - share)
 
