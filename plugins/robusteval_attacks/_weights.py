@@ -1,4 +1,4 @@
-"""The search for the weight of the margin that Carlini & Wagner's objective and its relatives share."""
+"""Searches for the weight of the margin that Carlini & Wagner's objective and its relatives share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from robusteval.api import Problem, size
 
 _FACTOR = 10.0  # c grows by this until the first win
+_RATIO = 3.0  # of the first two weights that are tried side by side
+_ABREAST = 2
 
 
 def nearest_over_weights(
@@ -35,6 +37,36 @@ def nearest_over_weights(
         high[todo] = torch.where(won, torch.minimum(high[todo], c[todo]), high[todo])
         low[todo] = torch.where(won, low[todo], torch.maximum(low[todo], c[todo]))
         c = torch.where(high < math.inf, (low + high) / 2, c * _FACTOR)
+    return best
+
+
+def nearest_around(
+    problem: Problem, first: Tensor, searches: int, run: Callable[[Problem, Tensor], tuple[Tensor, Tensor]]
+) -> Tensor:
+    """The nearest win of each sample over `searches` weights, two of them at a time in one batch: [B, *shape], the clean
+    sample without one.
+
+    Begins with first [B] and three times as much, and goes up by threes until a win. From then on it tries the weights on
+    both sides of the one with the nearest win, ever closer to it: where the distance is no monotone function of the weight
+    a binary search for the smallest weight that wins passes the nearest one by. run: as for nearest_over_weights.
+    """
+    best, shortest = problem.x.clone(), problem.x.new_full((len(problem),), math.inf)
+    center, ratio, top = first.clone(), torch.full_like(first, _RATIO), first / _RATIO
+    for start in range(0, searches, _ABREAST):
+        todo = (shortest > 0).nonzero().squeeze(1)  # a sample that is lost when clean needs no search
+        if len(todo) == 0:
+            break
+        known = shortest[todo] < math.inf
+        ratio[todo] = torch.where(known, ratio[todo].sqrt(), ratio[todo])
+        low = torch.where(known, center[todo] / ratio[todo], top[todo] * _RATIO)
+        high = torch.where(known, center[todo] * ratio[todo], top[todo] * _RATIO**2)
+        top[todo] = high
+        tried = torch.stack([low, high][: searches - start])
+        found, length = run(problem[todo.repeat(len(tried))], tried.flatten())
+        for c, x, far in zip(tried, found.chunk(len(tried)), length.chunk(len(tried)), strict=True):
+            nearer = far < shortest[todo]
+            rows = todo[nearer]
+            best[rows], shortest[rows], center[rows] = x[nearer], far[nearer], c[nearer]
     return best
 
 

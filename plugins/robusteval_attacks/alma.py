@@ -18,7 +18,7 @@ class ALMA:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="alma",
-        version="1",
+        version="2",
         norms=("l2", "l1"),
         budget="minimal",
         needs="gradient",
@@ -29,12 +29,12 @@ class ALMA:
     )
     steps: int = param(300, "Gradient steps.", minimum=2, maximum=100_000)
     first: float = param(
-        2.0,
+        3.0,
         "Length of the first step in units of the linearised distance, or of the range if less.",
         minimum=1e-3,
         maximum=1e3,
     )
-    decay: float = param(0.01, "Share of the step length that is left at the end.", minimum=1e-6, maximum=1.0)
+    decay: float = param(0.005, "Share of the step length that is left at the end.", minimum=1e-6, maximum=1.0)
     smoothing: float = param(0.9, "Weight of the past in multiplier, momentum and scale.", minimum=0.0, maximum=0.999)
     check: int = param(10, "Steps between checks of the penalty weight.", minimum=1, maximum=10_000)
     tau: float = param(0.95, "Progress of the margin below which the weight grows.", minimum=0.0, maximum=1.0)

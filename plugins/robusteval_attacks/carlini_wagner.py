@@ -13,7 +13,7 @@ from robusteval_attacks._cw_descent import Descent
 from robusteval_attacks._cw_l0 import fewest
 from robusteval_attacks._cw_l2 import descend
 from robusteval_attacks._cw_linf import lowest
-from robusteval_attacks._weights import balancing_weight, nearest_over_weights
+from robusteval_attacks._weights import balancing_weight, nearest_around, nearest_over_weights
 
 _ROUNDS_L0, _ROUNDS_LINF = 10, 4  # runs that a hard sample takes
 
@@ -22,12 +22,13 @@ _ROUNDS_L0, _ROUNDS_LINF = 10, 4  # runs that a hard sample takes
 class CarliniWagner:
     """Adam on a distance plus c max(kappa - margin, 0), with a search on c for each sample.
 
-    l2: ||d||^2 in tanh space, c by binary search. l0: l2 runs on ever fewer pixels. linf: sum (|d| - tau)+ with falling tau.
+    l2: ||d||^2 in tanh space, c by a search around a linearisation's guess, or by the paper's binary search.
+    l0: l2 runs on ever fewer pixels. linf: sum (|d| - tau)+ with falling tau.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="carlini-wagner",
-        version="3",
+        version="4",
         norms=("l2", "linf", "l0"),
         budget="minimal",
         needs="gradient",
@@ -42,9 +43,10 @@ class CarliniWagner:
     searches: int = param(6, "Values of c tried per sample; in l0 and linf up to the first win.", minimum=1, maximum=30)
     c: float = param(0.01, "First weight of the margin, squared pixel ranges per score.", minimum=1e-9, maximum=1e9)
     guess: float = param(
-        2.0,
-        "l2: the first weight in units of the one that a linearisation of the margin asks for; 0 begins with c, as the "
-        "paper does, and spends the first searches on the way there.",
+        1.0,
+        "l2: the first weight in units of the one that a linearisation of the margin asks for; the others, two at a time in "
+        "one batch, close in on the one with the nearest win. 0 is the paper's binary search, which begins with c and spends "
+        "the first searches on the way there.",
         minimum=0.0,
         maximum=1e6,
     )
@@ -68,8 +70,10 @@ class CarliniWagner:
             return fewest(problem, self.c, self.searches, self.share, how)
         if problem.norm == "linf":
             return lowest(problem, self.c, self.searches, how)
-        first = self.guess * balancing_weight(problem, self.confidence, self.c / self.guess) if self.guess else self.c
-        return nearest_over_weights(problem, first, self.searches, partial(descend, how=how))
+        if self.guess == 0:
+            return nearest_over_weights(problem, self.c, self.searches, partial(descend, how=how))
+        first = self.guess * balancing_weight(problem, self.confidence, self.c / self.guess)
+        return nearest_around(problem, first, self.searches, partial(descend, how=how))
 
 
 @hookimpl

@@ -22,14 +22,15 @@ _ROUNDS = 2  # of putting pixels back
 class JSMA:
     """Papernot et al.'s algorithm 3, for several targets of a sample at once; the first target reached ends the sample.
 
-    For speed the defaults differ from the paper in two things, whose price the last step takes back: unpromising targets
-    leave after each step (race), and a Jacobian serves more than one pair (pairs, growth). pairs=1, growth=0, race=False
-    and prune=False is the paper's algorithm. What a pixel does is weighed with how far the box lets it move.
+    For speed the defaults differ from the paper in three things, whose price the last step takes back: unpromising targets
+    leave after each step (race), a Jacobian serves more than one pair (pairs, growth), and the half of it that changes
+    least, the gradient of the sum of all scores, serves more than one step (refresh). pairs=1, growth=0, refresh=1,
+    race=False and prune=False is the paper's algorithm. What a pixel does is weighed with how far the box lets it move.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="jsma",
-        version="1",
+        version="2",
         norms=("l0",),
         budget="minimal",
         needs="gradient",
@@ -44,11 +45,17 @@ class JSMA:
         "either", "Whether picked pixels grow, shrink, or do what helps the target.", choices=["up", "down", "either"]
     )
     gamma: float = param(1.0, "Largest share of the pixels that may change.", minimum=0.0, maximum=1.0)
-    targets: int = param(2, "Winning classes tried per sample, the likeliest first.", minimum=1, maximum=1000)
+    targets: int = param(1, "Winning classes tried per sample, the likeliest first.", minimum=1, maximum=1000)
     race: bool = param(True, "Whether only the better half of a sample's targets goes on after each step.")
     pairs: int = param(4, "Pairs picked from one Jacobian, at least.", minimum=1, maximum=_MOST)
     growth: float = param(
-        0.5, "Pairs picked from one Jacobian, as a share of those changed before.", minimum=0.0, maximum=1.0
+        1.0, "Pairs picked from one Jacobian, as a share of those changed before.", minimum=0.0, maximum=1.0
+    )
+    refresh: int = param(
+        2,
+        "Steps that one gradient of the sum of all scores serves; that of the target is always new.",
+        minimum=1,
+        maximum=1000,
     )
     prune: bool = param(True, "Whether pixels that turn out needless are put back at the end.")
 
@@ -66,6 +73,7 @@ class JSMA:
         rest, x = problem[sample], problem.x[sample]
         most, step = self.gamma * _by_pixel(problem.x).shape[2], 0
         lost = torch.zeros(len(problem), dtype=torch.bool, device=x.device)
+        total, turn = torch.zeros_like(x), 0
         while len(sample):
             grad, value, scores, won = rest.grad(x, partial(_score, target))
             size = rest.distance(x)
@@ -79,14 +87,16 @@ class JSMA:
             if self.race and step:
                 behind = scores.masked_fill(~rest.keep, -math.inf).amax(1) - value
                 on &= _better_half(sample, behind)
-            rest, x, sample, target, grad = rest[on], x[on], sample[on], target[on], grad[on]
+            rest, x, sample, target, grad, total = rest[on], x[on], sample[on], target[on], grad[on], total[on]
             if len(sample) == 0:
                 break
             pairs = min(_MOST, max(self.pairs, round(self.growth * step)))
-            move = self._move(rest, x, grad, rest.grad(x, _total).grad - grad, pairs)
+            if turn % self.refresh == 0:
+                total = rest.grad(x, _total).grad
+            move = self._move(rest, x, grad, total - grad, pairs)
             on = move.flatten(1).any(1)  # an empty saliency map: the end of this row
-            rest, x, sample, target = rest[on], rest.clip(x + move)[on], sample[on], target[on]
-            step += pairs
+            rest, x, sample, target, total = rest[on], rest.clip(x + move)[on], sample[on], target[on], total[on]
+            step, turn = step + pairs, turn + 1
         return _put_back(problem, found, lost) if self.prune else found
 
     def _move(self, problem: Problem, x: Tensor, target: Tensor, others: Tensor, pairs: int) -> Tensor:

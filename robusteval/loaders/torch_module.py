@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ def _frozen(module: nn.Module) -> nn.Module:
 
 
 def _tensors(module: nn.Module) -> Iterable[Tensor]:
-    yield from (t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point())
+    # one after the other: every pass asks for the first of them
+    yield from (t for t in chain(module.parameters(), module.buffers()) if t.is_floating_point())
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

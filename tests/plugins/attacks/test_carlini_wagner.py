@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from robusteval_attacks._weights import balancing_weight
+from robusteval_attacks._weights import balancing_weight, nearest_around
 from robusteval_attacks.carlini_wagner import CarliniWagner
 
 from robusteval.api import margin
@@ -83,3 +83,41 @@ def test_the_guess_spares_searches() -> None:
         problem = pose(attack, model, x, keep, "l2")
         lengths.append(problem.distance(attack.run(problem)).mean())
     assert lengths[0] < 1.01 * lengths[1]
+
+
+def test_the_weights_go_up_in_pairs_and_close_in_on_the_nearest_win() -> None:
+    """Distances that fall and rise again with c, as on robust models, from another c for each sample."""
+    model = linear((20,), 3)
+    x = middling(model, 3)
+    problem = pose(CarliniWagner(), model, x, untargeted(model, x), "l2")
+    nearest, tried = torch.tensor([2.0, 11.0, 1e9]), []
+
+    def run(part, c):
+        goal = nearest.repeat(2)[: len(c)]
+        tried.append(c.reshape(2, 3))
+        length = torch.where(c > goal / 3, 1 + (c / goal).log().abs(), torch.inf)
+        return part.x + torch.where(length < torch.inf, length, 0.0)[:, None], length
+
+    found = nearest_around(problem, torch.ones(3), 8, run)
+    weights = torch.stack(tried)
+    assert torch.allclose(weights[:2, :, 2], torch.tensor([[1.0, 3.0], [9.0, 27.0]]))
+    assert torch.allclose(weights[1, :, 0], torch.tensor([3.0 / 3**0.5, 3.0 * 3**0.5]))
+    best = 1 + (weights[:, :, :2] / nearest[:2]).log().abs().amin((0, 1))
+    assert torch.allclose((found - x).amax(1)[:2], best, atol=1e-5)
+    assert (best < 1.2).all()
+    assert (found[2] == x[2]).all()
+
+
+def test_an_odd_number_of_weights_is_kept_to() -> None:
+    model = linear((20,), 3)
+    x = middling(model, 4)
+    problem = pose(CarliniWagner(), model, x, untargeted(model, x), "l2")
+    count = 0
+
+    def run(part, c):
+        nonlocal count
+        count += len(c)
+        return part.x, torch.ones_like(c)
+
+    nearest_around(problem, torch.ones(4), 3, run)
+    assert count == 12

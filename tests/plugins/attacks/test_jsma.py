@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from robusteval_attacks import _pairs
@@ -11,7 +13,7 @@ from robusteval.testing import keep_all_but, keep_labels
 from tests.plugins.attacks.minimal import fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, pose, untargeted
 
-PAPER = JSMA(pairs=1, growth=0, race=False, prune=False)
+PAPER = JSMA(pairs=1, growth=0, refresh=1, race=False, prune=False)
 
 
 def saliency(gain, fall, mask):
@@ -43,6 +45,27 @@ def test_the_pair_is_the_best_of_all_pairs(seed, slope, monkeypatch) -> None:
 def test_pairs_do_not_repeat() -> None:
     gain = torch.arange(1.0, 9.0)[None]
     assert _pairs.best_pairs(gain, gain, 3)[0].tolist() == [False] * 2 + [True] * 6
+
+
+def test_more_pixels_are_those_that_raise_the_pairs_product_most() -> None:
+    rng = torch.Generator().manual_seed(0)
+    gain, fall = torch.randn(5, 40, generator=rng), torch.randn(5, 40, generator=rng)
+    gain[0] = -gain[0].abs()  # nothing salient, so nothing more either
+    pair, more = _pairs.best_pair(gain, fall), _pairs.best_pairs(gain, fall, 4)
+    assert not more[0].any()
+    assert (more | ~pair).all()
+    for row in range(1, 5):
+        sums = (gain * pair)[row].sum(), (fall * pair)[row].sum()
+        worth = (gain[row] * sums[1] + fall[row] * sums[0]).masked_fill(pair[row], -torch.inf)
+        extra = (more & ~pair)[row]
+        assert extra.sum() == 6
+        assert worth[extra].min() >= worth[~extra].max()
+
+
+def test_pixels_that_would_lower_the_product_stay() -> None:
+    gain = torch.tensor([[3.0, 2.0, 1.0, -1.0, -2.0]])
+    assert _pairs.best_pairs(gain, gain, 2)[0].tolist() == [True, True, True, False, False]
+    assert _pairs.best_pairs(gain, gain, 9)[0].tolist() == [True, True, True, False, False]
 
 
 @pytest.mark.parametrize("attack", [JSMA(), PAPER], ids=["fast", "paper"])
@@ -96,7 +119,7 @@ def test_nothing_needless_is_changed_on_a_linear_model() -> None:
 
 def test_more_targets_need_no_more_pixels() -> None:
     model, x, keep = trained("cnn")
-    one, all_ = (reach(JSMA(targets=n, race=False), model, x, keep, "l0") for n in (1, 9))
+    one, all_ = (reach(replace(PAPER, targets=n), model, x, keep, "l0") for n in (1, 9))
     assert torch.isfinite(all_).all()
     assert all_.mean() < one.mean()
 
