@@ -212,7 +212,7 @@ def _walks(p: Peers) -> list[Match]:
         }
         fewer = {"adv-lib, 50 steps": p.adv_lib("fab", norm=norm, n_iter=50)}
         ours: dict[str, list[Attack]] = {"ours": [FAB()], "ours, 9 candidates": [FAB(candidates=9)]}
-        found.append(Match("fab", norm, ours, peers, share=0.5, reduced=fewer))  # type: ignore[arg-type]
+        found.append(Match("fab", norm, ours, peers, dear=True, reduced=fewer))  # type: ignore[arg-type]
     peer = p.adv_lib("sigma_zero", num_steps=1000)
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
     aimed: dict[str, list[Attack]] = {"ours": [FMN(steps=250, targets=3)]}
