@@ -35,7 +35,7 @@ def points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def chart(rows: list[dict[str, Any]]) -> alt.FacetChart:
-    data = alt.Data(values=points(rows))
+    data = alt.Data(values=points(rows))  # type: ignore[no-untyped-call]
     who = ["robusteval", "adv-lib", "foolbox", "art", "torchattacks"]
     base = alt.Chart().encode(
         x=alt.X("ms:Q", title="CPU milliseconds per image, one thread", scale=alt.Scale(type="log")),
@@ -57,12 +57,13 @@ def chart(rows: list[dict[str, Any]]) -> alt.FacetChart:
         .mark_text(align="left", dx=7, dy=-5, fontSize=10)
         .encode(text="attack:N", color=colour)
     )
-    return (
+    made: alt.FacetChart = (
         alt.layer(dots, names, data=data)
         .properties(width=400, height=260)
         .facet(alt.Facet("panel:N", title=None), columns=2)
         .resolve_scale(x="independent", y="independent")
     )
+    return made
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from robusteval_defenses.logit_odds import LogitOdds
 from setting import data_folder, load_images, machine
 from torch import Tensor
 
-from robusteval.api import Attack, Classifier, Defense, LoadOptions, Samples, load_model
+from robusteval.api import Attack, Classifier, Defended, Defense, LoadOptions, Samples, load_model
 from robusteval.engine.calibrate import applied, measure
 from robusteval.metrics.statistics import roc
 from robusteval.ops import Norm
@@ -49,10 +49,7 @@ class Setting:
 
 def mnist(name: str, images: int) -> Setting:
     """Statistics from 4,000 training images, tried on the first test images."""
-    parts = []
-    for split, count in (("test", images), ("train", 4000)):
-        x, y = load_images(split)
-        parts.append(Samples(x[:count], y[:count]))
+    test, learnt = _first("test", images), _first("train", 4000)
     attacks: dict[str, tuple[Attack, Norm, float | None]] = {
         "BIM linf .2": (_bim(), "linf", 0.2),
         "BIM linf .3": (_bim(), "linf", 0.3),
@@ -66,7 +63,7 @@ def mnist(name: str, images: int) -> Setting:
         "one minus top softmax": Confidence(),
     }
     model = load_model(data_folder() / "models" / f"{name}.onnx", LoadOptions())
-    return Setting(name, model, *parts, attacks, detectors)
+    return Setting(name, model, test, learnt, attacks, detectors)
 
 
 def colour(images: int) -> Setting:
@@ -115,6 +112,11 @@ def measured(setting: Setting) -> Iterator[str]:
             )
 
 
+def _first(split: str, count: int) -> Samples:
+    x, y = load_images(split)
+    return Samples(x[:count], y[:count])
+
+
 def _bim() -> BIM:
     return BIM(steps=20, step=STEP, stop=False)
 
@@ -132,10 +134,12 @@ def _attack(model: Classifier, part: Samples, plugin: Attack, norm: Norm, eps: f
     return plugin.run(pose(model, part.x, keep_labels(part.y, model.info.classes), norm, eps=eps))
 
 
-def _score(defended: object, x: Tensor) -> Tensor:
+def _score(defended: Defended, x: Tensor) -> Tensor:
     """Suspicion of each image, with fresh draws where the detector draws: float64 [B]."""
-    drawn = defended.draw(_rng(1)) if getattr(defended, "draw", None) else defended
-    return torch.cat([drawn.detector.score(part) for part in torch.split(x, PART)]).double()  # type: ignore[attr-defined]
+    drawn = defended.draw(_rng(1)) if defended.draw else defended
+    if drawn.detector is None:
+        raise ValueError("Only detectors have a suspicion.")
+    return torch.cat([drawn.detector.score(part) for part in torch.split(x, PART)]).double()
 
 
 def main() -> None:

@@ -205,20 +205,21 @@ def _walks(p: Peers) -> list[Match]:
     for norm in norms:
         peer = p.adv_lib("pdpgd", norm=norm, num_steps=STEPS)
         found.append(Match("pdpgd", norm, {"ours": [PDPGD(steps=STEPS)]}, {"adv-lib": peer}))
-    for norm in ("l2", "linf", "l1"):
+    balls: tuple[Norm, ...] = ("l2", "linf", "l1")
+    for norm in balls:
         peers = {
             "adv-lib": p.adv_lib("fab", norm=norm, n_iter=100),
             "torchattacks": p.torchattacks("FAB", norm={"linf": "Linf"}.get(norm, norm.upper()), steps=100, eps=FAR),
         }
         fewer = {"adv-lib, 50 steps": p.adv_lib("fab", norm=norm, n_iter=50)}
         ours: dict[str, list[Attack]] = {"ours": [FAB()], "ours, 9 candidates": [FAB(candidates=9)]}
-        found.append(Match("fab", norm, ours, peers, dear=True, reduced=fewer))  # type: ignore[arg-type]
+        found.append(Match("fab", norm, ours, peers, dear=True, reduced=fewer))
     peer = p.adv_lib("sigma_zero", num_steps=1000)
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
     aimed: dict[str, list[Attack]] = {"ours": [FMN(steps=250, targets=3)]}
-    found += [Match("fmn-targets", norm, aimed, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
+    found += [Match("fmn-targets", norm, aimed, {}) for norm in balls[:2]]
     again: dict[str, list[Attack]] = {"ours": [PDGD(steps=300, repeats=2)]}
     found.append(Match("pdgd-repeats", "l2", again, {}))
     radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100)]}
-    found += [Match("apgd-radius", norm, radius, {}) for norm in ("linf", "l2")]  # type: ignore[arg-type]
+    found += [Match("apgd-radius", norm, radius, {}) for norm in balls[:2]]
     return found

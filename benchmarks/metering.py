@@ -27,7 +27,7 @@ class Passes:
         def count(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             self.forwards += len(inputs[0])
             if output.requires_grad:
-                output.register_hook(count_back)
+                output.register_hook(count_back)  # type: ignore[no-untyped-call]
 
         return module.register_forward_hook(count)
 
@@ -71,7 +71,7 @@ def best_cost(module: nn.Module, x: Tensor) -> PassCost:
     """The cheapest forward and forward-and-backward pass over batch sizes, memory layouts and oneDNN on and off."""
     found: dict[str, tuple[float, float]] = {}
     for layout in (torch.contiguous_format, torch.channels_last):
-        model = copy.deepcopy(module).to(memory_format=layout)
+        model = copy.deepcopy(module).to(memory_format=layout)  # type: ignore[call-overload]
         for onednn in (True, False):
             with torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=None):
                 for batch in (16, 64, min(128, len(x))):

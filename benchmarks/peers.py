@@ -35,8 +35,8 @@ from tables import markdown, with_strength
 from torch import Tensor, nn
 
 from robusteval.engine.calibrate import in_words
+from robusteval.engine.chunk import generator
 from robusteval.engine.judge import judge
-from robusteval.engine.units import generator
 
 MODELS = ("lenet", "robust")
 _QUICK = 1.0  # seconds under which a call is repeated

@@ -48,8 +48,8 @@ AXES: dict[str, tuple[int, ...]] = {
 }
 ATTACKS: dict[str, Callable[[Arena], Tensor]] = {
     "pgd, 20 steps": lambda arena: arena.cascade([PGD(steps=20)], "linf", _NEVER),
-    "deepfool": lambda arena: arena.nearest(DeepFool(), "l2", 1.0),
-    "ddn, 50 steps": lambda arena: arena.nearest(DDN(steps=50), "l2", 1.0),
+    "deepfool": lambda arena: arena.nearest(DeepFool(), "l2", 1.0, 0).x,
+    "ddn, 50 steps": lambda arena: arena.nearest(DDN(steps=50), "l2", 1.0, 0).x,
 }
 
 

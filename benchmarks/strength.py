@@ -10,7 +10,8 @@ Distances = NDArray[np.float64]  # [N], inf where a sample was not lost
 
 def envelope(pool: list[Distances]) -> Distances:
     """The smallest distance that any attack of the pool found, per sample: [N]."""
-    return np.min(np.stack(pool), axis=0)
+    nearest: Distances = np.min(np.stack(pool), axis=0)
+    return nearest
 
 
 def optimality(distance: Distances, best: Distances) -> float:

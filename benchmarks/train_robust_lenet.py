@@ -51,7 +51,7 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, eps: float, steps
             adversarial = perturb(model, images, labels, now, steps, rng)
             loss = nn.functional.cross_entropy(model(adversarial), labels)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             step += 1
@@ -69,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(SEED)  # the initial weights
-    model = new_lenet().to(memory_format=torch.channels_last)
+    model = new_lenet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train(model, *load_images("train"), options.epochs, options.eps, options.steps)
     model.eval()
     x, y = load_images("test")
