@@ -85,13 +85,14 @@ def _certificate_broken(record: Record, row: Pipeline) -> Iterator[Finding]:
 def _side_by_side(record: Record, row: Pipeline) -> tuple[float | None, float | None]:
     """Accuracy under the oblivious adversarials that hurt most, over cells and strengths, and under adaptive attacks.
 
-    Adaptive attacks may go as far from each sample as its oblivious adversarial does, in the same norm.
+    Right when clean, and then right or rejected: a detector that catches an adversarial has held. Adaptive attacks may go as far from each sample as its oblivious adversarial does, in the same norm.
     """
-    labels = record.data.labels
+    labels, rejected = record.data.labels, record.model.classes
     worst: tuple[float, str, list[float]] | None = None
     for cell in record.done(knowledge="oblivious", defense=row.defense):
         for strength in cell.strengths:
-            share = sum(a == b for a, b in zip(strength.prediction, labels, strict=True)) / len(labels)
+            answers = zip(row.prediction, strength.prediction, labels, strict=True)
+            share = sum(clean == label and now in (label, rejected) for clean, now, label in answers) / len(labels)
             if worst is None or share < worst[0]:
                 reach = _reach(record, cell, strength.strength)
                 worst = worst if reach is None else (share, cell.norm, reach)

@@ -164,6 +164,14 @@ def test_attacks_are_compared_sample_by_sample_at_the_distance_of_each():
     assert "adaptive-too-weak" in codes(record)
 
 
+def test_what_a_detector_catches_is_held() -> None:
+    """All oblivious adversarials are rejected: an adaptive attack that needs to go further is no weak one."""
+    record = honest()
+    _mixed(record, 1.05)
+    record.cells[-2].strengths[0].prediction = [record.model.classes] * N
+    assert "adaptive-too-weak" not in codes(record)
+
+
 CASES: dict[str, tuple[Callable[[Record], None], bool]] = {
     "cells-failed": (_crashed, True),
     "nothing-attacked": (_all_crashed, True),
