@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param
@@ -13,7 +14,7 @@ from robusteval_defenses._fitting import batched, clean_samples, few_samples, th
 
 @dataclass(frozen=True)
 class Unsureness:
-    """One minus the top softmax probability."""
+    """How unlikely the top class is: the log-odds against it."""
 
     model: Classifier
     threshold: float
@@ -26,10 +27,14 @@ class Unsureness:
 
 
 def _unsure(scores: Tensor) -> Tensor:
-    """1 - max softmax of scores [B, K]: [B]. Logits and log-probabilities give the same."""
-    # expm1 in float64 keeps confident samples apart, whose probability rounds to 1
-    top = scores.double().log_softmax(1).amax(1)
-    return (-top.expm1()).to(scores.dtype)
+    """log((1 - p) / p) of the top softmax probability p of scores [B, K]: [B]. Logits and log-probabilities give the same.
+
+    Orders and decides as 1 - p does, but in units of the scores and without saturating: 1 - p is flat where the model is sure
+    or quite unsure, and attacks that know the detector stall there.
+    """
+    top = scores.argmax(1, keepdim=True)
+    others = scores.scatter(1, top, -torch.inf).logsumexp(1)
+    return others - scores.gather(1, top).squeeze(1)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Confidence:
 
     info: ClassVar[DefenseInfo] = DefenseInfo(
         name="confidence",
-        version="1",
+        version="2",
         kind="detector",
         needs_data=True,
         summary="Rejects inputs with a low top probability: the baseline that every other detector must beat.",

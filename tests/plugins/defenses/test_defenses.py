@@ -10,7 +10,7 @@ import torch
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.pgd import PGD
 from robusteval_defenses.bit_depth import BitDepth
-from robusteval_defenses.confidence import Confidence
+from robusteval_defenses.confidence import Confidence, _unsure
 from robusteval_defenses.logit_odds import LogitOdds
 
 from robusteval.api import AccessError, Defended, RobustEvalError, Samples
@@ -67,13 +67,23 @@ def test_detectors_say_how_to_give_them_data(defense) -> None:
         defense.fit(model, wrong, seeded())
 
 
-def test_confidence_is_one_minus_the_top_probability() -> None:
+def test_confidence_is_the_log_odds_against_the_top_class() -> None:
     model = linear((4,), 3)
     x = inputs(model.info, 5, spread=0.5)
     detector = Confidence().fit(model, learnable(model), seeded()).detector
-    expected = 1 - model.logits(x).softmax(1).amax(1)
+    expected = (1 - model.logits(x).softmax(1).amax(1)).logit()
     assert torch.allclose(detector.score(x), expected, atol=1e-6)
     assert torch.allclose(detector.twin(x), expected, atol=1e-6)
+
+
+def test_confidence_does_not_saturate_where_the_model_is_sure() -> None:
+    """1 - p rounds to 0 there, and its gradient with it, so that an attack could not tell which way suspicion grows."""
+    scores = torch.tensor([[200.0, 0.0, 1.0]], requires_grad=True)
+    unsure = _unsure(scores)
+    unsure.sum().backward()
+    assert torch.allclose(unsure, torch.tensor([-198.686]), atol=1e-3)
+    assert scores.grad is not None
+    assert torch.allclose(scores.grad, torch.tensor([[-1.0, 0.2689, 0.7311]]), atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.1])
