@@ -46,21 +46,23 @@ def nearest_around(
     """The nearest win of each sample over `searches` weights, two of them at a time in one batch: [B, *shape], the clean
     sample without one.
 
-    Begins with first [B] and three times as much, and goes up by threes until a win. From then on it tries the weights on
+    Begins with first [B] and three times as much, and goes up by tens until a win. From then on it tries the weights on
     both sides of the one with the nearest win, ever closer to it: where the distance is no monotone function of the weight
     a binary search for the smallest weight that wins passes the nearest one by. run: as for nearest_over_weights.
     """
     best, shortest = problem.x.clone(), problem.x.new_full((len(problem),), math.inf)
-    center, ratio, top = first.clone(), torch.full_like(first, _RATIO), first / _RATIO
+    center, ratio = first.clone(), torch.full_like(first, _RATIO)
+    up, top = _RATIO, first / _RATIO
     for start in range(0, searches, _ABREAST):
         todo = (shortest > 0).nonzero().squeeze(1)  # a sample that is lost when clean needs no search
         if len(todo) == 0:
             break
         known = shortest[todo] < math.inf
         ratio[todo] = torch.where(known, ratio[todo].sqrt(), ratio[todo])
-        low = torch.where(known, center[todo] / ratio[todo], top[todo] * _RATIO)
-        high = torch.where(known, center[todo] * ratio[todo], top[todo] * _RATIO**2)
-        top[todo] = high
+        low = torch.where(known, center[todo] / ratio[todo], top[todo] * up)
+        high = torch.where(known, center[todo] * ratio[todo], top[todo] * up**2)
+        top[todo], ratio[todo] = high, torch.where(known, ratio[todo], up)
+        up = _FACTOR
         tried = torch.stack([low, high][: searches - start])
         found, length = run(problem[todo.repeat(len(tried))], tried.flatten())
         for c, x, far in zip(tried, found.chunk(len(tried)), length.chunk(len(tried)), strict=True):
