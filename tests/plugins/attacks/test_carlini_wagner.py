@@ -100,7 +100,7 @@ def test_the_weights_go_up_in_pairs_and_close_in_on_the_nearest_win() -> None:
 
     found = nearest_around(problem, torch.ones(3), 8, run)
     weights = torch.stack(tried)
-    assert torch.allclose(weights[:2, :, 2], torch.tensor([[1.0, 3.0], [9.0, 27.0]]))
+    assert torch.allclose(weights[:2, :, 2], torch.tensor([[1.0, 3.0], [30.0, 300.0]]))
     assert torch.allclose(weights[1, :, 0], torch.tensor([3.0 / 3**0.5, 3.0 * 3**0.5]))
     best = 1 + (weights[:, :, :2] / nearest[:2]).log().abs().amin((0, 1))
     assert torch.allclose((found - x).amax(1)[:2], best, atol=1e-5)
