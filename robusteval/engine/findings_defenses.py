@@ -34,7 +34,7 @@ def defenses(record: Record) -> Iterator[Finding]:
         if oblivious is not None and adaptive is not None and oblivious - adaptive > 0.2:
             yield Finding(
                 "adaptive-much-weaker",
-                "warning",
+                "info",  # of the defence: an evaluation that shows both figures is none the worse for it
                 f"{row.defense} keeps {100 * oblivious:.0f} % against attacks that do not know it and {100 * adaptive:.0f} %"
                 " against those that do, at the same distances: its worth is the second figure.",
                 {"oblivious": oblivious, "adaptive": adaptive},

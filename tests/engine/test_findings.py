@@ -164,6 +164,14 @@ def test_attacks_are_compared_sample_by_sample_at_the_distance_of_each():
     assert "adaptive-too-weak" in codes(record)
 
 
+def test_a_defence_that_is_worth_little_takes_nothing_from_the_evaluation_that_shows_it() -> None:
+    record = honest()
+    before = examine(record, False)[1]
+    _adaptive(record)
+    found = {one.code: one.severity for one in examine(record, False)[1] if one not in before}
+    assert found["adaptive-much-weaker"] == "info"
+
+
 def test_what_a_detector_catches_is_held() -> None:
     """All oblivious adversarials are rejected: an adaptive attack that needs to go further is no weak one."""
     record = honest()
