@@ -85,7 +85,8 @@ def _certificate_broken(record: Record, row: Pipeline) -> Iterator[Finding]:
 def _side_by_side(record: Record, row: Pipeline) -> tuple[float | None, float | None]:
     """Accuracy under the oblivious adversarials that hurt most, over cells and strengths, and under adaptive attacks.
 
-    Right when clean, and then right or rejected: a detector that catches an adversarial has held. Adaptive attacks may go as far from each sample as its oblivious adversarial does, in the same norm.
+    Right when clean, and then right or rejected: a detector that catches an adversarial has held. Adaptive attacks may go
+    as far from each sample as its oblivious adversarial does, in the same norm.
     """
     labels, rejected = record.data.labels, record.model.classes
     worst: tuple[float, str, list[float]] | None = None
