@@ -83,7 +83,7 @@ _CLAIMS = (
     _Claim("conv4", "bim", "BIM: accuracy 0 at L2", "002 fig. 14", "about 5", _FIXED, _zero),
     _Claim(
         "conv4", "jsma", "JSMA: accuracy 0 at L2", "002 fig. 10", "about 9",
-        "Ours moves the fewest pixels that it can, tries several targets and puts back what was not needed.", _zero,
+        "Ours moves the fewest pixels that it can, goes for the likeliest wrong class and puts back what was not needed.", _zero,
     ),
 )  # fmt: skip
 
