@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from ..errors import ModelError
 
 TINY = torch.finfo(torch.float32).tiny
+MAX_FEATURES = 32_768  # read out by the planted test at most
+NO_FEATURES = "Read out the scores instead."  # the hint where a model shows none
 
 
 @dataclass(frozen=True)

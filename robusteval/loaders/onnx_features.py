@@ -9,7 +9,7 @@ import torch
 from onnx import inliner
 
 from ..errors import AccessError, ModelError
-from .head import Head, flat_rows
+from .head import MAX_FEATURES, NO_FEATURES, Head, flat_rows
 from .onnx_checks import TOLERANCES, probe_inputs
 from .onnx_file import ModelFile
 from .onnx_io import InputReading, OutputReading
@@ -18,8 +18,6 @@ from .onnx_prepass import PASSING, consumed, merge_opsets, sort_nodes
 from .onnx_truth import Truth
 from .onnx_twin.node import Unsupported
 
-MAX_FEATURES = 32_768
-HINT = "Read out the scores instead."
 _WHOLE = ("MatMulInteger", "ConvInteger")
 _LINEAR = ("Gemm", "MatMul", "Conv", "FusedGemm", "FusedMatMul", "QLinearMatMul", "QLinearConv", "QGemm", *_WHOLE)
 _AFTER = (  # what may stand between the last linear layer and the output, beside what only moves numbers about
@@ -48,7 +46,7 @@ def tap(file: ModelFile, given: InputReading, taken: OutputReading, climbed: Cli
         try:
             model = inliner.inline_local_functions(model)
         except RuntimeError as error:
-            raise AccessError("The file's own functions cannot be written out.", HINT) from error
+            raise AccessError("The file's own functions cannot be written out.", NO_FEATURES) from error
     name, layer = last_linear(model.graph, taken.tensor)
     if name not in {output.name for output in model.graph.output}:
         model.graph.output.append(onnx.ValueInfoProto(name=name))
@@ -60,9 +58,11 @@ def tap(file: ModelFile, given: InputReading, taken: OutputReading, climbed: Cli
         truth = Truth(copy.blob, given, read)
         want = flat_rows(truth.raw(x, climbed.forced_batch))
     except ModelError as error:
-        raise AccessError(f"ONNX Runtime does not give what the last {layer} reads: {error.message}", HINT) from error
+        raise AccessError(
+            f"ONNX Runtime does not give what the last {layer} reads: {error.message}", NO_FEATURES
+        ) from error
     if want.shape[1] > MAX_FEATURES:
-        raise AccessError(f"The last {layer} reads {want.shape[1]} numbers, more than {MAX_FEATURES}.", HINT)
+        raise AccessError(f"The last {layer} reads {want.shape[1]} numbers, more than {MAX_FEATURES}.", NO_FEATURES)
     tapped = Tapped(copy, read, Head(classes=want.shape[1]), climbed, truth, layer)
     if climbed.rung != "E":
         _compare(tapped, given, x, want)
@@ -75,16 +75,16 @@ def _compare(tapped: Tapped, given: InputReading, x: torch.Tensor, want: torch.T
         with torch.no_grad():
             got = tapped.climbed.runner(tapped.file, given, tapped.taken, tapped.head).scores(x)
     except (Unsupported, RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise AccessError(f"The twin cannot give what the last {tapped.layer} reads: {error}.", HINT) from error
+        raise AccessError(f"The twin cannot give what the last {tapped.layer} reads: {error}.", NO_FEATURES) from error
     if got.shape != want.shape:
         shapes = f"{tuple(got.shape)} and {tuple(want.shape)}"
-        raise AccessError(f"The twin's features and ONNX Runtime's have the shapes {shapes}.", HINT)
+        raise AccessError(f"The twin's features and ONNX Runtime's have the shapes {shapes}.", NO_FEATURES)
     gap = _gap(got, want)
     if gap > tolerance and tapped.climbed.precision == "int8":  # fused kernels round otherwise than the file says
         plain = Truth(tapped.file.blob, given, tapped.taken, optimise=False)
         gap = _gap(got, flat_rows(plain.raw(x, tapped.climbed.forced_batch)))
     if not gap <= tolerance:
-        raise AccessError(f"The twin's features differ from ONNX Runtime's by {gap:.2g} of their size.", HINT)
+        raise AccessError(f"The twin's features differ from ONNX Runtime's by {gap:.2g} of their size.", NO_FEATURES)
 
 
 def _gap(got: torch.Tensor, want: torch.Tensor) -> float:
@@ -102,7 +102,7 @@ def last_linear(graph: onnx.GraphProto, target: str) -> tuple[str, str]:
     try:
         nodes = sort_nodes(list(graph.node), known)
     except Unsupported as error:
-        raise AccessError(f"The graph cannot be followed: {error}.", HINT) from error
+        raise AccessError(f"The graph cannot be followed: {error}.", NO_FEATURES) from error
     makers, live = {}, set(given)
     for node in nodes:
         makers.update(dict.fromkeys(node.output, node))
@@ -117,9 +117,11 @@ def last_linear(graph: onnx.GraphProto, target: str) -> tuple[str, str]:
         whole = [i for i in moving if node.op_type == "Mul" and _from_whole(i, makers)]
         moving = whole or moving
         if len(moving) != 1 or node.op_type not in (*PASSING, *_AFTER):
-            raise AccessError(f"The scores come out of {node.op_type}, behind which no linear layer was found.", HINT)
+            raise AccessError(
+                f"The scores come out of {node.op_type}, behind which no linear layer was found.", NO_FEATURES
+            )
         name = moving[0]
-    raise AccessError("No linear layer was found before the scores.", HINT)
+    raise AccessError("No linear layer was found before the scores.", NO_FEATURES)
 
 
 def _from_whole(name: str, makers: dict[str, onnx.NodeProto]) -> bool:
@@ -135,7 +137,7 @@ def _read_by(
     """What a linear layer reads: in quantised files the real numbers before they are rounded, where there are any."""
     name = node.input[0] if node.op_type in _WHOLE else moving[0]
     if len(moving) != 1 and node.op_type not in _WHOLE:
-        raise AccessError(f"The last {node.op_type} multiplies two tensors that both depend on the input.", HINT)
+        raise AccessError(f"The last {node.op_type} multiplies two tensors that both depend on the input.", NO_FEATURES)
     before = name
     while before in makers and makers[before].op_type in PASSING:
         before = makers[before].input[0]
@@ -145,5 +147,5 @@ def _read_by(
         ins = [i for i in makers[before].input if i in live]
         before = ins[0] if len(ins) == 1 else ""
     if before in given:
-        raise AccessError(f"The last {node.op_type} reads the input itself.", HINT)
+        raise AccessError(f"The last {node.op_type} reads the input itself.", NO_FEATURES)
     return name, node.op_type

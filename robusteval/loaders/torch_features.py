@@ -12,10 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..contracts.classifier import ModelInfo
 from ..errors import AccessError
-from .head import flat_rows
+from .head import MAX_FEATURES, NO_FEATURES, flat_rows
 
-MAX_FEATURES = 32_768
-HINT = "Read out the scores instead."
 _LINEAR = ("linear", "matmul", "__matmul__", "mm", "addmm", "conv1d", "conv2d", "conv3d", "convolution")
 _PLAIN = (
     "flatten", "view", "reshape", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "to", "float", "double",
@@ -57,12 +55,14 @@ class Watch(TorchFunctionMode):
             _, name, moving = self.made[id(out)]
             if name in _LINEAR and len(moving) == 1:
                 if self._is_input(moving[0]):
-                    raise AccessError("The module's last linear layer reads the input itself.", HINT)
+                    raise AccessError("The module's last linear layer reads the input itself.", NO_FEATURES)
                 return moving[0], name
             if len(moving) != 1 or name not in _AFTER:
-                raise AccessError(f"The scores come out of {name}, behind which no linear layer was found.", HINT)
+                raise AccessError(
+                    f"The scores come out of {name}, behind which no linear layer was found.", NO_FEATURES
+                )
             out = moving[0]
-        raise AccessError("No linear layer was seen before the module's scores.", HINT)
+        raise AccessError("No linear layer was seen before the module's scores.", NO_FEATURES)
 
     def _is_input(self, value: Tensor) -> bool:
         while id(value) in self.made:
@@ -104,7 +104,7 @@ class TorchFeatures:
             out = self.raw(x)
         value, name = watch.read_by_last(out)
         if len(value) != len(x) or value[0].numel() > MAX_FEATURES:
-            raise AccessError(f"The last {name} reads {tuple(value.shape)} for {len(x)} inputs.", HINT)
+            raise AccessError(f"The last {name} reads {tuple(value.shape)} for {len(x)} inputs.", NO_FEATURES)
         return flat_rows(value), name
 
 

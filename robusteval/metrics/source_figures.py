@@ -147,20 +147,19 @@ def _alarms_at(curve: Roc, rate: float) -> float:
 
 def percent(figure: Interval) -> str:
     """A share with its interval."""
-    if figure.value is None:
-        return "none"
-    if figure.low is None or figure.high is None:
-        return f"{100 * figure.value:.0f} %"
-    return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f} to {100 * figure.high:.0f} %)"
+    return _with_interval(figure, 100, "{:.0f}", " %")
 
 
 def length(figure: Interval) -> str:
     """A distance with its interval."""
+    return _with_interval(figure, 1, "{:.2f}", "")
+
+
+def _with_interval(figure: Interval, factor: float, form: str, unit: str) -> str:
     if figure.value is None:
         return "none"
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.2f}"
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
+    value, *bounds = (form.format(factor * one) for one in (figure.value, figure.low, figure.high) if one is not None)
+    return f"{value}{unit} ({' to '.join(bounds)}{unit})" if len(bounds) == 2 else f"{value}{unit}"
 
 
 def span(shares: Iterable[float | None]) -> str:
