@@ -47,7 +47,7 @@ def _optimised(p: Peers) -> list[Match]:
     }
     return [
         Match("carlini-wagner", "l2", cw, carlini, dear=True, reduced=fewer),
-        Match("ead", "l1", {"ours": [EAD(steps=200)]}, elastic, share=0.25),
+        Match("ead", "l1", {"ours": [EAD(steps=200)]}, elastic),
     ]
 
 
@@ -81,9 +81,9 @@ def _queries(p: Peers) -> list[Match]:
 def _standard(p: Peers) -> list[Match]:
     """AutoAttack and the cascade of suite `standard` beside it; the worst case over that suite's members."""
     published: list[Attack] = [
-        APGD(loss="ce", steps=100),
-        APGD(loss="targeted-dlr", steps=100),
-        FAB(steps=100, targets=9),
+        APGD(loss="ce", steps=100, restarts=1),
+        APGD(loss="targeted-dlr", steps=100, restarts=1),
+        FAB(steps=100, targets=9, growth=1.0),
         Square(queries=5000),
     ]
     catalogue = discover()

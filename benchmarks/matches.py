@@ -79,17 +79,20 @@ def _fixed(p: Peers) -> list[Match]:
         "torchattacks": p.torchattacks("PGD", alpha=0.1, steps=40),
         "adv-lib": p.adv_lib("pgd_linf", eps="\u03b5", steps=40, relative_step_size=0.1),
     }
-    found += [Match("pgd", "linf", {"ours": [PGD(steps=40)]}, pgd, budget) for budget in ("linf", "wide")]
+    ours: dict[str, list[Attack]] = {"ours": [PGD()], SAME: [PGD(steps=40, step=0.1, schedule="constant")]}
+    fewer = {"torchattacks, 30 steps": p.torchattacks("PGD", alpha=0.1, steps=30)}
+    found += [Match("pgd", "linf", ours, pgd, budget, reduced=fewer) for budget in ("linf", "wide")]
     found.append(
         Match(
             "pgd",
             "l2",
-            {"ours": [PGD(steps=40)]},
+            ours,
             {
                 "foolbox": p.foolbox("L2PGD", eps=True, rel_stepsize=0.1, steps=40),
                 "torchattacks": p.torchattacks("PGDL2", alpha=0.1, steps=40),
             },
             "l2",
+            reduced={"torchattacks, 30 steps": p.torchattacks("PGDL2", alpha=0.1, steps=30)},
         )
     )
     return [*found, *_apgd(p, "linf"), *_apgd(p, "l2")]
@@ -116,7 +119,11 @@ def _apgd(p: Peers, norm: Norm) -> list[Match]:
             "art": art,
             "pyautoattack": p.pyautoattack(norm, (f"apgd-{loss}",)),
         }
-        found.append(Match(f"apgd-{loss}", norm, {"ours": [APGD(loss=loss, steps=100)]}, peers, norm))  # type: ignore[arg-type]
+        ours: dict[str, list[Attack]] = {
+            "ours": [APGD(loss=loss)],  # type: ignore[arg-type]
+            SAME: [APGD(loss=loss, steps=100, restarts=1)],  # type: ignore[arg-type]
+        }
+        found.append(Match(f"apgd-{loss}", norm, ours, peers, norm))
     return found
 
 
@@ -212,7 +219,7 @@ def _walks(p: Peers) -> list[Match]:
             "torchattacks": p.torchattacks("FAB", norm={"linf": "Linf"}.get(norm, norm.upper()), steps=100, eps=FAR),
         }
         fewer = {"adv-lib, 50 steps": p.adv_lib("fab", norm=norm, n_iter=50)}
-        ours: dict[str, list[Attack]] = {"ours": [FAB()], "ours, 9 candidates": [FAB(candidates=9)]}
+        ours: dict[str, list[Attack]] = {"ours": [FAB()], SAME: [FAB(steps=100, candidates=9, growth=1.0)]}
         found.append(Match("fab", norm, ours, peers, dear=True, reduced=fewer))
     peer = p.adv_lib("sigma_zero", num_steps=1000)
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
@@ -220,6 +227,6 @@ def _walks(p: Peers) -> list[Match]:
     found += [Match("fmn-targets", norm, aimed, {}) for norm in balls[:2]]
     again: dict[str, list[Attack]] = {"ours": [PDGD(steps=300, repeats=2)]}
     found.append(Match("pdgd-repeats", "l2", again, {}))
-    radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100)]}
+    radius: dict[str, list[Attack]] = {"ours": [APGD(loss="dlr", steps=100, restarts=1)]}
     found += [Match("apgd-radius", norm, radius, {}) for norm in balls[:2]]
     return found

@@ -11,6 +11,9 @@ from torch import Tensor
 from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
 from robusteval_attacks._nearest import Nearest, linear_distance, spread
 
+# Share of the step length that is left at the end. In l1 most values must come to rest at nothing, for which steps have to be short.
+_DECAY = {"l2": 0.005, "l1": 0.0005}
+
 
 @dataclass(frozen=True)
 class ALMA:
@@ -18,7 +21,7 @@ class ALMA:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="alma",
-        version="2",
+        version="3",
         norms=("l2", "l1"),
         budget="minimal",
         needs="gradient",
@@ -34,7 +37,12 @@ class ALMA:
         minimum=1e-3,
         maximum=1e3,
     )
-    decay: float = param(0.005, "Share of the step length that is left at the end.", minimum=1e-6, maximum=1.0)
+    decay: float | None = param(
+        None,
+        "Share of the step length that is left at the end; without one 0.005 in l2, 0.0005 in l1.",
+        minimum=1e-6,
+        maximum=1.0,
+    )
     smoothing: float = param(0.9, "Weight of the past in multiplier, momentum and scale.", minimum=0.0, maximum=0.999)
     check: int = param(10, "Steps between checks of the penalty weight.", minimum=1, maximum=10_000)
     tau: float = param(0.95, "Progress of the margin below which the weight grows.", minimum=0.0, maximum=1.0)
@@ -47,6 +55,7 @@ class ALMA:
         x, nearest, unit = problem.x, Nearest(problem), spread(problem)
         mu, rho = x.new_ones(len(x)), x.new_ones(len(x))
         square, momentum = torch.ones_like(x), torch.zeros_like(x)
+        decay = _DECAY[problem.norm] if self.decay is None else self.decay
         before, lost, rate = x.new_zeros(len(x)), torch.zeros_like(rho, dtype=torch.bool), x.new_ones(len(x))
         for step in range(self.steps):
             grad, loss, _, won = problem.grad(x, "dlr")
@@ -66,7 +75,7 @@ class ALMA:
             momentum = self.smoothing * momentum + total / square.sqrt().clamp_min(1e-8)
             if step == 0:
                 rate = self._rate(problem, momentum, self.first * linear_distance(grad * unit, loss, 1.0))
-            length = rate * self.decay ** (step / self.steps)
+            length = rate * decay ** (step / self.steps)
             x = problem.clip(x - per_sample(length * unit, x) * momentum)
         return nearest.close(x)
 

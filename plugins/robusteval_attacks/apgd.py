@@ -31,11 +31,15 @@ _EVERY_L1 = 0.04  # l1: share of the steps between two checkpoints
 
 @dataclass(frozen=True)
 class APGD:
-    """Croce & Hein's algorithm 1, and their sparse variant for l1."""
+    """Croce & Hein's algorithm 1, and their sparse variant for l1.
+
+    Two runs of sixty steps by default, the second on what the first left, not one of a hundred: on training images of
+    MNIST that takes as many samples or more, up to 1.5 % of them, at a similar cost.
+    """
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="apgd",
-        version="2",
+        version="3",
         norms=("linf", "l2", "l1"),
         budget="fixed",
         needs="gradient",
@@ -46,8 +50,8 @@ class APGD:
         strengths="No step size to tune; with loss targeted-dlr one of the strongest gradient attacks.",
         limits="Masked gradients stop it; targeted-dlr takes one run for each of up to nine classes.",
     )
-    steps: int = param(100, "Gradient steps per run.", minimum=2, maximum=100_000)
-    restarts: int = param(1, "Random starts; later ones run on the samples that withstood.", minimum=1, maximum=1000)
+    steps: int = param(60, "Gradient steps per run; 100 in the paper.", minimum=2, maximum=100_000)
+    restarts: int = param(2, "Random starts; later ones run on the samples that withstood.", minimum=1, maximum=1000)
     loss: Literal["ce", "margin", "dlr", "targeted-dlr"] = param(
         "dlr",
         "What is climbed; targeted-dlr goes for the likeliest classes one by one.",

@@ -22,7 +22,7 @@ class DeepFool:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="deepfool",
-        version="2",
+        version="3",
         norms=("l2", "linf"),
         budget="minimal",
         needs="gradient",
@@ -34,7 +34,9 @@ class DeepFool:
     )
     steps: int = param(50, "Most linearisations per sample.", minimum=1, maximum=10_000)
     candidates: int = param(6, "Classes whose boundaries are looked at in each step.", minimum=1, maximum=1000)
-    overshoot: float = param(0.02, "Share of a step that is added to cross the boundary.", minimum=0.0, maximum=1.0)
+    overshoot: float = param(
+        0.005, "Share of a step that is added to cross the boundary; 0.02 in the paper.", minimum=0.0, maximum=1.0
+    )
     halvings: int = param(
         0, "Halvings of a search back to the boundary; the engine does one of its own.", minimum=0, maximum=50
     )

@@ -14,15 +14,22 @@ from robusteval_attacks._nearest import Nearest
 
 _DUAL: dict[str, Literal["l1", "l2", "linf"]] = {"l1": "linf", "l2": "l2", "linf": "l1"}
 _OUT = 1e30
+_PATIENCE = 10  # steps before eta may grow
+_FURTHEST = 2.0  # eta at most
 
 
 @dataclass(frozen=True)
 class FAB:
-    """Croce & Hein's algorithm: exact projections of iterate and clean sample, mixed by their distances."""
+    """Croce & Hein's algorithm: exact projections of iterate and clean sample, mixed by their distances.
+
+    On adversarially trained models a boundary that bends away is never crossed by steps that end just beyond its
+    linearisation: of 100 training images of such a model of MNIST eight were never lost in l2. So eta grows for samples that
+    have not been lost yet, which leaves two.
+    """
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="fab",
-        version="2",
+        version="3",
         norms=("linf", "l2", "l1"),
         budget="minimal",
         needs="gradient",
@@ -32,7 +39,7 @@ class FAB:
         strengths="No step size; respects the box exactly; indifferent to the scale of the scores.",
         limits="A gradient for every class in every step: a few times as dear as attacks of one gradient a step.",
     )
-    steps: int = param(100, "Linearisations per start.", minimum=1, maximum=100_000)
+    steps: int = param(120, "Linearisations per start; 100 in the paper.", minimum=1, maximum=100_000)
     restarts: int = param(
         1, "Starts; later ones are random points half as far as the nearest win.", minimum=1, maximum=1000
     )
@@ -40,13 +47,19 @@ class FAB:
         0, "Number of likeliest classes attacked one by one; 0 looks at all in each step.", minimum=0, maximum=1000
     )
     candidates: int = param(
-        4,
+        5,
         "Likeliest classes whose boundaries are looked at in each step; the paper looks at all.",
         minimum=1,
         maximum=1000,
     )
     alpha: float = param(0.1, "Largest weight of the clean sample's projection.", minimum=0.0, maximum=1.0)
     eta: float = param(1.05, "Extrapolation beyond the boundary.", minimum=1.0, maximum=2.0)
+    growth: float = param(
+        1.2,
+        "Factor by which the part of eta beyond 1 grows with each step without a win so far; 1 for the paper's.",
+        minimum=1.0,
+        maximum=10.0,
+    )
     beta: float = param(0.9, "Share of the perturbation that is kept after a win.", minimum=0.0, maximum=1.0)
 
     def passes(self, norm: str, classes: int) -> Passes:
@@ -73,18 +86,23 @@ class FAB:
             radius = nearest.distance.masked_fill(nearest.distance.isinf(), 0) / 2
             x = problem.clip(x + random_in_ball(x, problem.norm, radius, problem.rng))
         scores = problem.scores(x)
-        for _ in range(self.steps):
+        beyond = x.new_full((len(x),), self.eta)
+        for step in range(self.steps):
             slope, gap = self._boundary(problem, x, scores, classes)
             mine = cross(problem, x, slope, gap)
             lean = gap - (slope * (problem.x - x)).flatten(1).sum(1)
             clean = cross(problem, problem.x, slope, lean)
             near, far = size(mine, problem.norm), size(clean, problem.norm)
             alpha = per_sample((near / (near + far).clamp_min(1e-30)).clamp_max(self.alpha), x)
-            x = (1 - alpha) * (x + self.eta * mine) + alpha * (problem.x + self.eta * clean)
+            eta = per_sample(beyond, x)
+            x = (1 - alpha) * (x + eta * mine) + alpha * (problem.x + eta * clean)
             x = problem.clip(x)
             scores = problem.scores(x)
             won = wins(scores, problem.keep)
             distance = nearest.offer(x, won)
+            if step >= _PATIENCE:
+                further = (1 + (beyond - 1) * self.growth).clamp_max(_FURTHEST)
+                beyond = torch.where(nearest.distance.isinf(), further, self.eta)
             problem.note(margin=-gap, distance=distance, won=won.float())
             x = torch.where(per_sample(won, x), problem.clip(problem.x + self.beta * (x - problem.x)), x)
         return x

@@ -27,11 +27,15 @@ from robusteval_attacks._aim import aim_passes, nearest_class, towards
 
 @dataclass(frozen=True)
 class PGD:
-    """Steps of steepest ascent, projected on the ball around the clean sample and on the box; restarts on survivors."""
+    """Steps of steepest ascent, projected on the ball around the clean sample and on the box; restarts on survivors.
+
+    Long steps first, short ones last: on training images of MNIST, thirty such are at least as strong in l2 and linf as the
+    forty equal ones of a tenth of eps that are usual, on a plain and on an adversarially trained model.
+    """
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="pgd",
-        version="1",
+        version="2",
         norms=("linf", "l2", "l1"),
         budget="fixed",
         needs="gradient",
@@ -41,10 +45,15 @@ class PGD:
         "perturbations, 2019",
         stochastic=True,
         strengths="The standard first-order attack; cheap where the model is weak, because lost samples stop at once.",
-        limits="One fixed step size; masked gradients stop it, and on robust models apgd or alma find more.",
+        limits="Steps of a fixed schedule; masked gradients stop it, and on robust models apgd or alma find more.",
     )
-    steps: int = param(40, "Gradient steps per restart.", minimum=1, maximum=100_000)
-    step: float = param(0.1, "Size of a step as a share of eps.", minimum=1e-4, maximum=2.0)
+    steps: int = param(30, "Gradient steps per restart.", minimum=1, maximum=100_000)
+    step: float = param(0.2, "Mean size of a step as a share of eps.", minimum=1e-4, maximum=2.0)
+    schedule: Literal["cosine", "constant"] = param(
+        "cosine",
+        "l2, linf. cosine: steps shrink from twice the mean to nothing; constant: all are equal, as published.",
+        choices=["cosine", "constant"],
+    )
     restarts: int = param(1, "Random starts; later ones run on the samples that withstood.", minimum=1, maximum=1000)
     loss: Literal["ce", "margin", "dlr", "nearest"] = param(
         "ce",
@@ -90,7 +99,9 @@ class PGD:
                 problem, x, grad, left = problem[on], x[on], grad[on], left[on]
             if len(left) == 0:
                 return best, best_value
-            x = problem.project(x + self._direction(problem, x, grad, step / self.steps))
+            # where the second half goes elsewhere than the first, each has a schedule of its own
+            part = self.steps if aim is None else self.steps / 2
+            x = problem.project(x + self._direction(problem, x, grad, step % part / part))
         scores = problem.scores(x)
         _keep_better(problem, x, scores, wins(scores, problem.keep), left, best, best_value)
         return best, best_value
@@ -103,6 +114,8 @@ class PGD:
     def _direction(self, problem: Problem, x: Tensor, grad: Tensor, progress: float) -> Tensor:
         length = self.step * problem.budget.to(x.dtype)
         if problem.norm != "l1":
+            if self.schedule == "cosine":
+                length = length * (1 + math.cos(math.pi * progress))
             return ascent(grad, problem.norm) * per_sample(length, grad)
         # The steepest l1 step inside the box fills value after value, best first, each as far as it may go. Moving many
         # values a little explores better; few make the best use of the budget: so the number shrinks to one on the way.
