@@ -57,3 +57,15 @@ def test_wider_balls_first_lose_more_of_a_robust_model_in_l1() -> None:
         assert (problem.distance(found) <= 12.0 * 1.0001).all()
         won.append(int(problem.won(found).sum()))
     assert won[1] > won[0]
+
+
+def test_the_second_start_runs_on_the_survivors_only() -> None:
+    model, x, keep = trained("robust", 32)
+    once, twice = (pose(APGD(), model, x, keep, "linf", 0.12) for _ in range(2))
+    found = APGD(steps=20, restarts=1).run(once)
+    APGD(steps=20, restarts=2).run(twice)
+    extra = twice.meter.forwards - once.meter.forwards
+    lost = once.won(found)
+    assert lost.any()
+    assert (extra[lost] == 0).all()
+    assert (extra[~lost] > 0).all()

@@ -45,3 +45,11 @@ def test_targets_and_restarts_find_no_less():
     assert (more.distance(best) <= once.distance(first)).all()
     assert (more.distance(best) < once.distance(first)).any()
     assert reach(FAB(steps=10, targets=9), model, x, keep, "linf").isfinite().all()
+
+
+def test_going_further_finds_what_withstood():
+    model, x, keep = trained("robust", 48)
+    never = [
+        int(reach(FAB(steps=40, candidates=3, growth=by), model, x, keep, "l2").isinf().sum()) for by in (1.0, 1.2)
+    ]
+    assert never[1] < never[0]

@@ -12,6 +12,7 @@ from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
 from robusteval.testing import keep_labels, pose
+from tests.plugins.attacks import minimal
 
 
 def survivors(trained, attack, norm: str, eps: float) -> float:
@@ -71,3 +72,12 @@ def test_a_convergence_plot_can_be_drawn(fashion) -> None:
     assert len(points) == 6
     assert points[-1]["margin"] > points[0]["margin"] or points[-1]["samples"] < points[0]["samples"]
     assert all(torch.isfinite(torch.tensor(list(point.values()))).all() for point in points)
+
+
+def test_long_steps_that_shrink_take_more_than_equal_ones() -> None:
+    model, x, keep = minimal.trained("robust", 64)
+    won = []
+    for attack in (PGD(step=0.1, schedule="constant"), PGD()):
+        problem = pose(model, x, keep, "l2", eps=1.2)
+        won.append(int(problem.won(attack.run(problem)).sum()))
+    assert won[1] > won[0]

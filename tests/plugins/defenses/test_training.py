@@ -32,7 +32,7 @@ ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, LabelEmbedding,
 def robust(model, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
     """Share that PGD in Linf leaves right."""
     problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
-    found = PGD(steps=steps).run(problem)
+    found = PGD(steps=steps, step=0.1, schedule="constant").run(problem)
     return right(model, Samples(found, samples.y))
 
 
