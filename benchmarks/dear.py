@@ -47,7 +47,7 @@ def _optimised(p: Peers) -> list[Match]:
     }
     return [
         Match("carlini-wagner", "l2", cw, carlini, dear=True, reduced=fewer),
-        Match("ead", "l1", {"ours": [EAD(steps=200)]}, elastic),
+        Match("ead", "l1", {"ours": [EAD()]}, elastic),
     ]
 
 

@@ -19,7 +19,7 @@ SUITE = """
 name = "variants"
 version = "1"
 norms = ["l2", "linf"]
-samples = 80
+samples = 100
 probe_samples = 0
 [[attack]]
 plugin = "pgd"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from robusteval_attacks.alma import ALMA
 from robusteval_attacks.ead import EAD
 
+from tests.plugins.attacks.minimal import reach, trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
@@ -20,3 +22,10 @@ def test_within_twice_the_smallest_distance(bounds, classes) -> None:
     ratio = problem.distance(found) / optimum(model, x, keep, "l1")
     assert (ratio >= 0.999).all()
     assert ratio.median() < 2
+
+
+def test_shrinkage_brings_it_near_in_l1_on_a_trained_model() -> None:
+    model, x, keep = trained("cnn", 16)
+    near, dense, other = (reach(attack, model, x, keep, "l1") for attack in (EAD(), EAD(beta=1e-4), ALMA(steps=150)))
+    assert (near / other).median() < 1.3
+    assert (dense / other).median() > 1.5
