@@ -176,7 +176,7 @@ def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite, reference):
 
     model = TorchClassifier.from_module(example_cnn(), (1, 28, 28), LoadOptions())
     raw = RawData(archive["x_test"], archive["y_test"], (), "fashion-mnist", "")
-    data, _ = prepare(raw, model.info, None, 80)
+    data, _ = prepare(raw, model.info, None, 100)
     fit = ((archive["x_train"][:1000, None] / 255).astype(np.float32), archive["y_train"][:1000])
     record = robusteval.evaluate(example_cnn(), (data.x, data.y), suite, fit_data=fit)
     sensible(record)
