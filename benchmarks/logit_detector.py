@@ -53,15 +53,16 @@ class PlainNewtonFool(NewtonFool):
     """
 
     def run(self, problem: Problem) -> Tensor:
-        def certainty(scores: Tensor) -> Tensor:
+        def doubt(scores: Tensor) -> Tensor:
             return -(scores.softmax(1) * problem.keep).sum(1)
 
         x, most = problem.x, self.eta * problem.x.flatten(1).norm(dim=1)
         for _ in range(self.steps):
-            grad, loss, _, won = problem.grad(x, certainty)
+            grad, loss, _, won = problem.grad(x, doubt)
             if bool(won.all()):
                 break
             steep = grad.flatten(1).norm(dim=1).clamp_min(1e-20)
+            # -loss is p
             length = torch.minimum(most, (-loss - 1 / problem.classes) / steep).masked_fill(won, 0)
             x = problem.clip(x + per_sample(length / steep, x) * grad)
         return x

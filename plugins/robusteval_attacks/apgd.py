@@ -33,8 +33,8 @@ _EVERY_L1 = 0.04  # l1: share of the steps between two checkpoints
 class APGD:
     """Croce & Hein's algorithm 1, and their sparse variant for l1.
 
-    Two runs of fifty steps by default, the second on what the first left, not one of a hundred: on training images of
-    MNIST that takes up to 1.5 % more of the samples in l2, as many to half a per cent less in linf, at no higher cost.
+    Two runs of fifty steps by default, the second on what the first left, not one of a hundred: another start mostly finds
+    more than further steps do, at no higher cost (benchmarks/results/peers.md has both).
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(

@@ -17,8 +17,8 @@ from robusteval_attacks._weights import nearest_over_weights
 class EAD:
     """FISTA on c max(kappa - margin, 0) + ||d||^2 and shrinkage by beta, with a binary search on c for each sample.
 
-    Every step shrinks by beta itself, not by beta times the step size, as in the paper's equation 4: in the objective the
-    l1 term weighs beta over the step size, a hundred times the beta that is written there.
+    Every step shrinks by beta itself, not by beta times the step size, as published: so in the objective the l1 term weighs
+    beta over the step size, a hundred times beta.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(

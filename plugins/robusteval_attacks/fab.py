@@ -22,9 +22,8 @@ _FURTHEST = 2.0  # eta at most
 class FAB:
     """Croce & Hein's algorithm: exact projections of iterate and clean sample, mixed by their distances.
 
-    On adversarially trained models a boundary that bends away is never crossed by steps that end just beyond its
-    linearisation: of 100 training images of such a model of MNIST eight were never lost in l2. So eta grows for samples that
-    have not been lost yet, which leaves two.
+    On adversarially trained models a boundary that bends away may never be crossed by steps that end just beyond its
+    linearisation, so eta grows for samples that have not been lost yet.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(

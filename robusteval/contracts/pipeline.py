@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from robusteval.contracts.plugins import Defended, Detector
 from robusteval.contracts.sharing import sharing
 
-_WEIGHT = 0.3  # of the class "rejected" beside the margins: on four detectors of a model of MNIST 0.1 to 0.3 lose most samples
+_WEIGHT = 0.3  # of the class "rejected" beside the margins, see `calibrated`
 _SIGMAS = 2 / 0.6745  # two standard deviations of a normal distribution, in median deviations
 
 
