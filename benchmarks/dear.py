@@ -1,4 +1,4 @@
-"""Comparisons of thousands of passes, on a part of the images: Carlini-Wagner, EAD, JSMA, attacks without gradients,
+"""Comparisons of thousands of passes: Carlini-Wagner, EAD, JSMA, attacks without gradients,
 AutoAttack, and what our suite `standard` makes of its members together."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from robusteval.ops import Norm
 
 
 def dear(p: Peers) -> list[Match]:
-    """All of them; share says on what part of the images."""
+    """All of them."""
     return [*_optimised(p), *_sparse(p), *_queries(p), *_standard(p)]
 
 
@@ -73,8 +73,8 @@ def _queries(p: Peers) -> list[Match]:
     walk: dict[str, Peer | None] = {"foolbox": p.foolbox("BoundaryAttack", steps=3000)}
     return [
         Match("square", "linf", {"ours": [Square(queries=1000)]}, square, "linf"),
-        Match("hopskipjump", "l2", {"ours": [HopSkipJump(queries=7000)]}, hops, share=0.2),
-        Match("boundary", "l2", {"ours": [Boundary(queries=3000)]}, walk, share=0.2),
+        Match("hopskipjump", "l2", {"ours": [HopSkipJump(queries=7000)]}, hops, dear=True),
+        Match("boundary", "l2", {"ours": [Boundary(queries=3000)]}, walk, dear=True),
     ]
 
 

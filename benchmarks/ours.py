@@ -37,10 +37,6 @@ class Arena:
         classifier = TorchClassifier.from_module(module, tuple(x.shape[1:]))
         return cls(classifier, x, y, measure(classifier, x[:64]).tuning)
 
-    def first(self, count: int) -> Arena:
-        """The same with fewer samples."""
-        return Arena(self.classifier, self.x[:count], self.y[:count], self.tuning)
-
     @property
     def pipeline(self) -> Pipeline:
         return Pipeline(Defended(self.classifier))

@@ -59,10 +59,6 @@ class Target:
             scores = module(x).scatter(1, y[:, None], -torch.inf)
         return cls(module, x, y, scores.argmax(1))
 
-    def first(self, count: int) -> Target:
-        """The same with fewer samples."""
-        return Target(self.module, self.x[:count], self.y[:count], self.likeliest[:count], self.wrapped)
-
 
 Peer = Callable[[Target, float], Tensor]
 

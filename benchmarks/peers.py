@@ -78,9 +78,6 @@ def calls(match: Match, arena: Arena, target: Target, eps: float) -> dict[str, t
 
 def run_match(match: Match, model: str, arena: Arena, target: Target, cost: PassCost) -> list[dict[str, Any]]:
     """One row for each of ours and theirs; a peer that raises becomes a row that says so."""
-    count = max(1, math.ceil(match.share * len(arena.x)))
-    arena = arena.first(count)
-    target = target.first(count)
     eps = BUDGETS[match.budget][model] if match.budget else 0.0
     done: dict[str, list[Timed]] = {}
     failed: dict[str, str] = {}
@@ -99,7 +96,12 @@ def run_match(match: Match, model: str, arena: Arena, target: Target, cost: Pass
     rows = []
     for label in todo:
         base = {"attack": match.name, "norm": match.norm, "budget": match.budget, "eps": eps, "by": label}
-        base |= {"model": model, "images": count, "ours": label in match.ours, "calibrated": in_words(arena.tuning)}
+        base |= {
+            "model": model,
+            "images": len(arena.x),
+            "ours": label in match.ours,
+            "calibrated": in_words(arena.tuning),
+        }
         base |= {"reduced": True} if label in match.reduced else {}
         if label in failed:
             rows.append({**base, "failed": failed[label]})
@@ -128,7 +130,7 @@ def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
     """Whether the options ask for it: --only takes names ("fmn") and names with a norm ("fmn l2")."""
     if match.budget and model not in BUDGETS[match.budget]:
         return False
-    if options.quick and (match.dear or match.share < 1):
+    if options.quick and match.dear:
         return False
     return not options.only or any(only in (match.name, match.key) for only in options.only.split(","))
 

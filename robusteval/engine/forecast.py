@@ -23,6 +23,7 @@ from robusteval.engine.planted import TRIES, attacks_of
 from robusteval.engine.suite import Suite
 from robusteval.engine.sweep import CLIMBS, LINE_STEPS, STRETCHES
 from robusteval.engine.targets import ALL
+from robusteval.engine.undo import SINGLES
 from robusteval.engine.units import chunks
 
 # What an attack does beside its passes, and passes over few samples, which cost more each: seconds of a unit over those
@@ -52,7 +53,7 @@ def work_of(planned: Planned, classes: int, random: bool, left: float = 1.0) -> 
     of the samples that members of a cascade after the first with gradients see."""
     judged = JUDGE_DRAWS if random else 1
     draws = planned.draws if random else 1
-    line = 0 if planned.cell.norm == "l0" else LINE_STEPS
+    line = SINGLES if planned.cell.norm == "l0" else LINE_STEPS
     if planned.source:
         return Work(Passes(0), len(planned.strengths) * judged)
     if planned.starts:

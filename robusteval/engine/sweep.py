@@ -17,8 +17,9 @@ from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.engine.judge import Judged, Threat, is_win, judge
+from robusteval.engine.undo import undo
 
-VERSION = "1"  # of the search below; another one whenever the same attacks come to other distances
+VERSION = "2"  # of the search below; another one whenever the same attacks come to other distances
 
 # A minimal attack may stop a hair's breadth on the wrong side (the twin and the truth differ by rounding).
 _NUDGES = (1.002, 1.01, 1.05)
@@ -148,16 +149,35 @@ class Sweep:
             rows = rows[~judged.won]
 
     def _approach(self, best: Best, rows: Tensor) -> None:
-        """Bisection from the nearest win towards the clean sample, on the true pipeline.
+        """The search from the nearest win towards the clean sample, on the true pipeline.
 
-        Along a line every norm but l0 shrinks in proportion, so l0 is left alone. A random pipeline is bisected on one
-        draw and the result judged like any other candidate.
+        Along a line every norm but l0 shrinks in proportion; in l0 changed pixels are put back. A random pipeline is
+        searched on one draw and the result judged like any other candidate.
         """
-        if self.threat.norm == "l0" or len(rows) == 0:
+        if len(rows) == 0:
             return
         x0, far = self.x0[rows], best.x[rows]
-        keep = self.threat.keep[rows]
-        view = self.pipeline.draw(self.rng)
+        nearest = (self._undone if self.threat.norm == "l0" else self._bisected)(rows, x0, far)
+        moved = (nearest != far).flatten(1).any(1).nonzero().squeeze(1)
+        if len(moved) == 0:
+            return
+        judged = judge(self.pipeline, x0[moved], nearest[moved], self.threat[rows[moved]], None, self.rng)
+        judged.rejected.clear()
+        best.take(rows[moved], judged)
+
+    def _undone(self, rows: Tensor, x0: Tensor, far: Tensor) -> Tensor:
+        """far [R, *shape] with needless pixels put back."""
+        keep, view = self.threat.keep[rows], self.pipeline.draw(self.rng)
+
+        def wins(at: Tensor, x: Tensor) -> Tensor:
+            self.meter.forward(rows[at])
+            return is_win(view.decide(self.threat.lawful(x))[0], keep[at])
+
+        return self.threat.lawful(undo(x0, far, wins))
+
+    def _bisected(self, rows: Tensor, x0: Tensor, far: Tensor) -> Tensor:
+        """The nearest point won on the lines from far [R, *shape] to x0."""
+        keep, view = self.threat.keep[rows], self.pipeline.draw(self.rng)
         low = torch.zeros(len(rows), dtype=x0.dtype, device=x0.device)
         high = torch.ones_like(low)
         for _ in range(LINE_STEPS):
@@ -166,10 +186,5 @@ class Sweep:
             won = is_win(view.decide(x)[0], keep)
             high, low = torch.where(won, middle, high), torch.where(won, low, middle)
         self.meter.forward(rows, LINE_STEPS)
-        moved = (high < 1).nonzero().squeeze(1)
-        if len(moved) == 0:
-            return
-        nearest = ops.clip(x0 + ops.per_sample(high, x0) * (far - x0), self.threat.bounds)[moved]
-        judged = judge(self.pipeline, x0[moved], nearest, self.threat[rows[moved]], None, self.rng)
-        judged.rejected.clear()
-        best.take(rows[moved], judged)
+        moved = ops.clip(x0 + ops.per_sample(high, x0) * (far - x0), self.threat.bounds)
+        return torch.where(ops.per_sample(high < 1, x0), moved, far)
