@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from robusteval.engine.data import read
-from robusteval.engine.data_formats import RawData, read_npz
+from robusteval.engine.data_formats import read_npz
 from robusteval.engine.dataset_fashion import FashionMnist, robusteval_datasets
 from robusteval.errors import DataError
-
-X = np.arange(4 * 3 * 5, dtype=np.uint8).reshape(4, 3, 5)
-Y = np.array([0, 1, 2, 1])
-
-
-def refused(call: Callable[[], Any], *words: str) -> DataError:
-    """The DataError that the call ends in: one sentence that says these words, and a hint."""
-    with pytest.raises(DataError) as caught:
-        call()
-    error = caught.value
-    assert error.message.endswith(".")
-    assert "\n" not in error.message
-    assert error.hint.endswith((".", ")"))
-    for word in words:
-        assert word in error.message, (word, error.message)
-    return error
-
-
-def npz(folder: Path, **arrays: Any) -> Path:
-    path = folder / "data.npz"
-    np.savez_compressed(path, **arrays)
-    return path
-
-
-def idx(array: np.ndarray, code: int = 0x08) -> bytes:
-    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-def pair(folder: Path, part: str, packed: bool = False, x: np.ndarray = X, y: np.ndarray = Y) -> Path:
-    ending, pack = (".gz", gzip.compress) if packed else ("", bytes)
-    (folder / f"{part}-labels-idx1-ubyte{ending}").write_bytes(pack(idx(y.astype(np.uint8))))
-    images = folder / f"{part}-images-idx3-ubyte{ending}"
-    images.write_bytes(pack(idx(x)))
-    return images
-
-
-def image(path: Path, mode: str = "RGB", size: tuple[int, int] = (5, 3), value: int = 7) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, value if mode in ("1", "L", "P", "I;16", "F", "I") else (value,) * len(mode)).save(path)
-    return path
-
-
-def same(raw: RawData, x: np.ndarray, y: np.ndarray) -> None:
-    assert raw.images.dtype == x.dtype
-    assert np.array_equal(raw.images, x)
-    assert np.array_equal(raw.labels, y)
+from tests.engine.data_files import X, Y, idx, npz, pair, refused, same
 
 
 class TestNpz:
@@ -186,87 +139,6 @@ class TestIdx:
         pair(tmp_path, "one")
         pair(tmp_path, "two")
         refused(lambda: read(tmp_path), "2 images files", "0 of them", "one-images-idx3-ubyte")
-
-
-class TestFolder:
-    def test_colour_and_names_in_order(self, tmp_path: Path) -> None:
-        image(tmp_path / "dog/1.png", value=9)
-        image(tmp_path / "cat/2.bmp", value=8)
-        image(tmp_path / "cat/1.png", value=7)
-        (tmp_path / "cat/.hidden.png").write_bytes(b"no image")
-        (tmp_path / "cat/readme.txt").write_text("no image")
-        (tmp_path / ".cache").mkdir()
-        raw = read(tmp_path)
-        assert raw.images.shape == (3, 3, 5, 3)
-        assert raw.images[:, 0, 0, 0].tolist() == [7, 8, 9]
-        assert (raw.labels.tolist(), raw.class_names, raw.layout) == ([0, 0, 1], ("cat", "dog"), "NHWC")
-
-    def test_grey(self, tmp_path: Path) -> None:
-        image(tmp_path / "a/1.png", "L")
-        raw = read(tmp_path)
-        assert (raw.images.shape, raw.layout, raw.notes) == ((1, 3, 5), "", ())
-
-    def test_grey_among_colour_is_noted(self, tmp_path: Path) -> None:
-        image(tmp_path / "a/1.png", "L")
-        image(tmp_path / "a/2.png")
-        raw = read(tmp_path)
-        assert raw.images.shape == (2, 3, 5, 3)
-        assert raw.notes == ("images of kind L converted to RGB",)
-
-    def test_numbered_folders_are_the_labels(self, tmp_path: Path) -> None:
-        for name in ("10", "2", "0"):
-            image(tmp_path / name / "1.png", value=int(name))
-        raw = read(tmp_path)
-        assert raw.class_names == ()
-        assert raw.labels.tolist() == raw.images[:, 0, 0, 0].tolist()
-        assert sorted(raw.labels.tolist()) == [0, 2, 10]
-
-    def test_sizes_differ(self, tmp_path: Path) -> None:
-        for name in "123":
-            image(tmp_path / f"a/{name}.png")
-        image(tmp_path / "a/4.png", size=(6, 3))
-        refused(lambda: read(tmp_path), "5x3 (3 images), 6x3 (1 images)", "4.png is 6x3")
-
-    @pytest.mark.parametrize(("mode", "word"), [("RGBA", "alpha"), ("LA", "alpha"), ("I;16", "8 bits")])
-    def test_kinds_that_would_lose_something(self, tmp_path: Path, mode: str, word: str) -> None:
-        image(tmp_path / "a/1.png", mode)
-        refused(lambda: read(tmp_path), "1.png", word)
-
-    @pytest.mark.parametrize("what", ["file", "folder"])
-    def test_links_out_of_the_folder(self, tmp_path: Path, what: str) -> None:
-        secret = image(tmp_path / "elsewhere/secret.png")
-        home = tmp_path / "home"
-        image(home / "a/1.png")
-        link, target = (home / "a/2.png", secret) if what == "file" else (home / "b", secret.parent)
-        link.symlink_to(target)
-        refused(lambda: read(home), "link that leads outside home")
-
-    def test_links_inside_the_folder(self, tmp_path: Path) -> None:
-        image(tmp_path / "a/1.png")
-        (tmp_path / "a/2.png").symlink_to(tmp_path / "a/1.png")
-        assert len(read(tmp_path)) == 2
-
-    @pytest.mark.parametrize("size", [(30000, 10000), (15000, 10000), (9000, 9000)])
-    def test_bomb(self, tmp_path: Path, size: tuple[int, int]) -> None:
-        path = image(tmp_path / "a/1.bmp")
-        content = bytearray(path.read_bytes())
-        content[18:26] = struct.pack("<ii", *size)
-        path.write_bytes(content)
-        refused(lambda: read(tmp_path), "1.bmp has more than 67108864 pixels")
-
-    def test_too_much_altogether(self, tmp_path: Path) -> None:
-        image(tmp_path / "a/1.png", size=(64, 64))
-        refused(lambda: read(tmp_path, limit=2**12), "unpacks to")
-
-    def test_other_kinds_of_files_are_never_opened(self, tmp_path: Path) -> None:
-        image(tmp_path / "a/1.png")
-        (tmp_path / "a/2.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 3\n")
-        refused(lambda: read(tmp_path), "2.png cannot be read")
-
-    def test_empty(self, tmp_path: Path) -> None:
-        refused(lambda: read(tmp_path), "holds no class folders")
-        (tmp_path / "cat").mkdir()
-        refused(lambda: read(tmp_path), "class folder cat", "no images")
 
 
 class TestOthers:

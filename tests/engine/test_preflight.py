@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.data import RawData, prepare
-from robusteval.engine.preflight import Preflight, Suggestion, best_of, clean_report, exact_interval
+from robusteval.engine.preflight import Preflight, clean_report, exact_interval
 from robusteval.engine.preflight_labels import relabelled
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -226,24 +226,6 @@ class TestInput:
         classifier = model(3, trained=((0.0, 1.0), close, spread))
         settings = {item.setting for item in report(classifier, raw).suggestions}
         assert {"the mean and std of ImageNet", "the mean and std of CIFAR-10"} <= settings
-
-
-def suggestion(accuracy: float, changes: int = 1) -> Suggestion:
-    return Suggestion(f"{accuracy} by {changes}", "", "", accuracy, changes)
-
-
-class TestBest:
-    def test_what_luck_explains_is_no_suggestion(self) -> None:
-        assert best_of([suggestion(0.6), suggestion(0.5)], 50, 100) == []
-        assert best_of([suggestion(0.8)], 50, 100) == [suggestion(0.8)]
-
-    def test_close_ones_are_all_given_and_poor_ones_are_not(self) -> None:
-        found = best_of([suggestion(0.93), suggestion(0.7), suggestion(0.95)], 20, 100)
-        assert found == [suggestion(0.95), suggestion(0.93)]
-
-    def test_more_changes_must_be_worth_it(self) -> None:
-        assert best_of([suggestion(0.9, 2), suggestion(0.9, 1)], 20, 100) == [suggestion(0.9, 1)]
-        assert best_of([suggestion(0.94, 2), suggestion(0.9, 1)], 20, 100) == [suggestion(0.94, 2), suggestion(0.9, 1)]
 
 
 class TestLabels:
