@@ -15,7 +15,6 @@ from robusteval_attacks._pairs import best_pairs
 
 _MOST = 16  # pairs that one Jacobian may serve
 _HARD = 60  # gradients that a hard sample takes
-_ROUNDS = 2  # of putting pixels back
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class JSMA:
 
     info: ClassVar[AttackInfo] = AttackInfo(
         name="jsma",
-        version="2",
+        version="3",
         norms=("l0",),
         budget="minimal",
         needs="gradient",
@@ -146,25 +145,24 @@ def _better_half(sample: Tensor, behind: Tensor) -> Tensor:
 def _put_back(problem: Problem, found: Tensor, lost: Tensor) -> Tensor:
     """found with the changes of the lost samples undone where the win survives it.
 
-    The changes are ordered by what undoing them costs by the gradient; a binary search finds how many of the first go.
+    The changes are ordered by what undoing them costs by the gradient; a binary search finds how many of the first go. The
+    core then tries what is left one by one.
     """
-    for _ in range(_ROUNDS):
-        rows = lost.nonzero().squeeze(1)
-        rest, best = problem[rows], found[rows]
-        changed = _by_pixel(best != rest.x).any(1)
-        cost = _by_pixel(rest.grad(best, "margin").grad * (best - rest.x)).sum(1).masked_fill(~changed, math.inf)
-        rank = cost.argsort(dim=1, stable=True).argsort(dim=1)
-        low, high = torch.zeros_like(rows), changed.sum(1)  # so many can, so many cannot go
-        while bool((on := high - low > 1).any()):
-            middle = (low + high) // 2
-            back = (rank < middle[:, None])[on][:, None].expand_as(_by_pixel(best[on])).reshape(best[on].shape)
-            tried = torch.where(back, rest.x[on], best[on])
-            won = torch.zeros_like(on)
-            won[on] = rest[on].won(tried)
-            low, high = torch.where(won, middle, low), torch.where(on & ~won, middle, high)
-        back = (rank < low[:, None])[:, None].expand_as(_by_pixel(best)).reshape(best.shape)
-        found[rows] = torch.where(back, rest.x, best)
-        lost = lost.index_put((rows,), low > 0)
+    rows = lost.nonzero().squeeze(1)
+    rest, best = problem[rows], found[rows]
+    changed = _by_pixel(best != rest.x).any(1)
+    cost = _by_pixel(rest.grad(best, "margin").grad * (best - rest.x)).sum(1).masked_fill(~changed, math.inf)
+    rank = cost.argsort(dim=1, stable=True).argsort(dim=1)
+    low, high = torch.zeros_like(rows), changed.sum(1)  # so many can, so many cannot go
+    while bool((on := high - low > 1).any()):
+        middle = (low + high) // 2
+        back = (rank < middle[:, None])[on][:, None].expand_as(_by_pixel(best[on])).reshape(best[on].shape)
+        tried = torch.where(back, rest.x[on], best[on])
+        won = torch.zeros_like(on)
+        won[on] = rest[on].won(tried)
+        low, high = torch.where(won, middle, low), torch.where(on & ~won, middle, high)
+    back = (rank < low[:, None])[:, None].expand_as(_by_pixel(best)).reshape(best.shape)
+    found[rows] = torch.where(back, rest.x, best)
     return found
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 HALVINGS = 10  # of how many of the least changed pixels go back at once
-SINGLES = 24  # of pixels one by one
+SINGLES = 16  # of pixels one by one
 
 Wins = Callable[[Tensor, Tensor], Tensor]  # (positions [R] in the batch, candidates [R, *shape]) -> bool [R]
 
@@ -16,13 +16,14 @@ Wins = Callable[[Tensor, Tensor], Tensor]  # (positions [R] in the batch, candid
 def undo(x0: Tensor, far: Tensor, wins: Wins) -> Tensor:
     """far [B, *shape] with as many of its changed pixels put back to x0 as the search found to be needless.
 
-    First by bisection the most of the least changed pixels that can go back together, then one by one those that change
-    more. A pixel of an image [B, C, H, W] is all of its channels, as in the l0 norm. All of far win and x0 does not.
+    Where many changed, first by bisection the most of the least changed pixels that can go back together; then one by one
+    those that change more. A pixel of an image [B, C, H, W] is all of its channels, as in the l0 norm. All of far win and x0 does not.
     """
     height = _height(far - x0)
     changed = (height > 0).sum(1)
     rank = height.masked_fill(height == 0, torch.inf).argsort(dim=1, stable=True).argsort(dim=1)
-    low, high = torch.zeros_like(changed), changed.clone()  # so many go back: still won, lost
+    low = torch.zeros_like(changed)  # so many go back: still won
+    high = torch.where(changed > SINGLES, changed, 0)  # so many: lost; few are all tried one by one
     for _ in range(HALVINGS):
         rows = (high - low > 1).nonzero().squeeze(1)
         if len(rows) == 0:
