@@ -44,9 +44,9 @@ _REPEATS = 3
 Call = Callable[[], Tensor]
 
 
-def samples(module: nn.Module, count: int, start: int) -> tuple[Tensor, Tensor]:
-    """The first test images from `start` on that the model gets right."""
-    x, y = load_images("test")
+def samples(module: nn.Module, split: str, count: int, start: int) -> tuple[Tensor, Tensor]:
+    """The first images of the split from `start` on that the model gets right."""
+    x, y = load_images(split)
     x, y = x[start : start + 2 * count + 20], y[start : start + 2 * count + 20]
     right = (module(x).argmax(1) == y).nonzero().squeeze(1)[:count]
     return x[right], y[right]
@@ -132,13 +132,15 @@ def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
         return False
     if options.quick and match.dear:
         return False
-    return not options.only or any(only in (match.name, match.key) for only in options.only.split(","))
+    return not options.only or any(
+        only in (match.name, f"{match.name} {match.norm}", match.key) for only in options.only.split(",")
+    )
 
 
 def combined(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """The new run's rows, and the old ones of comparisons that did not run again; the strengths over both. Every row says
     on how many images it ran, counted from the same first one."""
-    if (old["start"], old["machine"]) != (new["start"], new["machine"]):
+    if (old.get("split", "test"), old["start"], old["machine"]) != (new["split"], new["start"], new["machine"]):
         raise SystemExit("The results there are of other images or another machine; give another --out.")
 
     def key(row: dict[str, Any]) -> tuple[str, ...]:
@@ -164,7 +166,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     costs: dict[str, Any] = {}
     for model in options.models.split(","):
         module = load_lenet(model)
-        x, y = samples(module, options.images, options.start)
+        x, y = samples(module, options.split, options.images, options.start)
         arena, target = Arena.of(module, x, y), wrap(Target.of(Whole(module).eval(), x, y), modules)
         cost = best_cost(module, x)
         costs[model] = {"forward": cost.forward, "backward": cost.backward, "how": cost.how}
@@ -180,6 +182,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "load average at the end": round(load, 1),
         "peers": said,
         "images": options.images,
+        "split": options.split,
         "start": options.start,
         "pass": costs,
         "rows": with_strength(rows),
@@ -189,8 +192,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="attacks (fmn) or attacks with a norm (fmn l2), by commas")
-    parser.add_argument("--images", type=int, default=100, help="how many of the first test images that are right")
-    parser.add_argument("--start", type=int, default=0, help="first test image; settings are tuned from 5000 on")
+    parser.add_argument(
+        "--images", type=int, default=100, help="how many of the images, from --start on, that are right"
+    )
+    parser.add_argument("--split", default="test", choices=["test", "train"], help="images to take")
+    parser.add_argument("--start", type=int, default=0, help="first image; settings are tuned on train, from 55000 on")
     parser.add_argument("--models", default=",".join(MODELS), help="lenet, robust or both, separated by commas")
     parser.add_argument("--out", type=Path, help="folder for peers.json and peers.md")
     parser.add_argument("--fresh", action="store_true", help="forgets the results that --out holds")

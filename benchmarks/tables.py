@@ -100,7 +100,8 @@ def _preface(result: dict[str, Any]) -> list[str]:
     lines = [
         f"Machine: {machine}; load average at the end {result['load average at the end']}.",
         "",
-        f"Peers: {peers}. Images: the first ones of MNIST's test set that the model gets right; how many, every row says.",
+        f"Peers: {peers}. Images: of MNIST's {result.get('split', 'test')} set the first from {result['start']} on that the model "
+        "gets right; how many, every row says.",
         "",
     ]
     for model, cost in result["pass"].items():
