@@ -140,7 +140,7 @@ def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
 def combined(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """The new run's rows, and the old ones of comparisons that did not run again; the strengths over both. Every row says
     on how many images it ran, counted from the same first one."""
-    if (old.get("split", "test"), old["start"], old["machine"]) != (new["split"], new["start"], new["machine"]):
+    if (old["split"], old["start"], old["machine"]) != (new["split"], new["start"], new["machine"]):
         raise SystemExit("The results there are of other images or another machine; give another --out.")
 
     def key(row: dict[str, Any]) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def _preface(result: dict[str, Any]) -> list[str]:
     lines = [
         f"Machine: {machine}; load average at the end {result['load average at the end']}.",
         "",
-        f"Peers: {peers}. Images: of MNIST's {result.get('split', 'test')} set the first from {result['start']} on that the model "
+        f"Peers: {peers}. Images: of MNIST's {result['split']} set the first from {result['start']} on that the model "
         "gets right; how many, every row says.",
         "",
     ]

@@ -17,7 +17,8 @@ def undo(x0: Tensor, far: Tensor, wins: Wins) -> Tensor:
     """far [B, *shape] with as many of its changed pixels put back to x0 as the search found to be needless.
 
     Where many changed, first by bisection the most of the least changed pixels that can go back together; then one by one
-    those that change more. A pixel of an image [B, C, H, W] is all of its channels, as in the l0 norm. All of far win and x0 does not.
+    those that change more. A pixel of an image [B, C, H, W] is all of its channels, as in the l0 norm. Every row of far has
+    to win, and no row of x0.
     """
     height = _height(far - x0)
     changed = (height > 0).sum(1)
