@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install example references clean
+.PHONY: demo test quick lint install example references clean
 
 # The environment is rebuilt when the package's metadata or the pinned versions change.
 .venv/.done: pyproject.toml constraints.txt
@@ -22,6 +22,11 @@ lint: .venv/.done
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# While working: lint, and the tests of the core that need no attacks of minutes and no browser.
+quick: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser" \
+		tests/test_architecture.py tests/ops tests/contracts tests/record tests/metrics tests/engine tests/report tests/cli/test_verify.py
 
 # The committed example report, from the record of a run on the shipped model.
 example: .venv/.done

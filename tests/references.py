@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from robusteval.engine.envelope import envelope_of
+from robusteval.assessment.envelope import envelope_of
 from robusteval.record.document import Compared, Record, Reference, ReferenceColumn, Suite
 from robusteval.record.reference_file import ReferenceSet
 

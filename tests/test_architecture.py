@@ -20,18 +20,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "record": {"errors"},
     "contracts": {"ops", "errors", "record", "hooks"},
     "api": {"contracts", "ops", "errors", "record", "hooks", "engine"},  # engine: load_model, on its first call only
-    "engine": {"contracts", "record", "ops", "errors", "hooks", ""},
-    "loaders": {"contracts", "errors", "ops", "hooks"},
+    "runtime": {"errors"},
+    "assessment": {"record", "metrics"},
+    "verify": {"record", "errors", "runtime", "assessment", "metrics"},
+    "engine": {"contracts", "record", "ops", "errors", "hooks", "assessment", ""},
+    "loaders": {"contracts", "errors", "ops", "hooks", "runtime"},
     "metrics": {"record", "hooks"},
     "report": {"record"},
     "testing": {"contracts", "ops", "record", "errors"},
     "evaluation": {"engine", "loaders", "contracts", "report", "record", "errors"},
-    "cli": {"engine", "report", "record", "errors", "contracts", ""},
+    "cli": {"engine", "assessment", "verify", "report", "record", "errors", "contracts", ""},
     "__main__": {"cli"},
     "data": set(),
     "": {"evaluation"},
 }
-TORCH_FREE = ("record", "report", "metrics", "errors", "hooks")
+TORCH_FREE = ("record", "report", "metrics", "assessment", "verify", "runtime", "errors", "hooks")
 
 
 def rooms() -> dict[str, list[Path]]:

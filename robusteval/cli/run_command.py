@@ -220,13 +220,13 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
 
 def gate_met(record: Record, fail_under: float) -> bool:
     """Whether the worst-case median distance reaches this in every norm, in a run that can be relied on."""
-    from robusteval.engine import verdict
+    from robusteval.assessment import verdict
 
     return verdict.gate_met(record, fail_under)
 
 
 def _medians(record: Record) -> dict[str, float]:
-    from robusteval.engine.envelope import envelope_of, median_loss
+    from robusteval.assessment.envelope import envelope_of, median_loss
 
     return {
         norm: median_loss(envelope_of(record, norm, "none")) for norm in sorted({cell.norm for cell in record.cells})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from robusteval.engine.verify import Verification
+    from robusteval.verify.run import Verification
 
 
 @click.command("verify")
@@ -50,8 +50,8 @@ def command(run: str, models: tuple[str, ...], as_json: bool) -> None:
 
 
 def _one(place: Path, folder: Path, models: tuple[str, ...]) -> Verification:
-    from robusteval.engine.verify import verify
     from robusteval.record.store import load
+    from robusteval.verify.run import verify
 
     if len(models) > 1:
         raise click.UsageError("This run has one model: give --model once.")
@@ -60,9 +60,9 @@ def _one(place: Path, folder: Path, models: tuple[str, ...]) -> Verification:
 
 
 def _several(folder: Path, models: tuple[str, ...]) -> Verification:
-    from robusteval.engine.verify_comparison import verify_comparison
     from robusteval.record import comparison
     from robusteval.record.store import load
+    from robusteval.verify.comparison import verify_comparison
 
     made = comparison.load(folder)
     files = []

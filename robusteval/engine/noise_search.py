@@ -7,10 +7,10 @@ import math
 import torch
 
 from robusteval import ops
+from robusteval.assessment.envelope import envelope_of
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.samples import Samples
 from robusteval.engine.chunk import generator, norm_named
-from robusteval.engine.envelope import envelope_of
 from robusteval.engine.suite import Suite
 from robusteval.record.document import Record, Search
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from robusteval.assessment.checks.base import Outcome, percent
+from robusteval.assessment.checks.gradients import GRADIENTS
 from robusteval.contracts import pipeline
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
-from robusteval.engine.checks.base import Outcome, percent
-from robusteval.engine.checks.gradients import GRADIENTS
 from robusteval.engine.data_pixels import show
 from robusteval.engine.describe import model_of
 from robusteval.engine.pipelines import clean_phase

@@ -12,12 +12,12 @@ from typing import Any
 from torch import Tensor
 
 import robusteval
+from robusteval.assessment.envelope import envelope
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.params import make
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator
-from robusteval.engine.envelope import envelope
 from robusteval.engine.job import Job
 from robusteval.engine.suite import DefenseSpec, Suite
 from robusteval.errors import PluginError, RecordError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 
+from robusteval.assessment import findings, verdict
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.tuning import Tuning
@@ -12,12 +13,10 @@ from robusteval.engine import (
     assemble,
     calibrate,
     clever,
-    findings,
     gallery,
     noise_search,
     planted,
     references,
-    verdict,
     witnesses,
 )
 from robusteval.engine.budget import Clock

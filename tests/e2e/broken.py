@@ -16,10 +16,10 @@ import numpy as np
 from torch import nn
 
 from robusteval.api import Classifier
+from robusteval.assessment.verdict import gate_met
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.prepare import prepare_job
 from robusteval.engine.runner import run
-from robusteval.engine.verdict import gate_met
 from robusteval.loaders.torch_module import TorchClassifier
 from robusteval.record.document import Record
 from tests.e2e.broken_parts import PLUGINS, Affine, Forced, Gate, Hot, int8_exact, stranger

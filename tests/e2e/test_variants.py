@@ -10,9 +10,9 @@ import pytest
 from torch import nn
 
 import robusteval
-from robusteval.engine.envelope import envelope_of, median_loss
-from robusteval.engine.verify import verify
+from robusteval.assessment.envelope import envelope_of, median_loss
 from robusteval.evaluation import EvaluatedRecord
+from robusteval.verify.run import verify
 from tests.e2e.models import EXAMPLES, ChannelsLast, example_cnn, export, half
 
 SUITE = """

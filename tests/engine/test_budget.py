@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from robusteval.engine import budget, verdict
+from robusteval.assessment import verdict
+from robusteval.engine import budget
 from robusteval.engine.budget import Clock, Gate, roles_of, telling_first
 from robusteval.engine.catalogue import discover
 from robusteval.engine.executors import Outcome, Task

@@ -8,9 +8,9 @@ import torch
 from robusteval.engine import runner
 from robusteval.engine.catalogue import discover
 from robusteval.engine.suite import parse
-from robusteval.engine.verify import verify
 from robusteval.errors import SuiteError
 from robusteval.report import render
+from robusteval.verify.run import verify
 from tests.engine import toys
 
 SUITE = """

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from robusteval.engine import verdict
-from robusteval.engine.checks import CHECKS, run_checks
-from robusteval.engine.checks.attacks import slope
-from robusteval.engine.checks.base import Measured, Spec
-from robusteval.engine.checks.effort import power
-from robusteval.engine.checks.strength import gap
+from robusteval.assessment import verdict
+from robusteval.assessment.checks import CHECKS, run_checks
+from robusteval.assessment.checks.attacks import slope
+from robusteval.assessment.checks.base import Measured, Spec
+from robusteval.assessment.checks.effort import power
+from robusteval.assessment.checks.strength import gap
 from robusteval.engine.preflight_checks import ITEMS
 from robusteval.record.document import Finding, Planted, Record, Search, Strength
 from tests.engine.test_findings import N, cell, honest

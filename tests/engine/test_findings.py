@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from robusteval.engine import verdict
-from robusteval.engine.findings import examine, find
+from robusteval.assessment import verdict
+from robusteval.assessment.findings import examine, find
 from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Strength, Suite
 
 N = 200

@@ -10,6 +10,7 @@ import torch
 from robusteval_defenses.gradient_masking import GradientMasking
 from torch import Tensor, nn
 
+from robusteval.assessment.checks.effort import power
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.meter import Watch
 from robusteval.contracts.pipeline import Pipeline
@@ -17,7 +18,6 @@ from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine import noise_search, planted
 from robusteval.engine.catalogue import discover
-from robusteval.engine.checks.effort import power
 from robusteval.engine.extras import NoiseDraws, Planted
 from robusteval.engine.readout import outstanding
 from robusteval.engine.suite import Suite, parse

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from robusteval.engine import verdict
+from robusteval.assessment import verdict
 from robusteval.engine.data import RawData, prepare
 from robusteval.engine.preflight import clean_report
 from robusteval.engine.preflight_checks import ITEMS, findings_of, preflight_checks, stability

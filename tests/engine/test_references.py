@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from robusteval.api import Samples
+from robusteval.assessment.known_models import known_models
 from robusteval.engine.naming import attacks_sha256
-from robusteval.engine.references import LEAST, compared, known_models
+from robusteval.engine.references import LEAST, compared
 from robusteval.engine.suite import Suite, parse, read
 from robusteval.metrics.references import References
 from robusteval.metrics.statistics import clopper_pearson

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.engine.findings import find
+from robusteval.assessment.findings import find
 from robusteval.metrics import clever, cost, label_next, per_class, strength_curve
 from robusteval.record.document import Estimate, Record, Result, Strength
 from robusteval.report import csv

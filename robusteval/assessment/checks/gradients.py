@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from robusteval.engine.checks.base import Measured, Spec, graded, measured, percent
+from robusteval.assessment.checks.base import Measured, Spec, graded, measured, percent
 from robusteval.record.document import Finding, Record
 
 _ATHALYE = "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security"

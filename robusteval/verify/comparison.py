@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.engine.verify import Runtime, Verification, distance_of, verify
 from robusteval.errors import RecordError
 from robusteval.record import store
 from robusteval.record.comparison import Comparison, Source
 from robusteval.record.document import Record
+from robusteval.verify.run import Runtime, Verification, distance_of, verify
 
 Array = NDArray[Any]
 

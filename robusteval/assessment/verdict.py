@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from robusteval.engine.checks.effort import power
-from robusteval.engine.envelope import envelope_of, median_loss
-from robusteval.engine.references import known_models
+from robusteval.assessment.checks.effort import power
+from robusteval.assessment.envelope import envelope_of, median_loss
+from robusteval.assessment.known_models import known_models
 from robusteval.record.document import Grade, Record, Verdict
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}

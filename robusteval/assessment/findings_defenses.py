@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from robusteval.engine.envelope import envelope
+from robusteval.assessment.envelope import envelope
 from robusteval.record.document import Cell, Finding, Pipeline, Record
 
 _ROOM = 1 + 1e-6  # for rounding of distances

@@ -6,9 +6,9 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from robusteval.engine.checks.base import Measured, Spec, far, graded, measured, pairs, percent
-from robusteval.engine.checks.strength import gap
-from robusteval.engine.envelope import envelope, envelope_of
+from robusteval.assessment.checks.base import Measured, Spec, far, graded, measured, pairs, percent
+from robusteval.assessment.checks.strength import gap
+from robusteval.assessment.envelope import envelope, envelope_of
 from robusteval.record.document import Cell, Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from robusteval.engine.checks import run_checks
-from robusteval.engine.envelope import envelope
+from robusteval.assessment.checks import run_checks
+from robusteval.assessment.envelope import envelope
 from robusteval.record.document import Check, Finding, Record
 
 Rule = Callable[[Record], Iterator[Finding]]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.engine.verify_rounded import check_rounded
 from robusteval.errors import RecordError
 from robusteval.record.document import Record, Witness
+from robusteval.verify.eight_bit import check_rounded
 
 Array = NDArray[Any]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from robusteval.engine.checks.base import Spec, from_rule
-from robusteval.engine.findings_defenses import defenses, detectors, label_leak
+from robusteval.assessment.checks.base import Spec, from_rule
+from robusteval.assessment.findings_defenses import defenses, detectors, label_leak
 from robusteval.record.document import Record
 
 _TRAMER = "Tramer et al. 2020, On adaptive attacks to adversarial example defenses"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from robusteval.engine.checks.base import Measured, Spec, graded, measured, pairs, percent
-from robusteval.engine.envelope import envelope
+from robusteval.assessment.checks.base import Measured, Spec, graded, measured, pairs, percent
+from robusteval.assessment.envelope import envelope
 from robusteval.record.document import Cell, Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"

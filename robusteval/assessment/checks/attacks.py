@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import median
 
-from robusteval.engine.checks.base import Measured, Outcome, Spec, graded, measured, percent, where
-from robusteval.engine.envelope import envelope
+from robusteval.assessment.checks.base import Measured, Outcome, Spec, graded, measured, percent, where
+from robusteval.assessment.envelope import envelope
 from robusteval.record.document import Cell, Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"

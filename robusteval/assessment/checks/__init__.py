@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from robusteval.engine.checks.attacks import ATTACKS
-from robusteval.engine.checks.base import Spec
-from robusteval.engine.checks.defended import DEFENDED
-from robusteval.engine.checks.effort import EFFORT
-from robusteval.engine.checks.gradients import GRADIENTS
-from robusteval.engine.checks.strength import STRENGTH
+from robusteval.assessment.checks.attacks import ATTACKS
+from robusteval.assessment.checks.base import Spec
+from robusteval.assessment.checks.defended import DEFENDED
+from robusteval.assessment.checks.effort import EFFORT
+from robusteval.assessment.checks.gradients import GRADIENTS
+from robusteval.assessment.checks.strength import STRENGTH
 from robusteval.record.document import Check, Finding, Record
 
 CHECKS: tuple[Spec, ...] = (*ATTACKS, *GRADIENTS, *STRENGTH, *EFFORT, *DEFENDED)

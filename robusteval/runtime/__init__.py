@@ -1,0 +1,1 @@
+"""ONNX Runtime on the untouched file, with numpy alone: what the loader judges with and `verify` asks again."""
