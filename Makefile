@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick lint install example references clean
+# The published schemas, from the dataclasses.
+schemas: .venv/.done
+	$(BIN)/python -m robusteval.record.schemas
+
+.PHONY: demo test quick schemas lint install example references clean
 
 # The environment is rebuilt when the package's metadata or the pinned versions change.
 .venv/.done: pyproject.toml constraints.txt

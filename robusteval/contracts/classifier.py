@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-GRADIENTS = ("exact", "straight-through", "none")
+# exact: of the function itself (a final softmax may be taken in logarithms, or cut); straight-through: flat steps are passed
+# as if they were not there (BPDA); surrogate: of a copy that answers differently, whose steps still lower the true margin
+# more than random steps do on the user's own images; none: no gradient helps at all, so only black-box attacks are left.
+GRADIENTS = ("exact", "straight-through", "surrogate", "none")
+
+# peek(input_shape, bounds, dataset) -> (x, y) or None: up to 64 of the user's images as a model with this canonical input
+# shape and pixel range would get them, float32 [n, *input_shape] in `bounds`, and their labels, int64 [n], as stored (they may
+# lie beyond the model's classes). `dataset`: the data set that the file's metadata names, asked where the user named no data.
+# None: there are no images, or they do not fit that shape. Never raises.
+Peek = Callable[[tuple[int, ...], tuple[float, float], str], tuple[Tensor, Tensor] | None]
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,9 @@ class ModelInfo:
     class_names: tuple[str, ...] = ()
     dataset: str = ""  # the data set that the file's metadata names, if any
     notes: tuple[str, ...] = ()  # what a reader of the report should know about how it was understood
+    # how canonical pixels become the file's input and its outputs become scores, as plain JSON: enough for numpy and ONNX
+    # Runtime to ask the file again (robusteval.runtime); empty where the file is no ONNX file
+    reading: dict[str, Any] = field(default_factory=dict)
     learnt: str = field(default="", repr=False)  # marks of the images it was trained on, by its file (engine.learnt)
 
 
@@ -89,3 +102,7 @@ class LoadOptions:
     input_shape: tuple[int, ...] = ()  # for files with fully dynamic axes: canonical shape, from --shape or the data
     arch: str = ""  # --arch module:factory, for state dicts
     trust: bool = False  # --trust: allows formats that can run code
+    output: str = (
+        ""  # --output NAME: which of several outputs holds the scores; "" = chosen by data and labels, and noted
+    )
+    peek: Peek | None = field(default=None, repr=False, compare=False)  # the user's own images, for the loader's gates

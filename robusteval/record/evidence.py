@@ -35,6 +35,7 @@ class Model:
     dataset: str = ""
     notes: list[str] = field(default_factory=list)
     path: str = ""  # as the user gave it, so that `verify` finds it again
+    reading: dict[str, Any] = field(default_factory=dict)  # input and outputs of an ONNX file, for robusteval.runtime
 
 
 @dataclass
