@@ -184,23 +184,30 @@ def _layout(own: Sequence[int | None], asked: str, given: tuple[int, ...], fits:
         can = [way for way in ("NCHW", "NHWC") if _takes(own, given, way)]
         if len(can) == 1 or None in own:
             return (can or ["NCHW"])[0], ()
-    first, last = own[0] in SMALL, own[2] in SMALL
-    if last and not first:
-        return "NHWC", ("The layout NHWC was read off the input's shape.",)
-    if first and not last:
-        return "NCHW", ()
     a, b, c = (int(d or 0) for d in own)
-    can = [way for way, shape in (("NCHW", (a, b, c)), ("NHWC", (c, a, b))) if fits(shape)]
-    if len(can) == 1:
-        return can[0], (f"The input's shape fits both NCHW and NHWC; the images fit {can[0]} only.",)
-    if first:
-        return "NCHW", ("The input's shape fits both NCHW and NHWC; NCHW was taken (--layout says otherwise).",)
+    way, note = _by_shape(a, b, c)
+    can = [name for name, shape in (("NCHW", (a, b, c)), ("NHWC", (c, a, b))) if fits(shape)]
+    if len(can) == 1 and (can[0] != way or note):
+        return can[0], (f"The input's shape {a} x {b} x {c} fits both NCHW and NHWC; the images fit {can[0]} only.",)
+    if not way:
+        raise ModelError(
+            f"The input's shape {a} x {b} x {c} does not say whether its channels are first or last.", LAYOUT_HINT
+        )
+    return way, (note,) if note else ()
+
+
+def _by_shape(a: int, b: int, c: int) -> tuple[str, str]:
+    """(NCHW, NHWC or "", what to tell the reader where it is not plain)."""
+    first, last = a in SMALL, c in SMALL
+    if first and last:
+        return "NCHW", "The input's shape fits both NCHW and NHWC; NCHW was taken (--layout says otherwise)."
+    if last:
+        return "NHWC", "The layout NHWC was read off the input's shape."
+    if first or (b == c != a):
+        return "NCHW", ""
     if a == b != c:
-        return "NHWC", (f"The layout NHWC was read off the input's shape: {c} channels (--layout says otherwise).",)
-    if b == c != a:
-        return "NCHW", ()
-    shown = f"{a} x {b} x {c}"
-    raise ModelError(f"The input's shape {shown} does not say whether its channels are first or last.", LAYOUT_HINT)
+        return "NHWC", f"The layout NHWC was read off the input's shape: {c} channels (--layout says otherwise)."
+    return "", ""
 
 
 def _takes(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> bool:
