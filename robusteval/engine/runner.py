@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 
-from robusteval.assessment import findings, verdict
+from robusteval.assessment import findings, results, verdict
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.tuning import Tuning
@@ -128,20 +128,9 @@ def derive(
     checks, found = findings.examine(record, labels_from_model)
     record.checks = looked + checks
     record.findings = preflight + found
-    wanted = catalogue.of("metric")
-    for entry in wanted:
-        try:
-            record.results += list(entry.plugin().compute(record))
-        except Exception as error:  # a third party's metric must not lose the run
-            record.findings.append(
-                document.Finding(
-                    "metric-failed",
-                    "warning",
-                    f"The metric {entry.name} failed, so its figures are missing.",
-                    {"metric": entry.name, "error": f"{type(error).__name__}: {error}"},
-                    "Tell its author; `robusteval plugins list` shows the distribution.",
-                )
-            )
+    figures, failed = results.derived(catalogue.of("metric"), record)
+    record.results += figures
+    record.findings += failed
     record.verdict = verdict.judge(record)
 
 
