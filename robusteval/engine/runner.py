@@ -27,9 +27,11 @@ from robusteval.engine.forecast import Forecaster, forecaster
 from robusteval.engine.job import Job, plan_of
 from robusteval.engine.pipelines import Fitted, fit_all
 from robusteval.engine.plan import Plan
+from robusteval.engine.run_folder import ERRORS_LOG, claim, locked
 from robusteval.engine.schedule import Attacked, Listener, Progress, attack, right
 from robusteval.engine.survivors import survivors
 from robusteval.engine.unit_store import UnitStore
+from robusteval.foreign import heeding_ctrl_c
 from robusteval.record import document, store
 
 __all__ = ["Job", "Listener", "Progress", "derive", "foretell", "plan_of", "run"]
@@ -39,12 +41,19 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     """Runs a job to the end, or as far as its time budget goes; saves record and witnesses in its folder, and returns the
     record.
 
-    Raises RecordError when the folder cannot be used. A cell that fails is recorded with its error and the run goes on.
+    Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is kept. A
+    cell that fails is recorded with its error and the run goes on.
     """
+    with heeding_ctrl_c(), locked(job.folder):
+        return _run(job, listener)
+
+
+def _run(job: Job, listener: Listener) -> document.Record:
     started, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
-    units = UnitStore(job.folder)
-    units.prepare(plan.sha256, job.overwrite)
+    claim(job.folder, plan.sha256, job.overwrite)
+    (job.folder / ERRORS_LOG).unlink(missing_ok=True)  # what failed is tried again, and would be told twice
+    units = UnitStore(job.folder, plan.sha256)
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         calibration = calibrate.calibrate(job.model, job.samples.x)
@@ -56,6 +65,8 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     record.references = references.compared(job.references, record)
+    if done.alone:
+        record.environment["workers"] = done.alone
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model, list(job.looked))
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
