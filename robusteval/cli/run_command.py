@@ -103,6 +103,7 @@ def command(
     from robusteval.engine.job import check_folder, default_folder, plan_of
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
+    from robusteval.engine.run_folder import locked
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
@@ -132,7 +133,7 @@ def command(
             time_budget=None if time_budget is None else time_budget / len(models),
             references=references,
         )
-        jobs.append(job)
+        jobs.append(replace(job, apart=True))
     if dry_run:
         _print_plans(jobs, as_json)
         return
@@ -141,7 +142,8 @@ def command(
         return
     folder = Path(out) if out else default_folder(Path("reports"), models[0], jobs[0].suite.name, plan_of(jobs[0]))
     check_folder(folder, stranger=COMPARISON_FILE)
-    _finish(attack(replace(jobs[0], folder=folder), as_json), folder, as_json, fail_under)
+    with locked(folder):  # until the page is written too
+        _finish(attack(replace(jobs[0], folder=folder), as_json), folder, as_json, fail_under)
 
 
 def attack(job: Job, as_json: bool) -> Record:

@@ -18,6 +18,7 @@ from robusteval.engine.data_images import read_images
 from robusteval.engine.data_labels import balanced_rows, class_indices
 from robusteval.engine.data_pixels import canonical, scaled
 from robusteval.errors import DataError
+from robusteval.foreign import foreign, words
 
 __all__ = ["RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
 
@@ -167,10 +168,16 @@ def _has_fit(path: Path) -> bool:
 
 
 def _bundled(dataset: Dataset, name: str, split: Split) -> RawData:
-    images, labels, class_names = dataset.raw(split)
-    return RawData(
-        np.asarray(images), np.asarray(labels), class_names, name, f"installed data set {name}, {split} part"
-    )
+    try:
+        with foreign():
+            images, labels, class_names = dataset.raw(split)
+            arrays = np.asarray(images), np.asarray(labels)
+    except Exception as error:  # a data set's plugin may raise anything
+        raise DataError(
+            f"The installed data set {name} cannot be read: {words(error)}.",
+            "Tell its author; `robusteval plugins list --kind dataset` shows what is installed.",
+        ) from error
+    return RawData(*arrays, class_names, name, f"installed data set {name}, {split} part")
 
 
 def _nothing(beside: Path | None, info: ModelInfo, datasets: Mapping[str, Dataset]) -> DataError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
-from robusteval.engine.catalogue import Catalogue
-from robusteval.errors import ModelError
+from robusteval.engine.catalogue import OURS, Catalogue, Entry
+from robusteval.errors import ModelError, RobustEvalError
+from robusteval.foreign import ForeignExit, foreign, words
 
 
 def load_model(path: Path, options: LoadOptions, catalogue: Catalogue) -> Classifier:
@@ -18,9 +19,30 @@ def load_model(path: Path, options: LoadOptions, catalogue: Catalogue) -> Classi
     known: list[str] = []
     for entry in catalogue.of("loader"):
         if path.suffix.lower() in entry.plugin.info.suffixes:
-            model: Classifier = entry.plugin().load(path, options)
-            return model
+            return _loaded(entry, path, options)
         known += entry.plugin.info.suffixes
     raise ModelError(
         f"No loader reads files that end in {path.suffix or 'nothing'!r}.", f"Known endings: {', '.join(known)}."
     )
+
+
+def _loaded(entry: Entry, path: Path, options: LoadOptions) -> Classifier:
+    """What the loader makes of the file. Whatever an outside loader raises is one sentence, as is a sys.exit of any."""
+    try:
+        with foreign():
+            model: Classifier = entry.plugin().load(path, options)
+    except RobustEvalError:
+        raise
+    except Exception as error:
+        if entry.distribution == OURS and not isinstance(error, ForeignExit):
+            raise  # a bug of ours keeps its traceback
+        raise ModelError(
+            f"The loader {entry.name} of {entry.distribution} failed on {path.name}: {words(error)}.",
+            "Tell its author; `robusteval plugins list` shows what is installed.",
+        ) from error
+    if not isinstance(model, Classifier):
+        raise ModelError(
+            f"The loader {entry.name} of {entry.distribution} gave a {type(model).__name__} for {path.name}, not a Classifier.",
+            "Tell its author: robusteval.api.Classifier says what one is.",
+        )
+    return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
 import time
 
@@ -27,11 +29,13 @@ from robusteval.engine.forecast import Forecaster, forecaster
 from robusteval.engine.job import Job, plan_of
 from robusteval.engine.pipelines import Fitted, fit_all
 from robusteval.engine.plan import Plan
+from robusteval.engine.processes import DIED
 from robusteval.engine.run_folder import ERRORS_LOG, claim, locked
 from robusteval.engine.schedule import Attacked, Listener, Progress, attack, right
+from robusteval.engine.suite import Suite
 from robusteval.engine.survivors import survivors
 from robusteval.engine.unit_store import UnitStore
-from robusteval.foreign import heeding_ctrl_c
+from robusteval.foreign import foreign, heeding_ctrl_c
 from robusteval.record import document, store
 
 __all__ = ["Job", "Listener", "Progress", "derive", "foretell", "plan_of", "run"]
@@ -89,13 +93,25 @@ def foretell(job: Job) -> Forecaster:
 def _costs(job: Job, plan: Plan, fitted: Fitted, calibration: calibrate.Calibration) -> Forecaster:
     """The forecaster of a job whose pipelines are fitted."""
     speeds = {
-        name: calibration if name == "none" else calibrate.behind(pipeline, job.samples.x, calibration.tuning)
+        name: calibration if name == "none" else _behind(job, pipeline, calibration)
         for name, pipeline in fitted.live.items()
     }
     live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
     random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
-    left = survivors(plan.planned, fitted.live, job.samples, live, job.suite.levels)
+    left: dict[str, float] = {}
+    for one in plan.planned:
+        with contextlib.suppress(Exception), foreign():  # a guess is not worth a run: without one, all samples count
+            left |= survivors([one], fitted.live, job.samples, live, job.suite.levels)
     return forecaster(job, speeds, live, random, left)
+
+
+def _behind(job: Job, pipeline: Pipeline, bare: calibrate.Calibration) -> calibrate.Calibration:
+    """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then say."""
+    try:
+        with foreign():
+            return calibrate.behind(pipeline, job.samples.x, bare.tuning)
+    except Exception:  # a defence may raise anything
+        return bare
 
 
 def _assembled(
@@ -115,7 +131,7 @@ def _assembled(
 
 def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> None:
     """The tests of the evaluation itself, each as far as there is time left for it."""
-    pipeline, suite = fitted.live["none"], job.suite
+    pipeline, suite = fitted.live["none"], _survivable(job.suite, record)
     bare, alive = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     for name, (_, seconds) in costs.tests().items():
         if not clock.fits(seconds):
@@ -126,6 +142,15 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
             record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed)
         else:
             record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
+
+
+def _survivable(suite: Suite, record: document.Record) -> Suite:
+    """The suite without the attacks that ended a worker process: in this one they would end the run."""
+    dead = {name for cell in record.cells if cell.reason == DIED for name in (cell.attack, cell.plugin)}
+    attacks = tuple(spec for spec in suite.attacks if spec.name not in dead)
+    return dataclasses.replace(
+        suite, attacks=attacks, cascades=tuple(one for one in suite.cascades if one.name not in dead)
+    )
 
 
 def derive(
