@@ -146,7 +146,8 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
 
 def _survivable(suite: Suite, record: document.Record) -> Suite:
     """The suite without the attacks that ended a worker process: in this one they would end the run."""
-    dead = {name for cell in record.cells if cell.reason == DIED for name in (cell.attack, cell.plugin)}
+    died = [cell for cell in record.cells if cell.reason == DIED]
+    dead = {cell.plugin if cell.family == "cascade" else cell.attack for cell in died}
     attacks = tuple(spec for spec in suite.attacks if spec.name not in dead)
     return dataclasses.replace(
         suite, attacks=attacks, cascades=tuple(one for one in suite.cascades if one.name not in dead)
