@@ -122,14 +122,15 @@ def find_data(
     """
     beside = model_path.with_suffix(".npz") if model_path is not None else None
     if data is not None:
-        raw, own_fit = _from(data, datasets)
+        place, known = data, datasets
     elif beside is not None and beside.exists():
-        raw, own_fit = _from(beside, {})
+        place, known = beside, {}
     elif info.dataset in datasets:
-        raw, own_fit = _from(Path(info.dataset), {info.dataset: datasets[info.dataset]})
+        place, known = Path(info.dataset), {info.dataset: datasets[info.dataset]}
     else:
         raise _nothing(beside, info, datasets)
-    return raw, own_fit if fit is None else _from(fit, datasets, "fit")[0]
+    raw = _part(place, known, "test")
+    return raw, _own_fit(place, known) if fit is None else _part(fit, datasets, "fit")
 
 
 def find_fit(model_path: Path | None, info: ModelInfo, fit: Path | None, datasets: Mapping[str, Dataset]) -> RawData:
@@ -138,10 +139,10 @@ def find_fit(model_path: Path | None, info: ModelInfo, fit: Path | None, dataset
     Raises DataError where there is none.
     """
     if fit is not None:
-        return _from(fit, datasets, "fit")[0]
+        return _part(fit, datasets, "fit")
     beside = model_path.with_suffix(".npz") if model_path is not None else None
     if beside is not None and beside.exists():
-        own = _from(beside, {})[1]
+        own = _own_fit(beside, {})
     else:
         own = _bundled(datasets[info.dataset], info.dataset, "fit") if info.dataset in datasets else None
     if own is None:
@@ -152,12 +153,16 @@ def find_fit(model_path: Path | None, info: ModelInfo, fit: Path | None, dataset
     return own
 
 
-def _from(place: Path, datasets: Mapping[str, Dataset], split: Split = "test") -> tuple[RawData, RawData | None]:
-    """The data at a path, or of the installed data set of that name; and the fit part that comes with them, if any."""
+def _part(place: Path, datasets: Mapping[str, Dataset], split: Split) -> RawData:
+    """One part of the data at a path, or of the installed data set of that name."""
     name = str(place)
-    if name in datasets and not place.exists():
-        return _bundled(datasets[name], name, split), _bundled(datasets[name], name, "fit")
-    return read(place, split), read(place, "fit") if _has_fit(place) else None
+    return _bundled(datasets[name], name, split) if name in datasets and not place.exists() else read(place, split)
+
+
+def _own_fit(place: Path, datasets: Mapping[str, Dataset]) -> RawData | None:
+    """What comes with the data at a path, or of the installed data set of that name, for defences to learn from."""
+    named = str(place) in datasets and not place.exists()
+    return _part(place, datasets, "fit") if named or _has_fit(place) else None
 
 
 def _has_fit(path: Path) -> bool:
