@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from robusteval.contracts.classifier import LoadOptions
+    from robusteval.contracts.classifier import LoadOptions, Peek
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
-    """Comma-separated numbers."""
+    """Numbers set apart by commas, blanks or an x: 3,32,32 or 3x32x32."""
 
     name = "numbers"
 
@@ -23,9 +23,34 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in str(value).split(",") if part.strip())
+            return tuple(float(part) for part in re.split(r"[,\s]+|(?<=\d)x(?=\d)", str(value)) if part)
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.485,0.456,0.406", param, ctx)
+
+
+class SpacedCommand(click.Command):
+    """A command whose options of numbers take them apart as well: --shape 3 32 32, --range 0 255."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, with the numbers that follow such an option made one of its values."""
+        flags = {flag for p in self.params if isinstance(p.type, Numbers) for flag in p.opts}
+        return super().parse_args(ctx, _joined(args, flags))
+
+
+def _joined(args: list[str], flags: set[str]) -> list[str]:
+    made: list[str] = []
+    for place, word in enumerate(args):
+        if word == "--":
+            return made + args[place:]
+        if len(made) > 1 and made[-2] in flags and _number(word) and all(map(_number, made[-1].split(","))):
+            made[-1] += f",{word}"
+        else:
+            made.append(word)
+    return made
+
+
+def _number(word: str) -> bool:
+    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.IGNORECASE) is not None
 
 
 class Duration(click.ParamType[float]):
@@ -43,7 +68,7 @@ class Duration(click.ParamType[float]):
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--range --mean --std --layout --shape --arch --trust."""
+    """--range --mean --std --layout --shape --output --arch --trust."""
     options = [
         click.option(
             "--range", "bounds", type=Numbers(), default="0,1", show_default=True, help="Pixel range of the model."
@@ -54,6 +79,9 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--std", type=Numbers(), default="", help="Per channel, likewise."),
         click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where the shape does not tell."),
         click.option("--shape", type=Numbers(), default="", help="C,H,W of one input, where the file leaves it open."),
+        click.option(
+            "--output", default="", metavar="NAME", help="Which output holds the class scores, where there are several."
+        ),
         click.option("--arch", default="", help="module:factory that builds the network of a state dict."),
         click.option("--trust", is_flag=True, help="Allow files that can run code: TorchScript, .pt2, and --arch."),
     ]
@@ -89,6 +117,8 @@ def load_options(
     shape: tuple[float, ...],
     arch: str,
     trust: bool,
+    output: str = "",
+    peek: Peek | None = None,
 ) -> LoadOptions:
     """LoadOptions from the command line's values. Raises click.BadParameter for a range of other than two numbers."""
     from robusteval.contracts.classifier import LoadOptions
@@ -101,6 +131,8 @@ def load_options(
         input_shape=tuple(int(size) for size in shape),
         arch=arch,
         trust=trust,
+        output=output,
+        peek=peek,
     )
 
 
@@ -135,11 +167,11 @@ def each_reading(
             raise click.BadParameter(f"{file!r} is not one of the models", param_hint="--only")
         if option in ("range", "mean", "std", "shape"):
             value: Any = Numbers().convert(text, None, None)
-        elif option == "layout" and text in ("NCHW", "NHWC"):
+        elif option == "output" or (option == "layout" and text in ("NCHW", "NHWC")):
             value = text
         else:
             raise click.BadParameter(
-                f"{option} {text!r}: give range, mean, std, layout (NCHW or NHWC) or shape", param_hint="--only"
+                f"{option} {text!r}: give range, mean, std, layout (NCHW or NHWC), shape or output", param_hint="--only"
             )
         for place in found:
             made[place]["bounds" if option == "range" else option] = value
