@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"record", "hooks"},
     "report": {"record"},
     "testing": {"contracts", "ops", "record", "errors"},
-    "evaluation": {"engine", "loaders", "contracts", "report", "record", "errors"},
+    "evaluation": {"engine", "loaders", "contracts", "report", "record", "errors", "foreign"},
     "cli": {"engine", "assessment", "verify", "report", "record", "errors", "contracts", "foreign", ""},
     "__main__": {"cli"},
     "data": set(),

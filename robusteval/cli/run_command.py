@@ -14,6 +14,7 @@ import click
 
 from robusteval.cli.options import (
     Duration,
+    Finite,
     SpacedCommand,
     data_options,
     each_reading,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     help="Start nothing after so long (90s, 10m, 2h); the most telling cells run first. Several models share it.",
 )
 @click.option(
-    "--fail-under", type=float, help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
+    "--fail-under", type=Finite(), help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
 def command(

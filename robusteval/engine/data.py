@@ -89,6 +89,7 @@ def prepare(
         bounds=info.bounds,
         name=raw.name,
         class_names=info.class_names or raw.class_names,
+        names=tuple(raw.names[row] for row in rows) if raw.names else (),
     )
     return chosen, note[:1].upper() + note[1:] + "."
 

@@ -54,6 +54,7 @@ class RawData:
     name: str = ""
     source: str = ""
     layout: str = ""
+    names: tuple[str, ...] = ()  # of each image's file, below the folder; () where they come from one file
     notes: tuple[str, ...] = ()  # what the reader did to the pixels, for the report
 
     def __len__(self) -> int:
