@@ -77,11 +77,7 @@ def words(error: BaseException) -> str:
         return str(error)
     kind = type(error).__name__
     if isinstance(error, SystemExit):
-        return (
-            f"it called sys.exit({_text(error.code)!r})"
-            if isinstance(error.code, str)
-            else f"it called sys.exit({_text(error.code)})"
-        )
+        return f"SystemExit: it called sys.exit({_text(error.code)})"
     said = _text(error)
     return f"{kind}: {said}" if said else kind
 

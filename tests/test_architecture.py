@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {"contracts", "record", "ops", "errors", "hooks", "assessment", "foreign", ""},
     "loaders": {"contracts", "errors", "ops", "hooks", "runtime"},
     "metrics": {"record", "hooks"},
-    "report": {"record"},
+    "report": {"record", "errors"},
     "testing": {"contracts", "ops", "record", "errors"},
     "evaluation": {"engine", "loaders", "contracts", "report", "record", "errors", "foreign"},
     "cli": {"engine", "assessment", "verify", "report", "record", "errors", "contracts", "foreign", ""},

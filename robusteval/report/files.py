@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from robusteval.errors import RecordError
 from robusteval.record.comparison import Comparison
 from robusteval.record.document import Record
 from robusteval.record.store import TABLES_LIST, listed_tables, write_atomically
@@ -18,13 +19,18 @@ TABLES = "tables"
 
 def write_tables(record: Record, folder: Path) -> None:
     """Writes folder/tables/NAME.csv for each table of the record, and removes those of before that are no more; other files
-    stay. Raises RecordError or OSError where it cannot."""
+    stay. Raises RecordError where it cannot."""
     made, place = csv.tables(record), folder / TABLES
     if not made and not (place / TABLES_LIST).exists():
         return
-    place.mkdir(exist_ok=True)
-    for name in set(listed_tables(place)) - set(made):
-        (place / name).unlink(missing_ok=True)
+    try:
+        place.mkdir(exist_ok=True)
+        for name in set(listed_tables(place)) - set(made):
+            (place / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(
+            f"Cannot write to {place}: {error.strerror or error}.", "Remove what is in the way."
+        ) from None
     write_atomically(place / TABLES_LIST, json.dumps(sorted(made)).encode())
     for name, text in made.items():
         write_atomically(place / name, text.encode())
