@@ -1,5 +1,6 @@
 """`python -m robusteval`."""
 
-from robusteval.cli import main
+from robusteval.cli.attended import main
 
-main()
+if __name__ == "__main__":
+    main()

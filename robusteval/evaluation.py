@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from robusteval.contracts.classifier import Classifier, LoadOptions, Peek
 from robusteval.contracts.samples import Samples
-from robusteval.errors import DataError, ModelError
+from robusteval.errors import DataError, ModelError, PluginError
+from robusteval.foreign import ForeignExit, foreign, heeding_ctrl_c
 from robusteval.record import store
 from robusteval.record.comparison import Comparison
 from robusteval.record.document import Record
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class EvaluatedRecord(Record):
@@ -44,6 +50,21 @@ class EvaluatedRecord(Record):
         return f'<iframe srcdoc="{escape(self.to_html())}" width="100%" height="800" style="border:0"></iframe>'
 
 
+def _alive(call: Callable[P, R]) -> Callable[P, R]:
+    """A plugin that calls sys.exit must not end the caller's program, least of all with exit code 0."""
+
+    @functools.wraps(call)
+    def made(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            with heeding_ctrl_c(), foreign():
+                return call(*given, **named)
+        except ForeignExit as error:
+            raise PluginError(f"A plugin ended the evaluation: {error}.", "See `robusteval plugins list`.") from error
+
+    return made
+
+
+@_alive
 def evaluate(
     model: str | Path | nn.Module | Classifier,
     data: str | Path | tuple[Any, Any] | None = None,
@@ -58,6 +79,10 @@ def evaluate(
     target: str = "untargeted",
     time_budget: float | None = None,
     references: Sequence[str | Path] = (),
+    data_range: tuple[float, float] | None = None,
+    labels_from_model: bool = False,
+    surrogates: Sequence[str | Path] = (),
+    overwrite: bool = False,
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
 
@@ -67,7 +92,9 @@ def evaluate(
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
     class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
     same call without it, with the same `out`, goes on from there. references: files of known models to compare with
-    (`robusteval calibrate`), beside the shipped ones.
+    (`robusteval calibrate`), beside the shipped ones. data_range: the values of black and white in the data, where those are
+    not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks
+    are made on. overwrite: start anew where `out` holds another run, or a finished one.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
@@ -77,7 +104,7 @@ def evaluate(
 
     catalogue = discover()
     kept: dict[Any, Any] = {}  # data are read once
-    classifier, model_path = _classifier(model, options or LoadOptions(), data, kept)
+    classifier, model_path = _classifier(model, options or LoadOptions(), data, kept, data_range)
     job = prepare_job(
         classifier,
         catalogue,
@@ -85,15 +112,20 @@ def evaluate(
         model_path=model_path,
         data=_source(data),
         fit=_source(fit_data),
+        data_range=data_range,
         samples=samples,
         seed=seed,
         workers=workers,
+        labels_from_model=labels_from_model,
+        overwrite=overwrite,
         target=target,
+        surrogates=tuple(map(str, surrogates)),
         time_budget=time_budget,
         references=tuple(references),
         kept=kept,
     )
     kept.clear()
+    job = dataclasses.replace(job, apart=True)
     if out is not None:
         record = run(dataclasses.replace(job, folder=Path(out)))
     else:
@@ -114,6 +146,7 @@ class EvaluatedComparison(Comparison):
         return render_comparison(self)
 
 
+@_alive
 def compare(
     models: Sequence[str | Path | nn.Module | Classifier],
     data: str | Path | tuple[Any, Any] | None = None,
@@ -125,16 +158,23 @@ def compare(
     seed: int = 0,
     workers: int = 1,
     out: str | Path | None = None,
+    target: str = "untargeted",
+    time_budget: float | None = None,
     references: Sequence[str | Path] = (),
+    data_range: tuple[float, float] | None = None,
+    surrogates: Sequence[str | Path] = (),
+    overwrite: bool = False,
 ) -> EvaluatedComparison:
     """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
-    one for each. out: the folder, with one run a model inside; a temporary one by default.
+    one for each. out: the folder, with one run a model inside; a temporary one by default. time_budget: of all of them
+    together. surrogates: by default the other models of the call, as far as they are files.
 
     Raises RobustEvalError with one clear sentence, also where the models take other inputs or see other samples.
     """
     from robusteval.engine import comparison
     from robusteval.engine.catalogue import discover
     from robusteval.engine.prepare import prepare_job
+    from robusteval.engine.run_folder import claim_several, locked
     from robusteval.engine.runner import run
     from robusteval.engine.transfer import chosen_attack
 
@@ -147,11 +187,14 @@ def compare(
             f"There are {len(models)} models but {len(each)} options.", "Give one for each, or one for all."
         )
     kept: dict[Any, Any] = {}
-    opened = [_classifier(model, way, data, kept) for model, way in zip(models, each, strict=True)]
+    opened = [_classifier(model, way, data, kept, data_range) for model, way in zip(models, each, strict=True)]
     jobs = [
         prepare_job(
-            model, catalogue, suite, model_path=path, data=_source(data), fit=_source(fit_data), samples=samples,
-            seed=seed, workers=workers, references=tuple(references), kept=kept,
+            model, catalogue, suite, model_path=path, data=_source(data), fit=_source(fit_data), data_range=data_range,
+            samples=samples, seed=seed, workers=workers, overwrite=overwrite, target=target,
+            surrogates=tuple(map(str, surrogates)) or _others(opened, path),
+            time_budget=None if time_budget is None else time_budget / len(models),
+            references=tuple(references), kept=kept,
         )
         for model, path in opened
     ]  # fmt: skip
@@ -160,15 +203,21 @@ def compare(
     chosen_attack(jobs[0].suite, catalogue)
     with tempfile.TemporaryDirectory(prefix="robusteval-") as temporary:
         folder = Path(out) if out is not None else Path(temporary)
-        contenders = []
-        for key, job in zip(comparison.keys([job.model_file for job in jobs]), jobs, strict=True):
-            place = folder / key
-            place.mkdir(parents=True, exist_ok=True)
-            contenders.append(comparison.Contender(key, job, run(dataclasses.replace(job, folder=place))))
-        made = comparison.compare(contenders, catalogue, folder)
+        contenders, names = [], comparison.keys([job.model_file for job in jobs])
+        with locked(folder):
+            claim_several(folder, comparison.plan_of_all(jobs), names, overwrite)
+            for key, job in zip(names, jobs, strict=True):
+                record = run(dataclasses.replace(job, folder=folder / key, apart=True))
+                contenders.append(comparison.Contender(key, job, record))
+            made = comparison.compare(contenders, catalogue, folder)
     result = EvaluatedComparison(**{field.name: getattr(made, field.name) for field in dataclasses.fields(Comparison)})
     result.records = {one.key: _evaluated(one.record) for one in contenders}
     return result
+
+
+def _others(opened: list[tuple[Classifier, Path | None]], path: Path | None) -> tuple[str, ...]:
+    """The files of the other models of a call."""
+    return tuple(str(other) for _, other in opened if other is not None and other != path)
 
 
 def _evaluated(record: Record) -> EvaluatedRecord:
@@ -176,7 +225,11 @@ def _evaluated(record: Record) -> EvaluatedRecord:
 
 
 def _classifier(
-    model: object, options: LoadOptions, data: object, kept: dict[Any, Any]
+    model: object,
+    options: LoadOptions,
+    data: object,
+    kept: dict[Any, Any],
+    data_range: tuple[float, float] | None,
 ) -> tuple[Classifier, Path | None]:
     """The model opened, with a look at the data for its loader; and its path, if it is a file."""
     from torch import nn
@@ -192,24 +245,30 @@ def _classifier(
             "Give a path, a torch.nn.Module, or an object with info, logits and twin.",
         )
     path = Path(model) if isinstance(model, str | Path) else None
-    options = options if options.peek is not None else dataclasses.replace(options, peek=_peek(path, data, kept))
+    options = (
+        options if options.peek is not None else dataclasses.replace(options, peek=_peek(path, data, kept, data_range))
+    )
     if path is not None:
         return load_model(path, options, discover()), path
+    from robusteval.engine.settings import check_options
     from robusteval.loaders.torch_module import TorchClassifier
 
+    check_options(options)
     shape = options.input_shape
     if not shape and isinstance(data, tuple):
         shape = tuple(int(size) for size in data[0].shape[1:])
     return TorchClassifier.from_module(cast("nn.Module", model), shape, options), None
 
 
-def _peek(path: Path | None, data: object, kept: dict[Any, Any]) -> Peek:
+def _peek(path: Path | None, data: object, kept: dict[Any, Any], data_range: tuple[float, float] | None) -> Peek:
     from robusteval.engine.catalogue import discover
     from robusteval.engine.data_peek import peeker
     from robusteval.engine.prepare import arrays
 
     source = _source(data)
-    return peeker(path, arrays(source) if isinstance(source, tuple) else source, discover().datasets(), None, kept)
+    return peeker(
+        path, arrays(source) if isinstance(source, tuple) else source, discover().datasets(), data_range, kept
+    )
 
 
 def _source(data: object) -> Any:

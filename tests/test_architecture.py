@@ -16,25 +16,26 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "hooks": set(),
+    "foreign": set(),
     "ops": set(),
     "record": {"errors"},
-    "contracts": {"ops", "errors", "record", "hooks"},
+    "contracts": {"ops", "errors", "record", "hooks", "foreign"},
     "api": {"contracts", "ops", "errors", "record", "hooks", "engine"},  # engine: load_model, on its first call only
     "runtime": {"errors"},
-    "assessment": {"record", "metrics"},
+    "assessment": {"record", "metrics", "foreign"},
     "verify": {"record", "errors", "runtime", "assessment", "metrics"},
-    "engine": {"contracts", "record", "ops", "errors", "hooks", "assessment", ""},
+    "engine": {"contracts", "record", "ops", "errors", "hooks", "assessment", "foreign", ""},
     "loaders": {"contracts", "errors", "ops", "hooks", "runtime"},
     "metrics": {"record", "hooks"},
-    "report": {"record"},
+    "report": {"record", "errors"},
     "testing": {"contracts", "ops", "record", "errors"},
-    "evaluation": {"engine", "loaders", "contracts", "report", "record", "errors"},
-    "cli": {"engine", "assessment", "verify", "report", "record", "errors", "contracts", ""},
+    "evaluation": {"engine", "loaders", "contracts", "report", "record", "errors", "foreign"},
+    "cli": {"engine", "assessment", "verify", "report", "record", "errors", "contracts", "foreign", ""},
     "__main__": {"cli"},
     "data": set(),
     "": {"evaluation"},
 }
-TORCH_FREE = ("record", "report", "metrics", "assessment", "verify", "runtime", "errors", "hooks")
+TORCH_FREE = ("record", "report", "metrics", "assessment", "verify", "runtime", "errors", "hooks", "foreign")
 
 
 def rooms() -> dict[str, list[Path]]:

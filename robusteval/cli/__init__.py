@@ -7,6 +7,7 @@ import sys
 import click
 
 from robusteval.errors import RobustEvalError
+from robusteval.foreign import ForeignExit, heeding_ctrl_c, words
 
 _COMMANDS = {
     "run": "Attack a model with a suite and write record and report.",
@@ -55,20 +56,45 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: expected trouble prints one sentence and how to mend it, and exits with 2."""
-    try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.Abort:
-        click.echo("Stopped. What was finished is kept: the same command goes on from there.", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except RobustEvalError as error:
-        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(error.message, err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
-        sys.exit(2)
+    """Runs the command in this process: expected trouble prints one sentence and how to mend it, and exits with 2."""
+    sys.exit(obey())
+
+
+def obey() -> int:
+    """Runs the command; its exit code."""
+    with heeding_ctrl_c():
+        try:
+            return int(cli.main(standalone_mode=False) or 0)
+        except click.exceptions.Exit as stop:
+            return stop.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Stopped. What was finished is kept: the same command goes on from there.", err=True)
+            return 130
+        except click.ClickException as error:
+            error.show()
+            return 2
+        except RobustEvalError as error:
+            return refuse(error.message, error.hint)
+        except SystemExit as stop:
+            if _ours(stop):
+                return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+            return refuse(f"A plugin ended the command: {words(stop)}.", "`robusteval plugins list` shows them all.")
+        except ForeignExit as error:
+            return refuse(f"A plugin ended the command: {error}.", "`robusteval plugins list` shows them all.")
+
+
+def refuse(message: str, hint: str) -> int:
+    """Prints one sentence and how to mend it; the exit code."""
+    click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
+    return 2
+
+
+def _ours(stop: SystemExit) -> bool:
+    """Whether a command of ours asked for it, and no plugin."""
+    last = stop.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith(("robusteval.cli.", "click."))

@@ -145,7 +145,7 @@ def command(
             overwrite=overwrite,
             kept=kept,
         )
-        todo.append((one, replace(job, references=())))
+        todo.append((one, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need
     root = Path(runs) if runs else Path("reports") / f"calibrate-{Path(out).stem}"
     made = [_measure(one, job, root, catalogue, as_json) for one, job in todo]

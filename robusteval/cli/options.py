@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +24,12 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in re.split(r"[,\s]+|(?<=\d)x(?=\d)", str(value)) if part)
+            made = tuple(float(part) for part in re.split(r"[,\s]+|(?<=\d)x(?=\d)", str(value)) if part)
         except ValueError:
+            made = (math.nan,)
+        if not all(map(math.isfinite, made)):
             self.fail(f"{value!r} is not a list of numbers such as 0.485,0.456,0.406", param, ctx)
+        return made
 
 
 class SpacedCommand(click.Command):
@@ -53,6 +57,21 @@ def _number(word: str) -> bool:
     return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.IGNORECASE) is not None
 
 
+class Finite(click.ParamType[float]):
+    """A number that is neither NaN nor infinite."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number such as 0.03", param, ctx)
+        return number
+
+
 class Duration(click.ParamType[float]):
     """A time such as 90s, 10m or 2h, in seconds."""
 
@@ -62,13 +81,13 @@ class Duration(click.ParamType[float]):
         if isinstance(value, int | float):
             return float(value)
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", str(value))
-        if found is None or float(found[1]) == 0:
+        if found is None or float(found[1]) == 0 or len(found[1]) > 15:
             self.fail(f"{value!r} is not a time such as 90s, 10m or 2h", param, ctx)
         return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--range --mean --std --layout --shape --output --arch --trust."""
+    """--range --mean --std --layout --shape --output --loader --arch --trust."""
     options = [
         click.option(
             "--range", "bounds", type=Numbers(), default="0,1", show_default=True, help="Pixel range of the model."
@@ -81,6 +100,9 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--shape", type=Numbers(), default="", help="C,H,W of one input, where the file leaves it open."),
         click.option(
             "--output", default="", metavar="NAME", help="Which output holds the class scores, where there are several."
+        ),
+        click.option(
+            "--loader", default="", help="Loader plugin.  [default: by the file's ending, built-in ones first]"
         ),
         click.option("--arch", default="", help="module:factory that builds the network of a state dict."),
         click.option("--trust", is_flag=True, help="Allow files that can run code: TorchScript, .pt2, and --arch."),
@@ -118,6 +140,7 @@ def load_options(
     arch: str,
     trust: bool,
     output: str = "",
+    loader: str = "",
     peek: Peek | None = None,
 ) -> LoadOptions:
     """LoadOptions from the command line's values. Raises click.BadParameter for a range of other than two numbers."""
@@ -132,6 +155,7 @@ def load_options(
         arch=arch,
         trust=trust,
         output=output,
+        loader=loader,
         peek=peek,
     )
 

@@ -24,6 +24,7 @@ def command() -> None:
 def list_plugins(kind: str | None, as_json: bool) -> None:
     """Every plugin, broken ones with their reason."""
     from robusteval.engine.catalogue import discover
+    from robusteval.engine.load import shared_endings
 
     rows = [entry for entry in discover().entries if kind in (None, entry.kind)]
     if as_json:
@@ -36,6 +37,9 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
     made = table("", "kind", "name", "version", "from", "summary")
     for entry in rows:
         text = f"BROKEN: {entry.broken}" if entry.broken else entry.summary
+        shared = ", ".join(shared_endings(entry, discover()))
+        if shared:
+            text += f" (for {shared} only with --loader {entry.name}, as another reads these too)"
         made.add_row(entry.kind, escape(entry.name), escape(entry.version), escape(entry.distribution), escape(text))
     console().print(made)
 

@@ -14,6 +14,7 @@ import click
 
 from robusteval.cli.options import (
     Duration,
+    Finite,
     SpacedCommand,
     data_options,
     each_reading,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     help="Start nothing after so long (90s, 10m, 2h); the most telling cells run first. Several models share it.",
 )
 @click.option(
-    "--fail-under", type=float, help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
+    "--fail-under", type=Finite(), help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
 def command(
@@ -113,6 +114,7 @@ def command(
     from robusteval.engine.job import check_folder, default_folder, plan_of
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
+    from robusteval.engine.run_folder import locked
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
@@ -146,7 +148,7 @@ def command(
             references=references,
             kept=kept,
         )
-        jobs.append(job)
+        jobs.append(replace(job, apart=True))
     kept.clear()  # the jobs hold what they need
     if dry_run:
         _print_plans(jobs, as_json)
@@ -156,7 +158,8 @@ def command(
         return
     folder = Path(out) if out else default_folder(Path("reports"), models[0], jobs[0].suite.name, plan_of(jobs[0]))
     check_folder(folder, stranger=COMPARISON_FILE)
-    _finish(attack(replace(jobs[0], folder=folder), as_json), folder, as_json, fail_under)
+    with locked(folder):  # until the page is written too
+        _finish(attack(replace(jobs[0], folder=folder), as_json), folder, as_json, fail_under)
 
 
 def attack(job: Job, as_json: bool) -> Record:

@@ -23,8 +23,9 @@ def run_several(
     Raises ModelError, DataError, SuiteError, PluginError and RecordError before anything is attacked.
     """
     from robusteval.cli.run_command import attack, finished, gate_met
-    from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys
+    from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys, plan_of_all
     from robusteval.engine.job import check_folder
+    from robusteval.engine.run_folder import claim_several, locked
     from robusteval.engine.transfer import chosen_attack
     from robusteval.record.store import RECORD_FILE
     from robusteval.report.files import REPORT_FILE, write_comparison
@@ -35,13 +36,17 @@ def run_several(
     folder = out if out is not None else default_folder(Path("reports"), jobs)
     check_folder(folder, stranger=RECORD_FILE)
     contenders, summaries = [], []
-    for key, job in zip(keys(models), jobs, strict=True):
-        check_folder(folder / key)
-        record = attack(replace(job, folder=folder / key), as_json)
-        summaries.append({"model": key} | finished(record, folder / key))
-        contenders.append(Contender(key, job, record))
-    made = compare(contenders, catalogue, folder)
-    report = write_comparison(made, folder / REPORT_FILE)
+    with locked(folder):
+        names = keys(models)
+        claim_several(folder, plan_of_all(jobs), names, jobs[0].overwrite)
+        for key, job in zip(names, jobs, strict=True):
+            check_folder(folder / key)
+            with locked(folder / key):
+                record = attack(replace(job, folder=folder / key), as_json)
+                summaries.append({"model": key} | finished(record, folder / key))
+            contenders.append(Contender(key, job, record))
+        made = compare(contenders, catalogue, folder)
+        report = write_comparison(made, folder / REPORT_FILE)
     if as_json:
         click.echo(json.dumps(_summary(made, report, folder, summaries), indent=1))
     else:

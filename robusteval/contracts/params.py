@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonschema
 from pydantic import TypeAdapter
 
 from robusteval.errors import SuiteError
+from robusteval.foreign import foreign, words
+
+_LARGEST = 1e15  # beyond it float32 sums of squares over an image are infinite
 
 
 def param(
@@ -41,13 +44,35 @@ def params_schema(plugin: type) -> dict[str, Any]:
 def make(plugin: type, params: dict[str, Any], name: str) -> Any:
     """The plugin with these parameters. Raises SuiteError with the parameter's name when one is unknown or off limits."""
     schema = params_schema(plugin)
+    for where, value in not_finite(params):
+        raise SuiteError(
+            f"Parameter {where} of {name} is {value}, which is no number to work with.",
+            f"`robusteval plugins show {name}` lists its parameters and their limits.",
+        )
     for problem in jsonschema.Draft202012Validator(schema).iter_errors(params):
         where = ".".join(str(part) for part in problem.absolute_path)
         raise SuiteError(
             f"Parameter {where or ''!s} of {name} is not valid: {problem.message}.".replace("  ", " "),
             f"`robusteval plugins show {name}` lists its parameters and their limits.",
         )
-    return plugin(**params)
+    try:
+        with foreign():
+            return plugin(**params)
+    except Exception as error:  # some check their parameters together when they are made
+        raise SuiteError(
+            f"{name} does not take these parameters: {words(error)}.",
+            f"`robusteval plugins show {name}` lists its parameters and their limits.",
+        ) from error
+
+
+def not_finite(data: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """(where, value) of every number in nested data that is NaN, infinite, or so large that sums with it are not finite."""
+    if isinstance(data, Mapping | list | tuple):
+        rows = data.items() if isinstance(data, Mapping) else enumerate(data)
+        for key, value in rows:
+            yield from not_finite(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(data, int | float) and not -_LARGEST <= data <= _LARGEST:
+        yield where or "the value", data if isinstance(data, float) else f"larger than {_LARGEST:g}"
 
 
 def params_of(plugin: Any) -> dict[str, Any]:

@@ -21,12 +21,17 @@ class Samples:
     bounds: tuple[float, float] = (0.0, 1.0)
     name: str = ""
     class_names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of each sample's file, where each has one
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, rows: slice | Tensor) -> Samples:
-        return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names)
+        chosen: tuple[str, ...] = ()
+        if self.names:
+            places = torch.arange(len(self.x))[rows.cpu() if isinstance(rows, Tensor) else rows]
+            chosen = tuple(self.names[place] for place in places.tolist())
+        return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, chosen)
 
     def hashes(self) -> list[str]:
         """sha256 of each sample's pixels, to prove that two sets do not overlap."""

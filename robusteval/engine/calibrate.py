@@ -26,6 +26,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.environment import processor
+from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
 _BATCH = 64
@@ -61,7 +62,7 @@ def calibrate(model: Classifier, x: Tensor) -> Calibration:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(asdict(found)).encode())
-    except OSError:
+    except (OSError, RecordError):
         return found
     return found
 

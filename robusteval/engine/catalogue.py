@@ -18,6 +18,7 @@ import pluggy
 from robusteval.contracts.hookspecs import Hooks
 from robusteval.contracts.params import params_schema
 from robusteval.errors import PluginError
+from robusteval.foreign import foreign, words
 from robusteval.hooks import GROUP
 
 KINDS = ("loader", "attack", "defense", "metric", "dataset")
@@ -112,17 +113,18 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
     try:
-        manager.register(point.load(), name=f"{distribution}:{point.name}")
-        manager.check_pending()
-        offers = {kind: getattr(manager.hook, hook)() for kind, hook in _HOOKS.items()}
-    except (Exception, SystemExit) as error:  # a plugin's import may raise anything; it must not take us down
-        return [replace(broken, broken=f"{type(error).__name__}: {error}")]
-    rows = [
-        _row(kind, plugin, distribution, point)
-        for kind, lists in offers.items()
-        for offered in lists
-        for plugin in offered
-    ]
+        with foreign():
+            manager.register(point.load(), name=f"{distribution}:{point.name}")
+            manager.check_pending()
+            offers = {kind: getattr(manager.hook, hook)() for kind, hook in _HOOKS.items()}
+            rows = [
+                _row(kind, plugin, distribution, point)
+                for kind, lists in offers.items()
+                for offered in lists
+                for plugin in offered
+            ]
+    except Exception as error:  # a plugin's import may raise anything; it must not take us down
+        return [replace(broken, broken=words(error))]
     return rows or [replace(broken, broken="it implements no hook of robusteval")]
 
 

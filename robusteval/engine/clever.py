@@ -23,6 +23,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
 from robusteval.engine.chunk import generator
 from robusteval.engine.extras import Clever
+from robusteval.foreign import foreign, words
 from robusteval.record.document import Estimate
 
 _BATCH = 256
@@ -59,13 +60,14 @@ def estimate(
         try:
             for index in rows.tolist():
                 rng = generator(seed, "clever", norm, index)
-                score = _score(model, samples, index, norm, radius, settings, rng)
+                with foreign():
+                    score = _score(model, samples, index, norm, radius, settings, rng)
                 row.samples.append(index)
                 row.value.append(score.value)
                 row.target.append(score.target)
                 row.fit.append(score.fit)
         except Exception as error:  # an estimate that fails must not lose the attacks' figures
-            row.status, row.reason = "failed", f"{type(error).__name__}: {error}"[:500]
+            row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.value, row.target, row.fit = [], [], [], []
     return made
 

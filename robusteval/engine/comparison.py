@@ -85,8 +85,12 @@ def _same_pixels(first: Job, other: Job) -> bool:
 
 def default_folder(root: Path, jobs: Sequence[Job]) -> Path:
     """Where several models' runs go unless told; the same plans in the same order give the same folder."""
-    digest = hashlib.sha256("".join(plan_of(job).sha256 for job in jobs).encode()).hexdigest()
-    return root / f"{len(jobs)}-models-{jobs[0].suite.name}-{digest[:8]}"
+    return root / f"{len(jobs)}-models-{jobs[0].suite.name}-{plan_of_all(jobs)[:8]}"
+
+
+def plan_of_all(jobs: Sequence[Job]) -> str:
+    """The hash of several models' plans, in order."""
+    return hashlib.sha256("".join(plan_of(job).sha256 for job in jobs).encode()).hexdigest()
 
 
 def compare(contenders: Sequence[Contender], catalogue: Catalogue, folder: Path) -> Comparison:

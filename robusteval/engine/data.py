@@ -18,6 +18,7 @@ from robusteval.engine.data_images import read_images
 from robusteval.engine.data_labels import balanced_rows, class_indices
 from robusteval.engine.data_pixels import canonical, scaled
 from robusteval.errors import DataError
+from robusteval.foreign import foreign, words
 
 __all__ = ["Kept", "RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
 
@@ -88,6 +89,7 @@ def prepare(
         bounds=info.bounds,
         name=raw.name,
         class_names=info.class_names or raw.class_names,
+        names=tuple(raw.names[row] for row in rows) if raw.names else (),
     )
     return chosen, note[:1].upper() + note[1:] + "."
 
@@ -190,10 +192,16 @@ def _has_fit(place: Path, datasets: Mapping[str, Dataset]) -> bool:
 
 
 def _bundled(dataset: Dataset, name: str, split: Split) -> RawData:
-    images, labels, class_names = dataset.raw(split)
-    return RawData(
-        np.asarray(images), np.asarray(labels), class_names, name, f"installed data set {name}, {split} part"
-    )
+    try:
+        with foreign():
+            images, labels, class_names = dataset.raw(split)
+            arrays = np.asarray(images), np.asarray(labels)
+    except Exception as error:  # a data set's plugin may raise anything
+        raise DataError(
+            f"The installed data set {name} cannot be read: {words(error)}.",
+            "Tell its author; `robusteval plugins list --kind dataset` shows what is installed.",
+        ) from error
+    return RawData(*arrays, class_names, name, f"installed data set {name}, {split} part")
 
 
 def _nothing(beside: Path | None, info: ModelInfo, datasets: Mapping[str, Dataset]) -> DataError:

@@ -54,6 +54,7 @@ class RawData:
     name: str = ""
     source: str = ""
     layout: str = ""
+    names: tuple[str, ...] = ()  # of each image's file, below the folder; () where they come from one file
     notes: tuple[str, ...] = ()  # what the reader did to the pixels, for the report
 
     def __len__(self) -> int:
@@ -90,7 +91,8 @@ def npz_keys(path: Path) -> list[str]:
 
 
 def read_npz(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
-    """Images and labels of an `.npz` file: x_test, y_test (fit: x_train, y_train), or x, y; class_names and layout if there.
+    """Images and labels of an `.npz` file: x_test, y_test or x, y (fit: x_train, y_train, else x, y of a file that holds
+    nothing but those); class_names and layout if there.
 
     `limit` is in bytes, checked against the zip directory before anything is unpacked. Raises DataError.
     """
@@ -112,6 +114,8 @@ def read_npz(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
 
 def _pair(path: Path, keys: list[str], split: Split) -> tuple[str, str]:
     found = [pair for pair in _PAIRS[split] if pair[0] in keys]
+    if split == "fit" and len(found) > 1:
+        found = found[:1]  # x, y beside x_train, y_train are what is to be attacked, as README says
     shown = ", ".join(sorted(keys)[:12])[:200] or "nothing"
     if not found:
         first, second = _PAIRS[split]

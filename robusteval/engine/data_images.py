@@ -14,6 +14,7 @@ from robusteval.errors import DataError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow reads more kinds, some by running other programs
+NAME = 200  # characters of a file's name that are kept
 PIXELS = 2**26  # most pixels of one image
 HINT = "Give a folder that holds one folder per class, with the images of that class in it."
 _GREY = ("1", "L")
@@ -40,7 +41,14 @@ def read_images(folder: Path, limit: int = LIMIT) -> RawData:
     odd = sorted(set(modes) - {"L" if channels == 1 else "RGB"})
     notes = (f"images of kind {', '.join(odd)} converted to {'grey' if channels == 1 else 'RGB'}",) if odd else ()
     layout = "" if channels == 1 else "NHWC"
-    return RawData(images, np.array(labels, np.int64), names, folder.name, str(folder), layout, notes)
+    return RawData(
+        images, np.array(labels, np.int64), names, folder.name, str(folder), layout, _short(files, folder), notes
+    )
+
+
+def _short(files: list[Path], folder: Path) -> tuple[str, ...]:
+    """Names below the folder, for the record: the end of a very long one."""
+    return tuple(path.relative_to(folder).as_posix()[-NAME:].encode("utf-8", "replace").decode() for path in files)
 
 
 def _listing(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:

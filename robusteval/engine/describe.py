@@ -40,6 +40,7 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             fit_samples=len(job.fit) if job.fit is not None else 0,
             available=job.available,
             hashes=job.samples.contents(),
+            names=list(job.samples.names),
         ),
         suite=document.Suite(
             job.suite.name,

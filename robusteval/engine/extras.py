@@ -47,7 +47,9 @@ class Transfer:
     eps: float = 0.2
 
 
-_NUMBER = {"type": "number", "exclusiveMinimum": 0}
+LARGEST_SHARE = 1e6  # of a budget: no image is so far from another, not even in pixels
+
+_NUMBER = {"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST_SHARE}
 _RADIUS = _NUMBER | {"description": "of the ball in which gradients are drawn, as a share of the pixel range"}
 
 SCHEMA: dict[str, Any] = {
@@ -60,7 +62,12 @@ SCHEMA: dict[str, Any] = {
         "additionalProperties": False,
         "description": "estimate the smallest distance of some samples from gradients (Weng et al. 2018)",
         "properties": {
-            "samples": {"type": "integer", "minimum": 0, "description": "so many, the first that are right when clean"},
+            "samples": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 2**31,
+                "description": "so many, the first that are right when clean",
+            },
             "batches": {"type": "integer", "minimum": 10, "maximum": 10000},
             "batch_size": {"type": "integer", "minimum": 1, "maximum": 65536},
             "radius_l2": _RADIUS,
@@ -73,7 +80,12 @@ SCHEMA: dict[str, Any] = {
         "additionalProperties": False,
         "description": "plant an adversarial for some samples and see whether the attacks find it (Zimmermann et al. 2022)",
         "properties": {
-            "samples": {"type": "integer", "minimum": 0, "description": "so many, the first that are right when clean"},
+            "samples": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 2**31,
+                "description": "so many, the first that are right when clean",
+            },
             "eps_l2": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
             "eps_linf": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
             "inner": {
@@ -89,7 +101,12 @@ SCHEMA: dict[str, Any] = {
         "additionalProperties": False,
         "description": "random points a little nearer than the nearest adversarial found: is any of them one?",
         "properties": {
-            "samples": {"type": "integer", "minimum": 0, "description": "so many, the first that are right when clean"},
+            "samples": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 2**31,
+                "description": "so many, the first that are right when clean",
+            },
             "draws": {"type": "integer", "minimum": 1, "maximum": 10000000},
         },
     },

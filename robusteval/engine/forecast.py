@@ -25,6 +25,7 @@ from robusteval.engine.sweep import CLIMBS, LINE_STEPS, STRETCHES
 from robusteval.engine.targets import ALL
 from robusteval.engine.undo import SINGLES
 from robusteval.engine.units import chunks
+from robusteval.foreign import foreign
 
 # What an attack does beside its passes, and passes over few samples, which cost more each: seconds of a unit over those
 # that its passes take at the calibrated batch, measured with suite standard on a small CNN.
@@ -62,9 +63,10 @@ def work_of(planned: Planned, classes: int, random: bool, left: float = 1.0) -> 
     total, judges, seen = Passes(0), 0.0, 1.0
     for attack in attacks:
         gradient = attack.info.needs == "gradient"
-        if not isinstance(attack, Foretold):
+        said = _said(attack, planned.cell.norm, classes)
+        if said is None:
             return None
-        total += attack.passes(planned.cell.norm, classes) * (draws * seen)
+        total += said * (draws * seen)
         judges += judged * seen
         seen = left if gradient else seen
     if planned.members:
@@ -77,6 +79,18 @@ def work_of(planned: Planned, classes: int, random: bool, left: float = 1.0) -> 
     return Work(
         total * (goals * runs + kept) + Passes(goals * runs * _WINS * line), (goals * 2 * runs + kept + 1) * judged
     )
+
+
+def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
+    """What an attack says that it costs; None where it does not say, or says what is no cost."""
+    if not isinstance(attack, Foretold):
+        return None
+    try:
+        with foreign():
+            said = attack.passes(norm, classes)
+            return said if math.isfinite(said.total + said.own) and min(said.total, said.own) >= 0 else None
+    except Exception:  # a plugin may raise or return anything; without its word the cell is one that is not foretold
+        return None
 
 
 @dataclass(frozen=True)
@@ -156,7 +170,7 @@ class Forecaster:
         count = min(settings.samples, self.samples)
         total = Passes(2 * settings.inner + TRIES + 1) * len({norm for norm, _ in self.planted})
         for norm, attack in self.planted:
-            total += attack.passes(norm, 2) if isinstance(attack, Foretold) else Passes(0)
+            total += _said(attack, norm, 2) or Passes(0)
         return total.total * count, Work(total, len(self.planted)).seconds(self.speeds["none"]) * count
 
     def forecast(self, plan: Plan, left: Mapping[str, list[int]] | None = None) -> Forecast:

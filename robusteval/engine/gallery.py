@@ -14,6 +14,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import CHUNK
 from robusteval.engine.unit_store import UnitStore
+from robusteval.engine.witnesses import gone
 from robusteval.record.document import Cell, Picture, Record
 
 _PER_NORM = 6
@@ -47,7 +48,7 @@ def _choose(cells: list[Cell], labels: list[int]) -> list[int]:
 def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples: Samples, fitted: Fitted) -> Picture:
     unit = units.load(cell.id, sample // CHUNK)
     if unit is None:
-        raise RuntimeError(f"unit {sample // CHUNK} of {cell.id} is gone")
+        raise gone(cell, sample // CHUNK)
     clean, adversarial = samples.x[sample].cpu(), unit.x[sample % CHUNK]
     delta = adversarial - clean
     low, high = samples.bounds

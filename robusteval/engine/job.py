@@ -39,6 +39,7 @@ class Job:
     preflight: tuple[document.Finding, ...] = ()
     looked: tuple[document.Check, ...] = ()  # the checks of the preflight
     available: int = 0  # samples that the data hold, evaluated or not; 0 where unknown
+    apart: bool = False  # plugins that do not come with robusteval run in processes of their own, also with one worker
     time_budget: float | None = None  # seconds after which nothing is started; no part of the plan
     references: tuple[
         Source, ...

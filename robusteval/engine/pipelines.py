@@ -18,6 +18,7 @@ from robusteval.engine.chunk import generator
 from robusteval.engine.judge import answers
 from robusteval.engine.suite import DefenseSpec, Suite
 from robusteval.errors import RobustEvalError
+from robusteval.foreign import foreign, words
 from robusteval.record import document
 
 _BATCH = 256
@@ -71,15 +72,16 @@ def _fit(
         return row
     try:
         # also where it needs none: some choose a parameter by samples if there are any
-        defended = plugin.fit(model, fit, generator(seed, "fit", spec.name))
-        reference = fit if fit is not None else samples
-        pipeline = Pipeline(defended).calibrated(reference.x[:_BATCH])
-        clean_phase(pipeline, row, samples, seed)
+        with foreign():
+            defended = plugin.fit(model, fit, generator(seed, "fit", spec.name))
+            reference = fit if fit is not None else samples
+            pipeline = Pipeline(defended).calibrated(reference.x[:_BATCH])
+            clean_phase(pipeline, row, samples, seed)
     except RobustEvalError as error:
         row.reason = error.message
         return row
     except Exception as error:  # a defence's fault must not end the run: its cells fail, with this reason
-        row.reason = f"{type(error).__name__}: {error}"
+        row.reason = words(error)
         return row
     row.status = "done"
     fitted.live[spec.name] = pipeline

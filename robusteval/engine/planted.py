@@ -31,6 +31,7 @@ from robusteval.engine.judge import Threat, judge
 from robusteval.engine.readout import outstanding
 from robusteval.engine.suite import AttackSpec, Suite
 from robusteval.errors import AccessError
+from robusteval.foreign import foreign, words
 from robusteval.record.document import Planted
 
 _BATCH = 256
@@ -89,11 +90,12 @@ def test(
             row.reason = "the model answers with labels only" if attacks else "the suite has no attack that fits"
             continue
         try:
-            chosen = _disjoint(samples.x, right, settings.samples, norm, eps)
-            features, row.features = features_of(model)
-            _run(row, features, samples, chosen, attacks, seed)
+            with foreign():
+                chosen = _disjoint(samples.x, right, settings.samples, norm, eps)
+                features, row.features = features_of(model)
+                _run(row, features, samples, chosen, attacks, seed)
         except Exception as error:  # a test that fails must not lose the attacks' figures
-            row.status, row.reason = "failed", f"{type(error).__name__}: {error}"[:500]
+            row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.random, row.found = [], [], {}
     return made
 
@@ -164,9 +166,12 @@ def _run(
     for name, attack in attacks:
         row.needs[name] = attack.info.needs
         try:
-            row.found[name] = _find(pipeline, x0, threat, row.eps, attack, generator(seed, "planted", row.norm, name))
+            with foreign():
+                row.found[name] = _find(
+                    pipeline, x0, threat, row.eps, attack, generator(seed, "planted", row.norm, name)
+                )
         except Exception as error:  # one plugin's fault: it found nothing, and the reason is kept
-            row.failed[name] = f"{type(error).__name__}: {error}"[:200]
+            row.failed[name] = words(error)[:200]
             row.found[name] = [False] * len(row.samples)
 
 

@@ -20,6 +20,7 @@ from robusteval.engine.preflight_labels import relabelled
 from robusteval.engine.preflight_views import View, input_views
 
 PROBE = 200  # samples that other settings are tried on
+TIED = 0.005  # share of the probed samples by which two ranges may differ and still not be told apart
 SHOWN = 5  # suggestions that are worth a reader's time
 NARROW = 0.02  # share of the range below which the data were probably stored in another one
 LOW = 0.6  # below this share of the way from chance to perfect, other settings are tried
@@ -81,7 +82,8 @@ def clean_report(
 ) -> Preflight:
     """The model's accuracy on samples; raw and data_range are what `prepare` made them from.
 
-    Where it is low, the usual settings are tried on `probe` of the samples; where it is not, only other pixel ranges.
+    Where it is low, the usual settings are tried on `probe` of the samples; where it is not, only other pixel ranges, means
+    and stds.
     """
     answers = _answers(model, samples.x, batch)
     labels = samples.y.cpu().numpy()
@@ -124,7 +126,7 @@ def suggest(
     apart).
 
     Every setting is tried as a map of the input, since scaling, mean and std are affine: no file is read again.
-    thorough: also mean/std, inversion, channel order, transposed images and renumbered labels.
+    thorough: also inversion, channel order, transposed images and renumbered labels.
     """
     rows = torch.from_numpy(balanced_rows(samples.y.cpu().numpy(), probe, seed=0))
     part = samples[rows]
@@ -138,8 +140,8 @@ def suggest(
         correct = int((answers == labels).sum())
         if view.changes:
             found.append(_suggestion(view, correct / len(labels)))
-        if view.range_only and correct == right and not thorough:
-            ties.append((view.flags, _tie(model.info.bounds, view, right / len(labels))))
+        if view.range_only and abs(correct - right) <= TIED * len(labels) and not thorough:
+            ties.append((view.flags, _tie(model.info.bounds, view, right / len(labels), correct / len(labels))))
         if thorough:
             for fix in relabelled(answers, labels, model.info.classes):
                 found.append(_suggestion(view, fix.accuracy, fix.setting, fix.by_hand, fix.changes))
@@ -207,10 +209,13 @@ def best_of(found: Sequence[Suggestion], right: int, trials: int) -> list[Sugges
     return sorted(kept, key=lambda item: (-item.accuracy, item.changes, item.setting))[:SHOWN]
 
 
-def _tie(bounds: Range, view: View, accuracy: float) -> str:
+def _tie(bounds: Range, view: View, accuracy: float, other: float) -> str:
     ratio = (view.bounds[1] - view.bounds[0]) / (bounds[1] - bounds[0])
     factor = f"{ratio:g} times less" if ratio > 1 else f"{1 / ratio:g} times more" if ratio < 1 else "as much"
+    same = f"the same accuracy ({100 * accuracy:.1f} %)"
+    if other != accuracy:
+        same = f"nearly the same accuracy ({100 * accuracy:.1f} and {100 * other:.1f} %)"
     return (
-        f"{show(bounds)} and {show(view.bounds)} give the same accuracy ({100 * accuracy:.1f} %), so it cannot tell which "
+        f"{show(bounds)} and {show(view.bounds)} give {same}, so it cannot tell which "
         f"range the model was trained on; the same eps means {factor} with {view.flags}."
     )

@@ -110,7 +110,7 @@ def _mended(look: Look, about: str, untried: str = "") -> Seen:
         return Seen("warn", ways, better[0].accuracy)
     if untried:
         return Seen(None, untried)
-    if not look.clean.low and about != "range":
+    if not look.clean.low and about not in ("range", "normalisation"):
         return Seen(None, f"not tried: a clean accuracy of {percent(look.clean.accuracy)} gives no reason to")
     return Seen("pass", f"no other would do better than {100 * look.clean.accuracy:.1f} %", look.clean.accuracy)
 

@@ -19,6 +19,7 @@ from robusteval.engine.learnt import check_unlearnt
 from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.preflight_checks import findings_of, preflight_checks
 from robusteval.engine.references import gather
+from robusteval.engine.settings import check_settings
 from robusteval.engine.suite import Suite, read, with_surrogates
 from robusteval.engine.targets import UNTARGETED, parse, without_target
 from robusteval.record.document import Finding
@@ -51,6 +52,7 @@ def prepare_job(
 
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
+    check_settings(samples, seed, workers, time_budget, data_range)
     known = gather(references)
     plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
     goal = parse(target, model.info)
@@ -73,8 +75,8 @@ def prepare_job(
         data_source=raw.source,
         range_note=note,
         command=command,
-        seed=seed,
-        workers=workers,
+        seed=int(seed),
+        workers=int(workers),
         target=goal,
         labels_from_model=labels_from_model,
         overwrite=overwrite,
@@ -128,7 +130,14 @@ def arrays(pair: tuple[Any, Any]) -> RawData:
 def _own_labels(model: Classifier, samples: Samples) -> Samples:
     """The same samples with the model's own answers as labels."""
     answers = [model.logits(samples.x[start : start + 256]).argmax(1) for start in range(0, len(samples), 256)]
-    return Samples(samples.x, torch.cat(answers).to(samples.y.dtype), samples.bounds, samples.name, samples.class_names)
+    return Samples(
+        samples.x,
+        torch.cat(answers).to(samples.y.dtype),
+        samples.bounds,
+        samples.name,
+        samples.class_names,
+        samples.names,
+    )
 
 
 def _findings(look: Preflight) -> list[Finding]:

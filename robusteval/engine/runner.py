@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
 import time
 
-from robusteval.assessment import findings, verdict
+from robusteval.assessment import findings, results, verdict
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.tuning import Tuning
@@ -27,9 +29,13 @@ from robusteval.engine.forecast import Forecaster, forecaster
 from robusteval.engine.job import Job, plan_of
 from robusteval.engine.pipelines import Fitted, fit_all
 from robusteval.engine.plan import Plan
+from robusteval.engine.processes import DIED
+from robusteval.engine.run_folder import ERRORS_LOG, claim, locked
 from robusteval.engine.schedule import Attacked, Listener, Progress, attack, right
+from robusteval.engine.suite import Suite
 from robusteval.engine.survivors import survivors
 from robusteval.engine.unit_store import UnitStore
+from robusteval.foreign import foreign, heeding_ctrl_c
 from robusteval.record import document, store
 
 __all__ = ["Job", "Listener", "Progress", "derive", "foretell", "plan_of", "run"]
@@ -39,12 +45,19 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     """Runs a job to the end, or as far as its time budget goes; saves record and witnesses in its folder, and returns the
     record.
 
-    Raises RecordError when the folder cannot be used. A cell that fails is recorded with its error and the run goes on.
+    Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is kept. A
+    cell that fails is recorded with its error and the run goes on.
     """
+    with heeding_ctrl_c(), locked(job.folder):
+        return _run(job, listener)
+
+
+def _run(job: Job, listener: Listener) -> document.Record:
     started, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
-    units = UnitStore(job.folder)
-    units.prepare(plan.sha256, job.overwrite)
+    claim(job.folder, plan.sha256, job.overwrite)
+    (job.folder / ERRORS_LOG).unlink(missing_ok=True)  # what failed is tried again, and would be told twice
+    units = UnitStore(job.folder, plan.sha256)
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         calibration = calibrate.calibrate(job.model, job.samples.x)
@@ -56,6 +69,8 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     record.references = references.compared(job.references, record)
+    if done.alone:
+        record.environment["workers"] = done.alone
     derive(record, job.catalogue, list(job.preflight), job.labels_from_model, list(job.looked))
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
@@ -78,13 +93,25 @@ def foretell(job: Job) -> Forecaster:
 def _costs(job: Job, plan: Plan, fitted: Fitted, calibration: calibrate.Calibration) -> Forecaster:
     """The forecaster of a job whose pipelines are fitted."""
     speeds = {
-        name: calibration if name == "none" else calibrate.behind(pipeline, job.samples.x, calibration.tuning)
+        name: calibration if name == "none" else _behind(job, pipeline, calibration)
         for name, pipeline in fitted.live.items()
     }
     live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
     random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
-    left = survivors(plan.planned, fitted.live, job.samples, live, job.suite.levels)
+    left: dict[str, float] = {}
+    for one in plan.planned:
+        with contextlib.suppress(Exception), foreign():  # a guess is not worth a run: without one, all samples count
+            left |= survivors([one], fitted.live, job.samples, live, job.suite.levels)
     return forecaster(job, speeds, live, random, left)
+
+
+def _behind(job: Job, pipeline: Pipeline, bare: calibrate.Calibration) -> calibrate.Calibration:
+    """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then say."""
+    try:
+        with foreign():
+            return calibrate.behind(pipeline, job.samples.x, bare.tuning)
+    except Exception:  # a defence may raise anything
+        return bare
 
 
 def _assembled(
@@ -104,7 +131,7 @@ def _assembled(
 
 def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> None:
     """The tests of the evaluation itself, each as far as there is time left for it."""
-    pipeline, suite = fitted.live["none"], job.suite
+    pipeline, suite = fitted.live["none"], _survivable(job.suite, record)
     bare, alive = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     for name, (_, seconds) in costs.tests().items():
         if not clock.fits(seconds):
@@ -115,6 +142,16 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
             record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed)
         else:
             record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
+
+
+def _survivable(suite: Suite, record: document.Record) -> Suite:
+    """The suite without the attacks that ended a worker process: in this one they would end the run."""
+    died = [cell for cell in record.cells if cell.reason == DIED]
+    dead = {cell.plugin if cell.family == "cascade" else cell.attack for cell in died}
+    attacks = tuple(spec for spec in suite.attacks if spec.name not in dead)
+    return dataclasses.replace(
+        suite, attacks=attacks, cascades=tuple(one for one in suite.cascades if one.name not in dead)
+    )
 
 
 def derive(
@@ -128,20 +165,9 @@ def derive(
     checks, found = findings.examine(record, labels_from_model)
     record.checks = looked + checks
     record.findings = preflight + found
-    wanted = catalogue.of("metric")
-    for entry in wanted:
-        try:
-            record.results += list(entry.plugin().compute(record))
-        except Exception as error:  # a third party's metric must not lose the run
-            record.findings.append(
-                document.Finding(
-                    "metric-failed",
-                    "warning",
-                    f"The metric {entry.name} failed, so its figures are missing.",
-                    {"metric": entry.name, "error": f"{type(error).__name__}: {error}"},
-                    "Tell its author; `robusteval plugins list` shows the distribution.",
-                )
-            )
+    figures, failed = results.derived(catalogue.of("metric"), record)
+    record.results += figures
+    record.findings += failed
     record.verdict = verdict.judge(record)
 
 

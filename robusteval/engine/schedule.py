@@ -11,14 +11,17 @@ from torch import Tensor
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine import targets
 from robusteval.engine.budget import Clock, Gate, roles_of, telling_first
+from robusteval.engine.catalogue import OURS
 from robusteval.engine.chunk import Context
 from robusteval.engine.executors import Outcome, Task, execute
 from robusteval.engine.forecast import Forecaster
 from robusteval.engine.job import Job
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import Plan
+from robusteval.engine.run_folder import ERRORS_LOG
 from robusteval.engine.unit_store import UnitStore
 from robusteval.engine.units import chunks
+from robusteval.errors import RecordError
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Attacked:
     failures: dict[str, str] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     foretold_s: float = 0.0  # of what was left to do, by the clock on the wall
+    alone: str = ""  # why one process did it all, though there were to be several
 
 
 @dataclass
@@ -107,14 +111,28 @@ def attack(
         left = {task.planned.cell.id for task in tasks}
         gate.roles = roles_of(plan, job.suite)
         gate.led = set(gate.roles.leads - left - set(done.failures))
-    execute(context, gate.expected(tasks), job.folder, job.workers, counter, gate)
+    apart = job.apart and _outside(job, plan)
+
+    def go(some: list[Task], workers: int) -> None:
+        reason = execute(context, gate.expected(some), units, workers, counter, gate, apart)
+        if reason and not done.alone:
+            done.alone = f"All ran in one process: {reason}."
+            listener(Progress(counter.done, todo.total, "", note=done.alone))
+
+    go(tasks, job.workers)
     gate.keep = 0.0  # what follows is cheap, and was counted in what was kept; the tests take what it leaves
     # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come
     # they would be others than those of the whole run
-    transferred = _complete(todo.transferred, done)
-    execute(context, gate.expected(transferred), job.folder, job.workers, counter, gate)
-    execute(context, gate.expected(_complete(todo.judging, done)), job.folder, 1, counter, gate)
+    go(_complete(todo.transferred, done), job.workers)
+    go(_complete(todo.judging, done), 1)
     return done
+
+
+def _outside(job: Job, plan: Plan) -> bool:
+    """Whether code runs that did not come with robusteval, which may end the process that it runs in."""
+    used = {("attack", name) for planned in (*plan.planned, *plan.probes) for name in planned.plugins()}
+    used |= {("defense", spec.plugin) for spec in job.suite.defenses}
+    return any((row.kind, row.name) in used and row.distribution != OURS for row in job.catalogue.entries)
 
 
 def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked) -> _Todo:
@@ -182,6 +200,15 @@ class _Counter:
             self.failures.setdefault(cell, outcome.error)
             if outcome.detail and outcome.error not in self.seen:
                 self.seen.add(outcome.error)
-                with (self.folder / "errors.log").open("a", encoding="utf-8") as log:
-                    log.write(f"{cell} chunk {outcome.task.chunk}\n{outcome.detail}\n")
+                self._log(f"{cell} chunk {outcome.task.chunk}\n{outcome.detail}\n")
         self.listener(Progress(self.done, self.total, cell, outcome.error, self.resumed))
+
+    def _log(self, text: str) -> None:
+        try:
+            with (self.folder / ERRORS_LOG).open("a", encoding="utf-8", errors="replace") as log:
+                log.write(text)
+        except OSError as error:
+            raise RecordError(
+                f"Cannot write {self.folder / ERRORS_LOG}: {error.strerror or error}.",
+                "What was finished is kept: once there is a place to write to, the same command goes on from there.",
+            ) from None

@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 
+from robusteval.contracts.params import not_finite
 from robusteval.engine import extras
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.suite_schema import schema
@@ -120,6 +121,11 @@ def parse(toml: str, source: str, catalogue: Catalogue) -> Suite:
         data = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"The suite {source} is not valid TOML: {error}.") from None
+    for where, value in not_finite(data):
+        raise SuiteError(
+            f"The suite {source} is not valid at {where}: {value} is no number to work with.",
+            "`robusteval suites schema` prints what is allowed.",
+        )
     _check_names(data, catalogue)
     for problem in jsonschema.Draft202012Validator(schema(catalogue)).iter_errors(data):
         deepest = jsonschema.exceptions.best_match([problem]) or problem

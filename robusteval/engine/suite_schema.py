@@ -14,7 +14,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     """JSON schema of a suite file, with the parameters of every installed attack and defence."""
     norm = {"enum": list(NORMS)}
     strings = {"type": "array", "items": {"type": "string"}}
-    number = {"type": "number", "exclusiveMinimum": 0}
+    number = {"type": "number", "exclusiveMinimum": 0, "maximum": extras.LARGEST_SHARE}
     priority = {
         "type": "integer",
         "minimum": 1,
@@ -69,7 +69,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             "version": {"type": "string"},
             "summary": {"type": "string"},
             "norms": {"type": "array", "items": norm, "minItems": 1, "uniqueItems": True},
-            "samples": {"type": "integer", "minimum": 1, "description": "samples evaluated, at most"},
+            "samples": {"type": "integer", "minimum": 1, "maximum": 2**31, "description": "samples evaluated, at most"},
             "eps": {
                 "type": "object",
                 "properties": dict.fromkeys(NORMS, number),
@@ -78,10 +78,11 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
             },
             "strengths": {"type": "array", "items": number},
             "stretches": {"type": "array", "items": number},
-            "probe_samples": {"type": "integer", "minimum": 0},
+            "probe_samples": {"type": "integer", "minimum": 0, "maximum": 2**31},
             "fit_samples": {
                 "type": "integer",
                 "minimum": 1,
+                "maximum": 2**31,
                 "description": "samples that defences learn from, at most",
             },
             "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},

@@ -27,6 +27,7 @@ from robusteval.engine.plan import CHUNK
 from robusteval.engine.suite import Suite
 from robusteval.engine.targets import keep_mask
 from robusteval.errors import SuiteError
+from robusteval.foreign import foreign, words
 from robusteval.record.comparison import Source, Transfer
 from robusteval.record.store import write_atomically
 
@@ -99,9 +100,10 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
             source.status, source.reason = "excluded", reason
             continue
         try:
-            x, source.unlawful = _attacked(one, pipelines[place], right[place], attack, suite, seed)
+            with foreign():
+                x, source.unlawful = _attacked(one, pipelines[place], right[place], attack, suite, seed)
         except Exception as error:  # a plugin's fault costs one row of the matrix, not the run
-            source.status, source.reason = "failed", f"{type(error).__name__}: {error}"[:500]
+            source.status, source.reason = "failed", words(error)[:500]
             continue
         tensors[one.key] = np.ascontiguousarray(x.cpu().numpy())
         source.answers = [

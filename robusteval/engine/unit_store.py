@@ -1,69 +1,53 @@
-"""Finished units on disk, so that a run can be killed at any moment and go on."""
+"""Finished units on disk, so that a run can be killed at any moment and go on.
+
+A unit is an .npz file whose comment holds the hash of all the rest, so that a damaged one is done again and never read; and it
+says which plan, cell and chunk it is of, so that none is taken for another's.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from robusteval.engine.plan import file_name
 from robusteval.engine.strengths import Strengths
 from robusteval.engine.units import JudgedUnit, UnitResult
-from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
 _COLUMNS = ("distance", "l2", "answer", "suspicion", "survives", "forwards", "backwards", "x")
 _STRENGTHS = ("x", "fools", "answer", "distance", "l2")
 _JUDGED = ("answer", "suspicion", "fools", "distance", "l2")
+_SEAL = b"robusteval-unit-1 "
+_SEALED = len(_SEAL) + 64  # bytes of the comment
+_NO_COMMENT = b"\0\0"  # how an archive without a comment ends
+
+Arrays = dict[str, NDArray[Any]]
 
 
 class UnitStore:
-    """The folder `units/` of a run. Each unit is one .npz file, written whole or not at all."""
+    """The folder `units/` of a run. Each unit is one .npz file, written whole or not at all. plan: the hash of the plan whose
+    units these are; units of another one are not there."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "units"
-
-    def prepare(self, plan_sha256: str, overwrite: bool) -> bool:
-        """Makes the folder; returns whether units of the same plan are there. Raises RecordError where another plan's
-        are, unless overwrite."""
-        marker = self.folder / "plan.json"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            found = json.loads(marker.read_text()).get("plan") if marker.exists() else None
-        except (OSError, ValueError, AttributeError) as error:
-            raise RecordError(
-                f"Cannot use the folder {self.folder.parent}: {error}.", "Choose another with --out."
-            ) from None
-        if found == plan_sha256 and not overwrite:
-            return True
-        others = list(self.folder.glob("*.npz"))
-        if others and found is not None and found != plan_sha256 and not overwrite:
-            raise RecordError(
-                f"The folder {self.folder.parent} holds units of another run.",
-                "Choose another folder with --out, or pass --overwrite to lose them.",
-            )
-        for path in others:
-            path.unlink()
-        try:
-            write_atomically(marker, json.dumps({"plan": plan_sha256}).encode())
-        except OSError as error:
-            raise RecordError(f"Cannot write to {self.folder}: {error}.", "Choose another folder with --out.") from None
-        return False
+    def __init__(self, folder: Path, plan: str) -> None:
+        self.folder, self.plan = folder / "units", plan
 
     def path(self, cell_id: str, chunk: int) -> Path:
         """Where a unit is kept."""
         return self.folder / f"{file_name(cell_id)}.{chunk}.npz"
 
     def save(self, cell_id: str, chunk: int, result: UnitResult | JudgedUnit) -> None:
-        """Stores a finished unit at once."""
+        """Stores a finished unit at once. Raises RecordError where it cannot be written."""
         arrays: dict[str, Any] = {}
-        meta: dict[str, Any] = {"cell": cell_id, "chunk": chunk, "seconds": result.seconds}
+        meta: dict[str, Any] = {"plan": self.plan, "cell": cell_id, "chunk": chunk, "seconds": result.seconds}
         if isinstance(result, UnitResult):
             arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
             meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
@@ -79,7 +63,7 @@ class UnitStore:
             meta["values"] = result.values
         buffer = io.BytesIO()
         np.savez(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)
-        write_atomically(self.path(cell_id, chunk), buffer.getvalue())
+        write_atomically(self.path(cell_id, chunk), _sealed(buffer.getvalue()))
 
     def load(self, cell_id: str, chunk: int) -> UnitResult | None:
         """A finished unit of an attack cell, or None where there is none that can be read."""
@@ -102,11 +86,11 @@ class UnitStore:
                 strengths=strengths,
                 trace=meta["trace"],
                 seconds=meta["seconds"],
-                watched=Counter(meta.get("watched", {})),
+                watched=Counter(meta["watched"]),
                 by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
                 member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
             )
-        except KeyError:
+        except (KeyError, TypeError, ValueError):
             return None
 
     def load_judged(self, cell_id: str, chunk: int) -> JudgedUnit | None:
@@ -118,16 +102,50 @@ class UnitStore:
         try:
             columns = {name: torch.from_numpy(arrays[name]) for name in _JUDGED}
             return JudgedUnit(values=meta["values"], seconds=meta["seconds"], **columns)
-        except KeyError:
+        except (KeyError, TypeError, ValueError):
             return None
 
-    def _read(self, cell_id: str, chunk: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def _read(self, cell_id: str, chunk: int) -> tuple[dict[str, Any], Arrays] | None:
         try:
-            # from memory: numpy leaves the file open when the archive is broken
-            content = io.BytesIO(self.path(cell_id, chunk).read_bytes())
-            with np.load(content, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            meta = json.loads(arrays.pop("meta").tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            found = _unsealed(self.path(cell_id, chunk).read_bytes())
+        except OSError:
             return None
-        return (meta, arrays) if meta.get("cell") == cell_id else None
+        if found is None:
+            return None
+        meta, arrays = found
+        wanted = {"plan": self.plan, "cell": cell_id, "chunk": chunk}
+        return found if wanted == {name: meta.get(name) for name in wanted} and _even(arrays) else None
+
+
+def is_unit(path: Path) -> bool:
+    """Whether a file is a unit of any run: sealed, whole or not."""
+    try:
+        return _SEAL in path.read_bytes()[-4 * _SEALED :]
+    except OSError:
+        return False
+
+
+def _sealed(archive: bytes) -> bytes:
+    """An archive without a comment, with its hash as one."""
+    seal = _SEAL + hashlib.sha256(archive).hexdigest().encode()
+    return archive.removesuffix(_NO_COMMENT) + len(seal).to_bytes(2, "little") + seal
+
+
+def _unsealed(content: bytes) -> tuple[dict[str, Any], Arrays] | None:
+    """(what a unit says of itself, its arrays); None where a single bit of it was changed."""
+    archive = content[: -_SEALED - 2] + _NO_COMMENT
+    if _sealed(archive) != content:
+        return None
+    try:
+        # from memory: numpy leaves the file open when the archive is broken
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays.pop("meta").tobytes())
+    except Exception:  # sealed, and yet none of ours: whatever the readers make of it, the unit is done again
+        return None
+    return (meta, arrays) if isinstance(meta, dict) else None
+
+
+def _even(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether the columns of an attack's unit are of the same samples; what was judged only has none of them."""
+    return "x" not in arrays or len({len(arrays[name]) for name in _COLUMNS if name in arrays}) == 1

@@ -13,6 +13,7 @@ from robusteval import ops
 from robusteval.contracts.samples import Samples
 from robusteval.engine.plan import CHUNK
 from robusteval.engine.unit_store import UnitStore
+from robusteval.errors import RecordError
 from robusteval.record.document import Cell, Record, Rounded, Witness, Witnesses
 from robusteval.record.store import write_atomically
 
@@ -50,6 +51,14 @@ def write(record: Record, units: UnitStore, samples: Samples, folder: Path) -> W
     return Witnesses(FILE, hashlib.sha256(content).hexdigest(), entries, [entry for entry, _ in rounded])
 
 
+def gone(cell: Cell, chunk: int) -> RecordError:
+    """What to say of a unit that was there when its cell was put together."""
+    return RecordError(
+        f"Unit {chunk} of {cell.id} was removed or damaged while the run was at work.",
+        "The same command makes it again and goes on.",
+    )
+
+
 def row_hash(row: NDArray[np.generic]) -> str:
     """sha256 of one stored sample's bytes."""
     return hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()
@@ -67,9 +76,11 @@ def _nearest(cells: list[Cell], units: UnitStore, record: Record) -> tuple[list[
                 key=lambda pair: pair[0],
                 default=(0.0, None),
             )
-            unit = loaded[cell.id] if cell is not None else None
-            if cell is None or unit is None or best == 0:
+            if cell is None or best == 0:
                 continue
+            unit = loaded[cell.id]
+            if unit is None:
+                raise gone(cell, start // CHUNK)
             rows.append(unit.x[sample - start].numpy())
             entries.append(
                 Witness(
@@ -101,11 +112,11 @@ def _rounded(
         for chunk in range(-(-record.data.samples // CHUNK)):
             unit = units.load(cell.id, chunk)
             if unit is None:
-                break
+                raise gone(cell, chunk)
             levels = ops.to_levels(unit.x, bounds, 255).numpy().astype(np.uint8)
             images.append(levels[won[chunk * CHUNK : chunk * CHUNK + len(levels)]])
         whole = np.concatenate(images)
-        if len(whole) == won.sum() and whole.nbytes <= room:
+        if whole.nbytes <= room:
             room -= whole.nbytes
             kept.append((Rounded(cell.id, f"8bit.{len(kept)}"), whole))
     return kept

@@ -47,6 +47,7 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
     order = np.argsort(worst.distance, kind="stable")
     lost = [int(sample) for sample in order if right[sample] and np.isfinite(worst.distance[sample])]
     rows: list[list[Scalar]] = []
+    named = len(record.data.names) == len(record.data.labels)
     for rank, sample in enumerate(lost, start=1):
         cell = worst.cells[int(worst.cell[sample])]
         answer = cell.prediction[sample] if sample < len(cell.prediction) else None
@@ -59,7 +60,8 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
             float(worst.distance[sample]),
             cell.attack,
         ]
-        rows.append([*head, answer, None if answer is None else class_name(record, answer)])
+        file = [record.data.names[sample]] if named else []
+        rows.append([*head, answer, None if answer is None else class_name(record, answer), *file])
     if not rows:
         return None
     wrong, never = int((~right).sum()), int((right & ~np.isfinite(worst.distance)).sum())
@@ -73,7 +75,7 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
         f"Nearest to the boundary first, worst case over attacks on the bare model; sample: its place in the evaluated data, "
         f"from 0. Left out: {wrong} that are wrong when clean already, {never} that were never lost.{aimed}",
         tags={"norm": norm},
-        columns=TABLE_COLUMNS,
+        columns=[*TABLE_COLUMNS, *(["File"] if named else [])],
         rows=rows,
     )
 

@@ -53,6 +53,9 @@ class Data:
     fit_sha256: str = ""
     fit_samples: int = 0
     available: int = 0  # samples that the source holds, evaluated or not; 0 where unknown
+    names: list[str] = field(
+        default_factory=list
+    )  # of each sample's file, below the folder; empty where one file has all
     hashes: list[str] = field(default_factory=list)  # content of each sample and its label, in any pixel range
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -17,6 +18,7 @@ from robusteval.errors import RecordError
 from robusteval.record.document import SCHEMA, Record
 
 RECORD_FILE = "record.json"
+TABLES_LIST = ".tables.json"  # in a folder of tables: the names of those that robusteval wrote
 
 
 @functools.cache
@@ -95,9 +97,29 @@ def load(path: Path) -> Record:
     return from_json(text)
 
 
+def listed_tables(folder: Path) -> list[str]:
+    """The files of a folder of tables that robusteval wrote."""
+    try:
+        names = json.loads((folder / TABLES_LIST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [name for name in names if isinstance(name, str) and name == Path(name).name and name.endswith(".csv")]
+
+
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes the whole file or nothing, in place of an older one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Writes the whole file or nothing, in place of an older one. Raises RecordError where it cannot: the disk is full, the
+    folder is gone or may not be written to."""
+    try:
+        _write(path, content)
+    except OSError as error:
+        raise RecordError(
+            f"Cannot write {path}: {error.strerror or error}.",
+            "What was finished is kept: once there is a place to write to, the same command goes on from there.",
+        ) from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -106,5 +128,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            Path(name).unlink(missing_ok=True)
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robusteval.record.document import Record, Result, Scalar
 from robusteval.report import parts
-from robusteval.report.facts import class_name
+from robusteval.report.facts import class_name, image
 from robusteval.report.numbers import MISSING, interval, norm_title, number, percent, scalar, seconds
 from robusteval.report.parts import Table, Text, Value
 
@@ -179,6 +179,10 @@ def _pairs(caption: str, rows: list[dict[str, Scalar]]) -> Table:
     return Table(caption, ["Class", "Flips to", "Images", "Share of its flips"], body, words=(1,), note=note)
 
 
+def _image(record: Record, sample: Scalar) -> Text:
+    return scalar(sample) if not isinstance(sample, int) else image(record, sample)
+
+
 def label_next(record: Record) -> list[Table]:
     """The first samples to label next, a table for each norm."""
     made = []
@@ -187,7 +191,7 @@ def label_next(record: Record) -> list[Table]:
         rows: list[list[Text]] = [
             [
                 scalar(row.get("Rank")),
-                scalar(row.get("Sample")),
+                _image(record, row.get("Sample")),
                 f"{row.get('Label name')}",
                 MISSING if row.get("Flips to name") is None else f"{row.get('Flips to name')}",
                 number(row.get("Distance")),

@@ -110,10 +110,16 @@ def class_name(record: Record, index: int) -> str:
     return names[index] if 0 <= index < len(names) else str(index)
 
 
+def image(record: Record, sample: int) -> str:
+    """What to call a sample: its place in the data and, where it has one, its file."""
+    names = record.data.names
+    return f"{sample} ({names[sample]})" if 0 <= sample < len(names) else str(sample)
+
+
 def gallery(record: Record) -> list[Shot]:
     shots = []
     for one in record.gallery[:PICTURES]:
-        caption = f"{one.attack}, {norm_title(one.norm)} {number(one.distance)}, image {one.sample}"
+        caption = f"{one.attack}, {norm_title(one.norm)} {number(one.distance)}, image {image(record, one.sample)}"
         if one.defense != "none":
             caption += f", behind {one.defense}"
         truth = class_name(record, one.label)

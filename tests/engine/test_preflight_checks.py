@@ -34,7 +34,7 @@ def test_nothing_warns_where_nothing_is_wrong_and_what_was_not_tried_is_no_pass(
     found = checks(model(), data())
     assert [*found] == [item.id for item in ITEMS]
     outcomes = {name: check.outcome for name, check in found.items()}
-    untried = {"input-normalisation", "input-channels", "input-layout", "label-order"}
+    untried = {"input-channels", "input-layout", "label-order"}
     assert {name for name, outcome in outcomes.items() if outcome == "not-applicable"} == untried
     assert {name for name, outcome in outcomes.items() if outcome == "pass"} == set(found) - untried
     assert found["clean-accuracy"].measured == "100.0 % (95 %: 97.0 to 100.0 %), chance is 10 %"

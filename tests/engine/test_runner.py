@@ -82,7 +82,7 @@ def test_a_killed_run_goes_on_to_the_same_document(job, tmp_path, monkeypatch, k
 
 def test_half_written_units_are_done_again(job, tmp_path):
     whole = run(job)
-    victim = UnitStore(job.folder).path("none/test.walk/l2", 0)
+    victim = UnitStore(job.folder, "").path("none/test.walk/l2", 0)
     victim.write_bytes(victim.read_bytes()[:100])
     assert text(run(job)) == text(whole)
 
