@@ -59,6 +59,7 @@ def test_a_run_is_confirmed(name: str, tmp_path: Path) -> None:
     right = np.mean(np.asarray(pipeline.prediction) == y)
     assert right >= 0.9, "The file is read otherwise than the network was written."
     assert record.model.reading == json.loads(json.dumps(record.model.reading))
+    assert not any("depend on the other rows" in note for note in record.model.notes)
     result = verify(record, out, path)
     assert result.failures == []
     assert result.unchecked == 0
