@@ -14,7 +14,8 @@ from .onnx_checks import TOLERANCES, probe_inputs
 from .onnx_file import ModelFile
 from .onnx_io import InputReading, OutputReading
 from .onnx_ladder import Climb
-from .onnx_prepass import PASSING, consumed, merge_opsets, sort_nodes
+from .onnx_logs import PASSING
+from .onnx_prepass import consumed, merge_opsets, sort_nodes
 from .onnx_truth import Truth
 from .onnx_twin.node import Unsupported
 
