@@ -8,7 +8,6 @@ numbers (Softmax, Sigmoid, Exp, ...), and every operator between is replaced by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -25,43 +24,6 @@ _MOVING = (  # operators that move, pick or repeat numbers of their first operan
 _BASES = ("Softmax", "Sigmoid", "Exp", "Softplus", "Hardmax")
 SMALL = 1e-3  # what is added to, or cut off, a probability to keep it from 0 and 1
 MAX_DEPTH = 200  # operators followed back from the scores
-
-
-@dataclass(frozen=True)
-class Soft:
-    """The graph's end in logarithms: `target` is its new output. All empty where nothing was to be done."""
-
-    nodes: list[onnx.NodeProto]
-    target: str
-    before: tuple[str, ...] = ()  # the tensors that go into what saturates
-    tail: str = ""  # "Softmax" or "Sigmoid" where it is the last operator; "Logs", or "Log" of a graph that ends in one
-    words: str = ""  # what was done, for the record
-
-
-def soft_tail(nodes: list[onnx.NodeProto], target: str, one_score: bool, constants: Iterable[onnx.TensorProto]) -> Soft:
-    """Takes the scores in logarithms where they are made of what saturates.
-
-    `one_score`: the file's only output is the probability of the second of two classes; its logit is wanted.
-    """
-    logs = Logs(nodes, constants)
-    name, chain, tail = logs.strip(target, monotone=not one_score)
-    last = None
-    if one_score:
-        log, rest = logs.log(name), logs.rest(name)
-        if logs.plain_sigmoid(name):
-            last, tail = logs.plain_sigmoid(name), "Sigmoid"
-        elif log and rest:
-            last = logs.emit("Sub", [log, rest], name)
-    else:
-        last = logs.log(name)
-        plain = logs.makers.get(name)
-        if not tail and plain is not None and plain.op_type in ("Softmax", "Sigmoid"):
-            tail = plain.op_type
-    if last is None or not logs.bases or (one_score and tail == "Log"):
-        return Soft(nodes, target)
-    for node in reversed(chain):
-        last = logs.copy(node, [last])
-    return Soft([*nodes, *logs.made], last, tuple(logs.bases), tail or "Logs", logs.words())
 
 
 class Logs:
@@ -116,7 +78,7 @@ class Logs:
         tail = ""
         while name in self.makers:
             node = self.makers[name]
-            rest = self._monotone(node) if monotone else self._clipped(node)
+            rest: str | None = self._monotone(node) if monotone else self._clipped(node)
             if node.op_type in PASSING and not node.domain and _to_real(node):
                 chain.append(node)
                 rest = node.input[0]
@@ -130,14 +92,14 @@ class Logs:
         return name, chain, tail
 
     def _clipped(self, node: onnx.NodeProto) -> str | None:
-        return node.input[0] if node.op_type == "Clip" and not node.domain else None
+        return str(node.input[0]) if node.op_type == "Clip" and not node.domain else None
 
     def _monotone(self, node: onnx.NodeProto) -> str | None:
         """The one operand of a node that adds, multiplies or cuts off the same for every class."""
         if node.domain:
             return None
         if node.op_type == "Clip":
-            return node.input[0]
+            return str(node.input[0])
         if node.op_type not in ("Add", "Sub", "Mul", "Div", "Max", "Min") or len(node.input) != 2:
             return None
         a, b = (self._uniform(name) for name in node.input)
@@ -147,7 +109,7 @@ class Logs:
             return None
         if node.op_type in ("Sub", "Div") and b is None:
             return None
-        return node.input[0] if b is not None else node.input[1]
+        return str(node.input[0] if b is not None else node.input[1])
 
     def plain_sigmoid(self, name: str) -> str | None:
         """What goes into the sigmoid that makes `name`."""
@@ -155,7 +117,7 @@ class Logs:
         if node is None or node.op_type != "Sigmoid" or node.domain:
             return None
         self.bases = {node.input[0]: node}
-        return node.input[0]
+        return str(node.input[0])
 
     def emit(self, op: str, inputs: list[str], like: str, domain: str = "") -> str:
         """A new node; the name of its output."""

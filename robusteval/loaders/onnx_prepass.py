@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import onnx
 from onnx import helper, inliner
 
-from .onnx_logs import soft_tail
+from .onnx_tail import soft_tail
 from .onnx_twin.node import Unsupported
 from .onnx_twin.rules import has_rule
 
@@ -21,15 +21,18 @@ class Prepared:
     opsets: dict[str, int]
     types: dict[str, int]
     before: tuple[str, ...] = ()
-    tail: str = ""  # what was moved into the logarithm: "Softmax", "Sigmoid", "Logs" or "Log" (onnx_logs.Soft)
+    tail: str = ""  # what was moved into the logarithm: "Softmax", "Sigmoid", "Logs" or "Log" (onnx_tail.Soft)
     words: str = ""  # what was taken in logarithms, for the record
 
 
-def prepare(model: onnx.ModelProto, target: str, one_score: bool = False, soft: bool = True) -> Prepared:
+def prepare(
+    model: onnx.ModelProto, target: str, one_score: bool = False, soft: bool = True, labels: bool = False
+) -> Prepared:
     """Cuts `model` down to what makes the tensor `target`, in logarithms where it is made of softmaxes, sigmoids and the like.
 
-    `one_score`: the file has a single output, the probability of the second class, whose logit is wanted. `soft` False: no logarithms, `target` is
-    wanted as it is. Raises Unsupported.
+    `one_score`: the file has a single output, the probability of the second class, whose logit is wanted. `soft` False: no
+    logarithms, `target` is wanted as it is. `labels`: it holds labels, and what its ArgMax reads is wanted. Raises
+    Unsupported.
     """
     opsets = merge_opsets(model)
     model = inlined(model)
@@ -43,7 +46,7 @@ def prepare(model: onnx.ModelProto, target: str, one_score: bool = False, soft: 
     before: tuple[str, ...] = ()
     tail = words = ""
     if soft:
-        end = soft_tail(nodes, target, one_score, graph.initializer)
+        end = soft_tail(nodes, target, one_score, graph.initializer, labels)
         before, tail, words = end.before, end.tail, end.words
         nodes, target = _needed(end.nodes, end.target), end.target
     used = {name for node in nodes for name in consumed(node)} | {target}

@@ -38,7 +38,8 @@ class Twin(nn.Module):
     """A graph with one real input and one real output as a differentiable module.
 
     Parameters are buffers (frozen). Half precisions are computed in `real`, float32 unless `.double()` was called.
-    `straight` gives rounding, signs and comparisons straight-through derivatives, with ramps of a width (node.WIDTHS). Raises Unsupported where a node has no rule.
+    `straight` gives rounding, signs and comparisons straight-through derivatives, with ramps of one of node.WIDTHS.
+    Raises Unsupported where a node has no rule.
     """
 
     anchor: Tensor
