@@ -23,8 +23,8 @@ Gradient = Callable[[Tensor], Tensor]  # [B, ...] -> [B, ...], of what is propos
 
 SURE = 2.0  # standard errors by which the mean paired difference must lie above zero
 ALARM, LEAVE = 0.1, 0.5  # shares of rows without a gradient: worth a word; too many to call it a gradient of the model
-DRAWS = 3  # random moves that each move along the gradient is compared with
-MAX_ROWS, MIN_ROWS, NUMBERS = 64, 8, 200_000  # images asked, and how many input numbers they may have together
+DRAWS = 2  # random moves that each move along the gradient is compared with
+MAX_ROWS, MIN_ROWS, NUMBERS = 64, 8, 100_000  # images asked, and how many input numbers they may have together
 
 
 class Move(NamedTuple):

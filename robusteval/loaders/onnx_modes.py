@@ -19,7 +19,7 @@ from .onnx_twin.graph import Twin
 from .onnx_twin.node import WIDTHS, Unsupported
 
 CLEARLY = 1.1  # a less faithful gradient must lower the margin by so many times as much to be preferred
-WIDE = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Sign", "Mod", "ThresholdedRelu", "Shrink", "Cast"}
+WIDE = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Sign", "Mod", "ThresholdedRelu", "Shrink"}
 RAMPS = {
     "unit": "",
     "scaled": ", with ramps as wide as the values about a threshold",
@@ -80,13 +80,15 @@ def _trials(bench: Bench, first: Trial) -> list[Trial]:
     rounded = bench.truth.given.space.whole is not None
     if first.kind == 0 and first.help.helps and first.help.dead <= ALARM and not flat and not rounded:
         return [first]
-    trials = [_measured(bench, first, quick=False)]
+    trials = [first]
     for width in WIDTHS:
         good = any(t.help.helps and t.help.dead <= ALARM for t in trials)
         if width == "unit" or not good or flat & WIDE:
             trial = _again(bench, first, width)
             trials += [trial] if trial is not None else []
-    return trials
+    if sum(t.help.helps for t in trials) < 2:
+        return trials
+    return [_measured(bench, t, quick=False) if t.help.helps else t for t in trials]  # all asked alike, to be compared
 
 
 def _first(bench: Bench, failures: list[Parity]) -> Trial | None:
@@ -113,7 +115,7 @@ def _again(bench: Bench, first: Trial, width: str) -> Trial | None:
         return None
     if trial is None or "error" in trial.parity.figures:
         return None
-    return _measured(bench, trial, quick=False)
+    return _measured(bench, trial, quick=True)
 
 
 def _built(bench: Bench, width: str, freed: bool, way: str) -> Trial | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
-from .gradient_help import rows_to_ask
+from .gradient_help import MAX_ROWS, rows_to_ask
 from .onnx_io import InputReading
 from .onnx_truth import Truth
 
@@ -55,7 +55,9 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
     a constant image in a file that standardises each image, is a note where there are images, and where others are left.
     """
     made = probe_inputs(truth.given, None)
-    real = None if samples is None or not len(samples) else samples[: rows_to_ask(truth.given.space.input_shape)]
+    shape = truth.given.space.input_shape
+    most = rows_to_ask(shape)  # walks are dear, answers are cheap
+    real = None if samples is None or not len(samples) else samples[: MAX_ROWS if math.prod(shape) < LARGE else most]
     answers = None
     if real is not None:
         real = real.float().cpu()
@@ -78,7 +80,7 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
             f"Of {len(made)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no finite answer.",
         )
     if real is not None and answers is not None:
-        return Probes(real, answers, real, made[good], True, notes)
+        return Probes(real, answers, real[:most], made[good], True, notes)
     if not bool(good.any()):
         raise ModelError("The model answers plain inputs with values that are not finite.", "Check the export.")
     inner = good.clone()

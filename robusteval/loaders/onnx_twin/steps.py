@@ -56,8 +56,10 @@ def _equal(node: Node) -> Fn:
         same = torch.eq(a, b)
         if not node.straight or not (a.is_floating_point() or b.is_floating_point()):
             return same
-        d = (a - b).abs()
-        return through(node, torch.clamp(1 - d, 0.0, 1.0), same.to(d.dtype))
+        d = a - b
+        # at equality either side is a way out, and rounded numbers are equal often: which one serves, is measured
+        far = torch.where(d > 0, d, -d) if node.width == "unit" else torch.where(d < 0, -d, d)
+        return through(node, 1 - far if node.width == "wide" else torch.clamp(1 - far, 0.0, 1.0), same.to(d.dtype))
 
     return equal
 
@@ -94,7 +96,8 @@ def to_bool(node: Node, x: Tensor) -> Tensor:
     hard = x != 0
     if not node.straight or not x.is_floating_point():
         return hard
-    return through(node, torch.clamp(x.abs(), 0.0, 1.0), hard.to(x.dtype))
+    size = torch.where(x < 0, -x, x)  # unlike abs, it rises at 0, where a rectified value lies
+    return through(node, size if node.width == "wide" else torch.clamp(size, 0.0, 1.0), hard.to(x.dtype))
 
 
 def _sign(node: Node) -> Fn:
