@@ -19,7 +19,10 @@ from .onnx_twin.graph import Twin
 from .onnx_twin.node import WIDTHS, Unsupported
 
 CLEARLY = 1.1  # a less faithful gradient must lower the margin by so many times as much to be preferred
-WIDE = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Sign", "Mod", "ThresholdedRelu", "Shrink"}
+WIDE = {  # operators whose ramps may be of several widths
+    "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Sign", "Mod", "ThresholdedRelu", "Shrink",
+    "Cast to truth values",
+}  # fmt: skip
 RAMPS = {
     "unit": "",
     "scaled": ", with ramps as wide as the values about a threshold",

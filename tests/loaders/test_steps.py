@@ -15,7 +15,7 @@ from torch import Tensor
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx import load_onnx
 
-F, I, B = TensorProto.FLOAT, TensorProto.INT32, TensorProto.BOOL
+F, WHOLE, B = TensorProto.FLOAT, TensorProto.INT32, TensorProto.BOOL
 
 
 def _mod(g: Graph, a: str) -> str:
@@ -35,7 +35,7 @@ BITS: dict[str, Callable[[Graph, str], str]] = {  # x >= 0.5 as 0 or 1
     "Ceil": lambda g, a: g("Ceil", g("Sub", a, 0.5)),
     "Round": lambda g, a: g("Round", a),
     "Mod": _mod,
-    "Cast to whole numbers": lambda g, a: g("Cast", g("Cast", g("Add", a, 0.5), to=I), to=F),
+    "Cast to whole numbers": lambda g, a: g("Cast", g("Cast", g("Add", a, 0.5), to=WHOLE), to=F),
     "Cast to truth values": lambda g, a: g("Cast", g("Cast", g("Relu", g("Sub", a, 0.5)), to=B), to=F),
     "Equal": lambda g, a: g("Cast", g("Equal", g("Floor", g("Add", a, 0.5)), 1.0), to=F),
     "steep Clip": lambda g, a: g("Clip", g("Add", g("Mul", g("Sub", a, 0.5), 1e5), 0.5), 0.0, 1.0),

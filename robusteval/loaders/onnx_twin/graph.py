@@ -10,6 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from .elementwise import COMPUTED
 from .learning import weight_slots
 from .node import Fn
 from .program import Call, Program, run_call
@@ -209,8 +210,10 @@ class Twin(nn.Module):
 def _flat(calls: list[Call]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for call in calls:
-        if call.rule.steps:
-            found[call.node.op] = None
+        name = call.node.op
+        to = call.node.get_int("to", 1) if name == "Cast" else 0
+        if call.rule.steps and to not in COMPUTED:
+            found["Cast to truth values" if to == onnx.TensorProto.BOOL else name] = None
         for program, _ in call.node.programs.values():
             found |= dict.fromkeys(_flat(program.calls))
     return tuple(found)
