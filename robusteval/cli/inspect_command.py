@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 _RUNGS = {
     "A": "exact gradients through our differentiable twin",
     "B": "straight-through gradients where the exact ones are zero (BPDA)",
-    "C": "gradients of the scores before the last softmax or sigmoid",
+    "C": "exact gradients of the scores in logarithms, or before what makes them flat",
     "D": "one sample at a time",
+    "S": "gradients of a surrogate: its answers differ, its steps lower the true margin more than random ones",
     "E": "no useful gradient: black-box attacks only",
 }
 

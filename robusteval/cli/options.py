@@ -46,15 +46,17 @@ def _joined(args: list[str], flags: set[str]) -> list[str]:
     for place, word in enumerate(args):
         if word == "--":
             return made + args[place:]
-        if len(made) > 1 and made[-2] in flags and _number(word) and all(map(_number, made[-1].split(","))):
+        if len(made) > 1 and made[-2] in flags and _numbers(word) and _numbers(made[-1]):
             made[-1] += f",{word}"
         else:
             made.append(word)
     return made
 
 
-def _number(word: str) -> bool:
-    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.IGNORECASE) is not None
+def _numbers(word: str) -> bool:
+    parts = [part for part in word.split(",") if part]
+    one = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
+    return bool(parts) and all(re.fullmatch(one, part, re.IGNORECASE) for part in parts)
 
 
 class Finite(click.ParamType[float]):

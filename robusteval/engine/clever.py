@@ -55,7 +55,9 @@ def estimate(
         row = Estimate("clever", norm, dataclasses.asdict(settings), "done", limit=radius)
         made.append(row)
         if model.info.gradients != "exact":
-            row.status, row.reason = "excluded", "CLEVER needs exact gradients, and the model gives none"
+            given = {"none": "gives none", "surrogate": "has a surrogate's only"}
+            said = given.get(model.info.gradients, f"has {model.info.gradients} ones only")
+            row.status, row.reason = "excluded", f"CLEVER needs exact gradients, and the model {said}"
             continue
         try:
             for index in rows.tolist():

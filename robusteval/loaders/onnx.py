@@ -15,10 +15,11 @@ from ..contracts.classifier import LoadOptions, ModelInfo
 from ..contracts.sharing import shared
 from ..errors import AccessError, ModelError
 from .head import Head
+from .onnx_climb import climb
 from .onnx_features import tap
 from .onnx_file import ModelFile, read_model
 from .onnx_io import InputReading, OutputReading, guesses, reading_of
-from .onnx_ladder import Climb, TwinRunner, climb
+from .onnx_ladder import Climb, TwinRunner
 from .onnx_outputs import candidates, choose
 from .onnx_prepass import merge_opsets
 from .onnx_session import open_session

@@ -1,22 +1,22 @@
-"""The two gates of the ladder: the twin's answers against ONNX Runtime's, and its gradients against chance."""
+"""The ladder's gate on answers: the twin's against ONNX Runtime's."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import ModelError
 from ..runtime.answers import placed
 from .onnx_file import ModelFile
-from .onnx_io import InputReading, OutputReading
+from .onnx_io import OutputReading
 from .onnx_prepass import Prepared, merge_opsets
+from .onnx_probes import LARGE, Probes
 from .onnx_session import open_session
 from .onnx_truth import Truth
 from .onnx_twin.graph import Twin
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-4, "float16": 5e-3, "int8": 1e-1}
 AGREEMENT = {"int8": 0.97}
-LARGE = 3 * 96 * 96  # inputs from this size on are checked with fewer rows
 
 
 @dataclass(frozen=True)
@@ -46,81 +45,61 @@ class Parity:
         return self.gap if math.isfinite(self.gap) else math.inf
 
 
-@dataclass(frozen=True)
-class Gate:
-    """Verdict on the gradients."""
-
-    passes: bool
-    drop: float  # of ONNX Runtime's margin, by one sign step
-    figures: dict[str, float | str] = field(default_factory=dict)
-
-
-def probe_inputs(given: InputReading, samples: Tensor | None) -> Tensor:
-    """Inputs for the checks: real ones if there are any, smooth shapes, noise, all dark, all bright. float32."""
-    shape, (low, high) = given.space.input_shape, given.space.bounds
-    rng = np.random.default_rng(20240229)
-    count = 6 if math.prod(shape) < LARGE else 2
-    noise = torch.from_numpy(rng.random((count, *shape), dtype=np.float32))
-    if len(shape) == 3:
-        coarse = torch.from_numpy(rng.random((count, shape[0], 4, 4), dtype=np.float32))
-        smooth = F.interpolate(coarse, size=shape[1:], mode="bilinear", align_corners=False)
-    else:
-        smooth = torch.from_numpy(rng.random((count, *shape), dtype=np.float32)) ** 3
-    plain = torch.stack([torch.zeros(shape), torch.ones(shape)])
-    made = low + (high - low) * torch.cat([smooth, noise, plain])
-    if samples is None or not len(samples):
-        return made
-    return torch.cat([samples[: 2 * count].float().cpu(), made])
-
-
-def tapped_truth(file: ModelFile, truth: Truth, prepared: Prepared) -> Truth | None:
-    """ONNX Runtime with the tensor before the final softmax as its output, or None where there is no such tensor."""
-    if not prepared.before or truth.taken.answers_at:
-        return None
+def tapped_truths(file: ModelFile, truth: Truth, prepared: Prepared) -> tuple[Truth, ...]:
+    """ONNX Runtime with the tensors before what saturates as its output; none where they are not the file's own."""
+    if truth.taken.answers_at:
+        return ()
     model = file.proto()
-    if prepared.before not in {name for node in model.graph.node for name in node.output}:
-        return None  # it came out of an inlined function
+    if not set(prepared.before) <= {name for node in model.graph.node for name in node.output}:
+        return ()  # some came out of an inlined function, or are the input
     merge_opsets(model)
-    model.graph.output.append(onnx.ValueInfoProto(name=prepared.before))
-    tapped = OutputReading(prepared.before, "tensor", (), prepared.before, truth.taken.answers_at)
+    present = {o.name for o in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in prepared.before if name not in present)
+    blob, at = model.SerializeToString(), truth.taken.answers_at
     try:
-        return Truth(model.SerializeToString(), truth.given, tapped)
+        return tuple(Truth(blob, truth.given, OutputReading(n, "tensor", (), n, at)) for n in prepared.before)
     except ModelError:
-        return None
+        return ()
 
 
 def compare(
-    file: ModelFile, truth: Truth, tapped: Truth | None, runner: TwinRunner, prepared: Prepared, x: Tensor, climb: Climb
+    file: ModelFile,
+    truth: Truth,
+    tapped: tuple[Truth, ...],
+    runner: TwinRunner,
+    prepared: Prepared,
+    probes: Probes,
+    climb: Climb,
 ) -> Parity:
-    """Both on the same inputs, in batches of several sizes, rows alone and together."""
-    tolerance = TOLERANCES[climb.precision]
-    want = truth.raw(x, climb.forced_batch)
+    """Both on the same inputs, in batches of several sizes, rows alone and together. Made-up inputs besides are no gate."""
+    tolerance, x, forced = TOLERANCES[climb.precision], probes.x, climb.forced_batch
+    want = truth.raw(x, forced)
     scores = runner.head.of_file(want)
-    logits = want if tapped is None else tapped.raw(x, climb.forced_batch)
-    with torch.no_grad():
-        try:
-            whole = runner.raw(x)
-            many = torch.cat([x] * (1 + 17 // len(x)))[:17] if math.prod(x.shape[1:]) < LARGE else x[:3]
-            parts = torch.cat([runner.raw(x[i : i + 1]) for i in range(len(x))])
-            sizes = [runner.raw(many[:n]) for n in (3, len(many))]
-        except (RuntimeError, ValueError, IndexError, TypeError, Unsupported) as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            return Parity(math.inf, 0.0, False, False, {"error": reason})
-        lengths = [len(x), len(x), min(3, len(many)), len(many)]
-        if [len(p) for p in (whole, parts, *sizes)] != lengths:
-            return Parity(math.inf, 0.0, False, False, {"error": "the twin's output loses rows of a batch"})
-        got = whole if tapped is None else runner_values(runner, prepared.before, x)
-        alone = _gap(parts, whole)
-        alone = max(alone, *(_gap(p, torch.cat([whole] * 9)[: len(p)]) for p in sizes))
-        mine = runner.head.of_twin(whole)
-    plain = tapped is None and prepared.before == ""
-    gap = _gap(got, logits) if plain or tapped is not None else _gap(mine.exp(), scores.exp())
+    try:
+        with torch.no_grad():
+            whole, alone = _several_ways(runner, x)
+            mine = runner.head.of_twin(whole)
+            if mine.shape != scores.shape:
+                raise ValueError(f"it gives {tuple(mine.shape)} where the file gives {tuple(scores.shape)}")
+            if not prepared.tail:
+                gap = _gap(whole, want)
+            elif tapped:
+                pairs = zip(prepared.before, tapped, strict=True)
+                gap = max(_gap(runner_values(runner, name, x), t.raw(x, forced)) for name, t in pairs)
+            elif prepared.tail == "Labels":
+                gap = 0.0  # labels can be compared as labels only
+            else:
+                gap = _gap(_without_logarithms(file, truth, runner, climb).raw(x), want)
+            far = _made_up_gap(truth, runner, probes, forced)
+    except (RuntimeError, ValueError, IndexError, TypeError, Unsupported) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        return Parity(math.inf, 0.0, False, False, {"error": reason})
     agreement = float((mine.argmax(1) == scores.argmax(1)).float().mean())
-    saturated = runner.head.output == "probabilities" and _saturated(scores, mine)
+    saturated = prepared.tail != "" and _saturated(scores, mine)
     clear = agreement if climb.precision == "int8" else _clear_agreement(mine, scores, tolerance)
     own: dict[str, float | str] = {}
-    if climb.precision == "int8" and tolerance < gap < math.inf and tapped is None:
-        own, gap = _unoptimised(file, truth, got, logits, x, climb, gap)
+    if climb.precision == "int8" and tolerance < gap < math.inf and not prepared.tail:
+        own, gap = _unoptimised(file, truth, whole, want, x, climb, gap)
     holds = gap <= tolerance and alone <= tolerance and clear >= AGREEMENT.get(climb.precision, 1.0)
     figures: dict[str, float | str] = {
         "max_relative_gap": gap,
@@ -129,9 +108,43 @@ def compare(
         "same_argmax": agreement,
         "tolerance": tolerance,
         "inputs": float(len(x)),
-        "compared": "logits" if plain or tapped is not None else "probabilities",
+        "asked": "the given images" if probes.real else "made-up inputs",
+        "compared": "logits"
+        if tapped or not prepared.tail
+        else "labels"
+        if prepared.tail == "Labels"
+        else "probabilities",
     }
+    if probes.real and len(probes.made) and not prepared.tail:
+        figures["made_up_gap"] = far
     return Parity(gap, agreement, holds, saturated, figures)
+
+
+def _several_ways(runner: TwinRunner, x: Tensor) -> tuple[Tensor, float]:
+    """The twin's answers to x, and how far those to rows alone, by three and by seventeen are from them. Raises ValueError."""
+    whole = runner.raw(x)
+    large = math.prod(x.shape[1:]) >= LARGE
+    many = x[:3] if large else torch.cat([x] * (1 + 17 // len(x)))[:17]
+    few = x[:4] if large else x[:17]
+    parts = torch.cat([runner.raw(few[i : i + 1]) for i in range(len(few))])
+    sizes = [runner.raw(many[:n]) for n in (3, len(many))]
+    if [len(p) for p in (whole, parts, *sizes)] != [len(x), len(few), min(3, len(many)), len(many)]:
+        raise ValueError("the twin's output loses rows of a batch")
+    repeated = torch.cat([whole] * (1 + 17 // len(whole)))
+    return whole, max(_gap(parts, whole[: len(few)]), *(_gap(p, repeated[: len(p)]) for p in sizes))
+
+
+def _made_up_gap(truth: Truth, runner: TwinRunner, probes: Probes, forced: int | None) -> float:
+    if not len(probes.made):
+        return 0.0
+    return _gap(runner.head.of_twin(runner.raw(probes.made)), runner.head.of_file(truth.raw(probes.made, forced)))
+
+
+def _without_logarithms(file: ModelFile, truth: Truth, runner: TwinRunner, climb: Climb) -> TwinRunner:
+    """The same twin with its end as the file has it."""
+    plain = replace(runner.head, tail="")
+    straight = runner.straight
+    return replace(climb, soft=False, straight=straight, way=runner.way).runner(file, truth.given, truth.taken, plain)
 
 
 def _unoptimised(
@@ -162,6 +175,8 @@ def runner_values(runner: TwinRunner, name: str, x: Tensor) -> Tensor:
 
 
 def _gap(got: Tensor, want: Tensor) -> float:
+    if not want.numel() and not got.numel():
+        return 0.0
     if got.numel() != want.numel():
         return math.inf
     difference = (got.double().reshape(-1) - want.double().reshape(-1)).abs().max()
@@ -181,57 +196,6 @@ def _clear_agreement(mine: Tensor, truth: Tensor, tolerance: float) -> float:
     top = truth.topk(2, 1).values
     tie = (top[:, 0] - top[:, 1]) <= tolerance * truth.abs().max()
     return float(((mine.argmax(1) == truth.argmax(1)) | tie).float().mean())
-
-
-def gradient_gate(truth: Truth, tapped: Truth | None, runner: TwinRunner, x: Tensor, climb: Climb) -> Gate:
-    """One sign step along the twin's gradient must lower ONNX Runtime's margin, and more than random signs do."""
-    x = x[:-2]  # the all-dark and all-bright inputs lie in corners of the box, where steps are cut off
-    given = runner.given
-    low, high = given.space.bounds
-    leaf = x.clone().requires_grad_(True)
-    scores = runner.scores(leaf)
-    if not scores.requires_grad:
-        return Gate(False, 0.0, {"zero_gradient_rows": 1.0})
-    classes = scores.detach().topk(2, 1).indices
-    margin = _margin(scores, classes)
-    grad = torch.autograd.grad(margin.sum(), leaf, allow_unused=True)[0]
-    grad = torch.zeros_like(x) if grad is None else grad
-    flat = grad.flatten(1)
-    dead = (~torch.isfinite(flat).all(1)) | (flat.abs().amax(1) == 0)
-    share = float(dead.float().mean())
-    grad = torch.nan_to_num(grad)
-
-    def margins(inputs: Tensor) -> Tensor:
-        raw = (tapped or truth).raw(inputs, climb.forced_batch)
-        raw = raw.flatten(1) if raw.dim() > 1 else raw.reshape(-1, 1)
-        if raw.shape[1] == 1:
-            raw = torch.cat([-raw, raw] if tapped is not None else [1 - raw, raw], 1)
-        elif tapped is None:
-            raw = runner.head.of_file(raw)
-        return _margin(raw, classes)
-
-    rng = np.random.default_rng(7)
-    before = margins(x)
-    better, drop, chance = False, 0.0, 0.0
-    for share_of_range in (8 / 255, 32 / 255):
-        step = share_of_range * (high - low)
-        drop = float((before - margins((x - step * grad.sign()).clamp(low, high))).mean())
-        signs = [torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), size=tuple(x.shape))) for _ in range(3)]
-        chance = max(float((before - margins((x + step * s).clamp(low, high))).mean()) for s in signs)
-        if drop > max(0.0, chance):
-            better = True
-            break
-    figures: dict[str, float | str] = {
-        "zero_gradient_rows": share,
-        "sign_step_drop": drop,
-        "random_step_drop": chance,
-    }
-    return Gate(share <= 0.5 and better, drop, figures)
-
-
-def _margin(scores: Tensor, classes: Tensor) -> Tensor:
-    pair = scores.gather(1, classes)
-    return pair[:, 0] - pair[:, 1]
 
 
 def first_divergence(file: ModelFile, truth: Truth, prepared: Prepared, x: Tensor) -> str:

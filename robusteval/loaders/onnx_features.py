@@ -10,11 +10,13 @@ from onnx import inliner
 
 from ..errors import AccessError, ModelError
 from .head import MAX_FEATURES, NO_FEATURES, Head, flat_rows
-from .onnx_checks import TOLERANCES, probe_inputs
+from .onnx_checks import TOLERANCES
 from .onnx_file import ModelFile
 from .onnx_io import InputReading, OutputReading
 from .onnx_ladder import Climb
-from .onnx_prepass import PASSING, consumed, merge_opsets, sort_nodes
+from .onnx_logs import PASSING
+from .onnx_prepass import consumed, merge_opsets, sort_nodes
+from .onnx_probes import probe_inputs
 from .onnx_truth import Truth
 from .onnx_twin.node import Unsupported
 

@@ -84,11 +84,11 @@ def reading_of(
     )
 
 
-def guesses(session: onnxruntime.InferenceSession, options: LoadOptions, fits: Fits) -> list[InputReading]:
-    """Every way in which the file's declared input can be meant, the likeliest first; which of them works is tried.
-
-    Raises ModelError where there is none, in the words of the likeliest.
-    """
+def guesses(
+    session: onnxruntime.InferenceSession, options: LoadOptions, fits: Fits
+) -> tuple[list[InputReading], list[ModelError]]:
+    """(every way in which the file's declared input can be meant, what is wrong with others), the likeliest first; which
+    of them works is tried. Raises ModelError where there is none, in the words of the likeliest."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(i.name for i in inputs)
@@ -109,8 +109,8 @@ def guesses(session: onnxruntime.InferenceSession, options: LoadOptions, fits: F
         except ModelError as error:
             faults.append(error)
     if not found:
-        raise faults[0]
-    return found
+        raise faults[-1]
+    return found, faults
 
 
 def _batch_axes(dims: list[int | None], options: LoadOptions) -> list[int | None]:
@@ -118,9 +118,8 @@ def _batch_axes(dims: list[int | None], options: LoadOptions) -> list[int | None
     if len(dims) == 1:
         return [None]
     still_open = [i for i, d in enumerate(dims) if d is None]
-    last = len(dims) - 1
-    if still_open == [last] and len(dims) in (2, 4) and not options.input_shape:
-        return [last, 0]
+    if len(still_open) == 1 and still_open[0] > 0 and not options.input_shape:
+        return [still_open[0], 0]
     if len(dims) <= 3 and (dims[0] is not None or len(options.input_shape) == len(dims)):
         return [0, None]
     return [0]

@@ -8,28 +8,31 @@ from dataclasses import dataclass, replace
 import onnx
 from onnx import helper, inliner
 
+from .onnx_tail import soft_tail
 from .onnx_twin.node import Unsupported
 from .onnx_twin.rules import has_rule
-
-PASSING = ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Cast", "Dropout")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A graph for the walker. Its output is before the file's own softmax: `before` names that tensor, if any."""
+    """A graph for the walker. Its output may be in logarithms: `before` names the tensors that go into what saturates."""
 
     graph: onnx.GraphProto
     opsets: dict[str, int]
     types: dict[str, int]
-    before: str = ""  # tensor before the final softmax or sigmoid
-    tail: str = ""  # the operator that was moved into the logarithm: "Softmax", "Sigmoid", ...
+    before: tuple[str, ...] = ()
+    tail: str = ""  # what was moved into the logarithm: "Softmax", "Sigmoid", "Logs" or "Log" (onnx_tail.Soft)
+    words: str = ""  # what was taken in logarithms, for the record
 
 
-def prepare(model: onnx.ModelProto, target: str, one_score: bool = False, soft: bool = True) -> Prepared:
-    """Cuts `model` down to what makes the tensor `target`, in logarithms where it ends in a softmax or sigmoid.
+def prepare(
+    model: onnx.ModelProto, target: str, one_score: bool = False, soft: bool = True, labels: bool = False
+) -> Prepared:
+    """Cuts `model` down to what makes the tensor `target`, in logarithms where it is made of softmaxes, sigmoids and the like.
 
-    `one_score`: the file has a single sigmoid output, whose logit is wanted. `soft` False: no logarithms, `target` is
-    wanted as it is. Raises Unsupported.
+    `one_score`: the file has a single output, the probability of the second class, whose logit is wanted. `soft` False: no
+    logarithms, `target` is wanted as it is. `labels`: it holds labels, and what its ArgMax reads is wanted. Raises
+    Unsupported.
     """
     opsets = merge_opsets(model)
     model = inlined(model)
@@ -40,9 +43,12 @@ def prepare(model: onnx.ModelProto, target: str, one_score: bool = False, soft: 
     types = _element_types(model)
     nodes = sort_nodes(list(graph.node), {i.name for i in inputs} | constants)
     nodes = _needed(nodes, target)
-    before = tail = ""
+    before: tuple[str, ...] = ()
+    tail = words = ""
     if soft:
-        nodes, target, before, tail = _soft_tail(nodes, target, one_score)
+        end = soft_tail(nodes, target, one_score, graph.initializer, labels)
+        before, tail, words = end.before, end.tail, end.words
+        nodes, target = _needed(end.nodes, end.target), end.target
     used = {name for node in nodes for name in consumed(node)} | {target}
     slim = onnx.GraphProto(name=graph.name)
     slim.node.extend(nodes)
@@ -53,7 +59,7 @@ def prepare(model: onnx.ModelProto, target: str, one_score: bool = False, soft: 
     if len(slim.input) != 1:
         raise Unsupported("the scores do not depend on the input")
     slim.output.append(onnx.ValueInfoProto(name=target))
-    return Prepared(slim, opsets, types, before, tail)
+    return Prepared(slim, opsets, types, before, tail, words)
 
 
 def merge_opsets(model: onnx.ModelProto) -> dict[str, int]:
@@ -172,32 +178,6 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
         if value.type.HasField("tensor_type"):
             types[value.name] = value.type.tensor_type.elem_type
     return types
-
-
-def _soft_tail(nodes: list[onnx.NodeProto], target: str, one_score: bool) -> tuple[list[onnx.NodeProto], str, str, str]:
-    """Takes a final softmax or sigmoid in logarithms, through operators that only move numbers about."""
-    makers = {name: i for i, node in enumerate(nodes) for name in node.output}
-    chain, name = [], target
-    while name in makers and nodes[makers[name]].op_type in PASSING and not nodes[makers[name]].domain:
-        chain.append(makers[name])
-        name = nodes[makers[name]].input[0]
-    if name not in makers or nodes[makers[name]].op_type not in ("Softmax", "Sigmoid") or nodes[makers[name]].domain:
-        return nodes, target, "", ""
-    at = makers[name]
-    tail = nodes[at].op_type
-    fresh = onnx.NodeProto()
-    fresh.CopyFrom(nodes[at])
-    fresh.op_type = {"Softmax": "LogSoftmax", "Sigmoid": "Identity" if one_score else "LogSigmoid"}[tail]
-    fresh.output[0] = "log of " + name
-    added, last = [fresh], fresh.output[0]
-    for i in reversed(chain):  # copies: others may use the probabilities themselves
-        copy = onnx.NodeProto()
-        copy.CopyFrom(nodes[i])
-        copy.input[0] = last
-        copy.output[0] = last = "log of " + nodes[i].output[0]
-        del copy.output[1:]
-        added.append(copy)
-    return _needed([*nodes, *added], last), last, nodes[at].input[0], tail
 
 
 def freed_batch(prepared: Prepared) -> Prepared | None:

@@ -42,20 +42,23 @@ class Tried:
 def try_input(
     session: onnxruntime.InferenceSession,
     model: onnx.ModelProto,
-    found: Sequence[InputReading],
+    found: tuple[Sequence[InputReading], Sequence[ModelError]],
     outputs: Sequence[OutputReading],
     fits: Fits,
 ) -> Tried:
     """The first of the guesses that works, or, where a leading axis may be the batch or the image's own, the one that the
     images or else the answers' shapes tell. Raises ModelError with the reason where none works."""
     tried: list[Tried] = []
-    faults: list[ModelError] = []
-    for given in found:
+    faults = list(found[1])
+    for given in found[0]:
         try:
             habits = _habits(_Asker(session, given, outputs), given, outputs, _sizes(model))
-            tried.append(Tried(given, habits))
         except ModelError as error:
             faults.append(error)
+            continue
+        odd = given.batch_at not in (0, None)  # an open size elsewhere is the batch only where answers grow with it
+        if not odd or any(habit.batch is None for habit in habits.values()):
+            tried.append(Tried(given, habits))
     if not tried:
         raise faults[0]
     fitting = [one for one in tried if fits(one.given.space.input_shape)]

@@ -13,6 +13,7 @@ from .reading import Reading
 from .session import DTYPES, Array, run_session
 
 TINY = float(np.finfo(np.float32).tiny)
+LOG_ZERO = -104.0  # in the place of the logarithm of a probability that became zero: below that of float32's smallest
 
 
 class Runtime:
@@ -75,6 +76,8 @@ class Runtime:
             raw = np.concatenate([1 - raw, raw], 1) if one.one_score else raw
             logs: Array = np.log(np.maximum(raw, TINY))  # NaN stays NaN
             return logs
+        if one.scale == "log-probabilities":
+            return np.where(np.isneginf(raw), LOG_ZERO, raw)
         return np.concatenate([np.zeros_like(raw), raw], 1) if one.one_score else raw
 
     def rounded(self, exact: Array) -> Array:

@@ -253,6 +253,7 @@ def test_without_a_rule_it_is_a_black_box_and_says_why(tmp_path: Path) -> None:
         classifier.twin(torch.rand(2, 10))
     argmax = [helper.make_node("ArgMax", ["x"], ["y"], axis=1, keepdims=0)]
     labels = load(exports.save(tmp_path / "a.onnx", argmax, {}, x=["n", 10], y=["n"], out=TensorProto.INT64))
-    assert (labels.info.rung, labels.info.output, labels.info.classes) == ("E", "labels", 10)
+    assert (labels.info.rung, labels.info.output, labels.info.classes) == ("C", "labels", 10)
+    assert "before ArgMax" in labels.info.gradients_reason
     x = torch.rand(6, 10)
     assert torch.equal(labels.logits(x).argmax(1), x.argmax(1))

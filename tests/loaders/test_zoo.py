@@ -40,7 +40,7 @@ def check_exact(classifier: OnnxClassifier) -> None:
     info = classifier.info
     assert (info.rung, info.gradients, info.gradients_reason) == ("A", "exact", "")
     assert float(info.parity["max_relative_gap"]) < 1e-5
-    assert float(info.parity["sign_step_drop"]) > float(info.parity["random_step_drop"])
+    assert float(info.parity["gradient_drop"]) > float(info.parity["random_drop"])
     x = torch.rand(5, *info.input_shape)
     assert torch.allclose(classifier.twin(x), classifier.logits(x), atol=1e-5, rtol=1e-4)
     assert not classifier.logits(x).requires_grad

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from onnx import TensorProto
@@ -12,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .node import INT_RANGE, INTEGERS, Fn, Node, Rule, fixed, through
+from .steps import RULES as COMPARED
+from .steps import to_bool, wide
 
 
 def _old_broadcast(node: Node, fn: Fn) -> Fn:
@@ -20,7 +24,10 @@ def _old_broadcast(node: Node, fn: Fn) -> Fn:
         return fn
     axis = node.get_int("axis", -1)
 
-    def aligned(a: Tensor, b: Tensor) -> Tensor:
+    def aligned(*operands: Tensor) -> Tensor:
+        if len(operands) != 2:
+            return fn(*operands)  # type: ignore[no-any-return]
+        a, b = operands
         if axis >= 0 and b.dim() < a.dim() - axis:
             b = b.reshape(*b.shape, *[1] * (a.dim() - axis - b.dim()))
         out: Tensor = fn(a, b)
@@ -31,6 +38,10 @@ def _old_broadcast(node: Node, fn: Fn) -> Fn:
 
 def _binary(fn: Fn) -> Rule:
     return Rule(lambda node: _old_broadcast(node, fn))
+
+
+def _aligned(rule: Rule) -> Rule:
+    return replace(rule, build=lambda node: _old_broadcast(node, rule.build(node)))
 
 
 def _div(node: Node) -> Fn:
@@ -49,10 +60,6 @@ def _pow(a: Tensor, b: Tensor) -> Tensor:
     if b.numel() == 1 and not b.requires_grad and a.dim() >= b.dim():
         return torch.pow(a, b.item()).to(a.dtype)  # a number keeps integer powers exact and the backward cheap
     return torch.pow(a, b.to(a.device)).to(a.dtype)
-
-
-def _mod(node: Node) -> Fn:
-    return torch.fmod if node.get_int("fmod") else torch.remainder
 
 
 def _bitwise_not(node: Node) -> Fn:
@@ -88,7 +95,7 @@ def _mean(*xs: Tensor) -> Tensor:
 def _clip(node: Node) -> Fn:
     if node.opset < 11:
         low, high = node.get_float("min", -3.4028234663852886e38), node.get_float("max", 3.4028234663852886e38)
-        return lambda x: torch.clamp(x, low, high)
+        return _clamp(node, low, high)
 
     def clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
         lo, hi = _bound(low), _bound(high)
@@ -97,9 +104,17 @@ def _clip(node: Node) -> Fn:
         if isinstance(lo, Tensor) or isinstance(hi, Tensor):  # bounds that depend on the input
             x = x if lo is None else torch.clamp(x, min=lo)
             return x if hi is None else torch.clamp(x, max=hi)
-        return torch.clamp(x, lo, hi)
+        out: Tensor = _clamp(node, -math.inf if lo is None else lo, math.inf if hi is None else hi)(x)
+        return out
 
     return clip
+
+
+def _clamp(node: Node, low: float, high: float) -> Fn:
+    def clamp(x: Tensor) -> Tensor:
+        return torch.clamp(x, None if low == -math.inf else low, None if high == math.inf else high)
+
+    return wide(node, clamp, (low + high) / 2, (high - low) / 2) if high - low < 1e30 else clamp
 
 
 def _bound(t: Tensor | None) -> Tensor | float | None:
@@ -121,17 +136,8 @@ def _gelu(node: Node) -> Fn:
 
 def _hard_sigmoid(node: Node) -> Fn:
     alpha, beta = node.get_float("alpha", 0.2), node.get_float("beta", 0.5)
-    return lambda x: torch.clamp(alpha * x + beta, 0.0, 1.0)
-
-
-def _shrink(node: Node) -> Fn:
-    bias, lambd = node.get_float("bias", 0.0), node.get_float("lambd", 0.5)
-
-    def shrink(x: Tensor) -> Tensor:
-        zero = torch.zeros_like(x)
-        return torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, zero))
-
-    return shrink
+    inner = _clamp(node, 0.0, 1.0)
+    return lambda x: inner(alpha * x + beta)
 
 
 def _leaky(node: Node) -> Fn:
@@ -157,11 +163,6 @@ def _selu(node: Node) -> Fn:
     return lambda x: gamma * torch.where(x > 0, x, alpha * torch.expm1(torch.clamp(x, max=0)))
 
 
-def _thresholded(node: Node) -> Fn:
-    alpha = node.get_float("alpha", 1.0)
-    return lambda x: torch.where(x > alpha, x, torch.zeros_like(x))
-
-
 def _swish(node: Node) -> Fn:
     alpha = node.get_float("alpha", 1.0)
     return lambda x: x * torch.sigmoid(alpha * x)
@@ -178,10 +179,6 @@ def _inf(node: Node) -> Fn:
 
 def _stepped(fn: Fn) -> Rule:
     return Rule(lambda node: lambda x: through(node, x, fn(x)), steps=True)
-
-
-def _sign(node: Node) -> Fn:
-    return lambda x: through(node, F.hardtanh(x) if x.is_floating_point() else x, torch.sign(x))
 
 
 def _dropout(node: Node) -> Fn:
@@ -214,7 +211,9 @@ def caster(node: Node, elem: int) -> Fn:
         raise node.refuse(f"numbers of type {TensorProto.DataType.Name(elem)} have no torch form here")
 
     def cast(x: Tensor) -> Tensor:
-        if dtype == torch.bool or not x.is_floating_point() or dtype.is_floating_point:
+        if dtype == torch.bool and x.dtype != torch.bool:
+            return to_bool(node, x)
+        if not x.is_floating_point() or dtype.is_floating_point:
             return x if x.dtype == dtype else x.to(dtype)
         whole = torch.trunc(x)
         return through(node, x, whole) if node.straight else _wrap(whole, elem).to(dtype)
@@ -251,23 +250,21 @@ def _same(node: Node) -> Fn:
 
 UNARY: Mapping[str, Fn] = {
     "Abs": torch.abs, "Acos": torch.acos, "Acosh": torch.acosh, "Asin": torch.asin, "Asinh": torch.asinh,
-    "Atan": torch.atan, "Atanh": torch.atanh, "Cos": torch.cos, "Cosh": torch.cosh, "Erf": torch.erf,
-    "Exp": torch.exp, "Log": torch.log, "Neg": torch.neg, "Not": torch.logical_not, "Reciprocal": torch.reciprocal,
-    "Sin": torch.sin, "Sinh": torch.sinh, "Sqrt": torch.sqrt, "Tan": torch.tan, "Tanh": torch.tanh,
-    "Sigmoid": torch.sigmoid, "Relu": torch.relu, "Softplus": F.softplus, "Softsign": F.softsign, "Mish": F.mish,
-    "HardSwish": _affine_clip, "IsNaN": torch.isnan, "Where": torch.where,
+    "Atan": torch.atan, "Atanh": torch.atanh, "Cos": torch.cos, "Cosh": torch.cosh,
+    "Exp": torch.exp, "Log": torch.log, "Neg": torch.neg, "Reciprocal": torch.reciprocal,
+    "Sin": torch.sin, "Sinh": torch.sinh, "Sqrt": torch.sqrt, "Tan": torch.tan,
+    "Softplus": F.softplus, "Softsign": F.softsign, "Mish": F.mish,
+    "HardSwish": _affine_clip, "IsNaN": torch.isnan,
     "LogSigmoid": _log_sigmoid, "Mean": _mean,
 }  # fmt: skip
 BINARY: Mapping[str, Fn] = {
-    "Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "And": torch.logical_and, "Or": torch.logical_or,
-    "Xor": torch.logical_xor, "Equal": torch.eq, "Less": torch.lt, "Greater": torch.gt, "LessOrEqual": torch.le,
-    "GreaterOrEqual": torch.ge, "BitwiseAnd": torch.bitwise_and, "BitwiseOr": torch.bitwise_or,
+    "Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "BitwiseAnd": torch.bitwise_and, "BitwiseOr": torch.bitwise_or,
     "BitwiseXor": torch.bitwise_xor, "PRelu": _prelu,
 }  # fmt: skip
 BUILT: Mapping[str, Fn] = {
-    "BitwiseNot": _bitwise_not, "Div": _div, "Mod": _mod, "BitShift": _shift, "Gelu": _gelu, "HardSigmoid": _hard_sigmoid,
-    "Shrink": _shrink, "LeakyRelu": _leaky, "Elu": _elu, "Celu": _celu, "Selu": _selu,
-    "ThresholdedRelu": _thresholded, "Swish": _swish, "IsInf": _inf, "CastLike": _cast_like, "Identity": _same,
+    "BitwiseNot": _bitwise_not, "Div": _div, "BitShift": _shift, "Gelu": _gelu, "HardSigmoid": _hard_sigmoid,
+    "LeakyRelu": _leaky, "Elu": _elu, "Celu": _celu, "Selu": _selu,
+    "Swish": _swish, "IsInf": _inf, "CastLike": _cast_like, "Identity": _same,
 }  # fmt: skip
 RULES: Mapping[str, Rule] = {
     **{op: Rule(fixed(fn)) for op, fn in UNARY.items()},
@@ -283,5 +280,5 @@ RULES: Mapping[str, Rule] = {
     "Round": _stepped(torch.round),
     "Floor": _stepped(torch.floor),
     "Ceil": _stepped(torch.ceil),
-    "Sign": Rule(_sign, steps=True),
+    **{op: _aligned(rule) for op, rule in COMPARED.items()},
 }

@@ -10,6 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from .elementwise import COMPUTED
 from .learning import weight_slots
 from .node import Fn
 from .program import Call, Program, run_call
@@ -31,13 +32,15 @@ class Plan(NamedTuple):
 
     env: list[Any]
     steps: list[Step]
+    flat: tuple[str, ...]  # the operators among them that are constant almost everywhere
 
 
 class Twin(nn.Module):
     """A graph with one real input and one real output as a differentiable module.
 
     Parameters are buffers (frozen). Half precisions are computed in `real`, float32 unless `.double()` was called.
-    `straight` gives rounding and signs straight-through derivatives. Raises Unsupported where a node has no rule.
+    `straight` gives rounding, signs and comparisons straight-through derivatives, with ramps of one of node.WIDTHS.
+    Raises Unsupported where a node has no rule.
     """
 
     anchor: Tensor
@@ -46,7 +49,7 @@ class Twin(nn.Module):
         self,
         graph: onnx.GraphProto,
         opsets: Mapping[str, int],
-        straight: bool = False,
+        straight: bool | str = False,
         types: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
@@ -124,7 +127,8 @@ class Twin(nn.Module):
 
     def steps_on_path(self) -> tuple[str, ...]:
         """Operators between input and output that are constant almost everywhere, in order, without repeats."""
-        return tuple(dict.fromkeys(c.node.op for c in self.live if c.rule.steps))
+        plan = next(iter(self._plans.values()), None)  # after a run it is known what is shape arithmetic only
+        return _flat(self.live) if plan is None else plan.flat
 
     def forward(self, x: Tensor) -> Tensor:
         """The graph's output for an input in the file's own layout. x: [N, ...] real."""
@@ -194,10 +198,22 @@ class Twin(nn.Module):
             free = [i for i in set(call.ins) if last[i] == at and not known[i] and i not in kept]
             free += [i for i in call.outs if i >= 0 and i not in last and i not in kept]
             steps.append(Step(call.fn, call.ins, call.outs, tuple(free)))
-        return Plan(template, steps)
+        return Plan(template, steps, _flat(todo))
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
         """Every intermediate tensor of one run by name: for finding where two answers part."""
         env, _ = self._walk(x)
         names = {slot: name for name, slot in self.program.scope.slots.items()}
         return {names[i]: v for i, v in enumerate(env) if isinstance(v, Tensor) and names.get(i)}
+
+
+def _flat(calls: list[Call]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for call in calls:
+        name = call.node.op
+        to = call.node.get_int("to", 1) if name == "Cast" else 0
+        if call.rule.steps and to not in COMPUTED:
+            found["Cast to truth values" if to == onnx.TensorProto.BOOL else name] = None
+        for program, _ in call.node.programs.values():
+            found |= dict.fromkeys(_flat(program.calls))
+    return tuple(found)

@@ -13,6 +13,7 @@ from onnx import TensorProto, numpy_helper
 from torch import Tensor
 
 Fn = Callable[..., Any]
+WIDTHS = ("unit", "scaled", "wide")
 MAX_ELEMENTS = 2**28  # of one tensor that a graph asks for by number: 1 GiB of float32
 NARROW_INTS = (TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2)
 INTEGERS: Mapping[int, torch.dtype] = {
@@ -103,7 +104,9 @@ def numbers(t: Tensor) -> list[Any]:
 class Node:
     """A node with its attributes decoded; `opset` is the version of its own domain."""
 
-    def __init__(self, proto: onnx.NodeProto, opsets: Mapping[str, int], real: torch.dtype, straight: bool) -> None:
+    def __init__(
+        self, proto: onnx.NodeProto, opsets: Mapping[str, int], real: torch.dtype, straight: bool | str
+    ) -> None:
         self.proto = proto
         self.op: str = proto.op_type
         self.domain: str = proto.domain
@@ -111,7 +114,8 @@ class Node:
         self.opsets = opsets
         self.opset: int = opsets.get(proto.domain, opsets.get("", 1))
         self.real = real
-        self.straight = straight  # straight-through derivatives for rounding and signs
+        self.straight = bool(straight)  # straight-through derivatives for rounding, signs, comparisons
+        self.width = straight if isinstance(straight, str) else "unit"  # of the ramp about a threshold: one of WIDTHS
         self.attrs = {a.name: a for a in proto.attribute}
         self.types: Mapping[str, int] = {}  # element types by value name, as far as they are known
         self.programs: dict[str, tuple[Any, int]] = {}  # subgraphs, and where their captured operands begin

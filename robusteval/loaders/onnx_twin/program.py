@@ -59,7 +59,7 @@ class Program:
         graph: onnx.GraphProto,
         opsets: Mapping[str, int],
         real: torch.dtype,
-        straight: bool,
+        straight: bool | str,
         types: Mapping[str, int],
         outer: Scope | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class Program:
         proto: onnx.NodeProto,
         opsets: Mapping[str, int],
         real: torch.dtype,
-        straight: bool,
+        straight: bool | str,
         types: Mapping[str, int],
     ) -> Call:
         node = Node(proto, opsets, real, straight)

@@ -13,6 +13,7 @@ from .pool import RULES as POOL
 from .pool import average_pool, global_average
 from .quant import RULES as QUANT
 from .quant import along, output_range, quantise, real
+from .steps import true
 
 
 def _up(x: Tensor, scale: Tensor, zero: Tensor | None, node: Node) -> Tensor:
@@ -84,7 +85,7 @@ def _where(node: Node) -> Fn:
     def run(
         condition: Tensor, x: Tensor, xs: Tensor, xz: Tensor, y: Tensor, ys: Tensor, yz: Tensor, zs: Tensor, zz: Tensor
     ) -> Tensor:
-        chosen = torch.where(condition, _up(x, xs, xz, node), _up(y, ys, yz, node))
+        chosen = torch.where(true(condition), _up(x, xs, xz, node), _up(y, ys, yz, node))
         return _down(chosen, zs, zz, node, 8)
 
     return run

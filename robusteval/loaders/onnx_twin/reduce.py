@@ -82,19 +82,25 @@ POINTWISE: Mapping[str, Fn] = {  # what remains of a reduction over no axes at a
 }
 
 
+def axes_to_reduce(node: Node, x: Tensor, given: Tensor | None) -> tuple[list[int] | None, bool]:
+    """The axes to reduce x over, None where there is nothing to reduce, and whether they are kept."""
+    axes, keep = axes_of(node, given), bool(node.get_int("keepdims", 1))
+    if not axes and node.get_int("noop_with_empty_axes"):
+        return None, keep
+    return [a % x.dim() for a in axes] if axes and x.dim() else list(range(x.dim())), keep
+
+
 def _reduction(op: str) -> Rule:
     reduce = REDUCTIONS[op]
 
     def build(node: Node) -> Fn:
-        keep, noop = bool(node.get_int("keepdims", 1)), node.get_int("noop_with_empty_axes")
-
         def run(x: Tensor, given: Tensor | None = None) -> Tensor:
-            axes = axes_of(node, given)
-            if not axes and noop:
+            axes, keep = axes_to_reduce(node, x, given)
+            if axes is None:
                 return POINTWISE[op](x) if op in POINTWISE else x
             if not x.dim():
                 return reduce(x.reshape(1), [0], False)
-            return reduce(x, [a % x.dim() for a in axes] if axes else list(range(x.dim())), keep)
+            return reduce(x, axes, keep)
 
         return run
 

@@ -10,6 +10,7 @@ from . import (
     elementwise,
     fused,
     indexing,
+    logs,
     matmul,
     ml,
     norm,
@@ -43,6 +44,7 @@ DOMAINS: Mapping[str, Mapping[str, Rule]] = {
     "ai.onnx": STANDARD,
     "ai.onnx.ml": ml.RULES,
     "com.microsoft": {**fused.MICROSOFT, **qlinear.MICROSOFT, **quant.MICROSOFT},
+    logs.DOMAIN: logs.RULES,
 }
 
 
