@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -131,6 +132,8 @@ def evaluate(
     else:
         with tempfile.TemporaryDirectory(prefix="robusteval-") as folder:
             record = run(dataclasses.replace(job, folder=Path(folder)))
+    if "workers" in record.environment:
+        warnings.warn(record.environment["workers"], stacklevel=3)
     return _evaluated(record)
 
 

@@ -69,6 +69,9 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.load import shared_endings
+
     return {
         "kind": entry.kind,
         "name": entry.name,
@@ -77,6 +80,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "entry_point": entry.entry_point,
         "broken": entry.broken,
         "summary": entry.summary,
+        "only_by_name": shared_endings(entry, discover()),  # endings for which a loader has to be named
     }
 
 

@@ -187,6 +187,9 @@ def _ready() -> str:
 
 def _follow(parent: int) -> None:
     """Ends this process when its parent is gone; the pool's own pipes would keep it waiting for ever."""
+    above = multiprocessing.parent_process()
+    if above is not None:
+        above.join()
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +15,8 @@ import pytest
 import safetensors.numpy
 
 from tests.cli.conftest import CNN
+from tests.cli.installed import SUITE, install
+from tests.cli.installed import robusteval as robusteval_process
 
 
 @pytest.fixture
@@ -230,37 +232,34 @@ def test_an_unwritable_folder_is_noticed_before_the_work(robusteval, quick, tmp_
     assert robusteval("run", CNN, "--suite", quick, "--out", locked / "run").code == 2
 
 
-def test_killing_the_process_and_starting_again_gives_the_same_document(quick, tmp_path, robusteval):
-    """A real kill, of a real process with workers, in the middle of the work."""
-    command = [
-        sys.executable,
-        "-m",
-        "robusteval",
-        "run",
-        str(CNN),
-        "--suite",
-        str(quick),
-        "--samples",
-        "300",
-        "--workers",
-        "2",
-    ]
-    victim = subprocess.Popen(
-        [*command, "--out", "killed"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
+def test_killing_the_process_and_starting_again_gives_the_same_document(tmp_path):
+    """A real kill, of a real process with workers, in the middle of the work: three units are done, and the next two wait
+    at a gate."""
+    (tmp_path / "odd.toml").write_text(SUITE.format(samples=700))
+    (tmp_path / "gate").mkdir()
+    env = install(tmp_path) | {"GATE": str(tmp_path / "gate")}
+    words = ("run", CNN, "--suite", tmp_path / "odd.toml", "--workers", 2, "--out")
+    command = [sys.executable, "-m", "robusteval", *map(str, words), str(tmp_path / "killed")]
+    victim = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     units = tmp_path / "killed" / "units"
-    while victim.poll() is None and len(list(units.glob("*.npz"))) < 3:
-        time.sleep(0.02)
+    while victim.poll() is None and (
+        len(list(units.glob("*.npz"))) < 3 or len(list((tmp_path / "gate").iterdir())) < 5
+    ):
+        time.sleep(0.05)
     victim.kill()
     victim.communicate()
-    assert 3 <= len(list(units.glob("*.npz"))) < 12
+    assert len(list(units.glob("*.npz"))) == 3
     assert not (tmp_path / "killed" / "record.json").exists()
-    subprocess.run([*command, "--out", "killed"], cwd=tmp_path, check=True, capture_output=True)
-    shutil.move(tmp_path / "killed", tmp_path / "kept")
-    subprocess.run([*command, "--out", "killed"], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "gate" / "open").touch()
     documents = []
-    for name in ("kept", "killed"):
+    for name in ("killed", "whole"):
+        done = robusteval_process(env, *words, tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        # as the workers die a moment after it, those that waited may see the gate open
+        taken = re.search(r"taking up an earlier run: [345] of 12 units", done.stderr)
+        assert (taken is not None) == (name == "killed")
         record = json.loads((tmp_path / name / "record.json").read_text())
         record.pop("times")
+        record.pop("command")
         documents.append(json.dumps(record, indent=1))
     assert documents[0] == documents[1]

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +98,22 @@ def test_bad_input_is_one_sentence_and_code_2(robusteval, few, tmp_path) -> None
     assert not out.exists()
 
 
+STOP = """
+import os, time
+if "STOP_AFTER" in os.environ:
+    from robusteval.cli import train_command
+
+    say = train_command._say
+
+    def stop(epoch):
+        say(epoch)
+        while epoch.done >= int(os.environ["STOP_AFTER"]):
+            time.sleep(0.05)
+
+    train_command._say = stop
+"""
+
+
 def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -108,15 +124,25 @@ def test_an_interruption_loses_at_most_one_epoch(how, few, tmp_path) -> None:
     out = tmp_path / "hard.onnx"
     words = ["adversarial-training", str(CNN), "--fit-data", str(few), "--param", "epochs=12", "--param", "steps=3"]
     command = [sys.executable, "-m", "robusteval", "train", *words, "--out", str(out)]
-    place = os.environ | {"ROBUSTEVAL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    (tmp_path / "sitecustomize.py").write_text(STOP)
+    path = os.pathsep.join(part for part in (str(tmp_path), os.environ.get("PYTHONPATH")) if part)
+    place = os.environ | {"ROBUSTEVAL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     # a shell that runs the tests in the background lets its children ignore Ctrl-C
     first = subprocess.Popen(
-        command, env=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        command,
+        env=place | {"STOP_AFTER": "3"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     seen = ""
-    deadline = time.monotonic() + 120
-    while "epoch 3/" not in seen and time.monotonic() < deadline:
-        seen += first.stderr.readline()
+    alarm = threading.Timer(240, first.kill)  # so that a command that says nothing ends the waiting
+    alarm.start()
+    while "epoch 3/" not in seen and (line := first.stderr.readline()):
+        seen += line
+    alarm.cancel()
+    assert "epoch 3/" in seen
     first.send_signal(how)
     seen += first.communicate(timeout=60)[1]
     done = seen.count("epoch ")
