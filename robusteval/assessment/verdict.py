@@ -6,9 +6,10 @@ import math
 from collections import Counter
 
 from robusteval.assessment.checks.effort import power
-from robusteval.assessment.envelope import envelope_of, median_loss
+from robusteval.assessment.envelope import envelope_of, held, median_loss
 from robusteval.assessment.known_models import known_models
 from robusteval.record.document import Grade, Record, Verdict
+from robusteval.record.units import budget_text
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
 RULE = (
@@ -55,15 +56,7 @@ def gate_met(record: Record, fail_under: float) -> bool:
     conclusive = record.verdict is not None and record.verdict.status == "conclusive"
     if not conclusive or unmeasured(record):
         return False
-    return all(_held(record, norm) >= fail_under for norm in {cell.norm for cell in record.cells})
-
-
-def _held(record: Record, norm: str) -> float:
-    """The distance up to which half of the samples are known to hold against what was tried."""
-    cells = record.done(norm=norm, knowledge="none")
-    half = median_loss(envelope_of(record, norm, "none"))
-    reach = max(math.inf if cell.eps is None else cell.eps for cell in cells)
-    return min(half, reach)
+    return all(held(record, norm) >= fail_under for norm in {cell.norm for cell in record.cells})
 
 
 def _count(record: Record, outcome: str, severity: str) -> int:
@@ -91,7 +84,7 @@ def _planted(record: Record) -> list[str]:
             where = "penultimate features" if row.features.startswith("penultimate") else "scores"
             sentences.append(
                 f"Of {len(row.samples)} adversarials planted on this model's {where} within "
-                f"{_NAMES.get(row.norm, row.norm)} {row.eps:.3g}, "
+                f"{_NAMES.get(row.norm, row.norm)} {_at(record, row.norm, row.eps)}, "
                 f"the suite's attacks{' with gradients' if white else ''} found {100 * share:.0f} % (random points: "
                 f"{100 * sum(row.random) / len(row.random):.0f} %)."
             )
@@ -115,6 +108,9 @@ def _accuracy(record: Record) -> list[str]:
         envelope = envelope_of(record, norm, "none")
         if not envelope:
             sentences.append(f"In {_NAMES.get(norm, norm)} nothing was measured.")
+            continue
+        if not any(value > 0 for value in envelope):
+            sentences.append(f"In {_NAMES.get(norm, norm)} there was nothing to lose: no sample is right when clean.")
             continue
         half = median_loss(envelope)
         reached = "more than half of them survived every attack" if math.isinf(half) else f"{half:.3g}"
@@ -160,19 +156,27 @@ def _aim(record: Record, target: str) -> str:
 
 
 def _cascades(record: Record) -> list[str]:
-    """One sentence for each cascade on the bare model, from the table of the metric `cascades`."""
+    """One sentence for each budget that a cascade was run at on the bare model: what all attacks together leave there, which
+    is the figure that the cards and the tables of the report quote too."""
     sentences = []
-    for result in record.results:
-        for row in result.rows if result.metric == "cascades" else []:
-            facts = dict(zip(result.columns, row, strict=True))
-            shares = [float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High")]
-            if facts["Pipeline"] == "none":
-                kept, low, high = (100 * share for share in shares)
+    cascades = [cell for cell in record.done(knowledge="none", defense="none") if cell.family == "cascade"]
+    for norm, eps in dict.fromkeys((cell.norm, cell.eps or 0.0) for cell in cascades):
+        names = sorted({cell.attack.split("@")[0] for cell in cascades if (cell.norm, cell.eps) == (norm, eps)})
+        wanted = {"measure": "robust-accuracy", "norm": norm, "defense": "none"}
+        for result in record.results:
+            near = abs(float(result.tags.get("eps") or 0) - eps) <= 1e-6 * eps
+            if result.value is not None and near and wanted.items() <= result.tags.items():
+                kept, low, high = (100 * (share or 0) for share in (result.value, result.low, result.high))
                 sentences.append(
-                    f"Within {facts['Norm']} {facts['Budget']:.4g}, {str(facts['Cascade']).split('@')[0]} leaves at most "
-                    f"{kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
+                    f"Within {_NAMES.get(norm, norm)} {_at(record, norm, eps)}, {' and '.join(names)} and all other attacks leave "
+                    f"at most {kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
     return sentences
+
+
+def _at(record: Record, norm: str, eps: float) -> str:
+    """A budget as it is written everywhere."""
+    return budget_text(eps, norm, record.model.bounds[1] - record.model.bounds[0])
 
 
 def _claims(record: Record) -> list[str]:
@@ -183,8 +187,9 @@ def _claims(record: Record) -> list[str]:
             facts = dict(zip(result.columns, row, strict=True))
             if facts["By"] == "worst case":
                 kept, low, high = (100 * float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High"))
+                at = _at(record, str(facts["Norm"]).lower(), float(facts["Budget"] or 0))
                 sentences.append(
-                    f"Within {facts['Norm']} {facts['Budget']:.4g} at most {kept:.1f} % of all samples stay right "
+                    f"Within {facts['Norm']} {at} at most {kept:.1f} % of all samples stay right "
                     f"(95 %: {low:.1f} to {high:.1f} %)."
                 )
             needed.append(int(facts["Samples to halve"] or 0))
