@@ -13,7 +13,8 @@ from torch import Tensor
 class Samples:
     """Images with labels, in the model's canonical layout and stated range.
 
-    x: float32 [N, *shape] with values in `bounds`; y: int64 [N], 0 <= y < K.
+    x: float32 [N, *shape] with values in `bounds`; y: int64 [N], 0 <= y < K. grid: as in ModelInfo, of a model whose file
+    takes whole numbers; x lies on it.
     """
 
     x: Tensor
@@ -21,12 +22,13 @@ class Samples:
     bounds: tuple[float, float] = (0.0, 1.0)
     name: str = ""
     class_names: tuple[str, ...] = ()
+    grid: tuple[float, float, int] | tuple[()] = ()
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, rows: slice | Tensor) -> Samples:
-        return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names)
+        return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, self.grid)
 
     def hashes(self) -> list[str]:
         """sha256 of each sample's pixels, to prove that two sets do not overlap."""

@@ -112,7 +112,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
         elif name == "planted adversarials":
             record.planted = planted.test(bare, job.samples, alive, suite, job.catalogue, job.seed)
         elif name == "noise draws":
-            record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed)
+            record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
         else:
             record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
 

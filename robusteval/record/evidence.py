@@ -35,6 +35,9 @@ class Model:
     dataset: str = ""
     notes: list[str] = field(default_factory=list)
     path: str = ""  # as the user gave it, so that `verify` finds it again
+    grid: list[float] = field(
+        default_factory=list
+    )  # (first, last, steps) of a file that takes whole numbers; see ModelInfo
     reading: dict[str, Any] = field(default_factory=dict)  # input and outputs of an ONNX file, for robusteval.runtime
 
 

@@ -79,7 +79,8 @@ def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
     card = next(one for one in tables.cards(record) if one.label.startswith("Median"))
     assert card.value == (tables.MISSING if wanted is None else text)
     shown = tables.attacks(record, "l2")
-    assert shown is not None and str(getattr(shown.rows[0][-2], "text", shown.rows[0][-2])) == card.value
+    assert shown is not None
+    assert str(getattr(shown.rows[0][-2], "text", shown.rows[0][-2])) == card.value
     assert f" {text} " in _printed(record).splitlines()[1]
     said = " ".join(verdict.judge(record).sentences)
     assert ("lost at a distance of" in said) == (wanted is not None)
@@ -134,7 +135,9 @@ def test_the_verdict_and_the_card_quote_one_figure_for_a_budget() -> None:
     record = _record([0.2, 0.01, None, None], "linf", (near,))
     card = next(one for one in tables.cards(record) if one.label.endswith("8/255"))
     said = [one for one in verdict.judge(record).sentences if "Within Linf 8/255" in one]
-    assert card.value == "50.0 %" and said and all("50.0 %" in one for one in said)
+    assert card.value == "50.0 %"
+    assert said
+    assert all("50.0 %" in one for one in said)
 
 
 @pytest.mark.parametrize(
