@@ -37,11 +37,12 @@ def search(
         if not nearest or pipeline.stochastic:
             continue
         rows = [index for index, value in enumerate(nearest) if value > 0][: settings.samples]
+        free = _FREE * suite.largest(norm, tuple(samples.x.shape[1:])) * (high - low)
         threat = _threat(pipeline, samples, rows, norm, suite, target)
         found = Search(norm, settings.draws)
         made.append(found)
         for place, index in enumerate(rows):
-            eps = _SHORT * nearest[index] if math.isfinite(nearest[index]) else _FREE * suite.eps[norm] * (high - low)
+            eps = _SHORT * nearest[index] if math.isfinite(nearest[index]) else free
             found.samples.append(index)
             found.eps.append(eps)
             own = threat[torch.tensor([place])]

@@ -124,12 +124,12 @@ def derive(
     labels_from_model: bool,
     looked: list[document.Check],
 ) -> None:
-    """Fills in what follows from the measured columns: checks, findings, results, verdict."""
+    """Fills in what follows from the measured columns: checks, findings, results of the suite's metrics, verdict."""
     checks, found = findings.examine(record, labels_from_model)
     record.checks = looked + checks
     record.findings = preflight + found
-    wanted = catalogue.of("metric")
-    for entry in wanted:
+    wanted = record.suite.metrics
+    for entry in [one for one in catalogue.of("metric") if not wanted or one.name in wanted]:
         try:
             record.results += list(entry.plugin().compute(record))
         except Exception as error:  # a third party's metric must not lose the run
