@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from robusteval.metrics.statistics import lower_median
+
 Distances = NDArray[np.float64]  # [N], inf where a sample was not lost
 
 
@@ -37,5 +39,5 @@ def robust_accuracy(distance: Distances, eps: float) -> float:
 
 
 def median(distance: Distances) -> float:
-    """Median distance, samples not lost counting as infinite."""
-    return float(np.median(distance))
+    """The smallest distance at which at least half of the samples are lost, as in the reports; inf where more than half never are."""
+    return lower_median(distance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from robusteval.assessment.envelope import envelope_of, median_loss
+from robusteval.assessment.envelope import envelope_of, held
 from robusteval.assessment.white_box import asked, blind_norms
 from robusteval.record.document import Cell, Record
 
@@ -33,7 +33,7 @@ def unmet(record: Record, fail_under: float) -> str:
     blind = blind_norms(record)
     if blind:
         return f"no attack with working gradients was made in {', '.join(blind)}"
-    short = [f"{held:.4g} in {norm}" for norm in norms if not (held := _held(record, norm)) >= fail_under]
+    short = [f"{known:.4g} in {norm}" for norm in norms if not (known := held(record, norm)) >= fail_under]
     return f"half of the samples are only known to hold to {', '.join(short)}" if short else ""
 
 
@@ -59,11 +59,3 @@ def _whole(record: Record, cell: Cell) -> bool:
     """Whether the cell has a lawful distance, or a plain never, for each sample."""
     lawful = all(value is None or (math.isfinite(value) and value >= 0) for value in cell.distance)
     return lawful and len(cell.distance) == record.data.samples == len(record.data.labels)
-
-
-def _held(record: Record, norm: str) -> float:
-    """The distance up to which half of the samples are known to hold against what was tried."""
-    cells = [cell for cell in record.done(norm=norm, knowledge="none") if cell.needs == "gradient"]
-    half = median_loss(envelope_of(record, norm, "none"))
-    reach = max((math.inf if cell.eps is None else cell.eps for cell in cells), default=0.0)
-    return min(half, reach)

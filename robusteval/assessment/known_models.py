@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robusteval.record.document import Record, Scalar
+from robusteval.record.units import budget_text
 
 
 def known_models(record: Record) -> list[str]:
@@ -19,14 +20,14 @@ def known_models(record: Record) -> list[str]:
     table = min(tables, key=lambda one: (one.tags.get("norm") != "linf", one.tags.get("set")))
     norm, eps, images = str(table.tags.get("norm")), table.tags["eps"], table.tags.get("images")
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    at = f"{eps:.10g}"
+    at, where = f"{eps:.10g}", budget_text(float(eps or 0), norm, record.model.bounds[1] - record.model.bounds[0])
     mine, others = rows[0], [row for row in rows if row["Role"] in ("reference", "same")]
     said = [_said(row, rows, images, f"Accuracy at {at}") for row in others if row.get(f"Accuracy at {at}") is not None]
     if mine.get(f"Accuracy at {at}") is None or not said:
         return []
     kept, low, high = (_percent(mine[f"{name} at {at}"]) for name in ("Accuracy", "Low", "High"))
     return [
-        f"Within {norm.capitalize()} {eps:.4g} it keeps {kept} (95 %: {low.removesuffix(' %')} to {high}); of the reference "
+        f"Within {norm.capitalize()} {where} it keeps {kept} (95 %: {low.removesuffix(' %')} to {high}); of the reference "
         f"models on the same {images} images, under the same attacks, {', '.join(said)}."
     ]
 

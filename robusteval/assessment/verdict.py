@@ -11,6 +11,7 @@ from robusteval.assessment.known_models import known_models
 from robusteval.assessment.upper_bounds import Bounds
 from robusteval.assessment.white_box import blind_norms, why_blind
 from robusteval.record.document import Grade, Record, Verdict
+from robusteval.record.units import budget_text
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
 RULE = (
@@ -89,7 +90,7 @@ def _planted(record: Record) -> list[str]:
             where = "penultimate features" if row.features.startswith("penultimate") else "scores"
             sentences.append(
                 f"Of {len(row.samples)} adversarials planted on this model's {where} within "
-                f"{_NAMES.get(row.norm, row.norm)} {row.eps:.3g}, "
+                f"{_NAMES.get(row.norm, row.norm)} {_at(record, row.norm, row.eps)}, "
                 f"the suite's attacks{' with gradients' if white else ''} found {100 * share:.0f} % (random points: "
                 f"{100 * sum(row.random) / len(row.random):.0f} %)."
             )
@@ -119,6 +120,9 @@ def _distances(record: Record, bound: Bounds) -> list[str]:
         envelope = envelope_of(record, norm, "none")
         if not envelope:
             sentences.append(f"In {_NAMES.get(norm, norm)} nothing was measured.")
+            continue
+        if not any(value > 0 for value in envelope):
+            sentences.append(f"In {_NAMES.get(norm, norm)} there was nothing to lose: no sample is right when clean.")
             continue
         half = median_loss(envelope)
         reached = "more than half of them survived every attack" if math.isinf(half) else f"{half:.3g}"
@@ -165,20 +169,28 @@ def _aim(record: Record, target: str) -> str:
 
 
 def _cascades(record: Record, bound: Bounds) -> list[str]:
-    """One sentence for each cascade on the bare model, from the table of the metric `cascades`."""
+    """One sentence for each budget that a cascade was run at on the bare model: what all attacks together leave there, which
+    is the figure that the cards and the tables of the report quote too."""
     sentences = []
-    for result in record.results:
-        for row in result.rows if result.metric == "cascades" else []:
-            facts = dict(zip(result.columns, row, strict=True))
-            shares = [float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High")]
-            if facts["Pipeline"] == "none":
-                kept, low, high = (100 * share for share in shares)
+    cascades = [cell for cell in record.done(knowledge="none", defense="none") if cell.family == "cascade"]
+    for norm, eps in dict.fromkeys((cell.norm, cell.eps or 0.0) for cell in cascades):
+        names = sorted({cell.attack.split("@")[0] for cell in cascades if (cell.norm, cell.eps) == (norm, eps)})
+        wanted = {"measure": "robust-accuracy", "norm": norm, "defense": "none"}
+        for result in record.results:
+            near = abs(float(result.tags.get("eps") or 0) - eps) <= 1e-6 * eps
+            if result.value is not None and near and wanted.items() <= result.tags.items():
+                kept, low, high = (100 * (share or 0) for share in (result.value, result.low, result.high))
                 said = (
-                    f"Within {facts['Norm']} {facts['Budget']:.4g}, {str(facts['Cascade']).split('@')[0]} leaves at most "
-                    f"{kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
+                    f"Within {_NAMES.get(norm, norm)} {_at(record, norm, eps)}, {' and '.join(names)} and all other attacks leave "
+                    f"at most {kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
-                sentences.append(bound.said(said, str(facts["Norm"]).lower()))
+                sentences.append(bound.said(said, norm))
     return sentences
+
+
+def _at(record: Record, norm: str, eps: float) -> str:
+    """A budget as it is written everywhere."""
+    return budget_text(eps, norm, record.model.bounds[1] - record.model.bounds[0])
 
 
 def _claims(record: Record, bound: Bounds) -> list[str]:
@@ -189,8 +201,9 @@ def _claims(record: Record, bound: Bounds) -> list[str]:
             facts = dict(zip(result.columns, row, strict=True))
             if facts["By"] == "worst case":
                 kept, low, high = (100 * float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High"))
+                at = _at(record, str(facts["Norm"]).lower(), float(facts["Budget"] or 0))
                 said = (
-                    f"Within {facts['Norm']} {facts['Budget']:.4g} at most {kept:.1f} % of all samples stay right "
+                    f"Within {facts['Norm']} {at} at most {kept:.1f} % of all samples stay right "
                     f"(95 %: {low:.1f} to {high:.1f} %)."
                 )
                 sentences.append(bound.said(said, str(facts["Norm"]).lower()))

@@ -194,7 +194,8 @@ def _print_plans(jobs: list[Job], as_json: bool) -> None:
         if len(jobs) > 1 and not as_json:
             click.echo(f"\n{job.model_file}")
         if not as_json:
-            plan_table(plan, len(job.samples), each)
+            low, high = job.model.info.bounds
+            plan_table(plan, len(job.samples), each, high - low)
             click.echo(coming.sentence(job.workers))
     if as_json:
         click.echo(json.dumps(made[0] if len(made) == 1 else {"models": made}, indent=1))
@@ -231,15 +232,18 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
         "record": str(folder / "record.json"),
         "grade": verdict.grade if verdict else None,
         "status": verdict.status if verdict else None,
-        "median_distance": {n: None if value == float("inf") else value for n, value in _medians(record).items()},
+        "median_distance": _medians(record),
         "failed": [cell.id for cell in record.cells if cell.status == "failed"],
         "skipped": [cell.id for cell in record.cells if cell.status == "skipped"],
     }
 
 
-def _medians(record: Record) -> dict[str, float]:
+def _medians(record: Record) -> dict[str, float | None]:
+    """By norm; None where half were never lost, or where no attack looked for smallest distances."""
     from robusteval.assessment.envelope import envelope_of, median_loss
 
-    return {
-        norm: median_loss(envelope_of(record, norm, "none")) for norm in sorted({cell.norm for cell in record.cells})
-    }
+    halves: dict[str, float | None] = dict.fromkeys(sorted({cell.norm for cell in record.cells}))
+    for norm in {cell.norm for cell in record.cells if cell.threat == "curve"}:
+        half = median_loss(envelope_of(record, norm, "none"))
+        halves[norm] = None if half in (0.0, float("inf")) else half
+    return halves

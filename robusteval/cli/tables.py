@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from robusteval.assessment.envelope import median_loss
+from robusteval.record.units import attack_text, budget_text
+
 if TYPE_CHECKING:
     from robusteval.engine.plan import Plan
     from robusteval.record.comparison import Comparison
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """The terminal; in a pipe 100 columns wide, without colours."""
+    """The terminal; in a pipe 110 columns wide, without colours."""
     made = Console(highlight=False)
     return made if made.is_terminal else Console(width=110, highlight=False)
 
@@ -30,8 +33,9 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
-def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]]) -> None:
-    """The cells that would run with their passes and minutes of one worker, and the excluded ones with their reasons."""
+def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], width: float = 1.0) -> None:
+    """The cells that would run with their passes and minutes of one worker, and the excluded ones with their reasons.
+    width: of the pixel range."""
     screen = console()
     wide = ("parameters",) if screen.width >= 100 else ()  # in fewer columns they would fill the screen
     names = ("attack", "norm", "pipeline", "knowledge", ">passes", ">minutes", *wide)
@@ -42,7 +46,7 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]]) 
             knowledge = "" if cell.knowledge == "none" else cell.knowledge
             passes, seconds = costs.get(cell.id, (None, None))
             shown = ("?", "?") if passes is None or seconds is None else (f"{passes:,.0f}", f"{seconds / 60:.1f}")
-            row = (escape(cell.attack), cell.norm, escape(cell.defense), knowledge, *shown)
+            row = (escape(_name(cell, width)), cell.norm, escape(cell.defense), knowledge, *shown)
             made.add_row(*row, *((escape(params),) if wide else ()))
     screen.print(made)
     for cell in plan.excluded:
@@ -52,6 +56,7 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]]) 
 def result_table(record: Record) -> None:
     """The short table at the end of a run: median distances, and the verdict."""
     made = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
+    width = record.model.bounds[1] - record.model.bounds[0]
     for cell in record.cells:
         if cell.knowledge == "oblivious" or cell.status in ("excluded", "skipped"):
             continue
@@ -59,7 +64,7 @@ def result_table(record: Record) -> None:
         if cell.status == "failed":
             made.add_row(escape(name), escape(cell.attack), cell.norm, "failed", "", "")
             continue
-        made.add_row(escape(name), escape(cell.attack), cell.norm, *_figures(cell))
+        made.add_row(escape(name), escape(_name(cell, width)), cell.norm, *_figures(cell))
     screen = console()
     screen.print(made)
     if record.verdict is not None:
@@ -71,6 +76,10 @@ def result_table(record: Record) -> None:
     for finding in record.findings:
         if finding.severity != "info":
             screen.print(f"{finding.severity}: {finding.sentence}", markup=False)
+
+
+def _name(cell: Cell, width: float) -> str:
+    return attack_text(cell.attack, cell.norm, cell.eps, cell.threat, width)
 
 
 def _figures(cell: Cell) -> tuple[str, str, str]:
@@ -103,8 +112,10 @@ def comparison_tables(comparison: Comparison) -> None:
     transfer = comparison.transfer
     if transfer is None:
         return
+    at = budget_text(transfer.eps, transfer.norm)
     screen.print(
-        f"\nMade on the row's model by {transfer.attack} at {transfer.norm} {transfer.eps:g}, it fools:", markup=False
+        f"\nMade on the row's model by {transfer.attack} at {transfer.norm} {at} of the pixel range, it fools:",
+        markup=False,
     )
     matrix = table("", "made on", *[f">{escape(one.key)}" for one in comparison.models])
     for source, one in enumerate(comparison.models):
@@ -133,9 +144,8 @@ def reference_table(made: ReferenceSet) -> None:
 
 
 def _median(column: list[float | None]) -> str:
-    alive = sorted(math.inf if value is None else value for value in column if value != 0)
-    half = alive[(len(alive) - 1) // 2] if alive else 0.0
-    return "-" if math.isinf(half) else f"{half:.4g}"
+    half = median_loss(column)
+    return "-" if math.isinf(half) or half == 0 else f"{half:.3g}"
 
 
 def _percent(value: object) -> str:
@@ -143,4 +153,4 @@ def _percent(value: object) -> str:
 
 
 def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+    return f"{value:.3g}" if isinstance(value, int | float) else "-"

@@ -52,6 +52,9 @@ class ModelInfo:
     # how canonical pixels become the file's input and its outputs become scores, as plain JSON: enough for numpy and ONNX
     # Runtime to ask the file again (robusteval.runtime); empty where the file is no ONNX file
     reading: dict[str, Any] = field(default_factory=dict)
+    # (first, last, steps) where the file takes whole numbers: the steps + 1 evenly spaced canonical values from first to last
+    # are all that it can tell apart, so candidates and clean images are rounded to them before a distance is measured
+    grid: tuple[float, float, int] | tuple[()] = ()
     learnt: str = field(default="", repr=False)  # marks of the images it was trained on, by its file (engine.learnt)
 
 

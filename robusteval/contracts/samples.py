@@ -13,7 +13,8 @@ from torch import Tensor
 class Samples:
     """Images with labels, in the model's canonical layout and stated range.
 
-    x: float32 [N, *shape] with values in `bounds`; y: int64 [N], 0 <= y < K.
+    x: float32 [N, *shape] with values in `bounds`; y: int64 [N], 0 <= y < K. grid: as in ModelInfo, of a model whose file
+    takes whole numbers; x lies on it.
     """
 
     x: Tensor
@@ -22,6 +23,7 @@ class Samples:
     name: str = ""
     class_names: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # of each sample's file, where each has one
+    grid: tuple[float, float, int] | tuple[()] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -31,7 +33,7 @@ class Samples:
         if self.names:
             places = torch.arange(len(self.x))[rows.cpu() if isinstance(rows, Tensor) else rows]
             chosen = tuple(self.names[place] for place in places.tolist())
-        return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, chosen)
+        return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, chosen, self.grid)
 
     def hashes(self) -> list[str]:
         """sha256 of each sample's pixels, to prove that two sets do not overlap."""

@@ -17,7 +17,7 @@ from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.cascade import run_cascade
-from robusteval.engine.judge import Threat
+from robusteval.engine.judge import Grid, Threat, common_grid
 from robusteval.engine.plan import Planned
 from robusteval.engine.plan_cascades import Member
 from robusteval.engine.sweep import Best, Propose, Sweep
@@ -36,6 +36,11 @@ class Context:
     least_likely: Tensor | None = None
     levels: int = 0
     tuning: Tuning = field(default_factory=Tuning)
+
+    @property
+    def grid(self) -> tuple[int, Grid]:
+        """Levels and file's grid of every Threat."""
+        return common_grid(self.levels, self.samples.bounds, self.samples.grid)
 
 
 def generator(seed: int, *parts: object) -> Generator:
@@ -61,7 +66,7 @@ class Chunk:
         self._watch: Watch | None = None
 
     def threat(self, keep: Tensor) -> Threat:
-        return Threat(keep, norm_named(self.planned.cell.norm), self.context.samples.bounds, self.context.levels)
+        return Threat(keep, norm_named(self.planned.cell.norm), self.context.samples.bounds, *self.context.grid)
 
     def proposer(self, live: Tensor, threat: Threat) -> Propose:
         """The plugin as a function (rows among live, eps or None) -> candidates."""

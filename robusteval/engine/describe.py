@@ -9,7 +9,7 @@ import robusteval
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.environment import environment
 from robusteval.engine.job import Job
-from robusteval.engine.naming import attacks_sha256
+from robusteval.engine.naming import attacks_sha256, surrogates
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import Plan
 from robusteval.record import document
@@ -20,7 +20,8 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
     info = job.model.info
     used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
-    used |= {("metric", entry.name) for entry in job.catalogue.of("metric")}
+    wanted = job.suite.metrics
+    used |= {("metric", entry.name) for entry in job.catalogue.of("metric") if not wanted or entry.name in wanted}
     return document.Record(
         tool={"name": "robusteval", "version": robusteval.__version__},
         command=job.command,
@@ -49,7 +50,9 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             job.suite.summary,
             list(job.suite.norms),
             job.suite.levels,
-            attacks_sha256(job.suite, job.catalogue, job.target),
+            attacks_sha256(job.suite, job.catalogue, job.target, job.model.info.input_shape),
+            list(job.suite.metrics),
+            surrogates(job.suite, job.catalogue),
         ),
         plan_sha256=plan.sha256,
         pipelines=fitted.rows,

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.errors import SuiteError
 from robusteval.ops import Norm
 
 # Draws by which a random pipeline is judged; odd, so that a majority exists.
@@ -17,23 +18,61 @@ JUDGE_DRAWS = 11
 # Relative room for the budget, for float32 rounding of eps itself.
 _EPS_ROOM = 1e-6
 
+Grid = tuple[float, float, int] | tuple[()]  # (first, last, steps), as in ModelInfo
+
 
 @dataclass(frozen=True)
 class Threat:
     """What counts as a win, and in which norm. keep: bool [B, K'] over the pipeline's classes; levels: Q > 0 where only
-    images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does."""
+    images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does; file: the grid of a file that takes
+    whole numbers, as in ModelInfo. Where there are both, the levels lie on the file's grid (`common_grid`)."""
 
     keep: Tensor
     norm: Norm
     bounds: tuple[float, float]
     levels: int = 0
+    file: Grid = ()
 
     def __getitem__(self, rows: Tensor) -> Threat:
-        return Threat(self.keep[rows], self.norm, self.bounds, self.levels)
+        return Threat(self.keep[rows], self.norm, self.bounds, self.levels, self.file)
+
+    @property
+    def grid(self) -> Grid:
+        """(first, last, steps) of the values that count; () where any does."""
+        return (*self.bounds, self.levels) if self.levels else self.file
 
     def lawful(self, x: Tensor) -> Tensor:
         """x [B, *shape] in the box, and on the grid where there is one."""
-        return ops.to_grid(x, self.bounds, self.levels) if self.levels else ops.clip(x, self.bounds)
+        return on_grid(ops.clip(x, self.bounds), self.grid)
+
+    def beside(self, x0: Tensor, x: Tensor, away: bool) -> Tensor:
+        """x [B, *shape] on the grid, each value rounded away from that of x0 or towards it; as it is without a grid."""
+        grid = self.grid
+        return ops.to_grid_beside(x0, x, (grid[0], grid[1]), grid[2], away) if grid else x
+
+
+def on_grid(x: Tensor, grid: Grid) -> Tensor:
+    """x with each value at the nearest of the grid's; as it is without one."""
+    return ops.to_grid(x, (grid[0], grid[1]), grid[2]) if grid else x
+
+
+def common_grid(levels: int, bounds: tuple[float, float], file: Grid) -> tuple[int, Grid]:
+    """(levels, file) of a Threat for a suite's levels and a file's grid: the one whose points lie on both.
+
+    Raises SuiteError where neither lies on the other, so that the suite asks for images that the file cannot receive.
+    """
+    if not levels or not file:
+        return levels, file
+    width = bounds[1] - bounds[0]
+    whole = max(abs(file[0] - bounds[0]), abs(file[1] - bounds[1])) <= 1e-6 * width
+    if whole and file[2] % levels == 0:
+        return levels, ()
+    if whole and levels % file[2] == 0:
+        return 0, file
+    raise SuiteError(
+        f"The suite asks for images of {levels + 1} levels, but the model's file takes whole numbers, {file[2] + 1} of them.",
+        f"Give levels = {file[2]} in the suite, or leave it away: the file's own grid is kept in any case.",
+    )
 
 
 @dataclass(frozen=True)
@@ -84,15 +123,15 @@ def judge(
     if candidates.shape != x0.shape:
         raise ValueError(f"the attack returned shape {tuple(candidates.shape)} for samples {tuple(x0.shape)}")
     candidates = candidates.detach().to(x0.device, x0.dtype)
-    if not threat.levels:
+    if not threat.grid:
         return _judge(pipeline, x0, candidates, candidates, threat, eps, rng)
-    rounded = ops.to_grid(candidates, threat.bounds, threat.levels)
+    rounded = on_grid(candidates, threat.grid)
     judged = _judge(pipeline, x0, candidates, rounded, threat, eps, rng)
     for away in (True, False):
         rows = (~judged.won).nonzero().squeeze(1)
         if len(rows) == 0:
             break
-        rounded = ops.to_grid_beside(x0[rows], candidates[rows], threat.bounds, threat.levels, away)
+        rounded = threat.beside(x0[rows], candidates[rows], away)
         some = None if eps is None else eps[rows]
         _take(judged, rows, _judge(pipeline, x0[rows], candidates[rows], rounded, threat[rows], some, rng))
     return judged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from robusteval.contracts.params import make, params_of
@@ -12,16 +13,20 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.suite import AttackSpec, Suite
 from robusteval.record.document import Cell
 
+# Of the random starts in these norms (ops.random_in_ball); in the others nothing changed since the first version.
+STARTS = {"l1": "2", "l0": "2"}
 
-def attacks_sha256(suite: Suite, catalogue: Catalogue, target: str) -> str:
+
+def attacks_sha256(suite: Suite, catalogue: Catalogue, target: str, shape: tuple[int, ...]) -> str:
     """sha256 of everything that decides the bare model's smallest distances but the model, the samples and the seed.
 
-    Names, versions and all parameters of attacks and cascades, norms, largest budgets, the grid of levels, what counts as a
-    win, and the core's own search. Defences, probes, metrics and the wording of the suite have no part in it. Raises
-    SuiteError and PluginError.
+    shape: of one input, as largest budgets may follow it; models that attacks go by way of count by their content. Names,
+    versions and all parameters of attacks and cascades, norms, largest budgets, the grid of levels, what counts as a win, and
+    the core's own search. Defences, probes, metrics and the wording of the suite have no part in it. Raises SuiteError and
+    PluginError.
     """
     attacks = [
-        [spec.name, _attack(spec, catalogue), norm, suite.eps[norm], spec.search]
+        [spec.name, _attack(spec, catalogue), norm, suite.largest(norm, shape), spec.search, *starts(norm)]
         for spec in suite.attacks
         for norm in norms_of(spec, suite, catalogue)
     ]
@@ -39,9 +44,44 @@ def attacks_sha256(suite: Suite, catalogue: Catalogue, target: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def variant_sha256(cell: Cell) -> str:
-    """sha256 of an attack's plugin, version and parameters: the same name with other parameters is another variant."""
-    return hashlib.sha256(json.dumps([cell.plugin, cell.version, cell.params], sort_keys=True).encode()).hexdigest()
+def starts(norm: str) -> list[str]:
+    """What a hash holds of the random starts in a norm: their version, where there was more than one."""
+    return [STARTS[norm]] if norm in STARTS else []
+
+
+def variant_sha256(cell: Cell, models: dict[str, str]) -> str:
+    """sha256 of an attack's plugin, version and parameters: the same name with other parameters is another variant. models: as
+    `surrogates` gives them."""
+    params = _by_content(cell.params, models)
+    return hashlib.sha256(json.dumps([cell.plugin, cell.version, params], sort_keys=True).encode()).hexdigest()
+
+
+def surrogates(suite: Suite, catalogue: Catalogue) -> dict[str, str]:
+    """path -> sha256 of the file, for every model that an attack of the suite goes by way of; "" where there is no such file,
+    of which the attack itself will tell."""
+    specs = [*suite.attacks, *(member for cascade in suite.cascades for member in cascade.members)]
+    paths = [
+        str(path)
+        for spec in specs
+        if catalogue.get("attack", spec.plugin).info.surrogates
+        for path in spec.params.get("models", ())
+    ]
+    return {path: _content(Path(path)) for path in dict.fromkeys(paths)}
+
+
+def _content(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _by_content(params: dict[str, Any], models: dict[str, str]) -> dict[str, Any]:
+    """Parameters with the hashes of models in the place of their paths."""
+    listed = params.get("models")
+    if not models or not isinstance(listed, list | tuple):
+        return params
+    return params | {"models": [models.get(str(path)) or str(path) for path in listed]}
 
 
 def norms_of(spec: AttackSpec, suite: Suite, catalogue: Catalogue) -> list[str]:
@@ -52,4 +92,8 @@ def norms_of(spec: AttackSpec, suite: Suite, catalogue: Catalogue) -> list[str]:
 
 def _attack(spec: AttackSpec, catalogue: Catalogue) -> list[Any]:
     plugin = catalogue.get("attack", spec.plugin)
-    return [spec.plugin, plugin.info.version, params_of(make(plugin, spec.params, spec.plugin))]
+    params = params_of(make(plugin, spec.params, spec.plugin))
+    models = (
+        {str(path): _content(Path(path)) for path in spec.params.get("models", ())} if plugin.info.surrogates else {}
+    )
+    return [spec.plugin, plugin.info.version, _by_content(params, models)]

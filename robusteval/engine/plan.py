@@ -11,7 +11,7 @@ from typing import Any
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue import Catalogue
-from robusteval.engine.naming import norms_of, variant_sha256
+from robusteval.engine.naming import norms_of, starts, surrogates, variant_sha256
 from robusteval.engine.plan_cascades import Member, cascade_cell
 from robusteval.engine.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite, applicable
 from robusteval.record.document import Cell, Knowledge
@@ -77,17 +77,20 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
         planned += maker.transferred(defense, [cell for cell in bare if cell.cell.norm in adaptive])
         planned += maker.oblivious(defense, bare)
     probes = maker.probes(bare)
+    models = surrogates(suite, catalogue)
     content = {
         "suite": suite.sha256,
         "cells": [
-            [p.cell.id, p.cell.plugin, p.cell.version, p.cell.params, p.largest, p.search] for p in planned + probes
+            [p.cell.id, p.cell.plugin, p.cell.version, p.cell.params, p.largest, p.search, *starts(p.cell.norm)]
+            for p in planned + probes
         ],
+        "surrogates": models,
         "chunk": CHUNK,
         **identity,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     for variant in [*(item.cell for item in planned + probes), *excluded]:
-        variant.sha256 = variant_sha256(variant)
+        variant.sha256 = variant_sha256(variant, models)
     return Plan(tuple(planned), tuple(probes), tuple(excluded), digest)
 
 
@@ -227,7 +230,7 @@ class _Maker:
         facts = entry.plugin.info
         attack = make(entry.plugin, spec.params, spec.plugin)
         low, high = self.info.bounds
-        largest = self.suite.eps[norm] * (1 if norm == "l0" else high - low)
+        largest = self.suite.largest(norm, self.info.input_shape) * (1 if norm == "l0" else high - low)
         tail = "" if knowledge == "none" else f"/{knowledge}"
         cell = Cell(
             id=f"{defense}/{spec.name}/{norm}{tail}",

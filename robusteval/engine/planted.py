@@ -5,6 +5,8 @@ For each sample x a linear readout is put on the model's penultimate features f:
 which is thus an adversarial by construction. The suite's attacks are then asked to turn "inner" into "planted" within the ball. A gradient
 that is masked before the features is as masked here as in the model itself.
 
+A target of the run changes nothing here: "planted" is the only class to be reached. Grids are kept: all points lie on them.
+
 Where a classifier shows no such features, its scores are read out instead, and the record says so. Where a readout exists
 for no point of many, nothing is planted for the sample.
 """
@@ -27,7 +29,7 @@ from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator, norm_named
-from robusteval.engine.judge import Threat, judge
+from robusteval.engine.judge import Grid, Threat, common_grid, judge
 from robusteval.engine.readout import outstanding
 from robusteval.engine.suite import AttackSpec, Suite, applicable
 from robusteval.errors import AccessError
@@ -80,6 +82,7 @@ def test(
     """
     settings, made = suite.planted, []
     low, high = samples.bounds
+    grid = common_grid(suite.levels, samples.bounds, samples.grid)
     for norm in (norm for norm in ("l2", "linf") if norm in suite.norms and settings.samples):
         eps = (settings.eps_l2 if norm == "l2" else settings.eps_linf) * (high - low)
         row = Planted(norm, eps, dataclasses.asdict(settings), "done")
@@ -97,7 +100,7 @@ def test(
             with foreign():
                 chosen = _disjoint(samples.x, right, settings.samples, norm, eps)
                 features, row.features = features_of(model)
-                _run(row, features, samples, chosen, attacks, seed)
+                _run(row, features, samples, chosen, attacks, grid, seed)
         except Exception as error:  # a test that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.random, row.found = [], [], {}
@@ -149,12 +152,19 @@ def attacks_of(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -
 
 
 def _run(
-    row: Planted, features: Classifier, samples: Samples, chosen: Tensor, attacks: list[tuple[str, Attack]], seed: int
+    row: Planted,
+    features: Classifier,
+    samples: Samples,
+    chosen: Tensor,
+    attacks: list[tuple[str, Attack]],
+    grid: tuple[int, Grid],
+    seed: int,
 ) -> None:
+    free = Threat(torch.empty(0, 2, dtype=torch.bool), norm_named(row.norm), samples.bounds, *grid)
     planted = [
         (int(index), found)
         for index in chosen
-        if (found := plant(features, samples, int(index), row.norm, row.eps, row.params["inner"], seed)) is not None
+        if (found := plant(features, samples, int(index), free, row.eps, row.params["inner"], seed)) is not None
     ]
     if not planted:
         row.status, row.reason = "excluded", "no point of the ball can be told from the others by the model's features"
@@ -166,7 +176,7 @@ def _run(
     info = dataclasses.replace(features.info, classes=2, class_names=(), output="logits", name="planted")
     pipeline = Pipeline(Defended(Readouts(features, x0, weight, bias, _ORDERS[row.norm], info)))
     keep = torch.tensor([[True, False]], device=x0.device).expand(len(x0), 2).clone()
-    threat = Threat(keep, norm_named(row.norm), samples.bounds)
+    threat = dataclasses.replace(free, keep=keep)
     row.random = _chance(pipeline, x0, threat, row, seed)
     for name, attack in attacks:
         row.needs[name] = attack.info.needs
@@ -202,15 +212,15 @@ def _find(
 
 
 def plant(
-    features: Classifier, samples: Samples, index: int, norm: str, eps: float, inner: int, seed: int
+    features: Classifier, samples: Samples, index: int, threat: Threat, eps: float, inner: int, seed: int
 ) -> tuple[Tensor, Tensor] | None:
     """A readout (weight float64 [D], bias []) that is positive on one point of the ball's surface, and negative on the sample,
     on `inner` points around it and on all other points of the surface that were drawn; None where none of these can be
-    told from the rest by a line."""
-    rng = generator(seed, "plant", norm, index)
+    told from the rest by a line. All of them are images that the threat allows: on its grid where it has one."""
+    rng = generator(seed, "plant", threat.norm, index)
     x0 = samples.x[index : index + 1]
-    near = torch.cat([x0, _noise(x0, norm, _INNER * eps, inner, rng, samples, False)])
-    far = _noise(x0, norm, eps, TRIES, rng, samples, True)
+    near = torch.cat([x0, _noise(x0, threat, _INNER * eps, inner, rng, False)])
+    far = _noise(x0, threat, eps, TRIES, rng, True)
     read = torch.cat([features.logits(part) for part in torch.split(torch.cat([near, far]), _BATCH)]).double()
     if not bool(torch.isfinite(read).all()):
         return None
@@ -223,14 +233,12 @@ def plant(
     return scale * way, scale * bias
 
 
-def _noise(
-    x0: Tensor, norm: str, eps: float, count: int, rng: torch.Generator, samples: Samples, surface: bool
-) -> Tensor:
-    """Points [count, *shape] of the ball around x0 [1, *shape], or of its surface, inside the box."""
+def _noise(x0: Tensor, threat: Threat, eps: float, count: int, rng: torch.Generator, surface: bool) -> Tensor:
+    """Points [count, *shape] of the ball around x0 [1, *shape], or of its surface, inside the box; on the grid, towards x0."""
     x = x0.expand(count, *x0.shape[1:])
     size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
     draw = ops.random_on_sphere if surface else ops.random_in_ball
-    return ops.clip(x + draw(x, norm_named(norm), size, rng).to(x), samples.bounds)
+    return threat.beside(x, ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds), away=False)
 
 
 def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: int) -> list[bool]:
@@ -240,5 +248,5 @@ def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: 
     hit = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
     for _ in range(int(row.params["inner"])):
         points = ops.clip(x0 + ops.random_on_sphere(x0, threat.norm, budget, rng).to(x0), threat.bounds)
-        hit |= pipeline.decide(points)[0] == 1
+        hit |= pipeline.decide(threat.beside(x0, points, away=False))[0] == 1
     return [bool(value) for value in hit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from robusteval.engine.data import Kept, RawData, check_disjoint, find_data, pre
 from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
 from robusteval.engine.job import Job
+from robusteval.engine.judge import common_grid, on_grid
 from robusteval.engine.learnt import check_unlearnt
 from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.preflight_checks import findings_of, preflight_checks
@@ -57,7 +59,7 @@ def prepare_job(
     plan = applicable(with_surrogates(read(suite, catalogue), catalogue, surrogates), model.info)
     goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed, kept)
-    chosen = without_target(chosen, goal)
+    chosen, rounded = as_received(model, without_target(chosen, goal), plan.levels)
     if labels_from_model:
         chosen = _own_labels(model, chosen)
     with one_thread():
@@ -73,7 +75,7 @@ def prepare_job(
         fit=learnt,
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
-        range_note=note,
+        range_note=note + rounded,
         command=command,
         seed=int(seed),
         workers=int(workers),
@@ -130,14 +132,28 @@ def arrays(pair: tuple[Any, Any]) -> RawData:
 def _own_labels(model: Classifier, samples: Samples) -> Samples:
     """The same samples with the model's own answers as labels."""
     answers = [model.logits(samples.x[start : start + 256]).argmax(1) for start in range(0, len(samples), 256)]
-    return Samples(
-        samples.x,
-        torch.cat(answers).to(samples.y.dtype),
-        samples.bounds,
-        samples.name,
-        samples.class_names,
-        samples.names,
+    return replace(samples, y=torch.cat(answers).to(samples.y.dtype))
+
+
+def as_received(model: Classifier, samples: Samples, levels: int) -> tuple[Samples, str]:
+    """The samples as a file that takes whole numbers receives them, and a note where that changed any of them.
+
+    Distances are measured between images that the file can tell apart, so the clean ones are rounded as it rounds them.
+    Raises SuiteError where the suite's levels are not among its values.
+    """
+    grid = model.info.grid
+    common_grid(levels, samples.bounds, grid)
+    if not grid:
+        return samples, ""
+    x = on_grid(samples.x, grid)
+    step = (grid[1] - grid[0]) / grid[2]
+    changed = float(((x - samples.x).abs() > 1e-3 * step).float().mean()) if len(x) else 0.0
+    note = (
+        f" {100 * changed:.1f} % of the values were rounded to the whole numbers that the file takes."
+        if changed
+        else ""
     )
+    return replace(samples, x=x, grid=grid), note
 
 
 def _findings(look: Preflight) -> list[Finding]:

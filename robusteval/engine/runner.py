@@ -139,7 +139,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
         elif name == "planted adversarials":
             record.planted = planted.test(bare, job.samples, alive, suite, job.catalogue, job.seed)
         elif name == "noise draws":
-            record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed)
+            record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
         else:
             record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
 
@@ -161,11 +161,13 @@ def derive(
     labels_from_model: bool,
     looked: list[document.Check],
 ) -> None:
-    """Fills in what follows from the measured columns: checks, findings, results, verdict."""
+    """Fills in what follows from the measured columns: checks, findings, results of the suite's metrics, verdict."""
     checks, found = findings.examine(record, labels_from_model)
     record.checks = looked + checks
     record.findings = preflight + found
-    figures, failed = results.derived(catalogue.of("metric"), record)
+    asked = record.suite.metrics
+    wanted = [entry for entry in catalogue.of("metric") if not asked or entry.name in asked]
+    figures, failed = results.derived(wanted, record)
     record.results += figures
     record.findings += failed
     record.verdict = verdict.judge(record)

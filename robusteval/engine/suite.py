@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -22,7 +23,7 @@ from robusteval.errors import SuiteError
 _OWN = ("exact", "straight-through")  # gradients of the model itself, not of a copy that answers otherwise
 PRIORITY = 5  # of an attack whose suite says nothing
 TRANSFER = "bare-adversarials"  # the attack that every defence meets: what was found on the bare model
-# Largest budgets searched, as shares of the pixel range: l2 and l1 are per square root of / number of values elsewhere.
+# Largest budgets searched where the suite says nothing, as shares of the pixel range (l0: pixels), for an image of 784 values.
 DEFAULT_EPS = {"linf": 0.5, "l2": 6.0, "l1": 60.0, "l0": 200.0}
 
 
@@ -77,7 +78,7 @@ class Suite:
     eps: dict[str, float]
     attacks: tuple[AttackSpec, ...]
     defenses: tuple[DefenseSpec, ...]
-    metrics: tuple[str, ...]  # empty: every installed metric
+    metrics: tuple[str, ...]  # the only ones that are computed; empty: every installed metric
     strengths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
     stretches: tuple[float, ...] = (1.0, 1.25, 1.5, 2.0)
     probe_samples: int = 64
@@ -89,7 +90,31 @@ class Suite:
     transfer: extras.Transfer = field(default_factory=extras.Transfer)
     planted: extras.Planted = field(default_factory=extras.Planted)
     noise_draws: extras.NoiseDraws = field(default_factory=extras.NoiseDraws)
+    stated: frozenset[str] = frozenset()  # norms whose largest budget the suite states itself
     sha256: str = field(default="", compare=False)
+
+    def largest(self, norm: str, shape: tuple[int, ...]) -> float:
+        """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the suite
+        states, else a default that follows the size of the input."""
+        return self.eps[norm] if norm in self.stated else self.eps[norm] * _growth(norm, self.eps[norm], shape)
+
+
+def _growth(norm: str, usual: float, shape: tuple[int, ...]) -> float:
+    """By how much the default budget of an image of 784 values changes with the size of the input, D values in P pixels.
+
+    An L2 ball of the same share of the cube's diagonal grows with sqrt(D), an L1 ball with D, an L0 ball with P. Small inputs
+    keep the budget of 784 values as far as it is no more than half the range in every value (L2, L1) or all pixels (L0): there
+    the same share would be less than Linf 0.5, which is searched in any case.
+    """
+    values = math.prod(shape)
+    pixels = math.prod(shape[1:]) if len(shape) == 3 else values
+    if norm == "l2":
+        return max(math.sqrt(values / 784), min(1.0, 0.5 * math.sqrt(values) / usual))
+    if norm == "l1":
+        return max(values / 784, min(1.0, 0.5 * values / usual))
+    if norm == "l0":
+        return max(round(usual * pixels / 784), min(usual, pixels)) / usual
+    return 1.0
 
 
 def names() -> list[str]:
@@ -218,6 +243,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         transfer=extras.Transfer(**data.get("transfer", {})),
         planted=extras.Planted(**data.get("planted", {})),
         noise_draws=extras.NoiseDraws(**data.get("noise_draws", {})),
+        stated=frozenset(data.get("eps", {})),
         sha256=digest,
     )
 

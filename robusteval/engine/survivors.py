@@ -13,7 +13,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.engine.chunk import generator, norm_named
-from robusteval.engine.judge import Threat, judge
+from robusteval.engine.judge import Threat, common_grid, judge
 from robusteval.engine.plan import Planned
 from robusteval.engine.targets import keep_mask
 
@@ -54,7 +54,8 @@ def _one_step(pipeline: Pipeline, samples: Samples, rows: Tensor, norm: str, eps
     x, y = samples.x[rows], samples.y[rows]
     keep = keep_mask(y, None, pipeline.defended.model.info.classes, pipeline.classes)
     budget = torch.full((len(x),), eps, dtype=x.dtype, device=x.device)
-    threat, rng = Threat(keep, norm_named(norm), samples.bounds, levels), generator(0, "survivors", norm, eps)
+    grid = common_grid(levels, samples.bounds, samples.grid)
+    threat, rng = Threat(keep, norm_named(norm), samples.bounds, *grid), generator(0, "survivors", norm, eps)
     order = torch.arange(len(x), device=x.device)
     problem = Problem(
         x, keep, threat.norm, budget, samples.bounds, rng, "gradient", pipeline, Meter(len(x)), order

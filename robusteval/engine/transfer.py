@@ -22,7 +22,7 @@ from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator
-from robusteval.engine.judge import answers
+from robusteval.engine.judge import Threat, answers, common_grid
 from robusteval.engine.plan import CHUNK
 from robusteval.engine.suite import Suite
 from robusteval.engine.targets import keep_mask
@@ -159,6 +159,7 @@ def _attacked(
     eps = wanted.eps * (1.0 if wanted.norm == "l0" else high - low)
     norm: ops.Norm = next(one for one in ops.NORMS if one == wanted.norm)
     x, unlawful = samples.x.clone(), 0
+    grid = common_grid(suite.levels, samples.bounds, samples.grid)
     lead = _CONFIDENCE * max(float(pipeline.scores(samples.x[:CHUNK]).abs().amax()), 1.0)
     for label in sorted({int(value) for value in samples.y[right]}):
         rows = (right & (samples.y == label)).nonzero().squeeze(1)
@@ -179,8 +180,8 @@ def _attacked(
             found = attack.run(problem).detach().to(clean)
             lawful = _lawful(clean, found, norm, eps, samples.bounds)
             unlawful += int((~lawful).sum())
-            if suite.levels:  # towards the clean sample, so that the budget still holds
-                found = ops.to_grid_beside(clean, found, samples.bounds, suite.levels, away=False)
+            # towards the clean sample, so that the budget still holds
+            found = Threat(problem.keep, norm, samples.bounds, *grid).beside(clean, found, away=False)
             x[index] = torch.where(ops.per_sample(lawful, clean), found, clean)
     return x, unlawful
 

@@ -131,6 +131,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         input_shape=given.space.input_shape,
         classes=head.classes,
         bounds=given.space.bounds,
+        grid=given.space.grid,
         mean=given.space.mean,
         std=given.space.std,
         layout=given.layout,

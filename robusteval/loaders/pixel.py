@@ -29,6 +29,22 @@ class PixelSpace:
         """Whether the file wants (H, W, C)."""
         return self.layout == "NHWC" and len(self.input_shape) == 3
 
+    @property
+    def grid(self) -> tuple[float, float, int] | tuple[()]:
+        """(first, last, steps) of the canonical values that become whole numbers; () where the file takes reals, and where
+        mean or std differ from channel to channel, so that no one grid holds for all."""
+        if self.whole is None or len(set(self.mean)) > 1 or len(set(self.std)) > 1:
+            return ()
+        (low, high), (first, last) = self.bounds, self.whole
+        mean, std = (self.mean or (0.0,))[0], (self.std or (1.0,))[0]
+        slope = (last - first) / (high - low) / std  # of whole numbers by canonical values, which start at low
+        start = (low - mean) / std if self.mean or self.std else low
+        start = (start - low) * (slope * std) + first
+        lowest, highest = math.ceil(start - 1e-6), math.floor(start + slope * (high - low) + 1e-6)
+        if highest <= lowest:
+            return ()
+        return low + (lowest - start) / slope, low + (highest - start) / slope, highest - lowest
+
     def to_file(self, x: Tensor, straight: bool = False) -> Tensor:
         """[B, *input_shape] -> [B, *file_shape], differentiable; integers stay reals, rounded straight-through."""
         if self.mean or self.std:

@@ -13,8 +13,9 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics import columns
 from robusteval.metrics.claims import claims
 from robusteval.metrics.statistics import clopper_pearson, median, median_interval, share
-from robusteval.record.document import Curve, Pipeline, Point, Record, Result, Scalar
+from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
+from robusteval.record.units import budget_text
 
 POINTS = 120
 NAME = "accuracy-curve"
@@ -79,11 +80,9 @@ def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]
         for cell in cells
         if cell.threat == "curve"
     ]
-    if worst is not None:
-        limit = None if any(cell.eps is None for cell in cells) else max(cell.eps or 0.0 for cell in cells)
-        curves.append(
-            Curve("Worst case", step_points(worst.distance, limit, band=True), norm, tags | {"role": "worst"})
-        )
+    if worst is not None and columns.has_curve(cells):
+        points = step_points(worst.distance, columns.searched(cells), band=True)
+        curves.append(Curve("Worst case", points, norm, tags | {"role": "worst"}))
     curves += _beside(record, pipeline, norm, right)
     if curves:
         yield Result(
@@ -102,7 +101,7 @@ def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]
     yield from _oblivious_at_budgets(record, pipeline, norm)
     for cell in [one for one in cells if one.threat == "curve"]:
         yield _median(norm, cell.attack, columns.distances(cell, right)[right], tags)
-    if worst is not None:
+    if worst is not None and columns.has_curve(cells):
         yield _median(norm, "worst case", worst.distance[right], tags)
 
 
@@ -170,15 +169,28 @@ def _at_budgets(
     right: NDArray[np.bool_],
     tags: dict[str, Scalar],
 ) -> Iterator[Result]:
-    """Robust accuracy of the worst case at the budgets that were searched, and of each attack at the reference."""
+    """Robust accuracy of the worst case at the budgets that were searched, and of each attack at the reference and at those
+    that cells were run at. A cell that was run at one budget has a figure at that one only."""
     listed = columns.budgets(record, norm, worst.cells)
     reference = columns.reference_budget(record, norm, listed, worst.cells)
     for eps in listed:
-        yield _robust(norm, eps, worst.distance, tags | {"reference": eps == reference, "measure": "robust-accuracy"})
-    for cell in worst.cells:
-        if reference is not None and (cell.eps is None or cell.eps >= reference * (1 - 1e-6)):
-            own = tags | {"reference": True, "measure": "attack-accuracy", "attack": cell.attack}
-            yield _robust(norm, reference, columns.distances(cell, right), own)
+        yield _robust(
+            record, norm, eps, worst.distance, tags | {"reference": eps == reference, "measure": "robust-accuracy"}
+        )
+    run_at = [cell for cell in worst.cells if cell.threat == "budget"]
+    telling = [eps for eps in listed if eps == reference or any(_asked(cell, eps) for cell in run_at)]
+    for eps in sorted(telling, key=lambda one: one != reference):
+        for cell in worst.cells:
+            if _asked(cell, eps):
+                own = tags | {"reference": eps == reference, "measure": "attack-accuracy", "attack": cell.attack}
+                yield _robust(record, norm, eps, columns.distances(cell, right), own)
+
+
+def _asked(cell: Cell, eps: float) -> bool:
+    """Whether the cell says what it leaves at this budget."""
+    if cell.threat == "budget":
+        return cell.eps is not None and abs(cell.eps - eps) <= 1e-6 * eps
+    return cell.eps is None or cell.eps >= eps * (1 - 1e-6)
 
 
 def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iterator[Result]:
@@ -193,13 +205,13 @@ def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iter
     listed = columns.budgets(record, norm, cells)
     reference = columns.reference_budget(record, norm, listed, cells)
     for eps in listed:
-        yield _robust(norm, eps, lost, tags | {"reference": eps == reference, "measure": "robust-accuracy"})
+        yield _robust(record, norm, eps, lost, tags | {"reference": eps == reference, "measure": "robust-accuracy"})
     right = columns.right_when_clean(record, pipeline)
     tested = " Distances are those tested, the budgets of fixed attacks among them, so the median is one of them."
     yield _median(norm, "oblivious worst case", lost[right], tags, tested)
 
 
-def _robust(norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
+def _robust(record: Record, norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
     # The tolerance lets a candidate that sits on the budget's edge count as inside it.
     figure = share(int((distance > eps * (1 + 1e-6)).sum()), distance.size)
     attack = f"/{tags['attack']}" if "attack" in tags else ""
@@ -208,7 +220,7 @@ def _robust(norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str
         NAME,
         f"{tags['measure']}/{norm}/{tags['defense']}/{tags['knowledge']}/{eps:.6g}{attack}",
         "scalar",
-        f"Robust accuracy at {columns.title(norm)} {eps:.4g}",
+        f"Robust accuracy at {columns.title(norm)} {budget_text(eps, norm, columns.span(record))}",
         f"Share of all samples still right under {under}; an upper bound on the truth.",
         figure.value,
         figure.low,
@@ -221,13 +233,16 @@ def _median(norm: str, attack: str, distance: NDArray[np.float64], tags: dict[st
     """distance: [M], of the samples that are right when clean."""
     value = median(distance)
     low, high = median_interval(distance) or (None, None)
-    note = "" if value is not None or distance.size == 0 else " Not defined here: half of them or more were never lost."
+    note = (
+        "" if value is not None or distance.size == 0 else " Not defined here: more than half of them were never lost."
+    )
     return Result(
         NAME,
         f"median-distance/{norm}/{tags['defense']}/{attack}",
         "scalar",
         f"Median {columns.title(norm)} distance, {attack}",
-        f"Over the {distance.size} samples that are right when clean; never lost counts as infinite. Interval: 95 %, by ranks."
+        f"Over the {distance.size} samples that are right when clean; the smallest distance at which at least half "
+        f"of them are lost. Interval: 95 %, by ranks."
         f"{note}{remark}",
         value,
         low,

@@ -128,12 +128,26 @@ def _bare_distances(record: Record, cell: Cell) -> NDArray[np.float64] | None:
     return None
 
 
+def has_curve(cells: Iterable[Cell]) -> bool:
+    """Whether any cell looked for smallest distances, so that a curve and a median say something."""
+    return any(cell.threat == "curve" for cell in cells)
+
+
+def searched(cells: Iterable[Cell]) -> float | None:
+    """The largest distance up to which smallest ones were looked for; None: without end, 0: not at all."""
+    limits = [cell.eps for cell in cells if cell.threat == "curve"]
+    return None if None in limits else max((one for one in limits if one is not None), default=0.0)
+
+
 def budgets(record: Record, norm: str, cells: Sequence[Cell]) -> list[float]:
-    """The reference budgets that at least one cell searched, and every budget that a cell was run at."""
+    """The reference budgets that at least one cell searched, and every budget that a cell was run at.
+
+    A cell that was run at one budget asked nothing about smaller ones, so it lists its own only.
+    """
     width = 1.0 if norm == "l0" else span(record)
-    limits = [cell.eps for cell in cells]
-    searched = np.inf if None in limits else max((one for one in limits if one is not None), default=0.0)
-    listed = [one * width for one in BUDGETS.get(norm, ()) if one * width <= searched * (1 + 1e-9)]
+    reach = searched(cells)
+    limit = np.inf if reach is None else reach
+    listed = [one * width for one in BUDGETS.get(norm, ()) if one * width <= limit * (1 + 1e-9)]
     run_at = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
     kept: list[float] = []
     for one in sorted([*run_at, *listed]):

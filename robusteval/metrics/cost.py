@@ -57,7 +57,7 @@ class Cost:
             figures: list[Scalar] = [None] * 5
             if right is not None and has_distances:
                 figures = [
-                    *_success(columns.distances(cell, right)[right]),
+                    *_success(columns.distances(cell, right)[right], cell.threat == "curve"),
                     _mean_l2(cell, right),
                     _survive(cell, right),
                 ]
@@ -93,11 +93,14 @@ def _foretold(record: Record) -> Iterator[Result]:
         yield Result(NAME, "passes/made", "scalar", "Passes made", what, float(made))
 
 
-def _success(distance: np.ndarray) -> list[Scalar]:
-    """Success rate, median and mean distance over the samples that are right when clean."""
+def _success(distance: np.ndarray, smallest: bool) -> list[Scalar]:
+    """Success rate, median and mean distance over the samples that are right when clean. smallest: whether the distances are
+    the smallest that were found; those of an attack at one budget are not, so they have no median and no mean."""
     lost = distance[np.isfinite(distance)]
     if distance.size == 0:
         return [None, None, None]
+    if not smallest:
+        return [lost.size / distance.size, None, None]
     return [lost.size / distance.size, median(distance), float(lost.mean()) if lost.size else None]
 
 

@@ -14,6 +14,7 @@ from robusteval.metrics import columns
 from robusteval.metrics.statistics import median
 from robusteval.record.document import Pipeline, Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
+from robusteval.record.units import budget_text
 
 NAME = "per-class"
 TABLE_COLUMNS = [
@@ -67,10 +68,13 @@ def _table(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
         if mine.any():
             robust = None if eps is None else float((worst.distance[mine] > eps * (1 + 1e-6)).mean())
             head: list[Scalar] = [index, class_name(record, index), int(mine.sum()), float(right[mine].mean()), robust]
-            rows.append([*head, median(worst.distance[mine & right]), *_favourite(record, flips[mine], index)])
+            half = median(worst.distance[mine & right]) if columns.has_curve(cells) else None
+            rows.append([*head, half, *_favourite(record, flips[mine], index)])
     if not rows:
         return None
-    at = "no reference budget was searched" if eps is None else f"robust accuracy at {columns.title(norm)} {eps:.4g}"
+    at = "no reference budget was searched"
+    if eps is not None:
+        at = f"robust accuracy at {columns.title(norm)} {budget_text(eps, norm, columns.span(record))}"
     return Result(
         NAME,
         f"per-class/{norm}/{pipeline.defense}",

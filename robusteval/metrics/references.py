@@ -38,6 +38,7 @@ class Line:
     right: NDArray[np.bool_]
     distance: NDArray[np.float64]  # inf: never lost, 0: wrong when clean; in pixel units
     searched: float | None
+    curve: bool = True  # whether smallest distances were looked for
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArr
         return
     rows = sorted({row for model in compared.models for row in model.rows if row < right.size})
     limit = None if any(cell.eps is None for cell in cells) else max(cell.eps or 0.0 for cell in cells)
-    mine = Line(record.model.name, "this", "this run", "", right[rows], worst.distance[rows], limit)
+    mine = Line(
+        record.model.name, "this", "this run", "", right[rows], worst.distance[rows], limit, columns.has_curve(cells)
+    )
     tags: dict[str, Scalar] = {"norm": norm, "set": place, "file": compared.file, "images": len(rows)}
     tags["missing"] = ", ".join(_missing(compared.models, norm, {cell.attack for cell in cells}))
     title = f"Among known models, {columns.title(norm)}"
@@ -83,7 +86,7 @@ def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArr
         tags=tags,
         x_title=f"Size of the perturbation ({columns.title(norm)} distance)",
         y_title="Accuracy",
-        curves=[_curve(line, norm) for line in (mine, *others)],
+        curves=[_curve(line, norm) for line in ((mine, *others) if columns.has_curve(cells) else others)],
     )
     yield _table(record, (mine, *others), place, norm, title, tags, cells)
 
@@ -171,7 +174,8 @@ def _row(line: Line, budgets: Sequence[float]) -> list[Scalar]:
             continue
         figure = share(int((line.distance > eps * (1 + 1e-6)).sum()), line.distance.size)
         row += [figure.value, figure.low, figure.high]
-    return [*row, median(line.distance[line.right]), line.grade or None]
+    half = median(line.distance[line.right]) if line.curve else None
+    return [*row, half, line.grade or None]
 
 
 @hookimpl

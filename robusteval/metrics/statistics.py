@@ -108,13 +108,20 @@ def row_means(samples: Floats) -> Floats:
     return means
 
 
+def lower_median(values: Floats) -> float:
+    """The smallest distance at which at least half of the samples are lost: of an even number the lower of the middle two.
+
+    values: one for each sample that was right when clean; infinite stands for "never". inf where more than half were never
+    lost, NaN where there is no sample. Every median distance of the house is this one: the lower of the two is what half
+    of the samples really lose at, so no gate is met by it that a mean with a far or infinite neighbour would meet.
+    """
+    return float(np.sort(values)[(values.size - 1) // 2]) if values.size else float("nan")
+
+
 def median(values: Floats) -> float | None:
-    """The median, where infinite stands for "never": None when it is infinite or there is nothing."""
-    if values.size == 0:
-        return None
-    ordered = np.sort(values)
-    low, high = float(ordered[(values.size - 1) // 2]), float(ordered[values.size // 2])
-    return (low + high) / 2 if np.isfinite(high) else None
+    """`lower_median`, None where it is infinite or there is nothing."""
+    found = lower_median(values)
+    return found if np.isfinite(found) else None
 
 
 def median_interval(values: Floats, level: float = LEVEL) -> tuple[float, float] | None:

@@ -97,9 +97,10 @@ def _largest_pixels(delta: Tensor, eps: Tensor) -> Tensor:
     return kept.reshape(delta.shape)
 
 
-def random_on_sphere(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator) -> Tensor:
-    """Random perturbations of size eps [B]: uniform signs for linf, Gaussian directions for l2, Laplace for l1, and
-    eps random pixels with random signs for l0. [B, *shape], on x0's device; the box is not applied."""
+def random_on_sphere(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator, width: float = 1.0) -> Tensor:
+    """Random perturbations of size eps [B]: uniform signs for linf; for l2 and l1 uniform on the sphere, by Gaussian and by
+    Laplace values; for l0 eps random pixels with random signs, changed by `width`, the pixel range's. [B, *shape], on x0's
+    device; the box is not applied."""
     shape, device = x0.shape, x0.device
     if norm == "linf":
         signs = torch.randint(0, 2, shape, generator=rng).to(device, x0.dtype) * 2 - 1
@@ -107,22 +108,23 @@ def random_on_sphere(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator) -> Ten
     if norm == "l0":
         order = torch.rand(shape, generator=rng).to(device)
         signs = torch.randint(0, 2, shape, generator=rng).to(device, x0.dtype) * 2 - 1
-        return torch.where(_largest_pixels(order, eps), signs, torch.zeros_like(signs))
+        return torch.where(_largest_pixels(order, eps), width * signs, torch.zeros_like(signs))
     noise = torch.randn(shape, generator=rng).to(device)
     if norm == "l1":
-        noise = noise.sign() * noise.square()
+        # spacings of exponential values are uniform on the simplex, and the sign of each is free
+        noise = noise.sign() * -(1 - torch.rand(shape, generator=rng)).log().to(device)
     return noise / per_sample(size(noise, norm).clamp_min(1e-30), x0) * per_sample(eps, x0)
 
 
-def random_in_ball(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator) -> Tensor:
-    """Random perturbations inside the ball of radius eps [B]: uniform per value for linf, a random direction with the
-    radius of a uniform point for l2, a random radius for l1 and l0. [B, *shape]; the box is not applied."""
+def random_in_ball(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator, width: float = 1.0) -> Tensor:
+    """Random perturbations inside the ball of radius eps [B]: uniform in it for linf, l2 and l1; for l0 a random number of
+    pixels, changed by `width`. [B, *shape]; the box is not applied."""
     if norm == "linf":
         return (torch.rand(x0.shape, generator=rng).to(x0.device) * 2 - 1) * per_sample(eps, x0)
     radius = torch.rand(len(x0), generator=rng).to(x0.device)
-    if norm == "l2":
+    if norm in ("l2", "l1"):
         radius = radius ** (1 / max(1, x0[0].numel() if len(x0) else 1))
-    return random_on_sphere(x0, norm, eps * radius, rng)
+    return random_on_sphere(x0, norm, eps * radius, rng, width)
 
 
 def to_grid(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:

@@ -35,6 +35,9 @@ class Model:
     dataset: str = ""
     notes: list[str] = field(default_factory=list)
     path: str = ""  # as the user gave it, so that `verify` finds it again
+    grid: list[float] = field(
+        default_factory=list
+    )  # (first, last, steps) of a file that takes whole numbers; see ModelInfo
     reading: dict[str, Any] = field(default_factory=dict)  # input and outputs of an ONNX file, for robusteval.runtime
 
 
@@ -68,6 +71,8 @@ class Suite:
     norms: list[str] = field(default_factory=list)  # that it asks about, attacked or not
     levels: int = 0  # Q > 0: only images whose values are multiples of 1 / Q of the range counted as adversarials
     attacks_sha256: str = ""  # of all that decides the bare model's distances: runs that share it can be compared
+    metrics: list[str] = field(default_factory=list)  # the only ones that were computed; empty: every installed one
+    surrogates: dict[str, str] = field(default_factory=dict)  # path -> sha256 of models that attacks went by way of
 
 
 @dataclass

@@ -113,7 +113,7 @@ def models(comparison: Comparison) -> Table | None:
     note = (
         "Worst case over attacks on each model alone. Budgets and distances are shares of each model's pixel range "
         "(L0: pixels); \u03c1 adv is the mean of the perturbation's L2 size over the image's, and depends on where the range starts. "
-        "A dash: half of the images or more were never lost, or it was not measured."
+        "A dash: more than half of the images were never lost, or it was not measured."
     )
     return Table("The models side by side", columns, body, note=note)
 

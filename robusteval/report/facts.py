@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from robusteval.record.document import Cell, Record
 from robusteval.report import images, parts
-from robusteval.report.numbers import MISSING, norm_title, number, percent, scalar
+from robusteval.report.numbers import MISSING, budget, norm_title, number, percent, scalar
 from robusteval.report.parts import Table
 
 PICTURES = 48
@@ -61,7 +61,7 @@ def planted(record: Record) -> Table | None:
     """Which planted adversarials each attack found, and the reasons where there was no test."""
     rows: list[list[parts.Text]] = []
     for one in record.planted:
-        norm = f"{norm_title(one.norm)} {number(one.eps)}"
+        norm = f"{norm_title(one.norm)} {budget(one.eps, one.norm, parts.width(record))}"
         if one.status != "done" or not one.samples:
             rows.append([norm, one.status, MISSING, MISSING, one.reason])
             continue

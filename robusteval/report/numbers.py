@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from robusteval.record.units import budget_text
+
 MISSING = "\u2013"
 NORMS = {"l2": "L2", "linf": "L\u221e", "l1": "L1", "l0": "L0"}
 
@@ -42,14 +44,9 @@ def interval(low: object, high: object, share: bool = True) -> str:
 
 
 def budget(eps: object, norm: object, width: float = 1.0) -> str:
-    """A budget, as a fraction of 255 where that is what it is."""
+    """A budget in pixel units, as the terminal and the verdict write it too; a dash where there is none."""
     value = _usable(eps)
-    if value is None:
-        return MISSING
-    steps = value / width * 255 if width else 0.0
-    if norm == "linf" and abs(steps - round(steps)) < 1e-6 and 1 <= round(steps) <= 32:
-        return f"{round(steps)}/255"
-    return f"{value:.4g}"
+    return MISSING if value is None else budget_text(value, str(norm), width)
 
 
 def seconds(value: object) -> str:

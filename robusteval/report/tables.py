@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robusteval.record.document import Cell, Record, Result, Scalar
+from robusteval.record.units import attack_text
 from robusteval.report import parts
 from robusteval.report.numbers import MISSING, budget, interval, norm_title, number, percent, scalar
 from robusteval.report.parts import Table, Text, Value
@@ -100,36 +101,26 @@ def budgets(record: Record, norm: str) -> Table | None:
 
 
 def attacks(record: Record, norm: str) -> Table | None:
-    """Each attack on the bare model."""
+    """Each attack on the bare model: what it leaves at the budgets that it was asked about, its median distance."""
     rows: list[list[Text]] = []
-    at = MISSING
+    found = parts.matching(record, "attack-accuracy", {"norm": norm, "defense": "none"})
+    budgets = list(dict.fromkeys(one.tags.get("eps") for one in found))  # the reference first
+    width = parts.width(record)
     for cell in record.done(norm=norm, knowledge="none", defense="none"):
+        mine = {one.tags.get("eps"): one for one in found if one.tags.get("attack") == cell.attack}
         tags = {"norm": norm, "defense": "none", "attack": cell.attack}
-        accuracy = parts.first(parts.matching(record, "attack-accuracy", tags))
-        if accuracy is not None:
-            at = budget(accuracy.tags.get("eps"), norm, parts.width(record))
-        median = parts.first(parts.matching(record, "median-distance", tags))
-        rows.append(
-            [
-                cell.attack,
-                cell.needs,
-                cell.family,
-                share_text(accuracy),
-                _median(median),
-                percent(_survive(cell), 0),
-            ]
-        )
+        name = attack_text(cell.attack, norm, cell.eps, cell.threat, width)
+        median = _median(parts.first(parts.matching(record, "median-distance", tags)))
+        kept = [share_text(mine.get(eps)) for eps in budgets]
+        rows.append([name, cell.needs, cell.family, *kept, median, percent(_survive(cell), 0)])
     if not rows:
         return None
-    columns = [
-        "Attack",
-        "Needs",
-        "Family",
-        f"Accuracy at {norm_title(norm)} \u2264 {at}",
-        "Median distance",
-        "Wins that survive 8 bits",
-    ]
-    note = "Median over images right when clean; a dash means that half of them or more were never lost. Small: 95 % intervals."
+    heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(eps, norm, width)}" for eps in budgets]
+    columns = ["Attack", "Needs", "Family", *heads, "Median distance", "Wins that survive 8 bits"]
+    note = (
+        "Median over images right when clean; a dash means that more than half of them were never lost. A cascade asks about its "
+        "own budget only. Small: 95 % intervals."
+    )
     return Table(f"Attacks on the bare model, {norm_title(norm)}", columns, rows, words=(1, 2), note=note)
 
 
@@ -202,7 +193,7 @@ def defenses(record: Record) -> Table | None:
     columns += ["Median distance, oblivious", "Median distance, adaptive"]
     note = (
         "Only the adaptive columns say what the defence is worth: assume that an attacker knows it. Medians over images right "
-        "when clean, with 95 % intervals; a dash means that half of them or more were never lost. Oblivious ones are of the "
+        "when clean, with 95 % intervals; a dash means that more than half of them were never lost. Oblivious ones are of the "
         "distances tested."
     )
     return Table("Defences side by side", columns, rows, words=(1, 6), note=note)

@@ -214,3 +214,20 @@ def test_a_finding_fires_on_what_it_is_for(code):
 
 def test_labels_of_the_models_own_are_said():
     assert "labels-from-model" in {finding.code for finding in find(honest(), True)}
+
+
+def test_defences_without_data_to_learn_from_cost_no_grade_and_others_do():
+    record = honest()
+    assert verdict.judge(record).grade == "A"
+    record.pipelines.append(Pipeline("d", "d", "1", "detector", {}, "excluded", "it learns from samples (--fit-data)"))
+    record.cells.append(cell("pgd", [], id="d/pgd/l2/adaptive", defense="d", knowledge="adaptive", status="excluded"))
+    record.checks, record.findings = examine(record, False)
+    (told,) = [one for one in record.findings if one.code == "defences-unfitted"]
+    assert told.severity == "info"
+    assert "--fit-data" in told.advice
+    assert verdict.judge(record).grade == "A"
+    record.cells.append(cell("square", [], id="none/square/l2", status="excluded"))
+    record.checks, record.findings = examine(record, False)
+    (warned,) = [one for one in record.findings if one.code == "attacks-excluded"]
+    assert warned.cells == ["none/square/l2"]
+    assert verdict.judge(record).grade == "B"

@@ -19,6 +19,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine import noise_search, planted
 from robusteval.engine.catalogue import discover
 from robusteval.engine.extras import NoiseDraws, Planted
+from robusteval.engine.judge import Threat, on_grid
 from robusteval.engine.readout import outstanding
 from robusteval.engine.suite import Suite, parse
 from robusteval.errors import AccessError
@@ -55,7 +56,8 @@ def test_a_readout_says_inner_on_the_sample_and_planted_somewhere_in_the_ball(no
     model = linear(size=12, classes=6)
     given = samples(model, count=8)
     for index in range(8):
-        found = planted.plant(model, given, index, norm, eps, 40, seed=0)
+        threat = Threat(torch.empty(0, 2, dtype=torch.bool), norm, given.bounds)
+        found = planted.plant(model, given, index, threat, eps, 40, seed=0)
         assert found is not None
         weight, bias = found
         clean = float(model.logits(given.x[index]).double() @ weight - bias)
@@ -238,6 +240,23 @@ def test_noise_finds_nothing_below_the_true_distance_and_something_below_a_false
     assert row.eps == pytest.approx([0.9 * factor * float(value) for value in true[:3]])
     assert any(count > 0 for count in row.hits) == hits
     assert all(count <= 700 for count in row.hits)
+
+
+@pytest.mark.parametrize("levels", [0, 31])
+def test_planted_points_lie_on_the_grid_and_are_found_there(levels):
+    model = linear(size=12, classes=6)
+    given = samples(model, count=8)
+    grid = () if levels == 0 else (0.0, 1.0, levels)
+    given = dataclasses.replace(given, x=on_grid(given.x, grid), grid=grid)
+    asked = dataclasses.replace(suite(), planted=Planted(6, 0.3, 0.08, 40))
+    for row in planted.test(model, given, torch.ones(8, dtype=torch.bool), asked, discover(), 0):
+        assert (row.status, row.failed) == ("done", {})
+        assert row.samples
+        assert power(row.found, row.needs, "gradient") == 1.0
+    threat = Threat(torch.empty(0, 2, dtype=torch.bool), "linf", given.bounds, 0, grid)
+    points = planted._noise(given.x[:1], threat, 0.08, 50, torch.Generator().manual_seed(0), True)
+    assert levels == 0 or bool(((points * levels - (points * levels).round()).abs() < 1e-4).all())
+    assert float((points - given.x[:1]).abs().max()) <= 0.08 + 1e-6
 
 
 def test_a_watch_sees_lawful_wins_only():

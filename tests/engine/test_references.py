@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
 from robusteval.api import Samples
 from robusteval.assessment.known_models import known_models
+from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.naming import attacks_sha256
+from robusteval.engine.plan import make_plan
 from robusteval.engine.references import LEAST, compared
 from robusteval.engine.suite import Suite, parse, read
 from robusteval.metrics.references import References
@@ -150,7 +153,7 @@ def test_attacks_that_did_not_run_here_are_told(record: Record) -> None:
 def test_one_sentence_says_it(record: Record) -> None:
     tables(record)
     sentence = only(known_models(record))  # type: ignore[arg-type]
-    assert sentence.startswith("Within Linf 0.03137 it keeps ")  # type: ignore[attr-defined]
+    assert sentence.startswith("Within Linf 8/255 it keeps ")  # type: ignore[attr-defined]
     assert "on the same 80 images" in sentence  # type: ignore[operator]
     assert "masked" in sentence  # type: ignore[operator]
     assert "on 60 of them; though its own gradient would say" in sentence  # type: ignore[operator]
@@ -198,10 +201,10 @@ params = { steps = 5 }
 """
 
 
-def digest(toml: str, target: str = "untargeted") -> str:
+def digest(toml: str, target: str = "untargeted", shape: tuple[int, ...] = (1, 28, 28)) -> str:
     found = catalogue()
     suite: Suite = parse(toml, "it", found)
-    return attacks_sha256(suite, found, target)
+    return attacks_sha256(suite, found, target, shape)
 
 
 def test_the_hash_is_of_what_decides_distances_and_of_nothing_else() -> None:
@@ -217,6 +220,51 @@ def test_the_hash_is_of_what_decides_distances_and_of_nothing_else() -> None:
         PLAN + '[[attack]]\nplugin = "fgsm"\n',
     ]
     assert len({first, digest(PLAN, "class 3"), *map(digest, others)}) == len(others) + 2
+    assert digest(PLAN, shape=(784,)) == first
+    assert digest(PLAN, shape=(3, 32, 32)) != first, "the largest L2 budget follows the input's size"
+    stated = PLAN.replace('version = "1"', 'version = "1"\neps = { l2 = 6.0 }')
+    assert digest(stated, shape=(3, 32, 32)) == digest(stated) == first
+
+
+def test_a_surrogate_is_known_by_its_content(tmp_path) -> None:
+    path, other = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    path.write_bytes(b"one")
+    other.write_bytes(b"one")
+    toml = PLAN + '[[attack]]\nplugin = "transfer"\nparams = { models = ["PATH"] }\n'
+    info = ModelInfo("m", "test", "0" * 64, (1, 28, 28), 3)
+
+    def all_hashes(at: Path) -> list[str]:
+        suite = parse(toml.replace("PATH", str(at)), "it", catalogue())
+        plan = make_plan(suite, catalogue(), info, "untargeted", {})
+        variants = {one.cell.sha256 for one in plan.planned if one.cell.plugin == "transfer"}
+        return [digest(toml.replace("PATH", str(at))), *sorted(variants), plan.sha256]
+
+    first = all_hashes(path)
+    assert all_hashes(path) == first
+    assert all_hashes(other)[:-1] == first[:-1], "the same file under another name attacks alike"
+    path.write_bytes(b"another")
+    assert not set(all_hashes(path)) & set(first), "another file under the same name does not"
+    path.unlink()
+    assert not set(all_hashes(path)) & set(first)
+
+
+@pytest.mark.parametrize(
+    ("shape", "l2", "l1", "l0"),
+    [
+        ((1, 28, 28), 6.0, 60.0, 200.0),
+        ((784,), 6.0, 60.0, 200.0),
+        ((3, 32, 32), 6 * (3072 / 784) ** 0.5, 60 * 3072 / 784, 261.0),
+        ((3, 224, 224), 6 * (150528 / 784) ** 0.5, 60 * 192, 12800.0),
+        ((2,), 0.5 * 2**0.5, 1.0, 2.0),
+        ((1, 14, 14), 6.0, 60.0, 196.0),
+    ],
+)
+def test_default_budgets_follow_the_size_of_the_input(shape, l2, l1, l0) -> None:
+    suite = parse(PLAN, "it", catalogue())
+    found = {norm: suite.largest(norm, shape) for norm in ("l2", "l1", "l0", "linf")}
+    assert found == pytest.approx({"l2": l2, "l1": l1, "l0": l0, "linf": 0.5})
+    stated = parse(PLAN.replace('version = "1"', 'version = "1"\neps = { l2 = 3.0 }'), "it", catalogue())
+    assert stated.largest("l2", shape) == 3.0
 
 
 def test_contents_do_not_depend_on_the_pixel_range_but_on_image_and_label() -> None:
@@ -235,7 +283,7 @@ def test_contents_do_not_depend_on_the_pixel_range_but_on_image_and_label() -> N
 def test_shipped_sets_are_of_the_suites_as_they_are(name: str) -> None:
     """When this fails, a suite, an attack's version or the search has changed: `make references` builds the sets anew."""
     found = catalogue()
-    wanted = attacks_sha256(read(name, found), found, "untargeted")
+    wanted = attacks_sha256(read(name, found), found, "untargeted", (1, 28, 28))
     content = {one.file: one.content for one in reference_file.shipped()}[f"fashion-mnist-{name}.json"]
     assert content.suite.attacks_sha256 == wanted
     assert {model.name for model in content.models} == {"standard", "pgd-trained", "smoothed", "gradient-masked"}

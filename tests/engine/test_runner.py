@@ -12,7 +12,7 @@ from robusteval.engine import executors
 from robusteval.engine.prepare import prepare_job
 from robusteval.engine.runner import plan_of, run
 from robusteval.engine.unit_store import UnitStore
-from robusteval.errors import RecordError
+from robusteval.errors import RecordError, RobustEvalError
 from robusteval.record import store
 from tests.engine import toys
 
@@ -45,6 +45,15 @@ def test_a_run_ends_in_a_valid_document(job):
         assert len(cell.distance) == 200
     walk = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
     assert all(value is not None and value > 0 for value in walk.distance)
+
+
+def test_only_the_metrics_that_the_suite_names_are_computed(tmp_path):
+    record = run(make_job(tmp_path, 'metrics = ["cost", "accuracy-curve"]\n' + toys.SUITE))
+    assert {one.metric for one in record.results} == {"cost", "accuracy-curve"}
+    assert record.suite.metrics == ["cost", "accuracy-curve"]
+    assert {one["name"] for one in record.plugins if one["kind"] == "metric"} == {"cost", "accuracy-curve"}
+    with pytest.raises(RobustEvalError, match="no-such-metric"):
+        make_job(tmp_path, 'metrics = ["no-such-metric"]\n' + toys.SUITE)
 
 
 def test_processes_give_the_numbers_of_serial(job, tmp_path):

@@ -8,7 +8,10 @@ import pytest
 import safetensors.numpy
 import torch
 
-from robusteval.engine import runner, targets
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Defended
+from robusteval.engine import noise_search, runner, targets
+from robusteval.engine.extras import NoiseDraws
 from robusteval.engine.suite import parse
 from robusteval.errors import RobustEvalError
 from tests.engine import toys
@@ -48,6 +51,29 @@ def smallest(model, x, y, goal):
             moved = raised + (offset - raised @ normal).clamp_min(0) / normal.dot(normal) * normal
             parts[number], point = raised - moved, moved
     return (point - x.double()).norm()
+
+
+@pytest.mark.parametrize("target", ["class 2", "least-likely", "all", "untargeted"])
+@pytest.mark.parametrize("levels", [0, 63])
+def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path, target, levels) -> None:
+    more = f"noise_draws = {{ samples = 6, draws = 600 }}\nlevels = {levels}\n[[attack]]"
+    _, _, record = run(tmp_path, target, SUITE.replace("[[attack]]", more, 1))
+    found = {row.norm: row for row in record.searches}
+    assert set(found) == {"l2", "linf"}
+    for row in found.values():
+        assert len(row.hits) == 6
+        assert sum(row.hits) == 0, "Points nearer than the nearest win of a targeted run may well be of other classes."
+    (check,) = [one for one in record.checks if one.id == "noise-draws"]
+    assert check.outcome == "pass"
+
+
+def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path) -> None:
+    model, data, record = run(tmp_path, "class 2")
+    for cell in record.cells:
+        cell.distance = [None if value is None else 20 * value for value in cell.distance]
+    asked = replace(parse(SUITE, "test", toys.catalogue()), noise_draws=NoiseDraws(6, 600))
+    rows = noise_search.search(record, Pipeline(Defended(model)), data, asked, 0, "class 2")
+    assert sum(sum(row.hits) for row in rows) > 0
 
 
 @pytest.mark.parametrize("target", ["class 2", "least-likely"])

@@ -148,6 +148,31 @@ def test_random_points_of_the_l2_ball_are_uniform() -> None:
     assert 0.22 < share < 0.28
 
 
+def test_random_points_of_the_l1_sphere_and_ball_are_uniform() -> None:
+    # On the sphere of two dimensions the share of the first value is uniform; of D, its magnitude is Beta(1, D - 1).
+    rng = torch.Generator().manual_seed(0)
+    at = torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9], dtype=torch.float64)
+    flat = ops.random_on_sphere(torch.zeros(20000, 2), "l1", torch.ones(20000), rng)
+    assert torch.allclose(flat[:, 0].abs().double().quantile(at), at, atol=0.015)
+    assert float((flat > 0).float().mean()) == pytest.approx(0.5, abs=0.01)
+    many = ops.random_on_sphere(torch.zeros(20000, 6), "l1", torch.ones(20000), rng)
+    assert torch.allclose(many[:, 0].abs().double().quantile(at), 1 - (1 - at) ** (1 / 5), atol=0.015)
+    ball = ops.random_in_ball(torch.zeros(20000, 2), "l1", torch.full((20000,), 3.0), rng)
+    assert float((ops.size(ball, "l1") < 1.5).float().mean()) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("width", [1.0, 255.0])
+def test_random_pixels_of_l0_are_changed_by_the_whole_range(width: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x0, eps = torch.zeros(50, 3, 6, 6), torch.full((50,), 5.0)
+    sphere = ops.random_on_sphere(x0, "l0", eps, rng, width)
+    assert torch.equal(ops.size(sphere, "l0"), eps)
+    assert set(sphere.abs().unique().tolist()) == {0.0, width}
+    ball = ops.random_in_ball(x0, "l0", eps, rng, width)
+    assert set(ball.abs().unique().tolist()) == {0.0, width}
+    assert set(ops.size(ball, "l0").tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**31), bounds=st.sampled_from(BOUNDS), levels=st.sampled_from([1, 15, 255]))
 def test_rounding_ends_on_the_grid_within_a_step_and_on_the_asked_side(seed, bounds, levels) -> None:

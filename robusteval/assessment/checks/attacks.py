@@ -53,9 +53,23 @@ def _nothing_attacked(record: Record) -> Iterator[Measured]:
 
 
 def _excluded(record: Record) -> Iterator[Measured]:
-    gone = [cell for cell in record.cells if cell.status == "excluded"]
+    """Cells of a defence that was not fitted for want of data say nothing about the bare model or about other defences."""
+    unfitted = {row.defense: row.reason for row in record.pipelines if row.status == "excluded"}
+    gone = [cell for cell in record.cells if cell.status == "excluded" and cell.defense not in unfitted]
     said = f"{len(gone)} of {len(record.cells)} cells excluded"
     finding = None
+    if unfitted:
+        said += f", not counting those of {len(unfitted)} defences that were not fitted"
+        one = len(unfitted) == 1
+        note = Finding(
+            "defences-unfitted",
+            "info",
+            f"{'The defence' if one else 'The defences'} {', '.join(sorted(unfitted))} {'was' if one else 'were'} not evaluated, as "
+            "there was nothing to learn from; the figures of the bare model lack nothing by that.",
+            {"defences": len(unfitted), "reason": next(iter(unfitted.values()))},
+            "Give samples to learn from with --fit-data; they must not be among those that are evaluated.",
+        )
+        yield Measured(0.0, said, "pass", note)
     if gone:
         names = sorted({cell.attack for cell in gone})
         finding = Finding(
@@ -220,7 +234,8 @@ ATTACKS = (
     ),
     Spec(
         "attacks-excluded", "No attack was left out", _CARLINI,
-        "cells that this model's access or the data did not allow", "warn: any", "what did not run bounds nothing",
+        "cells that this model's access did not allow, but for defences without data to learn from", "warn: any",
+        "what did not run bounds nothing",
         "", _excluded,
     ),
     Spec(

@@ -10,6 +10,7 @@ from robusteval.assessment.checks.base import Measured, Spec, far, graded, measu
 from robusteval.assessment.checks.strength import gap
 from robusteval.assessment.envelope import envelope, envelope_of
 from robusteval.record.document import Cell, Finding, Record
+from robusteval.record.units import budget_text
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
 _ATHALYE = "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security"
@@ -111,6 +112,7 @@ def _targeted(record: Record) -> Iterator[Measured]:
 
 
 def _planted(record: Record) -> Iterator[Measured]:
+    width = record.model.bounds[1] - record.model.bounds[0]
     for row in record.planted:
         if row.status == "excluded":
             continue
@@ -134,7 +136,7 @@ def _planted(record: Record) -> Iterator[Measured]:
             outcome,
             "planted-missed" if share <= 0.95 else "planted-too-easy",
             f"The {who} of this suite found {percent(share)} of {count} adversarials that were planted within {row.norm}"
-            f" {row.eps:.3g} on this very model (random points: {percent(luck)}).",
+            f" {budget_text(row.eps, row.norm, width)} on this very model (random points: {percent(luck)}).",
             "What they did not find on the model itself proves little: gradients are masked, or the attacks are too weak."
             if share <= 0.95
             else "The test was too easy to prove anything here.",

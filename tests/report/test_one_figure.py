@@ -1,0 +1,159 @@
+"""One figure for one question: every place that prints a median or a budget prints the same."""
+
+from __future__ import annotations
+
+import io
+import math
+from contextlib import redirect_stdout
+
+import pytest
+
+from robusteval.assessment import verdict
+from robusteval.assessment.envelope import envelope_of, held, median_loss
+from robusteval.cli import tables as terminal
+from robusteval.cli.run_command import _medians
+from robusteval.metrics import accuracy_curve, cascades, cost
+from robusteval.record.document import Cell, Record, Verdict
+from robusteval.record.units import attack_text, budget_text
+from robusteval.report import tables
+from tests import records
+
+INF = None  # as the record writes it
+COLUMNS: dict[str, tuple[list[float | None], float | None]] = {
+    "the upper of the middle two is infinite": ([1.0, 2.0, INF, INF], 2.0),
+    "even": ([1.0, 2.0, 4.0, 8.0], 2.0),
+    "odd": ([1.0, 2.0, 4.0, 8.0, 9.0], 4.0),
+    "odd, and the middle is infinite": ([1.0, INF, INF], None),
+    "never": ([INF, INF], None),
+    "zeros do not count": ([0.0, 0.0, 0.0, 3.0, 5.0], 3.0),
+    "nothing was right when clean": ([0.0, 0.0], None),
+    "one": ([7.0], 7.0),
+    "ties": ([2.0, 2.0, 2.0, INF], 2.0),
+}
+
+
+def _record(column: list[float | None], norm: str = "l2", extra: tuple[Cell, ...] = ()) -> Record:
+    record = records.make(10)
+    data = record.data
+    data.samples, data.labels, data.l2 = len(column), data.labels[: len(column)], data.l2[: len(column)]
+    cell = next(one for one in record.cells if one.defense == "none" and one.norm == "l2" and one.status == "done")
+    cell.norm, cell.distance, cell.family, cell.eps, cell.threat = norm, column, "minimal", None, "curve"
+    record.cells, record.estimates, record.findings, record.planted = [cell, *extra], [], [], []
+    record.suite.norms = [norm]
+    record.pipelines = record.pipelines[:1]
+    labels, record.gallery = data.labels, []
+    record.pipelines[0].prediction = [
+        label if value != 0 else (label + 1) % 10 for label, value in zip(labels, column, strict=True)
+    ]
+    record.results = [
+        one
+        for metric in (accuracy_curve.AccuracyCurve(), cost.Cost(), cascades.Cascades())
+        for one in metric.compute(record)
+    ]
+    record.verdict = Verdict("conclusive", "B", "", [])
+    return record
+
+
+def _printed(record: Record) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        terminal.result_table(record)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
+    column, wanted = COLUMNS[name]
+    record = _record(column)
+    found: dict[str, float | None] = {}
+    half = median_loss(envelope_of(record, "l2", "none"))
+    found["envelope"] = None if half == 0 or math.isinf(half) else half
+    for one in record.results:
+        if one.tags.get("measure") == "median-distance":
+            found[one.name] = one.value
+        if one.metric == "cost" and one.kind == "table":
+            found["cost"] = dict(zip(one.columns, one.rows[0], strict=True))["Median distance"]  # type: ignore[assignment]
+    found["json"] = _medians(record)["l2"]
+    assert set(found.values()) == {wanted}, found
+    text = "-" if wanted is None else f"{wanted:g}"
+    card = next(one for one in tables.cards(record) if one.label.startswith("Median"))
+    assert card.value == (tables.MISSING if wanted is None else text)
+    shown = tables.attacks(record, "l2")
+    assert shown is not None
+    assert str(getattr(shown.rows[0][-2], "text", shown.rows[0][-2])) == card.value
+    assert f" {text} " in _printed(record).splitlines()[1]
+    said = " ".join(verdict.judge(record).sentences)
+    assert ("lost at a distance of" in said) == (wanted is not None)
+    assert wanted is None or f"lost at a distance of {text} or less" in said
+    if wanted is not None:
+        assert held(record, "l2") == wanted, "the gate takes the same figure"
+
+
+def _cascade(eps: float, lost: list[float | None], norm: str = "linf") -> Cell:
+    made = next(one for one in records.make(10).cells if one.status == "done")
+    made.id, made.attack, made.plugin, made.family, made.threat = (
+        f"none/c@{eps:.4g}",
+        f"c@{eps:.4g}",
+        "c",
+        "cascade",
+        "budget",
+    )
+    made.norm, made.eps, made.distance, made.knowledge, made.defense = norm, eps, lost, "none", "none"
+    made.params, made.member = {"m": {}}, [None if one is None else "m" for one in lost]
+    return made
+
+
+def test_a_cascade_stands_in_the_column_of_its_own_budget_only() -> None:
+    far, near = _cascade(0.3, [0.3, 0.29, 0.3, None]), _cascade(8 / 255, [None, None, None, None])
+    record = _record([0.01, 0.2, 0.25, None], "linf", (far, near))
+    shown = tables.attacks(record, "linf")
+    assert shown is not None
+    at = {head: place for place, head in enumerate(shown.columns)}
+    row = next(row for row in shown.rows if str(row[0]).startswith("c at"))
+    assert str(row[0]) == "c at 0.3"
+    assert row[at["Accuracy at L\u221e \u2264 8/255"]] == tables.MISSING
+    assert row[at["Accuracy at L\u221e \u2264 0.3"]].text == "25.0 %"  # type: ignore[union-attr]
+    assert not [one for one in record.results if one.tags.get("attack") == "c@0.3" and one.tags.get("eps") != 0.3]
+
+
+def test_cascades_alone_say_nothing_of_budgets_that_nobody_asked_about() -> None:
+    far = _cascade(0.3, [0.3, 0.29, 0.3, None])
+    record = _record([0.1, 0.1, 0.1, None], "linf")
+    record.cells = [far]
+    record.results = list(accuracy_curve.AccuracyCurve().compute(record))
+    asked = {one.tags.get("eps") for one in record.results if one.tags.get("measure") == "robust-accuracy"}
+    assert asked == {0.3}
+    assert not [one for one in record.results if one.tags.get("measure") == "median-distance"]
+    assert not [one for one in record.results if one.kind == "curves"]
+    assert held(record, "linf") == 0.0, "three of four are lost within 0.3, and nobody knows how near"
+    record.cells.append(_cascade(0.1, [0.1, None, None, None]))
+    assert held(record, "linf") == 0.1
+
+
+def test_the_verdict_and_the_card_quote_one_figure_for_a_budget() -> None:
+    near = _cascade(8 / 255, [8 / 255, None, None, None])
+    record = _record([0.2, 0.01, None, None], "linf", (near,))
+    card = next(one for one in tables.cards(record) if one.label.endswith("8/255"))
+    said = [one for one in verdict.judge(record).sentences if "Within Linf 8/255" in one]
+    assert card.value == "50.0 %"
+    assert said
+    assert all("50.0 %" in one for one in said)
+
+
+@pytest.mark.parametrize(
+    ("eps", "norm", "width", "text"),
+    [
+        (8 / 255, "linf", 1.0, "8/255"),
+        (16 / 255, "linf", 2.0, "16/255"),
+        (8.0, "linf", 255.0, "8"),
+        (0.3, "linf", 1.0, "0.3"),
+        (0.2, "linf", 1.0, "0.2"),
+        (0.5, "l2", 1.0, "0.5"),
+        (10.0, "l0", 1.0, "10"),
+        (1.0, "linf", 1.0, "1"),
+    ],
+)
+def test_budgets_are_written_one_way(eps: float, norm: str, width: float, text: str) -> None:
+    assert budget_text(eps, norm, width) == text
+    assert attack_text("c@0.1", norm, eps, "budget", width) == f"c at {text}"
+    assert attack_text("pgd", norm, eps, "curve", width) == "pgd"
