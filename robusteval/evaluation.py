@@ -6,9 +6,9 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.classifier import Classifier, LoadOptions, Peek
 from robusteval.contracts.samples import Samples
 from robusteval.errors import DataError, ModelError
 from robusteval.record import store
@@ -76,7 +76,8 @@ def evaluate(
     from robusteval.engine.runner import run
 
     catalogue = discover()
-    classifier, model_path = _classifier(model, options or LoadOptions(), data)
+    kept: dict[Any, Any] = {}  # data are read once
+    classifier, model_path = _classifier(model, options or LoadOptions(), data, kept)
     job = prepare_job(
         classifier,
         catalogue,
@@ -90,7 +91,9 @@ def evaluate(
         target=target,
         time_budget=time_budget,
         references=tuple(references),
+        kept=kept,
     )
+    kept.clear()
     if out is not None:
         record = run(dataclasses.replace(job, folder=Path(out)))
     else:
@@ -143,14 +146,16 @@ def compare(
         raise ModelError(
             f"There are {len(models)} models but {len(each)} options.", "Give one for each, or one for all."
         )
-    opened = [_classifier(model, way, data) for model, way in zip(models, each, strict=True)]
+    kept: dict[Any, Any] = {}
+    opened = [_classifier(model, way, data, kept) for model, way in zip(models, each, strict=True)]
     jobs = [
         prepare_job(
             model, catalogue, suite, model_path=path, data=_source(data), fit=_source(fit_data), samples=samples,
-            seed=seed, workers=workers, references=tuple(references),
+            seed=seed, workers=workers, references=tuple(references), kept=kept,
         )
         for model, path in opened
     ]  # fmt: skip
+    kept.clear()
     comparison.check_comparable(jobs)
     chosen_attack(jobs[0].suite, catalogue)
     with tempfile.TemporaryDirectory(prefix="robusteval-") as temporary:
@@ -170,27 +175,41 @@ def _evaluated(record: Record) -> EvaluatedRecord:
     return EvaluatedRecord(**{field.name: getattr(record, field.name) for field in dataclasses.fields(Record)})
 
 
-def _classifier(model: object, options: LoadOptions, data: object) -> tuple[Classifier, Path | None]:
+def _classifier(
+    model: object, options: LoadOptions, data: object, kept: dict[Any, Any]
+) -> tuple[Classifier, Path | None]:
+    """The model opened, with a look at the data for its loader; and its path, if it is a file."""
     from torch import nn
 
     from robusteval.engine.catalogue import discover
     from robusteval.engine.load import load_model
 
-    if isinstance(model, str | Path):
-        return load_model(Path(model), options, discover()), Path(model)
-    if isinstance(model, nn.Module):
-        from robusteval.loaders.torch_module import TorchClassifier
+    if not isinstance(model, str | Path | nn.Module):
+        if isinstance(model, Classifier):
+            return model, None
+        raise ModelError(
+            f"A {type(model).__name__} is not a model.",
+            "Give a path, a torch.nn.Module, or an object with info, logits and twin.",
+        )
+    path = Path(model) if isinstance(model, str | Path) else None
+    options = options if options.peek is not None else dataclasses.replace(options, peek=_peek(path, data, kept))
+    if path is not None:
+        return load_model(path, options, discover()), path
+    from robusteval.loaders.torch_module import TorchClassifier
 
-        shape = options.input_shape
-        if not shape and isinstance(data, tuple):
-            shape = tuple(int(size) for size in data[0].shape[1:])
-        return TorchClassifier.from_module(model, shape, options), None
-    if isinstance(model, Classifier):
-        return model, None
-    raise ModelError(
-        f"A {type(model).__name__} is not a model.",
-        "Give a path, a torch.nn.Module, or an object with info, logits and twin.",
-    )
+    shape = options.input_shape
+    if not shape and isinstance(data, tuple):
+        shape = tuple(int(size) for size in data[0].shape[1:])
+    return TorchClassifier.from_module(cast("nn.Module", model), shape, options), None
+
+
+def _peek(path: Path | None, data: object, kept: dict[Any, Any]) -> Peek:
+    from robusteval.engine.catalogue import discover
+    from robusteval.engine.data_peek import peeker
+    from robusteval.engine.prepare import arrays
+
+    source = _source(data)
+    return peeker(path, arrays(source) if isinstance(source, tuple) else source, discover().datasets(), None, kept)
 
 
 def _source(data: object) -> Any:

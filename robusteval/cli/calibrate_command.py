@@ -58,7 +58,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
     nargs=3,
     multiple=True,
     metavar="FILE OPTION VALUE",
-    help="For this file only: range, mean, std, layout or shape, as in --only b.onnx range 0,255.",
+    help="For this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
 )
 @click.option("--out", required=True, type=click.Path(), help="The file to write, such as references.json.")
 @click.option("--runs", type=click.Path(), help="Where the models' runs go.  [default: reports/calibrate-OUT]")
@@ -98,6 +98,8 @@ def command(
     """
     from robusteval.cli.progress import quiet_libraries
     from robusteval.engine.catalogue import discover
+    from robusteval.engine.data import Kept
+    from robusteval.engine.data_peek import peeker
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
     from robusteval.engine.reference_build import assemble
@@ -111,26 +113,32 @@ def command(
     catalogue = discover()
     files = tuple(one.path for one in wanted)
     many = samples or read(suite, catalogue).samples
+    images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)
+    datasets = catalogue.datasets()
+    kept: Kept = {}
     todo: list[tuple[Wanted, Job | None]] = []
     for one, options in zip(wanted, each_reading(files, reading, only), strict=True):
         if _is_run(one.path):
             todo.append((one, None))
             continue
+        peek = peeker(Path(one.path), images, datasets, seen, kept)
         job = prepare_job(
-            load_model(Path(one.path), load_options(**options), catalogue),
+            load_model(Path(one.path), load_options(**options, peek=peek), catalogue),
             catalogue,
             suite,
             model_path=Path(one.path),
-            data=Path(data) if data else None,
+            data=images,
             fit=Path(fit_data) if fit_data else None,
-            data_range=pair(data_range, "--data-range", ordered=False),
+            data_range=seen,
             samples=min(one.limit, many) if one.limit else many,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
             overwrite=overwrite,
+            kept=kept,
         )
         todo.append((one, replace(job, references=())))
+    kept.clear()  # the jobs hold what they need
     root = Path(runs) if runs else Path("reports") / f"calibrate-{Path(out).stem}"
     made = [_measure(one, job, root, catalogue, as_json) for one, job in todo]
     result = assemble(made, shlex.join(["robusteval", *sys.argv[1:]]), seed)

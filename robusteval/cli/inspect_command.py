@@ -13,6 +13,7 @@ from robusteval.cli.options import data_options, load_options, model_options, pa
 
 if TYPE_CHECKING:
     from robusteval.contracts.classifier import Classifier, ModelInfo
+    from robusteval.engine.data import Kept
     from robusteval.engine.preflight import Preflight
     from robusteval.record.document import Check
 
@@ -39,12 +40,15 @@ def command(
     """
     from robusteval.cli.progress import quiet_libraries
     from robusteval.engine.catalogue import discover
+    from robusteval.engine.data_peek import peeker
     from robusteval.engine.load import load_model
 
     quiet_libraries()
-    path = Path(model)
-    classifier = load_model(path, load_options(**reading), discover())
-    look, checks, note = _look(classifier, path, data, fit_data, pair(data_range, "--data-range", ordered=False))
+    path, seen = Path(model), pair(data_range, "--data-range", ordered=False)
+    kept: Kept = {}
+    peek = peeker(path, Path(data) if data else None, discover().datasets(), seen, kept)
+    classifier = load_model(path, load_options(**reading, peek=peek), discover())
+    look, checks, note = _look(classifier, path, data, fit_data, seen, kept)
     if as_json:
         facts = dataclasses.asdict(classifier.info)
         facts["rung_meaning"] = _RUNGS.get(classifier.info.rung, "")
@@ -62,7 +66,12 @@ def command(
 
 
 def _look(
-    model: Classifier, path: Path, data: str | None, fit_data: str | None, data_range: tuple[float, float] | None
+    model: Classifier,
+    path: Path,
+    data: str | None,
+    fit_data: str | None,
+    data_range: tuple[float, float] | None,
+    kept: Kept,
 ) -> tuple[Preflight | None, list[Check], str]:
     """The clean accuracy on the data and what was checked, or why none were looked at. Data that the user named must be
     readable."""
@@ -73,11 +82,9 @@ def _look(
     from robusteval.engine.preflight_checks import preflight_checks, stability
     from robusteval.errors import DataError
 
-    datasets = {entry.name: entry.plugin() for entry in discover().of("dataset")}
+    images, fit = Path(data) if data else None, Path(fit_data) if fit_data else None
     try:
-        raw, _ = find_data(
-            path, model.info, Path(data) if data else None, Path(fit_data) if fit_data else None, datasets
-        )
+        raw, _ = find_data(path, model.info, images, fit, discover().datasets(), kept)
     except DataError as error:
         if data is not None or fit_data is not None:
             raise

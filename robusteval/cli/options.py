@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from robusteval.contracts.classifier import LoadOptions
+    from robusteval.contracts.classifier import LoadOptions, Peek
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -43,7 +43,7 @@ class Duration(click.ParamType[float]):
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--range --mean --std --layout --shape --arch --trust."""
+    """--range --mean --std --layout --shape --output --arch --trust."""
     options = [
         click.option(
             "--range", "bounds", type=Numbers(), default="0,1", show_default=True, help="Pixel range of the model."
@@ -54,6 +54,9 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--std", type=Numbers(), default="", help="Per channel, likewise."),
         click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where the shape does not tell."),
         click.option("--shape", type=Numbers(), default="", help="C,H,W of one input, where the file leaves it open."),
+        click.option(
+            "--output", default="", metavar="NAME", help="Which output holds the class scores, where there are several."
+        ),
         click.option("--arch", default="", help="module:factory that builds the network of a state dict."),
         click.option("--trust", is_flag=True, help="Allow files that can run code: TorchScript, .pt2, and --arch."),
     ]
@@ -89,6 +92,8 @@ def load_options(
     shape: tuple[float, ...],
     arch: str,
     trust: bool,
+    output: str = "",
+    peek: Peek | None = None,
 ) -> LoadOptions:
     """LoadOptions from the command line's values. Raises click.BadParameter for a range of other than two numbers."""
     from robusteval.contracts.classifier import LoadOptions
@@ -101,6 +106,8 @@ def load_options(
         input_shape=tuple(int(size) for size in shape),
         arch=arch,
         trust=trust,
+        output=output,
+        peek=peek,
     )
 
 
@@ -135,11 +142,11 @@ def each_reading(
             raise click.BadParameter(f"{file!r} is not one of the models", param_hint="--only")
         if option in ("range", "mean", "std", "shape"):
             value: Any = Numbers().convert(text, None, None)
-        elif option == "layout" and text in ("NCHW", "NHWC"):
+        elif option == "output" or (option == "layout" and text in ("NCHW", "NHWC")):
             value = text
         else:
             raise click.BadParameter(
-                f"{option} {text!r}: give range, mean, std, layout (NCHW or NHWC) or shape", param_hint="--only"
+                f"{option} {text!r}: give range, mean, std, layout (NCHW or NHWC), shape or output", param_hint="--only"
             )
         for place in found:
             made[place]["bounds" if option == "range" else option] = value

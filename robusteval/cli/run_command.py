@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     nargs=3,
     multiple=True,
     metavar="FILE OPTION VALUE",
-    help="Of several models, for this file only: range, mean, std, layout or shape, as in --only b.onnx range 0,255.",
+    help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
@@ -100,6 +100,8 @@ def command(
     from robusteval.cli.progress import quiet_libraries
     from robusteval.cli.several import run_several
     from robusteval.engine.catalogue import discover
+    from robusteval.engine.data import Kept
+    from robusteval.engine.data_peek import peeker
     from robusteval.engine.job import check_folder, default_folder, plan_of
     from robusteval.engine.load import load_model
     from robusteval.engine.prepare import prepare_job
@@ -109,18 +111,21 @@ def command(
     catalogue = discover()
     if only and len(models) == 1:
         raise click.UsageError("--only is for several models; give the option itself, such as --range 0,255.")
-    jobs = []
+    images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)
+    jobs, datasets = [], catalogue.datasets()
+    kept: Kept = {}
     for model, options in zip(models, each_reading(models, reading, only), strict=True):
         path = Path(model)
-        classifier = load_model(path, load_options(**options), catalogue)
+        peek = peeker(path, images, datasets, seen, kept)
+        classifier = load_model(path, load_options(**options, peek=peek), catalogue)
         job = prepare_job(
             classifier,
             catalogue,
             suite,
             model_path=path,
-            data=Path(data) if data else None,
+            data=images,
             fit=Path(fit_data) if fit_data else None,
-            data_range=pair(data_range, "--data-range", ordered=False),
+            data_range=seen,
             samples=samples,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
@@ -131,8 +136,10 @@ def command(
             surrogates=surrogates or tuple(other for other in models if other != model),
             time_budget=None if time_budget is None else time_budget / len(models),
             references=references,
+            kept=kept,
         )
         jobs.append(job)
+    kept.clear()  # the jobs hold what they need
     if dry_run:
         _print_plans(jobs, as_json)
         return

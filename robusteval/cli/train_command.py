@@ -61,6 +61,8 @@ def command(
     """
     from robusteval.cli.progress import quiet_libraries
     from robusteval.engine.catalogue import discover
+    from robusteval.engine.data import Kept
+    from robusteval.engine.data_peek import peeker
     from robusteval.engine.export import write_model
     from robusteval.engine.load import load_model
     from robusteval.engine.train import accuracy, lesson
@@ -70,17 +72,22 @@ def command(
     chosen = _parsed(params)
     quiet_libraries()
     catalogue = discover()
-    classifier = load_model(Path(model), load_options(**reading), catalogue)
+    fit, seen = Path(fit_data) if fit_data else None, pair(data_range, "--data-range", ordered=False)
+    kept: Kept = {}
+    peek = peeker(Path(model), None, catalogue.datasets(), seen, kept, fit, learning=True)
+    classifier = load_model(Path(model), load_options(**reading, peek=peek), catalogue)
     task = lesson(
         defence,
         chosen,
         classifier,
         catalogue,
         model_path=Path(model),
-        fit=Path(fit_data) if fit_data else None,
-        data_range=pair(data_range, "--data-range", ordered=False),
+        fit=fit,
+        data_range=seen,
         seed=seed,
+        kept=kept,
     )
+    kept.clear()  # the lesson holds what it needs
     before = task.before()
     click.echo(f"{defence}: {len(task.learnt)} samples to learn from, {len(task.held)} held out. {task.note}", err=True)
     defended = task.train(_say)

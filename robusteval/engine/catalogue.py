@@ -59,6 +59,10 @@ class Catalogue:
         """The usable rows of one kind."""
         return [entry for entry in self.entries if entry.kind == kind and not entry.broken]
 
+    def datasets(self) -> dict[str, Any]:
+        """The installed data sets by name, each a contracts.plugins.Dataset."""
+        return {entry.name: entry.plugin() for entry in self.of("dataset")}
+
     def entry(self, kind: str, name: str) -> Entry:
         """The row of that name. Raises PluginError: unknown names get the nearest ones, broken ones their reason."""
         found = [entry for entry in self.entries if entry.name == name and entry.kind in (kind, "?")]

@@ -19,7 +19,9 @@ from robusteval.engine.data_labels import balanced_rows, class_indices
 from robusteval.engine.data_pixels import canonical, scaled
 from robusteval.errors import DataError
 
-__all__ = ["RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
+__all__ = ["Kept", "RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
+
+Kept = dict[tuple[str, Split], RawData]  # what was read before, by the place and the part of it
 
 READS = "Give an .npz file with x and y, an IDX images file with its labels beside it, or a folder of class folders."
 
@@ -113,34 +115,48 @@ def find_data(
     data: Path | None,
     fit: Path | None,
     datasets: Mapping[str, Dataset],
+    kept: Kept | None = None,
+    own_fit: bool = True,
 ) -> tuple[RawData, RawData | None]:
     """(what is attacked, what defences may learn from or None), from the first of these that there is.
 
     Data: --data (a path, or an installed data set's name), `<model>.npz` beside the model, the data set that the model's
-    metadata name. Fit data: --fit-data, or the fit part of the file or data set that the data come from.
+    metadata name. Fit data: --fit-data, or (unless own_fit is False) the fit part of the file or data set that the data
+    come from. kept: nothing that is in it is read again, and what is read is put there.
     """
+    kept = {} if kept is None else kept
     beside = model_path.with_suffix(".npz") if model_path is not None else None
     if data is not None:
-        raw, own_fit = _from(data, datasets)
+        place, known = data, datasets
     elif beside is not None and beside.exists():
-        raw, own_fit = _from(beside, {})
+        place, known = beside, {}
     elif info.dataset in datasets:
-        raw, own_fit = _from(Path(info.dataset), {info.dataset: datasets[info.dataset]})
+        place, known = Path(info.dataset), {info.dataset: datasets[info.dataset]}
     else:
         raise _nothing(beside, info, datasets)
-    return raw, own_fit if fit is None else _from(fit, datasets, "fit")[0]
+    raw = _from(place, known, "test", kept)
+    if fit is not None:
+        return raw, _from(fit, datasets, "fit", kept)
+    return raw, _from(place, known, "fit", kept) if own_fit and _has_fit(place, known) else None
 
 
-def find_fit(model_path: Path | None, info: ModelInfo, fit: Path | None, datasets: Mapping[str, Dataset]) -> RawData:
+def find_fit(
+    model_path: Path | None,
+    info: ModelInfo,
+    fit: Path | None,
+    datasets: Mapping[str, Dataset],
+    kept: Kept | None = None,
+) -> RawData:
     """What may be learnt from, without anything to attack: --fit-data, or the fit part of what find_data would find.
 
     Raises DataError where there is none.
     """
+    kept = {} if kept is None else kept
     if fit is not None:
-        return _from(fit, datasets, "fit")[0]
+        return _from(fit, datasets, "fit", kept)
     beside = model_path.with_suffix(".npz") if model_path is not None else None
     if beside is not None and beside.exists():
-        own = _from(beside, {})[1]
+        own = _from(beside, {}, "fit", kept) if _has_fit(beside, {}) else None
     else:
         own = _bundled(datasets[info.dataset], info.dataset, "fit") if info.dataset in datasets else None
     if own is None:
@@ -151,19 +167,26 @@ def find_fit(model_path: Path | None, info: ModelInfo, fit: Path | None, dataset
     return own
 
 
-def _from(place: Path, datasets: Mapping[str, Dataset], split: Split = "test") -> tuple[RawData, RawData | None]:
-    """The data at a path, or of the installed data set of that name; and the fit part that comes with them, if any."""
-    name = str(place)
-    if name in datasets and not place.exists():
-        return _bundled(datasets[name], name, split), _bundled(datasets[name], name, "fit")
-    return read(place, split), read(place, "fit") if _has_fit(place) else None
+def _from(place: Path, datasets: Mapping[str, Dataset], split: Split, kept: Kept) -> RawData:
+    """One part of the data at a path, or of the installed data set of that name."""
+    key = (str(place), split)
+    if key not in kept:
+        installed = _installed(place, datasets)
+        kept[key] = _bundled(datasets[str(place)], str(place), split) if installed else read(place, split)
+    return kept[key]
 
 
-def _has_fit(path: Path) -> bool:
+def _installed(place: Path, datasets: Mapping[str, Dataset]) -> bool:
+    return str(place) in datasets and not place.exists()
+
+
+def _has_fit(place: Path, datasets: Mapping[str, Dataset]) -> bool:
     """Whether the data bring a part of their own to learn from: x_train beside x_test, train-images beside t10k-images."""
-    if path.is_dir():
-        return idx_splits(path)
-    return path.is_file() and _start(path).startswith(b"PK") and "x_train" in npz_keys(path)
+    if _installed(place, datasets):
+        return True
+    if place.is_dir():
+        return idx_splits(place)
+    return place.is_file() and _start(place).startswith(b"PK") and "x_train" in npz_keys(place)
 
 
 def _bundled(dataset: Dataset, name: str, split: Split) -> RawData:

@@ -11,7 +11,7 @@ import torch
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
-from robusteval.engine.data import RawData, check_disjoint, find_data, prepare
+from robusteval.engine.data import Kept, RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data import read as read_data
 from robusteval.engine.executors import one_thread
 from robusteval.engine.job import Job
@@ -45,12 +45,16 @@ def prepare_job(
     surrogates: tuple[str, ...] = (),
     time_budget: float | None = None,
     references: tuple[str | Path, ...] = (),
+    kept: Kept | None = None,
 ) -> Job:
-    """A job without a folder yet. Raises DataError, SuiteError, PluginError, RecordError with one clear sentence."""
+    """A job without a folder yet. kept: data that were read when the model was opened, which are not read again.
+
+    Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
+    """
     known = gather(references)
     plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
     goal = parse(target, model.info)
-    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed)
+    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed, kept)
     chosen = without_target(chosen, goal)
     if labels_from_model:
         chosen = _own_labels(model, chosen)
@@ -92,16 +96,18 @@ def _data(
     data_range: tuple[float, float] | None,
     samples: int | None,
     seed: int,
+    kept: Kept | None,
 ) -> tuple[RawData, Samples, Samples | None, str]:
     """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
-    datasets = {entry.name: entry.plugin() for entry in catalogue.of("dataset")}
+    datasets = catalogue.datasets()
     learnt_raw: RawData | None = None
     if isinstance(data, tuple):
-        raw = _arrays(data)
+        raw = arrays(data)
     else:
-        raw, learnt_raw = find_data(model_path, model.info, data, fit if isinstance(fit, Path) else None, datasets)
+        own = fit if isinstance(fit, Path) else None
+        raw, learnt_raw = find_data(model_path, model.info, data, own, datasets, kept)
     if isinstance(fit, tuple):
-        learnt_raw = _arrays(fit)
+        learnt_raw = arrays(fit)
     elif isinstance(fit, Path) and isinstance(data, tuple):
         learnt_raw = read_data(fit, "fit")
     chosen, note = prepare(raw, model.info, data_range, samples if samples is not None else suite.samples, seed)
@@ -113,7 +119,8 @@ def _data(
     return raw, chosen, learnt, note
 
 
-def _arrays(pair: tuple[Any, Any]) -> RawData:
+def arrays(pair: tuple[Any, Any]) -> RawData:
+    """Arrays or tensors given in Python, (x [N, *shape], y [N]), as data."""
     x, y = (value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value) for value in pair)
     return RawData(x, y, (), "arrays", "arrays given in Python")
 

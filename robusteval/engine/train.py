@@ -16,7 +16,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.contracts.training import Epoch, TrainedDefense
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator
-from robusteval.engine.data import check_disjoint, find_fit, prepare
+from robusteval.engine.data import Kept, check_disjoint, find_fit, prepare
 from robusteval.engine.learnt import marks
 from robusteval.errors import DataError, PluginError
 
@@ -70,14 +70,18 @@ def lesson(
     fit: Path | None,
     data_range: tuple[float, float] | None = None,
     seed: int = 0,
+    kept: Kept | None = None,
 ) -> Lesson:
-    """Reads what is needed. Raises PluginError, SuiteError (parameters) and DataError with one clear sentence."""
+    """Reads what is needed, but for the data in `kept`.
+
+    Raises PluginError, SuiteError (parameters) and DataError with one clear sentence.
+    """
     plugin = make(catalogue.get("defense", name), dict(params), name)
     if not isinstance(plugin, TrainedDefense):
         able = [entry.name for entry in catalogue.of("defense") if hasattr(entry.plugin, "train")]
         raise PluginError(f"The defence {name} needs no training.", f"These do: {', '.join(able)}.")
-    datasets = {entry.name: entry.plugin() for entry in catalogue.of("dataset")}
-    samples, note = prepare(find_fit(model_path, model.info, fit, datasets), model.info, data_range)
+    datasets = catalogue.datasets()
+    samples, note = prepare(find_fit(model_path, model.info, fit, datasets, kept), model.info, data_range)
     learnt, held = split(samples)
     return Lesson(plugin, model, learnt, held, note, seed)
 

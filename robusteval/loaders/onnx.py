@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -110,6 +111,9 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     opsets = merge_opsets(model)
     session = open_session(file.blob)
     given = read_input(session, options)
+    if samples is None and options.peek is not None:
+        seen = options.peek(given.space.input_shape, given.space.bounds, _dataset(model))
+        samples = None if seen is None else seen[0]
     taken = count_labels(read_output(session, model), model)
     truth = Truth(file.blob, given, taken, session=session)
     head, climbed = climb(file, truth, samples)
@@ -137,11 +141,17 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         opset=opsets.get(""),
         parity=climbed.parity,
         class_names=_class_names(metadata, taken, head.classes),
-        dataset=metadata.get("robusteval.dataset") or metadata.get("dataset", ""),
+        dataset=_dataset(model),
         notes=notes,
         learnt=metadata.get("robusteval.learnt", ""),
     )
     return OnnxClassifier(file, given, taken, head, climbed, info, truth)
+
+
+def _dataset(model: onnx.ModelProto) -> str:
+    """The data set that the file's metadata name, if any."""
+    metadata = {p.key: p.value for p in model.metadata_props}
+    return str(metadata.get("robusteval.dataset") or metadata.get("dataset", ""))
 
 
 def _class_names(metadata: dict[str, str], taken: OutputReading, classes: int) -> tuple[str, ...]:
