@@ -28,6 +28,10 @@ class Samples:
     def __getitem__(self, rows: slice | Tensor) -> Samples:
         return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names)
 
+    def copy(self) -> Samples:
+        """The same samples in tensors of their own."""
+        return Samples(self.x.clone(), self.y.clone(), self.bounds, self.name, self.class_names)
+
     def hashes(self) -> list[str]:
         """sha256 of each sample's pixels, to prove that two sets do not overlap."""
         pixels = self.x.detach().cpu().contiguous()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.guard import guarded
 from robusteval.engine.catalogue import Catalogue
 from robusteval.errors import ModelError
 
@@ -19,7 +20,7 @@ def load_model(path: Path, options: LoadOptions, catalogue: Catalogue) -> Classi
     for entry in catalogue.of("loader"):
         if path.suffix.lower() in entry.plugin.info.suffixes:
             model: Classifier = entry.plugin().load(path, options)
-            return model
+            return guarded(model)
         known += entry.plugin.info.suffixes
     raise ModelError(
         f"No loader reads files that end in {path.suffix or 'nothing'!r}.", f"Known endings: {', '.join(known)}."

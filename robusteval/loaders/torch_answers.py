@@ -88,7 +88,7 @@ class Reading:
 
     def parts(self, x: Tensor) -> list[Tensor]:
         """x in batches that the module takes, the last one maybe short."""
-        return [x] if self.batch is None else list(x.split(self.batch))
+        return [x] if self.batch is None else list(torch.split(x, self.batch))
 
     def filled(self, x: Tensor) -> Tensor:
         """A short batch with its last row repeated until the module takes it."""

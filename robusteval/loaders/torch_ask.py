@@ -148,9 +148,7 @@ def _every_output(module: nn.Module, reading: Reading, x: Tensor) -> dict[Path, 
     return {path: torch.cat([one[path] for one in made]) for path in same}
 
 
-def _output(
-    module: nn.Module, reading: Reading, images: Images, wanted: str
-) -> tuple[Reading, tuple[str, ...]]:
+def _output(module: nn.Module, reading: Reading, images: Images, wanted: str) -> tuple[Reading, tuple[str, ...]]:
     """Which output holds the class scores, and whether those are labels."""
     x = images.own if len(images.own) else images.synthetic
     found = _every_output(module, reading, x)
@@ -183,11 +181,14 @@ def _finite(answers: list[Tensor], own: int) -> tuple[Tensor, tuple[str, ...]]:
     if not bool(mine.any()):
         whose = "your images" if own else "plain inputs"
         raise ModelError(
-            f"The module answers {whose} with values that are not finite.", "Check --range, --mean and --std, or mend it."
+            f"The module answers {whose} with values that are not finite.",
+            "Check --range, --mean and --std, or mend it.",
         )
     notes = []
     if own and not bool(mine.all()):
-        notes.append(f"On {int((~mine).sum())} of {own} of your images the answer is not finite: no class is predicted.")
+        notes.append(
+            f"On {int((~mine).sum())} of {own} of your images the answer is not finite: no class is predicted."
+        )
     if not bool(good[own:].all()) and own:
         notes.append("On random noise its answers are not finite; on your images they are.")
     return good, tuple(notes)

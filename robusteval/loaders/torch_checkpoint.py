@@ -181,5 +181,7 @@ def _notes(chosen: _Fit, fits: list[_Fit], sets: list[Weights]) -> tuple[str, ..
         notes.append(f"Left aside, as no part of the network: {', '.join(chosen.aside[:SHOWN])}.")
     counters = [name for name in chosen.filled if name.endswith(_COUNTER)]
     if counters:
-        notes.append(f"The file lacks {len(counters)} counters of batches (num_batches_tracked), which no answer needs.")
+        notes.append(
+            f"The file lacks {len(counters)} counters of batches (num_batches_tracked), which no answer needs."
+        )
     return tuple(notes)

@@ -88,7 +88,7 @@ def open_torch_file(path: Path, options: LoadOptions) -> Opened:
     if kind in ("TorchScript", "exported program"):
         if not options.trust:
             raise ModelError(f"{path.name} is a {kind}: opening it can run code that it brings along.", TRUST_HINT)
-        return Opened(FromBytes(kind, blob), digest, (f"Opened as a {kind} under --trust.",))
+        return Opened(FromBytes(kind, blob), digest, (f"Opened under --trust: {kind}.",))
     found, notes = read_weights(blob, path.name, options.trust)
     sets = list(weights_in(found))
     if not sets:

@@ -16,7 +16,9 @@ from .torch_answers import Reading, first_line
 from .torch_logs import LogValues
 from .torch_straight import StraightThrough
 
-_CLEARLY = 1.1  # straight-through gradients replace exact ones that help only where they lower the margin by so much more
+_CLEARLY = (
+    1.1  # straight-through gradients replace exact ones that help only where they lower the margin by so much more
+)
 _ALIKE = 1e-3  # of the scale of the scores: where a twin answers otherwise than the module it is a surrogate
 _SOFT_GAP = 15.0  # between the two largest log-probabilities: beyond it float32 probabilities are nearly one-hot
 _ASKED_AT_ONCE = 16
@@ -150,13 +152,15 @@ class Ladders:
             return None
         figures: dict[str, float | str] = {**help_.figures(), "twin_gap": gap}
         if gap > _ALIKE:
-            reason = f"The module's steps ({', '.join(flat)}) are passed straight through in a copy that answers otherwise; "
+            reason = (
+                f"The module's steps ({', '.join(flat)}) are passed straight through in a copy that answers otherwise; "
+            )
             return Ladder(twin.way, "surrogate", "B", reason + help_.words() + ".", figures)
         reason = f"Gradients go straight through what is flat almost everywhere or cut off (BPDA): {', '.join(flat)}."
         return Ladder(twin.way, "straight-through", "B", reason, figures)
 
     def _landed(self, twin: Twin, dead: float, figures: dict[str, float | str]) -> Ladder:
-        notes = ()
+        notes: tuple[str, ...] = ()
         if dead > ALARM:
             notes = (f"The gradient is zero or not finite on {dead:.0%} of {len(self.x)} images.",)
         if not self._saturated(twin):
@@ -165,7 +169,9 @@ class Ladders:
             note = "The module's probabilities saturate, and what they are made from cannot be seen: small ones are rounded."
             return Ladder(twin.way, parity=figures, notes=(*notes, note))
         steps = ", ".join(self.logs.steps)
-        reason = f"The module's probabilities saturate: gradients are those of their logarithms, carried through {steps}."
+        reason = (
+            f"The module's probabilities saturate: gradients are those of their logarithms, carried through {steps}."
+        )
         return Ladder(twin.way, rung="C", reason=reason, parity=figures, notes=notes)
 
     def _saturated(self, twin: Twin) -> bool:
@@ -193,7 +199,7 @@ class Ladders:
     def _gradient(self, twin: Twin) -> Callable[[Tensor], Tensor | None]:
         def gradient(x: Tensor) -> Tensor | None:
             parts = []
-            for at in torch.arange(len(x)).split(_ASKED_AT_ONCE):
+            for at in torch.split(torch.arange(len(x)), _ASKED_AT_ONCE):
                 leaf = x[at].clone().requires_grad_(True)
                 with torch.enable_grad():
                     scores = twin.scores(leaf)

@@ -53,7 +53,9 @@ class LogValues(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.known: dict[int, tuple[Tensor, Tensor, Tensor | None]] = {}  # tensors are kept, so that their ids stay theirs
+        self.known: dict[
+            int, tuple[Tensor, Tensor, Tensor | None]
+        ] = {}  # tensors are kept, so that their ids stay theirs
         self.steps: list[str] = []  # functions that logarithms were carried through, the softmax first
         self.took = False  # whether a logarithm was asked for and given
 

@@ -52,7 +52,9 @@ def picked(result: Any, path: Path) -> Tensor:
     for part in path:
         found = [value for key, value in _parts(result) if key == part]
         if not found:
-            raise ModelError(f"This time the module returned no output {name_of(path)!r}.", "Return the same each time.")
+            raise ModelError(
+                f"This time the module returned no output {name_of(path)!r}.", "Return the same each time."
+            )
         result = found[0]
     if not isinstance(result, Tensor):
         raise ModelError(
@@ -127,7 +129,9 @@ def _named(found: dict[Path, Tensor], wanted: str) -> Path:
     names = [name_of(path) for path in found if path]
     near = difflib.get_close_matches(wanted, names, 1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    known = f"Its outputs with one value a class are {', '.join(map(repr, names))}." if names else "It returns one tensor."
+    known = (
+        f"Its outputs with one value a class are {', '.join(map(repr, names))}." if names else "It returns one tensor."
+    )
     raise ModelError(f"The module has no output {wanted!r}.", hint + known)
 
 

@@ -115,7 +115,7 @@ class StraightThrough(TorchFunctionMode):
         real = self._real(value)
         return isinstance(real, Tensor) and real.is_floating_point() and real.requires_grad
 
-    def _soft(self, name: str, x: Any, out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    def _soft(self, name: str, x: Any, out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a flat function stands for, or None for any other function and for what does not depend on the input."""
         if not isinstance(out, Tensor):
             return None
