@@ -82,7 +82,13 @@ class Reading:
 
     def raw(self, module: nn.Module, x: Tensor) -> Tensor:
         """The module's answers [B, K] to canonical x, in batches that it takes; labels are one-hot."""
-        parts = [self._part(module, part) for part in self.parts(x)]
+        try:
+            parts = [self._part(module, part) for part in self.parts(x)]
+        except ModelError:
+            if self.batch is not None or self.least > 1 or len(x) < 2:
+                raise
+            # single inputs were seen to work, and this number of them at once was not
+            parts = [self._part(module, row) for row in torch.split(x, 1)]
         rows = parts[0] if len(parts) == 1 else torch.cat(parts)
         return one_hot(rows, self.labels) if self.labels else rows
 

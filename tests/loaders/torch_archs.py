@@ -63,3 +63,20 @@ class Several(nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"features": x, "scores": self.inner(x)}
+
+
+def one_layer() -> nn.Module:
+    """A single layer, whose names are those of any other."""
+    return nn.Linear(144, 144)
+
+
+class Tied(nn.Module):
+    """Two layers with the same weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(144, 144), nn.Linear(144, 144), nn.Linear(144, 5)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.second(torch.relu(self.first(x.flatten(1))))))
