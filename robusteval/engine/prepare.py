@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.data import Kept, RawData, check_disjoint, find_data, prepare
@@ -51,7 +52,7 @@ def prepare_job(
 
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
-    known = gather(references)
+    known, model = gather(references), guarded(model)
     plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
     goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed, kept)

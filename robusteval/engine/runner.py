@@ -104,9 +104,7 @@ def _assembled(
     return record
 
 
-def _test(
-    record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock
-) -> list[document.Finding]:
+def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> list[document.Finding]:
     """The tests of the evaluation itself, each as far as there is time left for it; a finding for each that failed."""
     told = []
     for name, (_, seconds) in costs.tests().items():
