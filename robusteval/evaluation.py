@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+import numpy as np
+
 from robusteval.contracts.classifier import Classifier, LoadOptions, Peek
+from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.errors import DataError, ModelError, PluginError
 from robusteval.foreign import ForeignExit, foreign, heeding_ctrl_c
@@ -242,7 +245,7 @@ def _classifier(
 
     if not isinstance(model, str | Path | nn.Module):
         if isinstance(model, Classifier):
-            return model, None
+            return guarded(model), None
         raise ModelError(
             f"A {type(model).__name__} is not a model.",
             "Give a path, a torch.nn.Module, or an object with info, logits and twin.",
@@ -253,14 +256,38 @@ def _classifier(
     )
     if path is not None:
         return load_model(path, options, discover()), path
+    return _module(cast("nn.Module", model), options, data), None
+
+
+def _module(module: nn.Module, options: LoadOptions, data: object) -> Classifier:
+    """A module in memory, for inputs of the stated shape, else of that of the images: as stored, else channels first."""
     from robusteval.engine.settings import check_options
     from robusteval.loaders.torch_module import TorchClassifier
 
     check_options(options)
-    shape = options.input_shape
-    if not shape and isinstance(data, tuple):
-        shape = tuple(int(size) for size in data[0].shape[1:])
-    return TorchClassifier.from_module(cast("nn.Module", model), shape, options), None
+    shapes = [options.input_shape] if options.input_shape else _shapes(data)
+    failed: list[ModelError] = []
+    for shape in shapes:
+        try:
+            return TorchClassifier.from_module(module, shape, options)
+        except ModelError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    raise ModelError(
+        "The module does not say what shape its input has.", "Give LoadOptions(input_shape=...), or data as arrays."
+    )
+
+
+def _shapes(data: object) -> list[tuple[int, ...]]:
+    """Input shapes that images given as arrays may stand for: as they are stored, and with their channels moved first."""
+    images = data.x if isinstance(data, Samples) else data[0] if isinstance(data, tuple) and data else None
+    if images is None:
+        return []
+    shape = tuple(int(size) for size in (images.shape if hasattr(images, "shape") else np.shape(images))[1:])
+    if len(shape) == 2:
+        return [(1, *shape)]
+    return [shape, (shape[2], shape[0], shape[1])] if len(shape) == 3 and shape[2] <= 4 else [shape]
 
 
 def _peek(path: Path | None, data: object, kept: dict[Any, Any], data_range: tuple[float, float] | None) -> Peek:
@@ -269,9 +296,8 @@ def _peek(path: Path | None, data: object, kept: dict[Any, Any], data_range: tup
     from robusteval.engine.prepare import arrays
 
     source = _source(data)
-    return peeker(
-        path, arrays(source) if isinstance(source, tuple) else source, discover().datasets(), data_range, kept
-    )
+    where = arrays(source) if isinstance(source, tuple) else source
+    return peeker(path, where, discover().datasets(), data_range, kept)
 
 
 def _source(data: object) -> Any:

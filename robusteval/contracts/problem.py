@@ -73,6 +73,11 @@ class Problem:
     def __len__(self) -> int:
         return len(self.x)
 
+    def lent(self) -> Problem:
+        """The same problem with tensors of its own, which a plugin may write into without changing the engine's."""
+        eps = None if self.eps is None else self.eps.clone()
+        return replace(self, x=self.x.clone(), keep=self.keep.clone(), eps=eps, rows=self.rows.clone())
+
     def __getitem__(self, rows: Tensor) -> Problem:
         """The problem of fewer (or repeated) samples, by bool mask [B] or index; the meters stay the same ones."""
         eps = None if self.eps is None else self.eps[rows]

@@ -35,6 +35,10 @@ class Samples:
             chosen = tuple(self.names[place] for place in places.tolist())
         return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, chosen, self.grid)
 
+    def copy(self) -> Samples:
+        """The same samples in tensors of their own."""
+        return Samples(self.x.clone(), self.y.clone(), self.bounds, self.name, self.class_names)
+
     def hashes(self) -> list[str]:
         """sha256 of each sample's pixels, to prove that two sets do not overlap."""
         pixels = self.x.detach().cpu().contiguous()

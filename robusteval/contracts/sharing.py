@@ -24,6 +24,20 @@ def sharing() -> Iterator[None]:
         _ANSWERS.reset(token)
 
 
+def lent(x: Tensor) -> Tensor:
+    """A copy of x for code of others: in one `sharing` the same copy for all who ask, until one of them writes into it.
+
+    Differentiable: gradients of the copy are those of x.
+    """
+    known = _ANSWERS.get()
+    if known is None:
+        return x.clone()
+    key = (0, "copy", id(x), x._version, torch.is_grad_enabled())
+    if key not in known or not torch.equal(known[key][1].detach(), x.detach()):
+        known[key] = (x, x.clone())  # the tensor is kept, so that its id stays its own
+    return known[key][1]
+
+
 def shared(model: object, kind: str, x: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
     """ask(x), or what this model answered of this very tensor, unchanged since, in the same `sharing`.
 

@@ -16,6 +16,7 @@ from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import Tuning
+from robusteval.engine.asking import candidates_of
 from robusteval.engine.cascade import run_cascade
 from robusteval.engine.judge import Grid, Threat, common_grid
 from robusteval.engine.plan import Planned
@@ -98,10 +99,7 @@ class Chunk:
             self.context.tuning,
             self._watch,
         )
-        candidates = attack.run(problem)
-        if not isinstance(candidates, Tensor):
-            raise TypeError(f"the attack returned {type(candidates).__name__}, not a tensor")
-        return candidates.detach()
+        return candidates_of(attack, problem)
 
     def cascade(self, live: Tensor, threat: Threat) -> tuple[Best, Tensor]:
         """What the members of a cascade find within its budget: the wins of the samples `live`, and by whom, [B]."""

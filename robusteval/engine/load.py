@@ -69,4 +69,4 @@ def _loaded(entry: Entry, path: Path, options: LoadOptions) -> Classifier:
             f"The loader {entry.name} of {entry.distribution} gave a {type(model).__name__} for {path.name}, not a Classifier.",
             "Tell its author: robusteval.api.Classifier says what one is.",
         )
-    return model
+    return guarded(model)

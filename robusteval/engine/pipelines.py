@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.guard import lending
 from robusteval.contracts.params import make, params_of
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
@@ -73,7 +74,8 @@ def _fit(
     try:
         # also where it needs none: some choose a parameter by samples if there are any
         with foreign():
-            defended = plugin.fit(model, fit, generator(seed, "fit", spec.name))
+            learnt = None if fit is None else fit.copy()  # what a plugin writes into it concerns no other
+            defended = lending(plugin.fit(model, learnt, generator(seed, "fit", spec.name)))
             reference = fit if fit is not None else samples
             pipeline = Pipeline(defended).calibrated(reference.x[:_BATCH])
             clean_phase(pipeline, row, samples, seed)

@@ -27,6 +27,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
+from robusteval.engine.asking import candidates_of
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator, norm_named
 from robusteval.engine.judge import Grid, Threat, common_grid, judge
@@ -201,7 +202,7 @@ def _find(
         x0, threat.keep, threat.norm, budget if fixed else None, threat.bounds, rng, attack.info.needs, pipeline,
         Meter(len(x0)), rows,
     )  # fmt: skip
-    candidates = attack.run(problem)
+    candidates = candidates_of(attack, problem)
     # a minimal attack may stop beyond the budget, or a hair's breadth before the boundary
     further = candidates if fixed else ops.clip(x0 + 1.01 * (candidates - x0), threat.bounds)
     won = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.data import Kept, RawData, check_disjoint, find_data, prepare
@@ -55,7 +56,7 @@ def prepare_job(
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
     check_settings(samples, seed, workers, time_budget, data_range)
-    known = gather(references)
+    known, model = gather(references), guarded(model)
     plan = applicable(with_surrogates(read(suite, catalogue), catalogue, surrogates), model.info)
     goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed, kept)

@@ -14,6 +14,7 @@ from torch import Tensor
 import robusteval
 from robusteval.assessment.envelope import envelope
 from robusteval.contracts.classifier import Classifier, ModelInfo
+from robusteval.contracts.guard import lending
 from robusteval.contracts.params import make
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue import Catalogue
@@ -94,7 +95,7 @@ def masked(model: Classifier, fit: Samples | None, wanted: Wanted, catalogue: Ca
     plugin = make(catalogue.get("defense", wanted.defense), wanted.params | wanted.exact, wanted.defense)
     if plugin.info.needs_data and fit is None:
         raise PluginError(f"{wanted.defense} learns from samples, and none were given.", "Give --fit-data.")
-    made = plugin.fit(model, fit, generator(seed, "fit", wanted.name))
+    made = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", wanted.name)))
     if made.detector is not None or made.draw is not None:
         raise PluginError(
             f"{wanted.defense} is random or has a detector, so there is no exact gradient to ask it for.",

@@ -35,7 +35,8 @@ from robusteval.engine.schedule import Attacked, Listener, Progress, attack, rig
 from robusteval.engine.suite import Suite
 from robusteval.engine.survivors import survivors
 from robusteval.engine.unit_store import UnitStore
-from robusteval.foreign import foreign, heeding_ctrl_c
+from robusteval.errors import RobustEvalError
+from robusteval.foreign import foreign, heeding_ctrl_c, words
 from robusteval.record import document, store
 
 __all__ = ["Job", "Listener", "Progress", "derive", "foretell", "plan_of", "run"]
@@ -65,13 +66,13 @@ def _run(job: Job, listener: Listener) -> document.Record:
     done = attack(job, plan, fitted, units, listener, calibration.tuning, costs, clock)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs, calibration.tuning)
-        _test(record, job, fitted, costs, clock)
+        told = _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     record.references = references.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
-    derive(record, job.catalogue, list(job.preflight), job.labels_from_model, list(job.looked))
+    derive(record, job.catalogue, [*job.preflight, *told], job.labels_from_model, list(job.looked))
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
     record.times.started = _stamp(started)
@@ -129,19 +130,39 @@ def _assembled(
     return record
 
 
-def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> None:
-    """The tests of the evaluation itself, each as far as there is time left for it."""
-    pipeline, suite = fitted.live["none"], _survivable(job.suite, record)
-    bare, alive = pipeline.defended.model, right(job, fitted.rows[0].prediction)
+def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> list[document.Finding]:
+    """The tests of the evaluation itself, each as far as there is time left for it; a finding for each that failed."""
+    told = []
     for name, (_, seconds) in costs.tests().items():
         if not clock.fits(seconds):
             record.skipped.append(name)
-        elif name == "planted adversarials":
-            record.planted = planted.test(bare, job.samples, alive, suite, job.catalogue, job.seed)
-        elif name == "noise draws":
-            record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
-        else:
-            record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
+            continue
+        try:
+            with foreign():
+                _one_test(name, record, job, fitted)
+        except Exception as error:  # a model may fail at a batch of another size: the attacks' figures stay
+            reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
+            told.append(
+                document.Finding(
+                    "test-failed",
+                    "warning",
+                    f"The test of the evaluation by {name} failed: {reason}",
+                    {"test": name, "error": reason},
+                    "Mend the model; what this test would have shown is not known.",
+                )
+            )
+    return told
+
+
+def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> None:
+    pipeline, suite = fitted.live["none"], _survivable(job.suite, record)
+    bare, alive = pipeline.defended.model, right(job, fitted.rows[0].prediction)
+    if name == "planted adversarials":
+        record.planted = planted.test(bare, job.samples, alive, suite, job.catalogue, job.seed)
+    elif name == "noise draws":
+        record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
+    else:
+        record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
 
 
 def _survivable(suite: Suite, record: document.Record) -> Suite:

@@ -20,6 +20,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
+from robusteval.engine.asking import candidates_of
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator
 from robusteval.engine.judge import Threat, answers, common_grid
@@ -177,7 +178,7 @@ def _attacked(
                 Meter(len(index)),
                 torch.arange(len(index), device=clean.device),
             )
-            found = attack.run(problem).detach().to(clean)
+            found = candidates_of(attack, problem).to(clean)
             lawful = _lawful(clean, found, norm, eps, samples.bounds)
             unlawful += int((~lawful).sum())
             # towards the clean sample, so that the budget still holds

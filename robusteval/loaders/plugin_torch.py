@@ -16,7 +16,7 @@ class TorchLoader:
     info: ClassVar[LoaderInfo] = LoaderInfo(
         "torch",
         "1",
-        (".pt", ".pth", ".safetensors", ".pt2", ".ckpt", ".bin"),
+        (".pt", ".pth", ".th", ".safetensors", ".pt2", ".ckpt", ".bin", ".tar", ".pkl"),
         "safetensors and weights-only state dicts with --arch module:factory; TorchScript and .pt2 behind --trust.",
     )
 

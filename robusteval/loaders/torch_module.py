@@ -1,10 +1,13 @@
-"""PyTorch modules as classifiers: truth and twin are the same module, a frozen copy in evaluation mode."""
+"""PyTorch modules as classifiers: truth and twin are the same module, a frozen copy in evaluation mode.
+
+Truth is what the module answers; the twin asks the same module, with probabilities in logarithms (`torch_logs`) or straight
+through its steps (`torch_straight`) where the ladder (`torch_gradients`) found that to be needed.
+"""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,18 +16,23 @@ from torch import Tensor, nn
 from ..contracts.classifier import LoadOptions, ModelInfo
 from ..contracts.sharing import shared
 from ..errors import AccessError, ModelError
-from .head import Head
 from .parameters import parameter_sha256
-from .pixel import PixelSpace, pixel_space
-from .torch_answers import ask_module, device_of, dtype_of, log_scores, raw_scores
+from .pixel import pixel_space
+from .torch_answers import device_of, dtype_of
+from .torch_ask import Asked, ask_module
 from .torch_features import TorchFeatures, penultimate
+from .torch_frozen import frozen_copy
+from .torch_gradients import Twin
+from .torch_straight import StraightThrough
 
 
 class TorchClassifier:
     """An nn.Module as a `Classifier`. Picklable where the module is."""
 
-    def __init__(self, module: nn.Module, space: PixelSpace, head: Head, info: ModelInfo) -> None:
-        self.module, self.space, self.head, self.info = module, space, head, info
+    def __init__(self, module: nn.Module, asked: Asked, info: ModelInfo) -> None:
+        self.module, self.info = module, info
+        self.reading, self.head, self.way = asked.reading, asked.head, asked.ladder.way
+        self.space = asked.reading.space
 
     @classmethod
     def from_module(
@@ -49,9 +57,9 @@ class TorchClassifier:
         file_shape = (shape[1], shape[2], shape[0]) if nhwc else shape
         layout = "flat" if len(shape) == 1 else "NHWC" if nhwc else "NCHW"
         space = pixel_space(options, shape, file_shape, layout)
-        notes = (*notes, *_modes(module))
-        frozen = _frozen(module)
-        asked = ask_module(frozen, space)
+        frozen, mode = frozen_copy(module)
+        asked = ask_module(frozen, space, options)
+        ladder = asked.ladder
         info = ModelInfo(
             name=name,
             format="torch",
@@ -62,16 +70,17 @@ class TorchClassifier:
             mean=space.mean,
             std=space.std,
             layout=layout,
-            gradients=asked.gradients,
-            gradients_reason=asked.reason,
-            rung="E" if asked.gradients == "none" else "C" if asked.reason else "A",
+            gradients=ladder.gradients,
+            gradients_reason=ladder.reason,
+            rung=ladder.rung,
             output=asked.head.output,
             provider=f"torch {device_of(frozen).type}",
             precision=str(dtype_of(frozen)).removeprefix("torch."),
-            batch=asked.batch,
-            notes=(*notes, *asked.notes),
+            batch=asked.reading.batch,
+            parity=ladder.parity,
+            notes=(*notes, *mode, *asked.notes),
         )
-        return cls(frozen, space, asked.head, info)
+        return cls(frozen, asked, info)
 
     def logits(self, x: Tensor) -> Tensor:
         """Scores: float32 [B, *input_shape] -> float32 [B, K] on x's device, without gradient."""
@@ -82,8 +91,10 @@ class TorchClassifier:
         if not len(x):
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
         with torch.no_grad():
-            raw = self._rows(x, lambda part: raw_scores(self.module, self.space, part))
-            return self.head.of_file(raw).float().to(x.device)
+            return self.head.of_file(self._raw(x)).float().to(x.device)
+
+    def _raw(self, x: Tensor) -> Tensor:
+        return self.reading.raw(self.module, x)
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no gradient."""
@@ -98,18 +109,24 @@ class TorchClassifier:
         self.space.check(x)
         if not len(x):
             return x.new_zeros((0, self.info.classes))
-        if self.head.output != "probabilities":
-            return self.head.of_file(self._rows(x, lambda part: raw_scores(self.module, self.space, part))).to(x)
-        return self._rows(x, lambda part: log_scores(self.module, self.space, self.head, part)).to(x)
+        return Twin(self.module, self.reading, self.head, self.way).scores(x).to(x)
 
     def features(self) -> TorchFeatures:
         """What the last linear layer reads, [B, D]. Raises AccessError where none is seen."""
-        return penultimate(partial(raw_scores, self.module, self.space), self._rows, self.info)
+        return penultimate(self._masked, self._rows, self.info)
+
+    def _masked(self, x: Tensor) -> Tensor:
+        """The module's own output, with gradients as the twin gives them."""
+        one = replace(self.reading, batch=None, labels=0)
+        if not self.way.straight:
+            return one.raw(self.module, x)
+        with StraightThrough():
+            return one.raw(self.module, x)
 
     def _rows(self, x: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.info.batch is None:
-            return ask(x)
-        return torch.cat([ask(x[i : i + 1]) for i in range(len(x))])
+        """Asks in batches that the module takes."""
+        made = [ask(self.reading.filled(part))[: len(part)] for part in self.reading.parts(x)]
+        return made[0] if len(made) == 1 else torch.cat(made)
 
 
 def load_torch(path: Path, options: LoadOptions) -> TorchClassifier:
@@ -124,28 +141,3 @@ def load_torch(path: Path, options: LoadOptions) -> TorchClassifier:
     opened = open_torch_file(Path(path), options)
     name = Path(path).stem
     return TorchClassifier.from_module(opened.module, options.input_shape, options, name, opened.sha256, opened.notes)
-
-
-def _modes(module: nn.Module) -> tuple[str, ...]:
-    live = [m for m in module.modules() if m.training]
-    kinds = sorted({type(m).__name__ for m in live if isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.Dropout))})
-    if not live:
-        return ()
-    tail = f" ({', '.join(kinds)})" if kinds else ""
-    return (f"The module was in training mode{tail}; a copy in evaluation mode is evaluated.",)
-
-
-def _frozen(module: nn.Module) -> nn.Module:
-    if not isinstance(module, nn.Module):
-        raise ModelError(f"A {type(module).__name__} is not a torch.nn.Module.", "Give an nn.Module.")
-    try:
-        frozen = copy.deepcopy(module)
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"The module cannot be copied: {error}", "Detach its tensors before handing it over."
-        ) from error
-    frozen.train(False)
-    for parameter in frozen.parameters():
-        parameter.requires_grad_(False)
-        parameter.grad = None
-    return frozen

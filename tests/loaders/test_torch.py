@@ -73,11 +73,11 @@ def test_randomness_and_coupling_are_noticed() -> None:
     assert torch.equal(coupled.twin(images()), coupled.logits(images()))
 
 
-def test_steps_have_no_gradient_and_dictionaries_have_scores() -> None:
-    steps = TorchClassifier.from_module(built(torch_archs.Steps), SHAPE)
-    assert (steps.info.gradients, steps.info.rung) == ("none", "E")
-    with pytest.raises(AccessError, match="zero"):
-        steps.twin(images())
+def test_what_leaves_torch_has_no_gradient_and_dictionaries_have_scores() -> None:
+    outside = TorchClassifier.from_module(built(torch_archs.Outside), SHAPE)
+    assert (outside.info.gradients, outside.info.rung) == ("none", "E")
+    with pytest.raises(AccessError, match="does not depend"):
+        outside.twin(images())
     several = TorchClassifier.from_module(built(torch_archs.Several), SHAPE)
     assert several.info.classes == 5
 

@@ -33,25 +33,25 @@ class Noisy(nn.Module):
 
 
 class Coupled(nn.Module):
-    """Subtracts the batch's own mean."""
+    """Subtracts half of the mean of the batch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = small()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner(x - x.mean(0, keepdim=True) + 0.5)
+        return self.inner(x - 0.5 * x.mean(0, keepdim=True))
 
 
-class Steps(nn.Module):
-    """Has no gradient."""
+class Outside(nn.Module):
+    """Leaves torch on its way, so that nothing can be differentiated."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = small()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner(torch.round(3 * x))
+        return torch.from_numpy(self.inner(x).detach().numpy() * 1.0)
 
 
 class Several(nn.Module):
@@ -63,3 +63,20 @@ class Several(nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"features": x, "scores": self.inner(x)}
+
+
+def one_layer() -> nn.Module:
+    """A single layer, whose names are those of any other."""
+    return nn.Linear(144, 144)
+
+
+class Tied(nn.Module):
+    """Two layers with the same weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(144, 144), nn.Linear(144, 144), nn.Linear(144, 5)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.second(torch.relu(self.first(x.flatten(1))))))
