@@ -60,7 +60,7 @@ def test_an_outside_loader_reads_onnx_files_only_where_it_is_named(env, tmp_path
     done = robusteval(env, "inspect", CNN, "--loader", "acme.onnx")
     assert (done.returncode, "acme read it" in done.stderr) == (2, True)
     done = robusteval(env, "inspect", CNN, "--loader", "acme.onx")
-    assert (done.returncode, "acme.onnx?" in done.stderr) == (2, True)
+    assert (done.returncode, "Did you mean acme.onnx" in done.stderr) == (2, True)
     rows = json.loads(robusteval(env, "plugins", "list", "--kind", "loader", "--json").stdout)
     assert {row["name"]: row["only_by_name"] for row in rows} == {"acme.onnx": [".onnx"], "onnx": [], "torch": []}
 

@@ -6,8 +6,10 @@ import struct
 from pathlib import Path
 
 import pytest
+import torch
 
-from robusteval.engine.data import read
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.data import prepare, read
 from tests.engine.data_files import image, refused
 
 
@@ -23,6 +25,17 @@ class TestFolder:
         assert raw.images.shape == (3, 3, 5, 3)
         assert raw.images[:, 0, 0, 0].tolist() == [7, 8, 9]
         assert (raw.labels.tolist(), raw.class_names, raw.layout) == ([0, 0, 1], ("cat", "dog"), "NHWC")
+        assert raw.names == ("cat/1.png", "cat/2.bmp", "dog/1.png")
+
+    def test_each_sample_keeps_the_name_of_its_file(self, tmp_path: Path) -> None:
+        for number in range(4):
+            image(tmp_path / f"{number % 2}/{'n' * 210}{number}.png", value=number)
+        samples, _ = prepare(read(tmp_path), ModelInfo("m", "test", "", (3, 3, 5), 2), samples=2, seed=1)
+        for part in (samples, samples[samples.y == 1], samples[1:], samples[torch.tensor([1, 0])]):
+            assert len(part.names) == len(part)
+            for row, name in enumerate(part.names):
+                assert len(name) == 200
+                assert int(name[-5]) == round(255 * float(part.x[row, 0, 0, 0]))
 
     def test_grey(self, tmp_path: Path) -> None:
         image(tmp_path / "a/1.png", "L")

@@ -33,6 +33,11 @@ class TestNpz:
         same(read(path), X, Y)
         same(read(path, "fit"), X[:2] + 1, Y[:2])
 
+    def test_x_and_y_beside_a_part_to_learn_from(self, tmp_path: Path) -> None:
+        path = npz(tmp_path, x=X, y=Y, x_train=X[:2] + 1, y_train=Y[:2])
+        same(read(path), X, Y)
+        same(read(path, "fit"), X[:2] + 1, Y[:2])
+
     def test_a_file_for_learning_may_name_them_x_and_y(self, tmp_path: Path) -> None:
         same(read(npz(tmp_path, x=X, y=Y), "fit"), X, Y)
 
