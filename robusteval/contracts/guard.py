@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from robusteval.contracts.classifier import Classifier, Featured, ModelInfo
 from robusteval.contracts.plugins import Defended, Detector
 from robusteval.contracts.sharing import lent, shared
+from robusteval.contracts.training import Learns
 from robusteval.errors import ModelError, RobustEvalError
 
 OWN = "robusteval."  # classes of this package keep the rule themselves
@@ -58,22 +59,37 @@ class Guarded:
         return scores
 
 
-class GuardedFeatured(Guarded):
+class _Shows(Guarded):
     """One that also shows its penultimate features."""
 
     def features(self) -> Classifier:
         """The features, behind the same gate. Raises AccessError where there are none."""
         inner = self.inner
-        if not isinstance(inner, Featured):
-            raise TypeError("not a classifier with features")
+        assert isinstance(inner, Featured)
         return Guarded(inner.features())
 
 
+class _Trains(Guarded):
+    """One that knows how its twin is trained."""
+
+    def trainable(self) -> nn.Module:
+        """A fresh module of the classifier's own."""
+        inner = self.inner
+        assert isinstance(inner, Learns)
+        return inner.trainable()
+
+
+class _ShowsAndTrains(_Shows, _Trains):
+    pass
+
+
 def guarded(model: Classifier) -> Classifier:
-    """A classifier behind the gate; one of this package's own as it is."""
+    """A classifier behind the gate, with the abilities that it has; one of this package's own as it is."""
     if isinstance(model, Guarded) or type(model).__module__.startswith(OWN):
         return model
-    return GuardedFeatured(model) if isinstance(model, Featured) else Guarded(model)
+    shows, trains = isinstance(model, Featured), isinstance(model, Learns)
+    kind = _ShowsAndTrains if shows and trains else _Shows if shows else _Trains if trains else Guarded
+    return kind(model)
 
 
 @dataclass(frozen=True)

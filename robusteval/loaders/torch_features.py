@@ -23,6 +23,7 @@ _AFTER = (  # what may stand between the last linear layer and the output
     *_PLAIN, "softmax", "_softmax", "log_softmax", "_log_softmax", "sigmoid", "logsigmoid", "relu", "neg", "mean",
     "avg_pool2d", "adaptive_avg_pool2d", "__getitem__",
 )  # fmt: skip
+_WRITES = ("__setitem__", "copy_", "index_copy_", "scatter_")
 
 
 class Watch(TorchFunctionMode):
@@ -41,6 +42,9 @@ class Watch(TorchFunctionMode):
         given += [part for value in given if isinstance(value, tuple | list) for part in value]
         moving = [value for value in given if isinstance(value, Tensor) and self._depends(value)]
         name = getattr(func, "__name__", "").split(".")[0]
+        written = args[0] if args and name in _WRITES and isinstance(args[0], Tensor) else None
+        if moving and written is not None and not self._depends(written):  # a tensor that was empty before
+            self.made[id(written)] = (written, name, moving)
         for one in out if isinstance(out, tuple | list) else (out,):
             if moving and isinstance(one, Tensor) and not self._depends(one):
                 self.made[id(one)] = (one, name, moving)

@@ -37,13 +37,15 @@ class Opened:
 class FromBytes(nn.Module):
     """A TorchScript or exported program that travels as its file's bytes."""
 
-    def __init__(self, kind: str, blob: bytes) -> None:
+    def __init__(self, kind: str, blob: bytes, mode: bool | None = None) -> None:
         super().__init__()
         self.kind, self.blob = kind, blob
         self.inner = _run_loader(kind, blob)
         # the wrapper has no mode of its own: what counts is how the program was saved
         live = [getattr(part, "training", False) for part in self.inner.modules()]
         self.training = kind == "TorchScript" and any(live)
+        if mode is not None and mode != self.training:
+            self.train(mode)
 
     def forward(self, x: Tensor) -> Any:
         """The program's own answer."""
@@ -57,10 +59,10 @@ class FromBytes(nn.Module):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FromBytes:
-        return FromBytes(self.kind, self.blob)
+        return FromBytes(self.kind, self.blob, self.training)
 
-    def __reduce__(self) -> tuple[type[FromBytes], tuple[str, bytes]]:
-        return FromBytes, (self.kind, self.blob)
+    def __reduce__(self) -> tuple[type[FromBytes], tuple[str, bytes, bool]]:
+        return FromBytes, (self.kind, self.blob, self.training)  # a worker must not go back to the mode of the file
 
 
 def _run_loader(kind: str, blob: bytes) -> nn.Module:

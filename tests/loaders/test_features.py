@@ -151,3 +151,20 @@ def test_a_module_that_multiplies_by_itself_and_one_asked_row_by_row(tmp_path: P
     assert alone.info.batch == 1
     want = read_by_last(small(), torch.zeros(1, 3, 16, 16))
     assert torch.allclose(alone.features().logits(images()), want.expand(4, -1), atol=1e-5)
+
+
+def test_features_of_a_module_that_fills_an_empty_tensor() -> None:
+    class Filled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = torch.empty(len(x), 8)
+            hidden[:] = torch.relu(self.first(x))
+            return self.last(hidden)
+
+    model = TorchClassifier.from_module(Filled().eval(), (6,))
+    x = torch.rand(4, 6)
+    with torch.no_grad():
+        assert torch.equal(model.features().logits(x), torch.relu(model.module.first(x)))

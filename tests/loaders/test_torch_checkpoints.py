@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,8 @@ def test_training_mode_is_said_where_it_is_true(write: Any, tmp_path: Path) -> N
         assert any("training mode" in note for note in model.info.notes) == mode
         if not mode or write is scripted:
             assert torch.allclose(model.logits(X), NET(X).detach(), atol=1e-6)
+            travelled = pickle.loads(pickle.dumps(model))
+            assert torch.allclose(travelled.logits(X), NET(X).detach(), atol=1e-6)
 
 
 @pytest.mark.parametrize("images", [1, 3, 4])
