@@ -105,4 +105,20 @@ def _time_budget(record: Record) -> Iterator[Finding]:
     )
 
 
-RULES: tuple[Rule, ...] = (_clever, _outputs, _time_budget)
+def _shortened(record: Record) -> Iterator[Finding]:
+    """Cascades that ran without some of their members are not what carries their name."""
+    cells = [cell for cell in record.done() if cell.without]
+    if cells:
+        names = list(dict.fromkeys(cell.attack.split("@")[0] for cell in cells))
+        yield Finding(
+            "cascade-shortened",
+            "warning",
+            f"Not every attack of a cascade could be run, so its figures are not those of the published composition:"
+            f" {'; '.join(names)}.",
+            {name: reason for cell in cells for name, reason in cell.without.items()},
+            "Compare it with nothing that carries the whole cascade's name.",
+            [cell.id for cell in cells],
+        )
+
+
+RULES: tuple[Rule, ...] = (_clever, _outputs, _shortened, _time_budget)

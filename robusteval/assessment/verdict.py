@@ -8,62 +8,60 @@ from collections import Counter
 from robusteval.assessment.checks.effort import power
 from robusteval.assessment.envelope import envelope_of, median_loss
 from robusteval.assessment.known_models import known_models
+from robusteval.assessment.upper_bounds import Bounds
+from robusteval.assessment.white_box import blind_norms, why_blind
 from robusteval.record.document import Grade, Record, Verdict
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
 RULE = (
     "A check that fails counts once, however often it does; alarms and warnings of other findings count beside the checks. "
-    "A: nothing warns. B: one or two warn. C: three or more warn. D: one fails. F: two or more fail, or in some norm nothing "
-    "was measured. D and F make the verdict inconclusive."
+    "A: nothing warns. B: one or two warn. C: three or more warn. D: one fails, or in some norm no attack with working "
+    "gradients was made. F: two or more fail, or in some norm nothing was measured. D and F make the verdict inconclusive."
 )
 
 
 def judge(record: Record) -> Verdict:
     """Grade from checks and findings, sentences from the results. A bad grade never comes with a good number first."""
-    alarms = [finding for finding in record.findings if finding.severity == "alarm"]
     fails, warns = _count(record, "fail", "alarm"), _count(record, "warn", "warning")
+    blind = blind_norms(record)
     grade = _grade(fails, warns, bool(unmeasured(record)))
-    sentences = []
-    if grade in ("D", "F"):
-        reasons = [finding.sentence for finding in alarms[:2]]
-        reasons = reasons or [f"Nothing was measured in {', '.join(unmeasured(record)) or 'any norm'}."]
-        sentences.append("INCONCLUSIVE: " + " ".join(reasons))
+    if blind and grade in ("A", "B", "C"):
+        grade = "D"
+    bound = Bounds(tuple(blind), grade in ("D", "F"))
+    sentences = _doubts(record, blind) if bound.doubtful else []
     sentences += _accuracy(record)
+    sentences += _distances(record, bound)
     sentences += _skipped(record)
     sentences += _planted(record)
-    sentences += _cascades(record)
-    sentences += _claims(record)
-    sentences += known_models(record)
-    sentences += _defenses(record)
+    sentences += _cascades(record, bound)
+    sentences += _claims(record, bound)
+    sentences += [bound.said(sentence) for sentence in known_models(record)]
+    sentences += _defenses(record, bound)
     done = sum(check.outcome != "not-applicable" for check in record.checks)
     reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"
     return Verdict("inconclusive" if grade in ("D", "F") else "conclusive", grade, reason, sentences)
+
+
+def _doubts(record: Record, blind: list[str]) -> list[str]:
+    """Why nothing can be concluded, in one sentence that stands before all figures."""
+    reasons = []
+    if blind:
+        where = ", ".join(_NAMES.get(norm, norm) for norm in blind) or "any norm"
+        reasons.append(
+            f"No attack with working gradients was made in {where}, because {why_blind(record, blind)}; what is said of it is an"
+            " upper bound from black-box attacks only."
+        )
+    known = {"no-gradients", "white-box-missing"} if blind else set()
+    alarms = [one.sentence for one in record.findings if one.severity == "alarm" and one.code not in known]
+    reasons += alarms[:2]
+    reasons = reasons or [f"Nothing was measured in {', '.join(unmeasured(record)) or 'any norm'}."]
+    return ["INCONCLUSIVE: " + " ".join(reasons)]
 
 
 def unmeasured(record: Record) -> list[str]:
     """The norms that were asked about and in which no attack on the bare model finished; [""] where none was asked about."""
     asked = {*record.suite.norms, *(cell.norm for cell in record.cells)}
     return sorted(norm for norm in asked if not record.done(norm=norm, knowledge="none")) if asked else [""]
-
-
-def gate_met(record: Record, fail_under: float) -> bool:
-    """Whether the worst-case median distance reaches this in every norm that was asked about, in a run that can be relied on.
-
-    Fails closed: a norm without a measured value meets no gate, and samples that no attack took are only known to hold as
-    far as the attacks went.
-    """
-    conclusive = record.verdict is not None and record.verdict.status == "conclusive"
-    if not conclusive or unmeasured(record):
-        return False
-    return all(_held(record, norm) >= fail_under for norm in {cell.norm for cell in record.cells})
-
-
-def _held(record: Record, norm: str) -> float:
-    """The distance up to which half of the samples are known to hold against what was tried."""
-    cells = record.done(norm=norm, knowledge="none")
-    half = median_loss(envelope_of(record, norm, "none"))
-    reach = max(math.inf if cell.eps is None else cell.eps for cell in cells)
-    return min(half, reach)
 
 
 def _count(record: Record, outcome: str, severity: str) -> int:
@@ -110,6 +108,12 @@ def _accuracy(record: Record) -> list[str]:
         sentences.append(
             f"Only images with values on a grid of {record.suite.levels + 1} levels counted as adversarials."
         )
+    return sentences
+
+
+def _distances(record: Record, bound: Bounds) -> list[str]:
+    """The median distance in each norm."""
+    sentences = []
     low, high = record.model.bounds
     for norm in sorted({cell.norm for cell in record.cells if cell.threat == "curve"}):
         envelope = envelope_of(record, norm, "none")
@@ -119,13 +123,14 @@ def _accuracy(record: Record) -> list[str]:
         half = median_loss(envelope)
         reached = "more than half of them survived every attack" if math.isinf(half) else f"{half:.3g}"
         if math.isinf(half):
-            sentences.append(f"In {_NAMES.get(norm, norm)}, of the samples that it gets right, {reached}.")
+            said = f"In {_NAMES.get(norm, norm)}, of the samples that it gets right, {reached}."
         else:
             share = "" if norm == "l0" else f" (pixels range from {low:g} to {high:g})"
-            sentences.append(
+            said = (
                 f"In {_NAMES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less"
                 f"{_spread(record, norm)}{share}."
             )
+        sentences.append(bound.said(said, norm))
     return sentences
 
 
@@ -159,7 +164,7 @@ def _aim(record: Record, target: str) -> str:
     return f"{target} ({names[number]})" if number < len(names) else target
 
 
-def _cascades(record: Record) -> list[str]:
+def _cascades(record: Record, bound: Bounds) -> list[str]:
     """One sentence for each cascade on the bare model, from the table of the metric `cascades`."""
     sentences = []
     for result in record.results:
@@ -168,14 +173,15 @@ def _cascades(record: Record) -> list[str]:
             shares = [float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High")]
             if facts["Pipeline"] == "none":
                 kept, low, high = (100 * share for share in shares)
-                sentences.append(
+                said = (
                     f"Within {facts['Norm']} {facts['Budget']:.4g}, {str(facts['Cascade']).split('@')[0]} leaves at most "
                     f"{kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
+                sentences.append(bound.said(said, str(facts["Norm"]).lower()))
     return sentences
 
 
-def _claims(record: Record) -> list[str]:
+def _claims(record: Record, bound: Bounds) -> list[str]:
     """The worst case at the reference budget where no cascade answers for the norm; and what a tighter claim would take."""
     sentences, needed = [], []
     for result in record.results:
@@ -183,10 +189,11 @@ def _claims(record: Record) -> list[str]:
             facts = dict(zip(result.columns, row, strict=True))
             if facts["By"] == "worst case":
                 kept, low, high = (100 * float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High"))
-                sentences.append(
+                said = (
                     f"Within {facts['Norm']} {facts['Budget']:.4g} at most {kept:.1f} % of all samples stay right "
                     f"(95 %: {low:.1f} to {high:.1f} %)."
                 )
+                sentences.append(bound.said(said, str(facts["Norm"]).lower()))
             needed.append(int(facts["Samples to halve"] or 0))
     if needed:
         had, held = record.data.samples, record.data.available
@@ -202,7 +209,7 @@ def _rounded(number: int) -> int:
     return round(number / unit) * unit
 
 
-def _defenses(record: Record) -> list[str]:
+def _defenses(record: Record, bound: Bounds) -> list[str]:
     """One sentence a defence, always from the adaptive figure: the median distance with and without it."""
     sentences = []
     for row in record.pipelines:
@@ -220,9 +227,10 @@ def _defenses(record: Record) -> list[str]:
             elif math.isinf(with_it):
                 parts.append(f"beyond what the attacks found in {_NAMES.get(norm, norm)}")
         if parts:
-            sentences.append(
-                f"Against an attacker who knows it, {row.defense} changes the median distance to {' and '.join(parts)}."
+            said = (
+                f"Against an attacker who knows it, {row.defense} changes the median distance to {' and '.join(parts)}"
             )
+            sentences.append(bound.said(said + bound.of_defense(record, row.defense) + "."))
         else:
             sentences.append(
                 f"The defence {row.defense} was not attacked by anyone who knows it, so its worth is unknown."

@@ -201,6 +201,7 @@ def _print_plans(jobs: list[Job], as_json: bool) -> None:
 
 
 def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | None) -> None:
+    from robusteval.assessment.gate import unmet
     from robusteval.cli.tables import result_table
 
     summary = finished(record, folder)
@@ -213,8 +214,8 @@ def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | Non
             click.echo("The same command without --time-budget goes on from here.")
     if summary["failed"]:
         sys.exit(1)
-    if fail_under is not None and not gate_met(record, fail_under):
-        click.echo(f"The gate --fail-under {fail_under:g} is not met.", err=True)
+    if fail_under is not None and (why := unmet(record, fail_under)):
+        click.echo(f"The gate --fail-under {fail_under:g} is not met: {why}.", err=True)
         sys.exit(3)
 
 
@@ -234,13 +235,6 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
         "failed": [cell.id for cell in record.cells if cell.status == "failed"],
         "skipped": [cell.id for cell in record.cells if cell.status == "skipped"],
     }
-
-
-def gate_met(record: Record, fail_under: float) -> bool:
-    """Whether the worst-case median distance reaches this in every norm, in a run that can be relied on."""
-    from robusteval.assessment import verdict
-
-    return verdict.gate_met(record, fail_under)
 
 
 def _medians(record: Record) -> dict[str, float]:

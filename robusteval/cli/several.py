@@ -22,7 +22,8 @@ def run_several(
 
     Raises ModelError, DataError, SuiteError, PluginError and RecordError before anything is attacked.
     """
-    from robusteval.cli.run_command import attack, finished, gate_met
+    from robusteval.assessment.gate import unmet
+    from robusteval.cli.run_command import attack, finished
     from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys, plan_of_all
     from robusteval.engine.job import check_folder
     from robusteval.engine.run_folder import claim_several, locked
@@ -57,9 +58,10 @@ def run_several(
     rows = made.transfer.sources if made.transfer is not None else []
     if any(summary["failed"] for summary in summaries) or any(row.status == "failed" for row in rows):
         sys.exit(1)
-    missed = [one.key for one in contenders if fail_under is not None and not gate_met(one.record, fail_under)]
+    missed = {one.key: why for one in contenders if fail_under is not None and (why := unmet(one.record, fail_under))}
     if missed:
-        click.echo(f"The gate --fail-under {fail_under:g} is not met by {', '.join(missed)}.", err=True)
+        said = ", ".join(f"{key} ({why})" for key, why in missed.items())
+        click.echo(f"The gate --fail-under {fail_under:g} is not met by {said}.", err=True)
         sys.exit(3)
 
 

@@ -20,8 +20,8 @@ class Meter:
     size: int
     forwards: Tensor = field(init=False)
     backwards: Tensor = field(init=False)
-    zero_gradients: Tensor = field(init=False)  # gradient queries whose answer was exactly zero
-    bad_gradients: Tensor = field(init=False)  # gradient queries whose answer was not finite
+    zero_gradients: Tensor = field(init=False)  # backward passes of gradient queries whose answer was exactly zero
+    bad_gradients: Tensor = field(init=False)  # and of those whose answer was not finite
 
     def __post_init__(self) -> None:
         for name in ("forwards", "backwards", "zero_gradients", "bad_gradients"):
@@ -36,11 +36,12 @@ class Meter:
         self.backwards.index_add_(0, rows.cpu(), torch.full((len(rows),), passes))
 
     def gradients(self, grad: Tensor, bad: Tensor, rows: Tensor, passes: int) -> None:
-        """Counts a gradient query's backward passes, and the rows whose gradient was zero or not finite."""
+        """Counts a gradient query's backward passes, and those of the rows whose gradient was zero or not finite: a query for C
+        classes or n draws that is useless is as many useless passes, or its share of all passes would hide it."""
         self.backward(rows, passes)
         zero = (grad.flatten(1) == 0).all(1) & ~bad
-        self.zero_gradients.index_add_(0, rows.cpu(), zero.long().cpu())
-        self.bad_gradients.index_add_(0, rows.cpu(), bad.long().cpu())
+        self.zero_gradients.index_add_(0, rows.cpu(), passes * zero.long().cpu())
+        self.bad_gradients.index_add_(0, rows.cpu(), passes * bad.long().cpu())
 
 
 @dataclass

@@ -99,6 +99,7 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
     cell.survives_8bit = [bool(value) if hit else None for value, hit in zip(survives, lost, strict=True)]
     cell.forwards = [int(value) for unit in units for value in unit.forwards]
     cell.backwards = [int(value) for unit in units for value in unit.backwards]
+    cell.blind = [int(value) for unit in units if unit.blind is not None for value in unit.blind]
     cell.zero_gradients = sum(unit.zero_gradients for unit in units)
     cell.bad_gradients = sum(unit.bad_gradients for unit in units)
     rejected: Counter[str] = Counter()

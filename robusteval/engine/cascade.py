@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robusteval.engine.judge import Judged, Threat, judge
-from robusteval.engine.plan import Member
+from robusteval.engine.plan_cascades import Member
 from robusteval.engine.sweep import Best, Sweep
 
 Ask = Callable[[Member, Tensor, Tensor | None], Tensor]  # (member, rows, eps or None) -> candidates of these rows

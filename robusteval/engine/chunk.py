@@ -18,7 +18,8 @@ from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.cascade import run_cascade
 from robusteval.engine.judge import Threat
-from robusteval.engine.plan import Member, Planned
+from robusteval.engine.plan import Planned
+from robusteval.engine.plan_cascades import Member
 from robusteval.engine.sweep import Best, Propose, Sweep
 from robusteval.engine.targets import keep_mask
 

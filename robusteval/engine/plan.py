@@ -12,20 +12,11 @@ from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.naming import norms_of, variant_sha256
-from robusteval.engine.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite
+from robusteval.engine.plan_cascades import Member, cascade_cell
+from robusteval.engine.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite, applicable
 from robusteval.record.document import Cell, Knowledge
 
-_ACCESS = ("decision", "scores", "gradient")
 CHUNK = 128  # samples a unit; fixed, as the numbers of stochastic attacks depend on it
-
-
-@dataclass(frozen=True)
-class Member:
-    """One attack of a cascade."""
-
-    name: str
-    plugin: str
-    attack: Any
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
 
     Raises SuiteError and PluginError where a plugin or a parameter is not there.
     """
+    suite = applicable(suite, info)
     maker = _Maker(suite, catalogue, info, target)
     planned: list[Planned] = []
     excluded: list[Cell] = []
@@ -142,37 +134,17 @@ class _Maker:
 
     def cascade(self, spec: CascadeSpec, defense: str, knowledge: Knowledge, draws: int) -> list[Planned]:
         """The cells of a cascade: one for each norm and budget."""
-        members = tuple(self._member(member) for member in spec.members)
-        facts = [member.attack.info for member in members]
-        cells = []
+        members, cells = tuple(self._member(member) for member in spec.members), []
         for norm, budgets in spec.eps.items():
+            reasons = {member.name: self._excluded(member.attack, norm) for member in members}
+            unable = {name: reason for name, reason in reasons.items() if reason}
             for share in budgets:
                 eps = share * (1 if norm == "l0" else self.info.bounds[1] - self.info.bounds[0])
-                name = f"{spec.name}@{share:.4g}"
-                tail = "" if knowledge == "none" else f"/{knowledge}"
-                cell = Cell(
-                    id=f"{defense}/{name}/{norm}{tail}",
-                    attack=name,
-                    plugin=spec.name,
-                    version=self.suite.version,
-                    params={
-                        member.name: {"plugin": member.plugin, "version": fact.version, **params_of(member.attack)}
-                        for member, fact in zip(members, facts, strict=True)
-                    },
-                    family="cascade",
-                    needs=max((fact.needs for fact in facts), key=_ACCESS.index),
-                    defense=defense,
-                    knowledge=knowledge,
-                    norm=norm,
-                    threat="budget",
-                    eps=eps,
-                    target=self.target,
-                )
-                reasons = [self._excluded(fact, norm) for fact in facts]
-                if any(reasons):
-                    # without one of its attacks it is not the composition whose name it carries
-                    cell.status, cell.reason = "excluded", next(reason for reason in reasons if reason)
-                cells.append(Planned(cell, None, eps, 0, draws, (), members=members))
+                cell, able = cascade_cell(
+                    spec, members, unable, share, version=self.suite.version, defense=defense, knowledge=knowledge,
+                    norm=norm, eps=eps, target=self.target,
+                )  # fmt: skip
+                cells.append(Planned(cell, None, eps, 0, draws, (), members=able))
         return cells
 
     def _member(self, spec: AttackSpec) -> Member:
@@ -272,9 +244,7 @@ class _Maker:
             eps=largest if facts.budget == "fixed" else None,
             target=self.target,
         )
-        reason = self._excluded(facts, norm)
-        if facts.surrogates and not getattr(attack, "models", ()):
-            reason = "it goes by way of other models, and none was given (--surrogate FILE)"
+        reason = self._excluded(attack, norm)
         if reason:
             cell.status, cell.reason = "excluded", reason
         strengths: tuple[float, ...] = ()
@@ -283,11 +253,15 @@ class _Maker:
             strengths = tuple(share * largest for share in shares) if facts.budget == "fixed" else shares
         return Planned(cell, attack, largest, spec.search, draws, strengths)
 
-    def _excluded(self, facts: Any, norm: str) -> str:
+    def _excluded(self, attack: Any, norm: str) -> str:
+        """Why this attack cannot be run on this model, or ""."""
+        facts = attack.info
         if norm not in facts.norms:
             return f"the attack has no {norm} form"
         if facts.needs == "gradient" and self.info.gradients == "none":
             return f"the attack needs gradients, and the model gives none: {self.info.gradients_reason}"
         if facts.needs == "scores" and self.info.output == "labels":
             return "the attack needs scores, and the model answers with labels only"
+        if facts.surrogates and not getattr(attack, "models", ()):
+            return "it goes by way of other models, and none was given (--surrogate FILE)"
         return ""

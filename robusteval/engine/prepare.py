@@ -20,7 +20,7 @@ from robusteval.engine.preflight import Preflight, clean_report
 from robusteval.engine.preflight_checks import findings_of, preflight_checks
 from robusteval.engine.references import gather
 from robusteval.engine.settings import check_settings
-from robusteval.engine.suite import Suite, read, with_surrogates
+from robusteval.engine.suite import Suite, applicable, read, with_surrogates
 from robusteval.engine.targets import UNTARGETED, parse, without_target
 from robusteval.record.document import Finding
 
@@ -54,7 +54,7 @@ def prepare_job(
     """
     check_settings(samples, seed, workers, time_budget, data_range)
     known = gather(references)
-    plan = with_surrogates(read(suite, catalogue), catalogue, surrogates)
+    plan = applicable(with_surrogates(read(suite, catalogue), catalogue, surrogates), model.info)
     goal = parse(target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed, kept)
     chosen = without_target(chosen, goal)

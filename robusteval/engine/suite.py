@@ -12,12 +12,14 @@ from typing import Any
 
 import jsonschema
 
+from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import not_finite
 from robusteval.engine import extras
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.suite_schema import schema
 from robusteval.errors import SuiteError
 
+_OWN = ("exact", "straight-through")  # gradients of the model itself, not of a copy that answers otherwise
 PRIORITY = 5  # of an attack whose suite says nothing
 TRANSFER = "bare-adversarials"  # the attack that every defence meets: what was found on the bare model
 # Largest budgets searched, as shares of the pixel range: l2 and l1 are per square root of / number of values elsewhere.
@@ -35,6 +37,7 @@ class AttackSpec:
     search: int  # halvings of the budget search, for fixed attacks
     reason: str
     priority: int = PRIORITY  # under a time budget the lowest is run first
+    when: str = ""  # suite_schema.NO_GRADIENTS: only on models that give no gradient of their own
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,7 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         for row in data.get("cascade", [])
     )
     known = [attack.name for attack in attacks]
+    plain = [attack.name for attack in attacks if not attack.when]
     all_names = known + [cascade.name for cascade in cascades]
     if not all_names:
         raise SuiteError("The suite has no attack.", "Give at least one [[attack]] or [[cascade]].")
@@ -184,8 +188,8 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
                 plugin=row["plugin"],
                 name=row.get("name", row["plugin"]),
                 params=row.get("params", {}),
-                oblivious=tuple(row.get("oblivious", known)),
-                adaptive=tuple(row.get("adaptive", known)),
+                oblivious=tuple(row.get("oblivious", plain)),
+                adaptive=tuple(row.get("adaptive", plain)),
                 draws=row.get("draws", 8),
             )
         )
@@ -237,7 +241,15 @@ def _attack(row: dict[str, Any]) -> AttackSpec:
         search=row.get("search", 6),
         reason=row.get("reason", ""),
         priority=row.get("priority", PRIORITY),
+        when=row.get("when", ""),
     )
+
+
+def applicable(suite: Suite, info: ModelInfo) -> Suite:
+    """The suite as it is for this model: attacks for models without gradients are left out where there are some."""
+    if info.gradients not in _OWN:
+        return suite
+    return replace(suite, attacks=tuple(spec for spec in suite.attacks if not spec.when))
 
 
 def with_surrogates(suite: Suite, catalogue: Catalogue, models: tuple[str, ...]) -> Suite:

@@ -9,6 +9,8 @@ from robusteval.engine import extras
 from robusteval.engine.catalogue import Catalogue
 from robusteval.ops import NORMS
 
+NO_GRADIENTS = "no-gradients"
+
 
 def schema(catalogue: Catalogue) -> dict[str, Any]:
     """JSON schema of a suite file, with the parameters of every installed attack and defence."""
@@ -27,6 +29,10 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
         "norms": {"type": "array", "items": norm},
         "search": {"type": "integer", "minimum": 0, "maximum": 30, "description": "halvings of the budget search"},
         "reason": {"type": "string", "description": "why the attack is in the suite"},
+        "when": {
+            "enum": [NO_GRADIENTS],
+            "description": "only on models that give no gradient of their own: none, or a surrogate's",
+        },
     }
     budgets = {"type": "array", "items": number, "minItems": 1}
     cascade = {

@@ -52,7 +52,7 @@ class UnitStore:
             arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
             meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
             meta["trace"], meta["watched"] = result.trace, dict(result.watched)
-            more = {"by_target": result.by_target, "member": result.member}
+            more = {"by_target": result.by_target, "member": result.member, "blind": result.blind}
             arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
             if result.strengths is not None:
                 kept = result.strengths
@@ -89,6 +89,7 @@ class UnitStore:
                 watched=Counter(meta["watched"]),
                 by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
                 member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
+                blind=torch.from_numpy(arrays["blind"]) if "blind" in arrays else None,
             )
         except (KeyError, TypeError, ValueError):
             return None

@@ -41,6 +41,7 @@ class UnitResult:
     trace: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     watched: Counter[str] = field(default_factory=Counter)  # see Cell.watched
+    blind: Tensor | None = None  # int64 [B] backward passes whose gradient was zero or not finite
     member: Tensor | None = None  # int64 [B] place of the cascade's member that won, -1 where none did
     by_target: Tensor | None = None  # [B, K] smallest distance to each class; attacks on every class in turn only
 
@@ -160,6 +161,7 @@ def _columns(
         int(meter.zero_gradients.sum()),
         int(meter.bad_gradients.sum()),
         found.rejected,
+        blind=meter.zero_gradients + meter.bad_gradients,
     )
 
 

@@ -143,8 +143,8 @@ class Cell:
     survives_8bit: list[bool | None] = field(default_factory=list)  # whether the win survives rounding to 8 bits
     forwards: list[int] = field(default_factory=list)  # passes per sample, counted at the pipeline
     backwards: list[int] = field(default_factory=list)
-    zero_gradients: int = 0
-    bad_gradients: int = 0
+    zero_gradients: int = 0  # backward passes answered by a zero gradient, summed over samples
+    bad_gradients: int = 0  # and by one that was not finite
     rejected: dict[str, int] = field(default_factory=dict)  # candidates that the judge threw out, by reason
     strengths: list[Strength] = field(
         default_factory=list
@@ -156,6 +156,8 @@ class Cell:
     member: list[str | None] = field(default_factory=list)  # cascades only: which of its attacks, a key of params, won
     # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
     by_target: list[list[float | None]] = field(default_factory=list)
+    blind: list[int] = field(default_factory=list)  # zero and not finite ones by sample; empty in older records
+    without: dict[str, str] = field(default_factory=dict)  # cascades only: members that could not run, and why
     foretold: float | None = None  # passes, there and back, per attacked sample, as said before the run; None: unsaid
     sha256: str = ""  # of plugin, version and parameters: which variant of the attack this is
 

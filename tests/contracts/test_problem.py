@@ -129,7 +129,7 @@ def test_gradients_that_are_not_finite_become_zero_and_are_counted() -> None:
     assert torch.equal(problem.meter.bad_gradients, broken.long())
     assert not bool(answer.won[broken].any())
     _, grads = problem.jacobian(problem.x, torch.tensor([[0, 1]] * 4))
-    assert torch.equal(problem.meter.bad_gradients, 2 * broken.long())
+    assert torch.equal(problem.meter.bad_gradients, 3 * broken.long())  # one pass, and one for each of two classes
     assert torch.equal(grads[broken], torch.zeros_like(grads[broken]))
     assert torch.equal(grads[~broken][:, 0], torch.eye(3)[:1].expand(int((~broken).sum()), 3))
 

@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from robusteval.api import Classifier
-from robusteval.assessment.verdict import gate_met
+from robusteval.assessment.gate import gate_met
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.prepare import prepare_job
 from robusteval.engine.runner import run

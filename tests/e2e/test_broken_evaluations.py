@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from robusteval.assessment.verdict import gate_met
+from robusteval.assessment.gate import gate_met
 from tests.e2e.broken import (
     CASES,
     PGD,

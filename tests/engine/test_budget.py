@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from robusteval.assessment import verdict
+from robusteval.assessment.gate import gate_met
 from robusteval.engine import budget
 from robusteval.engine.budget import Clock, Gate, roles_of, telling_first
 from robusteval.engine.catalogue import discover
@@ -181,7 +181,7 @@ def test_no_time_at_all_is_inconclusive_and_the_next_run_goes_on_as_if_nothing_h
     hurried = run(dataclasses.replace(job, time_budget=1e-6))
     assert {cell.status for cell in hurried.cells} == {"skipped"}
     assert (hurried.verdict.status, hurried.verdict.grade) == ("inconclusive", "F")
-    assert not verdict.gate_met(hurried, 0.0)
+    assert not gate_met(hurried, 0.0)
     assert hurried.plan_sha256 == whole.plan_sha256
     assert document(run(job)) == document(whole)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -74,10 +76,38 @@ def test_the_report_quotes_the_share_with_its_interval(tmp_path) -> None:
     assert verify(record, tmp_path, None).failures == []
 
 
-def test_a_cascade_without_one_of_its_attacks_does_not_run_under_its_name(tmp_path) -> None:
-    _, _, record = run(tmp_path, SUITE.replace("l2 =", "l1 ="))
+def test_a_cascade_without_one_of_its_attacks_runs_the_others_under_another_name(tmp_path) -> None:
+    _, _, whole = run(tmp_path / "whole")
+    model, catalogue = toys.linear(), toys.catalogue()
+    model.info = dataclasses.replace(model.info, gradients="none", gradients_reason="forced")
+    data = toys.samples(model, 60)
+    record = runner.run(runner.Job(model, data, parse(SUITE, "test", catalogue), catalogue, tmp_path / "short"))
+    assert [cell.attack for cell in record.done()] == [f"pair without pgd, deepfool@{eps}" for eps in (0.03, 0.06)]
+    for cell, other in zip(record.done(), whole.done(), strict=True):
+        assert list(cell.params) == ["noise"]
+        assert cell.needs == "decision"
+        assert sorted(cell.without) == ["deepfool", "pgd"]
+        assert all("needs gradients" in reason for reason in cell.without.values())
+        assert (cell.sha256 != other.sha256, other.without) == (True, {})
+        assert set(cell.member) == {None, "noise"} or set(cell.member) == {None}
+    (told,) = [finding for finding in record.findings if finding.code == "cascade-shortened"]
+    assert told.severity == "warning"
+    assert "pair without pgd, deepfool" in told.sentence
+    said = [sentence for sentence in record.verdict.sentences if "leaves at most" in sentence]
+    assert said
+    assert all(one.startswith("An upper bound from black-box attacks only: within L2") for one in said)
+    assert record.verdict.sentences[0].startswith("INCONCLUSIVE: No attack with working gradients was made in L2")
+    assert "cascade-shortened" not in {finding.code for finding in whole.findings}
+
+
+def test_a_cascade_of_which_nothing_can_run_is_excluded(tmp_path) -> None:
+    only = SUITE.replace('[[cascade.member]]\nplugin = "noise"\n', "").replace(
+        '[[cascade.member]]\nplugin = "deepfool"\n', ""
+    )
+    _, _, record = run(tmp_path, only.replace("l2 =", "l0 =").replace("0.03, 0.06", "3"))
     assert {cell.status for cell in record.cells} == {"excluded"}
-    assert "l1" in record.cells[0].reason
+    assert "l0" in record.cells[0].reason
+    assert record.verdict.grade == "F"
 
 
 def test_names_are_checked() -> None:

@@ -190,7 +190,7 @@ CASES: dict[str, tuple[Callable[[Record], None], bool]] = {
     "zero-gradients": (_masked, True),
     "bad-gradients": (_broken_gradients, True),
     "few-samples": (_few, True),
-    "no-gradients": (_no_gradients, False),
+    "no-gradients": (_no_gradients, True),
     "labels-only": (_labels, False),
     "steps-matter": (_probe, False),
     "detector-rejects-most": (_rejects, True),

@@ -15,7 +15,8 @@ from robusteval.engine.calibrate import Calibration
 from robusteval.engine.catalogue import discover
 from robusteval.engine.forecast import Forecast, Work, duration, rounded
 from robusteval.engine.job import plan_of
-from robusteval.engine.plan import Member, Planned
+from robusteval.engine.plan import Planned
+from robusteval.engine.plan_cascades import Member
 from robusteval.engine.prepare import prepare_job
 from robusteval.engine.runner import foretell, run
 from robusteval.engine.survivors import survivors

@@ -46,7 +46,8 @@ def _black_box(record: Record) -> Iterator[Measured]:
         alive = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
         nearer = sum(b < 0.9 * w for w, b in alive) / max(len(alive), 1)
         said = f"{percent(share)} of the samples ({defense}, {norm}); single samples where it came nearer: {percent(nearer)}"
-        outcome = graded(share, 0.1, 0.25)
+        doubted = defense == "none" and record.model.gradients != "exact"  # what steers is not the model's own gradient
+        outcome = graded(share, *((0.05, 0.1) if doubted else (0.1, 0.25)))
         row = measured(
             share,
             said,
@@ -137,7 +138,7 @@ STRENGTH = (
     Spec(
         "black-box", "No black box beats the white box", f"{_CARLINI}; {_ATHALYE}",
         "largest difference, over all budgets, of the accuracy under all white-box attacks and under all black-box ones",
-        "warn: > 10 %, fail: > 25 %",
+        "warn: > 10 %, fail: > 25 %; on a bare model whose gradients are not exact warn: > 5 %, fail: > 10 %",
         "single samples go either way, for instance in L2 on a model trained against Linf; with masked gradients whole"
         " budgets do, where accuracies differ by half or more",
         "no pipeline was attacked both with and without gradients in a norm", _black_box,

@@ -1,0 +1,69 @@
+"""`--fail-under`: whether a run shows that a model holds up to a distance. Fails closed: what was not measured meets no gate."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from robusteval.assessment.envelope import envelope_of, median_loss
+from robusteval.assessment.white_box import asked, blind_norms
+from robusteval.record.document import Cell, Record
+
+
+def gate_met(record: Record, fail_under: float) -> bool:
+    """Whether the worst-case median distance reaches this in every norm that was asked about, in a run that can be relied on."""
+    return not unmet(record, fail_under)
+
+
+def unmet(record: Record, fail_under: float) -> str:
+    """Why the gate is not met, in a few words; "" where it is.
+
+    A norm without a measured value meets no gate, nor does a run that left out or lost an attack on the bare model, and
+    samples that no attack took are only known to hold as far as the attacks with gradients went.
+    """
+    if record.verdict is None or record.verdict.status != "conclusive":
+        return "the run is inconclusive"
+    norms = asked(record)
+    missing = [norm for norm in norms if not record.done(norm=norm, knowledge="none")]
+    if not norms or missing:
+        return f"nothing was measured in {', '.join(missing) or 'any norm'}"
+    blind = blind_norms(record)
+    if blind:
+        return f"no attack with working gradients was made in {', '.join(blind)}"
+    gap = _gap(record)
+    if gap:
+        return gap
+    short = [f"{held:.4g} in {norm}" for norm in norms if not (held := _held(record, norm)) >= fail_under]
+    return f"half of the samples are only known to hold to {', '.join(short)}" if short else ""
+
+
+def _gap(record: Record) -> str:
+    """What the attacks on the bare model left unmeasured, in words; attacks that the model's access excludes are no gap."""
+    bare = [cell for cell in record.cells if cell.knowledge == "none"]
+    states = Counter(cell.status for cell in bare)
+    for status in ("failed", "skipped", "pending"):
+        if states[status]:
+            return f"{states[status]} of {len(bare)} attacks on the bare model were {status}"
+    shortened = next((cell.attack for cell in bare if cell.status == "done" and cell.without), "")
+    if shortened:
+        return f"a cascade was run {shortened.partition(' ')[2].split('@')[0]}"
+    broken = next((cell.id for cell in bare if cell.status == "done" and not _whole(record, cell)), "")
+    if broken:
+        return f"the distances of {broken} are not those of all samples"
+    if all(value == 0 for norm in asked(record) for value in envelope_of(record, norm, "none")):
+        return "no sample was right when clean"
+    return ""
+
+
+def _whole(record: Record, cell: Cell) -> bool:
+    """Whether the cell has a lawful distance, or a plain never, for each sample."""
+    lawful = all(value is None or (math.isfinite(value) and value >= 0) for value in cell.distance)
+    return lawful and len(cell.distance) == record.data.samples == len(record.data.labels)
+
+
+def _held(record: Record, norm: str) -> float:
+    """The distance up to which half of the samples are known to hold against what was tried."""
+    cells = [cell for cell in record.done(norm=norm, knowledge="none") if cell.needs == "gradient"]
+    half = median_loss(envelope_of(record, norm, "none"))
+    reach = max((math.inf if cell.eps is None else cell.eps for cell in cells), default=0.0)
+    return min(half, reach)
