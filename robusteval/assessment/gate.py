@@ -27,12 +27,12 @@ def unmet(record: Record, fail_under: float) -> str:
     missing = [norm for norm in norms if not record.done(norm=norm, knowledge="none")]
     if not norms or missing:
         return f"nothing was measured in {', '.join(missing) or 'any norm'}"
-    blind = blind_norms(record)
-    if blind:
-        return f"no attack with working gradients was made in {', '.join(blind)}"
     gap = _gap(record)
     if gap:
         return gap
+    blind = blind_norms(record)
+    if blind:
+        return f"no attack with working gradients was made in {', '.join(blind)}"
     short = [f"{held:.4g} in {norm}" for norm in norms if not (held := _held(record, norm)) >= fail_under]
     return f"half of the samples are only known to hold to {', '.join(short)}" if short else ""
 

@@ -31,10 +31,11 @@ def white_share(cells: list[Cell]) -> float:
     """Of the attacked samples of these cells (one pipeline, one norm), the share on which gradients worked in one of them.
 
     A sample that a cascade lost within its budget is settled, whoever took it, once gradients worked anywhere. 0 where no
-    sample was attacked.
+    sample was attacked, and where the columns are not of the same samples.
     """
     done = [cell for cell in cells if cell.status == "done" and cell.distance]
-    if not done:
+    lengths = {len(cell.distance) for cell in done} | {len(cell.backwards) for cell in done if cell.needs == "gradient"}
+    if len(lengths) != 1:
         return 0.0
     attacked = [all(value != 0 for value in row) for row in zip(*(cell.distance for cell in done), strict=True)]
     worked = [any(row) for row in zip(*(steered(cell) for cell in done), strict=True)]

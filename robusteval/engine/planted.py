@@ -29,7 +29,7 @@ from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.chunk import generator, norm_named
 from robusteval.engine.judge import Threat, judge
 from robusteval.engine.readout import outstanding
-from robusteval.engine.suite import AttackSpec, Suite
+from robusteval.engine.suite import AttackSpec, Suite, applicable
 from robusteval.errors import AccessError
 from robusteval.foreign import foreign, words
 from robusteval.record.document import Planted
@@ -87,7 +87,11 @@ def test(
         attacks = attacks_of(model.info, suite, catalogue, norm)
         if not attacks or model.info.output == "labels":
             row.status = "excluded"
-            row.reason = "the model answers with labels only" if attacks else "the suite has no attack that fits"
+            row.reason = (
+                "the model answers with labels only, so there is nothing to read out"
+                if attacks
+                else "the suite has no attack that fits"
+            )
             continue
         try:
             with foreign():
@@ -129,7 +133,8 @@ def features_of(model: Classifier) -> tuple[Classifier, str]:
 
 
 def attacks_of(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -> list[tuple[str, Attack]]:
-    """The suite's own attacks in this norm; members of cascades too."""
+    """The suite's own attacks in this norm that the model's access allows; members of cascades too."""
+    suite = applicable(suite, info)
     specs: list[AttackSpec] = [spec for spec in suite.attacks if norm in (spec.norms or suite.norms)]
     specs += [member for cascade in suite.cascades if norm in cascade.eps for member in cascade.members]
     chosen = []

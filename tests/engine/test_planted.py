@@ -190,6 +190,32 @@ def test_nothing_is_planted_where_no_attack_fits_or_none_is_asked_for():
     assert planted.test(model, given, right, without, discover(), 0) == []
 
 
+BLACK = """
+[[attack]]
+plugin = "square"
+params = { queries = 300 }
+when = "no-gradients"
+"""
+
+
+def test_without_gradients_the_test_is_asked_of_the_black_box_attacks():
+    model = linear(size=12, classes=6)
+    given, right = samples(model, count=8), torch.ones(8, dtype=torch.bool)
+    made = parse(TOML + BLACK, "p", discover())
+    for row in planted.test(model, given, right, made, discover(), 0):
+        assert sorted(row.needs) == (["ddn", "fmn", "pgd"] if row.norm == "l2" else ["fmn", "pgd"])
+    model.info = dataclasses.replace(model.info, gradients="none")
+    for row in planted.test(model, given, right, made, discover(), 0):
+        assert (row.status, row.needs) == ("done", {"square": "scores"})
+        assert power(row.found, row.needs) > 0.5
+    model.info = dataclasses.replace(model.info, output="labels")
+    for row in planted.test(model, given, right, made, discover(), 0):
+        assert (row.status, row.reason) == (
+            "excluded",
+            "the model answers with labels only, so there is nothing to read out",
+        )
+
+
 def test_a_crowd_of_equal_scores_is_excluded():
     model = linear()
     model.weight = torch.zeros_like(model.weight)

@@ -182,7 +182,7 @@ EFFORT = (
     Spec(
         "planted", "Planted adversarials are found", "Zimmermann, Brendel, Tramer, Carlini 2022, Increasing confidence in"
         " adversarial robustness evaluations",
-        "planted adversarials found by the attacks with gradients / planted ones, the worst norm",
+        "planted adversarials found by the attacks with gradients, or by all where the model gives none / planted ones, the worst norm",
         "warn: < 95 %, or random points find more than half; fail: < 50 %",
         "they exist by construction, so what is missed is the attacks' fault; the paper asks for 95 %",
         "the suite asks for none (planted), or the model's access excludes its attacks", _planted,
