@@ -9,13 +9,14 @@ share that a single step leaves them (engine.survivors).
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from robusteval.contracts.plugins import Attack, Foretold, Passes
-from robusteval.engine.calibrate import Calibration
+from robusteval.engine.calibrate import Calibration, contention
 from robusteval.engine.job import Job
 from robusteval.engine.judge import JUDGE_DRAWS
 from robusteval.engine.plan import Plan, Planned
@@ -29,6 +30,7 @@ from robusteval.engine.units import chunks
 # What an attack does beside its passes, and passes over few samples, which cost more each: seconds of a unit over those
 # that its passes take at the calibrated batch, measured with suite standard on a small CNN.
 OVERHEAD = 1.5
+_BUSY = 1.2  # seconds for a CPU second from which on the machine is said to have other work
 _WINS = 2 / 3  # share of the runs of a budget search that win, at most
 
 
@@ -81,8 +83,9 @@ def work_of(planned: Planned, classes: int, random: bool, left: float = 1.0) -> 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: of one worker; longest: of
-    its longest unit; unsaid: cells whose attacks do not say what they cost; pass_ms: of the whole."""
+    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the attacks;
+    longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see `calibrate.contention`;
+    cores: that this process may use, 0 where as many as there are workers."""
 
     passes: float
     seconds: float
@@ -90,10 +93,21 @@ class Forecast:
     longest: float
     cells: int
     unsaid: int
+    load: float = 1.0
+    cores: int = 0
 
     def wall(self, workers: int) -> float:
-        """About how long it takes with so many workers, in seconds."""
-        return max(self.seconds / max(workers, 1), self.longest) + self.serial
+        """About how long it takes with so many workers, in seconds by the clock."""
+        workers = max(workers, 1)
+        return max(self.seconds / workers, self.longest) * self.slower(workers) + self.serial * self.load
+
+    def slower(self, workers: int) -> float:
+        """By the clock, seconds for a CPU second of each of so many workers, which share the cores with each other and with
+        what else runs here."""
+        if not self.cores:
+            return self.load
+        others = max(self.load * self.cores - 1, 0.0) if self.load > _BUSY else 0.0
+        return max(1.0, (others + workers) / self.cores)
 
     def sentence(self, workers: int) -> str:
         """For the terminal: passes, time, and what they rest on."""
@@ -101,8 +115,9 @@ class Forecast:
             return "Nothing is left to attack."
         who = "1 worker" if workers == 1 else f"{workers} workers"
         each = 1e3 * (self.seconds + self.serial) / max(self.passes, 1)
+        busy = f", where a CPU second takes {self.load:.1f} s just now" if self.load > _BUSY else ""
         said = (
-            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine with {who} "
+            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with {who} "
             f"(foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
         )
         if self.unsaid:
@@ -124,6 +139,8 @@ class Forecaster:
     live: Mapping[str, Tensor] = field(default_factory=dict)
     planted: tuple[tuple[str, Attack], ...] = ()  # (norm, attack) of the planted test
     left: Mapping[str, float] = field(default_factory=dict)  # by cascade: engine.survivors
+    load: float = 1.0
+    cores: int = 0
 
     def work(self, planned: Planned) -> Work | None:
         random = self.random.get(planned.cell.defense, False)
@@ -178,7 +195,16 @@ class Forecaster:
                 passes += self._attacked(planned, chunks(planned, self.samples)[chunk]) * work.metered.total
         tests = self.tests()
         serial = sum(spent for _, spent in tests.values())
-        return Forecast(passes + sum(count for count, _ in tests.values()), seconds, serial, longest, cells, unsaid)
+        return Forecast(
+            passes + sum(count for count, _ in tests.values()),
+            seconds,
+            serial,
+            longest,
+            cells,
+            unsaid,
+            self.load,
+            self.cores,
+        )
 
     def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
         """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious ones
@@ -217,7 +243,9 @@ def forecaster(
         norm for norm in ("l2", "linf") if norm in suite.norms and suite.planted.samples and info.output != "labels"
     ]
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
-    return Forecaster(suite, info.classes, len(job.samples), speeds, random, live, planted, left or {})
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = len(job.samples)
+    return Forecaster(suite, info.classes, count, speeds, random, live, planted, left or {}, contention(), cores)
 
 
 def rounded(number: float) -> str:
