@@ -175,13 +175,15 @@ def _cascades(record: Record, bound: Bounds) -> list[str]:
     cascades = [cell for cell in record.done(knowledge="none", defense="none") if cell.family == "cascade"]
     for norm, eps in dict.fromkeys((cell.norm, cell.eps or 0.0) for cell in cascades):
         names = sorted({cell.attack.split("@")[0] for cell in cascades if (cell.norm, cell.eps) == (norm, eps)})
+        others = any(cell.family != "cascade" for cell in record.done(norm=norm, knowledge="none", defense="none"))
+        who = f"{' and '.join(names)} and all other attacks leave" if others else f"{' and '.join(names)} leaves"
         wanted = {"measure": "robust-accuracy", "norm": norm, "defense": "none"}
         for result in record.results:
             near = abs(float(result.tags.get("eps") or 0) - eps) <= 1e-6 * eps
             if result.value is not None and near and wanted.items() <= result.tags.items():
                 kept, low, high = (100 * (share or 0) for share in (result.value, result.low, result.high))
                 said = (
-                    f"Within {_NAMES.get(norm, norm)} {_at(record, norm, eps)}, {' and '.join(names)} and all other attacks leave "
+                    f"Within {_NAMES.get(norm, norm)} {_at(record, norm, eps)}, {who} "
                     f"at most {kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
                 sentences.append(bound.said(said, norm))

@@ -31,18 +31,17 @@ class Display:
         self._last = 0.0
         if not plain and stream.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total} units"),
                 TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),
             )
             self._bar = Progress(*columns, console=Console(file=stream), transient=True)
-            self._task = self._bar.add_task("starting", total=None)
+            self._task = self._bar.add_task("starting", total=None, left="")
 
     def __enter__(self) -> Display:
         if self._bar is not None:
@@ -72,16 +71,25 @@ class Display:
             self.say(f"failed: {progress.cell}: {progress.error}")
         if progress.resumed and progress.done == progress.resumed and not progress.cell:
             self.say(f"taking up an earlier run: {progress.resumed} of {progress.total} units are done")
+        left = self._left(progress)
         if self._bar is not None:
+            shown = progress.cell or "fitting"
             self._bar.update(
-                self._task, total=progress.total, completed=progress.done, description=progress.cell or "fitting"
+                self._task, total=progress.total, completed=progress.done, description=shown, left=left.lstrip(", ")
             )
             return
         now = time.monotonic()
         fresh = progress.done - progress.resumed
         if fresh and (progress.done == progress.total or now - self._last >= 10):
             self._last = now
-            left = (now - self._started) / fresh * (progress.total - progress.done)
-            if self._limit is not None:
-                left = min(left, max(0.0, self._limit - (now - self._started)))
-            self.say(f"{progress.done}/{progress.total} units, about {left:.0f} s left")
+            self.say(f"{progress.done}/{progress.total} units{left}")
+
+    def _left(self, progress: Progress) -> str:
+        """The time left in words, by what was foretold of the units that are left and not by their number: the dearest come
+        first."""
+        if progress.left_s is None:
+            return ""
+        left = progress.left_s
+        if self._limit is not None:
+            left = min(left, max(0.0, self._limit - (time.monotonic() - self._started)))
+        return f", about {left:.0f} s left"

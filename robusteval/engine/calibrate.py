@@ -87,6 +87,15 @@ def measure(model: Classifier, x: Tensor) -> Calibration:
     return Calibration(_with_jacobian(model, x, best), 1e3 * cost / len(x), forward)
 
 
+def contention(seconds: float = 0.3) -> float:
+    """Seconds by the clock that a second of CPU takes just now, 1 or more: what other work on this machine costs."""
+    matrix = torch.ones(64, 64)
+    clock, spent = time.monotonic(), time.process_time()
+    while time.monotonic() - clock < seconds:
+        matrix @ matrix
+    return max(1.0, (time.monotonic() - clock) / max(time.process_time() - spent, 1e-3))
+
+
 def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> Calibration:
     """The cost of passes through a defence, measured on x [B, *shape]; nothing is chosen."""
     x, rng = x[:_BATCH], Generator().manual_seed(0)

@@ -2,20 +2,22 @@
 
 An attack says what one run of it costs a sample (contracts.Passes); what the engine adds is added here: the search for the
 budget, the stretch towards the clean sample, draws of random defences, kept strengths, members of cascades, and the judge.
-What is said is for samples that hold out; but members of a cascade after the first with gradients are counted for the
-share that a single step leaves them (engine.survivors).
+How many samples hold out is asked of the model by a single step of the whole budget (engine.survivors): later members of a
+cascade see those alone, and the search for a budget is over for them once the largest has failed. Where that is not known
+what is dearer is counted.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from robusteval.contracts.plugins import Attack, Foretold, Passes
-from robusteval.engine.calibrate import Calibration
+from robusteval.engine.calibrate import Calibration, contention
 from robusteval.engine.job import Job
 from robusteval.engine.judge import JUDGE_DRAWS
 from robusteval.engine.plan import Plan, Planned
@@ -30,6 +32,8 @@ from robusteval.foreign import foreign
 # What an attack does beside its passes, and passes over few samples, which cost more each: seconds of a unit over those
 # that its passes take at the calibrated batch, measured with suite standard on a small CNN.
 OVERHEAD = 1.5
+_BUSY = 1.2  # seconds for a CPU second from which on the machine is said to have other work
+_SETTLED = 0.8  # share of the runs of a budget search that samples which fall take part in; .56 to .69 on the examples
 _WINS = 2 / 3  # share of the runs of a budget search that win, at most
 
 
@@ -49,9 +53,10 @@ class Work:
         return OVERHEAD * (spent + forward * (speed.forward_ms or speed.pass_ms / 2)) / 1e3
 
 
-def work_of(planned: Planned, classes: int, random: bool, left: float = 1.0) -> Work | None:
+def work_of(planned: Planned, classes: int, random: bool, left: float | None = None) -> Work | None:
     """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline; left: share
-    of the samples that members of a cascade after the first with gradients see."""
+    of the samples that a step of the whole budget leaves (engine.survivors), so that members of a cascade after the first with
+    gradients see no more, and a search for the budget ends early on them; None: not known, so what is dearer is counted."""
     judged = JUDGE_DRAWS if random else 1
     draws = planned.draws if random else 1
     line = SINGLES if planned.cell.norm == "l0" else LINE_STEPS
@@ -68,17 +73,19 @@ def work_of(planned: Planned, classes: int, random: bool, left: float = 1.0) -> 
             return None
         total += said * (draws * seen)
         judges += judged * seen
-        seen = left if gradient else seen
+        seen = left if gradient and left is not None else seen
     if planned.members:
         return Work(total, judges + 1)
     goals = classes - 1 if planned.cell.target == ALL else 1
     kept = len(planned.strengths)
     if planned.cell.family == "minimal":
         return Work(total * goals + Passes(goals * line), (3 * goals + kept + 1) * judged)
-    runs = planned.search + CLIMBS + 1
-    return Work(
-        total * (goals * runs + kept) + Passes(goals * runs * _WINS * line), (goals * 2 * runs + kept + 1) * judged
-    )
+    # what the largest budget does not take is over after the climb; a bracket is mostly narrow before its last halving
+    runs: float = planned.search + CLIMBS + 1
+    held = left or 0.0
+    wins = (1 - held) * runs * _WINS
+    runs = held * (CLIMBS + 1) + (1 - held) * max(_SETTLED * runs, CLIMBS + 1)
+    return Work(total * (goals * runs + kept) + Passes(goals * wins * line), (goals * 2 * runs + kept + 1) * judged)
 
 
 def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
@@ -95,8 +102,9 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: of one worker; longest: of
-    its longest unit; unsaid: cells whose attacks do not say what they cost; pass_ms: of the whole."""
+    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the attacks;
+    longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see `calibrate.contention`;
+    cores: that this process may use, 0 where as many as there are workers."""
 
     passes: float
     seconds: float
@@ -104,10 +112,21 @@ class Forecast:
     longest: float
     cells: int
     unsaid: int
+    load: float = 1.0
+    cores: int = 0
 
     def wall(self, workers: int) -> float:
-        """About how long it takes with so many workers, in seconds."""
-        return max(self.seconds / max(workers, 1), self.longest) + self.serial
+        """About how long it takes with so many workers, in seconds by the clock."""
+        workers = max(workers, 1)
+        return max(self.seconds / workers, self.longest) * self.slower(workers) + self.serial * self.load
+
+    def slower(self, workers: int) -> float:
+        """By the clock, seconds for a CPU second of each of so many workers, which share the cores with each other and with
+        what else runs here."""
+        if not self.cores:
+            return self.load
+        others = max(self.load * self.cores - 1, 0.0) if self.load > _BUSY else 0.0
+        return max(1.0, (others + workers) / self.cores)
 
     def sentence(self, workers: int) -> str:
         """For the terminal: passes, time, and what they rest on."""
@@ -115,8 +134,9 @@ class Forecast:
             return "Nothing is left to attack."
         who = "1 worker" if workers == 1 else f"{workers} workers"
         each = 1e3 * (self.seconds + self.serial) / max(self.passes, 1)
+        busy = f", where a CPU second takes {self.load:.1f} s just now" if self.load > _BUSY else ""
         said = (
-            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine with {who} "
+            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with {who} "
             f"(foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
         )
         if self.unsaid:
@@ -137,11 +157,13 @@ class Forecaster:
     random: Mapping[str, bool]
     live: Mapping[str, Tensor] = field(default_factory=dict)
     planted: tuple[tuple[str, Attack], ...] = ()  # (norm, attack) of the planted test
-    left: Mapping[str, float] = field(default_factory=dict)  # by cascade: engine.survivors
+    left: Mapping[str, float] = field(default_factory=dict)  # by cell: engine.survivors
+    load: float = 1.0
+    cores: int = 0
 
     def work(self, planned: Planned) -> Work | None:
         random = self.random.get(planned.cell.defense, False)
-        return work_of(planned, self.classes, random, self.left.get(planned.cell.id, 1.0))
+        return work_of(planned, self.classes, random, self.left.get(planned.cell.id))
 
     def unit(self, planned: Planned, chunk: int) -> float | None:
         """Seconds of one unit."""
@@ -192,7 +214,16 @@ class Forecaster:
                 passes += self._attacked(planned, chunks(planned, self.samples)[chunk]) * work.metered.total
         tests = self.tests()
         serial = sum(spent for _, spent in tests.values())
-        return Forecast(passes + sum(count for count, _ in tests.values()), seconds, serial, longest, cells, unsaid)
+        return Forecast(
+            passes + sum(count for count, _ in tests.values()),
+            seconds,
+            serial,
+            longest,
+            cells,
+            unsaid,
+            self.load,
+            self.cores,
+        )
 
     def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
         """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious ones
@@ -231,7 +262,9 @@ def forecaster(
         norm for norm in ("l2", "linf") if norm in suite.norms and suite.planted.samples and info.output != "labels"
     ]
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
-    return Forecaster(suite, info.classes, len(job.samples), speeds, random, live, planted, left or {})
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = len(job.samples)
+    return Forecaster(suite, info.classes, count, speeds, random, live, planted, left or {}, contention(), cores)
 
 
 def rounded(number: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.guard import guarded
 from robusteval.engine.catalogue import OURS, Catalogue, Entry
 from robusteval.engine.settings import check_options
 from robusteval.errors import ModelError, RobustEvalError

@@ -28,7 +28,7 @@ from robusteval.engine.executors import one_thread
 from robusteval.engine.forecast import Forecaster, forecaster
 from robusteval.engine.job import Job, plan_of
 from robusteval.engine.pipelines import Fitted, fit_all
-from robusteval.engine.plan import Plan
+from robusteval.engine.plan import Plan, Planned
 from robusteval.engine.processes import DIED
 from robusteval.engine.run_folder import ERRORS_LOG, claim, locked
 from robusteval.engine.schedule import Attacked, Listener, Progress, attack, right
@@ -87,8 +87,12 @@ def foretell(job: Job) -> Forecaster:
     as those of the bare model."""
     with one_thread():
         bare = {"none": Pipeline(Defended(job.model))}
-        left = survivors(plan_of(job).planned, bare, job.samples, {}, job.suite.levels)
+        left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
         return forecaster(job, {"none": calibrate.calibrate(job.model, job.samples.x)}, {}, left=left)
+
+
+def _all(plan: Plan) -> list[Planned]:
+    return [*plan.planned, *plan.probes]
 
 
 def _costs(job: Job, plan: Plan, fitted: Fitted, calibration: calibrate.Calibration) -> Forecaster:
@@ -100,9 +104,10 @@ def _costs(job: Job, plan: Plan, fitted: Fitted, calibration: calibrate.Calibrat
     live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
     random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
     left: dict[str, float] = {}
-    for one in plan.planned:
+    for name in fitted.live:
+        behind = [one for one in _all(plan) if one.cell.defense == name]
         with contextlib.suppress(Exception), foreign():  # a guess is not worth a run: without one, all samples count
-            left |= survivors([one], fitted.live, job.samples, live, job.suite.levels)
+            left |= survivors(behind, fitted.live, job.samples, live, job.suite.levels)
     return forecaster(job, speeds, live, random, left)
 
 

@@ -27,7 +27,8 @@ from robusteval.errors import RecordError
 @dataclass(frozen=True)
 class Progress:
     """Told to the listener after every unit. done of total units; error: why this one failed, or empty; note: something to
-    say once."""
+    say once; left_s: about how long the rest takes by the clock, from what was foretold of it and how far that was off so far,
+    None where nothing is known."""
 
     done: int
     total: int
@@ -35,9 +36,11 @@ class Progress:
     error: str = ""
     resumed: int = 0
     note: str = ""
+    left_s: float | None = None
 
 
 Listener = Callable[[Progress], None]
+_PRIOR_S = 10.0  # seconds that foretold times are trusted before they are corrected by those measured
 
 
 @dataclass
@@ -60,10 +63,14 @@ class _Todo:
     total: int = 0
     found: int = 0
 
+    def tasks(self) -> list[Task]:
+        """All of them."""
+        return [*self.attacks, *self.transferred, *self.judging]
+
     def chunks_left(self) -> dict[str, list[int]]:
         """By cell."""
         left: dict[str, list[int]] = {}
-        for task in (*self.attacks, *self.transferred, *self.judging):
+        for task in self.tasks():
             left.setdefault(task.planned.cell.id, []).append(task.chunk)
         return left
 
@@ -102,6 +109,7 @@ def attack(
     later = sum(seconds(task) or 0.0 for task in todo.transferred) / max(job.workers, 1)
     later += sum(seconds(task) or 0.0 for task in todo.judging)
     tests = sum(spent for _, spent in costs.tests().values())
+    counter.rest = Rest([seconds(task) for task in todo.tasks()], tests, job.workers, coming.slower(job.workers))
     gate = Gate(clock, seconds, job.workers, clock.keeps(later + tests), done.skipped)
     counter.gate = gate
     if clock.budget is None:
@@ -179,6 +187,37 @@ def _dear_first(tasks: list[Task], seconds: Callable[[Task], float | None]) -> l
 
 
 @dataclass
+class Rest:
+    """How long what is left will take. coming: CPU seconds of each unit, None where its attack does not say; tests: of what one
+    process does at the end; slower: seconds by the clock for a CPU second, as foretold."""
+
+    coming: list[float | None]
+    tests: float
+    workers: int
+    slower: float
+    foretold: float = 0.0  # of the units that ended
+    took: float = 0.0
+
+    def learn(self, foretold: float | None, took: float) -> None:
+        """Takes in that a unit ended."""
+        if foretold in self.coming:
+            self.coming.remove(foretold)
+        if foretold is not None:
+            self.foretold, self.took = self.foretold + foretold, self.took + took
+
+    def seconds(self) -> float | None:
+        """By the clock; None while nothing is known of a unit that is left. What was foretold counts like ten seconds measured,
+        so that the first unit does not decide alone."""
+        known = [one for one in self.coming if one is not None]
+        if len(known) < len(self.coming) and not known:
+            return None
+        factor = (self.took + _PRIOR_S * self.slower) / (self.foretold + _PRIOR_S)
+        mean = sum(known) / len(known) if known else 0.0
+        units = sum(known) + mean * (len(self.coming) - len(known))
+        return factor * (units / max(min(self.workers, len(self.coming)), 1) + self.tests)
+
+
+@dataclass
 class _Counter:
     """Counts outcomes, keeps failures, and writes tracebacks beside the record."""
 
@@ -190,18 +229,22 @@ class _Counter:
     listener: Listener
     seen: set[str] = field(default_factory=set)
     gate: Gate | None = None
+    rest: Rest | None = None
 
     def __call__(self, outcome: Outcome) -> None:
         self.done += 1
         cell = outcome.task.planned.cell.id
         if self.gate is not None:
             self.gate.learn(outcome)
+            if self.rest is not None:
+                self.rest.learn(self.gate.seconds(outcome.task), outcome.seconds)
         if outcome.error:
             self.failures.setdefault(cell, outcome.error)
             if outcome.detail and outcome.error not in self.seen:
                 self.seen.add(outcome.error)
                 self._log(f"{cell} chunk {outcome.task.chunk}\n{outcome.detail}\n")
-        self.listener(Progress(self.done, self.total, cell, outcome.error, self.resumed))
+        left = None if self.rest is None else self.rest.seconds()
+        self.listener(Progress(self.done, self.total, cell, outcome.error, self.resumed, left_s=left))
 
     def _log(self, text: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How many samples the later members of a cascade will see, asked of the model before the run by a single step."""
+"""How many samples hold out against a single step of the whole budget, asked of the model before the run, for the forecast."""
 
 from __future__ import annotations
 
@@ -27,25 +27,32 @@ def survivors(
     live: Mapping[str, Tensor],
     levels: int,
 ) -> dict[str, float]:
-    """By cascade: about the largest share of the attacked samples that is left after its first member with gradients.
+    """By cell: about the largest share of the attacked samples that holds out at the largest budget, of cascades (what is left
+    after their first member with gradients) and of attacks with gradients at fixed budgets.
 
     One step of the whole budget along the gradient is tried on the first 64 attacked samples; what holds against it, and
     one more of n + 1 for what so few cannot show, counts as left. An attack of many steps that is worth its passes leaves
     fewer. Nothing is said, so that all count, where no gradient is to be had, where a pipeline is random or not fitted
     yet, where not every error is a win, and in L1 and L0, where one step is one pixel.
     """
-    found = {}
+    found: dict[str, float] = {}
+    known: dict[tuple[str, str, float], float] = {}
     for one in planned:
         cell, pipeline = one.cell, pipelines.get(one.cell.defense)
-        if not one.members or pipeline is None or pipeline.stochastic or cell.norm not in ("l2", "linf"):
+        searched = cell.family == "fixed" and cell.needs == "gradient" and not one.source
+        if not (one.members or searched) or pipeline is None or pipeline.stochastic or cell.norm not in ("l2", "linf"):
             continue
         if pipeline.defended.model.info.gradients == "none" or cell.target != "untargeted" or cell.eps is None:
+            continue
+        at = (cell.defense, cell.norm, cell.eps)
+        if at in known:
+            found[cell.id] = known[at]
             continue
         mask = live.get(cell.defense, torch.ones(len(samples), dtype=torch.bool))
         rows = mask.nonzero().squeeze(1)[:_SAMPLES].to(samples.x.device)
         if len(rows):
             won = _one_step(pipeline, samples, rows, cell.norm, cell.eps, levels)
-            found[cell.id] = (int((~won).sum()) + 1) / (len(rows) + 1)
+            found[cell.id] = known[at] = (int((~won).sum()) + 1) / (len(rows) + 1)
     return found
 
 

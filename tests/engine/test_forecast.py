@@ -19,6 +19,7 @@ from robusteval.engine.plan import Planned
 from robusteval.engine.plan_cascades import Member
 from robusteval.engine.prepare import prepare_job
 from robusteval.engine.runner import foretell, run
+from robusteval.engine.schedule import Rest
 from robusteval.engine.survivors import survivors
 from robusteval.metrics.cost import Cost
 from robusteval.record.document import Cell
@@ -220,3 +221,59 @@ def test_where_the_gradient_is_masked_all_are_foretold_to_be_left():
         == {}
     )
     assert survivors([one], {}, given, {}, 0) == {}
+
+
+LINEAR = """
+name = "two"
+version = "1"
+norms = ["l2", "linf"]
+samples = 24
+probe_samples = 8
+eps = { l2 = 0.5, linf = 0.2 }
+[[attack]]
+plugin = "fmn"
+params = { steps = 10 }
+[[attack]]
+plugin = "pgd"
+params = { steps = 10 }
+[[cascade]]
+name = "both"
+eps = { linf = [0.2] }
+[[cascade.member]]
+plugin = "pgd"
+params = { steps = 10 }
+[[cascade.member]]
+plugin = "fmn"
+params = { steps = 10 }
+"""
+TINY = LINEAR.replace("l2 = 0.5, linf = 0.2", "l2 = 1e-4, linf = 1e-5").replace("[0.2]", "[1e-5]")
+
+
+@pytest.mark.parametrize("suite", [LINEAR, TINY], ids=["all fall", "nothing falls"])
+def test_the_passes_are_within_a_factor_of_two_of_what_was_foretold(tmp_path, monkeypatch, suite):
+    monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
+    figures = {one.name: one.value for one in Cost().compute(run(job_of(tmp_path, suite))) if one.kind == "scalar"}
+    assert 0.5 <= figures["passes/made"] / figures["passes/foretold"] <= 2
+
+
+def test_what_is_left_is_foretold_from_what_is_left_and_not_from_the_number_of_units():
+    rest = Rest([100.0, 1.0, 1.0, 1.0, None], tests=2.0, workers=1, slower=2.0)
+    first = rest.seconds()
+    assert first == pytest.approx(2 * (103 + 103 / 4 + 2))
+    rest.learn(100.0, 200.0)
+    assert rest.seconds() == pytest.approx(2 * (3 + 1 + 2)), "three dear seconds are left, not four hundred"
+    for _ in range(3):
+        rest.learn(1.0, 2.0)
+    rest.learn(None, 5.0)
+    assert rest.seconds() == pytest.approx(2 * 2)
+    assert Rest([None], 0.0, 1, 1.0).seconds() is None
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "workers", "wall"),
+    [(1.0, 2, 1, 100), (1.0, 2, 2, 50), (1.0, 2, 4, 50), (4.0, 2, 1, 400), (4.0, 2, 2, 225), (1.0, 0, 4, 25)],
+)
+def test_a_busy_machine_and_more_workers_than_cores_take_longer(load, cores, workers, wall):
+    coming = Forecast(1000, seconds=100, serial=0, longest=1, cells=1, unsaid=0, load=load, cores=cores)
+    assert coming.wall(workers) == pytest.approx(wall)
+    assert ("a CPU second takes 4.0 s" in coming.sentence(workers)) == (load > 1.5)
