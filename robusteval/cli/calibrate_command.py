@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import data_options, each_reading, load_options, model_options, pair, value_of
+from robusteval.cli.options import (
+    SpacedCommand,
+    data_options,
+    each_reading,
+    load_options,
+    model_options,
+    pair,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from robusteval.engine.catalogue import Catalogue
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
 
-@click.command("calibrate")
+@click.command("calibrate", cls=SpacedCommand)
 @click.option(
     "--model",
     "models",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import data_options, load_options, model_options, pair
+from robusteval.cli.options import SpacedCommand, data_options, load_options, model_options, pair
 
 if TYPE_CHECKING:
     from robusteval.contracts.classifier import Classifier, ModelInfo
@@ -27,7 +27,7 @@ _RUNGS = {
 }
 
 
-@click.command("inspect")
+@click.command("inspect", cls=SpacedCommand)
 @click.argument("model", type=click.Path())
 @data_options
 @model_options

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
-    """Comma-separated numbers."""
+    """Numbers set apart by commas, blanks or an x: 3,32,32 or 3x32x32."""
 
     name = "numbers"
 
@@ -23,9 +23,36 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in str(value).split(",") if part.strip())
+            return tuple(float(part) for part in re.split(r"[,\s]+|(?<=\d)x(?=\d)", str(value)) if part)
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.485,0.456,0.406", param, ctx)
+
+
+class SpacedCommand(click.Command):
+    """A command whose options of numbers take them apart as well: --shape 3 32 32, --range 0 255."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, with the numbers that follow such an option made one of its values."""
+        flags = {flag for p in self.params if isinstance(p.type, Numbers) for flag in p.opts}
+        return super().parse_args(ctx, _joined(args, flags))
+
+
+def _joined(args: list[str], flags: set[str]) -> list[str]:
+    made: list[str] = []
+    for place, word in enumerate(args):
+        if word == "--":
+            return made + args[place:]
+        if len(made) > 1 and made[-2] in flags and _numbers(word) and _numbers(made[-1]):
+            made[-1] += f",{word}"
+        else:
+            made.append(word)
+    return made
+
+
+def _numbers(word: str) -> bool:
+    parts = [part for part in word.split(",") if part]
+    one = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
+    return bool(parts) and all(re.fullmatch(one, part, re.IGNORECASE) for part in parts)
 
 
 class Duration(click.ParamType[float]):

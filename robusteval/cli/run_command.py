@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import Duration, data_options, each_reading, load_options, model_options, pair
+from robusteval.cli.options import (
+    Duration,
+    SpacedCommand,
+    data_options,
+    each_reading,
+    load_options,
+    model_options,
+    pair,
+)
 
 if TYPE_CHECKING:
     from robusteval.engine.job import Job
     from robusteval.record.document import Record
 
 
-@click.command("run")
+@click.command("run", cls=SpacedCommand)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path())
 @click.option("--suite", default="standard", show_default=True, help="Name of a suite, or a TOML file.")
 @data_options

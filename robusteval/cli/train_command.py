@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import Numbers, load_options, model_options, pair
+from robusteval.cli.options import Numbers, SpacedCommand, load_options, model_options, pair
 
 if TYPE_CHECKING:
     from robusteval.contracts.training import Epoch
 
 
-@click.command("train")
+@click.command("train", cls=SpacedCommand)
 @click.argument("defence")
 @click.argument("model", type=click.Path())
 @click.option(

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
+from ..runtime.answers import LOG_ZERO, TINY
 
-TINY = torch.finfo(torch.float32).tiny
-LOG_ZERO = -104.0  # in the place of the logarithm of a probability that became zero: below that of float32's smallest
 MAX_FEATURES = 32_768  # read out by the planted test at most
 NO_FEATURES = "Read out the scores instead."  # the hint where a model shows none
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -17,10 +18,12 @@ from .head import Head
 from .onnx_climb import climb
 from .onnx_features import tap
 from .onnx_file import ModelFile, read_model
-from .onnx_io import InputReading, OutputReading, count_labels, read_input, read_output
+from .onnx_io import InputReading, OutputReading, guesses, reading_of
 from .onnx_ladder import Climb, TwinRunner
+from .onnx_outputs import candidates, choose
 from .onnx_prepass import merge_opsets
 from .onnx_session import open_session
+from .onnx_trial import try_input
 from .onnx_truth import Truth
 from .probe import probe_file
 
@@ -56,7 +59,7 @@ class OnnxClassifier:
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
         if self._truth is None:
             self._truth = Truth(self._file.blob, self._given, self._taken)
-        return self._head.of_file(self._truth.raw(x, self.info.batch)).float().to(x.device)
+        return self._truth.scores(x, self._head, self.info.batch).to(x.device)
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
@@ -111,11 +114,10 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     model = file.proto()
     opsets = merge_opsets(model)
     session = open_session(file.blob)
-    given = read_input(session, options)
-    if samples is None and options.peek is not None:
-        seen = options.peek(given.space.input_shape, given.space.bounds, _dataset(model))
-        samples = None if seen is None else seen[0]
-    taken = count_labels(read_output(session, model), model)
+    look = _Look(options, _dataset(model))
+    given, taken = _understood(session, model, options, look)
+    seen = look(given.space.input_shape) if samples is None else None
+    samples = samples if seen is None else seen[0]
     truth = Truth(file.blob, given, taken, session=session)
     head, climbed = climb(file, truth, samples)
     if head.classes < 2:
@@ -144,9 +146,43 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         class_names=_class_names(metadata, taken, head.classes),
         dataset=_dataset(model),
         notes=notes,
+        reading=reading_of(given, taken, head, climbed.forced_batch, file.external).to_json(),
         learnt=metadata.get("robusteval.learnt", ""),
     )
     return OnnxClassifier(file, given, taken, head, climbed, info, truth)
+
+
+class _Look:
+    """The user's images, if there are any, in whatever shape is asked for: each shape is looked at once."""
+
+    def __init__(self, options: LoadOptions, dataset: str) -> None:
+        self._options, self._dataset = options, dataset
+        self._seen: dict[tuple[int, ...], tuple[Tensor, Tensor] | None] = {}
+
+    def __call__(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
+        if self._options.peek is None:
+            return None
+        if shape not in self._seen:
+            low, high = self._options.bounds
+            self._seen[shape] = self._options.peek(shape, (float(low), float(high)), self._dataset)
+        return self._seen[shape]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether there are images that can be read in this shape."""
+        return self(shape) is not None
+
+
+def _understood(
+    session: onnxruntime.InferenceSession, model: onnx.ModelProto, options: LoadOptions, look: _Look
+) -> tuple[InputReading, OutputReading]:
+    """How input and output are read. Raises ModelError where the file is not a classifier of one image."""
+    found = guesses(session, options, look.fits)
+    outputs = candidates(session, model)
+    tried = try_input(session, model, found, outputs, look.fits)
+    seen = look(tried.given.space.input_shape)
+    shown = None if seen is None else (seen[0].numpy(), seen[1].numpy())
+    settled, taken = choose(session, model, outputs, tried, options, shown)
+    return settled.given, taken
 
 
 def _dataset(model: onnx.ModelProto) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from ..runtime.answers import placed
 from .onnx_file import ModelFile
 from .onnx_io import OutputReading
 from .onnx_prepass import Prepared, merge_opsets
@@ -46,15 +47,17 @@ class Parity:
 
 def tapped_truths(file: ModelFile, truth: Truth, prepared: Prepared) -> tuple[Truth, ...]:
     """ONNX Runtime with the tensors before what saturates as its output; none where they are not the file's own."""
+    if truth.taken.answers_at:
+        return ()
     model = file.proto()
     if not set(prepared.before) <= {name for node in model.graph.node for name in node.output}:
         return ()  # some came out of an inlined function, or are the input
     merge_opsets(model)
     present = {o.name for o in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in prepared.before if name not in present)
-    blob = model.SerializeToString()
+    blob, at = model.SerializeToString(), truth.taken.answers_at
     try:
-        return tuple(Truth(blob, truth.given, OutputReading(n, "tensor", (), n)) for n in prepared.before)
+        return tuple(Truth(blob, truth.given, OutputReading(n, "tensor", (), n, at)) for n in prepared.before)
     except ModelError:
         return ()
 
@@ -157,15 +160,16 @@ def runner_values(runner: TwinRunner, name: str, x: Tensor) -> Tensor:
     """The twin's intermediate tensor `name` for x, taken the way that the runner takes batches."""
     twin = runner.module
     feed = runner.given.space.to_file(x.to(twin.anchor.dtype), runner.straight)
+    at = runner.given.batch_at
     if runner.way == "direct":
-        return twin.values(feed)[name]
+        return twin.values(feed.movedim(0, at or 0))[name]
     size = runner.given.batch or 1
     rows = []
     for i in range(0, len(feed), size):
         part = feed[i : i + size]
         part = torch.cat([part, part[-1:].expand(size - len(part), *part.shape[1:])])
-        out = twin.values(part[0] if runner.given.unbatched else part)[name]
-        out = out[None] if runner.given.unbatched and (out.dim() == 1 or out.shape[0] != 1) else out
+        out = twin.values(part[0] if at is None else part.movedim(0, at))[name]
+        out = out.reshape(1, -1) if size == 1 else out
         rows.append(out[: len(feed) - i])
     return torch.cat(rows)
 
@@ -203,15 +207,15 @@ def first_divergence(file: ModelFile, truth: Truth, prepared: Prepared, x: Tenso
     present = {o.name for o in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=n) for _, n in order if n not in present)
     size = truth.given.batch or 1
-    feed = truth._cast(truth.given.space.to_file(x[:1].expand(size, *x.shape[1:])).numpy())
-    feed = feed[0] if truth.given.unbatched else feed
+    feed = placed(truth.feed(x[:1].expand(size, *x.shape[1:])), truth.given.batch_at)
     try:
         session = open_session(model.SerializeToString(), optimise=False)
         names = [n for _, n in order]
         answers = dict(zip(names, session.run(names, {truth.given.name: np.ascontiguousarray(feed)}), strict=True))
         twin = Twin(prepared.graph, prepared.opsets, False, prepared.types)
+        twin = twin.double() if feed.dtype == np.float64 else twin
         with torch.no_grad():
-            mine = twin.values(torch.from_numpy(np.asarray(feed, dtype=np.float32)))
+            mine = twin.values(torch.from_numpy(np.asarray(feed, dtype=np.float32)).to(twin.anchor.dtype))
     except (ModelError, Unsupported, RuntimeError, ValueError) as error:
         return f" (the nodes could not be compared one by one: {type(error).__name__})"
     for node, name in order:

@@ -65,7 +65,8 @@ def _precision(file: ModelFile) -> str:
         return "int8"
     weights = [t.data_type for t in model.graph.initializer if math.prod(t.dims) > 1]
     halves = sum(t in (10, 16) for t in weights)
-    if weights and 2 * halves > len(weights):
+    casts = [a.i for n in all_nodes(model.graph) if n.op_type == "Cast" for a in n.attribute if a.name == "to"]
+    if (weights and 2 * halves > len(weights)) or any(to in (10, 16) for to in casts):
         return "float16"
     return "float64" if weights and all(t == 11 for t in weights) else "float32"
 

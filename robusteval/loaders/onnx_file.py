@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,8 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from ..errors import ModelError
+from ..runtime.files import MAX_BYTES, checked, read_content
 
-MAX_BYTES = 2_000_000_000  # protobuf's own limit is 2 GiB
 BITS: dict[int, int] = {
     TensorProto.FLOAT: 32, TensorProto.DOUBLE: 64, TensorProto.FLOAT16: 16, TensorProto.BFLOAT16: 16,
     TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.INT16: 16, TensorProto.UINT16: 16, TensorProto.INT32: 32,
@@ -43,7 +41,7 @@ class ModelFile:
 
 def read_model(path: Path) -> ModelFile:
     """Reads and checks an ONNX file without running it. Raises ModelError with a hint for anything that is not one."""
-    content = _content(path)
+    content = read_content(path)
     hint = "Export it again with torch.onnx.export, or check that the copy is complete."
     try:
         model = onnx.ModelProto.FromString(content)
@@ -61,22 +59,6 @@ def read_model(path: Path) -> ModelFile:
     for name in names:
         digest.update((path.parent / name).read_bytes())
     return ModelFile(path.name, digest.hexdigest(), model.SerializeToString(), tuple(names))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise ModelError(f"{path} is not a file.", "Give the path of one .onnx file.")
-        if info.st_size == 0:
-            raise ModelError(f"{path.name} is empty.", "Export the model again.")
-        if info.st_size > MAX_BYTES:
-            raise ModelError(
-                f"{path.name} has {info.st_size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
@@ -117,35 +99,13 @@ def _embed(tensors: list[TensorProto], folder: Path, so_far: int) -> list[str]:
         entries = {e.key: e.value for e in tensor.external_data}
         location = entries.get("location", "")
         if location not in names:
-            names[location] = _checked(folder, location)
+            names[location] = checked(folder, location)
         so_far += _embed_one(tensor, entries, names[location])
         if so_far > MAX_BYTES:
             raise ModelError(
                 f"The model with its external data has more than {MAX_BYTES} bytes.", "Use a smaller model."
             )
     return sorted(names)
-
-
-def _checked(folder: Path, location: str) -> Path:
-    """The external data file, if it lies beside the model and nowhere else."""
-    parts = Path(location).parts
-    hint = "Keep the external data as plain files in the model's own folder, or save the model with its data inside."
-    if not location or Path(location).is_absolute() or ".." in parts or "\\" in location or "\0" in location:
-        raise ModelError(f"The model asks for external data outside its folder ({location!r}).", hint)
-    at = folder
-    for part in parts:
-        at = at / part
-        if at.is_symlink():
-            raise ModelError(f"The model's external data {location!r} is a link.", hint)
-    try:
-        info = os.lstat(at)
-    except OSError as error:
-        raise ModelError(f"The model's external data {location!r} is missing.", hint) from error
-    if not stat.S_ISREG(info.st_mode):
-        raise ModelError(f"The model's external data {location!r} is not a plain file.", hint)
-    if info.st_nlink > 1:
-        raise ModelError(f"The model's external data {location!r} is a hard link.", hint)
-    return at
 
 
 def _embed_one(tensor: TensorProto, entries: dict[str, str], path: Path) -> int:

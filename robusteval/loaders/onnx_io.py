@@ -1,21 +1,25 @@
-"""What a file's input and output mean: layout, batch size, and which of its outputs are the scores."""
+"""What a file's input means: its layout, and where its batch axis is, if it has one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import onnx
 import onnxruntime
 
 from ..contracts.classifier import LoadOptions
 from ..errors import ModelError
-from .onnx_session import DTYPES
+from ..runtime.reading import FLOATS, Reading, whole_range
+from ..runtime.session import DTYPES
+from .head import Head
 from .pixel import PixelSpace, pixel_space
 
-FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
-SHAPE_HINT = "Say what one input looks like with --shape, for example --shape 3 32 32."
+SHAPE_HINT = "Say what one input looks like with --shape, for example --shape 3,32,32."
+LAYOUT_HINT = "Say which with --layout NCHW or --layout NHWC."
+SMALL = (1, 2, 3, 4)  # usual numbers of channels
+
+Fits = Callable[[tuple[int, ...]], bool]  # whether the user's images can be read as inputs of this canonical shape
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,14 @@ class InputReading:
     type: str  # ONNX Runtime's name for its element type
     space: PixelSpace
     layout: str  # "NCHW", "NHWC", "flat" or "other"
-    batch: int | None  # None: any
-    unbatched: bool = False  # the file has no batch axis at all
+    batch: int | None  # rows that are asked at once; None: any
+    batch_at: int | None = 0  # the batch axis; None: the file has none
     notes: tuple[str, ...] = ()
+
+    @property
+    def unbatched(self) -> bool:
+        """Whether the file has no batch axis at all."""
+        return self.batch_at is None
 
 
 @dataclass(frozen=True)
@@ -37,13 +46,49 @@ class OutputReading:
 
     name: str
     kind: str
-    labels: tuple[int | str, ...] = ()  # the keys of a ZipMap in the order of the classes
+    labels: tuple[int | str, ...] = ()  # the keys of a ZipMap, or the labels, in the order of the classes
     tensor: str = ""  # the tensor behind it in the graph
+    answers_at: int | None = 0  # the batch axis; None: it has none, so one row is asked at a time
     notes: tuple[str, ...] = ()
 
 
-def read_input(session: onnxruntime.InferenceSession, options: LoadOptions) -> InputReading:
-    """Understands the file's input, with the user's word where the file leaves it open. Raises ModelError."""
+def reading_of(
+    given: InputReading,
+    taken: OutputReading,
+    head: Head | None = None,
+    batch: int | None = None,
+    external: tuple[str, ...] = (),
+) -> Reading:
+    """Both as the plain description that travels in the record. batch: forced where the file takes any."""
+    space, head = given.space, head or Head(classes=max(2, len(taken.labels)))
+    return Reading(
+        input=given.name,
+        type=given.type,
+        shape=space.input_shape,
+        file_shape=space.file_shape,
+        bounds=space.bounds,
+        output=taken.name,
+        classes=head.classes,
+        mean=space.mean,
+        std=space.std,
+        channels_last=space.turned,
+        whole=space.whole,
+        batch=given.batch if given.batch is not None else batch,
+        batch_at=given.batch_at,
+        answers_at=taken.answers_at,
+        kind=taken.kind,
+        keys=taken.labels,
+        scale=head.output,
+        one_score=head.one_score,
+        external=external,
+    )
+
+
+def guesses(
+    session: onnxruntime.InferenceSession, options: LoadOptions, fits: Fits
+) -> tuple[list[InputReading], list[ModelError]]:
+    """(every way in which the file's declared input can be meant, what is wrong with others), the likeliest first; which
+    of them works is tried. Raises ModelError where there is none, in the words of the likeliest."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(i.name for i in inputs)
@@ -54,9 +99,41 @@ def read_input(session: onnxruntime.InferenceSession, options: LoadOptions) -> I
     dims = [d if isinstance(d, int) and d > 0 else None for d in (only.shape or [])]
     if not dims:
         raise ModelError("The model does not say what shape its input has.", "Export it with a shaped input.")
-    unbatched = _unbatched(dims, session)
-    own = dims if unbatched else dims[1:]
-    shape, layout, notes = _understand(own, options)
+    found: list[InputReading] = []
+    faults: list[ModelError] = []
+    for at in _batch_axes(dims, options):
+        own = dims if at is None else dims[:at] + dims[at + 1 :]
+        batch = 1 if at is None else dims[at]
+        try:
+            found.append(_guess(only, own, batch, at, options, fits))
+        except ModelError as error:
+            faults.append(error)
+    if not found:
+        raise faults[-1]
+    return found, faults
+
+
+def _batch_axes(dims: list[int | None], options: LoadOptions) -> list[int | None]:
+    """Where the batch axis may be. None: nowhere."""
+    if len(dims) == 1:
+        return [None]
+    still_open = [i for i, d in enumerate(dims) if d is None]
+    if len(still_open) == 1 and still_open[0] > 0 and not options.input_shape:
+        return [still_open[0], 0]
+    if len(dims) <= 3 and (dims[0] is not None or len(options.input_shape) == len(dims)):
+        return [0, None]
+    return [0]
+
+
+def _guess(
+    only: onnxruntime.NodeArg,
+    own: list[int | None],
+    batch: int | None,
+    at: int | None,
+    options: LoadOptions,
+    fits: Fits,
+) -> InputReading:
+    shape, layout, notes = _understand(own, options, fits)
     file_shape = _file_shape(own, shape, layout)
     whole, more = _whole_numbers(only.type, options)
     turned = "NHWC" if layout == "NHWC" or (layout == "flat" and options.layout.upper() == "NHWC") else "NCHW"
@@ -64,20 +141,12 @@ def read_input(session: onnxruntime.InferenceSession, options: LoadOptions) -> I
     if None in own:
         shown = " x ".join(map(str, shape))
         notes = (*notes, f"The file leaves the size of its input open; {shown} was asked for.")
-    batch = None if dims[0] is None else dims[0]
-    return InputReading(only.name, only.type, space, layout, 1 if unbatched else batch, unbatched, (*notes, *more))
+    return InputReading(only.name, only.type, space, layout, batch, at, (*notes, *more))
 
 
-def _unbatched(dims: list[int | None], session: onnxruntime.InferenceSession) -> bool:
-    """A (3, H, W) or (1, H, W) input whose output has no batch axis of its own."""
-    if len(dims) != 3 or dims[0] not in (1, 3) or None in dims or math.prod(d or 1 for d in dims[1:]) < 16:
-        return False
-    ranks = [len(o.shape) for o in session.get_outputs() if o.shape is not None]
-    leads = [o.shape[0] for o in session.get_outputs() if o.shape]
-    return (bool(ranks) and max(ranks) == 1) or (dims[0] == 3 and all(lead == 1 for lead in leads))
-
-
-def _understand(own: list[int | None], options: LoadOptions) -> tuple[tuple[int, ...], str, tuple[str, ...]]:
+def _understand(
+    own: list[int | None], options: LoadOptions, fits: Fits
+) -> tuple[tuple[int, ...], str, tuple[str, ...]]:
     """The canonical shape, the file's layout, and what to tell the reader."""
     asked = options.layout.upper()
     if asked not in ("", "NCHW", "NHWC"):
@@ -100,21 +169,49 @@ def _understand(own: list[int | None], options: LoadOptions) -> tuple[tuple[int,
         return _agree(given, shape), "other", ()
     if len(own) != 3:
         raise ModelError(f"The model's input has {len(own)} axes beside the batch: not an image.", SHAPE_HINT)
-    layout, note = _layout(own, asked)
+    layout, notes = _layout(own, asked, given, fits)
     filled = _fill(own, given, layout)
     shape = (filled[2], filled[0], filled[1]) if layout == "NHWC" else (filled[0], filled[1], filled[2])
-    return _agree(given, shape), layout, note
+    return _agree(given, shape), layout, notes
 
 
-def _layout(own: Sequence[int | None], asked: str) -> tuple[str, tuple[str, ...]]:
+def _layout(own: Sequence[int | None], asked: str, given: tuple[int, ...], fits: Fits) -> tuple[str, tuple[str, ...]]:
+    """NCHW or NHWC: as asked, else by --shape, by a usual number of channels, by the images, by two equal sides."""
     if asked:
         return asked, ()
-    first, last = own[0] in (1, 2, 3, 4), own[2] in (1, 2, 3, 4)
-    if last and not first:
-        return "NHWC", ("The layout NHWC was read off the input's shape.",)
+    if len(given) == 3:
+        can = [way for way in ("NCHW", "NHWC") if _takes(own, given, way)]
+        if len(can) == 1 or None in own:
+            return (can or ["NCHW"])[0], ()
+    a, b, c = (int(d or 0) for d in own)
+    way, note = _by_shape(a, b, c)
+    can = [name for name, shape in (("NCHW", (a, b, c)), ("NHWC", (c, a, b))) if fits(shape)]
+    if len(can) == 1 and (can[0] != way or note):
+        return can[0], (f"The input's shape {a} x {b} x {c} fits both NCHW and NHWC; the images fit {can[0]} only.",)
+    if not way:
+        raise ModelError(
+            f"The input's shape {a} x {b} x {c} does not say whether its channels are first or last.", LAYOUT_HINT
+        )
+    return way, (note,) if note else ()
+
+
+def _by_shape(a: int, b: int, c: int) -> tuple[str, str]:
+    """(NCHW, NHWC or "", what to tell the reader where it is not plain)."""
+    first, last = a in SMALL, c in SMALL
     if first and last:
-        return "NCHW", ("The input's shape fits both NCHW and NHWC; NCHW was taken (--layout says otherwise).",)
-    return "NCHW", ()
+        return "NCHW", "The input's shape fits both NCHW and NHWC; NCHW was taken (--layout says otherwise)."
+    if last:
+        return "NHWC", "The layout NHWC was read off the input's shape."
+    if first or (b == c != a):
+        return "NCHW", ""
+    if a == b != c:
+        return "NHWC", f"The layout NHWC was read off the input's shape: {c} channels (--layout says otherwise)."
+    return "", ""
+
+
+def _takes(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> bool:
+    wanted = (given[1], given[2], given[0]) if layout == "NHWC" else given
+    return all(d in (None, w) for d, w in zip(own, wanted, strict=True))
 
 
 def _fill(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> tuple[int, int, int]:
@@ -149,79 +246,18 @@ def _file_shape(own: list[int | None], shape: tuple[int, ...], layout: str) -> t
 
 
 def _whole_numbers(type_name: str, options: LoadOptions) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """Where the stated range goes in a file that takes integers."""
+    """Where the stated range goes in a file that takes integers, and what to tell the reader."""
     if type_name in FLOATS:
         return None, ()
     low, high = (float(v) for v in options.bounds)
+    target = whole_range(type_name, (low, high), bool(options.mean or options.std))
     plain = type_name.removeprefix("tensor(").removesuffix(")")
-    if high - low > 1 or options.mean or options.std:
-        return (low, high), (f"The file takes {plain}: inputs are rounded to whole numbers before they reach it.",)
-    target = (-128.0, 127.0) if plain == "int8" else (0.0, 255.0)
+    if target is None or target == (low, high):
+        return target, (f"The file takes {plain}: inputs are rounded to whole numbers before they reach it.",)
     note = f"The file takes {plain}: {low:g}..{high:g} is stretched to {target[0]:g}..{target[1]:g} and rounded."
     return target, (note,)
 
 
-def read_output(session: onnxruntime.InferenceSession, model: onnx.ModelProto) -> OutputReading:
-    """Chooses the scores among the outputs, and says so where there was a choice. Raises ModelError."""
-    makers = {name: node for node in model.graph.node for name in node.output}
-    found = [_candidate(o, makers) for o in session.get_outputs()]
-    scores = [c for c in found if c is not None and c.kind != "labels"]
-    labels = [c for c in found if c is not None and c.kind == "labels"]
-    if not scores and not labels:
-        shown = ", ".join(f"{o.name}: {o.type} {o.shape}" for o in session.get_outputs())
-        raise ModelError(f"None of the model's outputs looks like class scores ({shown}).", "Export a classifier.")
-    if not scores:
-        return labels[0]
-    best = min(scores, key=lambda c: _preference(c.name))
-    others = [o.name for o in session.get_outputs() if o.name != best.name]
-    if others:
-        best = replace(best, notes=(*best.notes, f"Of several outputs {best.name!r} was taken as the scores."))
-    return best
-
-
-def _preference(name: str) -> int:
-    words = ("logit", "score", "prob", "output")
-    return next((i for i, word in enumerate(words) if word in name.lower()), len(words))
-
-
-def _candidate(output: onnxruntime.NodeArg, makers: dict[str, onnx.NodeProto]) -> OutputReading | None:
-    node = makers.get(output.name)
-    if node is not None and node.op_type == "ZipMap":
-        keys: tuple[int | str, ...] = ()
-        for attr in node.attribute:
-            keys = tuple(attr.ints) or tuple(s.decode() for s in attr.strings) or keys
-        return OutputReading(output.name, "zipmap", keys, node.input[0])
-    if output.type in FLOATS:
-        shape = output.shape or []
-        if len(shape) > 2 and any(isinstance(d, int) and d != 1 for d in shape[2:]):
-            return None  # a feature map, not scores
-        return OutputReading(output.name, "tensor", (), output.name)
-    if output.type in ("tensor(int64)", "tensor(int32)", "tensor(string)"):
-        return OutputReading(output.name, "labels", _label_keys(node), output.name)
-    return None
-
-
-def count_labels(taken: OutputReading, model: onnx.ModelProto) -> OutputReading:
-    """For a file that returns labels without naming them: how many there are, as far as its graph says."""
-    if taken.kind != "labels" or taken.labels:
-        return taken
-    node = next((n for n in model.graph.node if taken.name in n.output and n.op_type == "ArgMax"), None)
-    shapes = {v.name: v.type.tensor_type.shape for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
-    shapes |= {v.name: v.type.tensor_type.shape for v in model.graph.input}
-    axis = next((a.i for a in node.attribute if a.name == "axis"), 0) if node is not None else 0
-    dims = list(shapes[node.input[0]].dim) if node is not None and node.input[0] in shapes else []
-    count = dims[axis].dim_value if -len(dims) <= axis < len(dims) else 0
-    if count < 2:
-        raise ModelError(
-            "The model returns labels only, and does not say how many there are.", "Export its class scores too."
-        )
-    return replace(taken, labels=tuple(range(count)))
-
-
-def _label_keys(node: onnx.NodeProto | None) -> tuple[int | str, ...]:
-    for attr in node.attribute if node is not None else ():
-        if attr.name in ("classlabels_int64s", "classlabels_ints"):
-            return tuple(attr.ints)
-        if attr.name == "classlabels_strings":
-            return tuple(s.decode() for s in attr.strings)
-    return ()
+def with_batch(given: InputReading, batch: int | None, notes: tuple[str, ...]) -> InputReading:
+    """As tried: how many rows the file takes at once."""
+    return replace(given, batch=batch, notes=(*given.notes, *notes))

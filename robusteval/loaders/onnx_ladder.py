@@ -17,17 +17,20 @@ from .onnx_twin.graph import Twin
 class TwinRunner:
     """The twin with the file's pixels, batch habits and head around it: canonical inputs in, scores out."""
 
-    def __init__(self, twin: Twin, given: InputReading, head: Head, way: str, straight: bool) -> None:
+    def __init__(
+        self, twin: Twin, given: InputReading, head: Head, way: str, straight: bool, answers_at: int | None = 0
+    ) -> None:
+        twin = twin.double() if given.type == "tensor(double)" else twin
         self.module, self.given, self.head, self.way, self.straight = twin.eval(), given, head, way, straight
+        self.answers_at = answers_at
 
     def raw(self, x: Tensor) -> Tensor:
-        """The twin's own output for canonical x: [B, ...]."""
+        """The twin's own output for canonical x: [B, ...], float64 where the file takes that."""
         if x.device != self.module.anchor.device:
             self.module.to(x.device)
         feed = self.given.space.to_file(x.to(self.module.anchor.dtype), self.straight)
         if self.way == "direct":
-            whole: Tensor = self.module(feed)
-            return whole
+            return self._several(feed)
         if self.way == "vmap":
             out: Tensor = torch.func.vmap(self._one)(feed)
             return out
@@ -41,18 +44,20 @@ class TwinRunner:
         return torch.cat(parts)
 
     def _one(self, row: Tensor) -> Tensor:
-        out: Tensor = self.module(row if self.given.unbatched else row[None])
-        return out if self.given.unbatched and (out.dim() == 1 or out.shape[0] != 1) else out[0]
+        """One row asked alone: its answer is all that comes back, whatever its shape. [*file_shape] -> [K]."""
+        at = self.given.batch_at
+        out: Tensor = self.module(row if at is None else row.unsqueeze(at))
+        return out.reshape(-1)
 
     def _several(self, feed: Tensor) -> Tensor:
-        if self.given.unbatched:
+        if self.given.batch_at is None or (self.way == "loop" and len(feed) == 1):
             return torch.stack([self._one(row) for row in feed])
-        out: Tensor = self.module(feed)
-        return out
+        out: Tensor = self.module(feed.movedim(0, self.given.batch_at))
+        return out.movedim(self.answers_at, 0) if self.answers_at else out
 
     def scores(self, x: Tensor) -> Tensor:
-        """[B, *input_shape] -> [B, K]."""
-        return self.head.of_twin(self.raw(x))
+        """[B, *input_shape] -> [B, K], in x's precision."""
+        return self.head.of_twin(self.raw(x)).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -84,4 +89,4 @@ class Climb:
         if self.freed:
             prepared = freed_batch(prepared) or prepared
         twin = Twin(prepared.graph, prepared.opsets, self.width if self.straight else False, prepared.types)
-        return TwinRunner(twin, given, head, self.way, self.straight)
+        return TwinRunner(twin, given, head, self.way, self.straight, taken.answers_at)

@@ -126,7 +126,7 @@ def _built(bench: Bench, width: str, freed: bool, way: str) -> Trial | None:
     if graph is None:
         return None
     twin = Twin(graph.graph, graph.opsets, width or False, graph.types)
-    runner = TwinRunner(twin, bench.truth.given, bench.head, way, width != "")
+    runner = TwinRunner(twin, bench.truth.given, bench.head, way, width != "", bench.truth.taken.answers_at)
     parity = compare(bench.file, bench.truth, bench.tapped, runner, graph, bench.probes, bench.start)
     return Trial(runner, width, freed, parity, NO_HELP)
 

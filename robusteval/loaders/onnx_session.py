@@ -1,28 +1,16 @@
-"""ONNX Runtime sessions, made from bytes, quiet, and single-threaded on a CPU."""
+"""ONNX Runtime sessions for the loader: on a GPU where that works."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import torch
 
-from ..errors import ModelError
+from ..runtime.session import DTYPES, Array, run_session
+from ..runtime.session import open_session as open_on
 
-Array = np.ndarray[Any, Any]
-DTYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(uint16)": np.uint16,
-    "tensor(int16)": np.int16,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-}
+__all__ = ["DTYPES", "Array", "open_session", "providers", "run_session"]
 
 
 def providers() -> list[Any]:
@@ -34,32 +22,4 @@ def providers() -> list[Any]:
 
 def open_session(blob: bytes, threads: int = 1, optimise: bool = True) -> onnxruntime.InferenceSession:
     """A session on the model's bytes. Raises ModelError with ONNX Runtime's own reason."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.use_deterministic_compute = True
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return onnxruntime.InferenceSession(blob, options, providers=providers())
-    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-        reason = (str(error).splitlines() or ["no reason given"])[0][:300]
-        raise ModelError(
-            f"ONNX Runtime does not accept the model: {reason}", "Export it for an opset that ONNX Runtime knows."
-        ) from error
-
-
-def run_session(session: onnxruntime.InferenceSession, names: Sequence[str], feed: dict[str, Array]) -> list[Any]:
-    """One run. Raises ModelError with ONNX Runtime's own reason."""
-    options = onnxruntime.RunOptions()
-    options.log_severity_level = 4
-    try:
-        results: list[Any] = session.run(list(names), feed, options)
-        return results
-    except Exception as error:  # see above
-        reason = (str(error).splitlines() or ["no reason given"])[0][:300]
-        raise ModelError(
-            f"ONNX Runtime fails on an input of shape {[v.shape for v in feed.values()]}: {reason}",
-            "Check --shape and --layout against what the model was exported with.",
-        ) from error
+    return open_on(blob, threads, optimise, providers())

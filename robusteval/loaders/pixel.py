@@ -24,6 +24,11 @@ class PixelSpace:
     layout: str = "NCHW"
     whole: tuple[float, float] | None = None  # the file takes integers: where the two bounds go
 
+    @property
+    def turned(self) -> bool:
+        """Whether the file wants (H, W, C)."""
+        return self.layout == "NHWC" and len(self.input_shape) == 3
+
     def to_file(self, x: Tensor, straight: bool = False) -> Tensor:
         """[B, *input_shape] -> [B, *file_shape], differentiable; integers stay reals, rounded straight-through."""
         if self.mean or self.std:
@@ -35,7 +40,7 @@ class PixelSpace:
                 x = (x - low) * ((last - first) / (high - low)) + first
             rounded = torch.round(x)
             x = rounded.detach() + (x - x.detach()) if straight else rounded.detach()
-        if self.layout == "NHWC" and len(self.input_shape) == 3:
+        if self.turned:
             x = x.permute(0, 2, 3, 1)
         return x if x.shape[1:] == self.file_shape else x.reshape(x.shape[0], *self.file_shape)
 
@@ -60,7 +65,7 @@ def pixel_space(
     """Checks what the user said about range and normalisation. Raises ModelError."""
     low, high = options.bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ModelError(f"The pixel range {low} to {high} is empty.", "Give --range LOW HIGH with LOW below HIGH.")
+        raise ModelError(f"The pixel range {low} to {high} is empty.", "Give --range LOW,HIGH with LOW below HIGH.")
     channels = input_shape[0] if len(input_shape) == 3 else 1
     for name, values in (("mean", options.mean), ("std", options.std)):
         if values and len(values) not in (1, channels):

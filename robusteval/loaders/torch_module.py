@@ -119,7 +119,7 @@ def load_torch(path: Path, options: LoadOptions) -> TorchClassifier:
     if not options.input_shape:
         raise ModelError(
             "A PyTorch file does not say what shape its input has.",
-            "Give it with --shape, for example --shape 3 32 32.",
+            "Give it with --shape, for example --shape 3,32,32.",
         )
     opened = open_torch_file(Path(path), options)
     name = Path(path).stem

@@ -1,1 +1,1 @@
-"""ONNX Runtime on the untouched file, with numpy alone: what the loader judges with and `verify` asks again."""
+"""How an ONNX file is read and asked, in numpy and ONNX Runtime alone: one reading, shared by the loader and by verify."""

@@ -14,7 +14,9 @@ from robusteval.errors import RecordError
 from robusteval.record import store
 from robusteval.record.comparison import Comparison, Source
 from robusteval.record.document import Record
-from robusteval.verify.run import Runtime, Verification, distance_of, verify
+from robusteval.runtime.answers import Runtime
+from robusteval.verify.asking import reopened
+from robusteval.verify.run import Verification, distance_of, verify
 
 Array = NDArray[Any]
 
@@ -55,7 +57,7 @@ def _matrix(
         return
     tensors = _read(folder / "transfer.safetensors", transfer.sha256, result)
     asked = [
-        Runtime(model, record) if model is not None and record.model.format == "onnx" else None
+        reopened(model, record) if model is not None and record.model.format == "onnx" else None
         for model, record in zip(models, records, strict=True)
     ]
     for place, source in enumerate(transfer.sources):

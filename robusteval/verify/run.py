@@ -16,19 +16,11 @@ from numpy.typing import NDArray
 
 from robusteval.errors import RecordError
 from robusteval.record.document import Record, Witness
+from robusteval.runtime.answers import Runtime
+from robusteval.verify.asking import reopened
 from robusteval.verify.eight_bit import check_rounded
 
 Array = NDArray[Any]
-
-_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-}
 
 
 @dataclass
@@ -55,7 +47,7 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     clean, labels = _clean(tensors, record, result)
     if _flips(model, record):
         result.notes.append(f"The model's hash agrees: {record.model.sha256[:16]}.")
-        answer = Runtime(model, record) if model is not None else None
+        answer = reopened(model, record) if model is not None else None
     else:
         answer = None
     groups: dict[str, list[Witness]] = {}
@@ -171,78 +163,3 @@ def distance_of(before: Array, after: Array, norm: str) -> float:
     if norm == "l2":
         return float(np.sqrt((flat**2).sum()))
     return float(flat.max() if norm == "linf" else flat.sum())
-
-
-class Runtime:
-    """ONNX Runtime on the file's own bytes, fed as the record says."""
-
-    def __init__(self, path: Path, record: Record) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = 1
-        if _file_hash(path) != record.model.sha256:
-            raise RecordError(
-                f"The model {path} is not the one that was evaluated: its hash differs.",
-                "Give the evaluated file with --model.",
-            )
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise RecordError(f"ONNX Runtime cannot load {path}: {error}.") from None
-        self.model = record.model
-
-    def labels(self, x: Array) -> Array:
-        """The model's answers [B] to canonical samples [B, *shape]."""
-        only = self.session.get_inputs()[0]
-        feed = self._feed(x, only.type)
-        shape = [size if isinstance(size, int) and size > 0 else None for size in only.shape]
-        batch = shape[0]
-        if None not in shape[1:]:
-            feed = feed.reshape(-1, *shape[1:])
-        step = batch or self.model.batch or 128
-        answers = []
-        for start in range(0, len(feed), step):
-            part = feed[start : start + step]
-            padded = part
-            if (batch or self.model.batch) and len(part) < step:
-                padded = np.concatenate([part, np.repeat(part[-1:], step - len(part), axis=0)])
-            answers.append(self._argmax(padded)[: len(part)])
-        return np.concatenate(answers)
-
-    def _feed(self, x: Array, kind: str) -> Array:
-        low, high = self.model.bounds
-        for values, apply in ((self.model.mean, np.subtract), (self.model.std, np.divide)):
-            if values:
-                tail = (1, 1) if x.ndim == 4 else ()
-                x = apply(x, np.asarray(values, dtype=np.float32).reshape(-1, *tail))
-        dtype = np.dtype(_TYPES.get(kind, np.float32))
-        if dtype.kind in "iu":
-            limits = np.iinfo(str(dtype))
-            if (low, high) == (0.0, 1.0):
-                x = (x - np.float32(low)) * np.float32(255.0 / (high - low))
-            x = np.clip(np.round(x), float(limits.min), float(limits.max))
-        if self.model.layout == "NHWC" and x.ndim == 4:
-            x = x.transpose(0, 2, 3, 1)
-        return np.ascontiguousarray(x.astype(dtype))
-
-    def _argmax(self, feed: Array) -> Array:
-        outputs = self.session.run(None, {self.session.get_inputs()[0].name: feed})
-        for value in outputs:
-            if isinstance(value, list) and value and isinstance(value[0], dict):  # ZipMap
-                keys = sorted(value[0])
-                return np.asarray([keys.index(max(row, key=row.get)) for row in value])
-        for value in outputs:
-            array = np.asarray(value)
-            if array.ndim >= 2 and array.reshape(len(array), -1).shape[1] == self.model.classes:
-                return np.asarray(array.reshape(len(array), -1).argmax(axis=1))
-        first = np.asarray(outputs[0])
-        if first.size == len(feed) and np.issubdtype(first.dtype, np.floating):  # one score for two classes
-            half = 0.5 if self.model.output == "probabilities" else 0.0
-            return (first.ravel() > half).astype(np.int64)
-        return np.asarray(first.ravel().astype(np.int64))
-
-
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,60 @@
+"""ONNX Runtime sessions: quiet, and single-threaded on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from ..errors import ModelError
+
+Array = np.ndarray[Any, Any]
+DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(uint16)": np.uint16,
+    "tensor(int16)": np.int16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+CPU = ("CPUExecutionProvider",)
+
+
+def open_session(
+    source: bytes | str, threads: int = 1, optimise: bool = True, providers: Sequence[Any] = CPU
+) -> onnxruntime.InferenceSession:
+    """A session on the model's bytes, or on a file. Raises ModelError with ONNX Runtime's own reason."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.use_deterministic_compute = True
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=list(providers))
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        reason = (str(error).splitlines() or ["no reason given"])[0][:300]
+        raise ModelError(
+            f"ONNX Runtime does not accept the model: {reason}", "Export it for an opset that ONNX Runtime knows."
+        ) from error
+
+
+def run_session(session: onnxruntime.InferenceSession, names: Sequence[str], feed: dict[str, Array]) -> list[Any]:
+    """One run. Raises ModelError with ONNX Runtime's own reason."""
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    try:
+        results: list[Any] = session.run(list(names), feed, options)
+        return results
+    except Exception as error:  # see above
+        reason = (str(error).splitlines() or ["no reason given"])[0][:300]
+        raise ModelError(
+            f"ONNX Runtime fails on an input of shape {[v.shape for v in feed.values()]}: {reason}",
+            "Check --shape and --layout against what the model was exported with.",
+        ) from error
