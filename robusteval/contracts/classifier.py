@@ -39,7 +39,7 @@ class ModelInfo:
     layout: str = "NCHW"  # the file's own: "NCHW", "NHWC", "flat" or "other"
     gradients: str = "exact"  # one of GRADIENTS
     gradients_reason: str = ""  # why not exact, in one sentence
-    rung: str = "A"  # rung of the ladder that gives gradients: A exact ... E none
+    rung: str = "A"  # of the ladder: A exact, B straight-through, C in logarithms, D row by row, S surrogate, E none
     output: str = "logits"  # what the file itself returns: "logits", "probabilities", "log-probabilities", "labels"
     provider: str = ""  # what answers: "onnxruntime CPUExecutionProvider", "torch cpu", ...
     precision: str = "float32"  # "float32", "float16", "int8", ...

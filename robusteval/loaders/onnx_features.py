@@ -59,6 +59,10 @@ def tap(file: ModelFile, given: InputReading, taken: OutputReading, climbed: Cli
     try:
         truth = Truth(copy.blob, given, read)
         want = flat_rows(truth.raw(x, climbed.forced_batch))
+        fine = torch.isfinite(want).all(1)  # a constant image may have no features, as where each is standardised
+        if not bool(fine.any()):
+            raise AccessError(f"What the last {layer} reads is not finite.", NO_FEATURES)
+        x, want = x[fine], want[fine]
     except ModelError as error:
         raise AccessError(
             f"ONNX Runtime does not give what the last {layer} reads: {error.message}", NO_FEATURES

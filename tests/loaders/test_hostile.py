@@ -175,5 +175,5 @@ def test_a_divergence_is_found_and_named(exported: Callable[[str], Path], monkey
 
     monkeypatch.setitem(rules.STANDARD, "Tanh", elementwise.RULES["Tanh"])  # type: ignore[index]
     info = load_onnx(exported("lenet"), LoadOptions()).info
-    assert (info.rung, info.gradients) == ("E", "none")
+    assert (info.rung, info.gradients) == ("S", "surrogate")  # a hundredth off still shows the way
     assert "Tanh" in info.gradients_reason
