@@ -211,7 +211,7 @@ def compare(
         folder = Path(out) if out is not None else Path(temporary)
         contenders, names = [], comparison.keys([job.model_file for job in jobs])
         with locked(folder):
-            claim_several(folder, comparison.plan_of_all(jobs), names, overwrite)
+            claim_several(folder, comparison.mark_of_all(jobs), names, overwrite)
             for key, job in zip(names, jobs, strict=True):
                 record = run(dataclasses.replace(job, folder=folder / key, apart=True))
                 contenders.append(comparison.Contender(key, job, record))

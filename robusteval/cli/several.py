@@ -24,7 +24,7 @@ def run_several(
     """
     from robusteval.assessment.gate import unmet
     from robusteval.cli.run_command import attack, finished
-    from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys, plan_of_all
+    from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys, mark_of_all
     from robusteval.engine.job import check_folder
     from robusteval.engine.run_folder import claim_several, locked
     from robusteval.engine.transfer import chosen_attack
@@ -39,7 +39,7 @@ def run_several(
     contenders, summaries = [], []
     with locked(folder):
         names = keys(models)
-        claim_several(folder, plan_of_all(jobs), names, jobs[0].overwrite)
+        claim_several(folder, mark_of_all(jobs), names, jobs[0].overwrite)
         for key, job in zip(names, jobs, strict=True):
             check_folder(folder / key)
             with locked(folder / key):

@@ -88,6 +88,11 @@ def default_folder(root: Path, jobs: Sequence[Job]) -> Path:
     return root / f"{len(jobs)}-models-{jobs[0].suite.name}-{plan_of_all(jobs)[:8]}"
 
 
+def mark_of_all(jobs: Sequence[Job]) -> str:
+    """The hash that a folder of these models carries: the same in whatever order they are given."""
+    return hashlib.sha256("".join(sorted(plan_of(job).sha256 for job in jobs)).encode()).hexdigest()
+
+
 def plan_of_all(jobs: Sequence[Job]) -> str:
     """The hash of several models' plans, in order."""
     return hashlib.sha256("".join(plan_of(job).sha256 for job in jobs).encode()).hexdigest()
