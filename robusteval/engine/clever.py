@@ -54,7 +54,7 @@ def estimate(
         row = Estimate("clever", norm, dataclasses.asdict(settings), "done", limit=radius)
         made.append(row)
         if model.info.gradients != "exact":
-            row.status, row.reason = "excluded", "CLEVER needs exact gradients, and the model gives none"
+            row.status, row.reason = "excluded", f"CLEVER needs exact gradients; the model's: {model.info.gradients}"
             continue
         try:
             for index in rows.tolist():
