@@ -33,7 +33,6 @@ class Fitted:
     live: dict[str, Pipeline] = field(default_factory=dict)
     rows: list[document.Pipeline] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)  # defence -> traceback or message
 
 
 def fit_all(

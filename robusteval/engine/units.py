@@ -24,7 +24,7 @@ from robusteval.engine.targets import number as class_number
 
 @dataclass
 class UnitResult:
-    """Columns of one chunk; distance inf: never lost, 0: wrong when clean. Oblivious units fill `judged` only."""
+    """Columns of one chunk; distance inf: never lost, 0: wrong when clean. Oblivious cells have a `JudgedUnit`."""
 
     distance: Tensor
     l2: Tensor

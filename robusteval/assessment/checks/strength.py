@@ -150,8 +150,8 @@ STRENGTH = (
         "the suite has no noise attack beside another", _random,
     ),
     Spec(
-        "noise-draws", "10 000 draws of noise find nothing nearer", _CARLINI,
-        "samples fooled by any of 10 000 points at 0.9 of the nearest distance found (where none was found: at a quarter of"
+        "noise-draws", "Draws of noise find nothing nearer", _CARLINI,
+        "samples fooled by any of the suite's points at 0.9 of the nearest distance found (where none was found: at a quarter of"
         " the largest budget) / samples searched",
         "warn: any, fail: > 20 %", "noise that meets an adversarial where the attack saw none shows that it did not look",
         "the suite asks for no such search (noise_draws)", _many_draws,
