@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import sys
 
-import click
+try:
+    import click
+except ImportError:  # `verify` needs no more than numpy, ONNX Runtime and safetensors
+    from robusteval.verify.__main__ import stand_in
+
+    stand_in()
 
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import ForeignExit, heeding_ctrl_c, words

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from robusteval.assessment.shown import pictured, shown
 from robusteval.contracts.samples import Samples
 from robusteval.engine.pipelines import Fitted
 from robusteval.engine.plan import CHUNK
@@ -17,32 +18,12 @@ from robusteval.engine.unit_store import UnitStore
 from robusteval.engine.witnesses import gone
 from robusteval.record.document import Cell, Picture, Record
 
-_PER_NORM = 6
-
 
 def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted) -> list[Picture]:
     """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack."""
-    shape = samples.x.shape[1:]
-    if _as_image(torch.zeros(shape)) is None:
+    if not pictured(tuple(samples.x.shape[1:])):
         return []
-    gallery: list[Picture] = []
-    for norm in sorted({cell.norm for cell in record.cells}):
-        cells = record.done(norm=norm, knowledge="none")
-        for sample in _choose(cells, record.data.labels):
-            cell = min((c for c in cells if c.distance[sample] is not None), key=lambda c: c.distance[sample] or 0.0)
-            gallery.append(_picture(record, cell, sample, units, samples, fitted))
-    return gallery
-
-
-def _choose(cells: list[Cell], labels: list[int]) -> list[int]:
-    """For each class the sample whose smallest distance is the class's median; the first six classes that have one."""
-    by_class: dict[int, list[tuple[float, int]]] = {}
-    for sample, label in enumerate(labels):
-        distances = [cell.distance[sample] for cell in cells]
-        found = [value for value in distances if value is not None and value > 0]
-        if found and not any(value == 0 for value in distances):
-            by_class.setdefault(label, []).append((min(found), sample))
-    return [sorted(group)[len(group) // 2][1] for _, group in sorted(by_class.items())][:_PER_NORM]
+    return [_picture(record, cell, sample, units, samples, fitted) for sample, cell in shown(record)]
 
 
 def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples: Samples, fitted: Fitted) -> Picture:

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from robusteval.assessment.hashes import by_content, variant_sha256
 from robusteval.contracts.params import make, params_of
 from robusteval.engine import sweep
 from robusteval.engine.catalogue import Catalogue
 from robusteval.engine.suite import AttackSpec, Suite
-from robusteval.record.document import Cell
+
+__all__ = ["attacks_sha256", "norms_of", "variant_sha256"]
 
 # Of the random starts in these norms (ops.random_in_ball); in the others nothing changed since the first version.
 STARTS = {"l1": "2", "l0": "2"}
@@ -49,13 +51,6 @@ def starts(norm: str) -> list[str]:
     return [STARTS[norm]] if norm in STARTS else []
 
 
-def variant_sha256(cell: Cell, models: dict[str, str]) -> str:
-    """sha256 of an attack's plugin, version and parameters: the same name with other parameters is another variant. models: as
-    `surrogates` gives them."""
-    params = _by_content(cell.params, models)
-    return hashlib.sha256(json.dumps([cell.plugin, cell.version, params], sort_keys=True).encode()).hexdigest()
-
-
 def surrogates(suite: Suite, catalogue: Catalogue) -> dict[str, str]:
     """path -> sha256 of the file, for every model that an attack of the suite goes by way of; "" where there is no such file,
     of which the attack itself will tell."""
@@ -76,14 +71,6 @@ def _content(path: Path) -> str:
         return ""
 
 
-def _by_content(params: dict[str, Any], models: dict[str, str]) -> dict[str, Any]:
-    """Parameters with the hashes of models in the place of their paths."""
-    listed = params.get("models")
-    if not models or not isinstance(listed, list | tuple):
-        return params
-    return params | {"models": [models.get(str(path)) or str(path) for path in listed]}
-
-
 def norms_of(spec: AttackSpec, suite: Suite, catalogue: Catalogue) -> list[str]:
     """The norms of one attack: those that the suite asks of it, else all that suite and plugin share."""
     offered = catalogue.get("attack", spec.plugin).info.norms
@@ -96,4 +83,4 @@ def _attack(spec: AttackSpec, catalogue: Catalogue) -> list[Any]:
     models = (
         {str(path): _content(Path(path)) for path in spec.params.get("models", ())} if plugin.info.surrogates else {}
     )
-    return [spec.plugin, plugin.info.version, _by_content(params, models)]
+    return [spec.plugin, plugin.info.version, by_content(params, models)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor
 
+from robusteval.assessment.looked import LOW
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
 from robusteval.engine.data_formats import RawData
@@ -23,7 +24,6 @@ PROBE = 200  # samples that other settings are tried on
 TIED = 0.005  # share of the probed samples by which two ranges may differ and still not be told apart
 SHOWN = 5  # suggestions that are worth a reader's time
 NARROW = 0.02  # share of the range below which the data were probably stored in another one
-LOW = 0.6  # below this share of the way from chance to perfect, other settings are tried
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from robusteval.assessment.checks.base import Outcome, percent
+from robusteval.assessment import looked
+from robusteval.assessment.checks.base import percent
 from robusteval.assessment.checks.gradients import GRADIENTS
+from robusteval.assessment.looked import LOW, Seen
 from robusteval.contracts import pipeline
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.plugins import Defended
@@ -15,7 +17,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.data_pixels import show
 from robusteval.engine.describe import model_of
 from robusteval.engine.pipelines import clean_phase
-from robusteval.engine.preflight import LOW, NARROW, Preflight
+from robusteval.engine.preflight import NARROW, Preflight
 from robusteval.record.document import Check, Data, Finding, Pipeline, Record, Suite
 
 _OWN = "this project: the usual slips when a model of others is read"
@@ -32,16 +34,6 @@ class Look:
     clean: Preflight
     info: ModelInfo
     samples: Samples
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one item saw. outcome None: not applicable, and `said` is why. codes: of the findings that tell of it."""
-
-    outcome: Outcome | None
-    said: str
-    value: float | None = None
-    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,11 +87,7 @@ def stability(model: Classifier, samples: Samples, seed: int = 0) -> list[Check]
 
 def _accuracy(look: Look) -> Seen:
     clean = look.clean
-    low, high = (100 * bound for bound in clean.interval)
-    said = f"{100 * clean.accuracy:.1f} % (95 %: {low:.1f} to {high:.1f} %), chance is {100 * clean.chance:.3g} %"
-    if clean.near_chance:
-        return Seen("fail", said, clean.accuracy, ("near-chance",))
-    return Seen("warn" if clean.low else "pass", said, clean.accuracy, ("clean-accuracy-low",) if clean.low else ())
+    return looked.clean_accuracy(looked.Accuracy(clean.accuracy, clean.interval, clean.chance))
 
 
 def _mended(look: Look, about: str, untried: str = "") -> Seen:
@@ -151,26 +139,16 @@ def _labels(look: Look) -> Seen:
 
 
 def _classes(look: Look) -> Seen:
-    given, answered, has = len(set(look.samples.y.tolist())), look.clean.answered, look.info.classes
-    said = f"the model has {has} classes, the data show {given}, it answers {answered}"
-    if has < 4:
-        said += "; DLR falls back to the margin"
-    if answered == 1 and given > 1:
-        return Seen("warn", said, float(answered), ("constant-answer",))
-    return Seen("warn" if 2 * given < min(has, len(look.samples)) else "pass", said, float(given))
+    given = len(set(look.samples.y.tolist()))
+    return looked.class_count(given, look.clean.answered, look.info.classes, len(look.samples))
 
 
 def _output(look: Look) -> Seen:
-    kind = look.info.output
-    if kind == "labels":
-        return Seen("warn", "labels only: attacks that need scores are left out", None, ("labels-only",))
-    how = "" if kind == "logits" else "; attacks are steered by scores that do not saturate"
-    return Seen("pass", f"{kind}{how}")
+    return looked.output_kind(look.info.output)
 
 
 def _training(look: Look) -> Seen:
-    note = next((note for note in look.info.notes if "training mode" in note.lower()), "")
-    return Seen("warn", note) if note else Seen("pass", "none noticed while the file was read")
+    return looked.training_mode(list(look.info.notes))
 
 
 ITEMS: tuple[Item, ...] = (

@@ -7,7 +7,8 @@ import dataclasses
 import datetime
 import time
 
-from robusteval.assessment import findings, results, verdict
+from robusteval.assessment import results
+from robusteval.assessment.derive import derive
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.tuning import Tuning
@@ -39,7 +40,7 @@ from robusteval.errors import RobustEvalError
 from robusteval.foreign import foreign, heeding_ctrl_c, words
 from robusteval.record import document, store
 
-__all__ = ["Job", "Listener", "Progress", "derive", "foretell", "plan_of", "run"]
+__all__ = ["Job", "Listener", "Progress", "foretell", "plan_of", "run"]
 
 
 def run(job: Job, listener: Listener = lambda progress: None) -> document.Record:
@@ -72,7 +73,9 @@ def _run(job: Job, listener: Listener) -> document.Record:
     record.references = references.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
-    derive(record, job.catalogue, [*job.preflight, *told], job.labels_from_model, list(job.looked))
+    derive(
+        record, lambda made: _figures(job.catalogue, made), [*job.preflight, *told], job.labels_from_model, job.looked
+    )
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
     record.times.started = _stamp(started)
@@ -180,23 +183,10 @@ def _survivable(suite: Suite, record: document.Record) -> Suite:
     )
 
 
-def derive(
-    record: document.Record,
-    catalogue: Catalogue,
-    preflight: list[document.Finding],
-    labels_from_model: bool,
-    looked: list[document.Check],
-) -> None:
-    """Fills in what follows from the measured columns: checks, findings, results of the suite's metrics, verdict."""
-    checks, found = findings.examine(record, labels_from_model)
-    record.checks = looked + checks
-    record.findings = preflight + found
+def _figures(catalogue: Catalogue, record: document.Record) -> tuple[list[document.Result], list[document.Finding]]:
+    """The results of the suite's metrics, and a finding for each that failed."""
     asked = record.suite.metrics
-    wanted = [entry for entry in catalogue.of("metric") if not asked or entry.name in asked]
-    figures, failed = results.derived(wanted, record)
-    record.results += figures
-    record.findings += failed
-    record.verdict = verdict.judge(record)
+    return results.derived((one for one in catalogue.of("metric") if not asked or one.name in asked), record)
 
 
 def _stamp(seconds: float) -> str:

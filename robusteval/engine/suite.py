@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -13,6 +11,7 @@ from typing import Any
 
 import jsonschema
 
+from robusteval.assessment.hashes import suite_sha256
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import not_finite
 from robusteval.engine import extras
@@ -221,7 +220,6 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
     labels = [defense.name for defense in defenses]
     if len(set(labels)) != len(labels) or "none" in labels:
         raise SuiteError("Two defences of the suite have the same name, or one is called none.", "Give each a name.")
-    digest = hashlib.sha256(json.dumps(_without_order(data), sort_keys=True).encode()).hexdigest()
     return Suite(
         name=data["name"],
         version=data["version"],
@@ -244,18 +242,8 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         planted=extras.Planted(**data.get("planted", {})),
         noise_draws=extras.NoiseDraws(**data.get("noise_draws", {})),
         stated=frozenset(data.get("eps", {})),
-        sha256=digest,
+        sha256=suite_sha256(data),
     )
-
-
-def _without_order(data: dict[str, Any]) -> dict[str, Any]:
-    """The suite without priorities: what is run first changes no number, so it is no part of what was measured."""
-    ordered = {
-        kind: [{key: value for key, value in row.items() if key != "priority"} for row in data[kind]]
-        for kind in ("attack", "cascade")
-        if kind in data
-    }
-    return data | ordered
 
 
 def _attack(row: dict[str, Any]) -> AttackSpec:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from robusteval.metrics.beta import beta_quantile, coin_quantile
 
 LEVEL = 0.95
 DRAWS = 1000
@@ -38,8 +39,8 @@ def clopper_pearson(hits: int, trials: int, level: float = LEVEL) -> tuple[float
     if trials == 0:
         return None
     tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(stats.beta.ppf(1 - tail, hits + 1, trials - hits))
+    low = 0.0 if hits == 0 else beta_quantile(tail, hits, trials - hits + 1)
+    high = 1.0 if hits == trials else beta_quantile(1 - tail, hits + 1, trials - hits)
     return low, high
 
 
@@ -68,8 +69,8 @@ def samples_for(value: float, width: float, level: float = LEVEL) -> int:
 
 def _width(value: float, trials: int, level: float) -> float:
     hits, tail = value * trials, (1 - level) / 2
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(stats.beta.ppf(1 - tail, hits + 1, trials - hits))
+    low = 0.0 if hits == 0 else beta_quantile(tail, hits, trials - hits + 1)
+    high = 1.0 if hits == trials else beta_quantile(1 - tail, hits + 1, trials - hits)
     return high - low
 
 
@@ -127,7 +128,7 @@ def median(values: Floats) -> float | None:
 def median_interval(values: Floats, level: float = LEVEL) -> tuple[float, float] | None:
     """Two of the values between which the median of the population lies, whatever its distribution: order statistics whose
     ranks are quantiles of the binomial distribution. None where they are too few, or the upper one is infinite."""
-    rank = int(stats.binom.ppf((1 - level) / 2, values.size, 0.5)) if values.size else 0
+    rank = coin_quantile((1 - level) / 2, values.size) if values.size else 0
     if rank < 1:
         return None
     ordered = np.sort(values)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
-
-import jsonschema
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, Literal
 
 from robusteval.errors import RecordError
+from robusteval.record.decode import decode, parse
 from robusteval.record.document import Data, Finding, Result, Suite
 from robusteval.record.store import write_atomically
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 SCHEMA = "robusteval-comparison-1"
 COMPARISON_FILE = "comparison.json"
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass
@@ -112,6 +115,8 @@ def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Sha
 
 @functools.cache
 def _adapter() -> TypeAdapter[Comparison]:
+    from pydantic import TypeAdapter  # not where one is only read: `verify` runs without it
+
     return TypeAdapter(Comparison)
 
 
@@ -122,7 +127,7 @@ def build_schema() -> dict[str, Any]:
     made["title"] = SCHEMA
     made["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
     key = made["$defs"]["Entry"]["properties"]["key"]
-    key["pattern"] = "^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+    key["pattern"] = f"^{_KEY.pattern}$"
     return made
 
 
@@ -146,26 +151,20 @@ def to_json(comparison: Comparison) -> str:
 
 def from_json(text: str) -> Comparison:
     """A comparison from text; nothing in it is run. Raises RecordError with the first thing that does not fit."""
-    try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RecordError(
-            f"This is not a comparison: {error}.", "Give the folder of a run of several models."
-        ) from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    data = parse(text, "comparison", "Give the folder of a run of several models.")
+    if data.get("schema") != SCHEMA:
         raise RecordError(f"This document is not of schema {SCHEMA!r}.", "Use the version of robusteval that wrote it.")
-    _check(data)
-    try:
-        made = _adapter().validate_python(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"The comparison does not fit its schema at {where}: {first['msg']}.") from None
+    made = decode(Comparison, data, "comparison")
+    for one in made.models:
+        if not _KEY.fullmatch(one.key):
+            raise RecordError(f"The comparison does not fit its schema: {one.key[:80]!r} is no name of a folder.")
     _check_sizes(made)
     return made
 
 
 def _check(data: dict[str, Any]) -> None:
+    import jsonschema
+
     first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(data)), None)
     if first is not None:
         raise RecordError(f"The comparison does not fit its schema at {first.json_path}: {first.message[:200]}.")

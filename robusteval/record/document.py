@@ -22,6 +22,7 @@ from robusteval.record.evidence import (
     Search,
     Strength,
     Suite,
+    Wins,
     Witness,
     Witnesses,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Suite",
     "Times",
     "Verdict",
+    "Wins",
     "Witness",
     "Witnesses",
 ]

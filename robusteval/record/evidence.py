@@ -262,6 +262,15 @@ class Rounded:
 
 
 @dataclass
+class Wins:
+    """The wins of one attack in full: a tensor of the witness file, one row for each sample with a distance above 0 that
+    has no entry by this attack, in the order of the data."""
+
+    cell: str
+    tensor: str
+
+
+@dataclass
 class Witnesses:
     file: str
     sha256: str
@@ -269,3 +278,5 @@ class Witnesses:
     rounded: list[Rounded] = field(
         default_factory=list
     )  # attacks whose images would make the file too large are not here
+    wins: list[Wins] = field(default_factory=list)  # the same; which those are is the rule of assessment.proof
+    limit: int = 0  # bytes that all wins may have together; 0 in older records, which kept none

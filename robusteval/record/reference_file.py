@@ -8,15 +8,16 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, NoReturn
-
-import jsonschema
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from robusteval.errors import RecordError
+from robusteval.record.decode import decode
 from robusteval.record.evidence import Suite
 from robusteval.record.references import Reference, ReferenceColumn
 from robusteval.record.store import write_atomically
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA = "robusteval-references-1"
 MAX_BYTES = 16 << 20
@@ -50,6 +51,8 @@ class Source:
 
 @functools.cache
 def _adapter() -> TypeAdapter[ReferenceSet]:
+    from pydantic import TypeAdapter  # not where a shipped set is only read: `verify` runs without it
+
     return TypeAdapter(ReferenceSet)
 
 
@@ -126,6 +129,19 @@ def from_json(text: str, name: str) -> ReferenceSet:
         raise RecordError(f"The reference set {name} is not JSON: {str(error)[:200]}.", _MEND) from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise RecordError(f"{name} is not a reference set of schema {SCHEMA!r}.", _MEND)
+    _fits(data, name)
+    try:
+        made = decode(ReferenceSet, data, f"reference set {name}")
+    except RecordError as error:
+        raise RecordError(error.message, _MEND) from None
+    _check(made, name)
+    return made
+
+
+def _fits(data: dict[str, Any], name: str) -> None:
+    """Raises RecordError where a stranger's set is not as its schema has it."""
+    import jsonschema
+
     try:
         first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(data)), None)
     except RecursionError:
@@ -135,13 +151,6 @@ def from_json(text: str, name: str) -> ReferenceSet:
             f"The reference set {name} does not fit its schema at {first.json_path[:100]}: {first.message[:200]}.",
             _MEND,
         )
-    try:
-        made = _adapter().validate_python(data)
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise RecordError(f"The reference set {name} does not fit its schema at {where[:100]}.", _MEND) from None
-    _check(made, name)
-    return made
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -190,7 +199,9 @@ def _source(content: bytes, name: str, *, shipped: bool) -> Source:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise RecordError(f"The reference set {name} is not text.", _MEND) from None
-    return Source(name, hashlib.sha256(content).hexdigest(), shipped, from_json(text, name))
+    # our own were checked when they were made, and `verify` reads them where jsonschema is not installed
+    made = decode(ReferenceSet, json.loads(text), f"reference set {name}") if shipped else from_json(text, name)
+    return Source(name, hashlib.sha256(content).hexdigest(), shipped, made)
 
 
 def save(made: ReferenceSet, path: Path) -> Path:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import hashlib
 import json
 import os
 import tempfile
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import jsonschema
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from robusteval.errors import RecordError
+from robusteval.record.decode import MAX_BYTES, decode, parse
 from robusteval.record.document import SCHEMA, Record
+from robusteval.record.sanity import check
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 RECORD_FILE = "record.json"
 TABLES_LIST = ".tables.json"  # in a folder of tables: the names of those that robusteval wrote
@@ -23,6 +27,8 @@ TABLES_LIST = ".tables.json"  # in a folder of tables: the names of those that r
 
 @functools.cache
 def _adapter() -> TypeAdapter[Record]:
+    from pydantic import TypeAdapter  # not where a record is only read: `verify` runs without it
+
     return TypeAdapter(Record)
 
 
@@ -46,6 +52,8 @@ def schema() -> dict[str, Any]:
 def to_json(record: Record) -> str:
     """The document as text: keys in a fixed order, no NaN. Raises RecordError where a value is not finite or the
     document does not fit the schema."""
+    import jsonschema
+
     data = _adapter().dump_python(record, mode="python")
     try:
         text = json.dumps(data, allow_nan=False, indent=1, ensure_ascii=True)
@@ -58,25 +66,34 @@ def to_json(record: Record) -> str:
 
 
 def from_json(text: str) -> Record:
-    """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit."""
-    try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit, or that makes no
+    sense: a negative distance, a column that is too short."""
+    data = parse(text)
+    if data.get("schema") != SCHEMA:
         raise RecordError(
-            f"This is not a record: {error}.", "Give a record.json or the folder that holds it."
-        ) from None
-    found = data.get("schema") if isinstance(data, dict) else None
-    if found != SCHEMA:
-        raise RecordError(
-            f"This document has schema {found!r}; this version reads {SCHEMA!r}.",
+            f"This document has schema {data.get('schema')!r}; this version reads {SCHEMA!r}.",
             "Use the version of robusteval that wrote it.",
         )
-    try:
-        return _adapter().validate_python(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"The record does not fit its schema at {where}: {first['msg']}.") from None
+    record = decode(Record, data)
+    check(record)
+    return record
+
+
+def digest(record: Record) -> str:
+    """sha256 of all that a record holds, whatever the text that it was read from looked like."""
+    text = json.dumps(_plain(record), allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """Objects and lists as JSON has them. Whole numbers as floats: JSON readers do not tell 1 from 1.0."""
+    if dataclasses.is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 
 def save(record: Record, folder: Path) -> Path:
@@ -91,6 +108,8 @@ def load(path: Path) -> Record:
     if path.is_dir():
         path = path / RECORD_FILE
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RecordError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"Cannot read {path}: {error}.", "Give a record.json or the folder that holds it.") from None

@@ -35,6 +35,7 @@ def render_comparison(comparison: Comparison) -> str:
     ]
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
+        made_with=embed.made_with(),
         policy=embed.content_policy(),
         style=Markup(embed.style()),
         bundle=Markup(embed.vega_bundle()),

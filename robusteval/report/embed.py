@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from importlib import resources
+from importlib.metadata import version
 from typing import Any
 
 import vl_convert
@@ -55,6 +56,11 @@ def content_policy() -> str:
     """Nothing from outside, no eval, and no script but the two whose hashes are named."""
     hashes = " ".join(csp_hash(script) for script in (vega_bundle(), page_script()))
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'; form-action 'none'"
+
+
+def made_with() -> str:
+    """The packages that draw: other versions draw otherwise."""
+    return ", ".join(f"{name} {version(name)}" for name in ("altair", "jinja2", "vl-convert-python"))
 
 
 def script_json(value: Any) -> Markup:

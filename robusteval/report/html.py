@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from robusteval.record.document import Record, Result
+from robusteval.record.store import digest
 from robusteval.report import curves, definitions, details, embed, facts, numbers, parts, provenance, references, tables
 from robusteval.report.parts import Figure, Generic, Table
 
@@ -23,6 +24,8 @@ def render(record: Record) -> str:
     )
     return environment.get_template("report.html.j2").render(
         record=record,
+        digest=digest(record),
+        made_with=embed.made_with(),
         policy=embed.content_policy(),
         style=Markup(embed.style()),
         bundle=Markup(embed.vega_bundle()),

@@ -1,4 +1,4 @@
-"""Re-checking a run of several models: each model's own claims, and the transfer matrix, with ONNX Runtime and numpy alone."""
+"""Re-checking a run of several models: each model's own record, the transfer matrix, and what follows from both."""
 
 from __future__ import annotations
 
@@ -10,42 +10,78 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.errors import RecordError
+from robusteval.assessment.several import derive
 from robusteval.record import store
-from robusteval.record.comparison import Comparison, Source
+from robusteval.record.comparison import Comparison, Entry, Source
 from robusteval.record.document import Record
 from robusteval.runtime.answers import Runtime
 from robusteval.verify.asking import reopened
-from robusteval.verify.run import Verification, distance_of, verify
+from robusteval.verify.evidence import CLEAN, read_tensors
+from robusteval.verify.measures import distance_of
+from robusteval.verify.page import check_comparison_page
+from robusteval.verify.result import Verification
+from robusteval.verify.run import verify
+from robusteval.verify.same import differences
 
 Array = NDArray[Any]
+FILE = "transfer.safetensors"
+SETTINGS = "attack, version and parameters of the transfer matrix, which no run of a single model has"
 
 
 def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Path | None]) -> Verification:
-    """Checks every model's stored adversarials, and every answer in the matrix. models: each model's file, or None where
-    it is not there. Raises RecordError where there is nothing to check with."""
+    """Checks every model's run, every answer in the matrix, and the figures of all together. models: each model's file, or
+    None where it is not there. Raises RecordError where there is nothing to check with."""
     result = Verification()
     records = []
     for one, model in zip(comparison.models, models, strict=True):
         place = folder / one.key
         record = store.load(place)
         records.append(record)
-        if hashlib.sha256((place / store.RECORD_FILE).read_bytes()).hexdigest() != one.record_sha256:
-            result.failures.append(f"{one.key}: its record.json is not the one that was compared.")
-        if record.witnesses is None:
-            result.notes.append(f"{one.key}: no adversarials were stored.")
-            continue
-        _add(result, verify(record, place, model), one.key)
+        same = hashlib.sha256((place / store.RECORD_FILE).read_bytes()).hexdigest() == one.record_sha256
+        result.judge([] if same else ["its record.json is not the one that was compared"], one.key)
+        result.judge(_entry(one, record), f"models, {one.key}")
+        result.add(verify(record, place, model), one.key)
     _matrix(comparison, records, folder, models, result)
+    _derived(comparison, records, result)
+    check_comparison_page(comparison, folder, result)
     return result
 
 
-def _add(total: Verification, one: Verification, key: str) -> None:
-    total.claims += one.claims
-    total.confirmed += one.confirmed
-    total.unchecked += one.unchecked
-    total.failures += [f"{key}: {failure}" for failure in one.failures]
-    total.notes += [f"{key}: {note}" for note in one.notes]
+def _entry(one: Entry, record: Record) -> list[str]:
+    """What the comparison says of a model against its record."""
+    grade = record.verdict.grade if record.verdict is not None else ""
+    failed = sum(cell.status == "failed" for cell in record.cells)
+    said = (one.name, one.file, one.sha256, list(one.bounds), one.grade, one.failed)
+    model = record.model
+    true = (model.name, model.file, model.sha256, list(model.bounds), grade, failed)
+    return [] if said == true else ["it is not what its record says"]
+
+
+def _derived(comparison: Comparison, records: list[Record], result: Verification) -> None:
+    """Suite and samples are those of the first record, the figures follow from the records, the matrix from its columns."""
+    first = records[0]
+    for name in ("suite", "data", "seed", "tool"):
+        found = list(differences(getattr(comparison, name), getattr(first, name), name))
+        result.judge(found[:3], "comparison.json")
+    for one, record in zip(comparison.models, records, strict=True):
+        same = record.data.labels == first.data.labels and len(record.data.hashes) == len(first.data.hashes)
+        result.judge([] if same else ["it saw other samples"], one.key)
+    again = derive([(one.key, record) for one, record in zip(comparison.models, records, strict=True)])
+    result.judge(list(differences(comparison.results, again, "results"))[:3], "comparison.json")
+    result.judge(["nothing finds any there"] if comparison.findings else [], "comparison.findings")
+    transfer = comparison.transfer
+    if transfer is None:
+        return
+    result.leave(SETTINGS)
+    for place, (right, record) in enumerate(zip(transfer.right, records, strict=True)):
+        bare = record.pipeline("none").prediction
+        true = [answer == label for answer, label in zip(bare, record.data.labels, strict=True)]
+        result.judge([] if right == true else ["it is not what the clean answers say"], f"transfer.right[{place}]")
+    for place, source in enumerate(transfer.sources):
+        result.judge(
+            [] if source.key == comparison.models[place].key else [f"it is of {source.key}"],
+            f"transfer.sources[{place}]",
+        )
 
 
 def _matrix(
@@ -53,9 +89,13 @@ def _matrix(
 ) -> None:
     """The adversarials of each source: their distance and box, and every ONNX model's answers to them."""
     transfer = comparison.transfer
-    if transfer is None or not transfer.file:
+    if transfer is None or not any(source.status == "done" for source in transfer.sources):
         return
-    tensors = _read(folder / "transfer.safetensors", transfer.sha256, result)
+    if transfer.file != FILE:
+        result.judge([f"it is {transfer.file[:80]!r}"], "transfer.file")
+        return
+    tensors, digest = read_tensors(folder / FILE)
+    result.judge([] if digest == transfer.sha256 else ["its hash differs, so it is not the run's"], "The transfer file")
     asked = [
         reopened(model, record) if model is not None and record.model.format == "onnx" else None
         for model, record in zip(models, records, strict=True)
@@ -76,19 +116,6 @@ def _matrix(
         _answers(comparison, source, stored, place, records, asked, result, not fault)
 
 
-def _read(path: Path, sha256: str, result: Verification) -> dict[str, Array]:
-    import safetensors.numpy
-
-    try:
-        content = path.read_bytes()
-        tensors: dict[str, Array] = safetensors.numpy.load(content)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RecordError(f"Cannot read {path}: {error}.", "Give the folder that the run wrote.") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        result.failures.append("The transfer file is not the one that the run wrote: its hash differs.")
-    return tensors
-
-
 def _unlawful(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:
     """What is wrong with a source's adversarials: outside the box, over the budget, or moved where it was not attacked."""
     transfer = comparison.transfer
@@ -97,7 +124,7 @@ def _unlawful(comparison: Comparison, stored: Array, record: Record, folder: Pat
         return "some adversarials lie outside the box."
     if transfer is None or record.witnesses is None:
         return ""
-    clean = _read(folder / "witnesses.safetensors", record.witnesses.sha256, Verification()).get("clean")
+    clean = read_tensors(folder / record.witnesses.file)[0].get(CLEAN)
     if clean is None or clean.shape != stored.shape:
         return "the clean images are not there to compare with."
     limit = transfer.eps * (1.0 if transfer.norm == "l0" else high - low) * (1 + 1e-5)
@@ -124,11 +151,8 @@ def _answers(
     for target, runtime in enumerate(asked):
         name = comparison.models[target].key
         if runtime is None:
-            result.unchecked += 1
-            result.confirmed += lawful
-            result.notes.append(
-                f"Made on {source.key}, shown to {name}: not an ONNX model, so its answers were not asked again."
-            )
+            result.claims -= 1
+            result.leave(f"answers of {name} in the matrix, which is no ONNX model")
             continue
         found = runtime.labels(_moved(stored, records[place].model.bounds, records[target].model.bounds)).tolist()
         differ = sum(one != two for one, two in zip(found, source.answers[target], strict=True))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robusteval.assessment import proof
 from robusteval.record.document import Cell, Record
+from robusteval.verify.measures import pixels_of
 
 Array = NDArray[Any]
 
@@ -22,15 +24,19 @@ def check_rounded(
     Returns (images asked about, failures, one note for each attack).
     """
     asked, failures, notes = 0, [], []
-    cells = {cell.id: cell for cell in record.cells}
-    for entry in record.witnesses.rounded if record.witnesses else []:
+    cells = {cell.id: cell for cell, _ in proof.rounded(record)}
+    given = record.witnesses.rounded if record.witnesses else []
+    if [entry.cell for entry in given] != list(cells):
+        asked += 1
+        failures.append("witnesses.rounded: the 8-bit images kept are not those that the columns need.")
+    for entry in given:
         cell, levels = cells.get(entry.cell), tensors.get(entry.tensor)
         said = [] if cell is None else [n for n, value in enumerate(cell.survives_8bit) if value is not None]
         asked += len(said)
         if cell is None or levels is None or levels.dtype != np.uint8 or len(levels) != len(said):
             failures.append(f"{entry.cell}: its 8-bit images are not in the witness file.")
             continue
-        images = _pixels(levels, record.model.bounds)
+        images = pixels_of(levels, record.model.bounds)
         wins = _wins(cell, said, record.data.labels, answer(images))
         before = len(failures)
         for row, sample in enumerate(said):
@@ -51,19 +57,11 @@ def check_rounded(
     return asked, failures, notes
 
 
-def _pixels(levels: Array, bounds: list[float]) -> Array:
-    """uint8 levels as float32 pixels of the stated range."""
-    low, high = bounds
-    scaled = levels.astype(np.float32) / np.float32(255) * np.float32(high - low) + np.float32(low)
-    pixels: Array = np.clip(scaled, np.float32(low), np.float32(high))
-    return pixels
-
-
 def _wins(cell: Cell, samples: list[int], labels: list[int], found: Array) -> Array:
     """bool [B]: the target where one class alone counts, else anything but the label."""
     if cell.target in ("untargeted", "all"):
-        return np.asarray(found != np.asarray([labels[n] for n in samples]))
-    return np.asarray(found == np.asarray([cell.prediction[n] for n in samples]))
+        return np.asarray((found >= 0) & (found != np.asarray([labels[n] for n in samples])))
+    return np.asarray(found == np.asarray([cell.prediction[n] for n in samples], dtype=np.float64))
 
 
 def _near(image: Array, clean: Array, cell: Cell, sample: int, bounds: list[float]) -> bool:

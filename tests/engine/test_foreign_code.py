@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import robusteval
 from robusteval.api import AttackInfo, Defended, DefenseInfo, Problem
+from robusteval.assessment.derive import derive
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.guard import Guarded, guarded, lending
 from robusteval.contracts.meter import Meter
@@ -21,7 +22,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.sharing import lent, sharing
 from robusteval.engine.asking import candidates_of
 from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import derive, run
+from robusteval.engine.runner import run
 from robusteval.errors import ModelError
 from robusteval.loaders.torch_module import TorchClassifier
 from robusteval.record import store
@@ -254,7 +255,7 @@ def test_a_metric_of_others_cannot_change_the_record(tmp_path):
         def of(self, kind):
             return [dataclasses.make_dataclass("Row", ["name", "plugin"])("forger", Forger)]
 
-    derive(record, Catalogue(), [], False, [])
+    derive(record, lambda made: ([], []), [], False, [])
     after = json.loads(store.to_json(record))
     assert after["cells"] == before["cells"]
     assert after["pipelines"] == before["pipelines"]

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from robusteval.api import Samples
+from robusteval.assessment.compared import LEAST, compared
 from robusteval.assessment.known_models import known_models
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.naming import attacks_sha256
 from robusteval.engine.plan import make_plan
-from robusteval.engine.references import LEAST, compared
 from robusteval.engine.suite import Suite, parse, read
 from robusteval.metrics.references import References
 from robusteval.metrics.statistics import clopper_pearson

@@ -1,0 +1,219 @@
+"""Dataclasses from JSON by their type hints, with the standard library alone: strict, and with the path of what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import types
+from typing import Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from robusteval.errors import RecordError
+
+T = TypeVar("T")
+MAX_BYTES = 512 << 20
+MAX_DEPTH = 64  # of what a field of any type may hold
+_ANYWHERE = "Give a record.json or the folder that holds it."
+
+
+class _Misfit(Exception):
+    """What does not fit, and the path to it, innermost part first."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path: list[str] = []
+
+
+def parse(text: str, what: str = "record", hint: str = _ANYWHERE) -> dict[str, Any]:
+    """A JSON object from text. Raises RecordError where it is none, holds NaN, a number that is too large, or a name twice."""
+    if len(text) > MAX_BYTES:
+        raise RecordError(f"This {what} is larger than {MAX_BYTES >> 20} MiB.", hint)
+    try:
+        data = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"This is not a {what}: {str(error)[:200] or 'it is nested too deeply'}.", hint) from None
+    if not isinstance(data, dict):
+        raise RecordError(f"This is not a {what}: it is no JSON object.", hint)
+    return data
+
+
+def decode(kind: type[T], data: object, what: str = "record") -> T:
+    """The dataclass `kind` from parsed JSON. Nothing is guessed: an unknown or missing field, a text for a number, a true
+    for a 1 raise RecordError with the path to it."""
+    try:
+        made: T = _reader(cast(Any, kind))(data)
+    except _Misfit as misfit:
+        where = "".join(reversed(misfit.path)).lstrip(".") or "its top"
+        raise RecordError(f"The {what} does not fit its schema at {where[:300]}: {misfit.reason}.") from None
+    return made
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"it holds {constant}, which is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds {text[:40]}, which is larger than any number")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it holds the name {twice[:80]!r} twice in one place")
+    return made
+
+
+@functools.cache
+def _reader(hint: Any) -> Any:
+    """The function that reads a value of this type, or raises _Misfit."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return _anything
+    if dataclasses.is_dataclass(hint):
+        return _dataclass(hint)
+    if origin in (Union, types.UnionType):
+        return _union(inner)
+    if origin is Literal:
+        return functools.partial(_literal, inner)
+    if origin is list:
+        return functools.partial(_list, _reader(inner[0]))
+    if origin is dict and inner[0] is str:
+        return functools.partial(_dict, _reader(inner[1]))
+    plain = {str: _text, int: _whole, float: _number, bool: _truth, type(None): _nothing}
+    if hint in plain:
+        return plain[hint]
+    raise TypeError(f"there is no rule for reading {hint!r}")
+
+
+def _said(value: object) -> str:
+    return {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(
+        type(value), repr(value)[:40]
+    )
+
+
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise _Misfit(f"a text is wanted, not {_said(value)}")
+    return value
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise _Misfit(f"a whole number is wanted, not {_said(value)}")
+    return value
+
+
+def _number(value: object) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is not int:
+        raise _Misfit(f"a number is wanted, not {_said(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise _Misfit("the number is too large") from None
+
+
+def _truth(value: object) -> bool:
+    if type(value) is not bool:
+        raise _Misfit(f"true or false is wanted, not {_said(value)}")
+    return value
+
+
+def _nothing(value: object) -> None:
+    if value is not None:
+        raise _Misfit(f"null is wanted, not {_said(value)}")
+
+
+def _anything(value: object, depth: int = 0) -> object:
+    if depth > MAX_DEPTH:
+        raise _Misfit("it is nested too deeply")
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            _anything(one, depth + 1)
+    return value
+
+
+def _literal(allowed: tuple[object, ...], value: object) -> object:
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        raise _Misfit(f"{str(value)[:40]!r} is none of {', '.join(map(str, allowed))}")
+    return value
+
+
+def _list(read: Any, value: object) -> list[Any]:
+    if type(value) is not list:
+        raise _Misfit(f"a list is wanted, not {_said(value)}")
+    made = []
+    for place, one in enumerate(value):
+        try:
+            made.append(read(one))
+        except _Misfit as misfit:
+            misfit.path.append(f"[{place}]")
+            raise
+    return made
+
+
+def _dict(read: Any, value: object) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise _Misfit(f"an object is wanted, not {_said(value)}")
+    made = {}
+    for name, one in value.items():
+        try:
+            made[name] = read(one)
+        except _Misfit as misfit:
+            misfit.path.append(f".{name[:80]}")
+            raise
+    return made
+
+
+def _union(kinds: tuple[Any, ...]) -> Any:
+    """The first of them that reads the value as it is; a whole number counts as float only where no int is among them."""
+    order = sorted(kinds, key=lambda kind: kind is float)
+    readers = [_reader(kind) for kind in order]
+
+    def read(value: object) -> object:
+        for one in readers:
+            try:
+                return one(value)
+            except _Misfit:
+                continue
+        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        raise _Misfit(f"{names.replace('NoneType', 'null')} is wanted, not {_said(value)}")
+
+    return read
+
+
+def _dataclass(kind: Any) -> Any:
+    hints = get_type_hints(kind)
+    fields = {one.name: _reader(hints[one.name]) for one in dataclasses.fields(kind)}
+    needed = {
+        one.name
+        for one in dataclasses.fields(kind)
+        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+    }
+
+    def read(value: object) -> object:
+        if type(value) is not dict:
+            raise _Misfit(f"an object is wanted, not {_said(value)}")
+        missing = needed - value.keys()
+        if missing:
+            raise _Misfit(f"{min(missing)!r} is missing")
+        made = {}
+        for name, one in value.items():
+            if name not in fields:
+                raise _Misfit(f"there is no field {name[:80]!r}")
+            try:
+                made[name] = fields[name](one)
+            except _Misfit as misfit:
+                misfit.path.append(f".{name}")
+                raise
+        return kind(**made)
+
+    return read

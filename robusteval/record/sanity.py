@@ -1,0 +1,171 @@
+"""Whether a record makes sense: what types cannot say. Columns are as long as what they go with, distances are no less than 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any
+
+from robusteval.errors import RecordError
+from robusteval.record.document import Cell, Pipeline, Record
+
+NORMS = ("l0", "l1", "l2", "linf")
+_HINT = "It was changed after the run, or not written by robusteval."
+
+
+def check(record: Record) -> None:
+    """Raises RecordError with the first thing that makes no sense, by its place in the document."""
+    _head(record)
+    _unique("pipelines", (row.defense for row in record.pipelines))
+    for place, row in enumerate(record.pipelines):
+        _pipeline(record, row, f"pipelines[{place}]")
+    _unique("cells", (cell.id for cell in (*record.cells, *record.probes)))
+    for place, cell in enumerate(record.cells):
+        _cell(record, cell, f"cells[{place}]", record.data.samples)
+    for place, cell in enumerate(record.probes):
+        _cell(record, cell, f"probes[{place}]", None)
+    _tests(record)
+    _known(record)
+    _derived(record)
+    _witnesses(record)
+
+
+def _no(where: str, what: str) -> RecordError:
+    return RecordError(f"The record makes no sense at {where}: {what}.", _HINT)
+
+
+def _unique(where: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise _no(where, f"{name[:80]!r} is there twice")
+        seen.add(name)
+
+
+def _long(where: str, column: Sized, count: int, may_miss: bool = False) -> None:
+    if len(column) != count and not (may_miss and len(column) == 0):
+        raise _no(where, f"it has {len(column)} entries for {count} samples")
+
+
+def _least(where: str, column: Iterable[float | None], least: float = 0.0) -> None:
+    for place, value in enumerate(column):
+        if value is not None and value < least:
+            raise _no(f"{where}[{place}]", f"{value:g} is less than {least:g}")
+
+
+def _head(record: Record) -> None:
+    model, data = record.model, record.data
+    if len(model.bounds) != 2 or not model.bounds[0] < model.bounds[1]:
+        raise _no("model.bounds", "a range has a low and a high end")
+    if model.classes < 1:
+        raise _no("model.classes", "there is no class")
+    _least("model.input_shape", model.input_shape, 1)
+    _long("data.labels", data.labels, data.samples)
+    _long("data.l2", data.l2, data.samples)
+    _long("data.hashes", data.hashes, data.samples, may_miss=True)
+    _least("data.l2", data.l2)
+    _least("data.labels", data.labels)
+    _least("data", (data.samples, data.available, data.fit_samples))
+    for place, label in enumerate(data.labels):
+        if label >= model.classes:
+            raise _no(f"data.labels[{place}]", f"there is no class {label} of {model.classes}")
+    for norm in record.suite.norms:
+        if norm not in NORMS:
+            raise _no("suite.norms", f"{norm[:40]!r} is no norm")
+
+
+def _pipeline(record: Record, row: Pipeline, where: str) -> None:
+    count, done = record.data.samples, row.status == "done"
+    _long(f"{where}.prediction", row.prediction, count, may_miss=not done)
+    for name in ("label", "confidence", "suspicion", "certified"):
+        _long(f"{where}.{name}", getattr(row, name), count, may_miss=True)
+    _least(f"{where}.prediction", row.prediction, -1)
+    _least(f"{where}.certified", row.certified)
+    for place, value in enumerate(row.prediction):
+        if value > record.model.classes:
+            raise _no(f"{where}.prediction[{place}]", f"there is no class {value} of {record.model.classes}")
+    shares = (*row.confidence, row.unstable_again, row.unstable_batch, row.surrogate_agreement)
+    for share in shares:
+        if share is not None and not 0 <= share <= 1 + 1e-9:
+            raise _no(where, f"{share:g} is no share")
+
+
+def _cell(record: Record, cell: Cell, where: str, count: int | None) -> None:
+    """count: how many samples; None: as many as the cell has distances, and no more than the record has samples."""
+    if cell.norm not in NORMS:
+        raise _no(f"{where}.norm", f"{cell.norm[:40]!r} is no norm")
+    if cell.eps is not None and not cell.eps >= 0:
+        raise _no(f"{where}.eps", f"{cell.eps:g} is no budget")
+    rows = len(cell.distance) if count is None else count
+    if rows > record.data.samples:
+        raise _no(f"{where}.distance", f"it has {rows} entries for {record.data.samples} samples")
+    attacked = cell.status == "done" and cell.knowledge != "oblivious"
+    _long(f"{where}.distance", cell.distance, rows, may_miss=not attacked)
+    for name in ("l2", "prediction", "suspicion", "survives_8bit", "member", "by_target", "forwards", "backwards"):
+        _long(f"{where}.{name}", getattr(cell, name), rows, may_miss=True)
+    for name in ("distance", "l2", "forwards", "backwards"):
+        _least(f"{where}.{name}", getattr(cell, name))
+    _least(where, (cell.zero_gradients, cell.bad_gradients, *cell.rejected.values(), *cell.watched.values()))
+    _least(f"{where}.prediction", cell.prediction, -1)
+    for place, row in enumerate(cell.by_target):
+        _long(f"{where}.by_target[{place}]", row, record.model.classes)
+        _least(f"{where}.by_target[{place}]", row)
+    for place, one in enumerate(cell.strengths):
+        _least(f"{where}.strengths[{place}]", (one.strength, one.mean_l2, one.mean_distance))
+        _long(f"{where}.strengths[{place}].fools_model", one.fools_model, rows)
+        _long(f"{where}.strengths[{place}].prediction", one.prediction, rows)
+        _long(f"{where}.strengths[{place}].suspicion", one.suspicion, rows, may_miss=True)
+
+
+def _tests(record: Record) -> None:
+    """Estimates, planted adversarials and searches: columns go with their samples, which exist."""
+    tests: list[tuple[str, Sequence[int], list[Sequence[Any]]]] = []
+    for place, one in enumerate(record.estimates):
+        tests.append((f"estimates[{place}]", one.samples, [one.value, one.target, one.fit]))
+        _least(f"estimates[{place}].value", one.value)
+    for place, row in enumerate(record.planted):
+        tests.append((f"planted[{place}]", row.samples, [row.random, *row.found.values()]))
+        _least(f"planted[{place}].eps", (row.eps,))
+    for place, search in enumerate(record.searches):
+        tests.append((f"searches[{place}]", search.samples, [search.eps, search.hits]))
+        _least(f"searches[{place}].hits", (*search.hits, *search.eps, search.draws))
+        if any(hits > search.draws for hits in search.hits):
+            raise _no(f"searches[{place}].hits", f"more hits than the {search.draws} draws")
+    for where, samples, columns in tests:
+        _samples(where, samples, record.data.samples)
+        for column in columns:
+            if len(column) not in (0, len(samples)):
+                raise _no(where, f"a column has {len(column)} entries for {len(samples)} samples")
+
+
+def _samples(where: str, samples: Sequence[int], count: int) -> None:
+    for sample in samples:
+        if not 0 <= sample < count:
+            raise _no(where, f"there is no sample {sample} of {count}")
+
+
+def _known(record: Record) -> None:
+    for place, one in enumerate(record.references):
+        for model in one.models:
+            where = f"references[{place}].models, {model.name[:40]}"
+            _samples(where, model.rows, record.data.samples)
+            _long(where, model.right, len(model.rows))
+            for column in (*model.worst.values(), *model.exact.values()):
+                _long(where, column.distance, len(model.rows))
+                _least(where, column.distance)
+
+
+def _derived(record: Record) -> None:
+    for place, result in enumerate(record.results):
+        for number, row in enumerate(result.rows):
+            if len(row) != len(result.columns):
+                raise _no(f"results[{place}].rows[{number}]", f"{len(row)} entries for {len(result.columns)} columns")
+
+
+def _witnesses(record: Record) -> None:
+    if record.witnesses is None:
+        return
+    for place, entry in enumerate(record.witnesses.entries):
+        _samples(f"witnesses.entries[{place}]", (entry.sample,), record.data.samples)
+        _least(f"witnesses.entries[{place}]", (entry.row, entry.distance))
+    for place, picture in enumerate(record.gallery):
+        _samples(f"gallery[{place}]", (picture.sample,), record.data.samples)

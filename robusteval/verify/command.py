@@ -1,0 +1,64 @@
+"""What both command lines of `verify` do: find the files, check, and say what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from robusteval.errors import RobustEvalError
+from robusteval.record import comparison, store
+from robusteval.verify.result import STATEMENT, Verification
+
+_MOST = 20
+
+
+def verified(place: Path, models: Sequence[str] = ()) -> Verification:
+    """The verification of a run, or of one of several models. models: their files, where they are not where they were.
+    Raises RecordError, and RobustEvalError for models that do not go with the run."""
+    folder = place if place.is_dir() else place.parent
+    if comparison.is_comparison(place):
+        return _several(folder, models)
+    from robusteval.verify.run import verify
+
+    if len(models) > 1:
+        raise RobustEvalError("This run has one model.", "Give --model once.")
+    record = store.load(place)
+    return verify(record, folder, _find(models[0] if models else None, record.model.path, folder, record.model.file))
+
+
+def lines(result: Verification) -> Iterator[str]:
+    """What is printed: notes, failures, what could not be checked, the counts and what they cover."""
+    yield from result.notes
+    for failure in result.failures[:_MOST]:
+        yield f"FAILS: {failure}"
+    if len(result.failures) > _MOST:
+        yield f"... and {len(result.failures) - _MOST} more"
+    for reason, count in result.left.items():
+        yield f"Not checked: {count} {reason}."
+    yield f"{result.summary}."
+    yield STATEMENT
+
+
+def as_json(result: Verification) -> str:
+    """All of it, machine-readable."""
+    return json.dumps(result.to_json(), indent=1)
+
+
+def _several(folder: Path, models: Sequence[str]) -> Verification:
+    from robusteval.verify.comparison import verify_comparison
+
+    made = comparison.load(folder)
+    files = []
+    for one in made.models:
+        given = next((model for model in models if Path(model).name == one.file), None)
+        record = store.load(folder / one.key)
+        files.append(_find(given, record.model.path, folder / one.key, one.file))
+    return verify_comparison(made, folder, files)
+
+
+def _find(model: str | None, path: str, folder: Path, file: str) -> Path | None:
+    """The evaluated model: as given, as the record says, or beside the record."""
+    if model is not None:
+        return Path(model)
+    return next((place for place in (Path(path), folder / Path(file).name) if path and place.is_file()), None)

@@ -1,0 +1,32 @@
+"""The honest run is made once for the session; each test that changes files gets a copy of its folder."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from robusteval.cli import main
+from tests.verify.runs import CNN, SUITE, Honest, open_run
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory, cache) -> Honest:
+    place = tmp_path_factory.mktemp("honest")
+    (place / "everything.toml").write_text(SUITE)
+    words = ["run", CNN, "--suite", place / "everything.toml", "--out", place / "run", "--workers", 1, "--seed", 3]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROBUSTEVAL_CACHE", str(cache))
+        patch.setattr(sys, "argv", ["robusteval", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    assert stop.value.code == 0
+    return open_run(place / "run")
+
+
+@pytest.fixture
+def folder(honest, tmp_path) -> Path:
+    """A copy of the honest run's folder."""
+    return Path(shutil.copytree(honest.folder, tmp_path / "run", ignore=shutil.ignore_patterns("units")))

@@ -1,0 +1,71 @@
+"""`verify` where nothing is installed but numpy, ONNX Runtime, safetensors and robusteval itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.verify.runs import CNN, ROOT
+
+# Refuses every top-level module from site-packages but these and what they cannot be imported without.
+BLOCK = """
+import sys
+ALLOWED = {"numpy", "onnxruntime", "safetensors", "robusteval"}
+STDLIB = set(sys.stdlib_module_names)
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in ALLOWED or top in STDLIB or top.startswith("_"):
+            return None
+        raise ModuleNotFoundError(f"no {name} here", name=top)
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def alone(code: str, *words: object) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK + code, *map(str, words)], capture_output=True, text=True, check=False, cwd=ROOT,
+        env=environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("from robusteval.verify.__main__ import main; sys.exit(main())", []),
+        ("from robusteval.cli import main; main()", ["verify"]),
+    ],
+)
+def test_an_honest_run_is_confirmed(folder, code, words):
+    done = alone(code, *words, folder, "--model", CNN, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["confirmed"] == found["claims"] > 100
+    assert found["failures"] == []
+    assert any("packages that render it are not installed" in reason for reason in found["left"])
+
+
+def test_a_changed_record_is_found_there_too(folder):
+    data = json.loads((folder / "record.json").read_text())
+    data["verdict"]["sentences"][1] = data["verdict"]["sentences"][1].replace("90.0", "99.9")
+    (folder / "record.json").write_text(json.dumps(data))
+    done = alone("from robusteval.verify.__main__ import main; sys.exit(main())", folder, "--model", CNN)
+    assert done.returncode == 1
+    assert "verdict.sentences[1]" in done.stdout
+    assert "made from another record" in done.stdout
+
+
+def test_the_other_commands_say_what_they_lack():
+    done = alone("from robusteval.cli import main; main()", "run", CNN)
+    assert done.returncode == 2
+    assert "click is not installed" in done.stderr
+
+
+def test_the_blocker_blocks():
+    assert alone("import torch").returncode == 1
+    assert alone("import pydantic").returncode == 1
