@@ -65,7 +65,9 @@ def beyond(*bars: float) -> Rule:
     return rule
 
 
-def random_pipeline(rules: list[Rule], classes: int = 2, suspicions: list[Rule] | None = None) -> tuple[Pipeline, list[int]]:
+def random_pipeline(
+    rules: list[Rule], classes: int = 2, suspicions: list[Rule] | None = None
+) -> tuple[Pipeline, list[int]]:
     """A pipeline whose draws take these rules in turn, from the first one again after the last; and its draws so far."""
     drawn: list[int] = []
 

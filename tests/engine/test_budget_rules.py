@@ -307,5 +307,7 @@ def test_a_probe_is_last_even_of_an_attack_that_is_first():
     follower = planned("fgsm", defense="d")
     first = planned("pgd", defense="d")
     found = plan(one, first, follower, probes=(probe,))
-    ordered = telling_first([Task(each, 0) for each in (probe, follower, one, first)], found, suite(pgd=1), lambda task: None)
+    ordered = telling_first(
+        [Task(each, 0) for each in (probe, follower, one, first)], found, suite(pgd=1), lambda task: None
+    )
     assert [task.planned.cell.id for task in ordered] == ["same", "d/pgd/l2", "d/fgsm/l2", "probe"]

@@ -178,9 +178,7 @@ def test_on_a_grid_the_search_asks_for_points_of_the_grid():
 # Candidates a hair on the wrong side
 
 
-@pytest.mark.parametrize(
-    ("beyond_by", "passes"), [(1.001, 1), (1.009, 2), (1.049, 3), (1.0501, None), (0.999, 0)]
-)
+@pytest.mark.parametrize(("beyond_by", "passes"), [(1.001, 1), (1.009, 2), (1.049, 3), (1.0501, None), (0.999, 0)])
 def test_a_candidate_that_loses_is_pushed_on_a_little(beyond_by, passes):
     one = sweep_of(beyond(0.4 * beyond_by), line())
     best = one.minimal(lambda rows, eps: line(1, 0.4))

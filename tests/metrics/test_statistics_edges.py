@@ -77,7 +77,9 @@ def width(value: float, trials: int, level: float) -> float:
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
-@pytest.mark.parametrize(("value", "wanted"), [(0.0, 0.3), (1.0, 0.3), (0.5, 0.4), (0.3, 0.17), (0.9, 0.05), (0.5, 0.99)])
+@pytest.mark.parametrize(
+    ("value", "wanted"), [(0.0, 0.3), (1.0, 0.3), (0.5, 0.4), (0.3, 0.17), (0.9, 0.05), (0.5, 0.99)]
+)
 def test_samples_for_is_where_the_width_falls_below(value, wanted, level):
     found = samples_for(value, wanted, level)
     assert width(value, found, level) <= wanted
@@ -178,7 +180,15 @@ def test_the_curve_of_a_handful_of_scores():
     assert curve.true.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     # pairs in order count one, ties a half: .1 below all four; each .2 ties one and is below three; .9 ties one, below one
     assert curve.area() == pytest.approx((4 + 3.5 + 3.5 + 1.5) / 16)
-    for alarms, found in ((0.0, 0.25), (0.2, 0.25), (0.25, 0.75), (0.25 - 1e-13, 0.75), (0.5, 0.75), (0.75, 1.0), (1.0, 1.0)):
+    for alarms, found in (
+        (0.0, 0.25),
+        (0.2, 0.25),
+        (0.25, 0.75),
+        (0.25 - 1e-13, 0.75),
+        (0.5, 0.75),
+        (0.75, 1.0),
+        (1.0, 1.0),
+    ):
         assert curve.true_at(alarms) == found
     assert curve.true_at(0.25 - 1e-9) == 0.25
 
@@ -210,7 +220,10 @@ def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled()
     at = [[t[f <= rate + 1e-12].max() for f, t in zip(false, true, strict=True)] for rate in (0.2, 0.4)]
     found = roc_figures(negatives, positives, (0.2, 0.4), np.random.default_rng(2), draws)
     curve = roc(negatives, positives)
-    for figure, value, drawn in ((found.auc, curve.area(), areas), *zip(found.found, map(curve.true_at, (0.2, 0.4)), at)):  # noqa: B905
+    for figure, value, drawn in (
+        (found.auc, curve.area(), areas),
+        *zip(found.found, map(curve.true_at, (0.2, 0.4)), at, strict=True),
+    ):
         assert figure.value == pytest.approx(value)
         assert (figure.low, figure.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
     assert len(found.found) == 2
