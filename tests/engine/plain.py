@@ -72,6 +72,7 @@ def random_pipeline(
     drawn: list[int] = []
 
     def draw(rng: Generator) -> Defended:
+        assert isinstance(rng, Generator)
         place = len(drawn) % len(rules)
         drawn.append(place)
         return Defended(Ruled(rules[place], classes), Suspects(suspicions[place]) if suspicions else None)

@@ -128,7 +128,7 @@ def test_the_strongest_of_each_pipeline_and_norm():
 
 
 def gate(limit: float | None = 100.0, foretold: float | None = 10.0, workers: int = 1, **more) -> Gate:
-    return Gate(Clock(limit), lambda task: foretold, workers, **more)
+    return Gate(Clock(limit), lambda task: foretold if isinstance(task, Task) else -1.0, workers, **more)
 
 
 def tasks(one: SimpleNamespace, count: int) -> list[Task]:
@@ -248,7 +248,29 @@ def test_a_follower_that_was_begun_leads_nobody(now):
     assert not one(tasks(last, 1)[0])
 
 
+def test_what_is_not_foretold_takes_no_time(now):
+    units = tasks(planned("pgd"), 1)
+    one = gate(0.5, None)
+    one.expected(units)
+    assert one(units[0])
+
+
 # The order
+
+
+def test_an_unknown_cost_is_none():
+    ones = [planned("first"), planned("cheap"), planned("unknown")]
+    costs = {"first": 9.0, "cheap": 0.5}
+    ordered = telling_first(
+        [Task(one, 0) for one in ones], plan(*ones), suite(), lambda task: costs.get(task.planned.cell.attack)
+    )
+    assert [task.planned.cell.attack for task in ordered] == ["first", "unknown", "cheap"]
+
+
+def test_a_defence_s_strongest_goes_before_other_leads_on_the_bare_model():
+    ones = [planned("pgd"), planned("apgd"), planned("pgd", defense="d")]
+    ordered = telling_first([Task(one, 0) for one in ones], plan(*ones), suite(pgd=1, apgd=2), lambda task: None)
+    assert [task.planned.cell.id for task in ordered] == ["none/pgd/l2", "d/pgd/l2", "none/apgd/l2"]
 
 
 def test_the_order_of_the_stages():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from robusteval.engine.cascade import run_cascade
 from robusteval.engine.chunk import generator
 from robusteval.engine.judge import Threat
 from robusteval.engine.sweep import Sweep
-from tests.engine.plain import beyond, pipeline
+from tests.engine.plain import beyond, pipeline, random_pipeline
 
 
 def member(budget: str) -> SimpleNamespace:
@@ -86,6 +87,8 @@ def test_the_budget_binds_every_kind_of_attack_to_a_millionth(kind, over, lost):
     _, best, by = run(sweep_of((0.1,)), [(kind, {0: 0.5 * (1 + over)})])
     assert by.tolist() == [0 if lost else -1]
     assert best.distance.isfinite().tolist() == best.l2.isfinite().tolist() == [lost]
+    # what a fixed attack proposes beyond its budget is thrown out, a minimal one has none
+    assert best.rejected == ({"over budget": 1} if kind is FIXED and not lost else {})
 
 
 def test_a_win_that_rounding_to_the_grid_takes_beyond_the_budget_is_none():
@@ -99,8 +102,18 @@ def test_a_win_that_rounding_to_the_grid_takes_beyond_the_budget_is_none():
     assert best.distance.tolist() == best.l2.tolist() == [torch.inf]
 
 
-def test_budgets_come_in_the_samples_precision():
-    sweep = sweep_of((0.1,), dtype=torch.float32)
+@pytest.mark.parametrize("kind", [FIXED, MINIMAL])
+def test_random_pipelines_are_drawn_from_the_run_s_generator(kind):
+    """The draw refuses anything else."""
+    one, drawn = random_pipeline([beyond(0.1)])
+    _, _, by = run(dataclasses.replace(sweep_of((0.1,)), pipeline=one), [(kind, {0: 0.4})])
+    assert by.tolist() == [0]
+    assert len(drawn) == 11
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_budgets_come_in_the_samples_precision(dtype):
+    sweep = sweep_of((0.1,), dtype=dtype)
     seen = []
 
     def ask(one, rows, budget):
@@ -108,6 +121,6 @@ def test_budgets_come_in_the_samples_precision():
         return sweep.x0[rows]
 
     best, by = run_cascade(sweep, (FIXED,), 0.1, ask)
-    assert seen == [torch.float32]
+    assert seen == [dtype]
     assert by.tolist() == [-1]
     assert best.distance.tolist() == [torch.inf]

@@ -167,6 +167,17 @@ def test_a_pipeline_without_randomness_is_asked_once():
     assert asked == [2]
 
 
+@pytest.mark.parametrize("levels", [0, 4])
+def test_random_pipelines_are_drawn_from_the_run_s_generator(levels):
+    """The draw refuses anything else."""
+    one, drawn = random_pipeline([constant(1)] * 11)
+    assert judged(one, column(0.25), column(0.75), levels=levels).won.all()
+    assert len(drawn) == 11
+    one, drawn = random_pipeline([constant(0)] * 11)
+    assert not judged(one, column(0.25), column(0.75), levels=levels).won.any()
+    assert len(drawn) == (33 if levels else 11)
+
+
 # On a grid: 0, 1/4, 1/2, 3/4, 1
 
 

@@ -157,6 +157,36 @@ def test_a_random_pipeline_is_pulled_on_one_draw_and_judged_by_the_majority():
     assert best.rejected == {}  # the search's own points are not the plugin's
 
 
+@pytest.mark.parametrize("norm", ["l2", "l0"])
+def test_every_step_of_the_search_draws_from_the_run_s_generator(norm):
+    """The draw refuses anything else; the bars make judge, nudges and line search all ask."""
+    for bar in (0.3, 0.5005):
+        for how in ("minimal", "given", "fixed"):
+            one, drawn = random_pipeline([beyond(bar)])
+            search = sweep_of(beyond(bar), line(), norm, subject=one)
+            if how == "given":
+                best = search.given(line(1, 0.5))
+            else:
+                best = (
+                    search.minimal(lambda rows, eps: line(1, 0.5))
+                    if how == "minimal"
+                    else search.fixed(lambda rows, eps: line(1, 0.5), 1.0, 0)
+                )
+            assert best.distance.isfinite().item() is (how != "fixed" or bar < 0.5)
+            assert len(drawn) >= 11
+
+
+def test_where_the_detector_fires_on_the_way_back_nothing_is_won():
+    """Class 1 beyond .1, rejected between .3 and .6."""
+    doubt = lambda x: ((x[:, 0] > 0.3) & (x[:, 0] < 0.6)).double()  # noqa: E731
+    best = sweep_of(beyond(0.1), line(), suspicion=doubt).minimal(lambda rows, eps: line(1, 1.0))
+    assert best.distance.item() == pytest.approx(0.6, abs=1e-3)
+    far = torch.tensor([[0.5, 0.4, 0.9]], dtype=torch.float64)
+    doubt = lambda x: (x[:, 1] == 0).double()  # noqa: E731
+    one = sweep_of(lambda x: (x[:, 0] > 0).long(), torch.zeros_like(far), "l0", suspicion=doubt)
+    assert one.minimal(lambda rows, eps: far).x.tolist() == [[0.5, 0.4, 0.0]]
+
+
 def test_the_detector_s_score_goes_with_the_nearest_win():
     one = sweep_of(beyond(0.3), line(), suspicion=lambda x: x[:, 0] / 4)
     best = one.minimal(lambda rows, eps: line(1, 1.0))
@@ -229,6 +259,11 @@ def test_only_losers_are_pushed_on_until_they_win():
     one = sweep_of(beyond(0.3, 0.4005, 0.402), x0)
     best = Best.none(x0)
     one._nudge(best, far, torch.tensor([True, False, False]))
+    unlawful = torch.cat([far, far[:1] + 2])
+    wide = sweep_of(beyond(0.3, 0.4005, 0.402, 0.3), line(4, width=2))
+    other = Best.none(wide.x0)
+    wide._nudge(other, unlawful, torch.tensor([True, False, False, False]))  # one that is outside spoils no other
+    assert other.distance.tolist() == pytest.approx([torch.inf, 0.4008, 0.404, torch.inf])
     assert best.distance.tolist() == pytest.approx([torch.inf, 0.4008, 0.404])
     assert one.meter.forwards.tolist() == [0, 1, 2]
     assert best.rejected == {}
@@ -354,6 +389,10 @@ def test_in_l0_a_bracket_of_one_pixel_is_closed():
     assert best.distance.item() == 21.0
     # undone to 21 of 64 pixels, so between 16 and 21: 18.5, 19.75, 20.375, and there less than one is left
     assert asked == [4.0, 16.0, 64.0, 18.5, 19.75, 20.375]
+    asked.clear()
+    one = sweep_of(lambda x: (x.sum(1) > 17).long(), x0, "l0")
+    assert one.fixed(propose, 64.0, 20).distance.item() == 18.0
+    assert asked == [4.0, 16.0, 64.0, 17.0]  # exactly one is left
 
 
 def test_samples_are_searched_each_on_its_own():

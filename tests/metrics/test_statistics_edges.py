@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 
 import numpy as np
@@ -26,6 +27,7 @@ from robusteval.metrics.statistics import (
 )
 
 INF = np.inf
+RATES = (0.2, 0.4, 0.6, 0.8)
 
 
 def test_a_generator_belongs_to_its_figure_and_seed():
@@ -139,7 +141,9 @@ def test_figures_that_are_not_finite_have_no_interval_or_no_value():
     two = bootstrap(np.array([1.0, 3.0]), row_means, rng)
     assert (two.value, two.low, two.high) == (2.0, 1.0, 3.0)
     # finite itself, but not where a value that is infinite half of the time comes in
-    found = bootstrap(np.array([1.0, 2.0, 3.0, INF, INF]), lambda rows: np.sort(rows, axis=1)[:, 2], rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = bootstrap(np.array([1.0, 2.0, 3.0, INF, INF]), lambda rows: np.sort(rows, axis=1)[:, 2], rng)
     assert found == Interval(3.0)
 
 
@@ -207,26 +211,31 @@ def test_a_curve_may_fall_behind_chance():
     assert curve.true_at(0.9) == 0.0
 
 
-def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled():
+@pytest.mark.parametrize("draws", [1, 3, 40])
+def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled(draws):
     negatives, positives = np.array([0.1, 0.2, 0.2, 0.9, 0.5]), np.array([0.2, 0.8, 0.9])
     rng = np.random.default_rng(2)
-    draws = 40
     levels = np.array([0.9, 0.8, 0.5, 0.2, 0.1])
     below = np.array([(negatives == level).sum() for level in levels]) / 5
     above = np.array([(positives == level).sum() for level in levels]) / 3
     false = np.c_[np.zeros(draws), rng.multinomial(5, below, size=draws).cumsum(axis=1) / 5]
     true = np.c_[np.zeros(draws), rng.multinomial(3, above, size=draws).cumsum(axis=1) / 3]
     areas = [np.trapezoid(t, f) for f, t in zip(false, true, strict=True)]
-    at = [[t[f <= rate + 1e-12].max() for f, t in zip(false, true, strict=True)] for rate in (0.2, 0.4)]
-    found = roc_figures(negatives, positives, (0.2, 0.4), np.random.default_rng(2), draws)
+    at = [[t[f <= rate + 1e-12].max() for f, t in zip(false, true, strict=True)] for rate in RATES]
+    found = roc_figures(negatives, positives, RATES, np.random.default_rng(2), draws)
     curve = roc(negatives, positives)
     for figure, value, drawn in (
         (found.auc, curve.area(), areas),
-        *zip(found.found, map(curve.true_at, (0.2, 0.4)), at, strict=True),
+        *zip(found.found, map(curve.true_at, RATES), at, strict=True),
     ):
         assert figure.value == pytest.approx(value)
         assert (figure.low, figure.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
-    assert len(found.found) == 2
+    assert len(found.found) == 4
+
+
+def test_a_figure_whose_resamples_are_not_finite_has_no_interval():
+    assert statistics._interval(0.5, [np.array([0.1, INF]), np.array([INF, INF])]) == Interval(0.5)
+    assert statistics._interval(0.5, [np.array([0.25]), np.array([0.25])]) == Interval(0.5, 0.25, 0.25)
 
 
 def test_the_figures_of_a_detector_are_drawn_in_parts(monkeypatch):

@@ -12,6 +12,7 @@ in survivors.txt with the reason why they change nothing, or a fault of the test
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import os
 import shutil
 import subprocess
@@ -164,7 +165,8 @@ def main() -> int:
     if not asked.no_run:
         names = asked.names
         if asked.again:
-            names = [one.name for one in mutants() if one.status not in _KILLED]
+            found = [one for one in mutants() if any(fnmatch.fnmatch(one.name, name) for name in names or ["*"])]
+            names = [one.name for one in found if one.status not in _KILLED]
         elif not names:
             shutil.rmtree(FOLDER, ignore_errors=True)
         if code := run(names):
