@@ -280,6 +280,14 @@ def test_short_and_flat_traces(values, expected):
     assert found == (None if expected is None else pytest.approx(expected))
 
 
+def test_the_last_tenth_is_rounded_to_whole_steps():
+    """Sixteen points: two steps, of which the first stands still."""
+    values = [0.9 * place / 13 for place in range(14)] + [0.9, 1.0]
+    assert slope(cell("pgd", 0.4, trace=trace(values))) == pytest.approx(0.1 / (2 / 15))
+    left = [*trace(ending(0.4, 11)), *trace([2.0], samples=9.0)]
+    assert slope(cell("pgd", 0.4, trace=left)) is None  # a sample left at the last step
+
+
 def test_only_the_stretch_counts_in_which_no_sample_left():
     early = trace([50.0, 40.0, 30.0], samples=20.0)
     assert slope(cell("pgd", 0.4, trace=early + trace(ending(0.4, 11)))) == pytest.approx(0.4)

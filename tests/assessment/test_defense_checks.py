@@ -115,6 +115,7 @@ def test_the_bare_model_and_what_failed_are_no_defences():
 @pytest.mark.parametrize(
     ("kept", "survive", "code"),
     [
+        (40, 0, ""), (0, 20, ""), (N, 150, "adaptive-much-weaker"), (150, N, "adaptive-too-weak"),
         (140, 100, ""), (141, 100, "adaptive-much-weaker"), (100, 120, ""), (99, 120, "adaptive-too-weak"),
         (N, 0, "adaptive-much-weaker"), (0, N, "adaptive-too-weak"), (120, 120, ""),
     ],
@@ -144,6 +145,33 @@ def test_without_either_figure_there_is_nothing_to_compare():
     assert found(defenses, record) == []
 
 
+def test_other_cells_and_other_defences_are_not_compared():
+    record = defended()
+    record.cells += [
+        oblivious(first(100)), adaptive([0.31] * 150 + [0.29] * 50),
+        oblivious(first(20), defense="e"), adaptive(0.01, defense="e"),
+        adaptive(0.9, strengths=oblivious(first(0)).strengths), cell("ddn", 0.01, norm="linf"),
+    ]  # fmt: skip
+    record.cells.insert(0, cell("ddn", 0.01, norm="linf"))  # of the same name, in another norm
+    (row,) = found(defenses, record)
+    assert row.evidence == {"oblivious": 0.5, "adaptive": 0.75}
+
+
+def test_columns_of_different_lengths_are_refused():
+    for change in ("prediction", "answers", "adaptive"):
+        record = defended()
+        record.cells += [oblivious(first(100)[: -1 if change == "answers" else N]), adaptive(0.9)]
+        if change == "prediction":
+            record.pipelines[1].prediction = RIGHT[:-1]
+        if change == "adaptive":
+            record.cells[-1].distance = [0.9] * (N - 1)
+        with pytest.raises(ValueError, match="argument"):
+            found(defenses, record)
+        if change != "adaptive":
+            with pytest.raises(ValueError, match="argument"):
+                found(label_leak, record)
+
+
 def test_the_strength_that_hurts_most_is_the_one_to_compare():
     record = defended()
     record.cells += [
@@ -163,7 +191,13 @@ def test_equal_strengths_are_compared_at_the_first():
 
 
 def test_a_fixed_attack_reaches_as_far_as_its_budget():
-    for distance, share in ((0.4, 0.0), (0.4 * (1 + 0.9e-6), 0.0), (0.4 * (1 + 2e-6), 1.0), (0.401, 1.0)):
+    for distance, share in (
+        (0.4, 0.0),
+        (0.4 * (1 + 0.9e-6), 0.0),
+        (0.4 * (1 + 1e-6), 0.0),
+        (0.4 * (1 + 2e-6), 1.0),
+        (0.401, 1.0),
+    ):
         record = defended()
         record.cells += [oblivious(first(100), attack="pgd", strengths=(0.4,)), adaptive(distance)]
         assert [row.evidence["adaptive"] for row in found(defenses, record)] == [share], distance
@@ -176,6 +210,13 @@ def test_a_minimal_attack_reaches_a_multiple_of_each_sample_s_distance():
     (row,) = found(defenses, record)
     # .31 > .3; nothing was found, so the sample itself is judged; .44 < .45; wrong when clean: as the sample itself
     assert row.evidence == {"oblivious": 0.0, "adaptive": 0.75}
+
+
+def test_the_reach_of_a_minimal_attack_has_a_millionth_of_room():
+    for factor, share in ((1 + 0.5e-6, 0.0), (1 + 2e-6, 1.0)):
+        record = defended()
+        record.cells += [oblivious(first(100), strengths=(2.0,)), adaptive(0.6 * factor)]
+        assert [row.evidence["adaptive"] for row in found(defenses, record)] == [share]
 
 
 def test_a_minimal_attack_without_its_bare_cell_has_no_reach():
@@ -250,8 +291,14 @@ def test_adversarials_that_give_the_label_away(right, told):
 
 def test_where_labels_can_leak():
     record = defended(prediction=first(100))
-    record.cells += [oblivious(first(100)), oblivious(first(N), attack="pgd"), oblivious(first(N), defense="e")]
+    record.cells += [
+        oblivious(first(100)), oblivious(first(N), attack="pgd"), oblivious(first(N), defense="e"),
+        adaptive(0.4, strengths=oblivious(first(N)).strengths),
+    ]  # fmt: skip
     assert [row.cells for row in found(label_leak, record)] == [["d/pgd/l2/oblivious"]]
+    record.cells.append(oblivious(first(N), id="again"))
+    assert [row.cells for row in found(label_leak, record)] == [["d/pgd/l2/oblivious"], ["again"]]
+    record.cells.pop()
     record.pipelines[1].status = "failed"
     assert found(label_leak, record) == []
     record.pipelines.append(dataclasses.replace(record.pipelines[1], status="done"))

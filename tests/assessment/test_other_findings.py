@@ -23,13 +23,14 @@ def test_alarms_come_first_and_codes_in_order():
     record.cells[1].status = "excluded"
     record.model.output = "probabilities"
     record.data.samples = 50
+    record.estimates = [estimate([], "failed")]
     checks, found = examine(record, True)
     weights = [row.severity for row in found]
     assert weights == sorted(weights, key=["alarm", "warning", "info"].index)
     assert [row.code for row in found if row.severity == "warning"] == [
         "attacks-excluded", "few-samples", "labels-from-model",
     ]  # fmt: skip
-    assert "outputs-are-probabilities" in {row.code for row in found}
+    assert [row.code for row in found if row.severity == "info"] == ["clever-failed", "outputs-are-probabilities"]
     assert found == find(record, True)
     assert len(checks) > 10
     (row,) = [row for row in found if row.code == "labels-from-model"]
