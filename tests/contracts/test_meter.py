@@ -38,12 +38,12 @@ def test_gradients_are_zero_bad_or_good():
     grad = torch.tensor([[0.0, 0.0], [0.0, 1e-30], [0.0, 0.0], [3.0, 4.0], [0.0, -0.0]])
     bad = torch.tensor([False, False, True, True, False])  # what was not finite came back as zero
     meter.gradients(grad, bad, rows(0, 1, 2, 3, 0), 3)
-    assert meter.zero_gradients.tolist() == [2, 0, 0, 0, 0]
-    assert meter.bad_gradients.tolist() == [0, 0, 1, 1, 0]
+    assert meter.zero_gradients.tolist() == [6, 0, 0, 0, 0]  # three passes each
+    assert meter.bad_gradients.tolist() == [0, 0, 3, 3, 0]
     assert meter.backwards.tolist() == [6, 3, 3, 3, 0]
     assert meter.forwards.tolist() == [0] * 5
     meter.gradients(torch.zeros(1, 2, 2, 2), torch.tensor([False]), rows(4), 1)
-    assert meter.zero_gradients.tolist() == [2, 0, 0, 0, 1]
+    assert meter.zero_gradients.tolist() == [6, 0, 0, 0, 1]
 
 
 def test_a_trace_is_the_mean_of_what_is_finite():
