@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,7 +10,11 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Defended, ModelInfo
+from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.engine.chunk import generator
+from robusteval.engine.judge import Threat
+from robusteval.engine.sweep import Sweep
 
 Rule = Callable[[Tensor], Tensor]  # x [B, *shape] -> int64 [B], -1 where the scores shall not be finite
 
@@ -79,3 +84,34 @@ def random_pipeline(
 
     first = Defended(Ruled(rules[0], classes), Suspects(suspicions[0]) if suspicions else None, draw=draw)
     return Pipeline(first), drawn
+
+
+def line(count: int = 1, at: float = 0.0, width: int = 1) -> Tensor:
+    """[B, width]: the first value is `at`, the second tells samples apart."""
+    x = torch.full((count, width), at, dtype=torch.float64)
+    if width > 1:
+        x[:, 1] = torch.arange(count) / 10
+    return x
+
+
+def sweep_of(
+    rule: Rule,
+    x0: Tensor,
+    norm: str = "l2",
+    bounds: tuple[float, float] = (0.0, 1.0),
+    levels: int = 0,
+    settle=None,
+    subject=None,
+    suspicion=None,
+) -> Sweep:
+    one = subject or pipeline(rule, suspicion=suspicion)
+    keep = torch.zeros(len(x0), one.classes, dtype=torch.bool)
+    keep[:, 0] = True
+    keep[:, 2:] = True
+    return Sweep(one, x0, Threat(keep, norm, bounds, levels), generator(0, "s"), Meter(len(x0)), settle)
+
+
+def pulled(bar: float, far: float) -> float:
+    """Where ten halvings between 0 and far end: the first of 1,024 equal steps beyond the bar."""
+    steps = math.floor(bar / far * 1024) + 1
+    return steps / 1024 * far
