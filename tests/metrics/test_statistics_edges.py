@@ -17,6 +17,7 @@ from robusteval.metrics.statistics import (
     bootstrap,
     clopper_pearson,
     generator,
+    lower_median,
     median,
     median_interval,
     roc,
@@ -153,12 +154,20 @@ def test_figures_that_are_not_finite_have_no_interval_or_no_value():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([], None), ([2.0], 2.0), ([3.0, 1.0], 2.0), ([3.0, 1.0, 2.0], 2.0), ([4.0, 1.0, 3.0, 2.0], 2.5),
-        ([1.0, INF], None), ([1.0, 2.0, INF], 2.0), ([1.0, 2.0, INF, INF], None), ([0.0, 0.0, INF], 0.0), ([INF], None),
+        ([], None), ([2.0], 2.0), ([3.0, 1.0], 1.0), ([3.0, 1.0, 2.0], 2.0), ([4.0, 1.0, 3.0, 2.0], 2.0),
+        ([1.0, INF], 1.0), ([1.0, 2.0, INF], 2.0), ([1.0, 2.0, INF, INF], 2.0), ([1.0, INF, INF], None),
+        ([0.0, 0.0, INF], 0.0), ([INF], None),
     ],
 )  # fmt: skip
 def test_the_median_of_distances(values, expected):
     assert median(np.array(values)) == expected
+
+
+def test_the_lower_of_two_middle_distances_is_the_median():
+    assert lower_median(np.array([3.0, 1.0, 2.0, 4.0])) == 2.0
+    assert lower_median(np.array([1.0, INF])) == 1.0
+    assert lower_median(np.array([1.0, INF, INF])) == INF
+    assert math.isnan(lower_median(np.array([])))
 
 
 @pytest.mark.parametrize(("size", "rank"), [(1, 0), (5, 0), (6, 1), (8, 1), (9, 2), (20, 6), (100, 40)])
