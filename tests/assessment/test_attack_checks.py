@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
@@ -66,6 +68,28 @@ def test_excluded_cells():
     assert "pgd, square" in finding.sentence
     assert finding.evidence == {"first": "none/pgd/l2", "reason": "reason 1"}
     assert finding.cells == ["none/pgd/l2", "none/square/l2"]
+
+
+def test_cells_of_defences_without_data_to_learn_from_are_no_gap():
+    record = honest()
+    for name in ("hidden-space", "denoiser"):
+        row = dataclasses.replace(record.pipelines[0], defense=name, status="excluded", reason=f"{name} learns")
+        record.pipelines.append(row)
+        record.cells.append(cell("pgd", [], defense=name, knowledge="adaptive", status="excluded"))
+    check, finding = one(record, "attacks-excluded")
+    assert (check.outcome, check.value) == ("pass", 0.0)
+    assert numbers(check.measured) == [0, 6, 2]
+    assert (finding.code, finding.severity) == ("defences-unfitted", "info")
+    assert finding.evidence == {"defences": 2, "reason": "hidden-space learns"}
+    assert "The defences denoiser, hidden-space were" in finding.sentence
+    assert finding.cells == []
+    record.pipelines.pop()
+    record.cells.pop()
+    assert "The defence hidden-space was" in one(record, "attacks-excluded")[1].sentence
+    record.cells[0].status = "excluded"
+    check, found = ask(record, "attacks-excluded")
+    assert (check.outcome, check.value, len(found)) == ("warn", 1.0, 2)
+    assert numbers(check.measured) == [1, 5, 1]
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,8 @@ def test_a_defence_s_figure_is_marked_in_the_norms_without_adaptive_gradients():
         record.cells.append(
             cell("pgd", 0.1, norm=norm, defense="d", knowledge="adaptive", backwards=[10] * count + [0] * (N - count))
         )
+    record.cells.append(cell("pgd", 0.1, defense="e", knowledge="adaptive"))
+    record.cells.append(cell("pgd", 0.1, norm="l0", defense="d", knowledge="oblivious"))
     said = Bounds((), False).of_defense(record, "d")
     assert said.endswith("in l1, l2)")
     assert said.startswith(" (an upper bound")

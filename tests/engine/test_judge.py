@@ -178,80 +178,12 @@ def test_random_pipelines_are_drawn_from_the_run_s_generator(levels):
     assert len(drawn) == (33 if levels else 11)
 
 
-# On a grid: 0, 1/4, 1/2, 3/4, 1
-
-
-def between(low: float, high: float) -> Rule:
-    return lambda x: ((x[:, 0] > low) & (x[:, 0] < high)).long()
-
-
-def test_on_a_grid_the_nearest_point_counts_where_it_wins():
-    found = judged(always, column(0.0, 0.0), column(0.6, 0.7), levels=4)
-    assert found.x.tolist() == [[0.5], [0.75]]
-    assert found.distance.tolist() == [0.5, 0.75]
-    assert found.rejected == {}
-
-
-def test_where_rounding_loses_the_win_it_is_looked_for_away_and_then_towards():
-    found = judged(between(0.55, 0.8), column(0.0), column(0.6), levels=4)  # .5 loses
-    assert found.x.tolist() == [[0.75]]
-    found = judged(between(0.45, 0.55), column(0.0), column(0.7), levels=4)  # .75 loses
-    assert found.x.tolist() == [[0.5]]
-    assert found.distance.tolist() == found.l2.tolist() == [0.5]
-    assert found.won.all()
-    assert found.answer.tolist() == [1]
-    assert found.rejected == {}
-    found = judged(between(0.9, 1.1), column(0.0), column(0.7), levels=4)
-    assert not found.won.any()
-    assert found.rejected == {"not a win": 1}
-    assert found.x.tolist() == [[0.75]]  # as first judged
-
-
-def test_away_goes_before_towards():
-    """Of two values at .6, rounded to .5 each: both ways win."""
-    x0 = torch.zeros(1, 2, dtype=torch.float64)
-    found = judged(lambda x: ((x == 0.5).sum(1) != 2).long(), x0, torch.full_like(x0, 0.6), levels=4)
-    assert found.x.tolist() == [[0.75, 0.75]]
-
-
-def test_the_rows_of_a_grid_keep_their_own_budgets_goals_and_reasons():
-    """Rows: wins at once; wins away; over its budget as proposed; no goal of its own; never wins; not finite."""
-    x0 = column(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    candidates = column(0.76, 0.6, 0.6, 0.6, 0.1, torch.nan)
-    keep = kept(6)
-    keep[3] = True
-    found = judged(between(0.55, 0.8), x0, candidates, eps=[0.8, 0.61, 0.59, 1.0, 1.0, 1.0], levels=4, keep=keep)
-    assert found.won.tolist() == [True, True, False, False, False, False]
-    assert found.distance.tolist() == [0.75, 0.75, *[torch.inf] * 4]  # beyond the budget of .61 by rounding only
-    assert found.rejected == {"over budget": 1, "not a win": 2, "not finite": 1}
-    assert found.answer[:2].tolist() == [1, 1]
-
-
-def test_a_grid_s_second_look_takes_the_detector_s_score_too():
-    one = pipeline(between(0.55, 0.8), suspicion=lambda x: x[:, 0] / 2)
-    found = judged(one, column(0.0, 0.0), column(0.6, 0.1), levels=4, keep=kept(2, 3))
-    assert found.suspicion.tolist() == [0.375, 0.0]
-    assert found.won.tolist() == [True, False]
-    assert found.rejected == {"not a win": 1}
-
-
-def test_a_single_losing_row_among_winners_is_looked_at_again():
-    found = judged(between(0.55, 0.8), column(0.0, 0.0, 0.0), column(0.7, 0.6, 0.74), levels=4)
-    assert found.won.all()
-    assert found.rejected == {}
-
-
-def test_several_recovered_rows_are_all_taken_off_the_count():
-    found = judged(between(0.55, 0.8), column(*[0.0] * 4), column(0.6, 0.6, 0.6, 0.1), levels=4)
-    assert found.rejected == {"not a win": 1}
-    found = judged(between(0.45, 0.55), column(*[0.0] * 3), column(0.7, 0.66, 0.1), levels=4)
-    assert found.rejected == {"not a win": 1}
-
-
 def test_what_is_lawful():
     x = column(-0.2, 0.3, 1.4)
     assert Threat(kept(3), "l2", BOX).lawful(x).tolist() == [[0.0], [0.3], [1.0]]
     assert Threat(kept(3), "l2", BOX, 4).lawful(x).tolist() == [[0.0], [0.25], [1.0]]
+    assert Threat(kept(3), "l2", BOX, 0, (0.0, 1.0, 2)).lawful(x).tolist() == [[0.0], [0.5], [1.0]]
+    assert Threat(kept(3), "l2", (0.0, 0.7), 0, (0.0, 1.0, 2)).lawful(x).tolist() == [[0.0], [0.5], [0.5]]
     assert Threat(kept(3), "l2", (-0.1, 0.2)).lawful(x).tolist() == [[-0.1], [0.2], [0.2]]
 
 
@@ -259,4 +191,5 @@ def test_rows_of_a_threat_keep_what_is_shared():
     threat = Threat(torch.eye(3, dtype=torch.bool), "linf", (-1.0, 2.0), 7)
     some = threat[torch.tensor([2, 0])]
     assert some.keep.tolist() == [[False, False, True], [True, False, False]]
-    assert (some.norm, some.bounds, some.levels) == ("linf", (-1.0, 2.0), 7)
+    assert (some.norm, some.bounds, some.levels, some.file) == ("linf", (-1.0, 2.0), 7, ())
+    assert Threat(threat.keep, "l2", BOX, 0, (0.0, 1.0, 3))[torch.tensor([1])].file == (0.0, 1.0, 3)
