@@ -76,7 +76,13 @@ def test_what_half_of_the_samples_hold_against():
     assert held(record, "l2") == 0.75
     record.cells.append(cell("ddn", [None] * 4, eps=None))
     assert held(record, "l2") == INF
-    for change in ({"status": "failed"}, {"norm": "linf"}, {"knowledge": "adaptive", "defense": "d"}, {"defense": "d"}):
+    for change in (
+        {"status": "failed"},
+        {"norm": "linf"},
+        {"knowledge": "adaptive", "defense": "d"},
+        {"defense": "d"},
+        {"knowledge": "oblivious"},
+    ):
         record.cells = [cell("pgd", [None] * 4, eps=0.5), cell("apgd", [0.01] * 4, **change)]
         assert held(record, "l2") == 0.5, change
 

@@ -48,19 +48,21 @@ def test_nan_meets_no_gate_and_is_met_by_none():
 def test_every_norm_that_was_asked_about_needs_a_value():
     record = concluded()
     record.suite.norms = ["l1", "l2"]
-    assert "l1" in unmet(record, 0.0)
-    record.suite.norms = []
+    assert unmet(record, 0.0) == "nothing was measured in l1"
     record.cells.append(cell("pgd", 0.5, norm="linf", status="excluded"))
-    assert "linf" in unmet(record, 0.0)
-    record.cells = []
-    assert "any norm" in unmet(record, 0.0)
+    assert unmet(record, 0.0) == "nothing was measured in l1, linf"
+    record.cells[-1] = cell("pgd", 0.5, norm="linf", defense="d", knowledge="adaptive")
+    assert unmet(record, 0.0) == "nothing was measured in l1, linf"
+    record.suite.norms, record.cells = [], []
+    assert unmet(record, 0.0) == "nothing was measured in any norm"
 
 
 def test_a_norm_without_working_gradients_meets_no_gate():
     record = concluded()
     record.cells.append(cell("square", 0.9, "scores", norm="linf"))
-    assert "linf" in unmet(record, 0.0)
-    assert "gradients" in unmet(record, 0.0)
+    assert unmet(record, 0.0) == "no attack with working gradients was made in linf"
+    record.cells.append(cell("square", 0.9, "scores", norm="l1"))
+    assert unmet(record, 0.0) == "no attack with working gradients was made in l1, linf"
 
 
 @pytest.mark.parametrize("status", ["failed", "skipped", "pending"])
@@ -79,7 +81,7 @@ def test_a_cascade_without_some_of_its_members_is_a_gap():
     record = concluded()
     record.cells[1].without = {"square": "no scores"}
     record.cells[1].attack = "auto without square@0.1"
-    assert "without square" in unmet(record, 0.0)
+    assert unmet(record, 0.0) == "a cascade was run without square"
     record.cells[1].knowledge = "adaptive"
     assert gate_met(record, 0.3)
 
@@ -105,9 +107,14 @@ def test_labels_and_samples_have_to_agree():
 
 def test_a_model_that_was_right_nowhere_meets_no_gate():
     record = concluded()
+    record.cells.append(cell("pgd", 0.0, defense="d", knowledge="adaptive"))
+    assert gate_met(record, 0.3)  # a defence that was wrong everywhere is no matter
     for one in record.cells:
         one.distance = [0.0] * N
-    assert not gate_met(record, 0.0)
+    assert unmet(record, 0.0) == "no sample was right when clean"
+    record.cells[0].distance = record.cells[1].distance = [0.0] * (N - 1) + [0.4]
+    record.cells[2].distance = record.cells[3].distance = [0.0] * (N - 1) + [0.4]
+    assert gate_met(record, 0.4)
 
 
 def test_samples_that_no_attack_took_hold_as_far_as_attacks_with_gradients_went():

@@ -7,7 +7,7 @@ import pytest
 from robusteval.assessment import verdict
 from robusteval.record.document import Check, Finding, Record
 from tests.assessment.asking import numbers, says
-from tests.engine.test_findings import cell, honest
+from tests.engine.test_findings import N, cell, honest
 
 
 def checks(*outcomes: str, codes: tuple[str, ...] = ()) -> list[Check]:
@@ -94,6 +94,32 @@ def test_the_first_sentence_gives_the_first_two_alarms():
     record = honest()
     record.findings = findings(("a", "alarm"), ("w", "warning"), ("b", "alarm"), ("c", "alarm"))
     assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: a is told. b is told."
+
+
+def test_where_no_finding_says_why_the_checks_do():
+    record = honest()
+    record.checks = checks("fail", "warn", "fail")
+    record.checks[0].title, record.checks[2].title = "First", "Third"
+    assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: This did not hold: First; Third."
+    record.findings = findings(("no-gradients", "alarm"))  # no norm is blind
+    assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: no-gradients is told."
+
+
+def test_all_norms_without_working_gradients_are_named_even_strange_ones():
+    record = honest()
+    record.suite.norms = ["lp", "linf"]
+    record.cells += [cell("square", 0.2, "scores", norm=norm) for norm in ("linf", "lp")]
+    said = verdict.judge(record).sentences
+    assert "was made in Linf, lp, because" in said[0]
+    assert any("in lp, half of" in one for one in said)
+    record.cells[-1].distance = [None] * N
+    assert any("in lp, of the" in one for one in verdict.judge(record).sentences)
+    record.cells[-1].status = "failed"
+    assert "In lp nothing was measured." in verdict.judge(record).sentences
+    record.cells[-1].status = "skipped"
+    assert any("(1 in lp)" in one for one in verdict.judge(record).sentences)
+    record.cells[-1].status, record.cells[-1].distance = "done", [0.0] * N
+    assert any("In lp there was nothing to lose" in one for one in verdict.judge(record).sentences)
 
 
 def test_without_working_gradients_in_a_norm_the_grade_is_a_d_at_best():

@@ -266,6 +266,8 @@ def test_which_cascades_are_told_of():
     assert said.startswith("An upper bound at best: within")
     record.model.bounds = [0.0, 255.0]
     assert "Linf 0.03137, one and" in sentences(record, "all other attacks")[0]
+    record.model.bounds = [-128.0, 127.0]
+    assert "Linf 0.03137, one and" in sentences(record, "all other attacks")[0]
     record.model.bounds = [-1.0, 1.0]
     assert "Linf 8/255, one and" in sentences(record, "all other attacks")[0]
 
