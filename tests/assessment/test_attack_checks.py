@@ -25,6 +25,8 @@ def test_failed_cells():
     assert numbers(finding.sentence) == numbers(check.measured) == [2, 4]
     assert finding.evidence == {"first": "none/pgd/l2", "reason": "MemoryError"}
     assert finding.cells == ["none/pgd/l2", "none/square/l2"]
+    record.cells = record.cells[1:2]
+    assert ask(record, "attacks-completed")[0].value == 1.0
     record.cells = []
     assert ask(record, "attacks-completed")[0].value == 0.0
 
@@ -180,6 +182,8 @@ def test_a_grey_image_is_half_of_the_range_away():
     assert ask(record, "unbounded")[0].outcome == "fail"
     record.cells = [cell("ddn", [])]
     assert ask(record, "unbounded")[0].value == 0.0
+    record.cells = [cell("ddn", [None])]
+    assert ask(record, "unbounded")[0].value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -259,3 +263,5 @@ def test_which_attacks_are_asked_about_their_twin(change, expected):
         cell("a", 0.1), cell("pgd", 0.4, **({"watched": {"fooled": 90, "not_carried": 90}} | change)), cell("b", 0.1),
     ]  # fmt: skip
     assert ask(record, "transfer")[0].outcome == expected
+    if expected == "pass":
+        assert ask(record, "transfer")[0].value == 0.0

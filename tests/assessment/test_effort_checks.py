@@ -287,6 +287,24 @@ def test_planted_tests_that_could_not_be_made():
     assert numbers(check.measured) == [0, 0, 0]
 
 
+def test_the_budget_of_the_planted_test_is_written_as_everywhere():
+    record = honest()
+    for norm, bounds, said in (
+        ("linf", [0.0, 1.0], "linf 8/255"), ("linf", [-1.0, 1.0], "linf 8/255"), ("linf", [0.0, 255.0], "linf 0.03137"),
+        ("linf", [-128.0, 127.0], "linf 0.03137"), ("l2", [0.0, 1.0], "l2 0.03137"),
+    ):  # fmt: skip
+        record.model.bounds = bounds
+        record.planted = [planted(10, norm=norm, eps=8 / 255)]
+        assert f"within {said} on this" in one(record, "planted")[1].sentence
+
+
+def test_a_single_planted_adversarial():
+    record = honest()
+    record.planted = [planted(1, luck=1, count=1)]
+    check, finding = one(record, "planted")
+    assert (check.outcome, finding.evidence["random"]) == ("warn", 1.0)
+
+
 def test_power():
     found = {"a": [True, False, False, False], "b": [False, True, False, False], "c": [True, True, True, False]}
     needs = {"a": "gradient", "b": "gradient", "c": "scores"}

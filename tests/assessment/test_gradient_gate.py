@@ -138,6 +138,17 @@ def test_adaptive_attacks_without_working_gradients(count, expected):
         assert says(finding.sentence, "jpeg", "l2")
 
 
+def test_adaptive_attacks_are_asked_norm_by_norm():
+    record = honest()
+    record.cells += [
+        cell("pgd", 0.4, norm=norm, defense="d", knowledge="adaptive", backwards=[10] * count + [0] * (N - count))
+        for norm, count in (("linf", N), ("l2", 50))
+    ]
+    check, finding = one(record, "gradients-adaptive")
+    assert (check.value, finding.evidence) == (0.25, {"share": 0.25})
+    assert says(finding.sentence, "l2")
+
+
 def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks():
     assert ask(honest(), "gradients-adaptive")[0].outcome == "not-applicable"
     record = following("none")
@@ -174,7 +185,10 @@ def test_cascades_that_ran_without_some_of_their_members():
     record.cells[2].without, record.cells[2].status = {"x": "y"}, "failed"
     (finding,) = [row for row in find(record, False) if row.code == "cascade-shortened"]
     complete(finding)
-    assert (finding.severity, finding.evidence) == ("warning", {"square": "no scores", "fab": "no time", "apgd": "no gradients"})
+    assert (finding.severity, finding.evidence) == (
+        "warning",
+        {"square": "no scores", "fab": "no time", "apgd": "no gradients"},
+    )
     assert finding.sentence.endswith(": auto without square; two without apgd.")
     assert finding.cells == ["none/fgsm/l2", "none/pgd/l2", "none/square/l2"]
     assert "cascade-shortened" not in {row.code for row in find(honest(), False)}
