@@ -145,6 +145,12 @@ def test_one_step_is_nearer_by_a_tenth(distance, outcome):
     assert ask(record, "one-step")[0].outcome == outcome
 
 
+def test_one_step_on_a_single_sample():
+    record = honest()
+    record.cells = [cell("fgsm", [0.1]), cell("pgd", [0.4])]
+    assert ask(record, "one-step")[0].value == 1.0
+
+
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [

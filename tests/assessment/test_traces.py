@@ -155,3 +155,11 @@ def test_which_attacks_have_to_come_to_rest():
     ]  # fmt: skip
     check, found = ask(record, "optimisation-complete")
     assert (check.outcome, len(found)) == ("fail", 1)  # each norm on its own; one without a trace says nothing
+
+
+def test_of_equally_steep_attacks_the_first_is_named():
+    record = honest()
+    record.cells[0].trace = record.cells[1].trace = trace(ending(0.3))
+    check, _ = ask(record, "optimisation-complete")
+    assert check.outcome == "pass"
+    assert "(fgsm, l2; the flattest of fgsm, pgd)" in check.measured
