@@ -23,6 +23,8 @@ def test_clean_accuracy():
     assert numbers(sentences(record, "clean samples")[0]) == [N, 90]
     record.pipelines[0].prediction = [0, 1] * 99 + [1, 0]
     assert numbers(sentences(record, "clean samples")[0]) == [N, 99]
+    record.pipelines[0].prediction = record.data.labels = [1]
+    assert numbers(sentences(record, "clean samples")[0]) == [1, 100]
     record.pipelines[0].prediction = record.data.labels = []
     assert numbers(sentences(record, "clean samples")[0]) == [0, 0]
     record.pipelines[0].prediction = [1]
@@ -80,7 +82,7 @@ def test_the_median_distance():
         assert len(numbers(sentences(record, "at a distance of")[0])) == 3
     for one in record.cells:
         one.norm = "l0"
-    assert numbers(sentences(record, "at a distance of")[0]) == [0.3]  # pixels counted
+    assert sentences(record, "at a distance of")[0].endswith("at a distance of 0.3 or less.")  # pixels counted
 
 
 def test_the_median_of_samples_most_of_which_were_never_lost():
@@ -135,12 +137,18 @@ def test_planted_adversarials(needs, share, features, where):
     row.found = {"pgd": [n < 5 for n in range(20)], "square": [True] * 20}
     row.needs = {"pgd": needs, "square": "scores"}
     record.planted = [
-        dataclasses.replace(row, status="failed"), dataclasses.replace(row, samples=[], random=[], found={}), row,
+        dataclasses.replace(row, status="failed", eps=0.5), dataclasses.replace(row, samples=[], random=[], found={}), row,
     ]  # fmt: skip
     (said,) = sentences(record, "planted on this model's")
     assert numbers(said) == [20, 0.125, about(share), 15]
     assert says(said, "Linf", where)
-    assert says(said, "with gradients") is (needs == "gradient")
+    assert f"the suite's attacks{' with gradients' if needs == 'gradient' else ''} found" in said
+    row.random, row.norm, row.eps = [n < 18 for n in range(20)], "lp", 8 / 255
+    (said,) = sentences(record, "planted on this model's")
+    assert numbers(said) == [20, 0.03137, about(share), 90]
+    assert "within lp 0.03137" in said
+    row.norm = "linf"
+    assert "within Linf 8/255," in sentences(record, "planted on this model's")[0]
 
 
 def table(metric: str, name: str, columns: list[str], *rows: list) -> Result:
@@ -279,7 +287,24 @@ def test_a_model_that_was_right_nowhere_has_nothing_to_lose():
     (said,) = sentences(record, "nothing to lose")
     assert says(said, "L2")
     assert sentences(record, "at a distance of") == []
+    record.cells.append(cell("pgd", 0.5, norm="linf"))
+    assert numbers(sentences(record, "at a distance of")[0])[0] == 0.5
+    record.cells.pop()
     record.cells[0].distance = record.cells[1].distance = record.cells[2].distance = [0.0] * (N - 1) + [0.25]
     record.cells[3].distance = [0.0] * (N - 1) + [0.5]
     assert sentences(record, "nothing to lose") == []
     assert numbers(sentences(record, "at a distance of")[0])[0] == 0.25
+
+
+def test_known_models_are_told_of_and_marked_where_nothing_can_be_relied_on():
+    record = honest()
+    at = ["Accuracy at 0.125", "Low at 0.125", "High at 0.125"]
+    rows = [["mine", "this", 100, 0.5, 0.25, 0.625], ["trained", "reference", 100, 0.75, 0.5, 0.875]]
+    tags = {"norm": "linf", "eps": 0.125, "images": 100, "set": "a"}
+    table_ = Result("references", "n", "table", "t", tags=tags, columns=["Model", "Role", "Images", *at], rows=rows)
+    record.results = [table_]
+    (said,) = sentences(record, "trained 75.0 %")
+    assert said.startswith("Within Linf 0.125 it keeps")
+    record.checks = checks("fail")
+    (said,) = sentences(record, "trained 75.0 %")
+    assert said.startswith("An upper bound at best: within Linf 0.125 it keeps")
