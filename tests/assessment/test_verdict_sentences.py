@@ -185,6 +185,16 @@ def test_claims_at_the_reference_budget():
     record.results[0].rows[0][3:] = [None] * 4
     assert numbers(sentences(record, "samples stay right")[0]) == [0.125, 0, 95, 0, 0]
     assert numbers(sentences(record, "To halve")[0])[0] == 0
+    record.results[0].rows[0][:3] = ["Linf", 8 / 255, "worst case"]
+    assert "ithin Linf 8/255 at most" in sentences(record, "samples stay right")[0]
+    record.results[0].rows[0][1] = None
+    assert "ithin Linf 0 at most" in sentences(record, "samples stay right")[0]
+    record.suite.norms = ["l2", "linf"]
+    record.cells.append(cell("square", 0.5, "scores", norm="linf"))
+    only, best = "An upper bound from black-box attacks only: within Linf", "An upper bound at best: within L2"
+    assert sentences(record, "samples stay right")[0].startswith(only)
+    record.results[0].rows[0][0] = "L2"
+    assert sentences(record, "samples stay right")[0].startswith(best)
     record.results[0].rows[0].pop()
     with pytest.raises(ValueError, match="argument"):
         verdict.judge(record)
@@ -203,7 +213,10 @@ def test_two_significant_digits(number, rounded):
 def test_a_defence_is_told_of_by_its_adaptive_figure():
     record = honest()
     row = Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2))
-    record.pipelines += [row, dataclasses.replace(row, defense="e", status="failed", reason="no memory")]
+    record.pipelines += [dataclasses.replace(row, defense="e", status="failed", reason="no memory"), row]
+    assert not [one for one in verdict.judge(record).sentences if "defence none" in one]
+    record.cells.append(cell("pgd", 0.01, norm="l1", defense="d", knowledge="oblivious"))
+    record.cells.append(cell("pgd", 0.01, norm="l0", defense="f", knowledge="adaptive"))
     (said,) = [one for one in verdict.judge(record).sentences if "defence d" in one]
     assert "not attacked by anyone who knows it" in said
     (said,) = [one for one in verdict.judge(record).sentences if "defence e" in one]
@@ -219,6 +232,13 @@ def test_a_defence_is_told_of_by_its_adaptive_figure():
     (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
     assert "0.50 times in L2" in said
     assert "Linf" not in said
+    record.cells += [cell("pgd", 0.5, norm="lp"), cell("pgd", 0.125, norm="lp", defense="d", knowledge="adaptive")]
+    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    assert "0.50 times in L2 and 0.25 times in lp." in said
+    record.cells[-1].distance = [None] * N
+    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    assert "0.50 times in L2 and beyond what the attacks found in lp." in said
+    del record.cells[-2:]
     record.cells[-2].distance = [0.0] * N
     assert "Linf" not in next(one for one in verdict.judge(record).sentences if "d changes the median" in one)
 
