@@ -86,6 +86,14 @@ def test_samples_that_were_wrong_when_clean_do_not_count():
     assert numbers(check.measured)[:3] == [50, 1, 90]
 
 
+def test_candidates_of_other_samples_are_refused():
+    record = honest()
+    record.cells[1].strengths = kept(0.5, 0.9)
+    record.cells[1].strengths[0].fools_model.pop()
+    with pytest.raises(ValueError, match="argument"):
+        ask(record, "bigger-budget")
+
+
 # Probes
 
 

@@ -104,6 +104,7 @@ def test_where_there_is_nothing_to_be_asked():
     assert ask(record, "gradients-worked")[0].outcome == "not-applicable"
     record = honest()
     record.suite.norms = ["l0", "l2"]  # nothing was done in l0, which norms-attacked tells
+    record.cells.append(cell("square", 0.1, "scores", norm="l1", defense="d", knowledge="adaptive"))
     assert ask(record, "gradients-worked")[0].outcome == "pass"
     record.cells = [cell("square", 0.1, "scores"), cell("pgd", 0.1, norm="linf", status="failed")]
     check, found = ask(record, "gradients-worked")
