@@ -97,9 +97,18 @@ def test_rows_fit_their_columns():
         said(table(MINE, TRAINED[:-1]))
 
 
-def test_budgets_with_many_digits_find_their_columns():
-    eps = 8 / 255
-    at = f"{eps:.10g}"
-    columns = [name.replace("0.125", at) for name in COLUMNS]
-    (sentence,) = said(table(MINE, TRAINED, eps=eps, columns=columns))
-    assert sentence.startswith(("Within Linf 8/255 it keeps 50.0 %", "Within Linf 0.03137 it keeps 50.0 %"))
+@pytest.mark.parametrize(
+    ("norm", "eps", "bounds", "text"),
+    [
+        ("linf", 8 / 255, [0.0, 1.0], "Linf 8/255"), ("linf", 8 / 255, [-1.0, 1.0], "Linf 8/255"),
+        ("linf", 8 / 255, [0.0, 255.0], "Linf 0.03137"), ("linf", 8 / 255, [-128.0, 127.0], "Linf 0.03137"),
+        ("l2", 8 / 255, [0.0, 1.0], "L2 0.03137"), ("linf", 0.0, [0.0, 1.0], "Linf 0"),
+    ],
+)  # fmt: skip
+def test_budgets_find_their_columns_and_are_written_as_everywhere(norm, eps, bounds, text):
+    columns = [name.replace("0.125", f"{eps:.10g}") for name in COLUMNS]
+    record = honest()
+    record.model.bounds = bounds
+    record.results = [table(MINE, TRAINED, norm=norm, eps=eps, columns=columns)]
+    (sentence,) = known_models(record)
+    assert sentence.startswith(f"Within {text} it keeps 50.0 %")
