@@ -159,7 +159,9 @@ def test_which_samples_a_probe_is_compared_on(known, probed, share, count):
 
 def test_a_probe_is_compared_with_its_own_norm_on_the_bare_model():
     record = honest()
-    record.cells += [cell("pgd", 0.01, norm="linf"), cell("pgd", 0.01, defense="d", knowledge="adaptive")]
+    record.cells += [
+        cell("pgd", 0.01, norm="linf", id="other"), cell("pgd", 0.01, defense="d", knowledge="adaptive", id="behind"),
+    ]  # fmt: skip
     record.probes = [cell("pgd", [0.1] * 30 + [0.34] * 34, id="probe/twice-steps/none/pgd/l2")]
     check, finding = one(record, "twice-steps")
     assert check.value == 30 / 64

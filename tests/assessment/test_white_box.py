@@ -37,6 +37,8 @@ def test_older_records_share_the_cell_s_own_count():
         one = few([0.1] * 3, [10, 10, 0], zero_gradients=zero, bad_gradients=bad)
         assert steered(one) == [worked, worked, False], (zero, bad)
     assert steered(few([0.1], [0])) == [False]
+    assert steered(few([0.1], [1])) == [True]
+    assert steered(few([0.1], [1], zero_gradients=1)) == [False]
     # a column of another length counts for nothing
     assert steered(few([0.1] * 2, [10, 10], [0], zero_gradients=20)) == [False, False]
 
@@ -51,6 +53,7 @@ def test_the_share_of_attacked_samples_on_which_any_attack_was_steered():
     assert white_share([dataclasses.replace(one, status="failed")]) == 0.0
     assert white_share([few([0.0, 0.0], [10, 10])]) == 0.0
     assert white_share([few([], [])]) == 0.0
+    assert white_share([one, few([], [], status="failed"), few([], [])]) == pytest.approx(1 / 3)
     # an attack that some other one found wrong when clean
     assert white_share([few([0.1, 0.0], [10, 10]), few([0.1, 0.1], [10, 10])]) == 1.0
 
@@ -67,6 +70,19 @@ def test_what_a_cascade_lost_is_settled_once_gradients_worked_anywhere():
     assert white_share([lost, black]) == pytest.approx(2 / 3)
     two = few([None, None, 0.1, 0.0], [0, 0, 0, 0], threat="budget")
     assert white_share([lost, two]) == 1.0
+    assert white_share([few([None, None, None, 0.0], [10, 0, 0, 0], threat="budget")]) == pytest.approx(1 / 3)
+
+
+def test_columns_that_do_not_go_together_are_no_proof_of_anything():
+    one = few([0.1, 0.1], [10, 10])
+    assert white_share([one]) == 1.0
+    for other in (
+        few([0.1], [10]), few([0.1, 0.1, 0.1], [10, 10, 10]), few([0.1, 0.1], [10]), few([0.1, 0.1], [10, 10, 10]),
+        few([0.1], [10], needs="scores"),
+    ):  # fmt: skip
+        assert white_share([one, other]) == white_share([other, one]) == 0.0
+    assert white_share([few([0.1, 0.1], [10])]) == white_share([few([0.1, 0.1], [])]) == 0.0
+    assert white_share([one, few([0.1, 0.1], [10], needs="scores")]) == 1.0  # which asked for no gradients
 
 
 def test_shares_are_those_of_one_pipeline_and_norm():
@@ -80,6 +96,10 @@ def test_shares_are_those_of_one_pipeline_and_norm():
         cell("pgd", 0.1, norm="linf", defense="d", knowledge="adaptive"),
     ]
     assert (bare_share(record, "l2"), bare_share(record, "linf"), bare_share(record, "l1")) == (1.0, 0.0, 0.0)
+    record.cells += [
+        cell("pgd", 0.1, norm="linf", knowledge="oblivious"), cell("pgd", 0.1, norm="linf", defense="d", knowledge="none"),
+    ]  # fmt: skip
+    assert bare_share(record, "linf") == 0.0
     assert (adaptive_share(record, "l2", "d"), adaptive_share(record, "l2", "e")) == (0.25, 1.0)
     assert (adaptive_share(record, "linf", "d"), adaptive_share(record, "linf", "e")) == (1.0, 0.0)
 
