@@ -89,6 +89,14 @@ def test_nearer_is_by_a_tenth(distance, nearer):
     assert numbers(ask(record, "black-box")[0].measured)[1] == pytest.approx(100 * share, abs=0.5)
 
 
+@pytest.mark.parametrize(("wrong", "count"), [(0, 1), (3, 1), (100, 100)])
+def test_samples_that_were_wrong_when_clean_are_not_counted(wrong, count):
+    record = honest()
+    clean: list[float | None] = [0.0] * wrong
+    record.cells = [cell("pgd", clean + [0.3] * count), cell("square", clean + [0.1] * count, "scores")]
+    assert one(record, "black-box")[1].evidence == {"share": 1.0, "nearer": 1.0}
+
+
 def test_pipelines_and_norms_are_compared_each_on_its_own():
     record = honest()
     record.cells = [
