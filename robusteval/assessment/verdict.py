@@ -55,7 +55,9 @@ def _doubts(record: Record, blind: list[str]) -> list[str]:
     known = {"no-gradients", "white-box-missing"} if blind else set()
     alarms = [one.sentence for one in record.findings if one.severity == "alarm" and one.code not in known]
     reasons += alarms[:2]
-    reasons = reasons or [f"Nothing was measured in {', '.join(unmeasured(record)) or 'any norm'}."]
+    failing = [check.title for check in record.checks if check.outcome == "fail"]
+    if not reasons:
+        reasons = [f"This did not hold: {'; '.join(failing)}." if failing else "Nothing was measured in any norm."]
     return ["INCONCLUSIVE: " + " ".join(reasons)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from robusteval.engine.judge import Judged, Threat, judge
+from robusteval.engine.judge import Judged, judge
 from robusteval.engine.plan_cascades import Member
 from robusteval.engine.sweep import Best, Sweep
 
@@ -33,13 +33,13 @@ def run_cascade(sweep: Sweep, members: tuple[Member, ...], eps: float, ask: Ask)
             judged = judge(sweep.pipeline, x0, candidates, threat, budget, sweep.rng)
         else:
             judged = judge(sweep.pipeline, x0, candidates, threat, None, sweep.rng)
-        _within(judged, budget, threat)
+        _within(judged, budget)
         best.take(rows, judged)
         by[rows[judged.won]] = place
     return best, by
 
 
-def _within(judged: Judged, budget: Tensor, threat: Threat) -> None:
+def _within(judged: Judged, budget: Tensor) -> None:
     """Takes back the wins that lie beyond the budget as judged, after any rounding to a grid."""
     far = judged.won & (judged.distance > budget.double() * (1 + 1e-6))
     judged.won[far] = False

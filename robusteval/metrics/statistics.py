@@ -76,7 +76,8 @@ def _width(value: float, trials: int, level: float) -> float:
 
 def _percentiles(values: Floats) -> tuple[float, float] | None:
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
+    with np.errstate(invalid="ignore"):  # between two infinite values
+        low, high = np.percentile(values, [tail, 100 - tail])
     return (float(low), float(high)) if np.isfinite(low) and np.isfinite(high) else None
 
 

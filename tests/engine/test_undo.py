@@ -97,3 +97,26 @@ def test_the_engine_puts_needless_pixels_of_an_attack_back(levels):
     assert torch.equal(best.distance, ops.size(best.x - x0, "l0").double())
     assert (model.logits(best.x).argmax(1) != data.y).all()
     assert meter.forwards.sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "needed"), [(1, 1), (5, 2), (16, 3), (17, 1), (17, 17), (40, 1), (40, 25), (40, 39)]
+)
+def test_no_more_is_asked_than_halving_and_single_pixels_take(changed, needed):
+    """All pixels change alike but a little; the needed ones are those that change most, so halving finds them."""
+    x0 = torch.zeros(1, 50, dtype=torch.float64)
+    far = x0.clone()
+    far[0, :changed] = torch.linspace(0.1, 0.2, changed, dtype=torch.float64)
+    asked = []
+
+    def wins(at: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        asked.append(int((x != 0).sum()))
+        return (x[:, changed - needed : changed] > 0).all(1)
+
+    found = undo(x0, far, wins)
+    assert int((found != 0).sum()) == needed
+    low, high, expected = 0, changed if changed > SINGLES else 0, 0
+    while high - low > 1:
+        middle, expected = (low + high) // 2, expected + 1
+        low, high = (middle, high) if middle <= changed - needed else (low, middle)
+    assert len(asked) == expected + min(SINGLES, changed - high)

@@ -127,18 +127,18 @@ def _planted(record: Record) -> Iterator[Measured]:
         share, count = power(row.found, row.needs, "gradient" if white else ""), len(row.samples)
         luck = sum(row.random) / max(count, 1)
         who = "attacks with gradients" if white else "attacks"
-        outcome = graded(1 - share, 0.05, 0.5)
+        outcome = graded(-share, -0.95, -0.5)  # the less the worse; exact at the limits
         if luck > 0.5 and outcome == "pass":
             outcome = "warn"  # what chance finds too proves nothing
         judged = measured(
             share,
             f"{percent(share)} of {count} planted adversarials found by the {who}, {percent(luck)} by chance ({row.norm})",
             outcome,
-            "planted-missed" if share <= 0.95 else "planted-too-easy",
+            "planted-missed" if share < 0.95 else "planted-too-easy",
             f"The {who} of this suite found {percent(share)} of {count} adversarials that were planted within {row.norm}"
             f" {budget_text(row.eps, row.norm, width)} on this very model (random points: {percent(luck)}).",
             "What they did not find on the model itself proves little: gradients are masked, or the attacks are too weak."
-            if share <= 0.95
+            if share < 0.95
             else "The test was too easy to prove anything here.",
             {"power": share, "random": luck, "samples": count, **({"features": row.features} if row.features else {})},
         )

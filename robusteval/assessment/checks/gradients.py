@@ -13,7 +13,7 @@ _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
 _ATHALYE = "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security"
 _PINTOR = "Pintor et al. 2022, Indicators of attack failure"
 _TRAMER = "Tramer et al. 2020, On adaptive attacks to adversarial example defenses"
-_FEW = 0.05  # share of samples without working gradients that is no sign of anything
+_NEARLY_ALL = 0.95  # of the samples: that gradients fail on the others is no sign of anything
 
 
 def _available(record: Record) -> Iterator[Measured]:
@@ -88,7 +88,7 @@ def _worked(record: Record) -> Iterator[Measured]:
             measured(
                 share,
                 f"{percent(share)} of the attacked samples ({norm})",
-                graded(1 - share, _FEW, 1 - ENOUGH),
+                graded(-share, -_NEARLY_ALL, -ENOUGH),
                 "white-box-missing",
                 f"In {norm} an attack with working gradients was made on {percent(share)} of the attacked samples only, because"
                 f" {why_blind(record, [norm])}: what black-box attacks leave is an upper bound that may be far from the truth.",
@@ -109,7 +109,7 @@ def _adaptive(record: Record) -> Iterator[Measured]:
             measured(
                 share,
                 f"{percent(share)} of the attacked samples ({defense}, {norm})",
-                graded(1 - share, 1 - ENOUGH, 0.5),
+                graded(-share, -ENOUGH, -0.5),
                 "adaptive-blind",
                 f"Attacks that know {defense} had working gradients on {percent(share)} of its samples only ({norm}), so what"
                 " they leave is an upper bound of its worth.",

@@ -1,0 +1,134 @@
+"""The gate: it is met only by what was measured, in every norm, in a run that can be relied on."""
+
+from __future__ import annotations
+
+import pytest
+
+from robusteval.assessment import verdict
+from robusteval.assessment.gate import gate_met, unmet
+from robusteval.record.document import Record, Verdict
+from tests.assessment.asking import numbers, says
+from tests.engine.test_findings import N, cell, honest
+
+
+def concluded(record: Record | None = None) -> Record:
+    record = record or honest()
+    record.verdict = verdict.judge(record)
+    return record
+
+
+def test_the_median_of_the_worst_case_is_what_counts():
+    record = concluded()
+    assert gate_met(record, 0.3)
+    assert unmet(record, 0.3) == ""
+    assert not gate_met(record, 0.3001)
+    assert numbers(unmet(record, 0.3001)) == [0.3]
+    assert says(unmet(record, 0.3001), "l2")
+    record.cells.append(cell("pgd", 0.1, norm="linf"))
+    assert gate_met(record, 0.1)
+    assert numbers(unmet(record, 0.2)) == [0.1]
+    assert numbers(unmet(record, 0.5)) == [0.3, 0.1]
+
+
+def test_a_run_that_is_inconclusive_meets_no_gate():
+    record = honest()
+    assert not gate_met(record, 0.0)
+    assert "inconclusive" in unmet(record, 0.0)
+    record.verdict = Verdict("inconclusive", "D", "", [])
+    assert not gate_met(record, 0.0)
+    record.verdict = Verdict("conclusive", "A", "", [])
+    assert gate_met(record, 0.0)
+
+
+def test_nan_meets_no_gate_and_is_met_by_none():
+    record = concluded()
+    assert not gate_met(record, float("nan"))
+
+
+def test_every_norm_that_was_asked_about_needs_a_value():
+    record = concluded()
+    record.suite.norms = ["l1", "l2"]
+    assert unmet(record, 0.0) == "nothing was measured in l1"
+    record.cells.append(cell("pgd", 0.5, norm="linf", status="excluded"))
+    assert unmet(record, 0.0) == "nothing was measured in l1, linf"
+    record.cells[-1] = cell("pgd", 0.5, norm="linf", defense="d", knowledge="adaptive")
+    assert unmet(record, 0.0) == "nothing was measured in l1, linf"
+    record.suite.norms, record.cells = [], []
+    assert unmet(record, 0.0) == "nothing was measured in any norm"
+
+
+def test_a_norm_without_working_gradients_meets_no_gate():
+    record = concluded()
+    record.cells.append(cell("square", 0.9, "scores", norm="linf"))
+    assert unmet(record, 0.0) == "no attack with working gradients was made in linf"
+    record.cells.append(cell("square", 0.9, "scores", norm="l1"))
+    assert unmet(record, 0.0) == "no attack with working gradients was made in l1, linf"
+
+
+@pytest.mark.parametrize("status", ["failed", "skipped", "pending"])
+def test_an_attack_on_the_bare_model_that_was_lost_is_a_gap(status):
+    record = concluded()
+    record.cells.append(cell("x", [], status=status))
+    assert status in unmet(record, 0.0)
+    assert numbers(unmet(record, 0.0)) == [1, 5]
+    record.cells[-1] = cell("x", [], status=status, defense="d", knowledge="adaptive")
+    assert gate_met(record, 0.3)
+    record.cells[-1] = cell("x", [], status="excluded")  # what the access does not allow is no gap
+    assert gate_met(record, 0.3)
+
+
+def test_a_cascade_without_some_of_its_members_is_a_gap():
+    record = concluded()
+    record.cells[1].without = {"square": "no scores"}
+    record.cells[1].attack = "auto without square@0.1"
+    assert unmet(record, 0.0) == "a cascade was run without square"
+    record.cells[1].knowledge = "adaptive"
+    assert gate_met(record, 0.3)
+
+
+@pytest.mark.parametrize(
+    "distances",
+    [[0.3] * (N - 1), [0.3] * (N + 1), [-0.1] + [0.3] * (N - 1), [float("nan")] + [0.3] * (N - 1), [float("inf")] * N],
+)
+def test_a_column_that_is_not_whole_is_a_gap(distances):
+    record = concluded()
+    record.cells = [cell("pgd", distances)]
+    assert not gate_met(record, 0.0)
+    record.cells = [cell("pgd", [None] + [0.3] * (N - 1))]
+    assert gate_met(record, 0.3)
+
+
+def test_labels_and_samples_have_to_agree():
+    for name in ("samples", "labels"):
+        record = concluded()
+        setattr(record.data, name, N - 1 if name == "samples" else [0] * (N - 1))
+        assert not gate_met(record, 0.0)
+
+
+def test_a_model_that_was_right_nowhere_meets_no_gate():
+    record = concluded()
+    record.cells.append(cell("pgd", 0.0, defense="d", knowledge="adaptive"))
+    assert gate_met(record, 0.3)  # a defence that was wrong everywhere is no matter
+    for one in record.cells:
+        one.distance = [0.0] * N
+    assert unmet(record, 0.0) == "no sample was right when clean"
+    record.cells[0].distance = record.cells[1].distance = [0.0] * (N - 1) + [0.4]
+    record.cells[2].distance = record.cells[3].distance = [0.0] * (N - 1) + [0.4]
+    assert gate_met(record, 0.4)
+
+
+def test_samples_that_no_attack_took_hold_as_far_as_attacks_with_gradients_went():
+    record = concluded()
+    never = [None] * N
+    record.cells = [
+        cell("pgd", never, eps=0.5),
+        cell("apgd", never, eps=0.25),
+        cell("square", never, "scores", eps=0.9),
+    ]
+    assert gate_met(record, 0.5)
+    assert not gate_met(record, 0.51)
+    record.cells.append(cell("ddn", never, eps=None))
+    assert gate_met(record, 1e9)
+    record.cells = [cell("ddn", never, eps=None), cell("square", 0.2, "scores")]
+    assert gate_met(record, 0.2)
+    assert not gate_met(record, 0.21)

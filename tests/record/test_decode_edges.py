@@ -1,0 +1,171 @@
+"""Reading a record by its types: what fits comes back as it was, what does not is refused with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Literal
+
+import pytest
+
+from robusteval.errors import RecordError
+from robusteval.record import decode as module
+from robusteval.record.decode import MAX_BYTES, MAX_DEPTH, decode, parse
+
+
+@dataclasses.dataclass
+class Inner:
+    number: float
+    words: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Outer:
+    text: str
+    whole: int
+    share: float
+    truth: bool
+    choice: Literal["a", "b", 1]
+    rows: list[Inner]
+    table: dict[str, float]
+    may: float | None = None
+    any: Any = None
+    mixed: str | int | float | bool | None = None
+    either: int | None = None
+    nested: list[list[float | None]] = dataclasses.field(default_factory=list)
+    many: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def good(**more: object) -> dict[str, object]:
+    made = {
+        "text": "t", "whole": 3, "share": 0.5, "truth": True, "choice": "a", "rows": [{"number": 1.5}], "table": {"x": 2.0},
+    }  # fmt: skip
+    return made | more
+
+
+def refused(data: object) -> str:
+    with pytest.raises(RecordError) as error:
+        decode(Outer, data)
+    return error.value.message
+
+
+def test_what_fits_comes_back():
+    made = decode(Outer, good())
+    assert made == Outer("t", 3, 0.5, True, "a", [Inner(1.5)], {"x": 2.0})
+    made = decode(Outer, good(rows=[{"number": 1, "words": ["a", "b"]}, {"number": 2.5}], nested=[[1, None], []]))
+    assert made.rows == [Inner(1.0, ["a", "b"]), Inner(2.5, [])]
+    assert type(made.rows[0].number) is float
+    assert made.nested == [[1.0, None], []]
+    assert made.rows[0].words is not made.rows[1].words
+    assert type(decode(Outer, good(share=7)).share) is float  # JSON writes 7.0 as 7
+    assert decode(Outer, good(choice=1)).choice == 1
+    assert decode(Outer, good(may=None)).may is None
+    assert decode(Outer, good(may=2)).may == 2.0
+    assert decode(Outer, good(many={"a": [1, {"b": None}]}, any=[{"c": "d"}])).any == [{"c": "d"}]
+
+
+@pytest.mark.parametrize("value", ["x", 3, 0.5, True, False, None])
+def test_one_of_several_types_keeps_what_it_was(value):
+    found = decode(Outer, good(mixed=value)).mixed
+    assert type(found) is type(value)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("text", 1), ("text", None), ("text", True), ("whole", 1.0), ("whole", True), ("whole", "1"), ("whole", None),
+        ("share", "0.5"), ("share", True), ("share", None), ("share", [0.5]), ("truth", 1), ("truth", 0), ("truth", "true"),
+        ("truth", None), ("choice", "c"), ("choice", True), ("choice", 1.0), ("choice", None), ("rows", {}), ("rows", "ab"),
+        ("rows", None), ("table", []), ("table", None), ("may", "x"), ("may", True), ("either", 1.5), ("either", "x"),
+        ("mixed", []), ("mixed", {}), ("nested", [1]), ("share", 10**400), ("many", []),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_by_its_field(field, value):
+    said = refused(good(**{field: value}))
+    assert said.startswith("The record does not fit its schema at ")
+    assert f" at {field}" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"rows": [{"number": 1.5}, {"number": "x"}]}, "rows[1].number"), ({"table": {"x": 1.0, "y": "z"}}, "table.y"),
+        ({"rows": [{"number": 1.0, "words": ["a", 2]}]}, "rows[0].words[1]"), ({"nested": [[1.0], [2.0, "x"]]}, "nested[1][1]"),
+        ({"rows": [3]}, "rows[0]"), ({"rows": [{"number": 1.0, "other": 1}]}, "rows[0]"), ({"rows": [{}]}, "rows[0]"),
+    ],
+)  # fmt: skip
+def test_the_place_of_a_misfit_is_its_path(change, where):
+    assert f" at {where}" in refused(good(**change)).replace("rows[0].other", "rows[0]").replace(
+        "rows[0].number", "rows[0]"
+    ) or (f" at {where}" in refused(good(**change)))
+
+
+def test_unknown_and_missing_fields_are_named():
+    assert "extra" in refused(good(extra=1))
+    data = good()
+    del data["whole"]
+    assert "whole" in refused(data)
+    assert "its top" in refused([]) or "top" in refused([])
+    with pytest.raises(RecordError, match="The plan does not fit"):
+        decode(Outer, good(whole="x"), "plan")
+
+
+def test_what_may_be_anything_may_not_be_nested_without_end():
+    def nest(depth: int) -> object:
+        made: object = 1
+        for level in range(depth):
+            made = [made] if level % 2 else {"a": made}
+        return made
+
+    assert decode(Outer, good(any=nest(MAX_DEPTH))).any == nest(MAX_DEPTH)
+    assert "nested" in refused(good(any=nest(MAX_DEPTH + 1)))
+
+
+def test_text_that_is_an_object():
+    assert parse('{"a": [1, 2.5, null, true, "x"]}') == {"a": [1, 2.5, None, True, "x"]}
+    assert parse('{"a": {"x": 1}, "b": {"x": 1}}') == {"a": {"x": 1}, "b": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not a record"), ("{", "not a record"), ("[]", "no JSON object"), ("3", "no JSON object"),
+        ('{"a": NaN}', "NaN"), ('{"a": -Infinity}', "Infinity"), ('{"a": 1e999}', "1e999"), ('{"a": -1e999}', "larger"),
+        ('{"a": 1, "b": 2, "a": 3}', "'a' twice"), ('{"x": {"b": 1, "a": 2, "a": 2}}', "'a' twice"),
+        ("[" * 100_000, "not a record"),
+    ],
+)  # fmt: skip
+def test_text_that_is_none(text, said):
+    with pytest.raises(RecordError, match="record") as error:
+        parse(text)
+    assert said in error.value.message
+    assert error.value.hint
+    with pytest.raises(RecordError, match="plan") as error:
+        parse(text, "plan", "Give another.")
+    assert error.value.hint == "Give another."
+
+
+def test_too_much_text_is_not_read(monkeypatch):
+    assert MAX_BYTES == 512 * 2**20
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    assert parse('{"a": 123}') == {"a": 123}
+    with pytest.raises(RecordError, match="larger than"):
+        parse('{"a": 1234}')
+
+
+def test_every_type_of_the_record_can_be_read():
+    from robusteval.record.document import Record
+    from tests.engine.test_findings import honest
+
+    data = json.loads(json.dumps(dataclasses.asdict(honest())))
+    assert decode(Record, data) == honest()
+
+
+def test_a_type_without_a_rule_is_the_programmer_s_fault():
+    @dataclasses.dataclass
+    class Odd:
+        value: set[int]
+
+    with pytest.raises((TypeError, NameError)):
+        decode(Odd, {"value": []})

@@ -1,0 +1,170 @@
+"""Saving and reading a record: its text to the letter, and every way in which a file may be none."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from robusteval.errors import RecordError
+from robusteval.record import store
+from tests.engine.test_findings import honest
+
+
+def refused(text: str) -> RecordError:
+    with pytest.raises(RecordError) as error:
+        store.from_json(text)
+    return error.value
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return store.to_json(honest())
+
+
+def test_the_text_is_ascii_and_indented_by_one(text):
+    assert text.isascii()
+    lines = text.splitlines()
+    assert lines[0] == "{"
+    assert lines[1].startswith(' "')
+    record = honest()
+    record.command = "caf\xe9"
+    found = store.to_json(record)
+    assert "caf\\u00e9" in found
+    assert store.from_json(found).command == "caf\xe9"
+    assert store.to_json(store.from_json(text)) == text
+    assert json.loads(text)["schema"] == store.SCHEMA
+
+
+def test_the_schema_says_what_it_is():
+    made = store.build_schema()
+    assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert made["title"] == store.SCHEMA
+    assert made["properties"]["schema"] == {"const": store.SCHEMA, "type": "string"}
+    assert store.schema() == made
+    assert store.schema() is store.schema()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_cannot_carry_are_not_saved(value, tmp_path):
+    record = honest()
+    record.data.l2[0] = value
+    with pytest.raises(RecordError, match="JSON cannot carry"):
+        store.save(record, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_the_schema_is_named_by_its_place(tmp_path):
+    record = honest()
+    record.cells[2].status = "maybe"  # type: ignore[assignment]
+    with pytest.raises(RecordError, match="does not fit its schema at") as error:
+        store.save(record, tmp_path)
+    assert "cells[2].status" in error.value.message
+    assert len(error.value.message) < 400
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_document_of_another_kind_is_named(text):
+    for other in ("robusteval-record-0", "x", None, 3):
+        data = json.loads(text)
+        data["schema"] = other
+        error = refused(json.dumps(data))
+        assert repr(other) in error.message
+        assert repr(store.SCHEMA) in error.message
+        assert error.hint
+    del data["schema"]
+    assert "None" in refused(json.dumps(data)).message
+    assert refused("{").hint
+    assert "cells" in refused(text.replace('"untargeted"', "3", 1)).message
+
+
+def test_a_record_is_saved_under_its_name_and_read_by_folder_or_file(tmp_path, text):
+    path = store.save(honest(), tmp_path)
+    assert path == tmp_path / "record.json"
+    assert path.read_text() == text
+    assert store.to_json(store.load(tmp_path)) == store.to_json(store.load(path)) == text
+    with pytest.raises(RecordError) as error:
+        store.load(tmp_path / "gone")
+    assert str(tmp_path / "gone") in error.value.message
+    assert error.value.hint
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(RecordError, match="Cannot read"):
+        store.load(path)
+    path.write_bytes('{"caf\xe9": 1}'.encode())  # UTF-8 on every machine
+    with pytest.raises(RecordError) as error:
+        store.load(path)
+    assert "Cannot read" not in error.value.message
+
+
+# Writing
+
+
+def test_a_file_is_written_whole_in_place_of_an_older_one(tmp_path):
+    path = tmp_path / "x.bin"
+    store.write_atomically(path, b"first")
+    store.write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_while_it_is_written_it_is_a_hidden_neighbour(tmp_path, monkeypatch):
+    seen = []
+    real = os.replace
+
+    def replace(name, target):
+        seen.append((Path(name).parent, Path(name).name, Path(name).read_bytes(), target))
+        real(name, target)
+
+    monkeypatch.setattr(store.os, "replace", replace)
+    store.write_atomically(tmp_path / "x.bin", b"content")
+    ((folder, name, content, target),) = seen
+    assert (folder, content, target) == (tmp_path, b"content", tmp_path / "x.bin")
+    assert name.startswith(".x.bin.")
+
+
+@pytest.mark.parametrize("name", ["replace", "fsync", "chmod"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(tmp_path, monkeypatch, name, error):
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old")
+
+    def fail(*given):
+        raise error
+
+    monkeypatch.setattr(store.os, name, fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RecordError) as found:
+        store.write_atomically(path, b"new")
+    if not isinstance(error, KeyboardInterrupt):
+        assert str(path) in found.value.message
+        assert "No space left on device" in found.value.message
+        assert found.value.hint
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path):
+    with pytest.raises(RecordError, match="Cannot write") as error:
+        store.write_atomically(tmp_path / "gone" / "x.bin", b"")
+    assert str(tmp_path / "gone") in error.value.message
+
+
+def test_a_long_name_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 240)
+    store.write_atomically(path, b"x")
+    assert path.read_bytes() == b"x"
+
+
+def test_the_list_of_our_tables(tmp_path):
+    listing = tmp_path / store.TABLES_LIST
+    assert store.listed_tables(tmp_path) == []
+    listing.write_text(json.dumps(["a.csv", "b.csv", "../c.csv", "d/e.csv", "f.txt", 3, None, "", ".csv"]))
+    assert store.listed_tables(tmp_path) == ["a.csv", "b.csv", ".csv"]
+    for broken in ("{", "[" * 100_000):
+        listing.write_text(broken)
+        assert store.listed_tables(tmp_path) == []

@@ -1,0 +1,115 @@
+"""The clean samples and the bare model's answers to them: what is right is confirmed, each lie alone is told of."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from robusteval.verify import clean as module
+from robusteval.verify.clean import CONFIDENCE, check_clean, contents
+from robusteval.verify.result import Verification
+from tests.verify.tiny import LABELS, clean, counted, tiny
+
+
+def cleaned(record, evidence) -> Verification:
+    result = Verification()
+    check_clean(record, evidence, result)
+    return result
+
+
+def test_clean_samples_and_answers_as_they_are():
+    record, evidence, _ = tiny()
+    result = cleaned(record, evidence)
+    assert result.failures == []
+    assert (result.claims, result.confirmed, result.left) == (1 + 5 * 6, 1 + 5 * 6, {})
+
+
+def test_hashes_of_samples_do_not_depend_on_the_range():
+    x, labels = clean(), np.asarray(LABELS)
+    one = contents(x, labels, [0.0, 1.0])
+    assert one == contents(x * 255, labels, [0.0, 255.0]) == contents(x * 2 - 1, labels, [-1.0, 1.0])
+    assert len(set(one)) == 4  # three of them are the same image of one class
+    assert all(re.fullmatch("[0-9a-f]{32}", text) for text in one)
+    assert contents(x, labels + 1, [0.0, 1.0])[0] != one[0]
+    assert contents(x + np.float32(2 / 65535), labels, [0.0, 1.0])[0] != one[0]
+    with pytest.raises(ValueError, match="argument"):
+        contents(x, labels[:-1], [0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r, e: e.tensors.update(clean=clean()[:-1]), "they are of shape"),
+        (lambda r, e: e.tensors.update(clean=clean().astype(np.float64)), "they are of shape"),
+        (lambda r, e: e.tensors.update(clean=clean() + np.float32(1e-6)), "hash differs"),
+        (lambda r, e: e.tensors.update(labels=np.zeros(6, np.int64)), "hash differs"),
+        (lambda r, e: e.tensors.update(labels=np.zeros(6, np.int64)), "labels are not those"),
+        (lambda r, e: e.tensors.update(clean=clean() + np.float32(0.5)), "outside the box"),
+        (lambda r, e: e.tensors.update(clean=clean() - np.float32(0.5)), "outside the box"),
+        (lambda r, e: e.tensors.update(clean=clean() * np.float32(np.inf)), "outside the box"),
+        (lambda r, e: setattr(r.data, "sha256", "00"), "hash differs"),
+        (lambda r, e: setattr(r.model, "bounds", [0.0, 2.0]), "hash differs"),
+        (lambda r, e: r.data.labels.__setitem__(0, 2), "labels are not those"),
+        (lambda r, e: r.data.l2.__setitem__(2, 0.9), "data.l2[2] is 0.9"),
+        (lambda r, e: r.data.hashes.__setitem__(3, "x"), "data.hashes[3] is x"),
+        (lambda r, e: r.pipelines[0].prediction.__setitem__(5, 1), "pipelines[none].prediction[5] is 1, and 2 is right"),
+        (lambda r, e: r.pipelines[0].label.__setitem__(4, 1), "pipelines[none].label[4] is 1, and 0 is right"),
+        (lambda r, e: r.pipelines[0].confidence.__setitem__(1, 0.5 + 2 * CONFIDENCE), "pipelines[none].confidence[1]"),
+        (lambda r, e: setattr(r.model, "classes", 4), "model.classes is 4: the model has 3"),
+        (lambda r, e: setattr(r.pipelines[0], "status", "failed"), "no answers of the bare model"),
+        (lambda r, e: setattr(r.pipelines[0], "defense", "x"), "no answers of the bare model"),
+    ],
+)  # fmt: skip
+def test_a_lie_about_the_clean_samples(change, said):
+    record, evidence, _ = tiny()
+    change(record, evidence)
+    result = cleaned(record, evidence)
+    assert said in "\n".join(result.failures)
+    assert result.confirmed < result.claims
+
+
+def test_a_probability_may_differ_by_a_little():
+    record, evidence, _ = tiny()
+    record.pipelines[0].confidence = [0.5 + 0.9 * CONFIDENCE, 0.5 - 0.9 * CONFIDENCE, 0.5, 0.5, 0.5, 0.5]
+    assert cleaned(record, evidence).failures == []
+    assert CONFIDENCE == 2e-3
+    record.pipelines[0].confidence[1] = 0.5 - 1.1 * CONFIDENCE
+    assert len(cleaned(record, evidence).failures) == 1
+
+
+def test_what_a_record_does_not_hold_is_left():
+    record, evidence, _ = tiny()
+    record.pipelines[0].confidence = []
+    result = cleaned(record, evidence)
+    assert (result.failures, result.unchecked) == ([], 6)
+    record.pipelines[0].label = []
+    record.data.hashes = []
+    result = cleaned(record, evidence)
+    assert (result.failures, result.claims) == ([], 1 + 3 * 6)
+    result = cleaned(record, dataclasses.replace(evidence, model=None, without="why"))
+    assert (result.failures, result.left) == ([], {"why": 6})
+
+
+def test_scores_that_are_not_finite_are_no_answer_and_need_no_class():
+    record, evidence, _ = tiny()
+    evidence.model.labels = lambda x: np.where(np.arange(len(x)) == 4, -1, counted(x))
+    scores = evidence.model.scores
+    evidence.model.scores = lambda x: np.where((np.arange(len(x)) == 4)[:, None], np.float32(np.inf), scores(x))
+    assert "pipelines[none].prediction[4] is 0, and -1 is right" in cleaned(record, evidence).failures[0]
+    record.pipelines[0].prediction[4] = -1
+    assert cleaned(record, evidence).failures == []
+
+
+def test_many_wrong_entries_are_counted_not_listed():
+    record, evidence, _ = tiny()
+    result = Verification()
+    module._column(result, "c", np.zeros(25, bool), list(range(25)), [9] * 25)
+    assert (result.claims, result.confirmed, len(result.failures)) == (25, 0, 21)
+    assert result.failures[-1] == "c: 5 more are wrong."
+    result = Verification()
+    module._column(result, "c", np.arange(21) == 0, list(range(21)), [9] * 21)
+    assert (result.claims, result.confirmed, len(result.failures)) == (21, 1, 20)
+    assert cleaned(record, evidence).failures == []

@@ -1,0 +1,203 @@
+"""The small parts of verification: sizes, levels, counting, comparing, 8-bit images, clean answers."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from robusteval.record.document import Finding
+from robusteval.verify.eight_bit import check_rounded
+from robusteval.verify.measures import distance_of, levels_of, pixels_of, softmax
+from robusteval.verify.result import STATEMENT, Verification
+from robusteval.verify.same import differences
+from tests.verify.tiny import clean, counted, tiny
+
+# Measures
+
+
+@pytest.mark.parametrize(("norm", "size"), [("l0", 2.0), ("l1", 7.0), ("l2", 5.0), ("linf", 4.0)])
+def test_distances(norm, size):
+    before = np.zeros((1, 2, 2), np.float32)
+    after = before.copy()
+    after[0, 0, 1], after[0, 1, 0] = 3, -4
+    assert distance_of(before, after, norm) == size
+    assert distance_of(before + 1, after + 1, norm) == size
+    assert distance_of(before.ravel(), after.ravel(), norm) == size
+    assert isinstance(distance_of(before, after, norm), float)
+    assert distance_of(before[:, :0], after[:, :0], norm) == 0.0
+
+
+def test_pixels_of_several_channels_count_once_in_l0():
+    before, after = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
+    after[0, 0, 0] = after[2, 0, 0] = after[1, 1, 1] = 1
+    assert distance_of(before, after, "l0") == 2.0
+    assert distance_of(before[0], after[0] + after[1], "l0") == 2.0
+
+
+def test_distances_are_taken_in_float64_and_other_norms_refused():
+    one = np.full((4,), 0.1, np.float32)
+    assert distance_of(one, one + np.float32(0.2), "linf") == float((one + np.float32(0.2))[0]) - float(one[0])
+    with pytest.raises(ValueError, match="'l3'"):
+        distance_of(one, one, "l3")
+
+
+def test_levels_and_pixels():
+    x = np.array([-0.1, 0.0, 0.5 / 255 + 1e-4, 0.3, 1.0, 1.2])
+    assert levels_of(x, [0.0, 1.0]).tolist() == [0, 0, 1, 76, 255, 255]
+    assert levels_of(x * 2 - 1, [-1.0, 1.0]).tolist() == [0, 0, 1, 76, 255, 255]
+    assert levels_of(x, [0.0, 1.0], 4).tolist() == [0, 0, 0, 1, 4, 4]
+    assert pixels_of(np.array([0, 255, 51]), [-1.0, 3.0]).tolist() == pytest.approx([-1.0, 3.0, -0.2], abs=1e-6)
+    assert pixels_of(np.array([1, 4]), [0.0, 1.0], 4).tolist() == [0.25, 1.0]
+    assert pixels_of(np.array([300, -3]), [0.0, 1.0]).tolist() == [1.0, 0.0]
+    assert levels_of(x, [0.0, 1.0]).dtype == pixels_of(x, [0.0, 1.0]).dtype == np.float32
+
+
+def test_softmax():
+    found = softmax(np.array([[0.0, math.log(3)], [1000.0, 1000.0]], np.float32))
+    assert found.tolist() == [pytest.approx([0.25, 0.75]), [0.5, 0.5]]
+    assert found.dtype == np.float64
+
+
+# Counting
+
+
+def test_claims_are_confirmed_or_fail_and_the_rest_is_left():
+    result = Verification()
+    assert not result.held  # nothing was checked
+    result.judge([], "a")
+    result.judge([], "b", 3)
+    assert (result.claims, result.confirmed, result.held) == (4, 4, True)
+    result.judge(["one is off", "two too"], "c", 2)
+    assert (result.claims, result.confirmed, result.held) == (6, 4, False)
+    assert result.failures == ["c: one is off and two too."]
+    result.leave("x")
+    result.leave("x", 4)
+    result.leave("y", 0)
+    assert (result.left, result.unchecked) == ({"x": 5}, 5)
+    assert result.summary == "4 of 6 claims confirmed, 1 failures; 5 could not be checked"
+    result.notes.append("n")
+    whole = Verification()
+    assert whole.summary == "0 of 0 claims confirmed, 0 failures"
+    whole.judge([], "z")
+    whole.leave("x", 2)
+    whole.add(result, "m")
+    assert (whole.claims, whole.confirmed, whole.left) == (7, 5, {"x": 7})
+    assert (whole.failures, whole.notes) == (["m: c: one is off and two too."], ["m: n"])
+    assert result.to_json() == {
+        "claims": 6, "confirmed": 4, "unchecked": 5, "left": {"x": 5}, "failures": result.failures, "notes": ["n"],
+        "summary": result.summary, "statement": STATEMENT, "held": False,
+    }  # fmt: skip
+
+
+# Comparing
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        (1.0, 1.0 + 1e-10, True), (1.0, 1.0 + 1e-8, False), (0.0, 1e-13, True), (0.0, 1e-11, False), (1, 1.0, True), (1, 2, False),
+        (True, True, True), (True, 1, False), (1, True, False), (True, False, False), (None, 0, False), (None, None, True),
+        ("a", "a", True), ("a", "b", False), ("1", 1, False), (math.inf, math.inf, True), (math.nan, math.nan, False),
+        ([1, 2], [1, 2], True), ([1, 2], [2, 1], False), ([1], [1, 2], False), ({"a": 1}, {"a": 1}, True), ({"a": 1}, {}, False),
+        ({}, {"a": 1}, False), ({"a": 1}, {"a": 2}, False), ([], {}, False), ([1], 1, False),
+    ],
+)  # fmt: skip
+def test_what_is_the_same(one, two, same):
+    assert (list(differences(one, two, "x")) == []) is same
+
+
+def test_differences_are_named_by_their_path():
+    one, two = (
+        Finding("a", "info", "s", {"k": 1, "m": 2}, "d"),
+        Finding("a", "alarm", "s", {"k": 3, "n": 2}, "d", ["c"]),
+    )
+    assert list(differences({"f": [one]}, {"f": [two]}, "top")) == [
+        "top.f[0].severity is 'info', and 'alarm' follows from the columns",
+        "top.f[0].evidence.k is 1, and 3 follows from the columns",
+        "top.f[0].evidence.m is too much",
+        "top.f[0].evidence.n is missing",
+        "top.f[0].cells has 0 entries, and 1 follow from the columns",
+    ]
+    (said,) = differences("x" * 200, "y", "t")
+    assert len(said) < 200
+    assert "..." in said
+    (said,) = differences("x" * 118, "y", "t")
+    assert "..." not in said
+    assert list(differences(one, "x", "t"))
+
+
+# 8-bit images
+
+
+def rounded(record, evidence):
+    return check_rounded(record, evidence.tensors, clean(), counted)
+
+
+def test_8_bit_images_that_win_as_said():
+    record, evidence, _ = tiny()
+    asked, failures, notes = rounded(record, evidence)
+    assert (asked, failures) == (4 + 3 + 4, [])
+    assert [re.findall(r"[\d.]+ %|\d+ wins", note) for note in notes] == [
+        ["100.0 %", "4 wins"],
+        ["100.0 %", "3 wins"],
+        ["100.0 %", "4 wins"],
+    ]
+    assert notes[2].startswith("pgd, linf: ")
+
+
+def test_a_lie_about_a_survivor():
+    record, evidence, _ = tiny()
+    record.cells[0].survives_8bit[1] = False
+    asked, failures, notes = rounded(record, evidence)
+    assert asked == 11
+    assert failures == ["none/pgd/l2, sample 1, rounded to 8 bits: it fools the model after all."]
+    assert len(notes) == 2
+    evidence.tensors["rounded.none/ddn/l2"][0] = np.round(clean()[0] * 255)
+    failures = rounded(record, evidence)[1]
+    assert failures[1] == "none/ddn/l2, sample 0, rounded to 8 bits: it fools the model no more."
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_an_image_from_elsewhere(norm):
+    record, evidence, _ = tiny()
+    name = f"rounded.none/pgd/{norm}"
+    for levels, told in ((0, False), (1, norm == "linf"), (3, True)):
+        evidence.tensors[name] = np.round(np.stack([clean()[0]] * 4) * 255).astype(np.uint8)
+        record, evidence, _ = tiny()
+        image = evidence.tensors[name][0].reshape(-1)
+        image[0] += levels
+        failures = rounded(record, evidence)[1]
+        assert bool(failures) is told, (norm, levels)
+        assert all("further from the clean sample" in one for one in failures)
+
+
+def test_8_bit_images_that_are_not_there():
+    for change in (
+        lambda record, kept: kept.pop("rounded.none/pgd/l2"),
+        lambda record, kept: kept.update({"rounded.none/pgd/l2": kept["rounded.none/pgd/l2"][:-1]}),
+        lambda record, kept: kept.update({"rounded.none/pgd/l2": kept["rounded.none/pgd/l2"].astype(np.float32)}),
+        lambda record, kept: setattr(record.witnesses.rounded[0], "tensor", "gone"),
+    ):
+        record, evidence, _ = tiny()
+        change(record, evidence.tensors)
+        asked, failures, notes = rounded(record, evidence)
+        assert failures == ["none/pgd/l2: its 8-bit images are not in the witness file."]
+        assert asked == 11
+        assert len(notes) == 2
+    record, evidence, _ = tiny()
+    for kept in (record.witnesses.rounded[1:], record.witnesses.rounded[::-1], []):
+        record.witnesses.rounded = list(kept)
+        assert "not those that the columns need" in rounded(record, evidence)[1][0]
+
+
+def test_a_target_binds_8_bit_images():
+    record, evidence, _ = tiny()
+    record.cells[0].target = "class 1"
+    assert rounded(record, evidence)[1] == []
+    record.cells[0].prediction[0] = 2
+    assert "no more" in rounded(record, evidence)[1][0]
+    record.cells[0].target = "all"
+    assert rounded(record, evidence)[1] == []
