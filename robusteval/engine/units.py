@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor
@@ -147,7 +147,8 @@ def _columns(
     hit = live[torch.isfinite(found.distance)]
     if len(hit):
         rounded = ops.to_grid(candidates[hit], threat.bounds, 255)
-        again = judge(pipeline, x[hit], rounded, threat[hit], None, rng)
+        saved = replace(threat[hit], levels=0, file=())  # the saved image is asked as it is, moved to no other grid
+        again = judge(pipeline, x[hit], rounded, saved, None, rng)
         survives[hit.cpu()] = again.won.cpu()
     return UnitResult(
         distance,

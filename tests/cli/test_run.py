@@ -118,12 +118,13 @@ def test_dry_run_prints_the_plan_and_writes_nothing(robusteval, quick, tmp_path)
     assert screen.code == 0
     assert "deepfool" in screen.out
     assert "passes, roughly" in screen.out
-    # 20 samples; one run: a forward and a backward pass, and the loss; five runs and the stretch in most of them
     line = next(line for line in screen.out.splitlines() if line.startswith("fgsm"))
-    assert line.split()[3] == "967"
     assert not (tmp_path / "reports").exists()
     found = json.loads(robusteval("run", CNN, "--suite", quick, "--dry-run", "--json").out)
-    assert found["cells"][0]["passes"] == pytest.approx(20 * (5 * 3 + 5 * 2 / 3 * 10))
+    # 20 samples; one run: a forward and a backward pass, and the loss; at most five runs, with the stretch in most of them
+    passes = found["cells"][0]["passes"]
+    assert 20 * 5 * 3 < passes <= 20 * (5 * 3 + 5 * 2 / 3 * 10)
+    assert line.split()[3] == f"{passes:,.0f}"
     assert found["foretold"]["passes"] == pytest.approx(sum(cell["passes"] for cell in found["cells"]))
     assert found["foretold"]["not_foretold"] == 0
 

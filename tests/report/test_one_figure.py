@@ -134,7 +134,7 @@ def test_the_verdict_and_the_card_quote_one_figure_for_a_budget() -> None:
     near = _cascade(8 / 255, [8 / 255, None, None, None])
     record = _record([0.2, 0.01, None, None], "linf", (near,))
     card = next(one for one in tables.cards(record) if one.label.endswith("8/255"))
-    said = [one for one in verdict.judge(record).sentences if "Within Linf 8/255" in one]
+    said = [one for one in verdict.judge(record).sentences if "ithin Linf 8/255" in one]
     assert card.value == "50.0 %"
     assert said
     assert all("50.0 %" in one for one in said)

@@ -62,7 +62,7 @@ def test_a_run_is_confirmed(name: str, tmp_path: Path) -> None:
     assert not any("depend on the other rows" in note for note in record.model.notes)
     result = verify(record, out, path)
     assert result.failures == []
-    assert result.unchecked == 0
+    assert not any("answer" in reason for reason in result.left), result.left  # every label was asked again
     assert result.claims == result.confirmed > 0
 
 
@@ -80,7 +80,9 @@ def test_a_torch_module_is_confirmed_as_far_as_can_be(tmp_path: Path) -> None:
     result = verify(record, out, None)
     assert record.model.reading == {}
     assert result.failures == []
-    assert result.claims == result.confirmed == result.unchecked > 0
+    assert result.claims == result.confirmed > 0
+    wins = sum(value is not None and value > 0 for cell in record.cells for value in cell.distance)
+    assert sum(count for reason, count in result.left.items() if "not ONNX" in reason or "again" in reason) >= wins
 
 
 OLD = (
