@@ -100,9 +100,19 @@ def _cell(record: Record, cell: Cell, where: str, count: int | None) -> None:
         raise _no(f"{where}.distance", f"it has {rows} entries for {record.data.samples} samples")
     attacked = cell.status == "done" and cell.knowledge != "oblivious"
     _long(f"{where}.distance", cell.distance, rows, may_miss=not attacked)
-    for name in ("l2", "prediction", "suspicion", "survives_8bit", "member", "by_target", "forwards", "backwards"):
+    for name in (
+        "l2",
+        "prediction",
+        "suspicion",
+        "survives_8bit",
+        "member",
+        "by_target",
+        "forwards",
+        "backwards",
+        "blind",
+    ):
         _long(f"{where}.{name}", getattr(cell, name), rows, may_miss=True)
-    for name in ("distance", "l2", "forwards", "backwards"):
+    for name in ("distance", "l2", "forwards", "backwards", "blind"):
         _least(f"{where}.{name}", getattr(cell, name))
     _least(where, (cell.zero_gradients, cell.bad_gradients, *cell.rejected.values(), *cell.watched.values()))
     _least(f"{where}.prediction", cell.prediction, -1)

@@ -7,11 +7,10 @@ import numpy as np
 from robusteval.assessment import proof
 from robusteval.record.document import Cell, Pipeline, Record
 from robusteval.verify.evidence import CLEAN, Array, Evidence
-from robusteval.verify.measures import distance_of, levels_of, pixels_of
+from robusteval.verify.measures import distance_of, levels_of, off_grid, pixels_of
 from robusteval.verify.result import Verification
 from robusteval.verify.stored import Key, Stored
 
-_GRID = 1e-3  # of a level: what counts as on the grid
 DEFENDED = "answers behind a defence: bytes, box and distance were checked, the answer needs the defence"
 ROOM = "wins whose adversarials would make the witness file too large, so that their distances have no proof"
 OLD = "wins beside the nearest ones, which runs did not keep when this one was made"
@@ -48,7 +47,7 @@ def _cell(record: Record, cell: Cell, evidence: Evidence, there: Stored, result:
     if asked and evidence.model is not None:
         safe = np.where(finite.reshape(-1, *[1] * (images.ndim - 1)), images, np.float32(record.model.bounds[0]))
         answers = evidence.model.labels(safe)
-        if record.suite.levels in (0, 255) and _keeps_no_images(record, cell):
+        if _keeps_no_images(record, cell):
             rounded = evidence.model.labels(pixels_of(levels_of(safe, record.model.bounds), record.model.bounds))
     else:
         result.leave(DEFENDED if not bare else evidence.without, len(samples))
@@ -104,10 +103,11 @@ def _lawful(record: Record, cell: Cell, image: Array, clean: Array, sample: int)
     if not np.isfinite(image).all() or image.min() < low or image.max() > high:
         return ["it lies outside the box"]
     faults = []
-    if record.suite.levels:
-        steps = (image.astype(np.float64) - low) / (high - low) * record.suite.levels
-        if np.abs(steps - np.round(steps)).max() > _GRID * max(1.0, record.suite.levels / 255):
-            faults.append(f"it is not on the grid of {record.suite.levels + 1} levels")
+    if record.suite.levels and off_grid(image, record.model.bounds, record.suite.levels):
+        faults.append(f"it is not on the grid of {record.suite.levels + 1} levels")
+    grid = record.model.grid
+    if len(grid) == 3 and grid[2] and off_grid(image, grid[:2], int(grid[2])):
+        faults.append(f"it is not on the grid of {int(grid[2]) + 1} values that the file takes")
     found, said = distance_of(clean, image, cell.norm), cell.distance[sample]
     if said is None or not np.isclose(found, said, rtol=1e-9, atol=1e-12):
         faults.append(f"its distance is {found:.8g}, not {said}")
@@ -115,7 +115,8 @@ def _lawful(record: Record, cell: Cell, image: Array, clean: Array, sample: int)
     if told is None or not np.isclose(length, told, rtol=1e-9, atol=1e-12):
         faults.append(f"its L2 distance is {length:.8g}, not {told}")
     # a grid may move a win beyond its budget; a cascade takes back those
-    bound = cell.eps is not None and (cell.threat == "budget" or not record.suite.levels)
+    free = not record.suite.levels and not record.model.grid
+    bound = cell.eps is not None and (cell.threat == "budget" or free)
     if bound and found > (cell.eps or 0.0) * (1 + 1e-5):
         faults.append(f"it is farther than the cell's budget of {cell.eps:.8g}")
     return faults

@@ -36,6 +36,10 @@ def check_facts(record: Record, result: Verification) -> None:
         faults.append("it says more than name and version")
     if record.model.format != "onnx" and (record.model.reading or record.model.provider.startswith("onnxruntime")):
         faults.append(f"the model is said to be {record.model.format}, and was answered by ONNX Runtime")
+    if record.model.grid and (len(record.model.grid) != 3 or not record.model.reading.get("whole")):
+        faults.append("model.grid is of a file that takes whole numbers, and its reading says that it takes none")
+    elif record.model.reading.get("whole") and not record.model.grid and not record.model.mean:
+        faults.append("the file takes whole numbers, and model.grid is empty")
     if record.model.path and Path(record.model.path).name != record.model.file:
         faults.append(f"the model's file is {record.model.file}, and its path {record.model.path}")
     bare = record.pipeline("none")

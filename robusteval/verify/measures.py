@@ -47,3 +47,10 @@ def softmax(scores: Array) -> Array:
     raised = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True).astype(np.float64))
     shares: Array = raised / raised.sum(axis=1, keepdims=True)
     return shares
+
+
+def off_grid(image: Array, bounds: list[float], count: int) -> bool:
+    """Whether some value is none of the count + 1 evenly spaced ones of the range."""
+    low, high = bounds
+    steps = (image.astype(np.float64) - low) / (high - low) * count
+    return bool(np.abs(steps - np.round(steps)).max() > 1e-3 * max(1.0, count / 255))

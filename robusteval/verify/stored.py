@@ -93,7 +93,9 @@ def _entry(entry: Witness, record: Record, cell: Cell, tensor: str, row: int, im
     if (entry.defense, entry.norm) != (cell.defense, cell.norm):
         faults.append("its entry names another pipeline or norm")
     if entry.distance != cell.distance[entry.sample]:
-        faults.append(f"its entry says distance {entry.distance:.8g}, its column {cell.distance[entry.sample]:.8g}")
+        faults.append(
+            f"its distance is {cell.distance[entry.sample]:.8g} in its column, not {entry.distance:.8g} as in its entry"
+        )
     if entry.label != record.data.labels[entry.sample]:
         faults.append(f"its label is {record.data.labels[entry.sample]}, not {entry.label}")
     if entry.prediction != cell.prediction[entry.sample]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import robusteval
 from robusteval.api import AttackInfo, Defended, DefenseInfo, Problem
+from robusteval.assessment import results
 from robusteval.assessment.derive import derive
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.guard import Guarded, guarded, lending
@@ -251,11 +252,8 @@ def test_a_metric_of_others_cannot_change_the_record(tmp_path):
     record = run(job)
     before = json.loads(store.to_json(record))
 
-    class Catalogue:
-        def of(self, kind):
-            return [dataclasses.make_dataclass("Row", ["name", "plugin"])("forger", Forger)]
-
-    derive(record, lambda made: ([], []), [], False, [])
+    row = dataclasses.make_dataclass("Row", ["name", "plugin", "distribution"])("forger", Forger, "forgery")
+    derive(record, lambda made: results.derived([row], made), [], False, [])
     after = json.loads(store.to_json(record))
     assert after["cells"] == before["cells"]
     assert after["pipelines"] == before["pipelines"]

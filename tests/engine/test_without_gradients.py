@@ -309,7 +309,9 @@ def test_attacks_for_models_without_gradients_are_no_part_of_the_suite_for_other
     assert ("none/hopskipjump/linf" in {one.id for one in plan.cells}) == joins
     assert not any("bit-depth/hopskipjump" in one.id for one in plan.cells)
     plain = parse(SUITE.replace('[[attack]]\nplugin = "hopskipjump"\nwhen = "no-gradients"\n', ""), "s", catalogue)
-    same = attacks_sha256(applicable(suite, info), catalogue, "", (1, 4, 4)) == attacks_sha256(plain, catalogue, "", (1, 4, 4))
+    same = attacks_sha256(applicable(suite, info), catalogue, "", (1, 4, 4)) == attacks_sha256(
+        plain, catalogue, "", (1, 4, 4)
+    )
     assert same != joins
 
 
