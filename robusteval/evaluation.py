@@ -8,15 +8,12 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import numpy as np
-
-from robusteval.contracts.classifier import Classifier, LoadOptions, Peek
-from robusteval.contracts.guard import guarded
-from robusteval.contracts.samples import Samples
-from robusteval.errors import DataError, ModelError, PluginError
+from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.errors import ModelError, PluginError
 from robusteval.foreign import ForeignExit, foreign, heeding_ctrl_c
+from robusteval.given import opened, source
 from robusteval.record import store
 from robusteval.record.comparison import Comparison
 from robusteval.record.document import Record
@@ -108,14 +105,14 @@ def evaluate(
 
     catalogue = discover()
     kept: dict[Any, Any] = {}  # data are read once
-    classifier, model_path = _classifier(model, options or LoadOptions(), data, kept, data_range)
+    classifier, model_path = opened(model, options or LoadOptions(), data, kept, data_range)
     job = prepare_job(
         classifier,
         catalogue,
         suite,
         model_path=model_path,
-        data=_source(data),
-        fit=_source(fit_data),
+        data=source(data),
+        fit=source(fit_data),
         data_range=data_range,
         samples=samples,
         seed=seed,
@@ -193,16 +190,16 @@ def compare(
             f"There are {len(models)} models but {len(each)} options.", "Give one for each, or one for all."
         )
     kept: dict[Any, Any] = {}
-    opened = [_classifier(model, way, data, kept, data_range) for model, way in zip(models, each, strict=True)]
+    models_opened = [opened(model, way, data, kept, data_range) for model, way in zip(models, each, strict=True)]
     jobs = [
         prepare_job(
-            model, catalogue, suite, model_path=path, data=_source(data), fit=_source(fit_data), data_range=data_range,
+            model, catalogue, suite, model_path=path, data=source(data), fit=source(fit_data), data_range=data_range,
             samples=samples, seed=seed, workers=workers, overwrite=overwrite, target=target,
-            surrogates=tuple(map(str, surrogates)) or _others(opened, path),
+            surrogates=tuple(map(str, surrogates)) or _others(models_opened, path),
             time_budget=None if time_budget is None else time_budget / len(models),
             references=tuple(references), kept=kept,
         )
-        for model, path in opened
+        for model, path in models_opened
     ]  # fmt: skip
     kept.clear()
     comparison.check_comparable(jobs)
@@ -221,93 +218,10 @@ def compare(
     return result
 
 
-def _others(opened: list[tuple[Classifier, Path | None]], path: Path | None) -> tuple[str, ...]:
+def _others(models: list[tuple[Classifier, Path | None]], path: Path | None) -> tuple[str, ...]:
     """The files of the other models of a call."""
-    return tuple(str(other) for _, other in opened if other is not None and other != path)
+    return tuple(str(other) for _, other in models if other is not None and other != path)
 
 
 def _evaluated(record: Record) -> EvaluatedRecord:
     return EvaluatedRecord(**{field.name: getattr(record, field.name) for field in dataclasses.fields(Record)})
-
-
-def _classifier(
-    model: object,
-    options: LoadOptions,
-    data: object,
-    kept: dict[Any, Any],
-    data_range: tuple[float, float] | None,
-) -> tuple[Classifier, Path | None]:
-    """The model opened, with a look at the data for its loader; and its path, if it is a file."""
-    from torch import nn
-
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.load import load_model
-
-    if not isinstance(model, str | Path | nn.Module):
-        if isinstance(model, Classifier):
-            return guarded(model), None
-        raise ModelError(
-            f"A {type(model).__name__} is not a model.",
-            "Give a path, a torch.nn.Module, or an object with info, logits and twin.",
-        )
-    path = Path(model) if isinstance(model, str | Path) else None
-    options = (
-        options if options.peek is not None else dataclasses.replace(options, peek=_peek(path, data, kept, data_range))
-    )
-    if path is not None:
-        return load_model(path, options, discover()), path
-    return _module(cast("nn.Module", model), options, data), None
-
-
-def _module(module: nn.Module, options: LoadOptions, data: object) -> Classifier:
-    """A module in memory, for inputs of the stated shape, else of that of the images: as stored, else channels first."""
-    from robusteval.engine.settings import check_options
-    from robusteval.loaders.torch_module import TorchClassifier
-
-    check_options(options)
-    shapes = [options.input_shape] if options.input_shape else _shapes(data)
-    failed: list[ModelError] = []
-    for shape in shapes:
-        try:
-            return TorchClassifier.from_module(module, shape, options)
-        except ModelError as error:
-            failed.append(error)
-    if failed:
-        raise failed[0]
-    raise ModelError(
-        "The module does not say what shape its input has.", "Give LoadOptions(input_shape=...), or data as arrays."
-    )
-
-
-def _shapes(data: object) -> list[tuple[int, ...]]:
-    """Input shapes that images given as arrays may stand for: as they are stored, and with their channels moved first."""
-    images = data.x if isinstance(data, Samples) else data[0] if isinstance(data, tuple) and data else None
-    if images is None:
-        return []
-    shape = tuple(int(size) for size in (images.shape if hasattr(images, "shape") else np.shape(images))[1:])
-    if len(shape) == 2:
-        return [(1, *shape)]
-    return [shape, (shape[2], shape[0], shape[1])] if len(shape) == 3 and shape[2] <= 4 else [shape]
-
-
-def _peek(path: Path | None, data: object, kept: dict[Any, Any], data_range: tuple[float, float] | None) -> Peek:
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.data_peek import peeker
-    from robusteval.engine.prepare import arrays
-
-    source = _source(data)
-    where = arrays(source) if isinstance(source, tuple) else source
-    return peeker(path, where, discover().datasets(), data_range, kept)
-
-
-def _source(data: object) -> Any:
-    """A path, a pair of arrays, or None. Raises DataError for anything else."""
-    if data is None or isinstance(data, tuple):
-        if isinstance(data, tuple) and len(data) != 2:
-            raise DataError(f"Data given as a tuple needs two arrays (x, y), not {len(data)}.")
-        return data
-    if isinstance(data, str | Path):
-        return Path(data)
-    if isinstance(data, Samples):
-        return (data.x, data.y)
-    raise DataError(f"A {type(data).__name__} is not data.", "Give a path, or arrays (x, y).")
