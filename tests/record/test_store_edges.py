@@ -100,6 +100,20 @@ def test_a_record_is_saved_under_its_name_and_read_by_folder_or_file(tmp_path, t
     assert "Cannot read" not in error.value.message
 
 
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    path = store.save(honest(), tmp_path)
+    monkeypatch.setattr(store, "MAX_BYTES", path.stat().st_size)
+    store.load(path)
+    monkeypatch.setattr(store, "MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(RecordError, match="is larger than 0 MiB") as error:
+        store.load(path)
+    assert str(path) in error.value.message
+    monkeypatch.setattr(store, "MAX_BYTES", 3 << 20)
+    path.write_bytes(b" " * ((3 << 20) + 1))
+    with pytest.raises(RecordError, match="is larger than 3 MiB"):
+        store.load(path)
+
+
 # Writing
 
 
