@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -112,6 +114,31 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path.write_bytes(b" " * ((3 << 20) + 1))
     with pytest.raises(RecordError, match="is larger than 3 MiB"):
         store.load(path)
+
+
+def plain(value: object) -> object:
+    """As JSON has it, whole numbers as 64-bit floats where these hold them."""
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
+
+
+@pytest.mark.parametrize("number", [3, 3.0, -1, True, None, 2**53 - 1, 2**53, -(2**53), 2**60])
+def test_a_record_s_digest_is_that_of_its_plain_values(number):
+    record = honest()
+    record.cells[1].params = {"b": number, "a": [number, {"c": "x"}], 1: 2}
+    text = json.dumps(plain(dataclasses.asdict(record)), allow_nan=False, sort_keys=True, separators=(",", ":"))
+    assert store.digest(record) == hashlib.sha256(text.encode()).hexdigest()
+    again = honest()
+    again.cells[1].params = {1: 2, "a": [number, {"c": "x"}], "b": number}
+    assert store.digest(again) == store.digest(record)
+    again.cells[1].params["b"] = 4
+    assert store.digest(again) != store.digest(record)
+    record.data.l2[0] = math.nan
+    with pytest.raises(ValueError, match="JSON"):
+        store.digest(record)
 
 
 # Writing

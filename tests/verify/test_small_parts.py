@@ -87,6 +87,8 @@ def test_claims_are_confirmed_or_fail_and_the_rest_is_left():
     whole.add(result, "m")
     assert (whole.claims, whole.confirmed, whole.left) == (7, 5, {"x": 7})
     assert (whole.failures, whole.notes) == (["m: c: one is off and two too."], ["m: n"])
+    whole.add(result, "k")
+    assert (len(whole.failures), len(whole.notes), whole.claims) == (2, 2, 13)
     assert result.to_json() == {
         "claims": 6, "confirmed": 4, "unchecked": 5, "left": {"x": 5}, "failures": result.failures, "notes": ["n"],
         "summary": result.summary, "statement": STATEMENT, "held": False,
