@@ -178,7 +178,11 @@ def _cascades(record: Record, bound: Bounds) -> list[str]:
     for norm, eps in dict.fromkeys((cell.norm, cell.eps or 0.0) for cell in cascades):
         names = sorted({cell.attack.split("@")[0] for cell in cascades if (cell.norm, cell.eps) == (norm, eps)})
         others = any(cell.family != "cascade" for cell in record.done(norm=norm, knowledge="none", defense="none"))
-        who = f"{' and '.join(names)} and all other attacks leave" if others else f"{' and '.join(names)} leaves"
+        who = (
+            f"{' and '.join(names)} and all other attacks leave"
+            if others
+            else f"{' and '.join(names)} leave{'s' * (len(names) == 1)}"
+        )
         wanted = {"measure": "robust-accuracy", "norm": norm, "defense": "none"}
         for result in record.results:
             near = abs(float(result.tags.get("eps") or 0) - eps) <= 1e-6 * eps

@@ -91,6 +91,9 @@ def test_margin_goes_before_distance_and_distance_before_loss():
     assert slope(cell("pgd", 0.4, trace=both)) == pytest.approx(0.5)
     assert slope(cell("pgd", 0.4, trace=trace(ending(0.7), "loss"))) == pytest.approx(0.7)
     assert slope(cell("pgd", 0.4, trace=trace(ending(0.7), "other"))) is None
+    late = trace(ending(0.4, 11))
+    late[-2] = {"run": 1.0, "samples": 10.0}  # only the last point has to have the value
+    assert slope(cell("pgd", 0.4, trace=late)) is not None
     gaps = trace(ending(0.4, 11))
     gaps.insert(3, {"run": 1.0, "samples": 10.0})  # a point without the value
     assert slope(cell("pgd", 0.4, trace=gaps)) == pytest.approx(0.4)

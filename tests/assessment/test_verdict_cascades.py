@@ -28,26 +28,32 @@ def test_cascades_are_told_of_with_what_all_attacks_leave():
     record = honest()
     record.cells += [cascade("two"), cascade("one"), cascade("one", 0.25)]
     record.results = [share(0.5), share(0.375, 0.25), share(0.9, 0.3), share(None)]
-    said = sentences(record, "all other attacks")
+    said = sentences(record, "of all samples right")
     assert [numbers(one) for one in said] == [[0.125, 50, 95, 25, 62.5], [0.25, 37.5, 95, 25, 62.5]]
     assert all(says(one, "Linf") for one in said)
-    assert "one and two and all" in said[0]
-    assert "one and all" in said[1]
+    assert "one and two leave at most" in said[0]
+    assert "one leaves at most" in said[1]
+    record.cells.append(cell("pgd", 0.5, norm="linf"))
+    assert "one and two and all other attacks leave at most" in sentences(record, "of all samples right")[0]
+    for change in ({"status": "failed"}, {"norm": "l2"}, {"defense": "d", "knowledge": "adaptive"}, {"defense": "d"},
+                   {"knowledge": "oblivious"}):  # fmt: skip
+        record.cells[-1] = cell("pgd", 0.5, **({"norm": "linf"} | change))
+        assert "one and two leave at most" in sentences(record, "of all samples right")[0], change
     assert "two" not in said[1]
     for tags in ({"measure": "other"}, {"norm": "l2"}, {"defense": "d"}, {"eps": 0.126}, {"eps": None}):
         record.results = [share(0.5, **tags)]
-        assert sentences(record, "all other attacks") == [], tags
+        assert sentences(record, "of all samples right") == [], tags
     for off, told in ((0.5e-6, True), (-0.5e-6, True), (2e-6, False), (-2e-6, False)):
         record.results = [share(0.5, 0.125 * (1 + off))]
-        assert bool(sentences(record, "all other attacks")) is told
+        assert bool(sentences(record, "of all samples right")) is told
     record.cells.append(cascade("three", 1.0, norm="lp"))
     record.results = [share(0.5, None, norm="lp")]
-    assert sentences(record, "all other attacks") == []
+    assert sentences(record, "of all samples right") == []
     record.results = [share(0.5, 1.0, norm="lp")]
-    assert "ithin lp 1, three and" in sentences(record, "all other attacks")[0]
+    assert "ithin lp 1, three leaves" in sentences(record, "of all samples right")[0]
     record.cells.pop()
     record.results = [dataclasses.replace(share(0.0), low=None, high=None)]
-    assert numbers(sentences(record, "all other attacks")[0]) == [0.125, 0, 95, 0, 0]
+    assert numbers(sentences(record, "of all samples right")[0]) == [0.125, 0, 95, 0, 0]
 
 
 def test_which_cascades_are_told_of():
@@ -56,20 +62,20 @@ def test_which_cascades_are_told_of():
         record = honest()
         record.cells.append(cascade("one", **change))
         record.results = [share(0.5)]
-        assert sentences(record, "all other attacks") == [], change
+        assert sentences(record, "of all samples right") == [], change
     record = honest()
     record.suite.norms = ["l0"]
     record.cells.append(cascade("one", 8 / 255))
     record.results = [share(0.5, 8 / 255)]
-    (said,) = sentences(record, "all other attacks")
-    assert "Linf 8/255, one and" in said
+    (said,) = sentences(record, "of all samples right")
+    assert "Linf 8/255, one leaves" in said
     assert said.startswith("An upper bound at best: within")
     record.model.bounds = [0.0, 255.0]
-    assert "Linf 0.03137, one and" in sentences(record, "all other attacks")[0]
+    assert "Linf 0.03137, one leaves" in sentences(record, "of all samples right")[0]
     record.model.bounds = [-128.0, 127.0]
-    assert "Linf 0.03137, one and" in sentences(record, "all other attacks")[0]
+    assert "Linf 0.03137, one leaves" in sentences(record, "of all samples right")[0]
     record.model.bounds = [-1.0, 1.0]
-    assert "Linf 8/255, one and" in sentences(record, "all other attacks")[0]
+    assert "Linf 8/255, one leaves" in sentences(record, "of all samples right")[0]
 
 
 def test_a_model_that_was_right_nowhere_has_nothing_to_lose():

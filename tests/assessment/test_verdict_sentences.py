@@ -243,6 +243,20 @@ def test_a_defence_is_told_of_by_its_adaptive_figure():
     assert "Linf" not in next(one for one in verdict.judge(record).sentences if "d changes the median" in one)
 
 
+def test_a_defence_s_sentence_is_its_own():
+    record = honest()
+    row = Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2))
+    record.pipelines.append(row)
+    record.cells += [
+        cell("pgd", 0.15, defense="d", knowledge="adaptive", backwards=[0] * N),
+        cell("pgd", 0.01, norm="linf", defense="d", knowledge="oblivious"), cell("pgd", 0.5, norm="linf"),
+        cell("pgd", 0.01, norm="linf", defense="e", knowledge="adaptive"),
+    ]  # fmt: skip
+    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    assert "0.50 times in L2 (an upper bound of its worth" in said
+    assert "inf" not in said
+
+
 def test_the_order_of_the_sentences():
     record = honest()
     record.checks = checks("fail")

@@ -252,11 +252,22 @@ def test_a_sealed_unit_whose_words_are_no_table_is_none(store, meta):
     assert store.load_judged(CELL, 0) is None
 
 
-def test_nothing_in_a_unit_is_unpickled(store):
+class Trap:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_nothing_in_a_unit_is_unpickled(store, tmp_path):
     meta, arrays = parts(store)
-    arrays["distance"] = np.array([{"a": 1}, None, 2], dtype=object)
+    arrays["distance"] = np.array([Trap(tmp_path / "sprung")], dtype=object)
     store.path(CELL, 0).write_bytes(sealed(archive(meta, **arrays)))
     assert store.load(CELL, 0) is None
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_which_files_are_units(store, tmp_path):

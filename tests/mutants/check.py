@@ -4,7 +4,7 @@ mutmut makes the mutants and runs the tests named in pyproject.toml on each. Tho
 in survivors.txt with the reason why they change nothing, or a fault of the tests: then the exit code is 1.
 
     python tests/mutants/check.py                          from an empty folder `mutants`, all of it
-    python tests/mutants/check.py --again                  only what lived the last time
+    python tests/mutants/check.py --again                  only what lived the last time, and what changed since
     python tests/mutants/check.py --no-run                 only the comparison
     python tests/mutants/check.py 'robusteval.engine.judge*'
 """
@@ -72,6 +72,11 @@ def run(names: list[str]) -> int:
     """mutmut on the mutants named, all where none is; its exit code."""
     # both folders have to be there before Python starts, which remembers paths that are not
     (FOLDER / "plugins").mkdir(parents=True, exist_ok=True)
+    for top in ("robusteval", "plugins"):  # mutmut keeps older copies of what is no Python
+        for path in (ROOT / top).rglob("*"):
+            copy = FOLDER / path.relative_to(ROOT)
+            if path.is_file() and path.suffix not in (".py", ".pyc") and copy.exists():
+                shutil.copy2(path, copy)
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join((str(FOLDER), str(FOLDER / "plugins"))),
         "OMP_NUM_THREADS": "1",
@@ -98,6 +103,22 @@ def mutants() -> list[Mutant]:
         data.load()
         found += [Mutant(name, str(path), status_by_exit_code[code]) for name, code in data.exit_code_by_key.items()]
     return found
+
+
+def forget_survivors(names: list[str]) -> None:
+    """Has mutmut run again what lived, as far as it goes by one of these names; what is new it runs in any case."""
+    from mutmut.mutation.data import SourceFileMutationData
+    from mutmut.stats import status_by_exit_code
+    from mutmut.utils.file_utils import walk_mutatable_files
+
+    for path in walk_mutatable_files():
+        data = SourceFileMutationData(path=path)
+        data.load()
+        for name, code in data.exit_code_by_key.items():
+            if status_by_exit_code[code] not in _KILLED and any(fnmatch.fnmatch(name, one) for one in names or ["*"]):
+                data.exit_code_by_key[name] = None
+        if data.exit_code_by_key:
+            data.save()
 
 
 def described(mutant: Mutant) -> tuple[Key, str, str]:
@@ -166,8 +187,8 @@ def main() -> int:
     if not asked.no_run:
         names = asked.names
         if asked.again:
-            found = [one for one in mutants() if any(fnmatch.fnmatch(one.name, name) for name in names or ["*"])]
-            names = [one.name for one in found if one.status not in _KILLED]
+            forget_survivors(names)
+            names = []
         elif not names:
             shutil.rmtree(FOLDER, ignore_errors=True)
         if code := run(names):

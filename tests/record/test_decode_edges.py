@@ -101,6 +101,36 @@ def test_the_place_of_a_misfit_is_its_path(change, where):
     ) or (f" at {where}" in refused(good(**change)))
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("text", 1, "a text is wanted, not 1"), ("text", {}, "a text is wanted, not an object"),
+        ("text", [], "a text is wanted, not a list"), ("text", True, "a text is wanted, not true or false"),
+        ("text", None, "a text is wanted, not null"), ("whole", "x", "a whole number is wanted, not a text"),
+        ("whole", 1.5, "a whole number is wanted, not 1.5"), ("share", "x", "a number is wanted, not a text"),
+        ("share", 10**400, "the number is too large"), ("truth", 1, "true or false is wanted, not 1"),
+        ("choice", "c" * 50, f"'{'c' * 40}' is none of a, b, 1"), ("rows", 3, "a list is wanted, not 3"),
+        ("table", 3, "an object is wanted, not 3"), ("may", "x", "float or null is wanted, not a text"),
+        ("mixed", [], "str or int or float or bool or null is wanted, not a list"),
+        ("whole", 10**60 + 0.0, f"a whole number is wanted, not {repr(1e60)[:40]}"), ("rows", 10**60, f"a list is wanted, not 1{'0' * 39}"),
+    ],
+)  # fmt: skip
+def test_what_is_wanted_is_said(field, value, said):
+    assert refused(good(**{field: value})) == f"The record does not fit its schema at {field}: {said}."
+
+
+def test_long_names_are_cut():
+    assert f"at table.{'n' * 80}: a number" in refused(good(table={"n" * 90: "x"}))
+    deep = {"a" * 79: {"b" * 79: {"c" * 79: {"d" * 79: {}}}}}
+    assert decode(Outer, good(many=deep)).many == deep
+    with pytest.raises(RecordError) as error:
+        parse(f'{{"{"n" * 90}": 1, "{"n" * 90}": 2}}')
+    assert f"the name '{'n' * 80}' twice" in error.value.message
+    with pytest.raises(RecordError) as error:
+        parse('{"a": ' + "9" * 50 + "e999}")
+    assert f"it holds {'9' * 40}, which is larger" in error.value.message
+
+
 def test_unknown_and_missing_fields_are_named():
     assert "extra" in refused(good(extra=1))
     data = good()
@@ -150,8 +180,12 @@ def test_too_much_text_is_not_read(monkeypatch):
     assert MAX_BYTES == 512 * 2**20
     monkeypatch.setattr(module, "MAX_BYTES", 10)
     assert parse('{"a": 123}') == {"a": 123}
-    with pytest.raises(RecordError, match="larger than"):
-        parse('{"a": 1234}')
+    with pytest.raises(RecordError, match="This plan is larger than 0 MiB") as error:
+        parse('{"a": 1234}', "plan", "Give another.")
+    assert error.value.hint == "Give another."
+    monkeypatch.setattr(module, "MAX_BYTES", 3 << 20)
+    with pytest.raises(RecordError, match="larger than 3 MiB"):
+        parse(" " * ((3 << 20) + 1))
 
 
 def test_every_type_of_the_record_can_be_read():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -100,6 +102,45 @@ def test_a_record_is_saved_under_its_name_and_read_by_folder_or_file(tmp_path, t
     assert "Cannot read" not in error.value.message
 
 
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    path = store.save(honest(), tmp_path)
+    monkeypatch.setattr(store, "MAX_BYTES", path.stat().st_size)
+    store.load(path)
+    monkeypatch.setattr(store, "MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(RecordError, match="is larger than 0 MiB") as error:
+        store.load(path)
+    assert str(path) in error.value.message
+    monkeypatch.setattr(store, "MAX_BYTES", 3 << 20)
+    path.write_bytes(b" " * ((3 << 20) + 1))
+    with pytest.raises(RecordError, match="is larger than 3 MiB"):
+        store.load(path)
+
+
+def plain(value: object) -> object:
+    """As JSON has it, whole numbers as 64-bit floats where these hold them."""
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
+
+
+@pytest.mark.parametrize("number", [3, 3.0, -1, True, None, 2**53 - 1, 2**53, -(2**53), 2**60])
+def test_a_record_s_digest_is_that_of_its_plain_values(number):
+    record = honest()
+    record.cells[1].params = {"b": number, "a": [number, {"c": "x"}], 1: 2}
+    text = json.dumps(plain(dataclasses.asdict(record)), allow_nan=False, sort_keys=True, separators=(",", ":"))
+    assert store.digest(record) == hashlib.sha256(text.encode()).hexdigest()
+    again = honest()
+    again.cells[1].params = {1: 2, "a": [number, {"c": "x"}], "b": number}
+    assert store.digest(again) == store.digest(record)
+    again.cells[1].params["b"] = 4
+    assert store.digest(again) != store.digest(record)
+    record.data.l2[0] = math.nan
+    with pytest.raises(ValueError, match="JSON"):
+        store.digest(record)
+
+
 # Writing
 
 
@@ -140,8 +181,7 @@ def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(tmp_pa
     with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RecordError) as found:
         store.write_atomically(path, b"new")
     if not isinstance(error, KeyboardInterrupt):
-        assert str(path) in found.value.message
-        assert "No space left on device" in found.value.message
+        assert found.value.message == f"Cannot write {path}: No space left on device."
         assert found.value.hint
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
@@ -154,10 +194,23 @@ def test_a_folder_that_is_gone_is_one_sentence(tmp_path):
     assert str(tmp_path / "gone") in error.value.message
 
 
-def test_a_long_name_can_be_written(tmp_path):
+def test_what_cannot_be_tidied_up_does_not_hide_the_fault(tmp_path, monkeypatch):
+    def fail(*given, **more):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(store.os, "replace", fail)
+    monkeypatch.setattr(Path, "unlink", fail)
+    with pytest.raises(RecordError, match="Input/output error"):
+        store.write_atomically(tmp_path / "x.bin", b"new")
+
+
+def test_a_long_name_can_be_written(tmp_path, monkeypatch):
     path = tmp_path / ("n" * 240)
+    real, seen = os.replace, []
+    monkeypatch.setattr(store.os, "replace", lambda name, target: (seen.append(Path(name).name), real(name, target)))
     store.write_atomically(path, b"x")
     assert path.read_bytes() == b"x"
+    assert seen[0].startswith("." + "n" * 60 + ".")
 
 
 def test_the_list_of_our_tables(tmp_path):

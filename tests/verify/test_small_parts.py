@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from robusteval.record.document import Finding
+from robusteval.verify import eight_bit as module
 from robusteval.verify.eight_bit import check_rounded
 from robusteval.verify.measures import distance_of, levels_of, pixels_of, softmax
 from robusteval.verify.result import STATEMENT, Verification
@@ -86,6 +87,8 @@ def test_claims_are_confirmed_or_fail_and_the_rest_is_left():
     whole.add(result, "m")
     assert (whole.claims, whole.confirmed, whole.left) == (7, 5, {"x": 7})
     assert (whole.failures, whole.notes) == (["m: c: one is off and two too."], ["m: n"])
+    whole.add(result, "k")
+    assert (len(whole.failures), len(whole.notes), whole.claims) == (2, 2, 13)
     assert result.to_json() == {
         "claims": 6, "confirmed": 4, "unchecked": 5, "left": {"x": 5}, "failures": result.failures, "notes": ["n"],
         "summary": result.summary, "statement": STATEMENT, "held": False,
@@ -190,7 +193,45 @@ def test_8_bit_images_that_are_not_there():
     record, evidence, _ = tiny()
     for kept in (record.witnesses.rounded[1:], record.witnesses.rounded[::-1], []):
         record.witnesses.rounded = list(kept)
-        assert "not those that the columns need" in rounded(record, evidence)[1][0]
+        asked, failures, _ = rounded(record, evidence)
+        assert "not those that the columns need" in failures[0]
+        assert asked == 1 + sum(4 if "pgd" in one.cell else 3 for one in kept)
+
+
+def test_an_answer_that_is_none_or_class_0():
+    record, evidence, _ = tiny()
+    zero = check_rounded(record, evidence.tensors, clean(), lambda x: np.zeros(len(x), np.int64))[1]
+    # of the samples 0 and 1 class 0 is right, of the others it is a win
+    assert {one.split(",")[1] for one in zero} == {" sample 0", " sample 1", " sample 4"}
+    never = check_rounded(record, evidence.tensors, clean(), lambda x: np.full(len(x), -1))[1]
+    assert len(never) == 11
+
+
+def test_an_8_bit_image_of_a_cell_that_keeps_none():
+    record, evidence, _ = tiny()
+    record.witnesses.rounded[0].cell = "none/pgd/l1"
+    asked, failures, _ = rounded(record, evidence)
+    assert asked == 1 + 3 + 4
+    assert failures[1] == "none/pgd/l1: its 8-bit images are not in the witness file."
+
+
+@pytest.mark.parametrize("bounds", [[0.0, 1.0], [-1.0, 3.0]])
+@pytest.mark.parametrize(("share", "near"), [(0.0, True), (1.0, True), (1.00005, True), (1.001, False), (2.0, False)])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_half_a_level_is_what_rounding_explains(bounds, share, near, norm):
+    """Beyond the recorded distance, each pixel by so many half levels."""
+    record, _, _ = tiny()
+    one = next(row for row in record.cells if row.id == f"none/pgd/{norm}")
+    base = np.zeros((1, 2, 2), np.float64)
+    image = base.copy()
+    width = bounds[1] - bounds[0]
+    one.distance[0] = None  # nothing but the rounding
+    image += share * 0.5 / 255 * width
+    assert module._near(image, base, one, 0, bounds) is near
+    one.distance[0] = 0.25
+    flat = base.copy()
+    flat.reshape(-1)[0] = 0.25 + share * (0.5 / 255 * width) * (1 if norm == "linf" else 2)
+    assert module._near(flat, base, one, 0, bounds) is near
 
 
 def test_a_target_binds_8_bit_images():
