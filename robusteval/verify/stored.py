@@ -94,7 +94,7 @@ def _entry(entry: Witness, record: Record, cell: Cell, tensor: str, row: int, im
         faults.append("its entry names another pipeline or norm")
     if entry.distance != cell.distance[entry.sample]:
         faults.append(
-            f"its distance is {cell.distance[entry.sample]:.8g} in its column, not {entry.distance:.8g} as in its entry"
+            f"its distance is {cell.distance[entry.sample]:.8g} in its column, and its entry says distance {entry.distance:.8g}"
         )
     if entry.label != record.data.labels[entry.sample]:
         faults.append(f"its label is {record.data.labels[entry.sample]}, not {entry.label}")

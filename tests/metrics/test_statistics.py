@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
+from robusteval.metrics.beta import coin_quantile
 from robusteval.metrics.statistics import (
     bootstrap,
     clopper_pearson,
@@ -149,3 +150,18 @@ def test_a_median_without_enough_values_or_with_lost_ones_has_no_interval() -> N
     assert median_interval(np.array([])) is None
     assert median_interval(np.arange(5.0)) is None
     assert median_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, np.inf, np.inf])) is None
+
+
+@pytest.mark.parametrize("trials", [1, 2, 7, 50, 500, 20_000])
+def test_intervals_agree_with_scipy(trials):
+    for hits in sorted({0, 1, trials // 10, trials // 2, trials - 1, trials}):
+        low, high = clopper_pearson(hits, trials)
+        wanted = stats.beta.ppf(0.025, hits, trials - hits + 1) if hits else 0.0
+        assert low == pytest.approx(wanted, abs=1e-12, rel=1e-10)
+        wanted = stats.beta.ppf(0.975, hits + 1, trials - hits) if hits < trials else 1.0
+        assert high == pytest.approx(wanted, abs=1e-12, rel=1e-10)
+
+
+def test_ranks_of_the_median_agree_with_scipy():
+    for count in range(1, 300):
+        assert coin_quantile(0.025, count) == int(stats.binom.ppf(0.025, count, 0.5))
