@@ -109,7 +109,7 @@ KINDS: dict[str, Kind] = {
     "sharp-softmax": Kind(after=_sharp),
     "batch-of-one": Kind(batch=1),
     "surrogate": Kind(after=_noisy),
-    "labels": Kind(after=lambda graph, s: graph.add("ArgMax", s, axis=1, keepdims=0), labels=True, none=True),
+    "labels": Kind(after=lambda graph, s: graph.add("ArgMax", s, axis=1, keepdims=0), labels=True),
     "tree": Kind(labels=True, none=True),
 }
 
