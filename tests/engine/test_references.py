@@ -283,7 +283,9 @@ def test_contents_do_not_depend_on_the_pixel_range_but_on_image_and_label() -> N
 def test_shipped_sets_are_of_the_suites_as_they_are(name: str) -> None:
     """When this fails, a suite, an attack's version or the search has changed: `make references` builds the sets anew."""
     found = catalogue()
-    info = ModelInfo("m", "onnx", "0" * 64, (1, 28, 28), 10)  # with gradients of its own, as the reference models have them
+    info = ModelInfo(
+        "m", "onnx", "0" * 64, (1, 28, 28), 10
+    )  # with gradients of its own, as the reference models have them
     wanted = attacks_sha256(applicable(read(name, found), info), found, "untargeted", (1, 28, 28))
     content = {one.file: one.content for one in reference_file.shipped()}[f"fashion-mnist-{name}.json"]
     assert content.suite.attacks_sha256 == wanted
