@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from robusteval.assessment import verdict
 from robusteval.assessment.checks import run_checks
 from robusteval.assessment.findings import examine
-from robusteval.assessment.gate import gate_met, unmet
+from robusteval.assessment.gate import gate_met
 from robusteval.assessment.white_box import bare_share, blind_norms, steered
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.catalogue import discover
@@ -185,102 +184,6 @@ def test_a_claim_about_a_defence_that_hides_its_gradient_is_marked(blind: float,
         if "Against an attacker who knows it" in one.capitalize() or "who knows it, d" in one
     ]
     assert ("an upper bound of its worth" in said) == (outcome != "pass")
-
-
-def _in_another_norm(record: Record) -> None:
-    record.suite.norms = ["l2", "linf"]
-
-
-def _first(status: str) -> Spoil:
-    def spoil(record: Record) -> None:
-        record.cells[0].status = status
-
-    return spoil
-
-
-def _shortened(record: Record) -> None:
-    record.cells.append(
-        cell("c without x@0.5", [0.4] * N, family="cascade", threat="budget", eps=0.5, without={"x": "no"})
-    )
-
-
-def _too_few(record: Record) -> None:
-    record.cells[1].distance = record.cells[1].distance[:-1]
-    record.cells = record.cells[1:2]
-
-
-def _nan(record: Record) -> None:
-    record.cells[1].distance[3] = math.nan
-
-
-def _negative(record: Record) -> None:
-    record.cells[1].distance[3] = -1.0
-
-
-def _none_right(record: Record) -> None:
-    for one in record.cells:
-        one.distance = [0] * N
-
-
-def _inconclusive(record: Record) -> None:
-    record.verdict = dataclasses.replace(record.verdict, status="inconclusive")
-
-
-def _no_verdict(record: Record) -> None:
-    record.verdict = None
-
-
-def _nothing(record: Record) -> None:
-    record.cells, record.suite.norms = [], []
-
-
-UNMEASURED: dict[str, Spoil] = LOST | {
-    "a norm without an attack": _in_another_norm,
-    "one attack failed": _first("failed"),
-    "one attack skipped": _first("skipped"),
-    "one attack pending": _first("pending"),
-    "a shortened cascade": _shortened,
-    "a short column": _too_few,
-    "a distance that is no number": _nan,
-    "a negative distance": _negative,
-    "no sample right when clean": _none_right,
-    "an inconclusive verdict": _inconclusive,
-    "no verdict": _no_verdict,
-    "no attack at all": _nothing,
-}
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        how
-        for how in UNMEASURED
-        if how
-        not in (
-            "a surrogate that nothing confirms",
-            "a surrogate that a black box beats",
-            "the loader says what nobody knows",
-        )
-    ],
-)
-def test_what_was_not_measured_meets_no_gate_even_under_a_conclusive_verdict(how: str) -> None:
-    record = judged(honest())
-    assert gate_met(record, 0.0)
-    UNMEASURED[how](record)
-    assert not gate_met(record, 0.0)
-    assert unmet(record, 0.0)
-
-
-def test_a_gate_is_met_as_far_as_attacks_with_gradients_went() -> None:
-    record = honest()
-    for one in record.cells:
-        one.distance = [None] * N
-    record.cells = [record.cells[1], cell("hopskipjump", [None] * N, "decision", family="minimal", eps=None)]
-    record.cells[0].eps = 0.2
-    record.verdict = dataclasses.replace(judged(honest()).verdict, status="conclusive")
-    assert gate_met(record, 0.2)
-    assert not gate_met(record, 0.21)
-    assert not gate_met(record, math.nan)
 
 
 SUITE = """

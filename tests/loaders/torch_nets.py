@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robusteval.contracts.classifier import LoadOptions
+from robusteval.loaders.torch_module import TorchClassifier
+
 SHAPE = (1, 12, 12)
 Forward = Callable[[nn.Module, Tensor], Any]
 
@@ -105,3 +108,22 @@ IN_PLACE: dict[str, Forward] = {
     "one channel": into_channel,
     "a view": through_view,
 }
+
+
+NET, X = network(), samples()
+with torch.no_grad():
+    Y = NET(X).argmax(1)
+
+
+def seen(x: Tensor = X, y: Tensor = Y, **more: Any) -> LoadOptions:
+    return LoadOptions(peek=lambda shape, bounds, dataset: (x, y), **more)
+
+
+def loaded(forward: Forward, options: LoadOptions | None = None) -> TorchClassifier:
+    return TorchClassifier.from_module(Around(NET, forward).eval(), SHAPE, options or seen())
+
+
+def gradient(model: TorchClassifier, x: Tensor = X[:6]) -> Tensor:
+    leaf = x.clone().requires_grad_(True)
+    top = model.twin(leaf).topk(2, 1).values
+    return torch.autograd.grad((top[:, 0] - top[:, 1]).sum(), leaf)[0]

@@ -1,0 +1,76 @@
+"""Modules whose gradients have to be helped: saturated probabilities, steps, nets that are dead on noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_nets import NET, SATURATED, SHAPE, STEPS, X, Y, gradient, loaded, seen
+
+
+@pytest.mark.parametrize("kind", SATURATED)
+def test_saturated_probabilities_have_the_gradients_of_their_logarithms(kind: str) -> None:
+    model = loaded(SATURATED[kind])
+    assert model.info.gradients == "exact", model.info.gradients_reason
+    assert model.info.rung == "C"
+    assert "logarithms" in model.info.gradients_reason
+    assert torch.equal(model.logits(X).argmax(1), Y)
+    logits = loaded(lambda net, x: 3000 * net(x))
+    assert torch.allclose(gradient(model), gradient(logits), rtol=1e-3, atol=1e-3)
+
+
+def test_two_classes_of_one_saturated_probability() -> None:
+    y = (NET(X)[:, 0] > 0).long()
+    for forward in (
+        lambda net, x: torch.sigmoid(500 * net(x)[:, :1]),
+        lambda net, x: (lambda p: torch.cat([1 - p, p], 1))(torch.sigmoid(500 * net(x)[:, :1])),
+    ):
+        model = loaded(forward, seen(y=y))
+        assert (model.info.rung, model.info.classes) == ("C", 2)
+        assert torch.equal(model.logits(X).argmax(1), y)
+        plain = loaded(lambda net, x: torch.cat([0 * net(x)[:, :1], 500 * net(x)[:, :1]], 1))
+        assert torch.allclose(gradient(model), gradient(plain), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_steps_are_passed_straight_through(kind: str) -> None:
+    model = loaded(STEPS[kind])
+    assert (model.info.gradients, model.info.rung) == ("straight-through", "B"), model.info.gradients_reason
+    assert "BPDA" in model.info.gradients_reason
+    assert torch.allclose(model.twin(X), model.logits(X), atol=1e-5)
+    assert bool((gradient(model).flatten(1).abs().amax(1) > 0).all())
+    for row in (0, 1):  # gradients of several classes at once, as attacks ask for them
+        leaf = X[:2].clone().requires_grad_(True)
+        every = torch.autograd.grad(model.twin(leaf)[row], leaf, torch.eye(5), is_grads_batched=True)[0]
+        assert every.shape == (5, 2, *SHAPE)
+        assert float(every[:, row].abs().max()) > 0
+
+
+def test_a_module_dead_on_noise_but_alive_on_its_images_is_differentiated() -> None:
+    dark = 0.02 * X
+
+    def threshold(net: nn.Module, x: Tensor) -> Tensor:
+        return net(50 * x) * torch.relu(0.1 - x.mean((1, 2, 3)))[:, None]  # every bright image gives zeros
+
+    with torch.no_grad():
+        y = threshold(NET, dark).argmax(1)
+    model = loaded(threshold, seen(dark, y))
+    assert (model.info.gradients, model.info.rung) == ("exact", "A")
+    assert loaded(threshold, seen(X, Y)).info.gradients == "none"  # on bright images it is dead indeed
+
+
+def test_gradients_that_are_zero_on_every_image_are_none() -> None:
+    class Masked(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> Tensor:
+            return torch.zeros_like(grad)
+
+    model = loaded(lambda net, x: net(Masked.apply(x)))
+    assert (model.info.gradients, model.info.rung) == ("none", "E")
+    assert "zero" in model.info.gradients_reason
