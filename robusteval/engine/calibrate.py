@@ -90,10 +90,10 @@ def measure(model: Classifier, x: Tensor) -> Calibration:
 def contention(seconds: float = 0.3) -> float:
     """Seconds by the clock that a second of CPU takes just now, 1 or more: what other work on this machine costs."""
     matrix = torch.ones(64, 64)
-    clock, spent = time.monotonic(), time.process_time()
-    while time.monotonic() - clock < seconds:
+    clock, spent = time.perf_counter(), time.process_time()
+    while time.perf_counter() - clock < seconds:
         matrix @ matrix
-    return max(1.0, (time.monotonic() - clock) / max(time.process_time() - spent, 1e-3))
+    return max(1.0, (time.perf_counter() - clock) / max(time.process_time() - spent, 1e-3))
 
 
 def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> Calibration:
