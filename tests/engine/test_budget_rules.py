@@ -18,7 +18,7 @@ from tests.engine.plans import plan, planned, suite
 def now(monkeypatch):
     """A clock that stands still until it is set."""
     time = [1000.0]
-    monkeypatch.setattr(budget.time, "monotonic", lambda: time[0])
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: time[0]))
     return time
 
 
