@@ -8,7 +8,7 @@ schemas: .venv/.done
 
 # Are there tests that can fail? Every line that decides, derives, stores or checks is broken in turn; a break that no test
 # notices, and that tests/mutants/survivors.txt does not explain, is an error. About a quarter of an hour on two cores.
-# MUTANTS='robusteval.engine.judge*' asks of these only; ARGS=--again of those that lived the last time.
+# MUTANTS='robusteval.engine.search.judge*' asks of these only; ARGS=--again of those that lived the last time.
 mutants: .venv/.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[mutants]"
 	$(BIN)/python tests/mutants/check.py $(ARGS) $(MUTANTS)

@@ -15,8 +15,8 @@ from robusteval_attacks.jsma import JSMA
 from robusteval_attacks.square import Square
 
 from robusteval.contracts.plugins import Attack
-from robusteval.engine import suite
-from robusteval.engine.catalogue import discover
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.suite import suite
 from robusteval.ops import Norm
 
 

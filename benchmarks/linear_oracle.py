@@ -17,9 +17,9 @@ from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.problem import Problem
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import Threat
-from robusteval.engine.sweep import Sweep
+from robusteval.engine.search.distance_search import Sweep
+from robusteval.engine.search.judge import Threat
+from robusteval.engine.units.chunk import generator
 from robusteval.ops import Norm
 from robusteval.testing.oracles import linear
 from robusteval.testing.problems import inputs, keep_labels

@@ -36,8 +36,8 @@ from robusteval.api import (
     load_model,
     per_sample,
 )
-from robusteval.engine.calibrate import applied, measure
-from robusteval.metrics.statistics import roc
+from robusteval.engine.schedule.pass_timing import applied, measure
+from robusteval.metrics._common.statistics import roc
 from robusteval.ops import Norm
 from robusteval.testing import keep_labels, pose
 

@@ -13,12 +13,12 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.tuning import Tuning
-from robusteval.engine.calibrate import applied, measure
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import Threat, judge
-from robusteval.engine.sweep import Best, Sweep
-from robusteval.engine.targets import keep_mask
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.engine.schedule.pass_timing import applied, measure
+from robusteval.engine.search.distance_search import Best, Sweep
+from robusteval.engine.search.judge import Threat, judge
+from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.units.chunk import generator
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.ops import Norm
 
 

@@ -34,9 +34,9 @@ from setting import load_images, load_lenet, machine
 from tables import markdown, with_strength
 from torch import Tensor, nn
 
-from robusteval.engine.calibrate import in_words
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import judge
+from robusteval.engine.schedule.pass_timing import in_words
+from robusteval.engine.search.judge import judge
+from robusteval.engine.units.chunk import generator
 
 MODELS = ("lenet", "robust")
 _QUICK = 1.0  # seconds under which a call is repeated

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robusteval.engine.environment import environment
+from robusteval.engine.schedule.environment import environment
 from robusteval.errors import DataError
 
 OUT = Path(__file__).parent / "out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.metrics.statistics import lower_median
+from robusteval.metrics._common.statistics import lower_median
 
 Distances = NDArray[np.float64]  # [N], inf where a sample was not lost
 

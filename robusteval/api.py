@@ -39,8 +39,8 @@ from robusteval.ops import (
     size,
     wins,
 )
-from robusteval.record.document import Record, Result
 from robusteval.record.metric import Metric, MetricInfo
+from robusteval.record.run import Record, Result
 
 __all__ = [
     "NORMS",
@@ -100,7 +100,7 @@ def load_model(path: str | Path, options: LoadOptions | None = None) -> Classifi
     Raises ModelError with one clear sentence and a hint.
     """
     # The catalogue imports the plugins, which import this module: so not before it is needed.
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.load import load_model as load
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import load_model as load
 
     return load(Path(path), options or LoadOptions(), discover())

@@ -16,7 +16,7 @@ from robusteval.foreign import ForeignExit, foreign, heeding_ctrl_c
 from robusteval.given import opened, source
 from robusteval.record import store
 from robusteval.record.comparison import Comparison
-from robusteval.record.document import Record
+from robusteval.record.run import Record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,9 +99,9 @@ def evaluate(
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.prepare import prepare_job
-    from robusteval.engine.runner import run
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.run.prepare import prepare_job
+    from robusteval.engine.run.runner import run
 
     catalogue = discover()
     kept: dict[Any, Any] = {}  # data are read once
@@ -144,7 +144,7 @@ class EvaluatedComparison(Comparison):
 
     def to_html(self) -> str:
         """The page of all models. Its links to their own reports work only inside a run's folder."""
-        from robusteval.report.comparison import render_comparison
+        from robusteval.report.comparison_page import render_comparison
 
         return render_comparison(self)
 
@@ -174,12 +174,12 @@ def compare(
 
     Raises RobustEvalError with one clear sentence, also where the models take other inputs or see other samples.
     """
-    from robusteval.engine import comparison
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.prepare import prepare_job
-    from robusteval.engine.run_folder import claim_several, locked
-    from robusteval.engine.runner import run
-    from robusteval.engine.transfer import chosen_attack
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.comparison import comparison
+    from robusteval.engine.comparison.transfer_matrix import chosen_attack
+    from robusteval.engine.run.folder import claim_several, locked
+    from robusteval.engine.run.prepare import prepare_job
+    from robusteval.engine.run.runner import run
 
     if len(models) < 2:
         raise ModelError("A comparison needs two models or more.", "Use robusteval.evaluate for one.")

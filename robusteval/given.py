@@ -27,8 +27,8 @@ def opened(
     """The model opened, with a look at the data for its loader; and its path, if it is a file."""
     from torch import nn
 
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.load import load_model
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import load_model
 
     if not isinstance(model, str | Path | nn.Module):
         if isinstance(model, Classifier):
@@ -49,7 +49,7 @@ def opened(
 def _module(module: nn.Module, options: LoadOptions, data: object) -> Classifier:
     """A module in memory, for inputs of the stated shape, else of that of the images: as stored, else channels first."""
     from robusteval.engine.settings import check_options
-    from robusteval.loaders.torch_module import TorchClassifier
+    from robusteval.loaders.pytorch.classifier import TorchClassifier
 
     check_options(options)
     shapes = [options.input_shape] if options.input_shape else _shapes(data)
@@ -78,9 +78,9 @@ def _shapes(data: object) -> list[tuple[int, ...]]:
 
 
 def _peek(path: Path | None, data: object, kept: dict[Any, Any], data_range: tuple[float, float] | None) -> Peek:
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.data_peek import peeker
-    from robusteval.engine.prepare import arrays
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.data.peek import peeker
+    from robusteval.engine.run.prepare import arrays
 
     given = source(data)
     where = arrays(given) if isinstance(given, tuple) else given

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from robusteval.record.document import (
+from robusteval.record.run import (
     Cell,
     Data,
     Estimate,

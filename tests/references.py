@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
-from robusteval.assessment.envelope import envelope_of
-from robusteval.record.document import Compared, Record, Reference, ReferenceColumn, Suite
-from robusteval.record.reference_file import ReferenceSet
+from robusteval.assessment.worst_case import envelope_of
+from robusteval.record.reference_set import ReferenceSet
+from robusteval.record.run import (
+    Compared,
+    Record,
+    Reference,
+    ReferenceColumn,
+    Suite,
+)
 
 ATTACKS = "ab" * 32
 

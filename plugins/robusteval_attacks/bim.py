@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param
-from robusteval_attacks._climb import climb
+from robusteval_attacks._common.signed_steps import climb
 
 
 @dataclass(frozen=True)

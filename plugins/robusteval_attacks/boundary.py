@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._decisions import START_PASSES, first_wins
+from robusteval_attacks._common.decision_based import START_PASSES, first_wins
 
 _THETA = 1e-3  # precision of the start on the boundary, as a share of its length
 _SMALLEST, _LARGEST = 1e-5, 0.5  # of both steps, as shares of the distance

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, margin, param, per_sample, size
-from robusteval_attacks._aim import aim_passes, nearest_class, towards
-from robusteval_attacks._nearest import cosine
+from robusteval_attacks._common.best_so_far import cosine
+from robusteval_attacks._common.linearisation import aim_passes, nearest_class, towards
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, margin, param, per_sample, size
-from robusteval_attacks._weights import nearest_over_weights
+from robusteval_attacks._common.weight_search import nearest_over_weights
 
 
 @dataclass(frozen=True)

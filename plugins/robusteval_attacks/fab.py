@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, per_sample, random_in_ball, size, wins
-from robusteval_attacks._hyperplane import cross
-from robusteval_attacks._nearest import Nearest
+from robusteval_attacks._common.best_so_far import Nearest
+from robusteval_attacks._common.hyperplane_projection import cross
 
 _DUAL: dict[str, Literal["l1", "l2", "linf"]] = {"l1": "linf", "l2": "l2", "linf": "l1"}
 _OUT = 1e30

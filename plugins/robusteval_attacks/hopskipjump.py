@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample
-from robusteval_attacks._decisions import START_PASSES, first_wins, to_boundary
+from robusteval_attacks._common.decision_based import START_PASSES, first_wins, to_boundary
 
 # Probes are asked in passes of about so many rows, so that a single sample does not take a pass a probe.
 _ROWS = 256

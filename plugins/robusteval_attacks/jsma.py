@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, wins
-from robusteval_attacks._pairs import best_pairs
+from robusteval_attacks._common.pixel_pairs import best_pairs
 
 _MOST = 16  # pairs that one Jacobian may serve
 _HARD = 60  # gradients that a hard sample takes

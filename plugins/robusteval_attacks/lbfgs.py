@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, size
-from robusteval_attacks._weights import nearest_over_weights
+from robusteval_attacks._common.weight_search import nearest_over_weights
 
 _BAD = 1e12  # stands for a loss that is not finite: no line search goes there
 

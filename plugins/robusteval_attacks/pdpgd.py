@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample
-from robusteval_attacks._nearest import Nearest, spread
+from robusteval_attacks._common.best_so_far import Nearest, spread
 
 _FURTHEST = 14.0  # logarithm of the weights' ratio, either way
 _COUNT = 0.1  # price of a changed pixel in that of an l1 of 1

@@ -22,7 +22,7 @@ from robusteval.api import (
     random_in_ball,
     wins,
 )
-from robusteval_attacks._aim import aim_passes, nearest_class, towards
+from robusteval_attacks._common.linearisation import aim_passes, nearest_class, towards
 
 
 @dataclass(frozen=True)

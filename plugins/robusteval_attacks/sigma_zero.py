@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, param, per_sample, size
-from robusteval_attacks._nearest import Nearest, cosine, spread
+from robusteval_attacks._common.best_so_far import Nearest, cosine, spread
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from robusteval.api import (
     margin,
     param,
 )
-from robusteval_attacks._surrogates import climb
+from robusteval_attacks._common.surrogate import climb
 
 _MEMORY = "transfer"
 

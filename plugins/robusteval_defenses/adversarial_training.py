@@ -23,9 +23,9 @@ from robusteval.api import (
     param,
     trainable,
 )
-from robusteval_defenses._craft import fgsm, pgd
-from robusteval_defenses._inputs import fresh_seed
-from robusteval_defenses._training import (
+from robusteval_defenses._common.adversarial_batches import fgsm, pgd
+from robusteval_defenses._common.input_transform import fresh_seed
+from robusteval_defenses._common.training import (
     Batch,
     Said,
     Schedule,

@@ -10,8 +10,13 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, RobustEvalError, Samples, hookimpl, param
-from robusteval_defenses._filters import median
-from robusteval_defenses._fitting import batched, clean_samples, few_samples, threshold_at
+from robusteval_defenses._common.filters import median
+from robusteval_defenses._common.thresholds import (
+    batched,
+    clean_samples,
+    few_samples,
+    threshold_at,
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, clip, hookimpl, param
-from robusteval_defenses._inputs import behind_random
+from robusteval_defenses._common.input_transform import behind_random
 
 
 @dataclass(frozen=True)

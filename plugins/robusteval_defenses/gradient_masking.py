@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param
-from robusteval_defenses._relu import Retrofitted, needs_relu
+from robusteval_defenses._common.relu import Retrofitted, needs_relu
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,17 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param, trainable
-from robusteval_defenses._inputs import fresh_seed
-from robusteval_defenses._training import Batch, Said, Schedule, Training, learnable, model_facts, retrained, silent
+from robusteval_defenses._common.input_transform import fresh_seed
+from robusteval_defenses._common.training import (
+    Batch,
+    Said,
+    Schedule,
+    Training,
+    learnable,
+    model_facts,
+    retrained,
+    silent,
+)
 
 _LINEAR = (F.linear, torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, torch.addmm)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, RobustEvalError, Samples, hookimpl, param
-from robusteval_defenses._inputs import behind, image_shape
+from robusteval_defenses._common.input_transform import behind, image_shape
 
 
 @dataclass(frozen=True)

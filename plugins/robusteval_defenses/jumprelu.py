@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, hookimpl, param
-from robusteval_defenses._fitting import batched, clean_samples
-from robusteval_defenses._inputs import fresh_seed
-from robusteval_defenses._relu import Retrofitted, needs_relu
+from robusteval_defenses._common.input_transform import fresh_seed
+from robusteval_defenses._common.relu import Retrofitted, needs_relu
+from robusteval_defenses._common.thresholds import batched, clean_samples
 
 _FIXED = 0.0645  # where nobody says otherwise and there is nothing to choose it by
 _TRIED = (0.01, 0.02, 0.04, 0.0645, 0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 1.5, 2.5, 4.0)

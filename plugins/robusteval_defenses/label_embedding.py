@@ -9,9 +9,17 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param, trainable
-from robusteval_defenses._inputs import fresh_seed
-from robusteval_defenses._soft_targets import cross_entropy_to, softened
-from robusteval_defenses._training import Said, Schedule, Training, learnable, model_facts, retrained, silent
+from robusteval_defenses._common.input_transform import fresh_seed
+from robusteval_defenses._common.soft_targets import cross_entropy_to, softened
+from robusteval_defenses._common.training import (
+    Said,
+    Schedule,
+    Training,
+    learnable,
+    model_facts,
+    retrained,
+    silent,
+)
 
 
 @dataclass(frozen=True)

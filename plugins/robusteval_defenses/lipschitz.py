@@ -12,9 +12,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param, trainable
-from robusteval_defenses._inputs import fresh_seed
-from robusteval_defenses._lipschitz import LipschitzBound
-from robusteval_defenses._training import (
+from robusteval_defenses._common.input_transform import fresh_seed
+from robusteval_defenses._common.lipschitz_bound import LipschitzBound
+from robusteval_defenses._common.training import (
     Batch,
     Retrained,
     Said,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robusteval.api import hookimpl
-from robusteval_defenses._odds import LogitOdds
+from robusteval_defenses._common.odds import LogitOdds
 
 __all__ = ["LogitOdds"]
 

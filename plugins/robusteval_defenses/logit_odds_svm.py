@@ -11,9 +11,9 @@ from sklearn.svm import SVC
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, RobustEvalError, Samples, hookimpl, param
-from robusteval_defenses._fitting import BATCH, batched, clean_samples
-from robusteval_defenses._inputs import fresh_seed
-from robusteval_defenses._odds import LogitOdds, OddsDetector
+from robusteval_defenses._common.input_transform import fresh_seed
+from robusteval_defenses._common.odds import LogitOdds, OddsDetector
+from robusteval_defenses._common.thresholds import BATCH, batched, clean_samples
 
 _WORST = -1e4  # score of a class that the machine never saw
 

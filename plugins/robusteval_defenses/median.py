@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param
-from robusteval_defenses._filters import median
-from robusteval_defenses._inputs import behind, image_shape
+from robusteval_defenses._common.filters import median
+from robusteval_defenses._common.input_transform import behind, image_shape
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from scipy import optimize, stats
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, clip, hookimpl, param
-from robusteval_defenses._fitting import BATCH
-from robusteval_defenses._inputs import described, fresh_seed
+from robusteval_defenses._common.input_transform import described, fresh_seed
+from robusteval_defenses._common.thresholds import BATCH
 
 _TIE = 0.1  # of a vote: weight of the mean probabilities, which break ties and give score attacks a slope
 _JUDGES = 11  # answers that a decision on a random pipeline is the majority of

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from robusteval.api import Classifier, Defended, DefenseInfo, RobustEvalError, Samples, hookimpl, param
-from robusteval_defenses._inputs import behind_random, image_shape
+from robusteval_defenses._common.input_transform import behind_random, image_shape
 
 
 @dataclass(frozen=True)

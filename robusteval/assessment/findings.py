@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 
 from robusteval.assessment.checks import run_checks
-from robusteval.assessment.envelope import envelope
-from robusteval.record.document import Check, Finding, Record
+from robusteval.assessment.worst_case import envelope
+from robusteval.record.run import Check, Finding, Record
 
 Rule = Callable[[Record], Iterator[Finding]]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from robusteval.assessment.envelope import envelope_of, held
 from robusteval.assessment.white_box import asked, blind_norms
-from robusteval.record.document import Cell, Record
+from robusteval.assessment.worst_case import envelope_of, held
+from robusteval.record.run import Cell, Record
 
 
 def gate_met(record: Record, fail_under: float) -> bool:

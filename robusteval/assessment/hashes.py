@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from robusteval.record.document import Cell
+from robusteval.record.run import Cell
 
 
 def suite_sha256(data: dict[str, Any]) -> str:

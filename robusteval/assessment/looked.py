@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robusteval.assessment.checks.base import Outcome
-from robusteval.metrics.statistics import clopper_pearson
-from robusteval.record.document import Check, Record
+from robusteval.assessment.checks.spec import Outcome
+from robusteval.metrics._common.statistics import clopper_pearson
+from robusteval.record.run import Check, Record
 
 LOW = 0.6  # below this share of the way from chance to perfect, other settings are tried
 # of checks whose outcome the clean answers, the labels and the model's description decide

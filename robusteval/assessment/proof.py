@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from robusteval.record.document import Cell, Record
+from robusteval.record.run import Cell, Record
 
 LIMIT = 512 << 20  # bytes of all wins that are kept beside the nearest ones
 ROUNDED_LIMIT = 256 << 20  # bytes of all 8-bit images

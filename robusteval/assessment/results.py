@@ -12,8 +12,8 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from robusteval.foreign import foreign, words
-from robusteval.record.document import Finding, Record, Result
 from robusteval.record.metric import Metric
+from robusteval.record.run import Finding, Record, Result
 
 MOST_RESULTS = 10_000  # of one metric
 MOST_BYTES = 64 * 2**20  # of one metric's results as JSON; a report of more opens in no browser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robusteval.record.document import Cell, Record
+from robusteval.record.run import Cell, Record
 
 PER_NORM = 6
 

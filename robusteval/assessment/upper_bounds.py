@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robusteval.assessment.white_box import ENOUGH, adaptive_share
-from robusteval.record.document import Record
+from robusteval.record.run import Record
 
 
 @dataclass(frozen=True)

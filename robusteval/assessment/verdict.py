@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from robusteval.assessment.checks.effort import power
-from robusteval.assessment.envelope import envelope_of, median_loss
-from robusteval.assessment.known_models import known_models
+from robusteval.assessment.checks.more_effort import power
+from robusteval.assessment.references.known_models import known_models
 from robusteval.assessment.upper_bounds import Bounds
 from robusteval.assessment.white_box import blind_norms, why_blind
-from robusteval.record.document import Grade, Record, Verdict
+from robusteval.assessment.worst_case import envelope_of, median_loss
+from robusteval.record.run import Grade, Record, Verdict
 from robusteval.record.units import budget_text
 
 _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from robusteval.record.document import Cell, Record
+from robusteval.record.run import Cell, Record
 
 USELESS = 0.5  # share of a sample's gradients that may be zero or not finite
 ENOUGH = 0.8  # share of the attacked samples on which gradients must have worked

@@ -24,11 +24,11 @@ from robusteval.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from robusteval.engine.catalogue import Catalogue
-    from robusteval.engine.job import Job
-    from robusteval.engine.reference_build import Wanted
-    from robusteval.record.document import Record, Reference
-    from robusteval.record.reference_file import ReferenceSet
+    from robusteval.engine.catalogue.catalogue import Catalogue
+    from robusteval.engine.plan.job import Job
+    from robusteval.engine.references.build import Wanted
+    from robusteval.record.reference_set import ReferenceSet
+    from robusteval.record.run import Record, Reference
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
@@ -105,14 +105,14 @@ def command(
     it stopped when the same command is given again.
     """
     from robusteval.cli.progress import quiet_libraries
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.data import Kept
-    from robusteval.engine.data_peek import peeker
-    from robusteval.engine.load import load_model
-    from robusteval.engine.prepare import prepare_job
-    from robusteval.engine.reference_build import assemble
-    from robusteval.engine.suite import read
-    from robusteval.record.reference_file import save
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import load_model
+    from robusteval.engine.data.find import Kept
+    from robusteval.engine.data.peek import peeker
+    from robusteval.engine.references.build import assemble
+    from robusteval.engine.run.prepare import prepare_job
+    from robusteval.engine.suite.suite import read
+    from robusteval.record.reference_set import save
 
     if Path(out).is_dir():
         raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
@@ -158,8 +158,8 @@ def _measure(
 ) -> tuple[Reference, Record]:
     """Runs what one model needs, or reads the run that is there."""
     from robusteval.cli.run_command import attack
-    from robusteval.engine.job import check_folder
-    from robusteval.engine.reference_build import jobs, reference
+    from robusteval.engine.plan.job import check_folder
+    from robusteval.engine.references.build import jobs, reference
     from robusteval.record.store import load
 
     if job is None:
@@ -188,7 +188,7 @@ def _wanted(
     limit: tuple[str, ...],
 ) -> list[Wanted]:
     """What the options say of each model. Raises click.BadParameter."""
-    from robusteval.engine.reference_build import Wanted
+    from robusteval.engine.references.build import Wanted
 
     files = _named(models, "--model", None)
     for name in files:

@@ -13,9 +13,9 @@ from robusteval.cli.options import SpacedCommand, data_options, load_options, mo
 
 if TYPE_CHECKING:
     from robusteval.contracts.classifier import Classifier, ModelInfo
-    from robusteval.engine.data import Kept
-    from robusteval.engine.preflight import Preflight
-    from robusteval.record.document import Check
+    from robusteval.engine.data.find import Kept
+    from robusteval.engine.preflight.clean_accuracy import Preflight
+    from robusteval.record.run import Check
 
 _RUNGS = {
     "A": "exact gradients through our differentiable twin",
@@ -40,9 +40,9 @@ def command(
     With data (given, beside the model, or named by its metadata), also the clean accuracy and what other settings give.
     """
     from robusteval.cli.progress import quiet_libraries
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.data_peek import peeker
-    from robusteval.engine.load import load_model
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import load_model
+    from robusteval.engine.data.peek import peeker
 
     quiet_libraries()
     path, seen = Path(model), pair(data_range, "--data-range", ordered=False)
@@ -76,11 +76,11 @@ def _look(
 ) -> tuple[Preflight | None, list[Check], str]:
     """The clean accuracy on the data and what was checked, or why none were looked at. Data that the user named must be
     readable."""
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.data import find_data, prepare
-    from robusteval.engine.executors import one_thread
-    from robusteval.engine.preflight import clean_report
-    from robusteval.engine.preflight_checks import preflight_checks, stability
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.data.find import find_data, prepare
+    from robusteval.engine.preflight.checks import preflight_checks, stability
+    from robusteval.engine.preflight.clean_accuracy import clean_report
+    from robusteval.engine.schedule.executors import one_thread
     from robusteval.errors import DataError
 
     images, fit = Path(data) if data else None, Path(fit_data) if fit_data else None

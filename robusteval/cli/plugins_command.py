@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from robusteval.engine.catalogue import Entry
+    from robusteval.engine.catalogue.catalogue import Entry
 
 _KINDS = ("loader", "attack", "defense", "metric", "dataset")
 
@@ -23,8 +23,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def list_plugins(kind: str | None, as_json: bool) -> None:
     """Every plugin, broken ones with their reason."""
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.load import shared_endings
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import shared_endings
 
     rows = [entry for entry in discover().entries if kind in (None, entry.kind)]
     if as_json:
@@ -50,7 +50,7 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """One plugin: what it is, where it comes from, its parameters with their limits."""
     from robusteval.contracts.params import params_schema
-    from robusteval.engine.catalogue import discover
+    from robusteval.engine.catalogue.catalogue import discover
     from robusteval.errors import PluginError
 
     catalogue = discover()
@@ -69,8 +69,8 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.load import shared_endings
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import shared_endings
 
     return {
         "kind": entry.kind,

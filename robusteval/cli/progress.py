@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from robusteval.engine.schedule import Progress
+    from robusteval.engine.schedule.schedule import Progress
 
 
 def quiet_libraries() -> None:

@@ -24,8 +24,8 @@ from robusteval.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from robusteval.engine.job import Job
-    from robusteval.record.document import Record
+    from robusteval.engine.plan.job import Job
+    from robusteval.record.run import Record
 
 
 @click.command("run", cls=SpacedCommand)
@@ -108,13 +108,13 @@ def command(
     """
     from robusteval.cli.progress import quiet_libraries
     from robusteval.cli.several import run_several
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.data import Kept
-    from robusteval.engine.data_peek import peeker
-    from robusteval.engine.job import check_folder, default_folder, plan_of
-    from robusteval.engine.load import load_model
-    from robusteval.engine.prepare import prepare_job
-    from robusteval.engine.run_folder import locked
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import load_model
+    from robusteval.engine.data.find import Kept
+    from robusteval.engine.data.peek import peeker
+    from robusteval.engine.plan.job import check_folder, default_folder, plan_of
+    from robusteval.engine.run.folder import locked
+    from robusteval.engine.run.prepare import prepare_job
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
@@ -165,8 +165,8 @@ def command(
 def attack(job: Job, as_json: bool) -> Record:
     """Runs a job with its progress shown."""
     from robusteval.cli.progress import Display
-    from robusteval.engine.job import plan_of
-    from robusteval.engine.runner import run
+    from robusteval.engine.plan.job import plan_of
+    from robusteval.engine.run.runner import run
 
     display = Display(sys.stderr, plain=as_json, limit=job.time_budget)
     with display:
@@ -177,8 +177,8 @@ def attack(job: Job, as_json: bool) -> Record:
 
 def _print_plans(jobs: list[Job], as_json: bool) -> None:
     from robusteval.cli.tables import plan_table
-    from robusteval.engine.job import plan_of
-    from robusteval.engine.runner import foretell
+    from robusteval.engine.plan.job import plan_of
+    from robusteval.engine.run.runner import foretell
 
     made = []
     for job in jobs:
@@ -222,7 +222,7 @@ def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | Non
 
 def finished(record: Record, folder: Path) -> dict[str, Any]:
     """Writes report and tables beside the record; the machine-readable summary of the run."""
-    from robusteval.report.files import REPORT_FILE, write_report, write_tables
+    from robusteval.report.write import REPORT_FILE, write_report, write_tables
 
     report = write_report(record, folder / REPORT_FILE)
     write_tables(record, folder)
@@ -240,7 +240,7 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
 
 def _medians(record: Record) -> dict[str, float | None]:
     """By norm; None where half were never lost, or where no attack looked for smallest distances."""
-    from robusteval.assessment.envelope import envelope_of, median_loss
+    from robusteval.assessment.worst_case import envelope_of, median_loss
 
     halves: dict[str, float | None] = dict.fromkeys(sorted({cell.norm for cell in record.cells}))
     for norm in {cell.norm for cell in record.cells if cell.threat == "curve"}:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from robusteval.engine.job import Job
+    from robusteval.engine.plan.job import Job
     from robusteval.record.comparison import Comparison
 
 
@@ -24,12 +24,19 @@ def run_several(
     """
     from robusteval.assessment.gate import unmet
     from robusteval.cli.run_command import attack, finished
-    from robusteval.engine.comparison import Contender, check_comparable, compare, default_folder, keys, mark_of_all
-    from robusteval.engine.job import check_folder
-    from robusteval.engine.run_folder import claim_several, locked
-    from robusteval.engine.transfer import chosen_attack
+    from robusteval.engine.comparison.comparison import (
+        Contender,
+        check_comparable,
+        compare,
+        default_folder,
+        keys,
+        mark_of_all,
+    )
+    from robusteval.engine.comparison.transfer_matrix import chosen_attack
+    from robusteval.engine.plan.job import check_folder
+    from robusteval.engine.run.folder import claim_several, locked
     from robusteval.record.store import RECORD_FILE
-    from robusteval.report.files import REPORT_FILE, write_comparison
+    from robusteval.report.write import REPORT_FILE, write_comparison
 
     check_comparable(jobs)
     catalogue = jobs[0].catalogue

@@ -16,8 +16,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def list_suites(as_json: bool) -> None:
     """The suites that ship with robusteval."""
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.suite import names, read
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.suite.suite import names, read
 
     suites = [read(name, discover()) for name in names()]
     if as_json:
@@ -36,8 +36,8 @@ def list_suites(as_json: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """The text of a suite, checked; a good start for one of your own."""
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.suite import parse, text
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.suite.suite import parse, text
 
     toml = text(name)
     parse(toml, name, discover())
@@ -47,7 +47,7 @@ def show(name: str) -> None:
 @command.command("schema")
 def schema_command() -> None:
     """JSON schema of suite files, with the parameters of every installed attack and defence."""
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.suite_schema import schema
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.suite.schema import schema
 
     click.echo(json.dumps(schema(discover()), indent=1))

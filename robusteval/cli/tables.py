@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robusteval.assessment.envelope import median_loss
+from robusteval.assessment.worst_case import median_loss
 from robusteval.record.units import attack_text, budget_text
 
 if TYPE_CHECKING:
-    from robusteval.engine.plan import Plan
+    from robusteval.engine.plan.plan import Plan
     from robusteval.record.comparison import Comparison
-    from robusteval.record.document import Cell, Record
-    from robusteval.record.reference_file import ReferenceSet
+    from robusteval.record.reference_set import ReferenceSet
+    from robusteval.record.run import Cell, Record
 
 
 def console() -> Console:

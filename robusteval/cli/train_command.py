@@ -60,12 +60,12 @@ def command(
     inside. An interrupted training goes on from the last finished epoch when the same command is given again.
     """
     from robusteval.cli.progress import quiet_libraries
-    from robusteval.engine.catalogue import discover
-    from robusteval.engine.data import Kept
-    from robusteval.engine.data_peek import peeker
-    from robusteval.engine.export import write_model
-    from robusteval.engine.load import load_model
-    from robusteval.engine.train import accuracy, lesson
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.catalogue.open_model import load_model
+    from robusteval.engine.data.find import Kept
+    from robusteval.engine.data.peek import peeker
+    from robusteval.engine.fit.export_onnx import write_model
+    from robusteval.engine.fit.train import accuracy, lesson
 
     place = Path(out)
     _check_out(place, Path(model), overwrite)

@@ -9,11 +9,16 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
+from robusteval.metrics._common import columns
+from robusteval.metrics._common.statistics import median
 from robusteval.metrics.per_class import class_name
-from robusteval.metrics.statistics import median
-from robusteval.record.document import Estimate, Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import (
+    Estimate,
+    Record,
+    Result,
+    Scalar,
+)
 
 NAME = "clever"
 TABLE_COLUMNS = [

@@ -10,10 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
-from robusteval.metrics.statistics import Roc, generator, roc, roc_figures
-from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result, Scalar
+from robusteval.metrics._common import columns
+from robusteval.metrics._common.statistics import (
+    Roc,
+    generator,
+    roc,
+    roc_figures,
+)
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import (
+    Cell,
+    Curve,
+    Pipeline,
+    Point,
+    Record,
+    Result,
+    Scalar,
+)
 
 NAME = "detector-roc"
 RATES = (0.01, 0.05)

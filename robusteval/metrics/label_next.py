@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
+from robusteval.metrics._common import columns
 from robusteval.metrics.per_class import class_name
-from robusteval.record.document import Record, Result, Scalar
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import Record, Result, Scalar
 
 NAME = "label-next"
 TABLE_COLUMNS = ["Rank", "Sample", "Label", "Label name", "Distance", "Attack", "Flips to", "Flips to name"]

@@ -10,9 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
-from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result, Scalar
+from robusteval.metrics._common import columns
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import (
+    Cell,
+    Curve,
+    Pipeline,
+    Point,
+    Record,
+    Result,
+    Scalar,
+)
 
 NAME = "oblivious-curve"
 

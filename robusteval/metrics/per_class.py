@@ -10,10 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
-from robusteval.metrics.statistics import median
-from robusteval.record.document import Pipeline, Record, Result, Scalar
+from robusteval.metrics._common import columns
+from robusteval.metrics._common.statistics import median
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import (
+    Pipeline,
+    Record,
+    Result,
+    Scalar,
+)
 from robusteval.record.units import budget_text
 
 NAME = "per-class"

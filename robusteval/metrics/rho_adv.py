@@ -10,10 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
-from robusteval.metrics.statistics import bootstrap, generator, row_means
-from robusteval.record.document import Pipeline, Record, Result, Scalar
+from robusteval.metrics._common import columns
+from robusteval.metrics._common.statistics import bootstrap, generator, row_means
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import (
+    Pipeline,
+    Record,
+    Result,
+    Scalar,
+)
 
 NAME = "rho-adv"
 TABLE_COLUMNS = ["Pipeline", "Attack", "rho_adv", "Low (95 %)", "High (95 %)", "Broken", "Right when clean", "Coverage"]

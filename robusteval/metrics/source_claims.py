@@ -15,7 +15,7 @@ from robusteval.metrics.source_figures import (
     percent,
     span,
 )
-from robusteval.record.document import Pipeline, Record
+from robusteval.record.run import Pipeline, Record
 
 GREY: Budgets = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
 COLOUR: Budgets = {"linf": (2 / 255, 8 / 255), "l2": (0.5, 2.0)}

@@ -23,7 +23,7 @@ from robusteval.metrics.source_claims import (
     whole,
 )
 from robusteval.metrics.source_figures import View
-from robusteval.record.document import Record, Scalar
+from robusteval.record.run import Record, Scalar
 
 
 @dataclass(frozen=True)

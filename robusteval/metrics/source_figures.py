@@ -8,10 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.metrics import columns
+from robusteval.metrics._common import columns
+from robusteval.metrics._common.statistics import (
+    Interval,
+    Roc,
+    generator,
+    median,
+    median_interval,
+    roc,
+    roc_figures,
+    share,
+)
 from robusteval.metrics.detector_roc import Case, cases
-from robusteval.metrics.statistics import Interval, Roc, generator, median, median_interval, roc, roc_figures, share
-from robusteval.record.document import Cell, Pipeline, Record, Strength
+from robusteval.record.run import (
+    Cell,
+    Pipeline,
+    Record,
+    Strength,
+)
 
 Budgets = Mapping[str, tuple[float, ...]]  # by norm
 

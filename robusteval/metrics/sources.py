@@ -10,9 +10,15 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns, source_defenses
-from robusteval.record.document import Cell, Record, Result, Scalar
+from robusteval.metrics import source_defenses
+from robusteval.metrics._common import columns
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import (
+    Cell,
+    Record,
+    Result,
+    Scalar,
+)
 
 NAME = "sources"
 SUITE = "seeds-attacks"

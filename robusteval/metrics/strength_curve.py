@@ -9,9 +9,16 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import columns
-from robusteval.record.document import Cell, Curve, Pipeline, Point, Record, Result
+from robusteval.metrics._common import columns
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import (
+    Cell,
+    Curve,
+    Pipeline,
+    Point,
+    Record,
+    Result,
+)
 
 NAME = "strength-curve"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
-from robusteval.record.document import Record, Result
+from robusteval.record.run import Record, Result
 
 
 @dataclass(frozen=True)

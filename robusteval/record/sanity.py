@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 from robusteval.errors import RecordError
-from robusteval.record.document import Cell, Pipeline, Record
+from robusteval.record.run import Cell, Pipeline, Record
 
 NORMS = ("l0", "l1", "l2", "linf")
 _HINT = "It was changed after the run, or not written by robusteval."

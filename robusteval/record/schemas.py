@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from robusteval.record import comparison, reference_file, store
+from robusteval.record import comparison, store
+from robusteval.record import reference_set as reference_file
 
 SCHEMAS = {
     "schema.json": store.build_schema,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from robusteval.errors import RecordError
 from robusteval.record.decode import MAX_BYTES, decode, parse
-from robusteval.record.document import SCHEMA, Record
+from robusteval.record.run import SCHEMA, Record
 from robusteval.record.sanity import check
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robusteval.report.html import render as render
+    from robusteval.report.page import render as render
 
 __all__ = ["render"]
 
@@ -13,7 +13,7 @@ __all__ = ["render"]
 def __getattr__(name: str) -> Any:
     # the page needs jinja2 and altair; `verify` compares the tables where neither is installed
     if name == "render":
-        from robusteval.report.html import render
+        from robusteval.report.page import render
 
         return render
     raise AttributeError(f"module 'robusteval.report' has no attribute {name!r}")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 
-from robusteval.record.document import Record, Result
-from robusteval.report import parts
-from robusteval.report.numbers import MISSING, budget, norm_title, number, percent
+from robusteval.record.run import Record, Result
+from robusteval.report import pieces as parts
+from robusteval.report.formats.numbers import (
+    MISSING,
+    budget,
+    norm_title,
+    number,
+    percent,
+)
 
 HEADINGS = ("Pipeline", "Attack", "Norm", "Accuracy under attack", "Median distance")
 

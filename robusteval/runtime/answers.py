@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from ..errors import ModelError, RecordError
-from .reading import Reading
-from .session import DTYPES, Array, run_session
+from robusteval.errors import ModelError, RecordError
+from robusteval.runtime.reading import Reading
+from robusteval.runtime.session import DTYPES, Array, run_session
 
 TINY = float(np.finfo(np.float32).tiny)
 LOG_ZERO = -104.0  # in the place of the logarithm of a probability that became zero: below that of float32's smallest

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import onnxruntime
 
-from ..errors import ModelError
-from .session import open_session
-from .wire import outside
+from robusteval.errors import ModelError
+from robusteval.runtime.session import open_session
+from robusteval.runtime.wire import outside
 
 MAX_BYTES = 2_000_000_000  # protobuf's own limit is 2 GiB
 _HINT = "Keep the external data as plain files in the model's own folder, or save the model with its data inside."

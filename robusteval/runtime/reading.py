@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import RecordError
+from robusteval.errors import RecordError
 
 KINDS = ("tensor", "zipmap", "labels")
 SCALES = ("logits", "probabilities", "log-probabilities", "labels")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from ..errors import ModelError
+from robusteval.errors import ModelError
 
 Array = np.ndarray[Any, Any]
 DTYPES = {

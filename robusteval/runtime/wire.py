@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import ModelError
+from robusteval.errors import ModelError
 
 Field = tuple[int, int, "memoryview | int"]  # number, wire type, bytes of a nested value or a whole number
 DEEPEST = 60  # graphs within graphs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.samples import Samples
-from robusteval.record.document import Record
+from robusteval.record.run import Record
 from robusteval.testing.attacks import ATTACK_CHECKS
 from robusteval.testing.checks import Check, Report, bind
 from robusteval.testing.defenses import DEFENSE_CHECKS

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from robusteval.errors import RecordError
-from robusteval.record.document import Record, Result
 from robusteval.record.metric import Metric
+from robusteval.record.run import Record, Result
 from robusteval.record.store import to_json
 from robusteval.testing.checks import fail, require
 from robusteval.testing.facts import FACTS, built, global_randomness, split

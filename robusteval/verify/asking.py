@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from robusteval.errors import RecordError, RobustEvalError
-from robusteval.record.document import Model, Record
+from robusteval.record.run import Model, Record
 from robusteval.runtime.answers import Runtime, check_lawful
 from robusteval.runtime.files import Bytes, read_file
 from robusteval.runtime.reading import FLOATS, SCALES, Reading, from_json, whole_range

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.assessment.several import derive
+from robusteval.assessment.references.several import derive
 from robusteval.record import store
 from robusteval.record.comparison import Comparison, Entry, Source
-from robusteval.record.document import Record
+from robusteval.record.run import Record
 from robusteval.runtime.answers import Runtime
 from robusteval.verify.asking import reopened
-from robusteval.verify.evidence import CLEAN, read_tensors
-from robusteval.verify.measures import distance_of
-from robusteval.verify.page import check_comparison_page
+from robusteval.verify.parts.evidence import CLEAN, read_tensors
+from robusteval.verify.parts.measures import distance_of
+from robusteval.verify.parts.page import check_comparison_page
+from robusteval.verify.parts.same import differences
 from robusteval.verify.result import Verification
 from robusteval.verify.run import verify
-from robusteval.verify.same import differences
 
 Array = NDArray[Any]
 FILE = "transfer.safetensors"

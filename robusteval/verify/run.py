@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.errors import RecordError, RobustEvalError
-from robusteval.record.document import Record
-from robusteval.record.reference_file import Source
-from robusteval.verify.clean import check_clean
-from robusteval.verify.columns import check_columns
-from robusteval.verify.derived import built_in, check_derived
-from robusteval.verify.eight_bit import check_rounded
-from robusteval.verify.evidence import CLEAN, Evidence, gather
-from robusteval.verify.facts import check_facts
-from robusteval.verify.gallery import check_gallery
-from robusteval.verify.known import check_known
-from robusteval.verify.page import check_page
+from robusteval.record.reference_set import Source
+from robusteval.record.run import Record
+from robusteval.verify.parts.clean import check_clean
+from robusteval.verify.parts.columns import check_columns
+from robusteval.verify.parts.derived import built_in, check_derived
+from robusteval.verify.parts.eight_bit import check_rounded
+from robusteval.verify.parts.evidence import CLEAN, Evidence, gather
+from robusteval.verify.parts.facts import check_facts
+from robusteval.verify.parts.gallery import check_gallery
+from robusteval.verify.parts.known import check_known
+from robusteval.verify.parts.page import check_page
+from robusteval.verify.parts.stored import stored
 from robusteval.verify.result import Verification
-from robusteval.verify.stored import stored
 
 
 def verify(record: Record, folder: Path, model: Path | None) -> Verification:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from robusteval.assessment.checks import CHECKS
-from robusteval.record.document import Check, Finding, Record
+from robusteval.record.run import Check, Finding, Record
 
 
 def ask(record: Record, name: str) -> tuple[Check, list[Finding]]:

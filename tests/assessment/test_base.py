@@ -6,8 +6,18 @@ import math
 
 import pytest
 
-from robusteval.assessment.checks.base import Measured, Spec, far, from_rule, graded, measured, pairs, percent, where
-from robusteval.record.document import Finding
+from robusteval.assessment.checks.spec import (
+    Measured,
+    Spec,
+    far,
+    from_rule,
+    graded,
+    measured,
+    pairs,
+    percent,
+    where,
+)
+from robusteval.record.run import Finding
 from tests.engine.test_findings import cell, honest
 
 INF = math.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.record.document import Strength
+from robusteval.record.run import Strength
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
 

@@ -6,7 +6,12 @@ import math
 
 import pytest
 
-from robusteval.assessment.envelope import envelope, envelope_of, held, median_loss
+from robusteval.assessment.worst_case import (
+    envelope,
+    envelope_of,
+    held,
+    median_loss,
+)
 from tests.engine.test_findings import cell, honest
 
 INF = math.inf

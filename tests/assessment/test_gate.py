@@ -6,7 +6,7 @@ import pytest
 
 from robusteval.assessment import verdict
 from robusteval.assessment.gate import gate_met, unmet
-from robusteval.record.document import Record, Verdict
+from robusteval.record.run import Record, Verdict
 from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robusteval.assessment.findings import find
-from robusteval.record.document import Planted
+from robusteval.record.run import Planted
 from tests.assessment.asking import SEVERITY, about, ask, complete, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
 

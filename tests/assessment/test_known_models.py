@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from robusteval.assessment.known_models import known_models
-from robusteval.record.document import Record, Result
+from robusteval.assessment.references.known_models import known_models
+from robusteval.record.run import Record, Result
 from tests.assessment.asking import numbers
 from tests.engine.test_findings import honest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robusteval.assessment.findings import examine, find
-from robusteval.record.document import Estimate
+from robusteval.record.run import Estimate
 from tests.assessment.asking import complete, numbers, says
 from tests.engine.test_findings import N, cell, honest
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.assessment.checks.effort import power
-from robusteval.record.document import Planted
+from robusteval.assessment.checks.more_effort import power
+from robusteval.record.run import Planted
 from tests.assessment.asking import SEVERITY, ask, numbers, one, says
 from tests.engine.test_findings import honest
 

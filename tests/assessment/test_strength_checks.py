@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from robusteval.assessment.checks.strength import gap
-from robusteval.record.document import Search
+from robusteval.assessment.checks.cross_attack import gap
+from robusteval.record.run import Search
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.assessment.checks.attacks import slope
+from robusteval.assessment.checks.completeness import slope
 from tests.assessment.asking import SEVERITY, ask, numbers, says
 from tests.engine.test_findings import cell, honest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robusteval.assessment import verdict
-from robusteval.record.document import Check, Finding, Record
+from robusteval.record.run import Check, Finding, Record
 from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
 

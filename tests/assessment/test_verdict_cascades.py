@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from robusteval.assessment import verdict
-from robusteval.record.document import Record, Result
+from robusteval.record.run import Record, Result
 from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
 

@@ -16,7 +16,7 @@ from robusteval.assessment.white_box import (
     white_share,
     why_blind,
 )
-from robusteval.record.document import Cell
+from robusteval.record.run import Cell
 from tests.engine.test_findings import N, cell, honest
 
 

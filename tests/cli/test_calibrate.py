@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import robusteval as package
-from robusteval.record import reference_file, store
+from robusteval.record import reference_set as reference_file
+from robusteval.record import store
 from tests.cli.conftest import CNN, ROOT
 
 ROBUST = CNN.with_name("fashion-robust.onnx")

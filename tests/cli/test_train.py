@@ -20,8 +20,8 @@ from robusteval_attacks.pgd import PGD
 from safetensors.torch import load_file
 
 from robusteval.api import LoadOptions, Samples
-from robusteval.engine.train import split
-from robusteval.loaders.plugin_onnx import OnnxLoader
+from robusteval.engine.fit.train import split
+from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import keep_labels, pose
 from tests.cli.conftest import CNN, ROOT
 
@@ -217,7 +217,7 @@ def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(robusteval, few, qui
 
 
 def test_marks_that_nobody_wrote_are_an_error() -> None:
-    from robusteval.engine.learnt import check_unlearnt
+    from robusteval.engine.data.training_fingerprints import check_unlearnt
     from robusteval.errors import ModelError
     from robusteval.testing import linear
 

@@ -9,7 +9,7 @@ from torch import nn
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.sharing import shared, sharing
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 
 
 def test_one_question_is_one_pass_and_the_gradient_is_that_of_both() -> None:

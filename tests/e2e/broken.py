@@ -18,10 +18,10 @@ from torch import nn
 from robusteval.api import Classifier
 from robusteval.assessment.gate import gate_met
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import run
-from robusteval.loaders.torch_module import TorchClassifier
-from robusteval.record.document import Record
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.loaders.pytorch.classifier import TorchClassifier
+from robusteval.record.run import Record
 from tests.e2e.broken_parts import PLUGINS, Affine, Forced, Gate, Hot, int8_exact, stranger
 from tests.e2e.models import EXAMPLES, example_cnn
 from tests.engine.toys import catalogue

@@ -12,8 +12,8 @@ from torch import Generator, Tensor, nn
 
 from robusteval.api import AttackInfo, Classifier, Defended, DefenseInfo, ModelInfo, Problem, Samples, per_sample
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.engine.load import load_model
-from robusteval.loaders.onnx import OnnxClassifier
+from robusteval.engine.catalogue.open_model import load_model
+from robusteval.loaders.onnx.classifier import OnnxClassifier
 from tests.e2e.models import EXAMPLES
 from tests.engine.toys import catalogue
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx_session import open_session
+from robusteval.loaders.onnx.reading.session import open_session
 
 Through = Callable[[Tensor], Tensor]
 COUNT = 60  # images of a net

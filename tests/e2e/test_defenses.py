@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from robusteval.api import LoadOptions
-from robusteval.engine.catalogue import discover
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import run
-from robusteval.engine.suite import TRANSFER, read, text
-from robusteval.loaders.plugin_onnx import OnnxLoader
-from robusteval.record.document import Record
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.engine.suite.suite import TRANSFER, read, text
+from robusteval.loaders.onnx.plugin import OnnxLoader
+from robusteval.record.run import Record
 
 MODEL = Path(__file__).parents[2] / "examples" / "fashion-cnn.onnx"
 TRAINED = {"adversarial-training", "distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser"}

@@ -11,7 +11,7 @@ import torch
 
 import robusteval
 from robusteval.assessment.gate import gate_met
-from robusteval.record.document import Record
+from robusteval.record.run import Record
 from tests.e2e.rungs import KINDS, Net, make
 
 EPS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.3)

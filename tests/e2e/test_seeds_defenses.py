@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 import robusteval
 from robusteval.api import LoadOptions, Samples, load_model
-from robusteval.engine.catalogue import discover
-from robusteval.engine.suite import names, read, text
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.suite.suite import names, read, text
+from robusteval.metrics._common.statistics import roc
 from robusteval.metrics.source_defenses import MNIST
-from robusteval.metrics.statistics import roc
 from robusteval.testing import keep_labels, pose
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_every_defence_has_its_paragraph_its_source_and_its_breaks() -> None:
 def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
     """Wins are what the engine's judge calls so: the majority of 11 answers of 25 votes each."""
     from robusteval.contracts.pipeline import Pipeline
-    from robusteval.engine.judge import answers
+    from robusteval.engine.search.judge import answers
 
     model = load_model(CNN, LoadOptions())
     test = samples("test", 500)

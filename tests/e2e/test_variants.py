@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 import robusteval
-from robusteval.assessment.envelope import envelope_of, median_loss
+from robusteval.assessment.worst_case import envelope_of, median_loss
 from robusteval.evaluation import EvaluatedRecord
 from robusteval.verify.run import verify
 from tests.e2e.models import EXAMPLES, ChannelsLast, example_cnn, export, half
@@ -171,8 +171,8 @@ def test_a_sklearn_mlp_with_zipmap_runs_on_digits(suite, tmp_path):
 def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite, reference):
     archive = np.load(Path(robusteval.__file__).parent / "data" / "fashion_mnist.npz")
     from robusteval.contracts.classifier import LoadOptions
-    from robusteval.engine.data import RawData, prepare
-    from robusteval.loaders.torch_module import TorchClassifier
+    from robusteval.engine.data.find import RawData, prepare
+    from robusteval.loaders.pytorch.classifier import TorchClassifier
 
     model = TorchClassifier.from_module(example_cnn(), (1, 28, 28), LoadOptions())
     raw = RawData(archive["x_test"], archive["y_test"], (), "fashion-mnist", "")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robusteval.engine.data_formats import RawData
+from robusteval.engine.data.npz import RawData
 from robusteval.errors import DataError
 
 X = np.arange(4 * 3 * 5, dtype=np.uint8).reshape(4, 3, 5)

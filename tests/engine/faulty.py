@@ -13,8 +13,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Defended, DefenseInfo, ModelInfo, Problem, param
-from robusteval.engine.job import Job
-from robusteval.engine.prepare import prepare_job
+from robusteval.engine.plan.job import Job
+from robusteval.engine.run.prepare import prepare_job
 from tests.engine import toys
 
 

@@ -12,9 +12,9 @@ from torch import Generator, Tensor
 from robusteval.api import Defended, ModelInfo
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import Threat
-from robusteval.engine.sweep import Sweep
+from robusteval.engine.search.distance_search import Sweep
+from robusteval.engine.search.judge import Threat
+from robusteval.engine.units.chunk import generator
 
 Rule = Callable[[Tensor], Tensor]  # x [B, *shape] -> int64 [B], -1 where the scores shall not be finite
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.engine.data import RawData, prepare
-from robusteval.engine.preflight import Preflight, clean_report
+from robusteval.engine.data.find import RawData, prepare
+from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SIDE = 6

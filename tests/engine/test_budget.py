@@ -9,13 +9,23 @@ from types import SimpleNamespace
 import pytest
 
 from robusteval.assessment.gate import gate_met
-from robusteval.engine import budget
-from robusteval.engine.budget import Clock, Gate, roles_of, telling_first
-from robusteval.engine.catalogue import discover
-from robusteval.engine.executors import Outcome, Task
-from robusteval.engine.job import plan_of
-from robusteval.engine.runner import run
-from robusteval.engine.suite import names, parse, read, text
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.plan.job import plan_of
+from robusteval.engine.run.runner import run
+from robusteval.engine.schedule import time_budget as budget
+from robusteval.engine.schedule.executors import Outcome, Task
+from robusteval.engine.schedule.time_budget import (
+    Clock,
+    Gate,
+    roles_of,
+    telling_first,
+)
+from robusteval.engine.suite.suite import (
+    names,
+    parse,
+    read,
+    text,
+)
 from robusteval.record import store
 from tests.engine import toys
 from tests.engine.test_runner import make_job

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from robusteval.engine.budget import telling_first
-from robusteval.engine.executors import Task
+from robusteval.engine.schedule.executors import Task
+from robusteval.engine.schedule.time_budget import telling_first
 from tests.engine.plans import plan, planned, suite
 
 

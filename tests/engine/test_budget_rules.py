@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from robusteval.engine import budget
-from robusteval.engine.budget import Clock, Gate, roles_of
-from robusteval.engine.executors import Outcome, Task
-from robusteval.engine.suite import PRIORITY
+from robusteval.engine.schedule import time_budget as budget
+from robusteval.engine.schedule.executors import Outcome, Task
+from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of
+from robusteval.engine.suite.suite import PRIORITY
 from tests.engine.plans import plan, planned, suite
 
 

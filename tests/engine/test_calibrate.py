@@ -9,8 +9,8 @@ import torch
 
 from robusteval.api import load_model
 from robusteval.contracts.tuning import Tuning
-from robusteval.engine import calibrate
-from robusteval.engine.calibrate import Calibration
+from robusteval.engine.schedule import pass_timing as calibrate
+from robusteval.engine.schedule.pass_timing import Calibration
 from robusteval.ops import class_gradients
 from tests.engine import toys
 

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
-from robusteval.engine import runner
-from robusteval.engine.catalogue import discover
-from robusteval.engine.suite import parse
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.run import runner
+from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
 from robusteval.report import render
 from robusteval.verify.run import verify
@@ -119,7 +119,7 @@ def test_names_are_checked() -> None:
 
 
 def test_the_published_composition_is_what_carries_the_published_name() -> None:
-    from robusteval.engine.suite import read
+    from robusteval.engine.suite.suite import read
 
     suite = read("autoattack", toys.catalogue())
     (cascade,) = suite.cascades

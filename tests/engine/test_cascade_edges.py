@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from robusteval.contracts.meter import Meter
-from robusteval.engine.cascade import run_cascade
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import Threat
-from robusteval.engine.sweep import Sweep
+from robusteval.engine.search.distance_search import Sweep
+from robusteval.engine.search.judge import Threat
+from robusteval.engine.units.cascade import run_cascade
+from robusteval.engine.units.chunk import generator
 from tests.engine.plain import beyond, pipeline, random_pipeline
 
 

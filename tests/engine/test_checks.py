@@ -10,13 +10,19 @@ import pytest
 
 from robusteval.assessment import verdict
 from robusteval.assessment.checks import CHECKS, run_checks
-from robusteval.assessment.checks.attacks import slope
-from robusteval.assessment.checks.base import Measured, Spec
-from robusteval.assessment.checks.effort import power
-from robusteval.assessment.checks.strength import gap
+from robusteval.assessment.checks.completeness import slope
+from robusteval.assessment.checks.cross_attack import gap
+from robusteval.assessment.checks.more_effort import power
+from robusteval.assessment.checks.spec import Measured, Spec
 from robusteval.assessment.gate import gate_met
-from robusteval.engine.preflight_checks import ITEMS
-from robusteval.record.document import Finding, Planted, Record, Search, Strength
+from robusteval.engine.preflight.checks import ITEMS
+from robusteval.record.run import (
+    Finding,
+    Planted,
+    Record,
+    Search,
+    Strength,
+)
 from tests.engine.test_findings import N, cell, honest
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,15 @@ import pytest
 import torch
 from scipy import stats
 
-from robusteval.engine.clever import ball, estimate, fit_weibull_max, largest
-from robusteval.engine.extras import Clever
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import run
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.engine.selftest.clever import (
+    ball,
+    estimate,
+    fit_weibull_max,
+    largest,
+)
+from robusteval.engine.suite.options import Clever
 from robusteval.record import store
 from tests.engine import toys
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.samples import Samples
-from robusteval.engine.data import RawData, prepare
-from robusteval.engine.data_labels import balanced_rows
+from robusteval.engine.data.find import RawData, prepare
+from robusteval.engine.data.labels import balanced_rows
 from robusteval.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from robusteval.contracts.plugins import Dataset, DatasetInfo
-from robusteval.engine.data import check_disjoint, find_data
+from robusteval.engine.data.find import check_disjoint, find_data
 from tests.engine.test_data import GREY, INFO, LABELS, ready, refused
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.engine.data import prepare, read
+from robusteval.engine.data.find import prepare, read
 from tests.engine.data_files import image, refused
 
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from robusteval.engine.data import read
-from robusteval.engine.data_formats import read_npz
-from robusteval.engine.dataset_fashion import FashionMnist, robusteval_datasets
+from robusteval.engine.data.fashion_mnist import FashionMnist, robusteval_datasets
+from robusteval.engine.data.find import read
+from robusteval.engine.data.npz import read_npz
 from robusteval.errors import DataError
 from tests.engine.data_files import X, Y, idx, npz, pair, refused, same
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from robusteval.engine import data as reading
-from robusteval.engine.data import find_data, prepare
-from robusteval.engine.data_peek import ROWS, peeker
+from robusteval.engine.data import find as reading
+from robusteval.engine.data.find import find_data, prepare
+from robusteval.engine.data.peek import ROWS, peeker
 
 
 class Installed:

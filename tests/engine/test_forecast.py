@@ -11,18 +11,23 @@ from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended, Foretold, Passes
 from robusteval.contracts.problem import Problem
-from robusteval.engine.calibrate import Calibration
-from robusteval.engine.catalogue import discover
-from robusteval.engine.forecast import Forecast, Work, duration, rounded
-from robusteval.engine.job import plan_of
-from robusteval.engine.plan import Planned
-from robusteval.engine.plan_cascades import Member
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import foretell, run
-from robusteval.engine.schedule import Rest
-from robusteval.engine.survivors import survivors
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.plan.cascades import Member
+from robusteval.engine.plan.job import plan_of
+from robusteval.engine.plan.plan import Planned
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import foretell, run
+from robusteval.engine.schedule.cascade_forecast import survivors
+from robusteval.engine.schedule.forecast import (
+    Forecast,
+    Work,
+    duration,
+    rounded,
+)
+from robusteval.engine.schedule.pass_timing import Calibration
+from robusteval.engine.schedule.schedule import Rest
 from robusteval.metrics.cost import Cost
-from robusteval.record.document import Cell
+from robusteval.record.run import Cell
 from tests.engine import toys
 
 ATTACKS = sorted(entry.name for entry in discover().of("attack") if entry.distribution == "robusteval")
@@ -160,7 +165,7 @@ def test_an_attack_that_does_not_say_is_told_of(tmp_path, monkeypatch):
 
 
 def test_time_is_pairs_of_passes_and_single_ones(monkeypatch):
-    monkeypatch.setattr("robusteval.engine.forecast.OVERHEAD", 1.0)
+    monkeypatch.setattr("robusteval.engine.schedule.forecast.OVERHEAD", 1.0)
     speed = Calibration(pass_ms=3.0, forward_ms=1.0)
     assert Work(Passes(10, 10), 0).seconds(speed) == pytest.approx(0.030)
     assert Work(Passes(10, 0), 5).seconds(speed) == pytest.approx(0.015)

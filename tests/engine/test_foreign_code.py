@@ -17,7 +17,7 @@ from robusteval.contracts.guard import Guarded, guarded, lending
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.sharing import lent, sharing
 from robusteval.errors import ModelError
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 from tests.engine import toys
 
 SUITE = """

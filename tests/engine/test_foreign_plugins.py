@@ -15,9 +15,9 @@ from robusteval.assessment import results
 from robusteval.assessment.derive import derive
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.engine.asking import candidates_of
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import run
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.engine.search.asking import candidates_of
 from robusteval.record import store
 from tests.engine import toys
 from tests.engine.test_foreign_code import InPlace

@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import JUDGE_DRAWS, Judged, Threat, answers, is_win, judge
+from robusteval.engine.search.judge import (
+    JUDGE_DRAWS,
+    Judged,
+    Threat,
+    answers,
+    is_win,
+    judge,
+)
+from robusteval.engine.units.chunk import generator
 from tests.engine.plain import Rule, beyond, pipeline, random_pipeline
 
 BOX = (0.0, 1.0)

@@ -13,8 +13,8 @@ import pytest
 
 from robusteval.assessment.results import derived
 from robusteval.record import store
-from robusteval.record.document import Curve, Point, Result
 from robusteval.record.metric import MetricInfo
+from robusteval.record.run import Curve, Point, Result
 from robusteval.testing.records import full_record
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.engine.plan import make_plan
-from robusteval.engine.suite import read
+from robusteval.engine.plan.plan import make_plan
+from robusteval.engine.suite.suite import read
 from tests.engine.toys import catalogue
 
 INFO = ModelInfo("m", "test", "0" * 64, (1, 4, 4), 3)

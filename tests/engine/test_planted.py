@@ -10,20 +10,21 @@ import torch
 from robusteval_defenses.gradient_masking import GradientMasking
 from torch import Tensor, nn
 
-from robusteval.assessment.checks.effort import power
+from robusteval.assessment.checks.more_effort import power
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.meter import Watch
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
-from robusteval.engine import noise_search, planted
-from robusteval.engine.catalogue import discover
-from robusteval.engine.extras import NoiseDraws, Planted
-from robusteval.engine.judge import Threat, on_grid
-from robusteval.engine.readout import outstanding
-from robusteval.engine.suite import Suite, parse
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.search.judge import Threat, on_grid
+from robusteval.engine.selftest import planted
+from robusteval.engine.selftest import random_search as noise_search
+from robusteval.engine.selftest.max_margin import outstanding
+from robusteval.engine.suite.options import NoiseDraws, Planted
+from robusteval.engine.suite.suite import Suite, parse
 from robusteval.errors import AccessError
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 from tests.engine.test_findings import cell, honest
 from tests.engine.toys import Linear, linear, samples
 

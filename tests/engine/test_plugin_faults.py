@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from robusteval.engine.runner import run
+from robusteval.engine.run.runner import run
 from robusteval.foreign import CtrlC, ForeignExit, foreign, heeding_ctrl_c
 from robusteval.record import store
 from tests.engine import faulty

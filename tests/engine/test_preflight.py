@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.engine.data import prepare
-from robusteval.engine.preflight import clean_report, exact_interval
-from robusteval.engine.preflight_labels import relabelled
+from robusteval.engine.data.find import prepare
+from robusteval.engine.preflight.clean_accuracy import clean_report, exact_interval
+from robusteval.engine.preflight.label_variants import relabelled
 from tests.engine.preflight_models import IMAGENET, SIDE, Wavy, data, follow, model, report, templates
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robusteval.engine.preflight import Suggestion, best_of
+from robusteval.engine.preflight.clean_accuracy import Suggestion, best_of
 
 
 def suggestion(accuracy: float, changes: int = 1) -> Suggestion:

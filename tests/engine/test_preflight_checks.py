@@ -9,11 +9,16 @@ import pytest
 from torch import Tensor
 
 from robusteval.assessment import verdict
-from robusteval.engine.data import RawData, prepare
-from robusteval.engine.preflight import clean_report
-from robusteval.engine.preflight_checks import ITEMS, findings_of, preflight_checks, stability
-from robusteval.engine.prepare import prepare_job
-from robusteval.record.document import Check, Finding
+from robusteval.engine.data.find import RawData, prepare
+from robusteval.engine.preflight.checks import (
+    ITEMS,
+    findings_of,
+    preflight_checks,
+    stability,
+)
+from robusteval.engine.preflight.clean_accuracy import clean_report
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.record.run import Check, Finding
 from tests.engine import toys
 from tests.engine.test_findings import honest
 from tests.engine.test_preflight import IMAGENET, TestHopeless, data, model

@@ -9,17 +9,22 @@ import pytest
 import torch
 
 from robusteval.api import Samples
-from robusteval.assessment.compared import LEAST, compared
-from robusteval.assessment.known_models import known_models
+from robusteval.assessment.references.compared import LEAST, compared
+from robusteval.assessment.references.known_models import known_models
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.engine.naming import attacks_sha256
-from robusteval.engine.plan import make_plan
-from robusteval.engine.suite import Suite, applicable, parse, read
+from robusteval.engine.plan.fingerprint import attacks_sha256
+from robusteval.engine.plan.plan import make_plan
+from robusteval.engine.suite.suite import (
+    Suite,
+    applicable,
+    parse,
+    read,
+)
+from robusteval.metrics._common.statistics import clopper_pearson
 from robusteval.metrics.references import References
-from robusteval.metrics.statistics import clopper_pearson
-from robusteval.record import reference_file
-from robusteval.record.document import Compared, Record, Result
-from robusteval.record.reference_file import ReferenceSet, Source
+from robusteval.record import reference_set as reference_file
+from robusteval.record.reference_set import ReferenceSet, Source
+from robusteval.record.run import Compared, Record, Result
 from robusteval.record.store import from_json, to_json
 from robusteval.report import render
 from tests import records, references

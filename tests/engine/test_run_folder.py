@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robusteval.engine import run_folder
-from robusteval.engine.run_folder import claim, claim_several, locked
-from robusteval.engine.runner import run
+from robusteval.engine.run import folder as run_folder
+from robusteval.engine.run.folder import claim, claim_several, locked
+from robusteval.engine.run.runner import run
 from robusteval.errors import RecordError
 from robusteval.record import store
-from robusteval.report.files import write_tables
+from robusteval.report.write import write_tables
 from tests.engine import faulty
 
 OTHER = faulty.SUITE.replace("search = 2", "search = 3")

@@ -8,10 +8,10 @@ import shutil
 
 import pytest
 
-from robusteval.engine import executors
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import plan_of, run
-from robusteval.engine.unit_store import UnitStore
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import plan_of, run
+from robusteval.engine.schedule import executors
+from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RecordError, RobustEvalError
 from robusteval.record import store
 from tests.engine import toys

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from robusteval.engine.judge import Judged
-from robusteval.engine.sweep import LINE_STEPS, STRETCHES, Best
+from robusteval.engine.search.distance_search import LINE_STEPS, STRETCHES, Best
+from robusteval.engine.search.judge import Judged
 from tests.engine.plain import Rule, beyond, line, pulled, random_pipeline, sweep_of
 
 # The nearest win so far

@@ -11,9 +11,9 @@ import pytest
 import robusteval
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.contracts.params import make
-from robusteval.engine.catalogue import discover
+from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.settings import check_options, check_settings
-from robusteval.engine.suite import parse
+from robusteval.engine.suite.suite import parse
 from robusteval.errors import DataError, ModelError, RobustEvalError, SuiteError
 
 SUITE = """
@@ -141,7 +141,7 @@ def test_the_api_takes_what_the_command_line_takes():
 
 
 def test_a_plugin_that_exits_does_not_end_the_callers_program(monkeypatch):
-    from robusteval.engine import prepare
+    from robusteval.engine.run import prepare
 
     def leave(*given: object, **named: object) -> None:
         raise SystemExit(0)

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import run
-from robusteval.engine.suite import parse
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
 from robusteval.metrics.strength_curve import StrengthCurve
 from tests.engine import toys

@@ -9,10 +9,10 @@ from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import Threat, judge
-from robusteval.engine.sweep import Sweep
-from robusteval.engine.targets import keep_mask
+from robusteval.engine.search.distance_search import Sweep
+from robusteval.engine.search.judge import Threat, judge
+from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.units.chunk import generator
 from tests.engine.toys import linear, samples
 
 

@@ -10,9 +10,11 @@ import torch
 
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
-from robusteval.engine import noise_search, runner, targets
-from robusteval.engine.extras import NoiseDraws
-from robusteval.engine.suite import parse
+from robusteval.engine.run import runner
+from robusteval.engine.selftest import random_search as noise_search
+from robusteval.engine.suite import goals as targets
+from robusteval.engine.suite.options import NoiseDraws
+from robusteval.engine.suite.suite import parse
 from robusteval.errors import RobustEvalError
 from tests.engine import toys
 

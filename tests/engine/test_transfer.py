@@ -8,11 +8,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from robusteval.engine.comparison import check_comparable, keys
-from robusteval.engine.extras import Transfer
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.suite import parse
-from robusteval.engine.transfer import FILE, Fighter, moved, transfer
+from robusteval.engine.comparison.comparison import check_comparable, keys
+from robusteval.engine.comparison.transfer_matrix import (
+    FILE,
+    Fighter,
+    moved,
+    transfer,
+)
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.suite.options import Transfer
+from robusteval.engine.suite.suite import parse
 from robusteval.errors import DataError, ModelError, PluginError, SuiteError
 from tests.engine import toys
 

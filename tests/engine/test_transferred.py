@@ -12,12 +12,12 @@ import torch
 from robusteval.api import Defended, DefenseInfo
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.engine.judge import Threat
-from robusteval.engine.prepare import prepare_job
-from robusteval.engine.runner import run
-from robusteval.engine.suite import TRANSFER, parse
-from robusteval.engine.sweep import Sweep
-from robusteval.engine.units import UnitResult, keep_mask, nearest_wins
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.engine.search.distance_search import Sweep
+from robusteval.engine.search.judge import Threat
+from robusteval.engine.suite.suite import TRANSFER, parse
+from robusteval.engine.units.unit import UnitResult, keep_mask, nearest_wins
 from robusteval.errors import SuiteError
 from tests.engine import toys
 

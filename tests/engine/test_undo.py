@@ -9,11 +9,11 @@ from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
-from robusteval.engine.chunk import generator
-from robusteval.engine.judge import Threat
-from robusteval.engine.sweep import Sweep
-from robusteval.engine.targets import keep_mask
-from robusteval.engine.undo import HALVINGS, SINGLES, undo
+from robusteval.engine.search.distance_search import Sweep
+from robusteval.engine.search.judge import Threat
+from robusteval.engine.search.l0_pruning import HALVINGS, SINGLES, undo
+from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.units.chunk import generator
 from tests.engine.toys import linear, samples
 
 

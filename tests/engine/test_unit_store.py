@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from robusteval.engine.unit_store import UnitStore
-from robusteval.engine.units import JudgedUnit, UnitResult
+from robusteval.engine.units.store import UnitStore
+from robusteval.engine.units.unit import JudgedUnit, UnitResult
 
 ROWS = 3
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from robusteval.engine.strengths import Strengths
-from robusteval.engine.unit_store import UnitStore, is_unit
-from robusteval.engine.units import JudgedUnit, UnitResult
+from robusteval.engine.units.kept_candidates import Strengths
+from robusteval.engine.units.store import UnitStore, is_unit
+from robusteval.engine.units.unit import JudgedUnit, UnitResult
 
 PLAN = "12" * 32
 CELL = "none/pgd/l2"

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from robusteval.api import AttackInfo, Defended, Problem
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.engine.chunk import Context
-from robusteval.engine.plan import Planned
-from robusteval.engine.units import run_unit
-from robusteval.record.document import Cell
+from robusteval.engine.plan.plan import Planned
+from robusteval.engine.units.chunk import Context
+from robusteval.engine.units.unit import run_unit
+from robusteval.record.run import Cell
 from tests.engine import toys
 
 

@@ -13,14 +13,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.engine import runner
-from robusteval.engine.catalogue import discover
-from robusteval.engine.judge import common_grid
-from robusteval.engine.prepare import as_received
-from robusteval.engine.suite import parse
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.run import runner
+from robusteval.engine.run.prepare import as_received
+from robusteval.engine.search.judge import common_grid
+from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
-from robusteval.loaders.onnx import load_onnx
-from robusteval.loaders.pixel import PixelSpace
+from robusteval.loaders.input_space import PixelSpace
+from robusteval.loaders.onnx.classifier import load_onnx
 from tests.engine import toys
 
 SIZE, CLASSES = 12, 4

@@ -13,11 +13,16 @@ from robusteval.assessment.findings import examine
 from robusteval.assessment.gate import gate_met
 from robusteval.assessment.white_box import bare_share, blind_norms, steered
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.engine.catalogue import discover
-from robusteval.engine.naming import attacks_sha256
-from robusteval.engine.plan import make_plan
-from robusteval.engine.suite import applicable, names, parse, read
-from robusteval.record.document import Planted, Record
+from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.plan.fingerprint import attacks_sha256
+from robusteval.engine.plan.plan import make_plan
+from robusteval.engine.suite.suite import (
+    applicable,
+    names,
+    parse,
+    read,
+)
+from robusteval.record.run import Planted, Record
 from tests.engine.test_findings import N, cell, honest
 
 Spoil = Callable[[Record], None]

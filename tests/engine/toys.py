@@ -21,7 +21,7 @@ from robusteval.api import (
     param,
     per_sample,
 )
-from robusteval.engine.catalogue import Catalogue, Entry, discover
+from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from robusteval.loaders.onnx import OnnxClassifier
+from robusteval.loaders.onnx.classifier import OnnxClassifier
 
 SIDE, CLASSES = 8, 10
 _RNG = np.random.default_rng(5)

@@ -10,9 +10,9 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from robusteval.loaders.onnx_prepass import all_nodes, inlined, merge_opsets
-from robusteval.loaders.onnx_twin.node import torch_dtype
-from robusteval.loaders.onnx_twin.program import Program
+from robusteval.loaders.onnx.gradients.prepass import all_nodes, inlined, merge_opsets
+from robusteval.loaders.onnx.twin.node import torch_dtype
+from robusteval.loaders.onnx.twin.program import Program
 
 # Operators of training, text, signals, lists and detection: no trained image classifier's inference graph holds them.
 OUTSIDE = frozenset({

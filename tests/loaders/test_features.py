@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions
 from robusteval.errors import AccessError
-from robusteval.loaders.onnx import load_onnx
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 
 S = nn.Sequential
 

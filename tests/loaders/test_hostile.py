@@ -16,11 +16,11 @@ from onnx import TensorProto, helper
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
-from robusteval.loaders.onnx import load_onnx
-from robusteval.loaders.onnx_file import read_model
-from robusteval.loaders.onnx_twin.node import Unsupported
-from robusteval.loaders.onnx_twin.program import Program
-from robusteval.loaders.probe import probe_file
+from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.onnx.reading.file import read_model
+from robusteval.loaders.onnx.twin.node import Unsupported
+from robusteval.loaders.onnx.twin.program import Program
+from robusteval.loaders.sandbox import probe_file
 
 
 def load(path: Path) -> object:
@@ -167,11 +167,11 @@ def test_external_data_of_the_wrong_size_is_refused(beside: Path, tmp_path: Path
 
 
 def test_a_divergence_is_found_and_named(exported: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from robusteval.loaders.onnx_twin import elementwise
-    from robusteval.loaders.onnx_twin.node import Rule, fixed
+    from robusteval.loaders.onnx.twin import elementwise
+    from robusteval.loaders.onnx.twin.node import Rule, fixed
 
     monkeypatch.setitem(elementwise.RULES, "Tanh", Rule(fixed(lambda x: torch.tanh(x) * 1.01)))  # type: ignore[index]
-    from robusteval.loaders.onnx_twin import rules
+    from robusteval.loaders.onnx.twin import rules
 
     monkeypatch.setitem(rules.STANDARD, "Tanh", elementwise.RULES["Tanh"])  # type: ignore[index]
     info = load_onnx(exported("lenet"), LoadOptions()).info

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.loaders.onnx import OnnxClassifier, load_onnx
+from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
 
 SHARP = 25.0  # logits some 100 apart: float32 probabilities of exactly 0 and 1
 Make = Callable[[Graph, str], str]

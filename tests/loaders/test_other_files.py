@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.loaders.onnx import OnnxClassifier, load_onnx
+from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
 
 
 def converted(model: Any, path: Path, two: bool = False) -> tuple[OnnxClassifier, np.ndarray[Any, Any], Any]:

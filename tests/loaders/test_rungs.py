@@ -12,7 +12,7 @@ from masked import CLASSES, PATTERNS, SIDE, Graph, attacked, descend, images, sh
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.loaders.onnx import load_onnx
+from robusteval.loaders.onnx.classifier import load_onnx
 
 RUNGS = {"A": "exact", "B": "straight-through", "C": "exact", "D": "exact", "S": "surrogate"}
 
@@ -59,7 +59,7 @@ def test_descent_on_the_twin_is_as_strong(
     net, (x, y) = Net(seed, rung), images()
     path = net.graph(tmp_path / "m.onnx")
     if rung == "S":
-        from robusteval.loaders.onnx_twin.graph import Twin
+        from robusteval.loaders.onnx.twin.graph import Twin
 
         own = Twin.forward
         monkeypatch.setattr(

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.loaders.onnx import load_onnx
+from robusteval.loaders.onnx.classifier import load_onnx
 
 F, WHOLE, B = TensorProto.FLOAT, TensorProto.INT32, TensorProto.BOOL
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import AccessError, ModelError
-from robusteval.loaders import onnx_modes
-from robusteval.loaders.onnx import load_onnx
-from robusteval.loaders.onnx_twin.graph import Twin
+from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.onnx.gradients import modes as onnx_modes
+from robusteval.loaders.onnx.twin.graph import Twin
 
 
 def linear(g: Graph, x: str) -> str:

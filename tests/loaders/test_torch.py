@@ -17,8 +17,8 @@ from torch import nn
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.errors import AccessError, ModelError
-from robusteval.loaders.parameters import parameter_sha256
-from robusteval.loaders.torch_module import TorchClassifier, load_torch
+from robusteval.loaders.pytorch.classifier import TorchClassifier, load_torch
+from robusteval.loaders.pytorch.fingerprint import parameter_sha256
 
 SHAPE = (1, 12, 12)
 

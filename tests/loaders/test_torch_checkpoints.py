@@ -19,8 +19,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
-from robusteval.loaders.plugin_torch import TorchLoader
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.pytorch.classifier import TorchClassifier
+from robusteval.loaders.pytorch.plugin import TorchLoader
 
 SHAPE = (1, 12, 12)
 X = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(2))

@@ -26,7 +26,7 @@ from torch_nets import (
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 
 
 @pytest.mark.parametrize("kind", IN_PLACE)

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import AccessError, ModelError
-from robusteval.loaders.onnx import OnnxClassifier, load_onnx
+from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
 
 
 def images(n: int = 4, shape: tuple[int, ...] = (3, 16, 16)) -> torch.Tensor:

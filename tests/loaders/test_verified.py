@@ -12,7 +12,7 @@ import torch
 
 import robusteval
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.loaders.onnx import load_onnx
+from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.record import store
 from robusteval.verify.run import verify
 

@@ -15,9 +15,9 @@ import zoo
 from torch import nn
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
-from robusteval.loaders.onnx import OnnxClassifier, load_onnx
-from robusteval.loaders.onnx_prepass import prepare
-from robusteval.loaders.onnx_twin.graph import Twin
+from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
+from robusteval.loaders.onnx.gradients.prepass import prepare
+from robusteval.loaders.onnx.twin.graph import Twin
 
 
 def gradient_gap(path: Path, module: nn.Module) -> float:

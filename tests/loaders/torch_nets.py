@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 
 SHAPE = (1, 12, 12)
 Forward = Callable[[nn.Module, Tensor], Any]

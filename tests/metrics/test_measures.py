@@ -6,8 +6,13 @@ import pytest
 
 from robusteval.assessment.findings import find
 from robusteval.metrics import clever, cost, label_next, per_class, strength_curve
-from robusteval.record.document import Estimate, Record, Result, Strength
-from robusteval.report import csv
+from robusteval.record.run import (
+    Estimate,
+    Record,
+    Result,
+    Strength,
+)
+from robusteval.report.formats import tables_csv as csv
 from robusteval.testing import checks_for
 from robusteval.testing.metrics import MetricSubject
 from tests import records

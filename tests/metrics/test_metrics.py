@@ -12,7 +12,6 @@ from robusteval.metrics import (
     accuracy_curve,
     certified_curve,
     clever,
-    columns,
     cost,
     detector_roc,
     label_next,
@@ -20,13 +19,22 @@ from robusteval.metrics import (
     per_class,
     references,
     rho_adv,
-    statistics,
     strength_curve,
 )
-from robusteval.metrics.statistics import median, median_interval
+from robusteval.metrics._common import columns, statistics
+from robusteval.metrics._common.statistics import median, median_interval
 from robusteval.record import store
-from robusteval.record.document import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from robusteval.record.metric import Metric
+from robusteval.record.run import (
+    Cell,
+    Data,
+    Model,
+    Pipeline,
+    Record,
+    Result,
+    Strength,
+    Suite,
+)
 from tests import records
 from tests import references as sets
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from robusteval.metrics.beta import coin_quantile
-from robusteval.metrics.statistics import (
+from robusteval.metrics._common.beta import coin_quantile
+from robusteval.metrics._common.statistics import (
     bootstrap,
     clopper_pearson,
     generator,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robusteval.metrics import statistics
-from robusteval.metrics.statistics import (
+from robusteval.metrics._common import statistics
+from robusteval.metrics._common.statistics import (
     Interval,
     Roc,
     bootstrap,

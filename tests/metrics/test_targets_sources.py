@@ -6,7 +6,7 @@ import pytest
 
 from robusteval.metrics.sources import Sources
 from robusteval.metrics.targets import Targets
-from robusteval.record.document import Cell, Record
+from robusteval.record.run import Cell, Record
 from tests import records
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import LoadOptions, ModelInfo, Samples
-from robusteval.loaders.plugin_onnx import OnnxLoader
+from robusteval.loaders.onnx.plugin import OnnxLoader
 from tests.plugins.linear_models import Module
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from robusteval.errors import RecordError
 from robusteval.record import store
-from robusteval.record.document import Record
+from robusteval.record.run import Record
 from tests.records import make, with_results
 
 

@@ -189,7 +189,7 @@ def test_too_much_text_is_not_read(monkeypatch):
 
 
 def test_every_type_of_the_record_can_be_read():
-    from robusteval.record.document import Record
+    from robusteval.record.run import Record
     from tests.engine.test_findings import honest
 
     data = json.loads(json.dumps(dataclasses.asdict(honest())))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from robusteval.errors import RecordError
-from robusteval.record import reference_file
+from robusteval.record import reference_set as reference_file
 from tests import records, references
 
 Break = Callable[[dict[str, Any]], object]

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from robusteval.errors import RecordError
-from robusteval.record.document import (
+from robusteval.record.run import (
     Compared,
     Estimate,
     Picture,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.record.document import Curve, Point, Record, Result
+from robusteval.record.run import (
+    Curve,
+    Point,
+    Record,
+    Result,
+)
 from robusteval.report import render
-from robusteval.report.comparison import render_comparison
+from robusteval.report.comparison_page import render_comparison
 from tests import comparisons, records, references
 
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>'+(window.pwned=1)+'{{7*7}}\"&\u2028"

@@ -9,13 +9,13 @@ from contextlib import redirect_stdout
 import pytest
 
 from robusteval.assessment import verdict
-from robusteval.assessment.envelope import envelope_of, held, median_loss
+from robusteval.assessment.worst_case import envelope_of, held, median_loss
 from robusteval.cli import tables as terminal
 from robusteval.cli.run_command import _medians
 from robusteval.metrics import accuracy_curve, cascades, cost
-from robusteval.record.document import Cell, Record, Verdict
+from robusteval.record.run import Cell, Record, Verdict
 from robusteval.record.units import attack_text, budget_text
-from robusteval.report import tables
+from robusteval.report.sections import headline as tables
 from tests import records
 
 INF = None  # as the record writes it

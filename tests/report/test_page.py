@@ -11,11 +11,18 @@ from html.parser import HTMLParser
 import pytest
 
 from robusteval.record import store
-from robusteval.record.document import Record
-from robusteval.report import images, render, tables
-from robusteval.report.embed import script_json
-from robusteval.report.numbers import budget, interval, number, percent
-from robusteval.report.parts import Value
+from robusteval.record.run import Record
+from robusteval.report import render
+from robusteval.report.formats import png as images
+from robusteval.report.formats.embed import script_json
+from robusteval.report.formats.numbers import (
+    budget,
+    interval,
+    number,
+    percent,
+)
+from robusteval.report.pieces import Value
+from robusteval.report.sections import headline as tables
 from robusteval.report.summary import HEADINGS, render_markdown, short_table
 from tests import records
 from tests.report.conftest import EVIL, hostile

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from robusteval.engine.comparison import derive
-from robusteval.report.comparison import render_comparison, sentences
+from robusteval.engine.comparison.comparison import derive
+from robusteval.report.comparison_page import render_comparison, sentences
 from tests import comparisons, records, references
 from tests.report.conftest import EVIL
 

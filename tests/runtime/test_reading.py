@@ -16,8 +16,8 @@ import torch
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError, RecordError
-from robusteval.loaders.onnx import load_onnx
-from robusteval.loaders.onnx_file import read_model
+from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.onnx.reading.file import read_model
 from robusteval.runtime.answers import Runtime, check_lawful
 from robusteval.runtime.files import file_sha256, read_file
 from robusteval.runtime.reading import from_json

@@ -19,7 +19,7 @@ from robusteval.api import (
     Record,
     Result,
 )
-from robusteval.record.document import Curve, Point
+from robusteval.record.run import Curve, Point
 from robusteval.testing import Linear, NoGradient, linear
 from tests.testing.bad_defenses import Altered, company, dice, nan_scores
 from tests.testing.good import Count, Plain

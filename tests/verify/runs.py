@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.errors import RobustEvalError
-from robusteval.record import reference_file
+from robusteval.record import reference_set as reference_file
 from robusteval.record.decode import decode
-from robusteval.record.document import SCHEMA, Record
+from robusteval.record.run import SCHEMA, Record
 from robusteval.record.sanity import check as make_sense
-from robusteval.verify.derived import built_in
-from robusteval.verify.evidence import Evidence, gather
+from robusteval.verify.parts.derived import built_in
+from robusteval.verify.parts.evidence import Evidence, gather
 from robusteval.verify.run import check
 
 ROOT = Path(__file__).parents[2]

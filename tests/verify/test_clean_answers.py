@@ -9,8 +9,8 @@ import warnings
 import numpy as np
 import pytest
 
-from robusteval.verify import clean as module
-from robusteval.verify.clean import CONFIDENCE, check_clean, contents
+from robusteval.verify.parts import clean as module
+from robusteval.verify.parts.clean import CONFIDENCE, check_clean, contents
 from robusteval.verify.result import Verification
 from tests.verify.tiny import LABELS, clean, counted, tiny
 

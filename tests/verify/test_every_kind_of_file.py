@@ -12,9 +12,9 @@ import torch
 
 import robusteval
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.engine.describe import model_of
+from robusteval.engine.run.new_record import model_of
 from robusteval.errors import RecordError
-from robusteval.loaders.onnx import load_onnx
+from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.record import store
 from robusteval.runtime.answers import Runtime
 from robusteval.runtime.files import read_file

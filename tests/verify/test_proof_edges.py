@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from robusteval.assessment import proof
-from robusteval.verify.columns import DEFENDED, OLD, ROOM, check_columns, wins
+from robusteval.verify.parts.columns import (
+    DEFENDED,
+    OLD,
+    ROOM,
+    check_columns,
+    wins,
+)
+from robusteval.verify.parts.stored import Key, stored
 from robusteval.verify.result import Verification
-from robusteval.verify.stored import Key, stored
 from tests.verify.tiny import clean, stored_for, tiny
 
 DDN, PGD, LINF, L1, BEHIND = "none/ddn/l2", "none/pgd/l2", "none/pgd/linf", "none/pgd/l1", "d/pgd/l2"

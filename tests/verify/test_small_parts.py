@@ -8,12 +8,17 @@ import re
 import numpy as np
 import pytest
 
-from robusteval.record.document import Finding
-from robusteval.verify import eight_bit as module
-from robusteval.verify.eight_bit import check_rounded
-from robusteval.verify.measures import distance_of, levels_of, pixels_of, softmax
+from robusteval.record.run import Finding
+from robusteval.verify.parts import eight_bit as module
+from robusteval.verify.parts.eight_bit import check_rounded
+from robusteval.verify.parts.measures import (
+    distance_of,
+    levels_of,
+    pixels_of,
+    softmax,
+)
+from robusteval.verify.parts.same import differences
 from robusteval.verify.result import STATEMENT, Verification
-from robusteval.verify.same import differences
 from tests.verify.tiny import clean, counted, tiny
 
 # Measures

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from robusteval.assessment import proof
-from robusteval.record.document import (
+from robusteval.record.run import (
     Cell,
     Data,
     Model,
@@ -21,8 +21,8 @@ from robusteval.record.document import (
     Witness,
     Witnesses,
 )
-from robusteval.verify.clean import contents
-from robusteval.verify.evidence import Array, Evidence
+from robusteval.verify.parts.clean import contents
+from robusteval.verify.parts.evidence import Array, Evidence
 
 SHAPE = (1, 2, 2)
 LABELS = [0, 0, 1, 2, 0, 1]

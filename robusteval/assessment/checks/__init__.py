@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from robusteval.assessment.checks.attacks import ATTACKS
-from robusteval.assessment.checks.base import Spec
-from robusteval.assessment.checks.defended import DEFENDED
-from robusteval.assessment.checks.effort import EFFORT
+from robusteval.assessment.checks.completeness import ATTACKS
+from robusteval.assessment.checks.cross_attack import STRENGTH
+from robusteval.assessment.checks.defenses import DEFENDED
 from robusteval.assessment.checks.gradients import GRADIENTS
-from robusteval.assessment.checks.strength import STRENGTH
-from robusteval.record.document import Check, Finding, Record
+from robusteval.assessment.checks.more_effort import EFFORT
+from robusteval.assessment.checks.spec import Spec
+from robusteval.record.run import Check, Finding, Record
 
 CHECKS: tuple[Spec, ...] = (*ATTACKS, *GRADIENTS, *STRENGTH, *EFFORT, *DEFENDED)
 

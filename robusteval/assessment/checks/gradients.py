@@ -5,9 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from robusteval.assessment.checks.base import Measured, Outcome, Spec, graded, measured, percent
+from robusteval.assessment.checks.spec import (
+    Measured,
+    Outcome,
+    Spec,
+    graded,
+    measured,
+    percent,
+)
 from robusteval.assessment.white_box import ENOUGH, adaptive_share, asked, bare_share, why_blind
-from robusteval.record.document import Finding, Record
+from robusteval.record.run import Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
 _ATHALYE = "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security"

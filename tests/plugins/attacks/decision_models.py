@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import Classifier, load_model
-from robusteval.engine.dataset_fashion import FashionMnist
+from robusteval.engine.data.fashion_mnist import FashionMnist
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import robusteval
 from robusteval.api import Classifier, LoadOptions, size
-from robusteval.loaders.plugin_onnx import OnnxLoader
+from robusteval.loaders.onnx.plugin import OnnxLoader
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 ROOT = Path(__file__).parents[3]

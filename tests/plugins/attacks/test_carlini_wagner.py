@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from robusteval_attacks._weights import balancing_weight, nearest_around
+from robusteval_attacks._common.weight_search import balancing_weight, nearest_around
 from robusteval_attacks.carlini_wagner import CarliniWagner
 
 from robusteval.api import margin

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from robusteval_attacks import _cw_l0
 from robusteval_attacks.carlini_wagner import CarliniWagner
+from robusteval_attacks.carlini_wagner import l0 as _cw_l0
 from robusteval_attacks.deepfool import DeepFool
 from robusteval_attacks.jsma import JSMA
 

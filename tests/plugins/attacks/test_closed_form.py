@@ -14,8 +14,8 @@ from robusteval_attacks.square import Square
 from robusteval.api import Defended, Problem
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.engine.judge import Threat
-from robusteval.engine.sweep import Sweep
+from robusteval.engine.search.distance_search import Sweep
+from robusteval.engine.search.judge import Threat
 from robusteval.testing import inputs, keep_all_but, keep_labels, linear, pose
 
 SHAPES = [((20,), 2, (0.0, 1.0)), ((3, 6, 6), 2, (-1.0, 3.0)), ((1, 12, 12), 2, (0.0, 255.0))]

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from robusteval_attacks._hyperplane import cross
+from robusteval_attacks._common.hyperplane_projection import cross
 from robusteval_attacks.fab import FAB
 
 from tests.plugins.attacks.minimal import excess, reach, trained

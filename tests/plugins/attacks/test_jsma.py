@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from robusteval_attacks import _pairs
+from robusteval_attacks._common import pixel_pairs as _pairs
 from robusteval_attacks.jsma import JSMA
 
 from robusteval.testing import keep_all_but, keep_labels

@@ -10,7 +10,7 @@ import torch
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.fgsm import FGSM
 from robusteval_attacks.pgd import PGD
-from robusteval_defenses._filters import median
+from robusteval_defenses._common.filters import median
 from robusteval_defenses.feature_squeezing import FeatureSqueezing
 from robusteval_defenses.logit_odds_svm import Corrected, LogitOddsSvm, fitted
 from sklearn.svm import SVC

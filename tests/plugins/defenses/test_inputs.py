@@ -8,7 +8,7 @@ import pytest
 import torch
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.pgd import PGD
-from robusteval_defenses._filters import gaussian, median
+from robusteval_defenses._common.filters import gaussian, median
 from robusteval_defenses.blur import Blur
 from robusteval_defenses.gaussian_noise import GaussianNoise, Noise
 from robusteval_defenses.jpeg import Compressed, Jpeg

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from robusteval_attacks.ddn import DDN
-from robusteval_defenses._lipschitz import LipschitzBound
-from robusteval_defenses._operator_norm import conv_norm, matrix_norm
+from robusteval_defenses._common.lipschitz_bound import LipschitzBound
+from robusteval_defenses._common.operator_norm import conv_norm, matrix_norm
 from robusteval_defenses.lipschitz import Lipschitz
 from torch import nn
 from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError
-from robusteval.loaders.plugin_onnx import OnnxLoader
+from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import keep_labels, pose
 from tests.plugins.defenses.learning import seeded, some
 

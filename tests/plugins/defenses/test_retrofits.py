@@ -13,14 +13,14 @@ from onnx import helper, numpy_helper
 from robusteval_attacks.fgsm import FGSM
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
-from robusteval_defenses._relu import ReplacedReLU, Retrofitted
+from robusteval_defenses._common.relu import ReplacedReLU, Retrofitted
 from robusteval_defenses.gradient_masking import GradientMasking
 from robusteval_defenses.jumprelu import Jump, JumpReLU, RandomJumpReLU
 from torch import nn
 from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError, Samples
-from robusteval.loaders.plugin_onnx import OnnxLoader
+from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
 from tests.plugins.linear_models import classifier
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from robusteval_attacks.fgsm import FGSM
 from robusteval_attacks.pgd import PGD
-from robusteval_defenses._checkpoints import Store
+from robusteval_defenses._common.checkpoints import Store
 from robusteval_defenses.adversarial_training import AdversarialTraining
 from robusteval_defenses.denoiser import Denoiser
 from robusteval_defenses.distillation import Distillation
@@ -20,8 +20,8 @@ from robusteval_defenses.lipschitz import Lipschitz
 from torch import nn
 
 from robusteval.api import Epoch, LoadOptions, RobustEvalError, Samples, parameters_of, trainable
-from robusteval.loaders.plugin_onnx import OnnxLoader
-from robusteval.loaders.torch_module import TorchClassifier
+from robusteval.loaders.onnx.plugin import OnnxLoader
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.testing import NoGradient, keep_labels, linear, pose
 from tests.plugins.defenses.learning import seeded, some
 

@@ -1,0 +1,83 @@
+"""Which known models a run can be shown beside: same attacks, same images. Says why where there is no comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from robusteval.record.reference_set import Source
+from robusteval.record.run import (
+    Compared,
+    Record,
+    Reference,
+    ReferenceColumn,
+)
+
+LEAST = 50  # common images: with fewer, a share of 50 % is known to no better than 14 points either way
+MAKE = "`robusteval calibrate` makes a set for your own data and suite."
+
+
+def compared(sources: Sequence[Source], record: Record) -> list[Compared]:
+    """What of the sets fits the run, each with its reason where it does not. Shipped sets are asked where no given one
+    fits, and are passed over in silence where they hold other images."""
+    own = [compare(source, record) for source in sources if not source.shipped]
+    if any(one.status == "done" for one in own):
+        return own
+    known = set(record.data.hashes)
+    near = [source for source in sources if source.shipped and known.intersection(source.content.images)]
+    found = [compare(source, record) for source in near]
+    fitting = [one for one in found if one.status == "done"]
+    if fitting or found or own:
+        return own + (fitting or found)
+    return [Compared("", "", True, "none", f"No reference models are known for these images. {MAKE}")]
+
+
+def compare(source: Source, record: Record) -> Compared:
+    """What of one set fits the run, or why nothing does."""
+    content = source.content
+    made = Compared(
+        source.file,
+        source.sha256,
+        source.shipped,
+        "none",
+        suite=f"{content.suite.name} {content.suite.version}",
+        data=content.data,
+        tool=" ".join(content.tool.get(key, "") for key in ("name", "version")).strip(),
+    )
+    places = {one: place for place, one in enumerate(record.data.hashes)}
+    common = sum(image in places for image in content.images)
+    if content.suite.attacks_sha256 != record.suite.attacks_sha256:
+        mine = f"{record.suite.name} {record.suite.version}"
+        other = f"suite {made.suite}" if made.suite != mine else f"suite {made.suite} with other parameters"
+        made.reason = f"The reference models in {source.file} were attacked with {other}, not as this one was. {MAKE}"
+        return made
+    if common < LEAST:
+        made.reason = (
+            f"Of the {len(content.images)} images in {source.file}, {common} are among the {record.data.samples} of this run; "
+            f"a comparison needs {LEAST} (same data, same --seed)."
+        )
+        return made
+    kept = [_on(model, content.images, places) for model in content.models]
+    made.models = [model for model in kept if len(model.rows) >= LEAST]
+    small = [model.name for model in kept if len(model.rows) < LEAST]
+    made.status = "done" if made.models else "none"
+    if small:
+        made.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
+    return made
+
+
+def _on(model: Reference, images: Sequence[str], places: dict[str, int]) -> Reference:
+    """The model on the images of the run; its rows are samples of the run."""
+    kept = [number for number, row in enumerate(model.rows) if images[row] in places]
+    kept.sort(key=lambda number: places[images[model.rows[number]]])
+    return replace(
+        model,
+        rows=[places[images[model.rows[number]]] for number in kept],
+        right=[model.right[number] for number in kept],
+        worst={norm: _part(column, kept) for norm, column in model.worst.items()},
+        exact={norm: _part(column, kept) for norm, column in model.exact.items()},
+    )
+
+
+def _part(column: ReferenceColumn, kept: Sequence[int]) -> ReferenceColumn:
+    return replace(column, distance=[column.distance[number] for number in kept])

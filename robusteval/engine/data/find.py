@@ -1,0 +1,232 @@
+"""From what the user points at to `Samples`: finding the data, and mapping them onto a model's range and layout."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.contracts.plugins import Dataset
+from robusteval.contracts.samples import Samples
+from robusteval.engine.data.idx import holds_idx, idx_splits, read_idx
+from robusteval.engine.data.image_folder import read_images
+from robusteval.engine.data.labels import balanced_rows, class_indices
+from robusteval.engine.data.npz import (
+    LIMIT,
+    RawData,
+    Split,
+    npz_keys,
+    read_npz,
+    readable,
+)
+from robusteval.engine.data.pixels import canonical, scaled
+from robusteval.errors import DataError
+from robusteval.foreign import foreign, words
+
+__all__ = ["Kept", "RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
+
+Kept = dict[tuple[str, Split], RawData]  # what was read before, by the place and the part of it
+
+READS = "Give an .npz file with x and y, an IDX images file with its labels beside it, or a folder of class folders."
+
+
+def read(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
+    """The images and labels at path: an `.npz` file, an IDX pair (or a folder of them), or a folder of class folders.
+
+    split says which part of a file with several parts is meant: "test" is attacked, "fit" is for defences to learn from.
+    Raises DataError; nothing larger than `limit` bytes is unpacked.
+    """
+    if path.is_dir():
+        return read_idx(path, split, limit) if holds_idx(path) else read_images(path, limit)
+    if not path.exists():
+        raise DataError(f"There is no data at {path}.", READS)
+    start = _start(path)
+    if start.startswith(b"PK") or path.suffix == ".npz":
+        return read_npz(path, split, limit)
+    if start[:2] == b"\0\0":
+        return read_idx(path, split, limit)
+    if path.suffix == ".npy":
+        raise DataError(
+            f"{path.name} holds one array, so it has no labels.", "Store both: numpy.savez(path, x=..., y=...)."
+        )
+    raise DataError(f"{path.name} is of a kind that is not read.", READS)
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes, of the content where the file is gzipped. Raises DataError where they cannot be read."""
+    with readable(path, READS):
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start[:2] == b"\x1f\x8b":
+            with gzip.open(path) as packed:
+                start = packed.read(4)
+        return start
+
+
+def prepare(
+    raw: RawData,
+    info: ModelInfo,
+    data_range: tuple[float, float] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+) -> tuple[Samples, str]:
+    """Samples in the model's stated range and canonical layout, and a note on how they were understood.
+
+    data_range: the values that stand for black and white in the data, which are mapped onto `info.bounds`; without it
+    uint8 means 0..255 and floats are taken as already in `info.bounds`. samples: evaluate only so many, evenly drawn
+    from the classes with this seed, in the data's order. Raises DataError; never resizes, never guesses.
+    """
+    _check_arrays(raw)
+    labels, label_note = class_indices(raw, info)
+    rows = np.arange(len(labels)) if samples is None else balanced_rows(labels, samples, seed)
+    images, layout_note = canonical(raw.images[rows], info, raw.layout)
+    pixels, range_note = scaled(images, info.bounds, data_range)
+    left_out = f"{len(rows)} of the {len(labels)} samples, drawn evenly from the classes with seed {seed}"
+    asked = f"all {len(labels)} samples, though {samples} were asked for"
+    count_note = "" if samples is None or samples == len(labels) else asked if samples > len(labels) else left_out
+    notes = [range_note, layout_note, label_note, count_note, *raw.notes]
+    note = "; ".join(part for part in notes if part)
+    chosen = Samples(
+        x=torch.from_numpy(np.ascontiguousarray(pixels)),
+        y=torch.from_numpy(labels[rows]),
+        bounds=info.bounds,
+        name=raw.name,
+        class_names=info.class_names or raw.class_names,
+        names=tuple(raw.names[row] for row in rows) if raw.names else (),
+    )
+    return chosen, note[:1].upper() + note[1:] + "."
+
+
+def _check_arrays(raw: RawData) -> None:
+    """Raises DataError for arrays that are no images with labels at all."""
+    if raw.images.dtype.kind not in "biuf":
+        raise DataError(f"The images are of type {raw.images.dtype}, not numbers.", "Store uint8 or float32 pixels.")
+    if raw.images.ndim < 2 or raw.labels.ndim < 1:
+        raise DataError(
+            f"The images have shape {raw.images.shape} and the labels {raw.labels.shape}: there is no axis of samples.",
+            "Store images as [N, ...] and labels as [N].",
+        )
+    if len(raw.images) != len(raw.labels):
+        raise DataError(
+            f"There are {len(raw.images)} images but {len(raw.labels)} labels.", "Store one label for each image."
+        )
+    if raw.images.size == 0:
+        raise DataError(f"The data hold no samples: their shape is {raw.images.shape}.", "Give at least one image.")
+
+
+def find_data(
+    model_path: Path | None,
+    info: ModelInfo,
+    data: Path | None,
+    fit: Path | None,
+    datasets: Mapping[str, Dataset],
+    kept: Kept | None = None,
+    own_fit: bool = True,
+) -> tuple[RawData, RawData | None]:
+    """(what is attacked, what defences may learn from or None), from the first of these that there is.
+
+    Data: --data (a path, or an installed data set's name), `<model>.npz` beside the model, the data set that the model's
+    metadata name. Fit data: --fit-data, or (unless own_fit is False) the fit part of the file or data set that the data
+    come from. kept: nothing that is in it is read again, and what is read is put there.
+    """
+    kept = {} if kept is None else kept
+    beside = model_path.with_suffix(".npz") if model_path is not None else None
+    if data is not None:
+        place, known = data, datasets
+    elif beside is not None and beside.exists():
+        place, known = beside, {}
+    elif info.dataset in datasets:
+        place, known = Path(info.dataset), {info.dataset: datasets[info.dataset]}
+    else:
+        raise _nothing(beside, info, datasets)
+    raw = _from(place, known, "test", kept)
+    if fit is not None:
+        return raw, _from(fit, datasets, "fit", kept)
+    return raw, _from(place, known, "fit", kept) if own_fit and _has_fit(place, known) else None
+
+
+def find_fit(
+    model_path: Path | None,
+    info: ModelInfo,
+    fit: Path | None,
+    datasets: Mapping[str, Dataset],
+    kept: Kept | None = None,
+) -> RawData:
+    """What may be learnt from, without anything to attack: --fit-data, or the fit part of what find_data would find.
+
+    Raises DataError where there is none.
+    """
+    kept = {} if kept is None else kept
+    if fit is not None:
+        return _from(fit, datasets, "fit", kept)
+    beside = model_path.with_suffix(".npz") if model_path is not None else None
+    if beside is not None and beside.exists():
+        own = _from(beside, {}, "fit", kept) if _has_fit(beside, {}) else None
+    else:
+        own = _bundled(datasets[info.dataset], info.dataset, "fit") if info.dataset in datasets else None
+    if own is None:
+        raise DataError(
+            f"There are no labelled images to train {info.name} on.",
+            "Name some with --fit-data: a file, a folder, or an installed data set. Keep those that you evaluate out of them.",
+        )
+    return own
+
+
+def _from(place: Path, datasets: Mapping[str, Dataset], split: Split, kept: Kept) -> RawData:
+    """One part of the data at a path, or of the installed data set of that name."""
+    key = (str(place), split)
+    if key not in kept:
+        installed = _installed(place, datasets)
+        kept[key] = _bundled(datasets[str(place)], str(place), split) if installed else read(place, split)
+    return kept[key]
+
+
+def _installed(place: Path, datasets: Mapping[str, Dataset]) -> bool:
+    return str(place) in datasets and not place.exists()
+
+
+def _has_fit(place: Path, datasets: Mapping[str, Dataset]) -> bool:
+    """Whether the data bring a part of their own to learn from: x_train beside x_test, train-images beside t10k-images."""
+    if _installed(place, datasets):
+        return True
+    if place.is_dir():
+        return idx_splits(place)
+    return place.is_file() and _start(place).startswith(b"PK") and "x_train" in npz_keys(place)
+
+
+def _bundled(dataset: Dataset, name: str, split: Split) -> RawData:
+    try:
+        with foreign():
+            images, labels, class_names = dataset.raw(split)
+            arrays = np.asarray(images), np.asarray(labels)
+    except Exception as error:  # a data set's plugin may raise anything
+        raise DataError(
+            f"The installed data set {name} cannot be read: {words(error)}.",
+            "Tell its author; `robusteval plugins list --kind dataset` shows what is installed.",
+        ) from error
+    return RawData(*arrays, class_names, name, f"installed data set {name}, {split} part")
+
+
+def _nothing(beside: Path | None, info: ModelInfo, datasets: Mapping[str, Dataset]) -> DataError:
+    installed = ", ".join(sorted(datasets)) or "none"
+    named = f" {info.dataset!r}, which the model's metadata name, is not installed." if info.dataset else ""
+    there = f" (2) put {beside.name} with x and y beside the model;" if beside is not None else ""
+    return DataError(
+        f"There are no labelled images to evaluate {info.name} on.{named}",
+        f"Any of these will do: (1) --data FILE_OR_FOLDER;{there} (3) name an installed data set (installed: {installed}) "
+        "in the model's metadata, as `robusteval.dataset`, or give its name to --data.",
+    )
+
+
+def check_disjoint(evaluated: Samples, fit: Samples) -> None:
+    """Raises DataError when a defence would learn from images that it is evaluated on."""
+    shared = set(evaluated.hashes()) & set(fit.hashes())
+    if shared:
+        raise DataError(
+            f"{len(shared)} images are both among the {len(evaluated)} evaluated and the {len(fit)} to learn from.",
+            "Give --fit-data that share no image with the evaluated data; figures would look better than they are.",
+        )

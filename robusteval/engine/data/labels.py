@@ -1,0 +1,98 @@
+"""Labels onto a model's classes, and an even choice among them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.data.npz import Array, RawData
+from robusteval.errors import DataError
+
+Labels = NDArray[np.int64]
+
+
+def class_indices(raw: RawData, info: ModelInfo) -> tuple[Labels, str]:
+    """int64 [N] labels, 0 <= label < info.classes, and a note where they had to be converted. Raises DataError."""
+    if raw.labels.dtype.kind not in "biuf":
+        raise DataError(f"The labels are of type {raw.labels.dtype}, not numbers.", "Store class indices from 0.")
+    labels, note = _flat(raw.labels, info.classes)
+    if labels.dtype.kind == "f":
+        odd = int((~np.isfinite(labels) | (labels != np.round(labels))).sum())
+        if odd:
+            raise DataError(f"{odd} labels are not whole numbers.", "Store class indices from 0.")
+    _check_span(labels, info.classes)
+    indices = labels.astype(np.int64)
+    return _by_name(indices, raw.class_names, info, note)
+
+
+def _flat(labels: Array, classes: int) -> tuple[Array, str]:
+    """[N] labels from [N], [N, 1] or one-hot [N, K]."""
+    if labels.ndim == 1:
+        return labels, ""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return labels[:, 0], "labels of shape [N, 1] read as [N]"
+    if labels.ndim != 2 or labels.shape[1] != classes:
+        raise DataError(
+            f"The labels have shape {labels.shape}; the model has {classes} classes.",
+            "Store one class index per image, or one-hot rows with one column per class.",
+        )
+    soft = int(((labels != 0).sum(1) != 1).sum() + (labels.max(1) != 1).sum())
+    if soft:
+        raise DataError(
+            f"{soft} rows of the labels are not one-hot.",
+            "Store one class index per image; mixed labels are not evaluated.",
+        )
+    return labels.argmax(1), "one-hot labels read as class indices"
+
+
+def _check_span(labels: Array, classes: int) -> None:
+    least, most = int(labels.min()), int(labels.max())
+    if least >= 0 and most < classes:
+        return
+    from_one = least == 1 and most == classes
+    raise DataError(
+        f"Labels run from {least} to {most}; the model's {classes} classes are 0 to {classes - 1}.",
+        "They look counted from 1: subtract 1 from every label."
+        if from_one
+        else "Store the index of the model's output that stands for each class, counted from 0.",
+    )
+
+
+def _by_name(labels: Labels, names: tuple[str, ...], info: ModelInfo, note: str) -> tuple[Labels, str]:
+    """Labels in the model's order of classes where both sides name theirs; by position where only one side does."""
+    model_names = info.class_names
+    if not names or names == model_names:
+        return labels, note
+    if int(labels.max()) >= len(names):
+        raise DataError(
+            f"There is a label {int(labels.max())} but only {len(names)} class names.", "Name every class, or none."
+        )
+    if len(set(model_names)) == len(model_names) and set(names) <= set(model_names):
+        order = np.array([model_names.index(name) for name in names], dtype=np.int64)
+        return order[labels], "; ".join(filter(None, (note, "labels matched to the model's classes by their names")))
+    if len(names) != info.classes:
+        raise DataError(
+            f"The data name {len(names)} classes and the model has {info.classes}, so it is not clear which is which.",
+            "Name the classes (folders) as the model's metadata name them, or by their index, counted from 0.",
+        )
+    differ = "the data's class names differ from the model's, so labels are taken by position" if model_names else ""
+    return labels, "; ".join(filter(None, (note, differ)))
+
+
+def balanced_rows(labels: Labels, samples: int, seed: int) -> NDArray[np.int64]:
+    """Sorted rows of `samples` labels (all, if there are fewer), as even over the classes as the data allow.
+
+    The same labels, number and seed give the same rows. Raises DataError when samples < 1.
+    """
+    if samples < 1:
+        raise DataError(f"{samples} samples cannot be evaluated.", "Ask for at least one.")
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(labels))
+    # The n-th image of each class comes before the (n + 1)-th of any: cutting that queue anywhere is balanced.
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    present, counts = np.unique(labels, return_counts=True)
+    turn = np.concatenate([np.arange(count) for count in counts])
+    lot = np.repeat(rng.permutation(len(present)), counts)  # which class is cut short must not follow its index
+    queue = by_class[np.lexsort((lot, turn))]
+    return np.sort(queue[:samples])

@@ -1,0 +1,88 @@
+"""What is to be run: the job, its plan, and the folder that it goes to."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import robusteval
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.samples import Samples
+from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.plan.plan import Plan, make_plan
+from robusteval.engine.suite.suite import Suite
+from robusteval.errors import RecordError
+from robusteval.record import run as document
+from robusteval.record.reference_set import Source
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run needs; what the CLI and the Python API both make."""
+
+    model: Classifier
+    samples: Samples
+    suite: Suite
+    catalogue: Catalogue
+    folder: Path
+    fit: Samples | None = None
+    model_file: str = ""
+    data_source: str = ""
+    range_note: str = ""
+    command: str = ""
+    seed: int = 0
+    workers: int = 1
+    target: str = "untargeted"
+    labels_from_model: bool = False
+    overwrite: bool = False
+    preflight: tuple[document.Finding, ...] = ()
+    looked: tuple[document.Check, ...] = ()  # the checks of the preflight
+    available: int = 0  # samples that the data hold, evaluated or not; 0 where unknown
+    apart: bool = False  # plugins that do not come with robusteval run in processes of their own, also with one worker
+    time_budget: float | None = None  # seconds after which nothing is started; no part of the plan
+    references: tuple[
+        Source, ...
+    ] = ()  # known models to compare with, those that the user gave before the shipped ones
+
+
+def plan_of(job: Job) -> Plan:
+    """The plan of a job; its hash decides which finished units may be used again."""
+    identity = {
+        "tool": robusteval.__version__,
+        "model": job.model.info.sha256,
+        "reading": repr(dataclasses.replace(job.model.info, parity={}, notes=())),
+        "data": job.samples.sha256(),
+        "fit": job.fit.sha256() if job.fit is not None else "",
+        "seed": job.seed,
+        "target": job.target,
+        "defenses": [
+            [spec.name, job.catalogue.get("defense", spec.plugin).info.version, spec.params]
+            for spec in job.suite.defenses
+        ],
+    }
+    return make_plan(job.suite, job.catalogue, job.model.info, job.target, identity)
+
+
+def default_folder(root: Path, model_file: str, suite: str, plan: Plan) -> Path:
+    """Where a run goes unless told: the same plan gives the same folder, so an interrupted run is found again."""
+    stem = Path(model_file).stem or "model"
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in stem)[:60]
+    return root / f"{safe}-{suite}-{plan.sha256[:8]}"
+
+
+def check_folder(folder: Path, stranger: str = "") -> None:
+    """Raises RecordError where nothing can be written, or where the file `stranger` tells of a run of another kind."""
+    if stranger and (folder / stranger).exists():
+        raise RecordError(
+            f"The folder {folder} holds a {stranger}, so it is a run of another kind.", "Choose another with --out."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-test"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise RecordError(
+            f"Cannot write to the folder {folder}: {error.strerror or error}.", "Choose another with --out."
+        ) from None

@@ -1,0 +1,215 @@
+"""Building a reference set: each known model under the attacks of one suite, as a run of its own that can be re-checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import robusteval
+from robusteval.assessment.worst_case import envelope
+from robusteval.contracts.classifier import Classifier, ModelInfo
+from robusteval.contracts.guard import lending
+from robusteval.contracts.params import make
+from robusteval.contracts.samples import Samples
+from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.plan.job import Job
+from robusteval.engine.suite.suite import DefenseSpec, Suite
+from robusteval.engine.units.chunk import generator
+from robusteval.errors import PluginError, RecordError
+from robusteval.record.reference_set import ReferenceSet
+from robusteval.record.run import (
+    Cell,
+    Record,
+    Reference,
+    ReferenceColumn,
+)
+
+_SHARE_DIGITS = 9  # of distances; float32 has no more
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One model of the set to be. defense: a plugin around it, attacked by those who know it, with these parameters;
+    exact: parameters under which its attackers are given the exact, useless gradient; draws: of a random defence at each
+    query of an attack; limit: so many images."""
+
+    name: str
+    path: str
+    about: str = ""
+    defense: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    exact: dict[str, Any] = field(default_factory=dict)
+    draws: int = 1
+    limit: int | None = None
+
+
+def attacks_only(suite: Suite) -> Suite:
+    """The suite without its defences, which say nothing about the bare model, and without its probes, which change no
+    distance."""
+    summary = f"The attacks of suite {suite.name}, without its defences and probes."
+    return replace(suite, defenses=(), probe_samples=0, summary=summary)
+
+
+def defended(suite: Suite, wanted: Wanted) -> Suite:
+    """The suite with all its attacks on this one defence, by those who know it."""
+    names = (*(spec.name for spec in suite.attacks), *(spec.name for spec in suite.cascades))
+    spec = DefenseSpec(wanted.defense, wanted.name, wanted.params, (), names, wanted.draws)
+    return replace(attacks_only(suite), defenses=(spec,), summary=f"The attacks of suite {suite.name} on one defence.")
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A defended model as a model of its own; its name keeps its units apart from those of other parameters."""
+
+    inner: Classifier
+    info: ModelInfo
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.inner.logits(x)
+
+    def twin(self, x: Tensor) -> Tensor:
+        return self.inner.twin(x)
+
+
+def jobs(wanted: Wanted, job: Job, root: Path) -> tuple[Job, Job | None]:
+    """(the run that tells the truth, the one with exact gradients or None), each in a folder of its own under root.
+
+    job: of the bare model with the whole suite. Raises PluginError.
+    """
+    suite = defended(job.suite, wanted) if wanted.defense else attacks_only(job.suite)
+    true = replace(job, suite=suite, folder=root / wanted.name)
+    if not wanted.exact:
+        return true, None
+    blind = masked(job.model, job.fit, wanted, job.catalogue, job.seed)
+    return true, replace(
+        job, model=blind, suite=attacks_only(job.suite), folder=root / f"{wanted.name}-exact", preflight=()
+    )
+
+
+def masked(model: Classifier, fit: Samples | None, wanted: Wanted, catalogue: Catalogue, seed: int) -> Classifier:
+    """The defended model as a model of its own, with the gradient that it has under the parameters of `exact`.
+
+    Raises PluginError where the defence is random or has a detector, which a bare model cannot be.
+    """
+    plugin = make(catalogue.get("defense", wanted.defense), wanted.params | wanted.exact, wanted.defense)
+    if plugin.info.needs_data and fit is None:
+        raise PluginError(f"{wanted.defense} learns from samples, and none were given.", "Give --fit-data.")
+    made = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", wanted.name)))
+    if made.detector is not None or made.draw is not None:
+        raise PluginError(
+            f"{wanted.defense} is random or has a detector, so there is no exact gradient to ask it for.",
+            "Leave --exact out for it.",
+        )
+    words = json.dumps(wanted.params | wanted.exact, sort_keys=True)
+    return Masked(made.model, replace(made.model.info, name=f"{model.info.name} behind {wanted.defense} {words}"))
+
+
+def reference(wanted: Wanted, record: Record, catalogue: Catalogue, false: Record | None = None) -> Reference:
+    """The row of one model, from the record of its run; false: that of the run with exact gradients.
+
+    rows are samples of the record, until `assemble` puts them into the set. Raises RecordError where nothing was measured.
+    """
+    name = wanted.name if wanted.defense else "none"
+    pipeline = next((one for one in record.pipelines if one.defense == name and one.status == "done"), None)
+    if pipeline is None:
+        reason = next((one.reason for one in record.pipelines if one.defense == name), "it is not in the record")
+        raise RecordError(f"The reference model {wanted.name} could not be measured: {reason}.")
+    right = [answer == label for answer, label in zip(pipeline.prediction, record.data.labels, strict=True)]
+    knowledge = "adaptive" if wanted.defense else "none"
+    cells = record.done(knowledge=knowledge, defense=name)
+    worst = _columns(cells, right, record)
+    if not worst:
+        raise RecordError(f"No attack on the reference model {wanted.name} finished.", "See its run's errors.log.")
+    made = Reference(
+        name=wanted.name,
+        about=wanted.about or _about(wanted, catalogue),
+        file=record.model.file,
+        sha256=record.model.sha256,
+        defense=wanted.defense or "none",
+        version=pipeline.version,
+        params=pipeline.params,
+        grade=record.verdict.grade if record.verdict is not None else "",
+        rows=list(range(record.data.samples)),
+        right=right,
+        worst=worst,
+    )
+    if false is None:
+        return made
+    white = [cell for cell in false.done(knowledge="none") if cell.needs == "gradient"]
+    fails = [check.id for check in false.checks if check.outcome == "fail"]
+    grade = false.verdict.grade if false.verdict is not None else ""
+    return replace(made, exact=_columns(white, right, false), exact_grade=grade, exact_fails=fails)
+
+
+def _about(wanted: Wanted, catalogue: Catalogue) -> str:
+    if not wanted.defense:
+        return "as it was given"
+    return str(catalogue.get("defense", wanted.defense).info.summary)[:300]
+
+
+def _columns(cells: Sequence[Cell], right: list[bool], record: Record) -> dict[str, ReferenceColumn]:
+    """The worst case in each norm, as shares of the pixel range."""
+    made = {}
+    low, high = record.model.bounds
+    for norm in sorted({cell.norm for cell in cells}):
+        mine = [cell for cell in cells if cell.norm == norm]
+        width = 1.0 if norm == "l0" else high - low
+        limits = [cell.eps for cell in mine]
+        searched = None if None in limits else max(limit for limit in limits if limit is not None) / width
+        distances = [_short(value / width) if ok else 0.0 for value, ok in zip(envelope(mine), right, strict=True)]
+        made[norm] = ReferenceColumn(distances, searched, [cell.attack for cell in mine])
+    return made
+
+
+def _short(value: float) -> float | None:
+    return None if math.isinf(value) else float(f"{value:.{_SHARE_DIGITS}g}")
+
+
+def assemble(made: Sequence[tuple[Reference, Record]], command: str, seed: int) -> ReferenceSet:
+    """The set of these models; images are those of all of them, in order of appearance.
+
+    Raises RecordError where two were not attacked alike.
+    """
+    first = made[0][1]
+    images: dict[str, int] = {}
+    models = []
+    for model, record in made:
+        if record.suite.attacks_sha256 != first.suite.attacks_sha256:
+            raise RecordError(
+                f"{model.name} was attacked with {record.suite.name} {record.suite.version}, and not as {made[0][0].name} was.",
+                "Give runs of one suite, or the model files themselves.",
+            )
+        for key in record.data.hashes:
+            images.setdefault(key, len(images))
+        kept = {images[key]: row for row, key in enumerate(record.data.hashes)}  # the same image twice counts once
+        models.append(_pick(model, kept))
+    return ReferenceSet(
+        tool={"name": "robusteval", "version": robusteval.__version__},
+        command=command,
+        seed=seed,
+        data=first.data.name,
+        suite=replace(first.suite, summary=""),
+        images=list(images),
+        models=models,
+    )
+
+
+def _pick(model: Reference, kept: dict[int, int]) -> Reference:
+    """kept: image of the set -> sample of the model's own run."""
+
+    def part(column: ReferenceColumn) -> ReferenceColumn:
+        return replace(column, distance=[column.distance[row] for row in kept.values()])
+
+    return replace(
+        model,
+        rows=list(kept),
+        right=[model.right[row] for row in kept.values()],
+        worst={norm: part(column) for norm, column in model.worst.items()},
+        exact={norm: part(column) for norm, column in model.exact.items()},
+    )

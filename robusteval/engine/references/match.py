@@ -1,0 +1,17 @@
+"""The reference sets that a run may be shown beside: what the user gave, and what comes with robusteval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from robusteval.assessment.references.compared import compared
+from robusteval.record import reference_set as reference_file
+from robusteval.record.reference_set import Source
+
+__all__ = ["compared", "gather"]
+
+
+def gather(files: Iterable[str | Path]) -> tuple[Source, ...]:
+    """The sets in these files, then the shipped ones. Raises RecordError where a file is none."""
+    return (*(reference_file.load(Path(file)) for file in files), *reference_file.shipped())

@@ -1,0 +1,168 @@
+"""Whose a folder is: one command at a time works in it, and only what robusteval wrote there is ever replaced or removed.
+
+A folder is a run's where it carries the mark of one, `units/plan.json` with the plan's hash (a comparison of several models:
+`.robusteval.json`, with the folders of the models). Without a mark, files of the names that a run would write are somebody
+else's: they stay unless the user says --overwrite, and other files stay in any case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from robusteval.engine.units.store import is_unit
+from robusteval.errors import RecordError
+from robusteval.record.comparison import COMPARISON_FILE
+from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, write_atomically
+
+LOCK = ".robusteval.lock"
+_WAIT_S = 3.0  # a holder that was just killed takes a moment to be gone
+_RUN, _SEVERAL = "units/plan.json", ".robusteval.json"
+ERRORS_LOG = "errors.log"
+_OF_A_RUN = ("units", RECORD_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables")
+_OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder for this command alone, made where it is not there; may be entered again by whoever holds it. A lock ends
+    with the process that holds it, however that ends. Raises RecordError where another command works there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
+        lock.acquire(timeout=_WAIT_S)
+    except Timeout:
+        raise RecordError(
+            f"Another robusteval command is at work in the folder {folder}.",
+            "Wait until it ends, or choose another folder with --out.",
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise RecordError(f"Cannot use the folder {folder}: {said}.", "Choose another with --out.") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # the folder may be gone by now
+            lock.release()
+
+
+def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
+    """Marks a locked folder as the run's of this plan; returns whether it was already, so that its units are used again.
+
+    Raises RecordError where the folder holds another run, or files that are not known to be robusteval's, unless overwrite;
+    then a run's own files are removed first.
+    """
+    found = _mark(folder / _RUN)
+    if found is not None and found["plan"] == plan_sha256 and not overwrite:
+        return True
+    there = [name for name in _OF_A_RUN if (folder / name).exists() and not _bare(folder, name, found is not None)]
+    if there and not overwrite:
+        _refuse(folder, there, found is not None)
+    with _written(folder):
+        _clear_run(folder, marked=found is not None)
+        (folder / "units").mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / _RUN, json.dumps({"plan": plan_sha256}).encode())
+    return False
+
+
+def claim_several(folder: Path, plan_sha256: str, models: Sequence[str], overwrite: bool) -> None:
+    """Marks a locked folder as that of several models' runs, whose own folders inside are claimed one by one.
+
+    Raises RecordError as `claim` does.
+    """
+    found = _mark(folder / _SEVERAL)
+    if (folder / RECORD_FILE).exists() and found is None:
+        raise RecordError(
+            f"The folder {folder} holds a {RECORD_FILE}, so it is a run of another kind.", "Choose another with --out."
+        )
+    if found is None or found["plan"] != plan_sha256 or overwrite:
+        there = [name for name in _OF_SEVERAL if (folder / name).exists()]
+        there += [name for name in _models(found) if _mark(folder / name / _RUN) is not None]
+        if there and not overwrite:
+            _refuse(folder, there, found is not None)
+        with _written(folder):
+            if found is not None:
+                for name in _OF_SEVERAL:
+                    _remove(folder / name)
+            for name in set(_models(found)) - set(models):
+                _clear_run(folder / name, marked=_mark(folder / name / _RUN) is not None)
+                _remove(folder / name / LOCK)
+                _remove_empty(folder / name)
+    write_atomically(folder / _SEVERAL, json.dumps({"plan": plan_sha256, "models": list(models)}).encode())
+
+
+def _refuse(folder: Path, there: list[str], marked: bool) -> None:
+    if marked:
+        raise RecordError(
+            f"The folder {folder} holds another run.",
+            "Choose another folder with --out, or pass --overwrite to lose that run.",
+        )
+    raise RecordError(
+        f"The folder {folder} holds {', '.join(there)}, and nothing says that robusteval wrote that.",
+        "Choose another folder with --out, or pass --overwrite to replace files of these names.",
+    )
+
+
+def _mark(path: Path) -> dict[str, Any] | None:
+    """The mark of a run or of several, or None where there is none that can be read."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and isinstance(data.get("plan"), str) else None
+
+
+def _models(mark: dict[str, Any] | None) -> list[str]:
+    """The models' folders that a mark names; nothing that leads elsewhere."""
+    names = mark.get("models", []) if mark is not None else []
+    return [name for name in names if isinstance(name, str) and name == Path(name).name and name not in ("", "..")]
+
+
+def _bare(folder: Path, name: str, marked: bool) -> bool:
+    """Whether nothing would be lost with it: a folder for units in which there is none yet."""
+    if name != "units" or not (folder / name).is_dir():
+        return False
+    inside = [path for path in (folder / name).iterdir() if not path.name.startswith(".")]
+    return not inside or (marked and [path.name for path in inside] == ["plan.json"])
+
+
+def _clear_run(folder: Path, marked: bool) -> None:
+    """Removes what a run wrote. In a folder without its mark those are the units only, which carry a mark of their own."""
+    for path in (folder / "units").glob("*.npz"):
+        if is_unit(path):
+            _remove(path)
+    if not marked:
+        return
+    for name in (*_OF_A_RUN, _RUN):
+        if name not in ("units", "tables"):
+            _remove(folder / name)
+    for name in listed_tables(folder / "tables"):
+        _remove(folder / "tables" / name)
+    _remove(folder / "tables" / TABLES_LIST)
+    _remove_empty(folder / "tables")
+    _remove_empty(folder / "units")
+
+
+def _remove(path: Path) -> None:
+    if path.is_file() or path.is_symlink():
+        path.unlink()
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not there, or not empty
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RecordError(
+            f"Cannot use the folder {folder}: {error.strerror or error}.", "Choose another with --out."
+        ) from None

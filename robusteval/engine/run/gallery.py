@@ -1,0 +1,74 @@
+"""Pictures for the report: a few samples, clean, perturbation and adversarial, under the worst attack of each norm."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from robusteval.assessment.shown import pictured, shown
+from robusteval.contracts.samples import Samples
+from robusteval.engine.fit.pipelines import Fitted
+from robusteval.engine.plan.plan import CHUNK
+from robusteval.engine.run.witnesses import gone
+from robusteval.engine.units.store import UnitStore
+from robusteval.record.run import Cell, Picture, Record
+
+
+def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted) -> list[Picture]:
+    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack."""
+    if not pictured(tuple(samples.x.shape[1:])):
+        return []
+    return [_picture(record, cell, sample, units, samples, fitted) for sample, cell in shown(record)]
+
+
+def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples: Samples, fitted: Fitted) -> Picture:
+    unit = units.load(cell.id, sample // CHUNK)
+    if unit is None:
+        raise gone(cell, sample // CHUNK)
+    clean, adversarial = samples.x[sample].cpu(), unit.x[sample % CHUNK]
+    delta = adversarial - clean
+    low, high = samples.bounds
+    peak = float(delta.abs().amax()) / (high - low)
+    model = fitted.live["none"].defended.model
+    probability = torch.softmax(model.logits(adversarial[None].to(samples.x.device)).double(), dim=1)
+    bare = record.pipeline("none")
+    return Picture(
+        sample=sample,
+        cell=cell.id,
+        attack=cell.attack,
+        defense=cell.defense,
+        norm=cell.norm,
+        distance=cell.distance[sample] or 0.0,
+        label=record.data.labels[sample],
+        clean_prediction=bare.prediction[sample],
+        clean_confidence=bare.confidence[sample],
+        prediction=int(probability.argmax()),
+        confidence=float(torch.nan_to_num(probability.amax())),
+        clean_png=_png((clean - low) / (high - low)),
+        perturbation_png=_png(0.5 + 0.5 * delta / (high - low) / max(peak, 1e-9)),
+        adversarial_png=_png((adversarial - low) / (high - low)),
+        perturbation_gain=1 / max(peak, 1e-9),
+    )
+
+
+def _as_image(x: Tensor) -> Tensor | None:
+    """[H, W] or [H, W, 3] of a sample, or None where it is no picture: square flat inputs are shown as images."""
+    if x.dim() == 3 and x.shape[0] in (1, 3):
+        return x[0] if x.shape[0] == 1 else x.permute(1, 2, 0)
+    side = round(x.numel() ** 0.5)
+    return x.reshape(side, side) if x.dim() == 1 and side * side == x.numel() and side >= 8 else None
+
+
+def _png(x: Tensor) -> str:
+    image = _as_image(x.clamp(0, 1))
+    if image is None:
+        return ""
+    pixels = (image * 255).round().to(torch.uint8).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

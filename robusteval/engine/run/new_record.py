@@ -1,0 +1,76 @@
+"""The record of a run before anything was attacked: model, data, suite, plugins, pipelines."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import robusteval
+from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.fit.pipelines import Fitted
+from robusteval.engine.plan.fingerprint import attacks_sha256, surrogates
+from robusteval.engine.plan.job import Job
+from robusteval.engine.plan.plan import Plan
+from robusteval.engine.schedule.environment import environment
+from robusteval.record import run as document
+
+
+def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
+    """The record of a run before anything was attacked: who, what, with what."""
+    info = job.model.info
+    used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
+    used |= {("defense", spec.plugin) for spec in job.suite.defenses}
+    wanted = job.suite.metrics
+    used |= {("metric", entry.name) for entry in job.catalogue.of("metric") if not wanted or entry.name in wanted}
+    return document.Record(
+        tool={"name": "robusteval", "version": robusteval.__version__},
+        command=job.command,
+        seed=job.seed,
+        environment=environment(info.provider),
+        model=model_of(info, job.model_file),
+        data=document.Data(
+            name=job.samples.name,
+            source=job.data_source,
+            sha256=job.samples.sha256(),
+            samples=len(job.samples),
+            labels=[int(label) for label in job.samples.y],
+            l2=[float(value) for value in job.samples.x.double().flatten(1).norm(dim=1)],
+            range_note=job.range_note,
+            fit_name=job.fit.name if job.fit is not None else "",
+            fit_sha256=job.fit.sha256() if job.fit is not None else "",
+            fit_samples=len(job.fit) if job.fit is not None else 0,
+            available=job.available,
+            hashes=job.samples.contents(),
+            names=list(job.samples.names),
+        ),
+        suite=document.Suite(
+            job.suite.name,
+            job.suite.version,
+            job.suite.sha256,
+            job.suite.summary,
+            list(job.suite.norms),
+            job.suite.levels,
+            attacks_sha256(job.suite, job.catalogue, job.target, job.model.info.input_shape),
+            list(job.suite.metrics),
+            surrogates(job.suite, job.catalogue),
+        ),
+        plan_sha256=plan.sha256,
+        pipelines=fitted.rows,
+        cells=[],
+        plugins=[
+            {"kind": entry.kind, "name": entry.name, "version": entry.version, "distribution": entry.distribution}
+            for entry in job.catalogue.entries
+            if (entry.kind, entry.name) in used and not entry.broken
+        ],
+    )
+
+
+def model_of(info: ModelInfo, file: str) -> document.Model:
+    """The model's row, as the loader understood it. file: as the user gave it."""
+    facts = {
+        field.name: getattr(info, field.name)
+        for field in dataclasses.fields(document.Model)
+        if hasattr(info, field.name)
+    }
+    facts = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+    return document.Model(**facts, file=Path(file).name, path=file)

@@ -1,0 +1,195 @@
+"""From a loaded model and what the user pointed at to a job that can be run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.guard import guarded
+from robusteval.contracts.samples import Samples
+from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.data.find import (
+    Kept,
+    RawData,
+    check_disjoint,
+    find_data,
+    prepare,
+)
+from robusteval.engine.data.find import read as read_data
+from robusteval.engine.data.training_fingerprints import check_unlearnt
+from robusteval.engine.plan.job import Job
+from robusteval.engine.preflight.checks import findings_of, preflight_checks
+from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
+from robusteval.engine.references.match import gather
+from robusteval.engine.schedule.executors import one_thread
+from robusteval.engine.search.judge import common_grid, on_grid
+from robusteval.engine.settings import check_settings
+from robusteval.engine.suite.goals import UNTARGETED, parse, without_target
+from robusteval.engine.suite.suite import (
+    Suite,
+    applicable,
+    read,
+    with_surrogates,
+)
+from robusteval.record.run import Finding
+
+Source = Path | tuple[Any, Any] | None
+
+
+def prepare_job(
+    model: Classifier,
+    catalogue: Catalogue,
+    suite: str,
+    *,
+    model_path: Path | None = None,
+    data: Source = None,
+    fit: Source = None,
+    data_range: tuple[float, float] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    command: str = "",
+    labels_from_model: bool = False,
+    overwrite: bool = False,
+    target: str = UNTARGETED,
+    surrogates: tuple[str, ...] = (),
+    time_budget: float | None = None,
+    references: tuple[str | Path, ...] = (),
+    kept: Kept | None = None,
+) -> Job:
+    """A job without a folder yet. kept: data that were read when the model was opened, which are not read again.
+
+    Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
+    """
+    check_settings(samples, seed, workers, time_budget, data_range)
+    known, model = gather(references), guarded(model)
+    plan = applicable(with_surrogates(read(suite, catalogue), catalogue, surrogates), model.info)
+    goal = parse(target, model.info)
+    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed, kept)
+    chosen, rounded = as_received(model, without_target(chosen, goal), plan.levels)
+    if labels_from_model:
+        chosen = _own_labels(model, chosen)
+    with one_thread():
+        look = clean_report(model, raw, chosen, data_range)
+    looked = preflight_checks(look, model.info, chosen)
+    told = _findings(look) + findings_of(looked, look)
+    return Job(
+        model=model,
+        samples=chosen,
+        suite=plan,
+        catalogue=catalogue,
+        folder=Path(),
+        fit=learnt,
+        model_file=str(model_path) if model_path is not None else model.info.name,
+        data_source=raw.source,
+        range_note=note + rounded,
+        command=command,
+        seed=int(seed),
+        workers=int(workers),
+        target=goal,
+        labels_from_model=labels_from_model,
+        overwrite=overwrite,
+        preflight=tuple(told),
+        looked=tuple(looked),
+        available=len(raw.labels),
+        time_budget=time_budget,
+        references=known,
+    )
+
+
+def _data(
+    model: Classifier,
+    catalogue: Catalogue,
+    suite: Suite,
+    model_path: Path | None,
+    data: Source,
+    fit: Source,
+    data_range: tuple[float, float] | None,
+    samples: int | None,
+    seed: int,
+    kept: Kept | None,
+) -> tuple[RawData, Samples, Samples | None, str]:
+    """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
+    datasets = catalogue.datasets()
+    learnt_raw: RawData | None = None
+    if isinstance(data, tuple):
+        raw = arrays(data)
+    else:
+        own = fit if isinstance(fit, Path) else None
+        raw, learnt_raw = find_data(model_path, model.info, data, own, datasets, kept)
+    if isinstance(fit, tuple):
+        learnt_raw = arrays(fit)
+    elif isinstance(fit, Path) and isinstance(data, tuple):
+        learnt_raw = read_data(fit, "fit")
+    chosen, note = prepare(raw, model.info, data_range, samples if samples is not None else suite.samples, seed)
+    check_unlearnt(model.info, chosen)
+    learnt = None
+    if learnt_raw is not None:
+        learnt, _ = prepare(learnt_raw, model.info, data_range, suite.fit_samples, seed)
+        check_disjoint(chosen, learnt)
+    return raw, chosen, learnt, note
+
+
+def arrays(pair: tuple[Any, Any]) -> RawData:
+    """Arrays or tensors given in Python, (x [N, *shape], y [N]), as data."""
+    x, y = (value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value) for value in pair)
+    return RawData(x, y, (), "arrays", "arrays given in Python")
+
+
+def _own_labels(model: Classifier, samples: Samples) -> Samples:
+    """The same samples with the model's own answers as labels."""
+    answers = [model.logits(samples.x[start : start + 256]).argmax(1) for start in range(0, len(samples), 256)]
+    return replace(samples, y=torch.cat(answers).to(samples.y.dtype))
+
+
+def as_received(model: Classifier, samples: Samples, levels: int) -> tuple[Samples, str]:
+    """The samples as a file that takes whole numbers receives them, and a note where that changed any of them.
+
+    Distances are measured between images that the file can tell apart, so the clean ones are rounded as it rounds them.
+    Raises SuiteError where the suite's levels are not among its values.
+    """
+    grid = model.info.grid
+    common_grid(levels, samples.bounds, grid)
+    if not grid:
+        return samples, ""
+    x = on_grid(samples.x, grid)
+    step = (grid[1] - grid[0]) / grid[2]
+    changed = float(((x - samples.x).abs() > 1e-3 * step).float().mean()) if len(x) else 0.0
+    note = (
+        f" {100 * changed:.1f} % of the values were rounded to the whole numbers that the file takes."
+        if changed
+        else ""
+    )
+    return replace(samples, x=x, grid=grid), note
+
+
+def _findings(look: Preflight) -> list[Finding]:
+    """What a look at the clean samples says before anything is attacked."""
+    found = []
+    if look.low:
+        found.append(
+            Finding(
+                "near-chance" if look.near_chance else "clean-accuracy-low",
+                "alarm" if look.near_chance else "warning",
+                look.sentence,
+                {"accuracy": look.accuracy, "low": look.interval[0], "high": look.interval[1], "chance": look.chance},
+                "If a setting named here is the right one, state it and run again; nothing was changed silently.",
+            )
+        )
+    for note in look.notes:
+        constant = note.startswith("The model answers")
+        found.append(
+            Finding(
+                "constant-answer" if constant else "pixel-range",
+                "warning" if constant or (look.narrow and note == look.notes[0]) else "info",
+                note,
+                {},
+                "State the range that the model was trained on with --range; check the labels' order.",
+            )
+        )
+    return found

@@ -1,0 +1,206 @@
+"""The fastest way to do a model's passes on this machine: measured once, kept by the hash of the model.
+
+Only what is at least a tenth faster than torch's defaults is chosen, so that noise chooses nothing. The batch is not
+tuned: from 32 samples on, its size changed the cost of a pass by less than that on every model tried.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval import ops
+from robusteval.contracts.cache import cache_folder
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.tuning import Tuning
+from robusteval.engine.schedule.environment import processor
+from robusteval.errors import RecordError
+from robusteval.record.store import write_atomically
+
+_BATCH = 64
+_REPEATS = 3
+_GAIN = 0.9
+_CHEAP_S = 3e-3  # a batch that is through in less is mostly overhead, which no choice of kernels changes
+_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was chosen. pass_ms: CPU time of one forward and backward pass per sample; forward_ms: of one query of the true
+    model; by the clock, 0 where unknown."""
+
+    tuning: Tuning = field(default_factory=Tuning)
+    pass_ms: float = 0.0
+    forward_ms: float = 0.0
+
+
+def calibrate(model: Classifier, x: Tensor) -> Calibration:
+    """The calibration of a model, from the cache or by measurement on samples x [N, *shape]. Never raises for the
+    cache's sake: a folder that cannot be used is the same as an empty one."""
+    if len(x) == 0:
+        return Calibration()
+    folder = cache_folder("calibration")
+    if folder is None:
+        return measure(model, x[:_BATCH])
+    path = folder / f"{_key(model)}.json"
+    known = _read(path)
+    if known is not None:
+        return known
+    found = measure(model, x[:_BATCH])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(asdict(found)).encode())
+    except (OSError, RecordError):
+        return found
+    return found
+
+
+def measure(model: Classifier, x: Tensor) -> Calibration:
+    """Times passes over x [B, *shape] in every way, each the best of three."""
+    default = Tuning()
+    forward = 1e3 * _seconds(lambda: model.logits(x), default) / len(x)
+    if model.info.gradients == "none":
+        return Calibration(default, 0.0, forward)
+    cost = _seconds(lambda: _gradient(model, x, default), default)
+    if cost < _CHEAP_S:
+        return Calibration(default, 1e3 * cost / len(x), forward)
+    best, least = default, cost * _GAIN
+    for onednn, channels_last, own in product((True, False), (False, True), (False, True)):
+        tuning = Tuning(onednn, channels_last, own_kernels=own)
+        if tuning == default or ((channels_last or own) and x.dim() != 4):
+            continue
+        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
+        if spent < least:
+            best, least, cost = tuning, spent, spent
+    return Calibration(_with_jacobian(model, x, best), 1e3 * cost / len(x), forward)
+
+
+def contention(seconds: float = 0.3) -> float:
+    """Seconds by the clock that a second of CPU takes just now, 1 or more: what other work on this machine costs."""
+    matrix = torch.ones(64, 64)
+    clock, spent = time.perf_counter(), time.process_time()
+    while time.perf_counter() - clock < seconds:
+        matrix @ matrix
+    return max(1.0, (time.perf_counter() - clock) / max(time.process_time() - spent, 1e-3))
+
+
+def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> Calibration:
+    """The cost of passes through a defence, measured on x [B, *shape]; nothing is chosen."""
+    x, rng = x[:_BATCH], Generator().manual_seed(0)
+    if len(x) == 0:
+        return Calibration(tuning)
+    forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning) / len(x)
+    if pipeline.defended.model.info.gradients == "none":
+        return Calibration(tuning, 0.0, forward)
+    return Calibration(
+        tuning, 1e3 * _seconds(lambda: _gradient(pipeline.draw(rng), x, tuning), tuning) / len(x), forward
+    )
+
+
+@contextmanager
+def applied(tuning: Tuning) -> Iterator[None]:
+    """Torch's kernels as the tuning says, and back to what they were."""
+    before = torch.backends.mkldnn.enabled
+    if tuning.onednn or not before:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of a setting for other hardware that it sets along with this one
+        flags = torch.backends.mkldnn.flags(enabled=False)
+        flags.__enter__()
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            flags.__exit__(None, None, None)
+
+
+def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
+    some = min(_CLASSES, model.info.classes)
+    classes = torch.arange(some, device=x.device).expand(len(x), some)
+    way = replace(tuning, batched_jacobian=True)
+    apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning)
+    try:
+        together = _seconds(lambda: _jacobian(model, x, classes, way), way)
+    except RuntimeError:  # an operator that cannot be batched
+        return tuning
+    return way if together < apart * _GAIN else tuning
+
+
+def _seconds(work: Callable[[], object], tuning: Tuning) -> float:
+    least = float("inf")
+    with applied(tuning):
+        for _ in range(_REPEATS):
+            started = time.process_time()
+            work()
+            least = min(least, time.process_time() - started)
+    return least
+
+
+def _laid(x: Tensor, tuning: Tuning) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if tuning.channels_last and x.dim() == 4 else x
+
+
+def _gradient(model: Classifier | Pipeline, x: Tensor, tuning: Tuning) -> None:
+    leaf = _laid(x.detach(), tuning).requires_grad_(True)
+    with torch.enable_grad():
+        with tuning.kernels():
+            scores = model.twin(leaf)
+        if scores.requires_grad:
+            torch.autograd.grad(scores.logsumexp(1).sum(), leaf, allow_unused=True)
+
+
+def _jacobian(model: Classifier, x: Tensor, classes: Tensor, tuning: Tuning) -> None:
+    def twin(leaf: Tensor) -> Tensor:
+        with tuning.kernels():
+            return model.twin(leaf)
+
+    ops.class_gradients(twin, _laid(x, tuning), classes, tuning.batched_jacobian)
+
+
+def _key(model: Classifier) -> str:
+    """Of the model, of how it is read, and of the machine."""
+    facts = (
+        tuple(one.name for one in fields(Tuning)),
+        model.info.sha256,
+        model.info.rung,
+        str(model.info.input_shape),
+        model.info.provider,
+        platform.machine(),
+        processor(),
+        torch.__version__,
+    )
+    return sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> Calibration | None:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        tuning = Tuning(**{name: bool(value) for name, value in data["tuning"].items()})
+        return Calibration(tuning, float(data["pass_ms"]), float(data["forward_ms"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def in_words(tuning: Tuning) -> str:
+    """For the record."""
+    parts = [
+        "oneDNN" if tuning.onednn else "without oneDNN",
+        "channels last" if tuning.channels_last else "channels first",
+        *(["own convolutions and pools"] if tuning.own_kernels else []),
+        "batched Jacobians" if tuning.batched_jacobian else "Jacobians row by row",
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,262 @@
+"""The attacks of a run: which units are left, in which order they go to the workers, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from robusteval.contracts.tuning import Tuning
+from robusteval.engine.catalogue.catalogue import OURS
+from robusteval.engine.fit.pipelines import Fitted
+from robusteval.engine.plan.job import Job
+from robusteval.engine.plan.plan import Plan
+from robusteval.engine.run.folder import ERRORS_LOG
+from robusteval.engine.schedule.executors import Outcome, Task, execute
+from robusteval.engine.schedule.forecast import Forecaster
+from robusteval.engine.schedule.time_budget import (
+    Clock,
+    Gate,
+    roles_of,
+    telling_first,
+)
+from robusteval.engine.suite import goals as targets
+from robusteval.engine.units.chunk import Context
+from robusteval.engine.units.store import UnitStore
+from robusteval.engine.units.unit import chunks
+from robusteval.errors import RecordError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told to the listener after every unit. done of total units; error: why this one failed, or empty; note: something to
+    say once; left_s: about how long the rest takes by the clock, from what was foretold of it and how far that was off so far,
+    None where nothing is known."""
+
+    done: int
+    total: int
+    cell: str
+    error: str = ""
+    resumed: int = 0
+    note: str = ""
+    left_s: float | None = None
+
+
+Listener = Callable[[Progress], None]
+_PRIOR_S = 10.0  # seconds that foretold times are trusted before they are corrected by those measured
+
+
+@dataclass
+class Attacked:
+    """What did not end well: failed cells with their reasons, and those that the time budget left undone."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
+    foretold_s: float = 0.0  # of what was left to do, by the clock on the wall
+    alone: str = ""  # why one process did it all, though there were to be several
+
+
+@dataclass
+class _Todo:
+    """Units that are not stored yet; the later kinds look at what the earlier ones stored."""
+
+    attacks: list[Task] = field(default_factory=list)
+    transferred: list[Task] = field(default_factory=list)
+    judging: list[Task] = field(default_factory=list)
+    total: int = 0
+    found: int = 0
+
+    def tasks(self) -> list[Task]:
+        """All of them."""
+        return [*self.attacks, *self.transferred, *self.judging]
+
+    def chunks_left(self) -> dict[str, list[int]]:
+        """By cell."""
+        left: dict[str, list[int]] = {}
+        for task in self.tasks():
+            left.setdefault(task.planned.cell.id, []).append(task.chunk)
+        return left
+
+
+def right(job: Job, prediction: list[int]) -> Tensor:
+    """bool [N]: which samples a pipeline with these clean answers gets right."""
+    found: Tensor = job.samples.y == job.samples.y.new_tensor(prediction)
+    return found
+
+
+def attack(
+    job: Job,
+    plan: Plan,
+    fitted: Fitted,
+    units: UnitStore,
+    listener: Listener,
+    tuning: Tuning,
+    costs: Forecaster,
+    clock: Clock,
+) -> Attacked:
+    """Runs every unit that is not stored yet, as far as the time goes."""
+    done = Attacked()
+    todo = _todo(job, plan, fitted, units, done)
+    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done.failures, listener)
+    listener(Progress(todo.found, todo.total, "", "", todo.found))
+    coming = costs.forecast(plan, todo.chunks_left())
+    done.foretold_s = coming.wall(job.workers)
+    listener(Progress(todo.found, todo.total, "", note=coming.sentence(job.workers)))
+    attackable = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
+    least = targets.least_likely(job.model, job.samples) if job.target == targets.LEAST_LIKELY else None
+    context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels, tuning)
+
+    def seconds(task: Task) -> float | None:
+        return costs.unit(task.planned, task.chunk)
+
+    later = sum(seconds(task) or 0.0 for task in todo.transferred) / max(job.workers, 1)
+    later += sum(seconds(task) or 0.0 for task in todo.judging)
+    tests = sum(spent for _, spent in costs.tests().values())
+    counter.rest = Rest([seconds(task) for task in todo.tasks()], tests, job.workers, coming.slower(job.workers))
+    gate = Gate(clock, seconds, job.workers, clock.keeps(later + tests), done.skipped)
+    counter.gate = gate
+    if clock.budget is None:
+        tasks = _dear_first(todo.attacks, seconds)
+    else:
+        tasks = telling_first(todo.attacks, plan, job.suite, seconds)
+        left = {task.planned.cell.id for task in tasks}
+        gate.roles = roles_of(plan, job.suite)
+        gate.led = set(gate.roles.leads - left - set(done.failures))
+    apart = job.apart and _outside(job, plan)
+
+    def go(some: list[Task], workers: int) -> None:
+        reason = execute(context, gate.expected(some), units, workers, counter, gate, apart)
+        if reason and not done.alone:
+            done.alone = f"All ran in one process: {reason}."
+            listener(Progress(counter.done, todo.total, "", note=done.alone))
+
+    go(tasks, job.workers)
+    gate.keep = 0.0  # what follows is cheap, and was counted in what was kept; the tests take what it leaves
+    # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come
+    # they would be others than those of the whole run
+    go(_complete(todo.transferred, done), job.workers)
+    go(_complete(todo.judging, done), 1)
+    return done
+
+
+def _outside(job: Job, plan: Plan) -> bool:
+    """Whether code runs that did not come with robusteval, which may end the process that it runs in."""
+    used = {("attack", name) for planned in (*plan.planned, *plan.probes) for name in planned.plugins()}
+    used |= {("defense", spec.plugin) for spec in job.suite.defenses}
+    return any((row.kind, row.name) in used and row.distribution != OURS for row in job.catalogue.entries)
+
+
+def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked) -> _Todo:
+    todo = _Todo()
+    for planned in (*plan.planned, *plan.probes):
+        cell = planned.cell
+        if cell.defense not in fitted.live:
+            row = next(row for row in fitted.rows if row.defense == cell.defense)
+            if row.status == "excluded":  # nothing crashed: there was nothing to learn from
+                cell.status, cell.reason = "excluded", f"the defence was not fitted: {row.reason}"
+            else:
+                done.failures[cell.id] = f"the defence could not be fitted: {row.reason}"
+            continue
+        for chunk in range(len(chunks(planned, len(job.samples)))):
+            todo.total += 1
+            stored = units.load_judged(cell.id, chunk) if planned.source else units.load(cell.id, chunk)
+            if stored is not None:
+                todo.found += 1
+            else:
+                kind = todo.judging if planned.source else todo.transferred if planned.starts else todo.attacks
+                kind.append(Task(planned, chunk))
+    return todo
+
+
+def _complete(tasks: list[Task], done: Attacked) -> list[Task]:
+    """Those that look at nothing that was skipped; the cells of the others are skipped too."""
+    made = []
+    for task in tasks:
+        if done.skipped.isdisjoint({task.planned.source, *task.planned.starts}):
+            made.append(task)
+        else:
+            done.skipped.add(task.planned.cell.id)
+    return made
+
+
+def _dear_first(tasks: list[Task], seconds: Callable[[Task], float | None]) -> list[Task]:
+    """So that the last minutes are not one worker's alone; what is not foretold may be dear."""
+
+    def cost(task: Task) -> float:
+        foretold = seconds(task)
+        return -float("inf") if foretold is None else -foretold
+
+    return sorted(tasks, key=cost)
+
+
+@dataclass
+class Rest:
+    """How long what is left will take. coming: CPU seconds of each unit, None where its attack does not say; tests: of what one
+    process does at the end; slower: seconds by the clock for a CPU second, as foretold."""
+
+    coming: list[float | None]
+    tests: float
+    workers: int
+    slower: float
+    foretold: float = 0.0  # of the units that ended
+    took: float = 0.0
+
+    def learn(self, foretold: float | None, took: float) -> None:
+        """Takes in that a unit ended."""
+        if foretold in self.coming:
+            self.coming.remove(foretold)
+        if foretold is not None:
+            self.foretold, self.took = self.foretold + foretold, self.took + took
+
+    def seconds(self) -> float | None:
+        """By the clock; None while nothing is known of a unit that is left. What was foretold counts like ten seconds measured,
+        so that the first unit does not decide alone."""
+        known = [one for one in self.coming if one is not None]
+        if len(known) < len(self.coming) and not known:
+            return None
+        factor = (self.took + _PRIOR_S * self.slower) / (self.foretold + _PRIOR_S)
+        mean = sum(known) / len(known) if known else 0.0
+        units = sum(known) + mean * (len(self.coming) - len(known))
+        return factor * (units / max(min(self.workers, len(self.coming)), 1) + self.tests)
+
+
+@dataclass
+class _Counter:
+    """Counts outcomes, keeps failures, and writes tracebacks beside the record."""
+
+    done: int
+    total: int
+    resumed: int
+    folder: Path
+    failures: dict[str, str]
+    listener: Listener
+    seen: set[str] = field(default_factory=set)
+    gate: Gate | None = None
+    rest: Rest | None = None
+
+    def __call__(self, outcome: Outcome) -> None:
+        self.done += 1
+        cell = outcome.task.planned.cell.id
+        if self.gate is not None:
+            self.gate.learn(outcome)
+            if self.rest is not None:
+                self.rest.learn(self.gate.seconds(outcome.task), outcome.seconds)
+        if outcome.error:
+            self.failures.setdefault(cell, outcome.error)
+            if outcome.detail and outcome.error not in self.seen:
+                self.seen.add(outcome.error)
+                self._log(f"{cell} chunk {outcome.task.chunk}\n{outcome.detail}\n")
+        left = None if self.rest is None else self.rest.seconds()
+        self.listener(Progress(self.done, self.total, cell, outcome.error, self.resumed, left_s=left))
+
+    def _log(self, text: str) -> None:
+        try:
+            with (self.folder / ERRORS_LOG).open("a", encoding="utf-8", errors="replace") as log:
+                log.write(text)
+        except OSError as error:
+            raise RecordError(
+                f"Cannot write {self.folder / ERRORS_LOG}: {error.strerror or error}.",
+                "What was finished is kept: once there is a place to write to, the same command goes on from there.",
+            ) from None

@@ -1,0 +1,84 @@
+"""Many random points around a few samples: is one of them an adversarial where the attacks saw none? (Carlini et al. 2019)"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from robusteval import ops
+from robusteval.assessment.worst_case import envelope_of
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.samples import Samples
+from robusteval.engine.search.judge import Threat, common_grid, is_win
+from robusteval.engine.suite.goals import (
+    ALL,
+    LEAST_LIKELY,
+    UNTARGETED,
+    keep_mask,
+    least_likely,
+    number,
+)
+from robusteval.engine.suite.suite import Suite
+from robusteval.engine.units.chunk import generator, norm_named
+from robusteval.record.run import Record, Search
+
+_BATCH = 500
+_SHORT = 0.9  # of the nearest adversarial's distance
+_FREE = 0.25  # of the largest budget, where no adversarial was found
+
+
+def search(
+    record: Record, pipeline: Pipeline, samples: Samples, suite: Suite, seed: int, target: str = UNTARGETED
+) -> list[Search]:
+    """A row for each of l2 and linf that attacks finished in; none where the suite asks for no samples.
+
+    Half of the points lie on the sphere, half in the ball. A hit is what the judge would call a win of the run's attacks:
+    of the target's class where there is a target, and on the grid where there is one. Only for models whose answers do not
+    change.
+    """
+    settings, made = suite.noise_draws, []
+    low, high = samples.bounds
+    for norm in ("l2", "linf"):
+        nearest = envelope_of(record, norm, "none") if settings.samples else []
+        if not nearest or pipeline.stochastic:
+            continue
+        rows = [index for index, value in enumerate(nearest) if value > 0][: settings.samples]
+        free = _FREE * suite.largest(norm, tuple(samples.x.shape[1:])) * (high - low)
+        threat = _threat(pipeline, samples, rows, norm, suite, target)
+        found = Search(norm, settings.draws)
+        made.append(found)
+        for place, index in enumerate(rows):
+            eps = _SHORT * nearest[index] if math.isfinite(nearest[index]) else free
+            found.samples.append(index)
+            found.eps.append(eps)
+            own = threat[torch.tensor([place])]
+            found.hits.append(_hits(pipeline, samples.x[index], own, eps, settings.draws, seed, index))
+    return made
+
+
+def _threat(pipeline: Pipeline, samples: Samples, rows: list[int], norm: str, suite: Suite, target: str) -> Threat:
+    """What the run's attacks on these samples count as a win."""
+    y, goal = samples.y[rows], number(target)
+    goals = None if goal is None else torch.full_like(y, goal)
+    if target == LEAST_LIKELY:
+        goals = least_likely(pipeline.defended.model, samples[torch.tensor(rows, dtype=torch.long)])
+    keep = keep_mask(y, goals if target != ALL else None, pipeline.defended.model.info.classes, pipeline.classes)
+    return Threat(keep, norm_named(norm), samples.bounds, *common_grid(suite.levels, samples.bounds, samples.grid))
+
+
+def _hits(pipeline: Pipeline, x0: torch.Tensor, threat: Threat, eps: float, draws: int, seed: int, index: int) -> int:
+    """How many of the points around x0 [*shape] win; those that the grid's rounding moves beyond eps do not count."""
+    rng = generator(seed, "noise-draws", threat.norm, index)
+    hits = 0
+    for start in range(0, draws, _BATCH):
+        count = min(_BATCH, draws - start)
+        x = x0.expand(count, *x0.shape)
+        size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
+        draw = ops.random_on_sphere if (start // _BATCH) % 2 == 0 else ops.random_in_ball
+        points = ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds)
+        points = threat.beside(x, points, away=False)
+        answer, _, _ = pipeline.decide(points)
+        near = ops.distance(x, points, threat.norm) <= eps * (1 + 1e-6)
+        hits += int((is_win(answer, threat.keep.expand(count, -1)) & near).sum())
+    return hits

@@ -1,0 +1,74 @@
+"""The bare model's adversarials at several strengths, which oblivious cells judge on the defended pipelines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from robusteval import ops
+from robusteval.contracts.pipeline import Pipeline
+from robusteval.engine.plan.plan import Planned
+from robusteval.engine.search.distance_search import Best, Propose
+from robusteval.engine.search.judge import Threat, answers, judge
+
+
+@dataclass
+class Strengths:
+    """Candidates of a bare cell at several strengths. x: [S, B, *shape], the clean sample where there is no adversarial;
+    fools: bool [S, B]; answer: int64 [S, B], the bare model's; distance, l2: float64 [S, B] of the attack's own
+    candidates, won or not, NaN where it made none."""
+
+    values: list[float]
+    x: Tensor
+    fools: Tensor
+    answer: Tensor
+    distance: Tensor
+    l2: Tensor
+
+
+def keep_strengths(
+    planned: Planned,
+    pipeline: Pipeline,
+    x: Tensor,
+    threat: Threat,
+    live: Tensor,
+    found: Best,
+    propose: Propose | None,
+    rng: Generator,
+) -> Strengths:
+    """The bare model's adversarials at each strength: a fixed attack at each budget, a minimal one stretched."""
+    stacked = x[None].repeat(len(planned.strengths), *[1] * x.dim())
+    fools = torch.zeros(len(planned.strengths), len(x), dtype=torch.bool)
+    answer = answers(pipeline, x, rng)[0].cpu()[None].repeat(len(planned.strengths), 1)
+    distance = torch.full(fools.shape, torch.nan, dtype=torch.float64)
+    l2 = torch.full_like(distance, torch.nan)
+    won = torch.isfinite(found.distance)
+    for number, strength in enumerate(planned.strengths):
+        if len(live) == 0:
+            break
+        if planned.cell.family == "fixed" and propose is not None:
+            eps = torch.full((len(live),), strength, dtype=x.dtype, device=x.device)
+            candidates = propose(torch.arange(len(live), device=x.device), eps)
+            judged = judge(pipeline, x[live], candidates, threat[live], eps, rng)
+            own, made = judged.x, torch.isfinite(candidates.flatten(1)).all(1)
+            # what is judged on other pipelines must be lawful
+            candidates = torch.where(ops.per_sample(judged.won, x), judged.x, x[live])
+        else:
+            candidates = threat.lawful(x[live] + strength * (found.x - x[live]))
+            candidates = torch.where(ops.per_sample(won, x), candidates, x[live])
+            judged = judge(pipeline, x[live], candidates, threat[live], None, rng)
+            own, made = candidates, won
+        stacked[number, live] = candidates
+        rows = live.cpu()
+        fools[number, rows], answer[number, rows] = judged.won.cpu(), judged.answer.cpu()
+        distance[number, rows] = _sizes(x[live], own, made, threat.norm).cpu()
+        l2[number, rows] = _sizes(x[live], own, made, "l2").cpu()
+    return Strengths(list(planned.strengths), stacked.cpu(), fools, answer, distance, l2)
+
+
+def _sizes(x: Tensor, candidates: Tensor, made: Tensor, norm: ops.Norm) -> Tensor:
+    """Distances of candidates [B, *shape] from x, float64 [B]; NaN where none was made."""
+    found = ops.distance(x, torch.where(ops.per_sample(made, x), candidates, x), norm)
+    return torch.where(made, found, torch.full_like(found, torch.nan))

@@ -1,0 +1,152 @@
+"""Finished units on disk, so that a run can be killed at any moment and go on.
+
+A unit is an .npz file whose comment holds the hash of all the rest, so that a damaged one is done again and never read; and it
+says which plan, cell and chunk it is of, so that none is taken for another's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robusteval.engine.plan.plan import file_name
+from robusteval.engine.units.kept_candidates import Strengths
+from robusteval.engine.units.unit import JudgedUnit, UnitResult
+from robusteval.record.store import write_atomically
+
+_COLUMNS = ("distance", "l2", "answer", "suspicion", "survives", "forwards", "backwards", "x")
+_STRENGTHS = ("x", "fools", "answer", "distance", "l2")
+_JUDGED = ("answer", "suspicion", "fools", "distance", "l2")
+_SEAL = b"robusteval-unit-1 "
+_SEALED = len(_SEAL) + 64  # bytes of the comment
+_NO_COMMENT = b"\0\0"  # how an archive without a comment ends
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class UnitStore:
+    """The folder `units/` of a run. Each unit is one .npz file, written whole or not at all. plan: the hash of the plan whose
+    units these are; units of another one are not there."""
+
+    def __init__(self, folder: Path, plan: str) -> None:
+        self.folder, self.plan = folder / "units", plan
+
+    def path(self, cell_id: str, chunk: int) -> Path:
+        """Where a unit is kept."""
+        return self.folder / f"{file_name(cell_id)}.{chunk}.npz"
+
+    def save(self, cell_id: str, chunk: int, result: UnitResult | JudgedUnit) -> None:
+        """Stores a finished unit at once. Raises RecordError where it cannot be written."""
+        arrays: dict[str, Any] = {}
+        meta: dict[str, Any] = {"plan": self.plan, "cell": cell_id, "chunk": chunk, "seconds": result.seconds}
+        if isinstance(result, UnitResult):
+            arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
+            meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
+            meta["trace"], meta["watched"] = result.trace, dict(result.watched)
+            more = {"by_target": result.by_target, "member": result.member, "blind": result.blind}
+            arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
+            if result.strengths is not None:
+                kept = result.strengths
+                meta["strengths"] = kept.values
+                arrays |= {f"strengths_{name}": getattr(kept, name).numpy() for name in _STRENGTHS}
+        else:
+            arrays |= {name: getattr(result, name).numpy() for name in _JUDGED}
+            meta["values"] = result.values
+        buffer = io.BytesIO()
+        np.savez(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)
+        write_atomically(self.path(cell_id, chunk), _sealed(buffer.getvalue()))
+
+    def load(self, cell_id: str, chunk: int) -> UnitResult | None:
+        """A finished unit of an attack cell, or None where there is none that can be read."""
+        found = self._read(cell_id, chunk)
+        if found is None:
+            return None
+        meta, arrays = found
+        try:
+            columns = {name: torch.from_numpy(arrays[name]) for name in _COLUMNS}
+            strengths = None
+            if "strengths" in meta:
+                kept = {name: torch.from_numpy(arrays[f"strengths_{name}"]) for name in _STRENGTHS}
+                strengths = Strengths(values=meta["strengths"], **kept)
+            rejected = Counter(meta["rejected"])
+            return UnitResult(
+                **columns,
+                zero_gradients=meta["zero"],
+                bad_gradients=meta["bad"],
+                rejected=rejected,
+                strengths=strengths,
+                trace=meta["trace"],
+                seconds=meta["seconds"],
+                watched=Counter(meta["watched"]),
+                by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
+                member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
+                blind=torch.from_numpy(arrays["blind"]) if "blind" in arrays else None,
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def load_judged(self, cell_id: str, chunk: int) -> JudgedUnit | None:
+        """A finished unit of an oblivious cell, or None where there is none that can be read."""
+        found = self._read(cell_id, chunk)
+        if found is None:
+            return None
+        meta, arrays = found
+        try:
+            columns = {name: torch.from_numpy(arrays[name]) for name in _JUDGED}
+            return JudgedUnit(values=meta["values"], seconds=meta["seconds"], **columns)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _read(self, cell_id: str, chunk: int) -> tuple[dict[str, Any], Arrays] | None:
+        try:
+            found = _unsealed(self.path(cell_id, chunk).read_bytes())
+        except OSError:
+            return None
+        if found is None:
+            return None
+        meta, arrays = found
+        wanted = {"plan": self.plan, "cell": cell_id, "chunk": chunk}
+        return found if wanted == {name: meta.get(name) for name in wanted} and _even(arrays) else None
+
+
+def is_unit(path: Path) -> bool:
+    """Whether a file is a unit of any run: sealed, whole or not."""
+    try:
+        return _SEAL in path.read_bytes()[-4 * _SEALED :]
+    except OSError:
+        return False
+
+
+def _sealed(archive: bytes) -> bytes:
+    """An archive without a comment, with its hash as one."""
+    seal = _SEAL + hashlib.sha256(archive).hexdigest().encode()
+    return archive.removesuffix(_NO_COMMENT) + len(seal).to_bytes(2, "little") + seal
+
+
+def _unsealed(content: bytes) -> tuple[dict[str, Any], Arrays] | None:
+    """(what a unit says of itself, its arrays); None where a single bit of it was changed."""
+    archive = content[: -_SEALED - 2] + _NO_COMMENT
+    if _sealed(archive) != content:
+        return None
+    try:
+        # from memory: numpy leaves the file open when the archive is broken
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays.pop("meta").tobytes())
+    except Exception:  # sealed, and yet none of ours: whatever the readers make of it, the unit is done again
+        return None
+    return (meta, arrays) if isinstance(meta, dict) else None
+
+
+def _even(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether the columns of an attack's unit are of the same samples; what was judged only has none of them."""
+    return "x" not in arrays or len({len(arrays[name]) for name in _COLUMNS if name in arrays}) == 1

@@ -1,0 +1,206 @@
+"""ONNX files as classifiers: ONNX Runtime on the untouched file is the truth, our own twin gives the gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from robusteval.contracts.classifier import LoadOptions, ModelInfo
+from robusteval.contracts.sharing import shared
+from robusteval.errors import AccessError, ModelError
+from robusteval.loaders.onnx.gradients.climb import climb
+from robusteval.loaders.onnx.gradients.ladder import Climb, TwinRunner
+from robusteval.loaders.onnx.gradients.prepass import merge_opsets
+from robusteval.loaders.onnx.penultimate import tap
+from robusteval.loaders.onnx.reading.batches import try_input
+from robusteval.loaders.onnx.reading.file import ModelFile, read_model
+from robusteval.loaders.onnx.reading.inputs import (
+    InputReading,
+    OutputReading,
+    guesses,
+    reading_of,
+)
+from robusteval.loaders.onnx.reading.outputs import candidates, choose
+from robusteval.loaders.onnx.reading.reference import Truth
+from robusteval.loaders.onnx.reading.session import open_session
+from robusteval.loaders.output_head import Head
+from robusteval.loaders.sandbox import probe_file
+
+
+class OnnxClassifier:
+    """An ONNX file as a `Classifier`. Travels as the model's bytes; session and twin are made when first used."""
+
+    def __init__(
+        self,
+        file: ModelFile,
+        given: InputReading,
+        taken: OutputReading,
+        head: Head,
+        climbed: Climb,
+        info: ModelInfo,
+        truth: Truth | None = None,
+    ) -> None:
+        self.info = info
+        self._file, self._given, self._taken, self._head, self._climbed = file, given, taken, head, climbed
+        self._truth = truth
+        self._runner: TwinRunner | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_truth": None, "_runner": None}
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Scores by ONNX Runtime: float32 [B, *input_shape] -> float32 [B, K] on x's device, without gradient."""
+        return shared(self, "logits", x, self._logits)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        self._given.space.check(x)
+        if not len(x):
+            return x.new_zeros((0, self.info.classes), dtype=torch.float32)
+        if self._truth is None:
+            self._truth = Truth(self._file.blob, self._given, self._taken)
+        return self._truth.scores(x, self._head, self.info.batch).to(x.device)
+
+    def twin(self, x: Tensor) -> Tensor:
+        """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
+        return shared(self, "twin", x, self._twin)
+
+    def _twin(self, x: Tensor) -> Tensor:
+        if self.info.gradients == "none":
+            raise AccessError(
+                f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
+                "Use attacks that need scores or decisions only.",
+            )
+        self._given.space.check(x)
+        if self._runner is None:
+            self._runner = self._climbed.runner(self._file, self._given, self._taken, self._head)
+        if not len(x):
+            return x.new_zeros((0, self.info.classes))
+        return self._runner.scores(x)
+
+    def features(self) -> OnnxClassifier:
+        """What the last linear layer reads, [B, D], on a copy of the file with one more output. Raises AccessError."""
+        tapped = tap(self._file, self._given, self._taken, self._climbed)
+        info = replace(self.info, name=f"what the last {tapped.layer} reads", classes=tapped.head.classes)
+        info = replace(info, class_names=(), output="logits")
+        return OnnxClassifier(tapped.file, self._given, tapped.taken, tapped.head, tapped.climbed, info, tapped.truth)
+
+    def trainable(self) -> nn.Module:
+        """A fresh twin, [B, *input_shape] -> scores [B, K], whose weights are parameters."""
+        return _Learning(self._climbed.runner(self._file, self._given, self._taken, self._head), self.info.classes)
+
+
+class _Learning(nn.Module):
+    """The twin with parameters that learn, and pixels, batch habits and head around it."""
+
+    def __init__(self, runner: TwinRunner, classes: int) -> None:
+        super().__init__()
+        self.graph = runner.module.learn()
+        self._runner, self._classes = runner, classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._runner.scores(x) if len(x) else x.new_zeros((0, self._classes))
+
+
+def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -> OnnxClassifier:
+    """Opens an ONNX classifier and judges what its twin is worth.
+
+    `samples`: some real inputs, float32 [n, *input_shape] in the stated range, that the checks use beside random ones.
+    Raises ModelError where the file is broken, hostile, or not a classifier of one image.
+    """
+    path = Path(path)
+    file = read_model(path)
+    probe_file(file, options)
+    model = file.proto()
+    opsets = merge_opsets(model)
+    session = open_session(file.blob)
+    look = _Look(options, _dataset(model))
+    given, taken = _understood(session, model, options, look)
+    seen = look(given.space.input_shape) if samples is None else None
+    samples = samples if seen is None else seen[0]
+    truth = Truth(file.blob, given, taken, session=session)
+    head, climbed = climb(file, truth, samples)
+    if head.classes < 2:
+        raise ModelError("The model has a single class.", "Export a classifier with at least two.")
+    notes = (*given.notes, *taken.notes, *climbed.notes)
+    metadata = {p.key: p.value for p in model.metadata_props}
+    info = ModelInfo(
+        name=metadata.get("name") or path.stem,  # hostile text: whoever shows it escapes it
+        format="onnx",
+        sha256=file.sha256,
+        input_shape=given.space.input_shape,
+        classes=head.classes,
+        bounds=given.space.bounds,
+        grid=given.space.grid,
+        mean=given.space.mean,
+        std=given.space.std,
+        layout=given.layout,
+        gradients=climbed.gradients,
+        gradients_reason=climbed.reason,
+        rung=climbed.rung,
+        output=head.output,
+        provider=f"onnxruntime {truth.provider}",
+        precision=climbed.precision,
+        batch=given.batch if given.batch is not None else climbed.forced_batch,
+        opset=opsets.get(""),
+        parity=climbed.parity,
+        class_names=_class_names(metadata, taken, head.classes),
+        dataset=_dataset(model),
+        notes=notes,
+        reading=reading_of(given, taken, head, climbed.forced_batch, file.external).to_json(),
+        learnt=metadata.get("robusteval.learnt", ""),
+    )
+    return OnnxClassifier(file, given, taken, head, climbed, info, truth)
+
+
+class _Look:
+    """The user's images, if there are any, in whatever shape is asked for: each shape is looked at once."""
+
+    def __init__(self, options: LoadOptions, dataset: str) -> None:
+        self._options, self._dataset = options, dataset
+        self._seen: dict[tuple[int, ...], tuple[Tensor, Tensor] | None] = {}
+
+    def __call__(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
+        if self._options.peek is None:
+            return None
+        if shape not in self._seen:
+            low, high = self._options.bounds
+            self._seen[shape] = self._options.peek(shape, (float(low), float(high)), self._dataset)
+        return self._seen[shape]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether there are images that can be read in this shape."""
+        return self(shape) is not None
+
+
+def _understood(
+    session: onnxruntime.InferenceSession, model: onnx.ModelProto, options: LoadOptions, look: _Look
+) -> tuple[InputReading, OutputReading]:
+    """How input and output are read. Raises ModelError where the file is not a classifier of one image."""
+    found = guesses(session, options, look.fits)
+    outputs = candidates(session, model)
+    tried = try_input(session, model, found, outputs, look.fits)
+    seen = look(tried.given.space.input_shape)
+    shown = None if seen is None else (seen[0].numpy(), seen[1].numpy())
+    settled, taken = choose(session, model, outputs, tried, options, shown)
+    return settled.given, taken
+
+
+def _dataset(model: onnx.ModelProto) -> str:
+    """The data set that the file's metadata name, if any."""
+    metadata = {p.key: p.value for p in model.metadata_props}
+    return str(metadata.get("robusteval.dataset") or metadata.get("dataset", ""))
+
+
+def _class_names(metadata: dict[str, str], taken: OutputReading, classes: int) -> tuple[str, ...]:
+    """Names from the file's metadata or its ZipMap, if there is one a class."""
+    listed = next((metadata[k] for k in ("class_names", "classes", "labels") if k in metadata), "")
+    names = tuple(part.strip().strip("'\"") for part in listed.strip().strip("[]").split(",")) if listed else ()
+    if len(names) != classes:
+        names = tuple(str(key) for key in taken.labels)
+    return names if len(names) == classes else ()

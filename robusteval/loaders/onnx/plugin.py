@@ -1,0 +1,30 @@
+"""The loader plugin for ONNX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.plugins import LoaderInfo
+from robusteval.hooks import hookimpl
+
+
+class OnnxLoader:
+    """ONNX files: ONNX Runtime answers, a differentiable twin gives gradients."""
+
+    info: ClassVar[LoaderInfo] = LoaderInfo(
+        "onnx", "1", (".onnx",), "ONNX files: ONNX Runtime is the truth, our own twin gives exact input gradients."
+    )
+
+    def load(self, path: Path, options: LoadOptions) -> Classifier:
+        """The classifier in the file. Raises ModelError."""
+        from robusteval.loaders.onnx.classifier import load_onnx
+
+        return load_onnx(path, options)
+
+
+@hookimpl
+def robusteval_loaders() -> list[type[OnnxLoader]]:
+    """This module's loader."""
+    return [OnnxLoader]

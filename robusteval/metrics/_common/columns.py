@@ -1,0 +1,170 @@
+"""Cells as arrays: distances, who was right when clean, the worst case over attacks, reference budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robusteval.record.run import Cell, Pipeline, Record
+
+NORMS = ("l2", "linf", "l1", "l0")
+NORM_TITLES = {"l2": "L2", "linf": "Linf", "l1": "L1", "l0": "L0"}
+BARE = "none"
+
+# Budgets at which robust accuracy is quoted, in units of the input's range (l0: pixels).
+BUDGETS: dict[str, tuple[float, ...]] = {
+    "linf": (1 / 255, 2 / 255, 4 / 255, 8 / 255, 0.05, 0.1, 0.2, 0.3),
+    "l2": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0),
+    "l1": (1.0, 2.0, 5.0, 10.0, 20.0),
+    "l0": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
+}
+# The one that is quoted first: the literature's usual budgets for small images.
+REFERENCE = {"linf": 8 / 255, "l2": 0.5, "l1": 10.0, "l0": 10.0}
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The per-sample minimum over attacks."""
+
+    distance: NDArray[np.float64]  # [N]; inf: never lost; 0: wrong when clean
+    cell: NDArray[np.int64]  # [N] index of the cell that reached it; -1: none
+    cells: tuple[Cell, ...]
+
+
+def title(norm: str) -> str:
+    return NORM_TITLES.get(norm, norm)
+
+
+def labels(record: Record) -> NDArray[np.int64]:
+    return np.asarray(record.data.labels, dtype=np.int64)
+
+
+def span(record: Record) -> float:
+    """Width of the input's range; 1 when the record has none."""
+    bounds = record.model.bounds
+    width = bounds[1] - bounds[0] if len(bounds) == 2 else 1.0
+    return width if np.isfinite(width) and width > 0 else 1.0
+
+
+def pipelines(record: Record) -> list[Pipeline]:
+    """The fitted pipelines with one clean answer a sample; the bare model first."""
+    fit = [one for one in record.pipelines if one.status == "done" and len(one.prediction) == record.data.samples]
+    return sorted(fit, key=lambda one: one.defense != BARE)
+
+
+def right_when_clean(record: Record, pipeline: Pipeline) -> NDArray[np.bool_]:
+    """[N]; a false alarm of a detector and an answer that is not finite are wrong."""
+    right: NDArray[np.bool_] = np.asarray(pipeline.prediction, dtype=np.int64) == labels(record)
+    return right
+
+
+def own_class_right(record: Record, pipeline: Pipeline) -> NDArray[np.bool_]:
+    """[N]; the same with the detector set aside."""
+    own = pipeline.label if len(pipeline.label) == record.data.samples else pipeline.prediction
+    right: NDArray[np.bool_] = np.asarray(own, dtype=np.int64) == labels(record)
+    return right
+
+
+def measured(record: Record, cells: Iterable[Cell]) -> list[Cell]:
+    """The finished cells that hold one distance a sample; a cell that crashed says nothing about robustness."""
+    return [cell for cell in cells if cell.status == "done" and len(cell.distance) == record.data.samples > 0]
+
+
+def distances(cell: Cell, right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[N] distance at which each sample is lost: inf never, 0 wrong when clean."""
+    column = np.array([np.inf if one is None else one for one in cell.distance], dtype=np.float64)
+    column[np.isnan(column)] = np.inf
+    return np.where(right, column, 0.0)
+
+
+def attack_cells(record: Record, norm: str, defense: str) -> list[Cell]:
+    """The cells that attacked that pipeline itself: directly on the bare model, adaptively on a defended one."""
+    knowledge = "none" if defense == BARE else "adaptive"
+    return measured(record, record.done(norm=norm, knowledge=knowledge, defense=defense))
+
+
+def worst_case(cells: Sequence[Cell], right: NDArray[np.bool_]) -> Worst | None:
+    """The smallest distance of each sample over the cells; None without cells."""
+    if not cells:
+        return None
+    stacked = np.stack([distances(cell, right) for cell in cells])
+    smallest = stacked.min(axis=0)
+    first = stacked.argmin(axis=0)
+    return Worst(smallest, np.where(np.isfinite(smallest) & (smallest > 0), first, -1), tuple(cells))
+
+
+def lost_obliviously(record: Record, pipeline: Pipeline, norm: str) -> NDArray[np.float64] | None:
+    """[N] smallest tested distance at which an adversarial made on the bare model fools the defended pipeline.
+
+    A fixed attack's strength is its budget; a minimal attack's is a multiple of the bare model's own smallest distance.
+    inf: none of the tested ones; 0: wrong when clean. None when no oblivious cell in this norm was judged.
+    """
+    truth, right = labels(record), right_when_clean(record, pipeline)
+    lost = np.where(right, np.inf, 0.0)
+    judged = False
+    for cell in record.done(norm=norm, knowledge="oblivious", defense=pipeline.defense):
+        base = _bare_distances(record, cell)
+        for one in cell.strengths:
+            if len(one.prediction) != truth.size:
+                continue
+            if cell.family == "minimal" and base is None:
+                continue
+            judged = True
+            answer = np.asarray(one.prediction, dtype=np.int64)
+            fooled = right & (answer != truth) & (answer != record.model.classes)
+            reach = base * one.strength if cell.family == "minimal" and base is not None else one.strength
+            lost = np.where(fooled, np.minimum(lost, reach), lost)
+    return lost if judged else None
+
+
+def _bare_distances(record: Record, cell: Cell) -> NDArray[np.float64] | None:
+    """Smallest distances of the same attack on the bare model; a sample without one has no candidate to judge."""
+    for one in attack_cells(record, cell.norm, BARE):
+        if one.attack == cell.attack:
+            return distances(one, np.ones(record.data.samples, dtype=bool))
+    return None
+
+
+def has_curve(cells: Iterable[Cell]) -> bool:
+    """Whether any cell looked for smallest distances, so that a curve and a median say something."""
+    return any(cell.threat == "curve" for cell in cells)
+
+
+def searched(cells: Iterable[Cell]) -> float | None:
+    """The largest distance up to which smallest ones were looked for; None: without end, 0: not at all."""
+    limits = [cell.eps for cell in cells if cell.threat == "curve"]
+    return None if None in limits else max((one for one in limits if one is not None), default=0.0)
+
+
+def budgets(record: Record, norm: str, cells: Sequence[Cell]) -> list[float]:
+    """The reference budgets that at least one cell searched, and every budget that a cell was run at.
+
+    A cell that was run at one budget asked nothing about smaller ones, so it lists its own only.
+    """
+    width = 1.0 if norm == "l0" else span(record)
+    reach = searched(cells)
+    limit = np.inf if reach is None else reach
+    listed = [one * width for one in BUDGETS.get(norm, ()) if one * width <= limit * (1 + 1e-9)]
+    run_at = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
+    kept: list[float] = []
+    for one in sorted([*run_at, *listed]):
+        if not kept or one - kept[-1] > 1e-6 * max(one, 1e-12):
+            kept.append(one)
+    return kept
+
+
+def reference_budget(record: Record, norm: str, available: Sequence[float], cells: Sequence[Cell]) -> float | None:
+    """The budget quoted first: what the run was asked for, else the literature's, or the nearest one below it."""
+    asked = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
+    usual = REFERENCE.get(norm)
+    if asked:
+        aim = (usual or 0.0) * (1.0 if norm == "l0" else span(record))
+        return min(asked, key=lambda eps: (abs(eps - aim) > 1e-6 * aim, -eps))
+    if usual is None or not available:
+        return available[len(available) // 2] if available else None
+    wanted = usual * (1.0 if norm == "l0" else span(record))
+    below = [one for one in available if one <= wanted * (1 + 1e-6)]
+    return max(below) if below else min(available)

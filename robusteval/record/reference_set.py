@@ -1,0 +1,217 @@
+"""A reference set as a file: one JSON document of plain data, checked against its schema and of bounded size."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from robusteval.errors import RecordError
+from robusteval.record.decode import decode
+from robusteval.record.measured import Suite
+from robusteval.record.references import Reference, ReferenceColumn
+from robusteval.record.store import write_atomically
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+SCHEMA = "robusteval-references-1"
+MAX_BYTES = 16 << 20
+MAX_MODELS, MAX_IMAGES = 32, 20_000
+_MEND = "Make one with `robusteval calibrate`."
+
+
+@dataclass
+class ReferenceSet:
+    """Models attacked by the same attacks on the same images."""
+
+    tool: dict[str, str]  # name, version
+    command: str
+    seed: int
+    data: str  # name of the data set
+    suite: Suite
+    images: list[str]  # content of each image and its label, as in a record's data.hashes
+    models: list[Reference]
+    schema: str = SCHEMA
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set as it was read. file: its name without folder; sha256: of its bytes."""
+
+    file: str
+    sha256: str
+    shipped: bool
+    content: ReferenceSet
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[ReferenceSet]:
+    from pydantic import TypeAdapter  # not where a shipped set is only read: `verify` runs without it
+
+    return TypeAdapter(ReferenceSet)
+
+
+def build_schema() -> dict[str, Any]:
+    """The document's JSON schema, made from the dataclasses, with bounds; the committed copy is `schema()`."""
+    made = _adapter().json_schema()
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = SCHEMA
+    top = made["properties"]
+    top["schema"] = {"const": SCHEMA, "type": "string"}
+    top["images"] = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_IMAGES,
+        "items": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    }
+    top["models"] |= {"minItems": 1, "maxItems": MAX_MODELS}
+    model = made["$defs"]["Reference"]["properties"]
+    model["name"]["pattern"] = "^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,39}$"
+    model["about"] |= {"maxLength": 300, "pattern": "^[^\\u0000-\\u001f\\u007f]*$"}
+    model["rows"] |= {"minItems": 1, "maxItems": MAX_IMAGES}
+    model["rows"]["items"] |= {"minimum": 0, "maximum": MAX_IMAGES - 1}
+    model["right"]["maxItems"] = MAX_IMAGES
+    for name in ("worst", "exact"):
+        model[name] |= {"maxProperties": 4, "propertyNames": {"enum": ["l0", "l1", "l2", "linf"]}}
+    column = made["$defs"]["ReferenceColumn"]["properties"]
+    distance = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1e9}, {"type": "null"}]}
+    column["distance"] |= {"maxItems": MAX_IMAGES, "items": distance}
+    column["searched"]["anyOf"][0] |= {"exclusiveMinimum": 0, "maximum": 1e9}
+    column["attacks"]["maxItems"] = 1000
+    _bound(made)
+    return made
+
+
+def _bound(part: Any) -> None:
+    """Gives every text of a schema a largest length that has none."""
+    if isinstance(part, dict):
+        if part.get("type") == "string":
+            part.setdefault("maxLength", 1000)
+        for value in part.values():
+            _bound(value)
+    elif isinstance(part, list):
+        for value in part:
+            _bound(value)
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The published schema, as committed."""
+    text = resources.files("robusteval.record").joinpath("references.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def to_json(made: ReferenceSet) -> str:
+    """The set as text, one line a model. Raises RecordError where it does not fit the schema."""
+    data = _adapter().dump_python(made, mode="python")
+    models = data.pop("models")
+    try:
+        rows = [json.dumps(model, allow_nan=False, separators=(",", ":")) for model in models]
+        head = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise RecordError(f"The reference set holds a number that JSON cannot carry: {error}.") from error
+    text = head[:-1] + ',"models":[\n' + ",\n".join(rows) + "\n]}\n"
+    from_json(text, "made here")
+    return text
+
+
+def from_json(text: str, name: str) -> ReferenceSet:
+    """A set from text; nothing in it is run. Raises RecordError, naming it, with the first thing that does not fit."""
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"The reference set {name} is not JSON: {str(error)[:200]}.", _MEND) from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise RecordError(f"{name} is not a reference set of schema {SCHEMA!r}.", _MEND)
+    _fits(data, name)
+    try:
+        made = decode(ReferenceSet, data, f"reference set {name}")
+    except RecordError as error:
+        raise RecordError(error.message, _MEND) from None
+    _check(made, name)
+    return made
+
+
+def _fits(data: dict[str, Any], name: str) -> None:
+    """Raises RecordError where a stranger's set is not as its schema has it."""
+    import jsonschema
+
+    try:
+        first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(data)), None)
+    except RecursionError:
+        raise RecordError(f"The reference set {name} is nested too deeply.", _MEND) from None
+    if first is not None:
+        raise RecordError(
+            f"The reference set {name} does not fit its schema at {first.json_path[:100]}: {first.message[:200]}.",
+            _MEND,
+        )
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"it holds {constant}, which is no number")
+
+
+def _check(made: ReferenceSet, name: str) -> None:
+    """What a schema cannot say: columns as long as their rows, rows that exist, names and images that differ."""
+    names = [model.name.lower() for model in made.models]
+    if len(set(names)) != len(names):
+        raise RecordError(f"The reference set {name} has two models of one name.", _MEND)
+    if len(set(made.images)) != len(made.images):
+        raise RecordError(f"The reference set {name} has an image twice.", _MEND)
+    for model in made.models:
+        count = len(model.rows)
+        columns: list[ReferenceColumn] = [*model.worst.values(), *model.exact.values()]
+        if len(set(model.rows)) != count or max(model.rows) >= len(made.images):
+            raise RecordError(f"The reference set {name} has rows of {model.name} that are not its images.", _MEND)
+        if len(model.right) != count or any(len(column.distance) != count for column in columns):
+            raise RecordError(f"The reference set {name} has columns of {model.name} that are not {count} long.", _MEND)
+
+
+def load(path: Path) -> Source:
+    """A set from a file. Raises RecordError, also where the file is no plain file or larger than MAX_BYTES."""
+    try:
+        if not path.is_file():
+            raise RecordError(f"There is no reference set {path}.", _MEND)
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecordError(f"Cannot read the reference set {path}: {error.strerror or error}.", _MEND) from None
+    return _source(content, path.name, shipped=False)
+
+
+def shipped() -> list[Source]:
+    """The sets that come with robusteval, by name."""
+    folder = resources.files("robusteval.data").joinpath("references")
+    files = sorted((one for one in folder.iterdir() if one.name.endswith(".json")), key=lambda one: one.name)
+    return [_source(one.read_bytes(), one.name, shipped=True) for one in files]
+
+
+def _source(content: bytes, name: str, *, shipped: bool) -> Source:
+    if len(content) > MAX_BYTES:
+        raise RecordError(f"The reference set {name} is larger than {MAX_BYTES >> 20} MiB.", _MEND)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise RecordError(f"The reference set {name} is not text.", _MEND) from None
+    # our own were checked when they were made, and `verify` reads them where jsonschema is not installed
+    made = decode(ReferenceSet, json.loads(text), f"reference set {name}") if shipped else from_json(text, name)
+    return Source(name, hashlib.sha256(content).hexdigest(), shipped, made)
+
+
+def save(made: ReferenceSet, path: Path) -> Path:
+    """Writes the set, whole or not at all. Raises RecordError."""
+    text = to_json(made)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise RecordError(
+            f"Cannot write {path}: {error.strerror or error}.", "Choose another place with --out."
+        ) from None
+    return path

@@ -1,0 +1,130 @@
+"""The document: everything that a run measured and derived, as dataclasses. HTML, CSV and the rest are functions of it.
+
+Per-sample columns have one entry a sample, in the order of the data. `None` in a distance column means "never lost";
+0 means "wrong when clean". Nothing here depends on the clock except `times`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from robusteval.record.derived import Check, Curve, Finding, Grade, Point, Result, Scalar, Severity, Verdict
+from robusteval.record.measured import (
+    Cell,
+    Data,
+    Estimate,
+    Knowledge,
+    Model,
+    Picture,
+    Pipeline,
+    Planted,
+    Rounded,
+    Search,
+    Strength,
+    Suite,
+    Wins,
+    Witness,
+    Witnesses,
+)
+from robusteval.record.references import Compared, Reference, ReferenceColumn
+
+__all__ = [
+    "SCHEMA",
+    "Cell",
+    "Check",
+    "Compared",
+    "Curve",
+    "Data",
+    "Estimate",
+    "Finding",
+    "Grade",
+    "Knowledge",
+    "Model",
+    "Picture",
+    "Pipeline",
+    "Planted",
+    "Point",
+    "Record",
+    "Reference",
+    "ReferenceColumn",
+    "Result",
+    "Rounded",
+    "Scalar",
+    "Search",
+    "Severity",
+    "Strength",
+    "Suite",
+    "Times",
+    "Verdict",
+    "Wins",
+    "Witness",
+    "Witnesses",
+]
+
+SCHEMA = "robusteval-record-1"
+
+
+@dataclass
+class Times:
+    """All that depends on the clock; two runs of the same plan without a time budget differ in nothing else."""
+
+    started: str = ""
+    finished: str = ""
+    wall_s: float = 0.0
+    cells_s: dict[str, float] = field(default_factory=dict)  # seconds of attack and judging, summed over chunks
+    fit_s: dict[str, float] = field(default_factory=dict)
+    foretold_s: float = 0.0  # how long attacks and tests were expected to take, before they began
+    budget_s: float | None = None  # after which nothing was started
+
+
+@dataclass
+class Record:
+    """One run."""
+
+    tool: dict[str, str]  # name, version
+    command: str
+    seed: int
+    environment: dict[str, str]
+    model: Model
+    data: Data
+    suite: Suite
+    plan_sha256: str
+    pipelines: list[Pipeline]
+    cells: list[Cell]
+    probes: list[Cell] = field(
+        default_factory=list
+    )  # the same attacks with more steps or another start, on few samples
+    estimates: list[Estimate] = field(default_factory=list)
+    planted: list[Planted] = field(default_factory=list)
+    searches: list[Search] = field(default_factory=list)
+    references: list[Compared] = field(
+        default_factory=list
+    )  # known models on the same samples, as far as there are any
+    checks: list[Check] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    gallery: list[Picture] = field(default_factory=list)
+    witnesses: Witnesses | None = None
+    verdict: Verdict | None = None
+    skipped: list[str] = field(default_factory=list)  # tests of the evaluation that the time budget left out
+    plugins: list[dict[str, str]] = field(default_factory=list)  # distribution, name, kind, version, of all that ran
+    times: Times = field(default_factory=Times)
+    schema: str = SCHEMA
+
+    def pipeline(self, defense: str) -> Pipeline:
+        """The pipeline of that defence. Raises KeyError when there is none."""
+        for one in self.pipelines:
+            if one.defense == defense:
+                return one
+        raise KeyError(defense)
+
+    def done(self, norm: str | None = None, knowledge: str | None = None, defense: str | None = None) -> list[Cell]:
+        """Finished cells, filtered."""
+        return [
+            cell
+            for cell in self.cells
+            if cell.status == "done"
+            and norm in (None, cell.norm)
+            and knowledge in (None, cell.knowledge)
+            and defense in (None, cell.defense)
+        ]

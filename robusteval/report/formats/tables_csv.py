@@ -1,0 +1,38 @@
+"""Tables as CSV, for spreadsheets and scripts: pure functions of the record."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+from robusteval.record.run import Record, Result, Scalar
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def tables(record: Record) -> dict[str, str]:
+    """File name -> CSV text, one for each table that a metric derived. Names are safe and differ from each other."""
+    made: dict[str, str] = {}
+    for result in record.results:
+        if result.kind == "table":
+            stem = re.sub(r"[^A-Za-z0-9.+_-]+", "_", result.name).strip("._")[:80] or "table"
+            name, count = f"{stem}.csv", 2
+            while name in made:
+                name, count = f"{stem}-{count}.csv", count + 1
+            made[name] = table(result)
+    return made
+
+
+def table(result: Result) -> str:
+    """One table: a line of column names, then the rows; numbers in full, nothing for what is not known."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([_plain(name) for name in result.columns])
+    writer.writerows([[_plain(value) for value in row] for row in result.rows])
+    return buffer.getvalue()
+
+
+def _plain(value: Scalar) -> Scalar:
+    """A value as it is; text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,84 @@
+"""The page: a pure function of the record. The same record gives the same bytes."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from robusteval.record.run import Record, Result
+from robusteval.record.store import digest
+from robusteval.report import pieces as parts
+from robusteval.report.charts import figures as curves
+from robusteval.report.formats import embed, numbers
+from robusteval.report.pieces import Figure, Generic, Table
+from robusteval.report.sections import coverage as facts
+from robusteval.report.sections import details, provenance
+from robusteval.report.sections import glossary as definitions
+from robusteval.report.sections import headline as tables
+from robusteval.report.sections import known_models as references
+
+
+def render(record: Record) -> str:
+    """One HTML file that works offline and holds all that it needs. Reads nothing but the record."""
+    defended = [one.defense for one in record.pipelines if one.defense != "none" and one.status == "done"]
+    listed = parts.norms(record)
+    environment = Environment(
+        loader=PackageLoader("robusteval.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        record=record,
+        digest=digest(record),
+        made_with=embed.made_with(),
+        policy=embed.content_policy(),
+        style=Markup(embed.style()),
+        bundle=Markup(embed.vega_bundle()),
+        script=Markup(embed.page_script()),
+        cards=tables.cards(record),
+        norms=[_norm(record, norm) for norm in listed],
+        rho=tables.rho(record),
+        strength=curves.strength(record),
+        known=references.section(record),
+        defenses=tables.defenses(record),
+        defense_figures=[(name, _defense_figures(record, name, listed)) for name in defended],
+        detectors=[(name, curves.roc(record, name), table) for name in defended if (table := details.detector(record, name))],
+        cost=details.cost(record),
+        shots=facts.gallery(record),
+        classes=details.classes(record),
+        flips=details.flips(record),
+        label_next=details.label_next(record),
+        clever=details.clever(record),
+        findings=facts.findings(record),
+        checks=facts.checks(record),
+        planted=facts.planted(record),
+        covered=facts.covered(record),
+        uncovered=facts.uncovered(record),
+        missing_norms=facts.missing_norms(record),
+        others=[_generic(one, place) for place, one in enumerate(record.results) if not parts.is_known(one)],
+        provenance=provenance.groups(record),
+        plugins=provenance.plugins(record),
+        definitions=definitions.DEFINITIONS,
+    )  # fmt: skip
+
+
+def _norm(record: Record, norm: str) -> tuple[str, Figure | None, Table | None, Table | None]:
+    """The bare model's chart and tables in one norm."""
+    drawn = curves.accuracy(record, norm, "none")
+    return numbers.norm_title(norm), drawn, tables.budgets(record, norm), tables.attacks(record, norm)
+
+
+def _defense_figures(record: Record, defense: str, norms: list[str]) -> list[Figure]:
+    drawn = [curves.accuracy(record, norm, defense) for norm in norms]
+    return [one for one in (*drawn, curves.oblivious(record, defense)) if one is not None]
+
+
+def _generic(result: Result, place: int) -> Generic:
+    """Any result, shown as it is."""
+    value = numbers.number(result.value, 4) if result.kind == "scalar" else ""
+    bounds = numbers.interval(result.low, result.high, share=False) if result.kind == "scalar" else ""
+    table = details.generic(result) if result.kind == "table" else None
+    figures = curves.generic(result, place) if result.kind == "curves" else []
+    return Generic(result.metric, result.title, result.description, value, bounds, table, figures)

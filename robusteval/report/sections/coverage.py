@@ -1,0 +1,217 @@
+"""What surrounds the figures: findings, gallery, coverage of threats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from robusteval.record.run import Cell, Record
+from robusteval.report import pieces as parts
+from robusteval.report.formats import png as images
+from robusteval.report.formats.numbers import (
+    MISSING,
+    budget,
+    norm_title,
+    number,
+    percent,
+    scalar,
+)
+from robusteval.report.pieces import Table
+
+PICTURES = 48
+SEVERITY = {"alarm": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One sample of the gallery, its images checked; None where one was not a PNG."""
+
+    caption: str
+    images: Sequence[tuple[str, str | None, str]]  # heading, data URI, line below
+
+
+@dataclass(frozen=True)
+class FindingView:
+    severity: str
+    code: str
+    sentence: str
+    evidence: str
+    advice: str
+    cells: str
+
+
+def findings(record: Record) -> list[FindingView]:
+    """The most serious first."""
+    made = []
+    for one in sorted(record.findings, key=lambda one: SEVERITY.get(one.severity, 0)):
+        evidence = ", ".join(f"{key} = {_value(value)}" for key, value in one.evidence.items())
+        cells = ", ".join(one.cells[:6]) + (f" and {len(one.cells) - 6} more" if len(one.cells) > 6 else "")
+        made.append(FindingView(one.severity, one.code, one.sentence, evidence, one.advice, cells))
+    return made
+
+
+def checks(record: Record) -> Table | None:
+    """Every check, the worst outcome first; what each is stands below."""
+    order = {"fail": 0, "warn": 1, "pass": 2, "not-applicable": 3}
+    rows: list[list[parts.Text]] = [
+        [one.id, one.title, one.outcome.replace("-", " "), one.measured, one.threshold, one.source]
+        for one in sorted(record.checks, key=lambda one: order.get(one.outcome, 0))
+    ]
+    if not rows:
+        return None
+    columns = ["Check", "What should hold", "Outcome", "Measured, worst case", "Threshold", "Source"]
+    note = "Outcomes make the grade, by the rule at the top. Formulas and reasons for the thresholds: docs/method.md, and record.json."
+    return Table("Checks of this evaluation", columns, rows, words=range(1, 6), note=note)
+
+
+def planted(record: Record) -> Table | None:
+    """Which planted adversarials each attack found, and the reasons where there was no test."""
+    rows: list[list[parts.Text]] = []
+    for one in record.planted:
+        norm = f"{norm_title(one.norm)} {budget(one.eps, one.norm, parts.width(record))}"
+        if one.status != "done" or not one.samples:
+            rows.append([norm, one.status, MISSING, MISSING, one.reason])
+            continue
+        total = len(one.samples)
+        for name, column in one.found.items():
+            share = parts.shade(sum(column) / total)
+            rows.append([norm, name, share, scalar(total), one.failed.get(name) or f"needs {one.needs.get(name)}"])
+        rows.append(
+            [
+                norm,
+                "random points",
+                parts.shade(sum(one.random) / total),
+                scalar(total),
+                "on the surface of the ball: the baseline",
+            ]
+        )
+    if not rows:
+        return None
+    note = f"A linear readout {_read_out(record)} has one adversarial in the ball by construction (Zimmermann et al. 2022)."
+    return Table(
+        "Planted adversarials found", ["Ball", "By", "Found", "Planted", ""], rows, heads=2, words=(4,), note=note
+    )
+
+
+def _read_out(record: Record) -> str:
+    """On what the readouts stand; records from before penultimate features were read say nothing, and read the scores."""
+    said = dict.fromkeys(one.features for one in record.planted if one.status == "done")
+    kinds = [one.partition(": ") for one in said]
+    where = [
+        f"on the model's penultimate features ({rest})"
+        if kind == "penultimate"
+        else f"on the model's scores{f' ({rest})' if rest else ''}"
+        for kind, _, rest in kinds
+    ]
+    return " or ".join(where) or "on the model"
+
+
+def _value(value: object) -> str:
+    return number(value, 4) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def class_name(record: Record, index: int) -> str:
+    names = record.model.class_names
+    if index == record.model.classes:
+        return "rejected"
+    return names[index] if 0 <= index < len(names) else str(index)
+
+
+def image(record: Record, sample: int) -> str:
+    """What to call a sample: its place in the data and, where it has one, its file."""
+    names = record.data.names
+    return f"{sample} ({names[sample]})" if 0 <= sample < len(names) else str(sample)
+
+
+def gallery(record: Record) -> list[Shot]:
+    shots = []
+    for one in record.gallery[:PICTURES]:
+        caption = f"{one.attack}, {norm_title(one.norm)} {number(one.distance)}, image {image(record, one.sample)}"
+        if one.defense != "none":
+            caption += f", behind {one.defense}"
+        truth = class_name(record, one.label)
+        clean = f"{class_name(record, one.clean_prediction)}, {percent(one.clean_confidence, 0)}"
+        fooled = f"{class_name(record, one.prediction)}, {percent(one.confidence, 0)}"
+        gain = "as it is" if one.perturbation_gain == 1 else f"\u00d7 {number(one.perturbation_gain)}"
+        shots.append(
+            Shot(
+                f"{caption}. True class: {truth}.",
+                (
+                    ("Clean", images.png_uri(one.clean_png), clean),
+                    ("Perturbation", images.png_uri(one.perturbation_png), gain),
+                    ("Adversarial", images.png_uri(one.adversarial_png), fooled),
+                ),
+            )
+        )
+    return shots
+
+
+def covered(record: Record) -> Table | None:
+    """What was tried and finished, a row for each attack."""
+    rows = []
+    for name in dict.fromkeys(cell.attack for cell in record.done()):
+        cells = [cell for cell in record.done() if cell.attack == name]
+        tried = ", ".join(dict.fromkeys(norm_title(cell.norm) for cell in cells))
+        where = ", ".join(
+            dict.fromkeys(
+                f"{parts.display(cell.defense)} ({cell.knowledge})" if cell.defense != "none" else "No defence"
+                for cell in cells
+            )
+        )
+        target = ", ".join(dict.fromkeys(cell.target for cell in cells))
+        needs = "/".join(dict.fromkeys(cell.needs for cell in cells))
+        variant = f"{cells[0].plugin} {cells[0].version} {cells[0].sha256[:8]}".strip()
+        rows.append([name, variant, needs, tried, target, where, _parameters(cells[0])])
+    if not rows:
+        return None
+    columns = ["Attack", "Plugin", "Needs", "Norms", "Target", "Against", "Parameters"]
+    note = "Plugin: its name, its version, and the first digits of the SHA-256 of both and the parameters."
+    return Table("Covered", columns, rows, words=range(1, 7), note=note)
+
+
+def _parameters(cell: Cell) -> str:
+    """As JSON; of a cascade its attacks in order, as all their parameters would fill the page."""
+    if cell.family != "cascade":
+        return json.dumps(cell.params, sort_keys=True) if cell.params else ""
+    members = [f"{name} ({facts['plugin']} {facts['version']})" for name, facts in cell.params.items()]
+    return f"{', then '.join(members)}; parameters in record.json"
+
+
+def uncovered(record: Record) -> Table | None:
+    """What was planned or wanted and did not run, with the reason."""
+    order = {"failed": 0, "skipped": 1, "pending": 2, "excluded": 3}
+    cells = sorted(
+        (cell for cell in record.cells if cell.status != "done"), key=lambda cell: (order.get(cell.status, 4), cell.id)
+    )
+    rows = [
+        [
+            cell.attack,
+            cell.status,
+            norm_title(cell.norm),
+            parts.display(cell.defense),
+            cell.knowledge,
+            cell.reason or MISSING,
+        ]
+        for cell in cells
+    ]
+    rows += [
+        [f"Defence {one.defense}", one.status, "", "", "", one.reason or MISSING]
+        for one in record.pipelines
+        if one.status != "done"
+    ]
+    if not rows:
+        return None
+    columns = ["Attack", "Status", "Norm", "Pipeline", "Attacker", "Reason"]
+    return Table(
+        "Not covered",
+        columns,
+        rows,
+        words=range(1, 6),
+        note="What did not run is not robustness: it says nothing either way.",
+    )
+
+
+def missing_norms(record: Record) -> list[str]:
+    done = {cell.norm for cell in record.done()}
+    return [norm_title(norm) for norm in ("l2", "linf", "l1", "l0") if norm not in done]

@@ -1,0 +1,262 @@
+"""The longer tables: detection, cost, classes, and tables of unknown metrics."""
+
+from __future__ import annotations
+
+from robusteval.record.run import Record, Result, Scalar
+from robusteval.report import pieces as parts
+from robusteval.report.formats.numbers import (
+    MISSING,
+    interval,
+    norm_title,
+    number,
+    percent,
+    scalar,
+    seconds,
+)
+from robusteval.report.pieces import Table, Text, Value
+from robusteval.report.sections.coverage import class_name, image
+
+CLASS_ROWS = 40
+MATRIX_CLASSES = 16  # up to so many classes the flips are drawn as a matrix
+NEXT_ROWS = 20
+
+
+def detector(record: Record, defense: str) -> Table | None:
+    found = parts.first(parts.of_kind(record, "detector-roc", "table", {"defense": defense}))
+    if found is None:
+        return None
+    rows = []
+    for row in parts.named_rows(found):
+        strength = row.get("Strength")
+        figures: list[Text] = []
+        for name in ("AUC", "TPR at 1 %", "TPR at 5 %"):
+            value, bounds = (
+                row.get(name),
+                interval(row.get(f"{name} low"), row.get(f"{name} high"), share=name != "AUC"),
+            )
+            text = number(value) if name == "AUC" else percent(value)
+            figures.append(Value(text, bounds))
+        head: list[Text] = [str(row.get("Attack")), norm_title(row.get("Norm")), str(row.get("Knowledge"))]
+        tail = [scalar(row.get("Positives")), scalar(row.get("Negatives"))]
+        rows.append([*head, "smallest" if strength is None else number(strength), *figures, *tail])
+    columns = [
+        "Attack",
+        "Norm",
+        "Attacker",
+        "Strength",
+        "AUC",
+        "Found at 1 % false alarms",
+        "Found at 5 %",
+        "Adversarials",
+        "Clean",
+    ]
+    return Table(f"{defense}: detection", columns, rows, words=(1, 2), note=found.description)
+
+
+def cost(record: Record) -> Table | None:
+    """Passes from the metric, seconds from the run's times."""
+    found = parts.first(parts.of_kind(record, "cost", "table"))
+    if found is None:
+        return None
+    rows = []
+    for row in parts.named_rows(found):
+        if row.get("Forward / sample") is None and row.get("Median distance") is None:
+            continue  # an oblivious cell: what it judges was paid for by the attack on the bare model
+        took = record.times.cells_s.get(str(row.get("Cell")))
+        head = [
+            str(row.get("Attack")),
+            norm_title(row.get("Norm")),
+            parts.display(str(row.get("Pipeline"))),
+            str(row.get("Knowledge")),
+        ]
+        spent = [number(row.get("Forward / sample"), 4), number(row.get("Backward / sample"), 4), seconds(took)]
+        spent.insert(2, number(row.get("Foretold / sample"), 4))
+        won = [percent(row.get("Success")), number(row.get("Median distance")), number(row.get("Mean distance"))]
+        won += [number(row.get("Mean L2")), percent(row.get("Survive 8 bits"), 0)]
+        rows.append([*head, *won, *spent])
+    columns = [
+        "Attack",
+        "Norm",
+        "Pipeline",
+        "Attacker",
+        "Success",
+        "Median distance",
+        "Mean distance",
+        "Mean L2",
+        "Survive 8 bits",
+        "Forward / image",
+        "Backward / image",
+        "Foretold, both",
+        "Time",
+    ]
+    note = f"{found.description} {_foretold(record)}".rstrip()
+    return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=note)
+
+
+def _foretold(record: Record) -> str:
+    """What was said before the run against what came of it."""
+    values = {one.name: one.value for one in record.results if one.metric == "cost" and parts.is_known(one)}
+    foretold, made = values.get("passes/foretold"), values.get("passes/made")
+    if not foretold or not made:
+        return ""
+    said = (
+        f"Foretold before the run: {foretold:,.0f} passes. Made: {made:,.0f}, {made / foretold:.2f} times as many; attacks stop "
+        "early where samples fall."
+    )
+    if record.times.foretold_s and record.times.wall_s:
+        said += f" Foretold time {seconds(record.times.foretold_s)}, taken {seconds(record.times.wall_s)}."
+    return said
+
+
+def classes(record: Record) -> list[Table]:
+    """Per class, the weakest first; long lists are cut, with a word about it."""
+    made = []
+    for found in parts.of_kind(record, "per-class", "table"):
+        if not found.name.startswith("per-class/"):
+            continue
+        listed = parts.named_rows(found)
+        listed.sort(key=lambda row: _weak(row.get("Robust accuracy"), row.get("Median distance")))
+        rows = []
+        for row in listed[:CLASS_ROWS]:
+            flips = (
+                MISSING
+                if row.get("Flips most to") is None
+                else f"{row.get('Flips to name')} ({percent(row.get('Share of its flips'), 0)})"
+            )
+            name = f"{row.get('Name')}"
+            rows.append(
+                [
+                    name,
+                    scalar(row.get("Samples")),
+                    percent(row.get("Clean accuracy")),
+                    percent(row.get("Robust accuracy")),
+                    number(row.get("Median distance")),
+                    flips,
+                ]
+            )
+        note = found.description
+        if len(listed) > CLASS_ROWS:
+            note += f" The {CLASS_ROWS} weakest of {len(listed)} classes are shown; the rest is in record.json."
+        caption = f"{parts.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, weakest first"
+        columns = ["Class", "Images", "Clean accuracy", "Accuracy under attack", "Median distance", "Flips most to"]
+        made.append(Table(caption, columns, rows, words=(5,), note=note))
+    return made
+
+
+def flips(record: Record) -> list[Table]:
+    """What flips to what, bare model first: a matrix of a few classes, else the most frequent pairs."""
+    made = []
+    for found in parts.of_kind(record, "per-class", "table"):
+        if not found.name.startswith("flips/"):
+            continue
+        who = (
+            f"{parts.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to what"
+        )
+        rows = parts.named_rows(found)
+        made.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
+    return made
+
+
+def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Table:
+    counts = {(row.get("Class"), row.get("Flips to")): row for row in rows}
+    names = [class_name(record, index) for index in range(record.model.classes)]
+    body: list[list[Text]] = []
+    for index, name in enumerate(names):
+        cells: list[Text] = []
+        for other in range(len(names)):
+            row = counts.get((index, other))
+            share = row.get("Share") if row is not None else None
+            blank = MISSING if other == index else ""
+            cells.append(
+                parts.shade(share)._replace(text=scalar(row.get("Samples")))
+                if row is not None and isinstance(share, int | float)
+                else blank
+            )
+        body.append([name, *cells])
+    note = "Rows: the true class; columns: the answer to the closest adversarial; images right when clean, worst case over attacks."
+    return Table(caption, ["Class", *names], body, note=note)
+
+
+def _pairs(caption: str, rows: list[dict[str, Scalar]]) -> Table:
+    listed = sorted(rows, key=lambda row: _weak(row.get("Samples")), reverse=True)
+    body: list[list[Text]] = [
+        [f"{row.get('Name')}", f"{row.get('Flips to name')}", scalar(row.get("Samples")), percent(row.get("Share"), 0)]
+        for row in listed[:CLASS_ROWS]
+    ]
+    note = f"The most frequent pairs; all {len(rows)} are in record.json."
+    return Table(caption, ["Class", "Flips to", "Images", "Share of its flips"], body, words=(1,), note=note)
+
+
+def _image(record: Record, sample: Scalar) -> Text:
+    return scalar(sample) if not isinstance(sample, int) else image(record, sample)
+
+
+def label_next(record: Record) -> list[Table]:
+    """The first samples to label next, a table for each norm."""
+    made = []
+    for found in parts.of_kind(record, "label-next", "table"):
+        listed = parts.named_rows(found)
+        rows: list[list[Text]] = [
+            [
+                scalar(row.get("Rank")),
+                _image(record, row.get("Sample")),
+                f"{row.get('Label name')}",
+                MISSING if row.get("Flips to name") is None else f"{row.get('Flips to name')}",
+                number(row.get("Distance")),
+                f"{row.get('Attack')}",
+            ]
+            for row in listed[:NEXT_ROWS]
+        ]
+        note = found.description
+        if len(listed) > NEXT_ROWS:
+            note += f" The first {NEXT_ROWS} of {len(listed)}; all are in tables/ beside record.json, as CSV."
+        columns = ["Rank", "Image", "Class", "Flips to", "Distance", "Attack"]
+        caption = f"Nearest to the boundary, {norm_title(found.tags.get('norm'))}"
+        made.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
+    return made
+
+
+def clever(record: Record) -> list[Table]:
+    """CLEVER beside the smallest distance found, and what was asked for but could not be estimated."""
+    made = []
+    for found in parts.of_kind(record, "clever", "table"):
+        rows: list[list[Text]] = []
+        for row in parts.named_rows(found):
+            value: Text = number(row.get("CLEVER"))
+            if row.get("At its limit") is True:
+                value = Value(f"\u2265 {number(row.get('CLEVER'))}", "the radius")
+            nearest = number(row.get("Smallest distance found"))
+            ratio = row.get("Ratio")
+            high = isinstance(ratio, int | float) and ratio > 1
+            shown = Value(number(ratio), "refuted", 5) if high else number(ratio)
+            attack = MISSING if row.get("Attack") is None else f"{row.get('Attack')}"
+            rows.append(
+                [
+                    scalar(row.get("Sample")),
+                    f"{row.get('Label name')}",
+                    value,
+                    nearest,
+                    attack,
+                    shown,
+                    number(row.get("Fit p"), 2),
+                ]
+            )
+        medians = [
+            f"{one.title.rpartition(': ')[2]} {number(one.value)}"
+            for one in parts.matching(record, "clever-median", {"norm": found.tags.get("norm")})
+        ]
+        note = f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones are poor fits."
+        columns = ["Image", "Class", "CLEVER", "Smallest distance found", "By", "Ratio", "Fit"]
+        caption = f"CLEVER, {norm_title(found.tags.get('norm'))}"
+        made.append(Table(caption, columns, rows, words=(1, 4), note=note))
+    return made
+
+
+def _weak(*values: object) -> tuple[float, ...]:
+    return tuple(float(one) if isinstance(one, int | float) else float("inf") for one in values)
+
+
+def generic(result: Result) -> Table:
+    """A table of an unknown metric, as it came."""
+    rows = [[scalar(value) for value in row] for row in result.rows]
+    return Table(result.title, list(result.columns), rows)

@@ -1,0 +1,242 @@
+"""The tables of figures: headline, budgets, attacks, rho_adv, defences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robusteval.record.run import (
+    Cell,
+    Record,
+    Result,
+    Scalar,
+)
+from robusteval.record.units import attack_text
+from robusteval.report import pieces as parts
+from robusteval.report.formats.numbers import (
+    MISSING,
+    budget,
+    interval,
+    norm_title,
+    number,
+    percent,
+    scalar,
+)
+from robusteval.report.pieces import Table, Text, Value
+
+
+@dataclass(frozen=True)
+class Card:
+    """One headline number."""
+
+    label: str
+    value: str
+    interval: str
+    note: str
+    level: float | None = None  # share, for the bar under it
+
+
+def share_text(result: Result | None) -> Text:
+    """'32.0 %' with '26.8 to 37.6 %' below it."""
+    if result is None or result.value is None:
+        return MISSING
+    return Value(percent(result.value), interval(result.low, result.high))
+
+
+def _reference(record: Record, norm: str, defense: str, knowledge: str) -> Result | None:
+    tags: dict[str, Scalar] = {
+        "norm": norm,
+        "defense": defense,
+        "knowledge": knowledge,
+        "reference": True,
+    }
+    return parts.first(parts.matching(record, "robust-accuracy", tags))
+
+
+def cards(record: Record) -> list[Card]:
+    """Clean accuracy, robust accuracy at the reference budgets, median distance, rho_adv; of the bare model."""
+    made = []
+    clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": "none"}))
+    if clean is not None:
+        made.append(
+            Card(
+                "Clean accuracy",
+                percent(clean.value),
+                interval(clean.low, clean.high),
+                f"{record.data.samples} images, no attack",
+                clean.value,
+            )
+        )
+    for norm in parts.norms(record):
+        robust = _reference(record, norm, "none", "none")
+        if robust is not None:
+            at = budget(robust.tags.get("eps"), norm, parts.width(record))
+            label = f"Accuracy under attack, {norm_title(norm)} \u2264 {at}"
+            made.append(
+                Card(
+                    label,
+                    percent(robust.value),
+                    interval(robust.low, robust.high),
+                    "worst case over attacks",
+                    robust.value,
+                )
+            )
+    median = parts.first(
+        parts.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": "worst case"})
+    )
+    if median is not None:
+        bounds = interval(median.low, median.high, share=False)
+        made.append(Card("Median distance to an error, L2", number(median.value), bounds, "worst case over attacks"))
+    deepfool = parts.first(parts.matching(record, "rho-adv", {"defense": "none", "key": "deepfool"}))
+    if deepfool is not None:
+        over = f"DeepFool, {scalar(deepfool.tags.get('broken'))} of {scalar(deepfool.tags.get('right'))} images"
+        made.append(
+            Card("\u03c1 adv", number(deepfool.value), interval(deepfool.low, deepfool.high, share=False), over)
+        )
+    return made
+
+
+def budgets(record: Record, norm: str) -> Table | None:
+    """Worst-case accuracy at the reference budgets, a row for each pipeline."""
+    found = parts.matching(record, "robust-accuracy", {"norm": norm})
+    found = [one for one in found if one.tags.get("knowledge") != "oblivious"]
+    if not found:
+        return None
+    steps = sorted(
+        {one.tags["eps"] for one in found if isinstance(one.tags.get("eps"), float)}, key=lambda one: float(one or 0)
+    )
+    rows: list[list[Text]] = []
+    for defense in dict.fromkeys(str(one.tags.get("defense")) for one in found):
+        mine = {one.tags.get("eps"): one for one in found if one.tags.get("defense") == defense}
+        name = parts.display(defense) + ("" if defense == "none" else " (adaptive)")
+        rows.append([name, *(share_text(mine.get(eps)) for eps in steps)])
+    names = [f"\u2264 {budget(eps, norm, parts.width(record))}" for eps in steps]
+    return Table(f"Worst-case accuracy at {norm_title(norm)} budgets, with 95 % intervals", ["Pipeline", *names], rows)
+
+
+def attacks(record: Record, norm: str) -> Table | None:
+    """Each attack on the bare model: what it leaves at the budgets that it was asked about, its median distance."""
+    rows: list[list[Text]] = []
+    found = parts.matching(record, "attack-accuracy", {"norm": norm, "defense": "none"})
+    budgets = list(dict.fromkeys(one.tags.get("eps") for one in found))  # the reference first
+    width = parts.width(record)
+    for cell in record.done(norm=norm, knowledge="none", defense="none"):
+        mine = {one.tags.get("eps"): one for one in found if one.tags.get("attack") == cell.attack}
+        tags = {"norm": norm, "defense": "none", "attack": cell.attack}
+        name = attack_text(cell.attack, norm, cell.eps, cell.threat, width)
+        median = _median(parts.first(parts.matching(record, "median-distance", tags)))
+        kept = [share_text(mine.get(eps)) for eps in budgets]
+        rows.append([name, cell.needs, cell.family, *kept, median, percent(_survive(cell), 0)])
+    if not rows:
+        return None
+    heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(eps, norm, width)}" for eps in budgets]
+    columns = ["Attack", "Needs", "Family", *heads, "Median distance", "Wins that survive 8 bits"]
+    note = (
+        "Median over images right when clean; a dash means that more than half of them were never lost. A cascade asks about its "
+        "own budget only. Small: 95 % intervals."
+    )
+    return Table(f"Attacks on the bare model, {norm_title(norm)}", columns, rows, words=(1, 2), note=note)
+
+
+def _median(found: Result | None) -> Text:
+    if found is None:
+        return number(None)
+    bounds = interval(found.low, found.high, share=False)
+    return Value(number(found.value), bounds) if bounds else number(found.value)
+
+
+def _survive(cell: Cell) -> float | None:
+    known = [one for one in cell.survives_8bit if one is not None]
+    return sum(known) / len(known) if known else None
+
+
+def rho(record: Record) -> Table | None:
+    found = parts.first(parts.of_kind(record, "rho-adv", "table"))
+    if found is None:
+        return None
+    rows: list[list[Text]] = []
+    for row in parts.named_rows(found):
+        bounds = interval(row.get("Low (95 %)"), row.get("High (95 %)"), share=False)
+        covered = f"{scalar(row.get('Broken'))} of {scalar(row.get('Right when clean'))}"
+        rows.append(
+            [
+                parts.display(str(row.get("Pipeline"))),
+                str(row.get("Attack")),
+                Value(number(row.get("rho_adv")), bounds),
+                Value(percent(row.get("Coverage")), covered),
+            ]
+        )
+    columns = ["Pipeline", "Attack", "\u03c1 adv, 95 % interval", "Coverage"]
+    return Table(
+        "\u03c1 adv: how large the smallest perturbation is beside the image",
+        columns,
+        rows,
+        heads=2,
+        note=found.description,
+    )
+
+
+def defenses(record: Record) -> Table | None:
+    """Undefended, oblivious, adaptive; the oblivious figure is withheld where there is no adaptive one."""
+    rows: list[list[Text]] = []
+    bare_clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": "none"}))
+    for pipeline in record.pipelines:
+        if pipeline.defense == "none":
+            continue
+        if pipeline.status != "done":
+            rows.append(
+                [
+                    pipeline.defense,
+                    pipeline.kind,
+                    MISSING,
+                    MISSING,
+                    MISSING,
+                    MISSING,
+                    f"{pipeline.status}: {pipeline.reason}",
+                    MISSING,
+                    MISSING,
+                ]
+            )
+            continue
+        clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": pipeline.defense}))
+        for norm in parts.norms(record):
+            rows.append(_defense_row(record, pipeline.defense, pipeline.kind, norm, clean, bare_clean))
+    if not rows:
+        return None
+    columns = ["Defence", "Kind", "Clean accuracy", "Undefended", "Oblivious attacker", "Adaptive attacker", "Threat"]
+    columns += ["Median distance, oblivious", "Median distance, adaptive"]
+    note = (
+        "Only the adaptive columns say what the defence is worth: assume that an attacker knows it. Medians over images right "
+        "when clean, with 95 % intervals; a dash means that more than half of them were never lost. Oblivious ones are of the "
+        "distances tested."
+    )
+    return Table("Defences side by side", columns, rows, words=(1, 6), note=note)
+
+
+def _defense_row(
+    record: Record, defense: str, kind: str, norm: str, clean: Result | None, bare: Result | None
+) -> list[Text]:
+    undefended = _reference(record, norm, "none", "none")
+    adaptive = _reference(record, norm, defense, "adaptive")
+    oblivious = _reference(record, norm, defense, "oblivious")
+    paid: Text = MISSING
+    if clean is not None and clean.value is not None:
+        paid = percent(clean.value)
+        if bare is not None and bare.value is not None:
+            paid = Value(percent(clean.value), f"{100 * (clean.value - bare.value):+.1f} points")
+    eps = next((one.tags.get("eps") for one in (adaptive, undefended) if one is not None), None)
+    threat = f"{norm_title(norm)} \u2264 {budget(eps, norm, parts.width(record))}"
+    if adaptive is None:
+        shown, hidden = "not measured", "withheld: no adaptive attack finished"
+        return [defense, kind, paid, share_text(undefended), hidden, shown, threat, MISSING, MISSING]
+    medians = [
+        _median(
+            parts.first(
+                parts.matching(
+                    record, "median-distance", {"norm": norm, "defense": defense, "attack": f"{who}worst case"}
+                )
+            )
+        )
+        for who in ("oblivious ", "")
+    ]
+    figures = [share_text(one) for one in (undefended, oblivious, adaptive)]
+    return [defense, kind, paid, *figures, threat, *medians]

@@ -1,0 +1,174 @@
+"""The model among known ones: a chart and a table in each norm, or the reason why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from robusteval.record.run import (
+    Curve,
+    Record,
+    Result,
+    Scalar,
+)
+from robusteval.report import pieces as parts
+from robusteval.report.charts.figures import unique
+from robusteval.report.charts.vega import (
+    BESIDE,
+    PALETTE,
+    SECOND,
+    WORST,
+    Axes,
+    Chart,
+    Line,
+    labels,
+    line_chart,
+)
+from robusteval.report.formats.numbers import (
+    MISSING,
+    budget,
+    interval,
+    norm_title,
+    number,
+    percent,
+    scalar,
+)
+from robusteval.report.pieces import (
+    Figure,
+    Table,
+    Text,
+    Value,
+)
+
+MAX_LINES = 24
+TINTS = (SECOND, *PALETTE[1:])  # names are written in them, on light and on dark
+
+NOTE = (
+    "Shares of the common images, with 95 % intervals. Median over images right when clean; a dash: half of them or more "
+    "were never lost, or it was not measured. Grade: of the evaluation that the reference's figures come from."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Charts and tables of every fitting set, and a line for each set that does not fit."""
+
+    shown: Sequence[tuple[str, Figure | None, Table]]
+    reasons: Sequence[str]
+    source: str
+
+
+def section(record: Record) -> Section | None:
+    """None where the record says nothing about reference models."""
+    if not record.references:
+        return None
+    shown: list[tuple[str, Figure | None, Table]] = []
+    for table in parts.of_kind(record, "references", "table"):
+        norm = str(table.tags.get("norm"))
+        tags = {"norm": table.tags.get("norm"), "set": table.tags.get("set")}
+        curves = parts.first(parts.of_kind(record, "references", "curves", tags))
+        drawn = _figure(curves, len(shown)) if curves is not None else None
+        shown.append((norm_title(norm), drawn, _table(record, table, norm)))
+    reasons = [one.reason for one in record.references if one.reason]
+    used = [one for one in record.references if one.status == "done"]
+    source = "; ".join(
+        f"{one.file} ({one.data}, suite {one.suite}, {one.tool or MISSING}{', shipped' if one.shipped else ''})"
+        for one in used
+    )
+    return Section(shown, reasons, source)
+
+
+def _figure(found: Result, place: int) -> Figure | None:
+    lines: list[Line] = []
+    roles = [str(curve.tags.get("role")) for curve in found.curves]
+    known = [curve.label for curve, role in zip(found.curves, roles, strict=True) if role == "reference"]
+    shades = {name: TINTS[place % len(TINTS)] for place, name in enumerate(known)}
+    for curve, role in list(zip(found.curves, roles, strict=True))[:MAX_LINES]:
+        if not curve.points or role == "same":
+            continue  # the very file that was evaluated: its line would lie under this model's
+        if role == "this":
+            lines.append(_line(curve, lines, WORST, 3.6, (1, 0), band=True))
+        elif role == "exact":
+            lines.append(replace(_line(curve, lines, BESIDE, 1.4, (1, 3)), label=False))
+        else:
+            lines.append(_line(curve, lines, shades.get(curve.label, TINTS[0]), 1.9, (7, 3)))
+    if not lines:
+        return None
+    norm = norm_title(found.tags.get("norm"))
+    caption = (
+        f"Thick: this model. Dashed: known models, under the same attacks on the same {scalar(found.tags.get('images'))} images; "
+        "one behind a defence is attacked by someone who knows it."
+    )
+    if "exact" in roles:
+        caption += (
+            " Dotted: what attacks with the exact gradient report of a model whose gradients are masked; it is false, and shown "
+            "to be recognised."
+        )
+    if found.tags.get("missing"):
+        caption += f" On this model these attacks did not run: {found.tags.get('missing')}. Its line may lie too high for that."
+    limit = _limit(found.curves)
+    # room for the rightmost name, on a phone too
+    room = 1.5 * max((float(one["end"]) for one in labels(lines, limit or 1.0)), default=0.0)
+    axes = Axes(found.x_title, "Accuracy", max(limit or 0.0, room) or None, labels=True)
+    key = f"references-{place}"
+    chart = Chart(key, f"Accuracy against {norm}, among known models", caption, line_chart(key, lines, axes),
+                  f"Step curves of accuracy against {norm} distance, one a model")  # fmt: skip
+    return parts.figure(chart)
+
+
+def _line(
+    curve: Curve, lines: Sequence[Line], colour: str, width: float, dash: tuple[int, ...], band: bool = False
+) -> Line:
+    name = unique(curve.label, lines)
+    return Line(curve, name, name, colour, width, dash, band)
+
+
+def _limit(curves: Sequence[Curve]) -> float | None:
+    """As far as something true happens: a little beyond where the last honest curve is below 2 %."""
+    honest = [curve for curve in curves if curve.tags.get("role") != "exact" and curve.points]
+    whole = max((point.x for curve in honest for point in curve.points), default=0.0)
+    ends = [next((point.x for point in curve.points if point.y < 0.02), whole) for curve in honest]
+    return min(whole, 1.1 * max(ends, default=whole)) or None
+
+
+def _table(record: Record, found: Result, norm: str) -> Table:
+    """A row a model; under each accuracy its interval."""
+    own = record.verdict.grade if record.verdict is not None else None
+    rows = [
+        _row(found, row, Value(str(row.get("Model")), str(row.get("About") or MISSING)),
+             own if row.get("Role") == "this" else row.get("Trust grade"))
+        for row in parts.named_rows(found)
+    ]  # fmt: skip
+    return _titled(found, rows, norm, parts.width(record), NOTE)
+
+
+def known_table(found: Result, links: dict[str, str]) -> Table:
+    """Several models of a comparison among known ones; budgets are shares of the pixel range. links: by a model's key."""
+    rows = []
+    for row in parts.named_rows(found):
+        name, about = str(row.get("Model")), str(row.get("About") or MISSING)
+        href = links.get(name, "") if row.get("Role") == "this" else ""
+        rows.append(_row(found, row, Value(name, about, href=href), row.get("Trust grade")))
+    note = f"{NOTE} Budgets and distances are shares of each model's pixel range (L0: pixels)."
+    source = f" Known models: {found.tags.get('file')}." if found.tags.get("file") else ""
+    return _titled(found, rows, str(found.tags.get("norm")), 1.0, note + source)
+
+
+def _budgets(found: Result) -> list[float]:
+    return [float(name.removeprefix("Accuracy at ")) for name in found.columns if name.startswith("Accuracy at ")]
+
+
+def _row(found: Result, row: dict[str, Scalar], name: Value, grade: Scalar) -> list[Text]:
+    clean = Value(percent(row.get("Clean accuracy")), interval(row.get("Clean low"), row.get("Clean high")))
+    cells: list[Text] = [name, scalar(row.get("Images")), clean]
+    for eps in _budgets(found):
+        at = f"{eps:.10g}"
+        bounds = interval(row.get(f"Low at {at}"), row.get(f"High at {at}"))
+        cells.append(Value(percent(row.get(f"Accuracy at {at}")), bounds))
+    return [*cells, number(row.get("Median distance")), str(grade or MISSING)]
+
+
+def _titled(found: Result, rows: list[list[Text]], norm: str, width: float, note: str) -> Table:
+    heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(eps, norm, width)}" for eps in _budgets(found)]
+    columns = ["Model, and how it was made", "Images", "Clean accuracy", *heads, "Median distance", "Grade"]
+    return Table(f"Among known models, {norm_title(norm)}", columns, rows, words=(len(columns) - 1,), note=note)

@@ -1,0 +1,143 @@
+"""What follows from the columns, derived again and compared with what is printed: checks, findings, results, verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any
+
+import robusteval.metrics
+from robusteval.assessment import looked
+from robusteval.assessment.checks import CHECKS
+from robusteval.assessment.derive import derive
+from robusteval.record.run import (
+    Check,
+    Finding,
+    Record,
+    Result,
+)
+from robusteval.verify.parts.same import differences
+from robusteval.verify.result import Verification
+
+_MOST = 20  # sentences about one part
+FAILED = "metric-failed"
+BESIDE = ("pixel-range", "test-failed")
+STRANGE = "results of metrics that do not come with robusteval"
+MEASURED = "checks before the run that ask the model with other settings"
+TOLD = "findings before the run, of which only that a check tells of them was checked"
+
+
+def built_in() -> dict[str, Any]:
+    """The metrics that come with robusteval, by name."""
+    made = {}
+    for file in sorted(Path(robusteval.metrics.__path__[0]).glob("*.py")):
+        module = importlib.import_module(f"robusteval.metrics.{file.stem}")
+        offers = getattr(module, "robusteval_metrics", None)
+        for metric in offers() if offers is not None else ():
+            made[metric.info.name] = metric
+    return made
+
+
+def check_derived(record: Record, metrics: dict[str, Any], result: Verification) -> None:
+    """Derives a copy of the record again and compares. metrics: those that can be computed here, by name."""
+    # columns are shared: rules and metrics only read them
+    again = dataclasses.replace(record, checks=[], findings=[], results=[], verdict=None)
+    before = [check for check in record.checks if check.id in looked.RETOLD + looked.MEASURED]
+    told = _before(record, {code for check in before for code in check.codes})
+    strange = [one for one in record.results if one.metric not in metrics]
+    labels_from_model = any(finding.code == "labels-from-model" for finding in record.findings)
+    try:
+        derive(again, lambda made: _figures(record, made, metrics), told, labels_from_model, before)
+    except Exception as error:  # columns that were changed may lack whatever the rules take for granted
+        result.judge(
+            [f"they cannot be derived from its columns ({type(error).__name__}: {error})"], "The derived parts"
+        )
+        return
+    _compare(result, "checks", _by_id(record.checks), _by_id(again.checks), len(CHECKS))
+    _compare(result, "findings", record.findings, again.findings, 1)
+    _compare(result, "results", record.results, again.results, max(len(record.results) - len(strange), 1))
+    _compare(result, "verdict", record.verdict, again.verdict, 1)
+    ours = [row for row in record.plugins if row.get("kind") == "metric" and row.get("distribution") == "robusteval"]
+    odd = [
+        str(row.get("name"))
+        for row in ours
+        if str(row.get("name")) not in metrics or row.get("version") != metrics[str(row.get("name"))].info.version
+    ]
+    result.judge([f"{', '.join(odd)} is not here, or of another version"] if odd else [], "The metrics that ran")
+    result.leave(STRANGE, len({one.metric for one in strange}))
+    _preflight(record, before, told, result)
+
+
+def _figures(printed: Record, made: Record, metrics: dict[str, Any]) -> tuple[list[Result], list[Finding]]:
+    """The built-in metrics' results computed again, in the order of the record's plugins; others as they are printed."""
+    results: list[Result] = []
+    names = [str(row.get("name")) for row in printed.plugins if row.get("kind") == "metric"]
+    failed = {one.evidence.get("metric"): one for one in printed.findings if one.code == FAILED}
+    kept = []
+    for name in names:
+        metric = metrics.get(name)
+        if metric is None:
+            results += [one for one in printed.results if one.metric == name]
+        else:
+            try:
+                results += list(metric().compute(made))
+                continue
+            except Exception:  # it failed in the run too, where the record says so
+                pass
+        if name in failed:
+            kept.append(failed[name])
+    return results, kept
+
+
+def _by_id(checks: list[Check]) -> dict[str, object]:
+    made: dict[str, object] = {check.id: check for check in checks}
+    return made | {"their order": [check.id for check in checks]}
+
+
+def _before(record: Record, codes: set[str]) -> list[Finding]:
+    """The findings that were made before anything was attacked: the first ones that a check of the preflight tells of, and
+    notes on the pixel range, and tests of the evaluation that failed, which stand beside any outcome."""
+    told = []
+    for finding in record.findings:
+        if finding.code not in BESIDE and (finding.code not in codes or finding.code not in looked.CODES):
+            break
+        told.append(finding)
+    return told
+
+
+def _compare(result: Verification, where: str, printed: object, derived: object, claims: int) -> None:
+    found = list(differences(printed, derived, where))
+    result.claims += claims
+    result.confirmed += max(claims - len(found), 0)
+    result.failures += [f"{one}." for one in found[:_MOST]]
+    if len(found) > _MOST:
+        result.failures.append(f"{where}: {len(found) - _MOST} more entries do not follow from the columns.")
+
+
+def _preflight(record: Record, before: list[Check], told: list[Finding], result: Verification) -> None:
+    """The checks before the run: their words as they are here, and what the clean answers decide."""
+    if before and [check.id for check in before] != list(looked.ORDER):
+        result.judge(["they are not each there once, in their order"], "The checks before the run")
+    raised = {finding.code for finding in told}
+    for check in before:
+        faults = []
+        seen = looked.retold(record, check)
+        if seen is None:
+            result.leave(MEASURED)
+        else:
+            expected = (seen.outcome or "not-applicable", seen.said, list(seen.codes) or check.codes)
+            if (check.outcome, check.measured, check.codes) != expected:
+                faults.append(f"it says {check.outcome}, {check.measured!r}, and {expected[0]}, {seen.said!r} is right")
+            faults += list(differences(check.value, seen.value, "its value"))
+        missing = [code for code in check.codes if code not in raised and code in looked.CODES]
+        if missing:
+            faults.append(f"there is no finding {missing[0]}")
+        if check.outcome in ("pass", "not-applicable") and check.codes:
+            faults.append("it passes, and names a finding")
+        if check.outcome in ("warn", "fail") and not check.codes:
+            faults.append("it warns, and names no finding")
+        if faults or seen is not None:
+            result.judge(faults, f"checks.{check.id}")
+    for finding in told:
+        result.leave(TOLD, finding.code not in looked.RETOLD)

@@ -1,0 +1,32 @@
+"""The known models that the run is shown beside: those of a shipped set are in that set, on these images, as printed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from robusteval.assessment.references.compared import compare, compared
+from robusteval.record import reference_set as reference_file
+from robusteval.record.run import Record
+from robusteval.verify.parts.same import differences
+from robusteval.verify.result import Verification
+
+OWN = "reference sets that the user gave, or that do not come with this robusteval"
+
+
+def check_known(record: Record, result: Verification, shipped: list[reference_file.Source] | None = None) -> None:
+    """Compares record.references with what the shipped sets say. shipped: read here where not given."""
+    sources = reference_file.shipped() if shipped is None else shipped
+    known = {source.sha256: source for source in sources}
+    foreign = 0
+    for place, one in enumerate(record.references):
+        source = known.get(one.sha256)
+        if source is not None:  # also where the user gave the file by its path
+            again = compare(replace(source, shipped=one.shipped), record)
+            result.judge(list(differences(one, again, f"references[{place}]"))[:3], "references")
+        elif one.shipped and one.file:
+            result.judge([f"no set that ships with this robusteval has its hash ({one.file})"], "references")
+        else:
+            foreign += bool(one.file)
+    result.leave(OWN, foreign)
+    if not foreign and all(one.shipped for one in record.references):
+        result.judge(list(differences(record.references, compared(sources, record), "references"))[:3], "references")

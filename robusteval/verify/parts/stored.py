@@ -1,0 +1,136 @@
+"""Which adversarials the witness file holds, and whether it holds all that the columns need as proof, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from robusteval.assessment import proof
+from robusteval.record.run import (
+    Cell,
+    Record,
+    Witness,
+    Witnesses,
+)
+from robusteval.verify.parts.evidence import (
+    CLEAN,
+    LABELS,
+    Array,
+    Evidence,
+)
+from robusteval.verify.result import Verification
+
+
+class Key(NamedTuple):
+    """A cell's id and a sample."""
+
+    cell: str
+    sample: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """images: by cell and sample; faults: by the same, what is wrong with its entry; left: by cell, the wins that are not
+    kept because the file would grow too large."""
+
+    images: dict[Key, Array]
+    faults: dict[Key, list[str]]
+    left: dict[str, int]
+
+
+def stored(record: Record, evidence: Evidence, result: Verification) -> Stored:
+    """The adversarials by cell and sample. Missing and surplus ones are failures."""
+    kept = record.witnesses
+    if kept is None:
+        raise ValueError("this run stored no adversarials")
+    hashes = evidence.sha256 == kept.sha256
+    fault = "it is not the file that the run wrote: its hash differs"
+    result.judge([] if hashes else [fault], "The witness file")
+    made = Stored({}, {}, {})
+    _nearest(record, kept, evidence, made, result)
+    _others(record, kept, evidence, made, result)
+    known = {CLEAN, LABELS, *(one.tensor for one in kept.entries)}
+    known |= {one.tensor for one in kept.wins} | {one.tensor for one in kept.rounded}
+    extra = sorted(evidence.tensors.keys() - known)
+    if extra:
+        result.judge([f"it holds {', '.join(extra[:5])}, which the record does not mention"], "The witness file")
+    return made
+
+
+def _fits(tensor: Array | None, record: Record) -> bool:
+    return tensor is not None and tensor.dtype == np.float32 and tensor.shape[1:] == tuple(record.model.input_shape)
+
+
+def _nearest(record: Record, kept: Witnesses, evidence: Evidence, made: Stored, result: Verification) -> None:
+    """The worst case of every pipeline and norm: an entry for each sample, as the columns have it."""
+    given = {Key(one.cell, one.sample): one for one in kept.entries}
+    order = [Key(cell.id, sample) for places in proof.nearest(record).values() for sample, cell in places]
+    if list(given) != order and given.keys() == set(order):
+        result.judge(["they are in another order than the run writes"], "witnesses.entries")
+    needed: set[Key] = set()
+    for tensor, places in proof.nearest(record).items():
+        rows = evidence.tensors.get(tensor)
+        for number, (sample, cell) in enumerate(places):
+            key = Key(cell.id, sample)
+            needed.add(key)
+            entry = given.get(key)
+            whole = rows if rows is not None and _fits(rows, record) and number < len(rows) else None
+            if entry is None or whole is None:
+                result.judge(
+                    [f"the nearest adversarial in {cell.norm} is not there as the columns need it"], _name(key)
+                )
+                continue
+            made.images[key] = whole[number]
+            made.faults[key] = _entry(entry, record, cell, tensor, number, whole[number])
+        if rows is not None and len(rows) != len(places):
+            result.judge([f"it has {len(rows)} rows for {len(places)} lost samples"], f"Tensor {tensor}")
+    surplus = [key for key in given if key not in needed]
+    if surplus or len(kept.entries) != len(given):
+        who = ", ".join(_name(key) for key in surplus[:3]) or "one of them twice"
+        result.judge([f"there are entries that no column needs ({who})"], "witnesses.entries")
+
+
+def _entry(entry: Witness, record: Record, cell: Cell, tensor: str, row: int, image: Array) -> list[str]:
+    """What an entry says against the columns and the bytes."""
+    faults = []
+    if hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() != entry.sha256:
+        faults.append("its bytes changed")
+    if (entry.tensor, entry.row) != (tensor, row):
+        faults.append(f"it is said to be row {entry.row} of {entry.tensor}, and is row {row} of {tensor}")
+    if (entry.defense, entry.norm) != (cell.defense, cell.norm):
+        faults.append("its entry names another pipeline or norm")
+    if entry.distance != cell.distance[entry.sample]:
+        faults.append(
+            f"its distance is {cell.distance[entry.sample]:.8g} in its column, and its entry says distance {entry.distance:.8g}"
+        )
+    if entry.label != record.data.labels[entry.sample]:
+        faults.append(f"its label is {record.data.labels[entry.sample]}, not {entry.label}")
+    if entry.prediction != cell.prediction[entry.sample]:
+        faults.append("its entry and its column have another answer")
+    return faults
+
+
+def _others(record: Record, kept: Witnesses, evidence: Evidence, made: Stored, result: Verification) -> None:
+    """Every other win, cell by cell."""
+    if kept.limit not in (0, proof.LIMIT):
+        result.judge([f"the rule is {proof.LIMIT} bytes"], f"witnesses.limit is {kept.limit}")
+    wanted, left = proof.wins(record, kept.limit)
+    made.left.update(left)
+    given = {one.cell: one.tensor for one in kept.wins}
+    if len(given) != len(kept.wins) or list(given) != list(wanted):
+        result.judge(["they are not of the cells that have such wins, in their order"], "witnesses.wins")
+    for cell, samples in wanted.items():
+        rows = evidence.tensors.get(given.get(cell, ""))
+        if rows is None or not _fits(rows, record) or len(rows) != len(samples):
+            found = 0 if rows is None else len(rows)
+            result.judge([f"{found} stored adversarials for {len(samples)} distances above 0"], cell, len(samples))
+            continue
+        for number, sample in enumerate(samples):
+            made.images[Key(cell, sample)] = rows[number]
+
+
+def _name(key: Key) -> str:
+    return f"{key.cell}, sample {key.sample}"
