@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from robusteval.engine.seeding import generator
 from torch import Tensor, nn
 
 from robusteval.contracts.meter import Meter
@@ -17,7 +18,6 @@ from robusteval.engine.schedule.pass_timing import applied, measure
 from robusteval.engine.search.distance_search import Best, Sweep
 from robusteval.engine.search.judge import Threat, judge
 from robusteval.engine.suite.goals import keep_mask
-from robusteval.engine.units.chunk import generator
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.ops import Norm
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from robusteval.assessment.worst_case import envelope_of
+from robusteval.assessment.evidence.worst_case import envelope_of
 from robusteval.record.reference_set import ReferenceSet
 from robusteval.record.run import (
     Compared,

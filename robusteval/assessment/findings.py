@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from robusteval.assessment.checks import run_checks
-from robusteval.assessment.worst_case import envelope
+from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.record.run import Check, Finding, Record
 
 Rule = Callable[[Record], Iterator[Finding]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from robusteval.assessment.white_box import asked, blind_norms
-from robusteval.assessment.worst_case import envelope_of, held
+from robusteval.assessment.evidence.white_box import asked, blind_norms
+from robusteval.assessment.evidence.worst_case import envelope_of, held
 from robusteval.record.run import Cell, Record
 
 

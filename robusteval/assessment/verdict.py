@@ -6,10 +6,10 @@ import math
 from collections import Counter
 
 from robusteval.assessment.checks.more_effort import power
+from robusteval.assessment.evidence.upper_bounds import Bounds
+from robusteval.assessment.evidence.white_box import blind_norms, why_blind
+from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
 from robusteval.assessment.references.known_models import known_models
-from robusteval.assessment.upper_bounds import Bounds
-from robusteval.assessment.white_box import blind_norms, why_blind
-from robusteval.assessment.worst_case import envelope_of, median_loss
 from robusteval.record.run import Grade, Record, Verdict
 from robusteval.record.units import budget_text
 

@@ -78,9 +78,10 @@ def _look(
     readable."""
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.data.find import find_data, prepare
-    from robusteval.engine.preflight.checks import preflight_checks, stability
+    from robusteval.engine.preflight.checks import preflight_checks
     from robusteval.engine.preflight.clean_accuracy import clean_report
-    from robusteval.engine.schedule.executors import one_thread
+    from robusteval.engine.run.stability import stability
+    from robusteval.engine.threads import one_thread
     from robusteval.errors import DataError
 
     images, fit = Path(data) if data else None, Path(fit_data) if fit_data else None

@@ -240,7 +240,7 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
 
 def _medians(record: Record) -> dict[str, float | None]:
     """By norm; None where half were never lost, or where no attack looked for smallest distances."""
-    from robusteval.assessment.worst_case import envelope_of, median_loss
+    from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
 
     halves: dict[str, float | None] = dict.fromkeys(sorted({cell.norm for cell in record.cells}))
     for norm in {cell.norm for cell in record.cells if cell.threat == "curve"}:

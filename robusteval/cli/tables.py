@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robusteval.assessment.worst_case import median_loss
+from robusteval.assessment.evidence.worst_case import median_loss
 from robusteval.record.units import attack_text, budget_text
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from robusteval.ops.jacobian import class_gradients
 from robusteval.ops.kernels import OwnKernels
 from robusteval.ops.losses import LOSSES, ce, dlr, loss, margin, wins
-from robusteval.ops.norms import NORMS, Norm, ascent, distance, per_sample, size
+from robusteval.ops.norms import NORMS, Norm, ascent, distance, norm_named, per_sample, size
 from robusteval.ops.project import (
     clip,
     project,
@@ -28,6 +28,7 @@ __all__ = [
     "dlr",
     "loss",
     "margin",
+    "norm_named",
     "per_sample",
     "project",
     "project_l1_box",

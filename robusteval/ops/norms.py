@@ -11,6 +11,14 @@ Norm = Literal["l0", "l1", "l2", "linf"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
 
 
+def norm_named(name: str) -> Norm:
+    """The norm with that name; ValueError where there is none."""
+    for norm in NORMS:
+        if norm == name:
+            return norm
+    raise ValueError(f"unknown norm {name!r}")
+
+
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """Values [B] shaped [B, 1, 1, ...] so that they broadcast against `like` [B, *shape]."""
     return values.reshape(-1, *[1] * (like.dim() - 1))

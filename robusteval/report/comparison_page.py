@@ -10,8 +10,14 @@ from markupsafe import Markup
 
 from robusteval.record.comparison import Comparison, Entry, fooled
 from robusteval.record.run import Result, Scalar
-from robusteval.report import pieces as parts
+from robusteval.report.charts import pieces as parts
 from robusteval.report.charts.figures import MAX_LINES
+from robusteval.report.charts.pieces import (
+    Figure,
+    Table,
+    Text,
+    Value,
+)
 from robusteval.report.charts.vega import (
     Axes,
     Chart,
@@ -27,12 +33,6 @@ from robusteval.report.formats.numbers import (
     norm_title,
     number,
     percent,
-)
-from robusteval.report.pieces import (
-    Figure,
-    Table,
-    Text,
-    Value,
 )
 from robusteval.report.sections import glossary as definitions
 from robusteval.report.sections import known_models as references

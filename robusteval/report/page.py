@@ -7,10 +7,10 @@ from markupsafe import Markup
 
 from robusteval.record.run import Record, Result
 from robusteval.record.store import digest
-from robusteval.report import pieces as parts
 from robusteval.report.charts import figures as curves
+from robusteval.report.charts import pieces as parts
+from robusteval.report.charts.pieces import Figure, Generic, Table
 from robusteval.report.formats import embed, numbers
-from robusteval.report.pieces import Figure, Generic, Table
 from robusteval.report.sections import coverage as facts
 from robusteval.report.sections import details, provenance
 from robusteval.report.sections import glossary as definitions

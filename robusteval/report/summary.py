@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from robusteval.record.run import Record, Result
-from robusteval.report import pieces as parts
+from robusteval.report.charts import pieces as parts
 from robusteval.report.formats.numbers import (
     MISSING,
     budget,

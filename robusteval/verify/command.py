@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robusteval.errors import RobustEvalError
 from robusteval.record import comparison, store
-from robusteval.verify.result import STATEMENT, Verification
+from robusteval.verify.parts.result import STATEMENT, Verification
 
 _MOST = 20
 

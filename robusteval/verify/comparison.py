@@ -15,12 +15,12 @@ from robusteval.record import store
 from robusteval.record.comparison import Comparison, Entry, Source
 from robusteval.record.run import Record
 from robusteval.runtime.answers import Runtime
-from robusteval.verify.asking import reopened
+from robusteval.verify.parts.asking import reopened
 from robusteval.verify.parts.evidence import CLEAN, read_tensors
 from robusteval.verify.parts.measures import distance_of
 from robusteval.verify.parts.page import check_comparison_page
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.same import differences
-from robusteval.verify.result import Verification
 from robusteval.verify.run import verify
 
 Array = NDArray[Any]

@@ -23,8 +23,8 @@ from robusteval.verify.parts.facts import check_facts
 from robusteval.verify.parts.gallery import check_gallery
 from robusteval.verify.parts.known import check_known
 from robusteval.verify.parts.page import check_page
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
-from robusteval.verify.result import Verification
 
 
 def verify(record: Record, folder: Path, model: Path | None) -> Verification:

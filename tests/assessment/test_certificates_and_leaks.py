@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from robusteval.assessment.defense_findings import defenses, label_leak
+from robusteval.assessment.evidence.defense_findings import defenses, label_leak
 from tests.assessment.asking import numbers, says
 from tests.assessment.test_defense_checks import RIGHT, adaptive, defended, first, found, oblivious
 from tests.engine.test_findings import N

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from robusteval.assessment.defense_findings import defenses, detectors, label_leak
+from robusteval.assessment.evidence.defense_findings import defenses, detectors, label_leak
 from robusteval.record.run import Pipeline, Record, Strength
 from tests.assessment.asking import about, ask, complete, numbers, says
 from tests.engine.test_findings import N, cell, honest

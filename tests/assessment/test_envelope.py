@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from robusteval.assessment.worst_case import (
+from robusteval.assessment.evidence.worst_case import (
     envelope,
     envelope_of,
     held,

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from robusteval.assessment.upper_bounds import Bounds
-from robusteval.assessment.white_box import (
+from robusteval.assessment.evidence.upper_bounds import Bounds
+from robusteval.assessment.evidence.white_box import (
     adaptive_share,
     asked,
     bare_share,

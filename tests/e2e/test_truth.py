@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import robusteval
-from robusteval.assessment.worst_case import envelope_of
+from robusteval.assessment.evidence.worst_case import envelope_of
 
 DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
 needs_data = pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")

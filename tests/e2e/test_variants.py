@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 import robusteval
-from robusteval.assessment.worst_case import envelope_of, median_loss
+from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
 from robusteval.evaluation import EvaluatedRecord
 from robusteval.verify.run import verify
 from tests.e2e.models import EXAMPLES, ChannelsLast, example_cnn, export, half

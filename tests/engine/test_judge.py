@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
+from robusteval.engine.seeding import generator
 from torch import Tensor
 
 from robusteval.engine.search.judge import (
@@ -16,7 +17,6 @@ from robusteval.engine.search.judge import (
     is_win,
     judge,
 )
-from robusteval.engine.units.chunk import generator
 from tests.engine.plain import Rule, beyond, pipeline, random_pipeline
 
 BOX = (0.0, 1.0)

@@ -6,16 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from robusteval.engine.run.stability import stability
 from torch import Tensor
 
 from robusteval.assessment import verdict
 from robusteval.engine.data.find import RawData, prepare
-from robusteval.engine.preflight.checks import (
-    ITEMS,
-    findings_of,
-    preflight_checks,
-    stability,
-)
+from robusteval.engine.preflight.checks import ITEMS, findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import clean_report
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.record.run import Check, Finding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from robusteval.engine.seeding import generator
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter
@@ -12,7 +13,6 @@ from robusteval.contracts.plugins import Defended
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat, judge
 from robusteval.engine.suite.goals import keep_mask
-from robusteval.engine.units.chunk import generator
 from tests.engine.toys import linear, samples
 
 

@@ -18,9 +18,9 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.loaders.onnx.reading.file import read_model
+from robusteval.loaders.onnx.sandbox import probe_file
 from robusteval.loaders.onnx.twin.node import Unsupported
 from robusteval.loaders.onnx.twin.program import Program
-from robusteval.loaders.sandbox import probe_file
 
 
 def load(path: Path) -> object:

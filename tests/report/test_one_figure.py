@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 import pytest
 
 from robusteval.assessment import verdict
-from robusteval.assessment.worst_case import envelope_of, held, median_loss
+from robusteval.assessment.evidence.worst_case import envelope_of, held, median_loss
 from robusteval.cli import tables as terminal
 from robusteval.cli.run_command import _medians
 from robusteval.metrics import accuracy_curve, cascades, cost

@@ -13,6 +13,7 @@ import pytest
 from robusteval.record import store
 from robusteval.record.run import Record
 from robusteval.report import render
+from robusteval.report.charts.pieces import Value
 from robusteval.report.formats import png as images
 from robusteval.report.formats.embed import script_json
 from robusteval.report.formats.numbers import (
@@ -21,7 +22,6 @@ from robusteval.report.formats.numbers import (
     number,
     percent,
 )
-from robusteval.report.pieces import Value
 from robusteval.report.sections import headline as tables
 from robusteval.report.summary import HEADINGS, render_markdown, short_table
 from tests import records

@@ -11,7 +11,7 @@ import pytest
 
 from robusteval.verify.parts import clean as module
 from robusteval.verify.parts.clean import CONFIDENCE, check_clean, contents
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 from tests.verify.tiny import LABELS, clean, counted, tiny
 
 

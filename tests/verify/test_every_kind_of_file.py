@@ -18,7 +18,7 @@ from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.record import store
 from robusteval.runtime.answers import Runtime
 from robusteval.runtime.files import read_file
-from robusteval.verify.asking import reading_in
+from robusteval.verify.parts.asking import reading_in
 from robusteval.verify.run import verify
 from tests.verify.guises import CLASSES, GUISES, PIXELS, weights, write
 

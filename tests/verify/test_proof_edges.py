@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from robusteval.assessment import proof
+from robusteval.assessment.evidence import proof
 from robusteval.verify.parts.columns import (
     DEFENDED,
     OLD,
@@ -15,8 +15,8 @@ from robusteval.verify.parts.columns import (
     check_columns,
     wins,
 )
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, stored
-from robusteval.verify.result import Verification
 from tests.verify.tiny import clean, stored_for, tiny
 
 DDN, PGD, LINF, L1, BEHIND = "none/ddn/l2", "none/pgd/l2", "none/pgd/linf", "none/pgd/l1", "d/pgd/l2"

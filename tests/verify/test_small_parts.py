@@ -17,8 +17,8 @@ from robusteval.verify.parts.measures import (
     pixels_of,
     softmax,
 )
+from robusteval.verify.parts.result import STATEMENT, Verification
 from robusteval.verify.parts.same import differences
-from robusteval.verify.result import STATEMENT, Verification
 from tests.verify.tiny import clean, counted, tiny
 
 # Measures

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robusteval.assessment import proof
+from robusteval.assessment.evidence import proof
 from robusteval.record.run import (
     Cell,
     Data,

@@ -16,7 +16,7 @@ from robusteval.assessment.checks.spec import (
     percent,
     where,
 )
-from robusteval.assessment.worst_case import envelope
+from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.record.run import Cell, Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"

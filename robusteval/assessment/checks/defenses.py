@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robusteval.assessment.checks.spec import Spec, from_rule
-from robusteval.assessment.defense_findings import defenses, detectors, label_leak
+from robusteval.assessment.evidence.defense_findings import defenses, detectors, label_leak
 from robusteval.record.run import Record
 
 _TRAMER = "Tramer et al. 2020, On adaptive attacks to adversarial example defenses"

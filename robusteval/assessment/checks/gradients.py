@@ -13,7 +13,13 @@ from robusteval.assessment.checks.spec import (
     measured,
     percent,
 )
-from robusteval.assessment.white_box import ENOUGH, adaptive_share, asked, bare_share, why_blind
+from robusteval.assessment.evidence.white_box import (
+    ENOUGH,
+    adaptive_share,
+    asked,
+    bare_share,
+    why_blind,
+)
 from robusteval.record.run import Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"

@@ -16,7 +16,7 @@ from robusteval.assessment.checks.spec import (
     pairs,
     percent,
 )
-from robusteval.assessment.worst_case import envelope, envelope_of
+from robusteval.assessment.evidence.worst_case import envelope, envelope_of
 from robusteval.record.run import Cell, Finding, Record
 from robusteval.record.units import budget_text
 

@@ -15,7 +15,7 @@ from robusteval.assessment.references.several import derive
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.comparison.transfer_matrix import Fighter, moved, transfer
 from robusteval.engine.plan.job import Job, plan_of
-from robusteval.engine.schedule.executors import one_thread
+from robusteval.engine.threads import one_thread
 from robusteval.errors import DataError, ModelError
 from robusteval.record.comparison import Comparison, Entry, save
 from robusteval.record.run import Record

@@ -24,9 +24,9 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.judge import Threat, answers, common_grid
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
 from robusteval.engine.suite.suite import Suite
-from robusteval.engine.units.chunk import generator
 from robusteval.errors import SuiteError
 from robusteval.foreign import foreign, words
 from robusteval.record.comparison import Source, Transfer

@@ -16,8 +16,8 @@ from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.search.judge import answers
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.suite import DefenseSpec, Suite
-from robusteval.engine.units.chunk import generator
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import foreign, words
 from robusteval.record import run as document

@@ -22,7 +22,7 @@ from robusteval.engine.data.find import (
     prepare,
 )
 from robusteval.engine.data.training_fingerprints import marks
-from robusteval.engine.units.chunk import generator
+from robusteval.engine.seeding import generator
 from robusteval.errors import DataError, PluginError
 
 _HELD = 10  # one sample in so many is held out

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from robusteval.assessment.hashes import by_content, variant_sha256
+from robusteval.assessment.evidence.hashes import by_content, variant_sha256
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.search import distance_search as sweep

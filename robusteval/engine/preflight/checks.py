@@ -7,24 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robusteval.assessment import looked
-from robusteval.assessment.checks.gradients import GRADIENTS
 from robusteval.assessment.checks.spec import percent
 from robusteval.assessment.looked import LOW, Seen
-from robusteval.contracts import pipeline
-from robusteval.contracts.classifier import Classifier, ModelInfo
-from robusteval.contracts.plugins import Defended
+from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.samples import Samples
 from robusteval.engine.data.pixels import show
-from robusteval.engine.fit.pipelines import clean_phase
 from robusteval.engine.preflight.clean_accuracy import NARROW, Preflight
-from robusteval.engine.run.new_record import model_of
 from robusteval.record.run import (
     Check,
-    Data,
     Finding,
-    Pipeline,
-    Record,
-    Suite,
 )
 
 _OWN = "this project: the usual slips when a model of others is read"
@@ -80,16 +71,6 @@ def findings_of(checks: list[Check], clean: Preflight) -> list[Finding]:
             check.codes = [check.id]
             found.append(Finding(check.id, "warning", f"Before the run: {check.measured}.", {}, f"{check.why}."))
     return found
-
-
-def stability(model: Classifier, samples: Samples, seed: int = 0) -> list[Check]:
-    """Whether answers change from call to call, or with their company: the two checks that a run makes of every pipeline."""
-    row = Pipeline("none", "", "", "model", {}, "done")
-    clean_phase(pipeline.Pipeline(Defended(model)), row, samples, seed)
-    labels = [int(label) for label in samples.y]
-    data = Data(samples.name, "", "", len(samples), labels, [])
-    record = Record({}, "", seed, {}, model_of(model.info, ""), data, Suite("", "", ""), "", [row], [])
-    return [spec.run(record)[0] for spec in GRADIENTS if spec.id.startswith("predictions-")]
 
 
 def _accuracy(look: Look) -> Seen:

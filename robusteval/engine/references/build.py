@@ -12,15 +12,15 @@ from typing import Any
 from torch import Tensor
 
 import robusteval
-from robusteval.assessment.worst_case import envelope
+from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.guard import lending
 from robusteval.contracts.params import make
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.job import Job
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.suite import DefenseSpec, Suite
-from robusteval.engine.units.chunk import generator
 from robusteval.errors import PluginError, RecordError
 from robusteval.record.reference_set import ReferenceSet
 from robusteval.record.run import (

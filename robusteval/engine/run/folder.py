@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from robusteval.engine.schedule.schedule import ERRORS_LOG
 from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
 from robusteval.record.comparison import COMPARISON_FILE
@@ -23,7 +24,6 @@ from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, wri
 LOCK = ".robusteval.lock"
 _WAIT_S = 3.0  # a holder that was just killed takes a moment to be gone
 _RUN, _SEVERAL = "units/plan.json", ".robusteval.json"
-ERRORS_LOG = "errors.log"
 _OF_A_RUN = ("units", RECORD_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables")
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
 

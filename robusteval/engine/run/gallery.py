@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from robusteval.assessment.shown import pictured, shown
+from robusteval.assessment.evidence.shown import pictured, shown
 from robusteval.contracts.samples import Samples
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.plan.plan import CHUNK

@@ -26,7 +26,6 @@ from robusteval.engine.plan.job import Job
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather
-from robusteval.engine.schedule.executors import one_thread
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
 from robusteval.engine.suite.goals import UNTARGETED, parse, without_target
@@ -36,6 +35,7 @@ from robusteval.engine.suite.suite import (
     read,
     with_surrogates,
 )
+from robusteval.engine.threads import one_thread
 from robusteval.record.run import Finding
 
 Source = Path | tuple[Any, Any] | None

@@ -18,14 +18,14 @@ from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.references import match as references
 from robusteval.engine.run import assemble, gallery, witnesses
-from robusteval.engine.run.folder import ERRORS_LOG, claim, locked
+from robusteval.engine.run.folder import claim, locked
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import pass_timing as calibrate
 from robusteval.engine.schedule.cascade_forecast import survivors
-from robusteval.engine.schedule.executors import one_thread
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.processes import DIED
 from robusteval.engine.schedule.schedule import (
+    ERRORS_LOG,
     Attacked,
     Listener,
     Progress,
@@ -36,6 +36,7 @@ from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted
 from robusteval.engine.selftest import random_search as noise_search
 from robusteval.engine.suite.suite import Suite
+from robusteval.engine.threads import one_thread
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import foreign, heeding_ctrl_c, words

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from robusteval import ops
-from robusteval.assessment import proof
+from robusteval.assessment.evidence import proof
 from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.units.store import UnitStore

@@ -14,8 +14,9 @@ from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.search.judge import Threat, common_grid, judge
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
-from robusteval.engine.units.chunk import generator, norm_named
+from robusteval.ops import norm_named
 
 _SAMPLES = 64
 

@@ -6,10 +6,7 @@ machine can be a hundred times slower), is stored by whoever ran it, and fails a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import torch
+from collections.abc import Sequence
 
 from robusteval.engine.schedule.attempt import Outcome, Task, attempt
 from robusteval.engine.schedule.processes import (
@@ -18,10 +15,11 @@ from robusteval.engine.schedule.processes import (
     in_processes,
     packed,
 )
+from robusteval.engine.threads import one_thread
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
 
-__all__ = ["Admit", "Listener", "Outcome", "Task", "attempt", "execute", "one_thread"]
+__all__ = ["Admit", "Listener", "Outcome", "Task", "attempt", "execute"]
 
 
 def execute(
@@ -51,14 +49,3 @@ def execute(
             if admit(task):
                 listener(attempt(context, task, store))
     return reason
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread, and back to what it was."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -13,7 +13,6 @@ from robusteval.engine.catalogue.catalogue import OURS
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan
-from robusteval.engine.run.folder import ERRORS_LOG
 from robusteval.engine.schedule.executors import Outcome, Task, execute
 from robusteval.engine.schedule.forecast import Forecaster
 from robusteval.engine.schedule.time_budget import (
@@ -27,6 +26,8 @@ from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import chunks
 from robusteval.errors import RecordError
+
+ERRORS_LOG = "errors.log"  # in the run folder: tracebacks of what failed
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from torch import Generator, Tensor
 from robusteval import ops
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.options import Clever
-from robusteval.engine.units.chunk import generator
 from robusteval.foreign import foreign, words
 from robusteval.record.run import Estimate
 

@@ -35,11 +35,12 @@ from robusteval.engine.search.judge import (
     common_grid,
     judge,
 )
+from robusteval.engine.seeding import generator
 from robusteval.engine.selftest.max_margin import outstanding
 from robusteval.engine.suite.suite import AttackSpec, Suite, applicable
-from robusteval.engine.units.chunk import generator, norm_named
 from robusteval.errors import AccessError
 from robusteval.foreign import foreign, words
+from robusteval.ops import norm_named
 from robusteval.record.run import Planted
 
 _BATCH = 256

@@ -7,10 +7,11 @@ import math
 import torch
 
 from robusteval import ops
-from robusteval.assessment.worst_case import envelope_of
+from robusteval.assessment.evidence.worst_case import envelope_of
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.samples import Samples
 from robusteval.engine.search.judge import Threat, common_grid, is_win
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import (
     ALL,
     LEAST_LIKELY,
@@ -20,7 +21,7 @@ from robusteval.engine.suite.goals import (
     number,
 )
 from robusteval.engine.suite.suite import Suite
-from robusteval.engine.units.chunk import generator, norm_named
+from robusteval.ops import norm_named
 from robusteval.record.run import Record, Search
 
 _BATCH = 500

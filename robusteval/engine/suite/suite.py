@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from robusteval.assessment.hashes import suite_sha256
+from robusteval.assessment.evidence.hashes import suite_sha256
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import not_finite
 from robusteval.engine.catalogue.catalogue import Catalogue

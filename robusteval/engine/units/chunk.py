@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter, Trace, Watch
@@ -21,6 +20,7 @@ from robusteval.engine.plan.plan import Planned
 from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.distance_search import Best, Propose, Sweep
 from robusteval.engine.search.judge import Grid, Threat, common_grid
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
 from robusteval.engine.units.cascade import run_cascade
 
@@ -44,13 +44,6 @@ class Context:
         return common_grid(self.levels, self.samples.bounds, self.samples.grid)
 
 
-def generator(seed: int, *parts: object) -> Generator:
-    """A generator that depends on the seed and these parts only, never on what ran before."""
-    text = repr((seed, *parts)).encode()
-    number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
-    return Generator().manual_seed(number)
-
-
 class Chunk:
     """One cell on one chunk: the pipeline, the meters, and the ways to search."""
 
@@ -67,7 +60,7 @@ class Chunk:
         self._watch: Watch | None = None
 
     def threat(self, keep: Tensor) -> Threat:
-        return Threat(keep, norm_named(self.planned.cell.norm), self.context.samples.bounds, *self.context.grid)
+        return Threat(keep, ops.norm_named(self.planned.cell.norm), self.context.samples.bounds, *self.context.grid)
 
     def proposer(self, live: Tensor, threat: Threat) -> Propose:
         """The plugin as a function (rows among live, eps or None) -> candidates."""
@@ -189,10 +182,3 @@ class _Shifted(Meter):
     def forward(self, rows: Tensor, passes: int = 1) -> None:
         """Counts forward passes at the samples' places in the chunk."""
         self._meter.forward(self._live[rows], passes)
-
-
-def norm_named(name: str) -> ops.Norm:
-    for norm in ops.NORMS:
-        if norm == name:
-            return norm
-    raise ValueError(f"unknown norm {name!r}")

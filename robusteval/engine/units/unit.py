@@ -16,15 +16,12 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.engine.plan.plan import CHUNK, Planned
 from robusteval.engine.search.distance_search import Best, Propose
 from robusteval.engine.search.judge import Threat, answers, judge
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, keep_mask
 from robusteval.engine.suite.goals import number as class_number
-from robusteval.engine.units.chunk import (
-    Chunk,
-    Context,
-    generator,
-    norm_named,
-)
+from robusteval.engine.units.chunk import Chunk, Context
 from robusteval.engine.units.kept_candidates import Strengths, keep_strengths
+from robusteval.ops import norm_named
 
 
 @dataclass

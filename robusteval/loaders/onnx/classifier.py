@@ -29,8 +29,8 @@ from robusteval.loaders.onnx.reading.inputs import (
 from robusteval.loaders.onnx.reading.outputs import candidates, choose
 from robusteval.loaders.onnx.reading.reference import Truth
 from robusteval.loaders.onnx.reading.session import open_session
+from robusteval.loaders.onnx.sandbox import probe_file
 from robusteval.loaders.output_head import Head
-from robusteval.loaders.sandbox import probe_file
 
 
 class OnnxClassifier:

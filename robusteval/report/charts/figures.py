@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robusteval.record.run import Curve, Record, Result
-from robusteval.report import pieces as parts
+from robusteval.report.charts import pieces as parts
+from robusteval.report.charts.pieces import Figure
 from robusteval.report.charts.vega import (
     BESIDE,
     PALETTE,
@@ -20,7 +21,6 @@ from robusteval.report.charts.vega import (
     plain,
 )
 from robusteval.report.formats.numbers import norm_title
-from robusteval.report.pieces import Figure
 
 MAX_LINES = 40
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robusteval.record.run import Cell, Record
-from robusteval.report import pieces as parts
+from robusteval.report.charts import pieces as parts
+from robusteval.report.charts.pieces import Table
 from robusteval.report.formats import png as images
 from robusteval.report.formats.numbers import (
     MISSING,
@@ -17,7 +18,6 @@ from robusteval.report.formats.numbers import (
     percent,
     scalar,
 )
-from robusteval.report.pieces import Table
 
 PICTURES = 48
 SEVERITY = {"alarm": 0, "warning": 1, "info": 2}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from robusteval.record.run import Record, Result, Scalar
-from robusteval.report import pieces as parts
+from robusteval.report.charts import pieces as parts
+from robusteval.report.charts.pieces import Table, Text, Value
 from robusteval.report.formats.numbers import (
     MISSING,
     interval,
@@ -13,7 +14,6 @@ from robusteval.report.formats.numbers import (
     scalar,
     seconds,
 )
-from robusteval.report.pieces import Table, Text, Value
 from robusteval.report.sections.coverage import class_name, image
 
 CLASS_ROWS = 40

@@ -11,7 +11,8 @@ from robusteval.record.run import (
     Scalar,
 )
 from robusteval.record.units import attack_text
-from robusteval.report import pieces as parts
+from robusteval.report.charts import pieces as parts
+from robusteval.report.charts.pieces import Table, Text, Value
 from robusteval.report.formats.numbers import (
     MISSING,
     budget,
@@ -21,7 +22,6 @@ from robusteval.report.formats.numbers import (
     percent,
     scalar,
 )
-from robusteval.report.pieces import Table, Text, Value
 
 
 @dataclass(frozen=True)

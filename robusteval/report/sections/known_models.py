@@ -11,8 +11,14 @@ from robusteval.record.run import (
     Result,
     Scalar,
 )
-from robusteval.report import pieces as parts
+from robusteval.report.charts import pieces as parts
 from robusteval.report.charts.figures import unique
+from robusteval.report.charts.pieces import (
+    Figure,
+    Table,
+    Text,
+    Value,
+)
 from robusteval.report.charts.vega import (
     BESIDE,
     PALETTE,
@@ -32,12 +38,6 @@ from robusteval.report.formats.numbers import (
     number,
     percent,
     scalar,
-)
-from robusteval.report.pieces import (
-    Figure,
-    Table,
-    Text,
-    Value,
 )
 
 MAX_LINES = 24

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robusteval.record.run import Record
+from robusteval.report.charts.pieces import Table
 from robusteval.report.formats.numbers import MISSING, number, seconds
-from robusteval.report.pieces import Table
 
 Facts = list[tuple[str, str]]
 

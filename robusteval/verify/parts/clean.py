@@ -14,7 +14,7 @@ from robusteval.verify.parts.evidence import (
     Evidence,
 )
 from robusteval.verify.parts.measures import softmax
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 
 CONFIDENCE = 2e-3  # by which a probability may differ from one batch size or machine to another
 _MANY = 20  # single sentences about one column; the rest is counted

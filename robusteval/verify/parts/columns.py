@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robusteval.assessment import proof
+from robusteval.assessment.evidence import proof
 from robusteval.record.run import Cell, Pipeline, Record
 from robusteval.verify.parts.evidence import CLEAN, Array, Evidence
 from robusteval.verify.parts.measures import (
@@ -13,8 +13,8 @@ from robusteval.verify.parts.measures import (
     off_grid,
     pixels_of,
 )
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, Stored
-from robusteval.verify.result import Verification
 
 DEFENDED = "answers behind a defence: bytes, box and distance were checked, the answer needs the defence"
 ROOM = "wins whose adversarials would make the witness file too large, so that their distances have no proof"

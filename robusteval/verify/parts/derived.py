@@ -17,8 +17,8 @@ from robusteval.record.run import (
     Record,
     Result,
 )
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.same import differences
-from robusteval.verify.result import Verification
 
 _MOST = 20  # sentences about one part
 FAILED = "metric-failed"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.assessment import proof
+from robusteval.assessment.evidence import proof
 from robusteval.record.run import Cell, Record
 from robusteval.verify.parts.measures import pixels_of
 

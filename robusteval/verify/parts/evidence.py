@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robusteval.errors import RecordError
 from robusteval.record.run import Record
-from robusteval.verify.asking import reopened
+from robusteval.verify.parts.asking import reopened
 
 Array = NDArray[Any]
 CLEAN, LABELS = "clean", "labels"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from robusteval import __version__
-from robusteval.assessment.hashes import suite_sha256, variant_sha256
+from robusteval.assessment.evidence.hashes import suite_sha256, variant_sha256
 from robusteval.record.run import Cell, Record
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 
 SUITE = "the suite does not come with this robusteval, so that its hash and what it asks for were not checked"
 PLAN = "the hash of the plan, which needs the plugins and the loaded model"

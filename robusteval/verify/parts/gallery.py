@@ -10,13 +10,13 @@ import zlib
 
 import numpy as np
 
-from robusteval.assessment.shown import pictured, shown
+from robusteval.assessment.evidence.shown import pictured, shown
 from robusteval.record.run import Picture, Record
 from robusteval.verify.parts.clean import CONFIDENCE
 from robusteval.verify.parts.evidence import CLEAN, Array, Evidence
 from robusteval.verify.parts.measures import softmax
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, Stored
-from robusteval.verify.result import Verification
 
 UNPROVED = "pictures of wins whose adversarial was not kept"
 _LARGEST = 1 << 26  # bytes of a decoded picture

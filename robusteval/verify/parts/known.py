@@ -7,8 +7,8 @@ from dataclasses import replace
 from robusteval.assessment.references.compared import compare, compared
 from robusteval.record import reference_set as reference_file
 from robusteval.record.run import Record
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.same import differences
-from robusteval.verify.result import Verification
 
 OWN = "reference sets that the user gave, or that do not come with this robusteval"
 

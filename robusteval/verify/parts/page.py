@@ -8,7 +8,7 @@ from pathlib import Path
 from robusteval.record.comparison import Comparison
 from robusteval.record.run import Record
 from robusteval.record.store import digest
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 
 PAGE, TABLES = "report.html", "tables"
 ABSENT = "there is no report.html"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robusteval.assessment import proof
+from robusteval.assessment.evidence import proof
 from robusteval.record.run import (
     Cell,
     Record,
@@ -21,7 +21,7 @@ from robusteval.verify.parts.evidence import (
     Array,
     Evidence,
 )
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 
 
 class Key(NamedTuple):

@@ -67,7 +67,9 @@ class Climb:
     rung: str
     reason: str = ""
     straight: bool = False
-    width: str = "unit"  # of the ramps about thresholds where gradients go straight through (loaders.onnx.twin.node.WIDTHS)
+    width: str = (
+        "unit"  # of the ramps about thresholds where gradients go straight through (loaders.onnx.twin.node.WIDTHS)
+    )
     way: str = "direct"
     freed: bool = False  # reshapes of an exported batch of 1 were freed
     precision: str = "float32"

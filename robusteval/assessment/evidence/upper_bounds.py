@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robusteval.assessment.white_box import ENOUGH, adaptive_share
+from robusteval.assessment.evidence.white_box import ENOUGH, adaptive_share
 from robusteval.record.run import Record
 
 

@@ -29,7 +29,7 @@ def probe_file(file: ModelFile, options: LoadOptions, seconds: int = SECONDS) ->
         sys.executable,
         "-P",
         "-m",
-        "robusteval.loaders.sandbox",
+        "robusteval.loaders.onnx.sandbox",
         json.dumps(list(options.input_shape)),
         str(seconds),
     ]

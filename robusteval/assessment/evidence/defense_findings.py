@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from robusteval.assessment.worst_case import envelope
+from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.record.run import (
     Cell,
     Finding,
