@@ -60,8 +60,8 @@ KNOWN = --workers 1 \
 	--about "smoothed=the standard one behind randomized smoothing, sigma 0.12, 15 votes (Cohen et al. 2019)"
 
 references: .venv/.done
-	$(BIN)/robusteval calibrate --suite smoke --samples 100 $(KNOWN) --out robusteval/data/references/fashion-mnist-smoke.json
-	$(BIN)/robusteval calibrate --suite standard --samples $(REFERENCE_IMAGES) $(KNOWN) --out robusteval/data/references/fashion-mnist-standard.json
+	$(BIN)/robusteval references build --suite smoke --samples 100 $(KNOWN) --out robusteval/data/references/fashion-mnist-smoke.json
+	$(BIN)/robusteval references build --suite standard --samples $(REFERENCE_IMAGES) $(KNOWN) --out robusteval/data/references/fashion-mnist-standard.json
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache mutants

@@ -93,7 +93,7 @@ def evaluate(
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
     class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
     same call without it, with the same `out`, goes on from there. references: files of known models to compare with
-    (`robusteval calibrate`), beside the shipped ones. data_range: the values of black and white in the data, where those are
+    (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data, where those are
     not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks
     are made on. overwrite: start anew where `out` holds another run, or a finished one.
 

@@ -59,7 +59,7 @@ def make(record: Record) -> ReferenceSet:
     masked.exact_grade, masked.exact_fails = "F", ["gradients-zero", "planted"]
     return ReferenceSet(
         tool={"name": "robusteval", "version": "0.1.0"},
-        command="robusteval calibrate",
+        command="robusteval references build",
         seed=7,
         data=record.data.name,
         suite=Suite("standard", "1", "ef" * 32, attacks_sha256=record.suite.attacks_sha256),

@@ -17,13 +17,14 @@ from robusteval.foreign import ForeignExit, heeding_ctrl_c, words
 _COMMANDS = {
     "run": "Attack a model with a suite and write record and report.",
     "train": "Train a defence on a copy of a model, and write the hardened model as ONNX.",
-    "calibrate": "Build a set of known models that runs on the same data are shown beside.",
+    "references": "Build and list sets of known models that runs on the same data are shown beside.",
     "report": "Render the report of an old run again.",
     "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
     "inspect": "Print how a model (and its data) was understood.",
     "plugins": "List and show the installed attacks, defences, metrics, loaders and data sets.",
     "suites": "List and show suites, and print their schema.",
 }
+_FORMERLY = {"calibrate": ("references", "build")}  # the old name does the same, and tells the new one
 
 
 class _Lazy(click.Group):
@@ -33,9 +34,15 @@ class _Lazy(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        import importlib
+
+        if cmd_name in _FORMERLY:
+            group, name = _FORMERLY[cmd_name]
+            click.echo(f"`robusteval {cmd_name}` is now called `robusteval {group} {name}`.", err=True)
+            found = self.get_command(ctx, group)
+            return found.get_command(ctx, name) if isinstance(found, click.Group) else None
         if cmd_name not in _COMMANDS:
             return None
-        import importlib
 
         module = importlib.import_module(f"robusteval.cli.{cmd_name}_command")
         command: click.Command = module.command

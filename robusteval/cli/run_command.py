@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(),
     metavar="FILE",
-    help="Known models to show it beside (`robusteval calibrate`); may be repeated.  [default: the shipped ones]",
+    help="Known models to show it beside (`robusteval references build`); may be repeated.  [default: the shipped ones]",
 )
 @model_options
 @click.option(

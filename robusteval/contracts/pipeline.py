@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from robusteval.contracts.plugins import Defended, Detector
 from robusteval.contracts.sharing import sharing
 
-_WEIGHT = 0.3  # of the class "rejected" beside the margins, see `calibrated`
+_WEIGHT = 0.3  # of the class "rejected" beside the margins, see `with_detector_scale`
 _SIGMAS = 2 / 0.6745  # two standard deviations of a normal distribution, in median deviations
 
 
@@ -63,7 +63,7 @@ class Pipeline:
             suspicion = detector.score(x)
             return torch.where(suspicion > detector.threshold, logits.shape[1], label), label, suspicion
 
-    def calibrated(self, x: Tensor) -> Pipeline:
+    def with_detector_scale(self, x: Tensor) -> Pipeline:
         """The pipeline with a scale at which the detector's spread over x is a part of the spread of the margins.
 
         Many detectors are most suspicious at the boundary between classes. If the class "rejected" weighed as much there as

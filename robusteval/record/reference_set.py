@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = "robusteval-references-1"
 MAX_BYTES = 16 << 20
 MAX_MODELS, MAX_IMAGES = 32, 20_000
-_MEND = "Make one with `robusteval calibrate`."
+_MEND = "Make one with `robusteval references build`."
 
 
 @dataclass

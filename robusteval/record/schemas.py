@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from robusteval.record import comparison, store
-from robusteval.record import reference_set as reference_file
+from robusteval.record import comparison, reference_set, store
 
 SCHEMAS = {
     "schema.json": store.build_schema,
     "comparison.schema.json": comparison.build_schema,
-    "references.schema.json": reference_file.build_schema,
+    "references.schema.json": reference_set.build_schema,
 }
 
 

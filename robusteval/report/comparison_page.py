@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from robusteval.record.comparison import Comparison, Entry, fooled
 from robusteval.record.run import Result, Scalar
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import MAX_LINES
 from robusteval.report.charts.pieces import (
     Figure,
@@ -34,8 +34,7 @@ from robusteval.report.formats.numbers import (
     number,
     percent,
 )
-from robusteval.report.sections import glossary as definitions
-from robusteval.report.sections import known_models as references
+from robusteval.report.sections import glossary, known_models
 
 DOUBTFUL = ("D", "F", "")
 WORDS = ("Accuracy under attack", "Worst case", "Intervals", "Trust grade")  # what is defined here again
@@ -70,7 +69,7 @@ def render_comparison(comparison: Comparison) -> str:
         worst=[figure for one, figure in drawn if one.tags.get("role") == "worst"],
         attacks=[figure for one, figure in drawn if one.tags.get("role") != "worst"],
         provenance=[(one.key, href(one), _facts(one)) for one in comparison.models],
-        definitions=[pair for pair in definitions.DEFINITIONS if pair[0] in WORDS],
+        definitions=[pair for pair in glossary.DEFINITIONS if pair[0] in WORDS],
     )  # fmt: skip
 
 
@@ -82,7 +81,7 @@ def href(entry: Entry) -> str:
 def _rows(comparison: Comparison) -> dict[str, dict[str, Scalar]]:
     """The row of each model by its key."""
     found = next((one for one in comparison.results if one.name == "models" and one.kind == "table"), None)
-    return {} if found is None else {str(row.get("Model")): row for row in parts.named_rows(found)}
+    return {} if found is None else {str(row.get("Model")): row for row in pieces.named_rows(found)}
 
 
 def _norms(rows: dict[str, dict[str, Scalar]]) -> list[str]:
@@ -143,7 +142,7 @@ def models(comparison: Comparison) -> Table | None:
 def known(comparison: Comparison) -> list[Table]:
     """The models among known ones: a table for each reference set and norm, the models of this run first."""
     return [
-        references.known_table(one, {entry.key: href(entry) for entry in comparison.models})
+        known_models.known_table(one, {entry.key: href(entry) for entry in comparison.models})
         for one in comparison.results
         if one.kind == "table" and one.tags.get("role") == "known"
     ]
@@ -160,7 +159,7 @@ def matrix(comparison: Comparison) -> Table | None:
         for target in range(len(comparison.models)):
             found = fooled(comparison, source, target)
             row.append(
-                MISSING if found is None else parts.shade(found[0].value, f"{found[0].hits} of {found[0].counted}")
+                MISSING if found is None else pieces.shade(found[0].value, f"{found[0].hits} of {found[0].counted}")
             )
         body.append(row)
     at = budget(transfer.eps, transfer.norm)
@@ -215,7 +214,7 @@ def _figure(comparison: Comparison, result: Result, place: int) -> Figure | None
         line_chart(key, lines, axes),
         f"Accuracy against {norm} distance, a line for each model",
     )
-    return parts.figure(chart)
+    return pieces.figure(chart)
 
 
 def _end(result: Result) -> float | None:

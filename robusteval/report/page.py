@@ -8,20 +8,16 @@ from markupsafe import Markup
 from robusteval.record.run import Record, Result
 from robusteval.record.store import digest
 from robusteval.report.charts import figures as curves
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Figure, Generic, Table
 from robusteval.report.formats import embed, numbers
-from robusteval.report.sections import coverage as facts
-from robusteval.report.sections import details, provenance
-from robusteval.report.sections import glossary as definitions
-from robusteval.report.sections import headline as tables
-from robusteval.report.sections import known_models as references
+from robusteval.report.sections import coverage, details, glossary, headline, known_models, provenance
 
 
 def render(record: Record) -> str:
     """One HTML file that works offline and holds all that it needs. Reads nothing but the record."""
     defended = [one.defense for one in record.pipelines if one.defense != "none" and one.status == "done"]
-    listed = parts.norms(record)
+    listed = pieces.norms(record)
     environment = Environment(
         loader=PackageLoader("robusteval.report"),
         autoescape=True,
@@ -37,37 +33,37 @@ def render(record: Record) -> str:
         style=Markup(embed.style()),
         bundle=Markup(embed.vega_bundle()),
         script=Markup(embed.page_script()),
-        cards=tables.cards(record),
+        cards=headline.cards(record),
         norms=[_norm(record, norm) for norm in listed],
-        rho=tables.rho(record),
+        rho=headline.rho(record),
         strength=curves.strength(record),
-        known=references.section(record),
-        defenses=tables.defenses(record),
+        known=known_models.section(record),
+        defenses=headline.defenses(record),
         defense_figures=[(name, _defense_figures(record, name, listed)) for name in defended],
         detectors=[(name, curves.roc(record, name), table) for name in defended if (table := details.detector(record, name))],
         cost=details.cost(record),
-        shots=facts.gallery(record),
+        shots=coverage.gallery(record),
         classes=details.classes(record),
         flips=details.flips(record),
         label_next=details.label_next(record),
         clever=details.clever(record),
-        findings=facts.findings(record),
-        checks=facts.checks(record),
-        planted=facts.planted(record),
-        covered=facts.covered(record),
-        uncovered=facts.uncovered(record),
-        missing_norms=facts.missing_norms(record),
-        others=[_generic(one, place) for place, one in enumerate(record.results) if not parts.is_known(one)],
+        findings=coverage.findings(record),
+        checks=coverage.checks(record),
+        planted=coverage.planted(record),
+        covered=coverage.covered(record),
+        uncovered=coverage.uncovered(record),
+        missing_norms=coverage.missing_norms(record),
+        others=[_generic(one, place) for place, one in enumerate(record.results) if not pieces.is_known(one)],
         provenance=provenance.groups(record),
         plugins=provenance.plugins(record),
-        definitions=definitions.DEFINITIONS,
+        definitions=glossary.DEFINITIONS,
     )  # fmt: skip
 
 
 def _norm(record: Record, norm: str) -> tuple[str, Figure | None, Table | None, Table | None]:
     """The bare model's chart and tables in one norm."""
     drawn = curves.accuracy(record, norm, "none")
-    return numbers.norm_title(norm), drawn, tables.budgets(record, norm), tables.attacks(record, norm)
+    return numbers.norm_title(norm), drawn, headline.budgets(record, norm), headline.attacks(record, norm)
 
 
 def _defense_figures(record: Record, defense: str, norms: list[str]) -> list[Figure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from robusteval.record.run import Record, Result
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.formats.numbers import (
     MISSING,
     budget,
@@ -23,31 +23,37 @@ def short_table(record: Record) -> list[tuple[str, ...]]:
     Defended pipelines appear with their adaptive figure; without one they say so. Empty when nothing was derived.
     """
     rows: list[tuple[str, ...]] = []
-    for norm in parts.norms(record):
+    for norm in pieces.norms(record):
         for cell in record.done(norm=norm, knowledge="none", defense="none"):
             tags = {"norm": norm, "defense": "none", "attack": cell.attack}
-            accuracy = parts.first(parts.matching(record, "attack-accuracy", tags))
+            accuracy = pieces.first(pieces.matching(record, "attack-accuracy", tags))
             rows.append(_row(record, "none", cell.attack, norm, accuracy))
         for pipeline in record.pipelines:
             knowledge = "none" if pipeline.defense == "none" else "adaptive"
             tags = {"norm": norm, "defense": pipeline.defense, "knowledge": knowledge}
-            worst = parts.first(parts.matching(record, "robust-accuracy", tags | {"reference": True}))
+            worst = pieces.first(pieces.matching(record, "robust-accuracy", tags | {"reference": True}))
             if worst is not None or pipeline.defense == "none":
                 rows.append(_row(record, pipeline.defense, "worst case", norm, worst))
             else:
                 rows.append(
-                    (parts.display(pipeline.defense), "no adaptive attack finished", norm_title(norm), MISSING, MISSING)
+                    (
+                        pieces.display(pipeline.defense),
+                        "no adaptive attack finished",
+                        norm_title(norm),
+                        MISSING,
+                        MISSING,
+                    )
                 )
     return rows
 
 
 def _row(record: Record, defense: str, attack: str, norm: str, accuracy: Result | None) -> tuple[str, ...]:
     tags = {"norm": norm, "defense": defense, "attack": attack}
-    median = parts.first(parts.matching(record, "median-distance", tags))
+    median = pieces.first(pieces.matching(record, "median-distance", tags))
     at = MISSING
     if accuracy is not None:
-        at = f"{percent(accuracy.value)} at {budget(accuracy.tags.get('eps'), norm, parts.width(record))}"
-    return (parts.display(defense), attack, norm_title(norm), at, number(median.value if median else None))
+        at = f"{percent(accuracy.value)} at {budget(accuracy.tags.get('eps'), norm, pieces.width(record))}"
+    return (pieces.display(defense), attack, norm_title(norm), at, number(median.value if median else None))
 
 
 def render_markdown(record: Record) -> str:

@@ -10,7 +10,7 @@ from robusteval.record.comparison import Comparison
 from robusteval.record.run import Record
 from robusteval.record.store import TABLES_LIST, listed_tables, write_atomically
 from robusteval.report.comparison_page import render_comparison
-from robusteval.report.formats import tables_csv as csv
+from robusteval.report.formats import tables_csv
 from robusteval.report.page import render
 
 REPORT_FILE = "report.html"
@@ -20,7 +20,7 @@ TABLES = "tables"
 def write_tables(record: Record, folder: Path) -> None:
     """Writes folder/tables/NAME.csv for each table of the record, and removes those of before that are no more; other files
     stay. Raises RecordError where it cannot."""
-    made, place = csv.tables(record), folder / TABLES
+    made, place = tables_csv.tables(record), folder / TABLES
     if not made and not (place / TABLES_LIST).exists():
         return
     try:

@@ -76,7 +76,7 @@ def pose(
 ) -> Problem:
     """The problem of x [B, *shape] with keep [B, K] on a bare model or a defended one; eps: one for all, [B] or none."""
     defended = pipeline if isinstance(pipeline, Defended) else Defended(pipeline)
-    view: View = Pipeline(defended).calibrated(x)
+    view: View = Pipeline(defended).with_detector_scale(x)
     if sightings is not None:
         view = Watched(view, sightings)
     budget = None if eps is None else torch.as_tensor(eps, dtype=torch.float32).expand(len(x)).clone()

@@ -18,6 +18,6 @@ def test_without_it_the_user_s_cache_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("ROBUSTEVAL_CACHE")
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder("calibration") == tmp_path / "robusteval" / "calibration"
+    assert cache_folder("pass-timing") == tmp_path / "robusteval" / "pass-timing"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder("calibration") == Path.home() / ".cache" / "robusteval" / "calibration"
+    assert cache_folder("pass-timing") == Path.home() / ".cache" / "robusteval" / "pass-timing"

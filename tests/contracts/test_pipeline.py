@@ -84,17 +84,17 @@ def test_scores_that_are_not_finite_are_no_answer() -> None:
 def test_calibration_changes_no_decision() -> None:
     x = torch.rand((50, 4), generator=torch.Generator().manual_seed(0))
     plain = Pipeline(Defended(Model(100.0), Detector()))
-    fitted = plain.calibrated(x)
+    fitted = plain.with_detector_scale(x)
     assert fitted.scale > 5
     assert torch.equal(fitted.scores(x).argmax(1), plain.scores(x).argmax(1))
-    assert plain.calibrated(x[:0]) is plain
+    assert plain.with_detector_scale(x[:0]) is plain
 
 
 def test_a_threshold_amid_the_clean_samples_does_not_drown_the_classes() -> None:
     x = torch.rand((50, 4), generator=torch.Generator().manual_seed(0))
     scores = x[:, 3]
     far, amid = (
-        Pipeline(Defended(Model(100.0), Detector(float(threshold)))).calibrated(x).scale
+        Pipeline(Defended(Model(100.0), Detector(float(threshold)))).with_detector_scale(x).scale
         for threshold in (scores.max(), scores.median())
     )
     assert amid < 1.5 * far

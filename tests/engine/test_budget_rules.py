@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from robusteval.engine.schedule import time_budget as budget
+from robusteval.engine.schedule import time_budget
 from robusteval.engine.schedule.executors import Outcome, Task
 from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of
 from robusteval.engine.suite.suite import PRIORITY
@@ -18,7 +18,7 @@ from tests.engine.plans import plan, planned, suite
 def now(monkeypatch):
     """A clock that stands still until it is set."""
     time = [1000.0]
-    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: time[0]))
+    monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: time[0]))
     return time
 
 

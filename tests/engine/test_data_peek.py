@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robusteval.engine.data import find as reading
+from robusteval.engine.data import find
 from robusteval.engine.data.find import find_data, prepare
 from robusteval.engine.data.peek import ROWS, peeker
 
@@ -73,8 +73,8 @@ def test_labels_beyond_the_models_classes_and_one_hot_ones(tmp_path: Path) -> No
 def test_data_are_read_once_for_all_models_of_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = stored(tmp_path / "images.npz")
     reads = []
-    monkeypatch.setattr(reading, "read", lambda *a, real=reading.read: (reads.append(a[0]), real(*a))[1])
-    kept: reading.Kept = {}
+    monkeypatch.setattr(find, "read", lambda *a, real=find.read: (reads.append(a[0]), real(*a))[1])
+    kept: find.Kept = {}
     for name in ("a.onnx", "b.onnx"):
         peek = peeker(tmp_path / name, place, {}, None, kept)
         assert peek((3, 8, 8), (0.0, 1.0), "") is not None

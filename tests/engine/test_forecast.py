@@ -24,7 +24,7 @@ from robusteval.engine.schedule.forecast import (
     duration,
     rounded,
 )
-from robusteval.engine.schedule.pass_timing import Calibration
+from robusteval.engine.schedule.pass_timing import PassTiming
 from robusteval.engine.schedule.schedule import Rest
 from robusteval.metrics.cost import Cost
 from robusteval.record.run import Cell
@@ -166,7 +166,7 @@ def test_an_attack_that_does_not_say_is_told_of(tmp_path, monkeypatch):
 
 def test_time_is_pairs_of_passes_and_single_ones(monkeypatch):
     monkeypatch.setattr("robusteval.engine.schedule.forecast.OVERHEAD", 1.0)
-    speed = Calibration(pass_ms=3.0, forward_ms=1.0)
+    speed = PassTiming(pass_ms=3.0, forward_ms=1.0)
     assert Work(Passes(10, 10), 0).seconds(speed) == pytest.approx(0.030)
     assert Work(Passes(10, 0), 5).seconds(speed) == pytest.approx(0.015)
     assert Work(Passes(1, 11), 0).seconds(speed) == pytest.approx(0.003 + 10 * 0.0015)

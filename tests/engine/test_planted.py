@@ -18,8 +18,7 @@ from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.search.judge import Threat, on_grid
-from robusteval.engine.selftest import planted
-from robusteval.engine.selftest import random_search as noise_search
+from robusteval.engine.selftest import planted, random_search
 from robusteval.engine.selftest.max_margin import outstanding
 from robusteval.engine.suite.options import NoiseDraws, Planted
 from robusteval.engine.suite.suite import Suite, parse
@@ -236,7 +235,7 @@ def test_noise_finds_nothing_below_the_true_distance_and_something_below_a_false
     record = honest()
     record.cells = [cell("ddn", [float(factor * value) for value in true])]
     asked = dataclasses.replace(suite(), noise_draws=NoiseDraws(3, 700))
-    (row,) = noise_search.search(record, Pipeline(Defended(model)), given, asked, 0)
+    (row,) = random_search.search(record, Pipeline(Defended(model)), given, asked, 0)
     assert (row.norm, row.samples, row.draws) == ("l2", [0, 1, 2], 700)
     assert row.eps == pytest.approx([0.9 * factor * float(value) for value in true[:3]])
     assert any(count > 0 for count in row.hits) == hits

@@ -22,7 +22,7 @@ from robusteval.engine.suite.suite import (
 )
 from robusteval.metrics._common.statistics import clopper_pearson
 from robusteval.metrics.references import References
-from robusteval.record import reference_set as reference_file
+from robusteval.record import reference_set
 from robusteval.record.reference_set import ReferenceSet, Source
 from robusteval.record.run import Compared, Record, Result
 from robusteval.record.store import from_json, to_json
@@ -65,7 +65,7 @@ def test_other_attacks_are_not_compared(record: Record) -> None:
     assert one.status == "none"
     assert one.models == []
     assert "standard 1 with other parameters" in one.reason
-    assert "robusteval calibrate" in one.reason
+    assert "robusteval references build" in one.reason
 
 
 def test_a_run_without_a_hash_of_its_attacks_is_not_compared(record: Record) -> None:
@@ -191,7 +191,7 @@ def test_a_page_without_a_comparison_says_why(record: Record) -> None:
     record.references = compared([], record)
     page = render(record)
     assert "No reference models are known for these images." in page
-    assert "robusteval calibrate" in page
+    assert "robusteval references build" in page
     record.references = []
     assert "Among known models" not in render(record)
 
@@ -292,7 +292,7 @@ def test_shipped_sets_are_of_the_suites_as_they_are(name: str) -> None:
         "m", "onnx", "0" * 64, (1, 28, 28), 10
     )  # with gradients of its own, as the reference models have them
     wanted = attacks_sha256(applicable(read(name, found), info), found, "untargeted", (1, 28, 28))
-    content = {one.file: one.content for one in reference_file.shipped()}[f"fashion-mnist-{name}.json"]
+    content = {one.file: one.content for one in reference_set.shipped()}[f"fashion-mnist-{name}.json"]
     assert content.suite.attacks_sha256 == wanted
     assert {model.name for model in content.models} == {"standard", "pgd-trained", "smoothed", "gradient-masked"}
     masked = next(model for model in content.models if model.name == "gradient-masked")

@@ -11,7 +11,7 @@ import torch
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.run import runner
-from robusteval.engine.selftest import random_search as noise_search
+from robusteval.engine.selftest import random_search
 from robusteval.engine.suite import goals as targets
 from robusteval.engine.suite.options import NoiseDraws
 from robusteval.engine.suite.suite import parse
@@ -74,7 +74,7 @@ def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path) -> None:
     for cell in record.cells:
         cell.distance = [None if value is None else 20 * value for value in cell.distance]
     asked = replace(parse(SUITE, "test", toys.catalogue()), noise_draws=NoiseDraws(6, 600))
-    rows = noise_search.search(record, Pipeline(Defended(model)), data, asked, 0, "class 2")
+    rows = random_search.search(record, Pipeline(Defended(model)), data, asked, 0, "class 2")
     assert sum(sum(row.hits) for row in rows) > 0
 
 

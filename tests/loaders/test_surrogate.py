@@ -15,7 +15,7 @@ from torch import Tensor
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.onnx.classifier import load_onnx
-from robusteval.loaders.onnx.gradients import modes as onnx_modes
+from robusteval.loaders.onnx.gradients import modes
 from robusteval.loaders.onnx.twin.graph import Twin
 
 
@@ -133,7 +133,7 @@ def test_a_loop_over_images_that_divides_each_by_its_maximum(tmp_path: Path) -> 
 
 def test_a_gradient_that_most_images_lack_is_not_called_exact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     x, _ = images()
-    monkeypatch.setattr(onnx_modes, "WIDTHS", ())
+    monkeypatch.setattr(modes, "WIDTHS", ())
     g = Graph()
     gate = g("Relu", g("Sub", g("Slice", g("Flatten", "x"), np.array([0]), np.array([1]), np.array([1])), 0.62))
     path = g.save(

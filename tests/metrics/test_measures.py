@@ -12,7 +12,7 @@ from robusteval.record.run import (
     Result,
     Strength,
 )
-from robusteval.report.formats import tables_csv as csv
+from robusteval.report.formats import tables_csv
 from robusteval.testing import checks_for
 from robusteval.testing.metrics import MetricSubject
 from tests import records
@@ -121,7 +121,7 @@ def test_csv_holds_every_row_and_no_formula() -> None:
     record = tiny()
     record.cells[1].attack = "=cmd()"
     record.results = [*label_next.LabelNext().compute(record), *cost.Cost().compute(record)]
-    made = csv.tables(record)
+    made = tables_csv.tables(record)
     assert list(made) == ["label-next_l2.csv", "cost.csv"]
     assert made["label-next_l2.csv"].splitlines() == [
         "Rank,Sample,Label,Label name,Distance,Attack,Flips to,Flips to name",
@@ -134,6 +134,6 @@ def test_csv_names_stay_inside_the_folder_and_apart() -> None:
     record = tiny()
     bad = [Result("m", name, "table", "t", columns=["a"], rows=[[1]]) for name in ("../../x", "..", "x", "/x", "x")]
     record.results = bad
-    names = list(csv.tables(record))
+    names = list(tables_csv.tables(record))
     assert len(set(names)) == 5
     assert not any("/" in name or name.startswith(".") for name in names)

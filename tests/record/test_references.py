@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from robusteval.errors import RecordError
-from robusteval.record import reference_set as reference_file
+from robusteval.record import reference_set
 from tests import records, references
 
 Break = Callable[[dict[str, Any]], object]
@@ -18,28 +18,28 @@ Break = Callable[[dict[str, Any]], object]
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return reference_file.to_json(references.make(references.keyed(records.make(80))))
+    return reference_set.to_json(references.make(references.keyed(records.make(80))))
 
 
 def test_the_committed_schema_is_fresh() -> None:
     """The command that writes it anew is in docs/document.md; run it when this fails."""
-    assert reference_file.schema() == reference_file.build_schema()
+    assert reference_set.schema() == reference_set.build_schema()
 
 
 def test_round_trip(text: str, tmp_path: Path) -> None:
-    made = reference_file.from_json(text, "it")
-    path = reference_file.save(made, tmp_path / "sub" / "set.json")
-    source = reference_file.load(path)
+    made = reference_set.from_json(text, "it")
+    path = reference_set.save(made, tmp_path / "sub" / "set.json")
+    source = reference_set.load(path)
     assert source.content == made
     assert path.read_text() == text
     assert (source.file, source.shipped, len(source.sha256)) == ("set.json", False, 64)
 
 
 def test_what_is_shipped_loads_and_is_small() -> None:
-    found = reference_file.shipped()
+    found = reference_set.shipped()
     assert found
     assert all(source.shipped for source in found)
-    folder = Path(reference_file.__file__).parents[1] / "data" / "references"
+    folder = Path(reference_set.__file__).parents[1] / "data" / "references"
     assert sum(path.stat().st_size for path in folder.glob("*.json")) < 300_000
 
 
@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_refused(name: str, text: str) -> None:
     data = json.loads(text)
     BREAKS[name](data)
     with pytest.raises(RecordError, match=r"reference set set\.json") as caught:
-        reference_file.from_json(json.dumps(data), "set.json")
+        reference_set.from_json(json.dumps(data), "set.json")
     assert len(caught.value.message) < 500
 
 
@@ -79,21 +79,21 @@ def test_what_does_not_fit_is_refused(name: str, text: str) -> None:
     "content",
     [
         b"", b"\xff\xfe", b"[" * 100_000, b"[1]", b'{"schema": "other"}', b"1" * 5000,
-        b'{"schema": "robusteval-references-1", "images": [NaN]}', b"x" * (reference_file.MAX_BYTES + 1),
+        b'{"schema": "robusteval-references-1", "images": [NaN]}', b"x" * (reference_set.MAX_BYTES + 1),
     ],
 )  # fmt: skip
 def test_what_is_no_set_at_all_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "set.json"
     path.write_bytes(content)
     with pytest.raises(RecordError, match=r"set\.json"):
-        reference_file.load(path)
+        reference_set.load(path)
 
 
 def test_size_is_looked_at_before_anything_is_parsed(text: str, tmp_path: Path) -> None:
     path = tmp_path / "set.json"
-    path.write_text(text + " " * reference_file.MAX_BYTES)
+    path.write_text(text + " " * reference_set.MAX_BYTES)
     with pytest.raises(RecordError, match="larger than 16 MiB"):
-        reference_file.load(path)
+        reference_set.load(path)
 
 
 @pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "-Infinity"])
@@ -101,10 +101,10 @@ def test_what_is_no_number_is_refused(number: str, text: str) -> None:
     data = json.loads(text)
     data["models"][0]["worst"]["l2"]["distance"][0] = 123456.75
     with pytest.raises(RecordError, match=r"schema|no number"):
-        reference_file.from_json(json.dumps(data).replace("123456.75", number), "set.json")
+        reference_set.from_json(json.dumps(data).replace("123456.75", number), "set.json")
 
 
 @pytest.mark.parametrize("place", ["missing.json", "."])
 def test_no_file_is_refused(place: str, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="There is no reference set"):
-        reference_file.load(tmp_path / place)
+        reference_set.load(tmp_path / place)

@@ -15,7 +15,7 @@ from robusteval.cli.run_command import _medians
 from robusteval.metrics import accuracy_curve, cascades, cost
 from robusteval.record.run import Cell, Record, Verdict
 from robusteval.record.units import attack_text, budget_text
-from robusteval.report.sections import headline as tables
+from robusteval.report.sections import headline
 from tests import records
 
 INF = None  # as the record writes it
@@ -76,9 +76,9 @@ def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
     found["json"] = _medians(record)["l2"]
     assert set(found.values()) == {wanted}, found
     text = "-" if wanted is None else f"{wanted:g}"
-    card = next(one for one in tables.cards(record) if one.label.startswith("Median"))
-    assert card.value == (tables.MISSING if wanted is None else text)
-    shown = tables.attacks(record, "l2")
+    card = next(one for one in headline.cards(record) if one.label.startswith("Median"))
+    assert card.value == (headline.MISSING if wanted is None else text)
+    shown = headline.attacks(record, "l2")
     assert shown is not None
     assert str(getattr(shown.rows[0][-2], "text", shown.rows[0][-2])) == card.value
     assert f" {text} " in _printed(record).splitlines()[1]
@@ -106,12 +106,12 @@ def _cascade(eps: float, lost: list[float | None], norm: str = "linf") -> Cell:
 def test_a_cascade_stands_in_the_column_of_its_own_budget_only() -> None:
     far, near = _cascade(0.3, [0.3, 0.29, 0.3, None]), _cascade(8 / 255, [None, None, None, None])
     record = _record([0.01, 0.2, 0.25, None], "linf", (far, near))
-    shown = tables.attacks(record, "linf")
+    shown = headline.attacks(record, "linf")
     assert shown is not None
     at = {head: place for place, head in enumerate(shown.columns)}
     row = next(row for row in shown.rows if str(row[0]).startswith("c at"))
     assert str(row[0]) == "c at 0.3"
-    assert row[at["Accuracy at L\u221e \u2264 8/255"]] == tables.MISSING
+    assert row[at["Accuracy at L\u221e \u2264 8/255"]] == headline.MISSING
     assert row[at["Accuracy at L\u221e \u2264 0.3"]].text == "25.0 %"  # type: ignore[union-attr]
     assert not [one for one in record.results if one.tags.get("attack") == "c@0.3" and one.tags.get("eps") != 0.3]
 
@@ -133,7 +133,7 @@ def test_cascades_alone_say_nothing_of_budgets_that_nobody_asked_about() -> None
 def test_the_verdict_and_the_card_quote_one_figure_for_a_budget() -> None:
     near = _cascade(8 / 255, [8 / 255, None, None, None])
     record = _record([0.2, 0.01, None, None], "linf", (near,))
-    card = next(one for one in tables.cards(record) if one.label.endswith("8/255"))
+    card = next(one for one in headline.cards(record) if one.label.endswith("8/255"))
     said = [one for one in verdict.judge(record).sentences if "ithin Linf 8/255" in one]
     assert card.value == "50.0 %"
     assert said

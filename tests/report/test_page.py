@@ -14,7 +14,7 @@ from robusteval.record import store
 from robusteval.record.run import Record
 from robusteval.report import render
 from robusteval.report.charts.pieces import Value
-from robusteval.report.formats import png as images
+from robusteval.report.formats import png
 from robusteval.report.formats.embed import script_json
 from robusteval.report.formats.numbers import (
     budget,
@@ -22,7 +22,7 @@ from robusteval.report.formats.numbers import (
     number,
     percent,
 )
-from robusteval.report.sections import headline as tables
+from robusteval.report.sections import headline
 from robusteval.report.summary import HEADINGS, render_markdown, short_table
 from tests import records
 from tests.report.conftest import EVIL, hostile
@@ -163,11 +163,11 @@ def test_json_cannot_end_its_tag() -> None:
 def test_only_pngs_pass() -> None:
     good = records.make(10).gallery[0].clean_png
     raw = base64.b64decode(good)
-    assert images.png_uri(good) == "data:image/png;base64," + good
+    assert png.png_uri(good) == "data:image/png;base64," + good
     broken = raw[:40] + bytes([raw[40] ^ 1]) + raw[41:]
     for bad in (b"", b"<svg/>", raw[:-1], raw + b"<script>", broken, raw[:8]):
-        assert images.png_uri(base64.b64encode(bad).decode()) is None
-    assert images.png_uri('"><script>') is None
+        assert png.png_uri(base64.b64encode(bad).decode()) is None
+    assert png.png_uri('"><script>') is None
 
 
 def test_numbers_are_written_the_same_everywhere() -> None:
@@ -199,7 +199,7 @@ def test_markdown_stays_text(record: Record) -> None:
 
 
 def test_medians_of_both_attackers_stand_with_their_intervals(record: Record) -> None:
-    table = tables.defenses(record)
+    table = headline.defenses(record)
     assert table is not None
     shown = dict(zip(table.columns, table.rows[0], strict=True))
     for who in ("oblivious", "adaptive"):

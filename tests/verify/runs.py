@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.errors import RobustEvalError
-from robusteval.record import reference_set as reference_file
+from robusteval.record import reference_set
 from robusteval.record.decode import decode
 from robusteval.record.run import SCHEMA, Record
 from robusteval.record.sanity import check as make_sense
@@ -64,7 +64,7 @@ class Honest:
     data: dict[str, Any]
     evidence: Evidence
     metrics: dict[str, Any]
-    shipped: list[reference_file.Source]
+    shipped: list[reference_set.Source]
 
     def faults(self, data: dict[str, Any]) -> list[str]:
         """What is wrong with a record: what reading it raises, or what verification finds."""
@@ -90,4 +90,4 @@ def open_run(folder: Path) -> Honest:
     """An honest run's folder, ready for checking."""
     data = json.loads((folder / "record.json").read_text())
     evidence = gather(decode(Record, data), folder, CNN)
-    return Honest(folder, data, evidence, built_in(), reference_file.shipped())
+    return Honest(folder, data, evidence, built_in(), reference_set.shipped())

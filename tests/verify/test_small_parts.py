@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robusteval.record.run import Finding
-from robusteval.verify.parts import eight_bit as module
+from robusteval.verify.parts import eight_bit
 from robusteval.verify.parts.eight_bit import check_rounded
 from robusteval.verify.parts.measures import (
     distance_of,
@@ -232,11 +232,11 @@ def test_half_a_level_is_what_rounding_explains(bounds, share, near, norm):
     width = bounds[1] - bounds[0]
     one.distance[0] = None  # nothing but the rounding
     image += share * 0.5 / 255 * width
-    assert module._near(image, base, one, 0, bounds) is near
+    assert eight_bit._near(image, base, one, 0, bounds) is near
     one.distance[0] = 0.25
     flat = base.copy()
     flat.reshape(-1)[0] = 0.25 + share * (0.5 / 255 * width) * (1 if norm == "linf" else 2)
-    assert module._near(flat, base, one, 0, bounds) is near
+    assert eight_bit._near(flat, base, one, 0, bounds) is near
 
 
 def test_a_target_binds_8_bit_images():

@@ -14,7 +14,7 @@ from robusteval.record.run import (
 )
 
 LEAST = 50  # common images: with fewer, a share of 50 % is known to no better than 14 points either way
-MAKE = "`robusteval calibrate` makes a set for your own data and suite."
+MAKE = "`robusteval references build` makes a set for your own data and suite."
 
 
 def compared(sources: Sequence[Source], record: Record) -> list[Compared]:

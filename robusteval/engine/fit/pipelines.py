@@ -20,7 +20,7 @@ from robusteval.engine.seeding import generator
 from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import foreign, words
-from robusteval.record import run as document
+from robusteval.record import run
 
 _BATCH = 256
 _OTHER, _OTHER_BATCH = 128, 7  # samples asked a second time in batches of another size, in reverse
@@ -31,7 +31,7 @@ class Fitted:
     """All pipelines of a run: live ones by defence, their rows for the document, and the seconds that fitting took."""
 
     live: dict[str, Pipeline] = field(default_factory=dict)
-    rows: list[document.Pipeline] = field(default_factory=list)
+    rows: list[run.Pipeline] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -41,7 +41,7 @@ def fit_all(
     """The bare model and every defence of the suite. A defence that cannot be fitted becomes a failed row."""
     fitted = Fitted()
     bare = Pipeline(Defended(model))
-    row = document.Pipeline("none", "", "", "model", {}, "done")
+    row = run.Pipeline("none", "", "", "model", {}, "done")
     fitted.live["none"] = bare
     fitted.rows.append(row)
     clean_phase(bare, row, samples, seed)
@@ -60,12 +60,10 @@ def _fit(
     fit: Samples | None,
     seed: int,
     fitted: Fitted,
-) -> document.Pipeline:
+) -> run.Pipeline:
     plugin = make(catalogue.get("defense", spec.plugin), spec.params, spec.plugin)
     info = plugin.info
-    row = document.Pipeline(
-        spec.name, spec.plugin, info.version, info.kind, params_of(plugin), "failed", draws=spec.draws
-    )
+    row = run.Pipeline(spec.name, spec.plugin, info.version, info.kind, params_of(plugin), "failed", draws=spec.draws)
     if info.needs_data and fit is None:
         row.status = "excluded"
         row.reason = "it learns from samples, and none were given for that (--fit-data)"
@@ -76,7 +74,7 @@ def _fit(
             learnt = None if fit is None else fit.copy()  # what a plugin writes into it concerns no other
             defended = lending(plugin.fit(model, learnt, generator(seed, "fit", spec.name)))
             reference = fit if fit is not None else samples
-            pipeline = Pipeline(defended).calibrated(reference.x[:_BATCH])
+            pipeline = Pipeline(defended).with_detector_scale(reference.x[:_BATCH])
             clean_phase(pipeline, row, samples, seed)
     except RobustEvalError as error:
         row.reason = error.message
@@ -89,7 +87,7 @@ def _fit(
     return row
 
 
-def clean_phase(pipeline: Pipeline, row: document.Pipeline, samples: Samples, seed: int) -> None:
+def clean_phase(pipeline: Pipeline, row: run.Pipeline, samples: Samples, seed: int) -> None:
     """Fills a row's clean columns: answers by the true pipeline, the class aside from the detector, its score."""
     rng = generator(seed, "clean", row.defense)
     row.stochastic = pipeline.stochastic
@@ -119,7 +117,7 @@ def clean_phase(pipeline: Pipeline, row: document.Pipeline, samples: Samples, se
         _ask_again(pipeline, row, samples)
 
 
-def _ask_again(pipeline: Pipeline, row: document.Pipeline, samples: Samples) -> None:
+def _ask_again(pipeline: Pipeline, row: run.Pipeline, samples: Samples) -> None:
     """The share of answers that change from call to call, and in a batch of other size and order."""
     first = torch.tensor(row.prediction)
     again = torch.cat([pipeline.decide(part)[0].cpu() for part in torch.split(samples.x, _BATCH)])

@@ -10,7 +10,7 @@ from typing import Any
 from robusteval.assessment.evidence.hashes import by_content, variant_sha256
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.search import distance_search as sweep
+from robusteval.engine.search import distance_search
 from robusteval.engine.suite.suite import AttackSpec, Suite
 
 __all__ = ["attacks_sha256", "norms_of", "variant_sha256"]
@@ -41,7 +41,7 @@ def attacks_sha256(suite: Suite, catalogue: Catalogue, target: str, shape: tuple
         "cascades": sorted(cascades, key=lambda row: json.dumps(row, sort_keys=True)),
         "levels": suite.levels,
         "target": target,
-        "search": sweep.VERSION,
+        "search": distance_search.VERSION,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

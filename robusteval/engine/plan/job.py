@@ -13,7 +13,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.plan import Plan, make_plan
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import RecordError
-from robusteval.record import run as document
+from robusteval.record import run
 from robusteval.record.reference_set import Source
 
 
@@ -36,8 +36,8 @@ class Job:
     target: str = "untargeted"
     labels_from_model: bool = False
     overwrite: bool = False
-    preflight: tuple[document.Finding, ...] = ()
-    looked: tuple[document.Check, ...] = ()  # the checks of the preflight
+    preflight: tuple[run.Finding, ...] = ()
+    looked: tuple[run.Check, ...] = ()  # the checks of the preflight
     available: int = 0  # samples that the data hold, evaluated or not; 0 where unknown
     apart: bool = False  # plugins that do not come with robusteval run in processes of their own, also with one worker
     time_budget: float | None = None  # seconds after which nothing is started; no part of the plan

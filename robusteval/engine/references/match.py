@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from robusteval.assessment.references.compared import compared
-from robusteval.record import reference_set as reference_file
+from robusteval.record import reference_set
 from robusteval.record.reference_set import Source
 
 __all__ = ["compared", "gather"]
@@ -14,4 +14,4 @@ __all__ = ["compared", "gather"]
 
 def gather(files: Iterable[str | Path]) -> tuple[Source, ...]:
     """The sets in these files, then the shipped ones. Raises RecordError where a file is none."""
-    return (*(reference_file.load(Path(file)) for file in files), *reference_file.shipped())
+    return (*(reference_set.load(Path(file)) for file in files), *reference_set.shipped())

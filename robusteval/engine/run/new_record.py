@@ -12,23 +12,23 @@ from robusteval.engine.plan.fingerprint import attacks_sha256, surrogates
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan
 from robusteval.engine.schedule.environment import environment
-from robusteval.record import run as document
+from robusteval.record import run
 
 
-def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
+def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
     """The record of a run before anything was attacked: who, what, with what."""
     info = job.model.info
     used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
     wanted = job.suite.metrics
     used |= {("metric", entry.name) for entry in job.catalogue.of("metric") if not wanted or entry.name in wanted}
-    return document.Record(
+    return run.Record(
         tool={"name": "robusteval", "version": robusteval.__version__},
         command=job.command,
         seed=job.seed,
         environment=environment(info.provider),
         model=model_of(info, job.model_file),
-        data=document.Data(
+        data=run.Data(
             name=job.samples.name,
             source=job.data_source,
             sha256=job.samples.sha256(),
@@ -43,7 +43,7 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
             hashes=job.samples.contents(),
             names=list(job.samples.names),
         ),
-        suite=document.Suite(
+        suite=run.Suite(
             job.suite.name,
             job.suite.version,
             job.suite.sha256,
@@ -65,12 +65,10 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> document.Record:
     )
 
 
-def model_of(info: ModelInfo, file: str) -> document.Model:
+def model_of(info: ModelInfo, file: str) -> run.Model:
     """The model's row, as the loader understood it. file: as the user gave it."""
     facts = {
-        field.name: getattr(info, field.name)
-        for field in dataclasses.fields(document.Model)
-        if hasattr(info, field.name)
+        field.name: getattr(info, field.name) for field in dataclasses.fields(run.Model) if hasattr(info, field.name)
     }
     facts = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
-    return document.Model(**facts, file=Path(file).name, path=file)
+    return run.Model(**facts, file=Path(file).name, path=file)

@@ -16,11 +16,11 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan, Planned
-from robusteval.engine.references import match as references
+from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
 from robusteval.engine.run.folder import claim, locked
 from robusteval.engine.run.new_record import record_of
-from robusteval.engine.schedule import pass_timing as calibrate
+from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.processes import DIED
@@ -33,8 +33,7 @@ from robusteval.engine.schedule.schedule import (
     right,
 )
 from robusteval.engine.schedule.time_budget import Clock
-from robusteval.engine.selftest import clever, planted
-from robusteval.engine.selftest import random_search as noise_search
+from robusteval.engine.selftest import clever, planted, random_search
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.store import UnitStore
@@ -65,15 +64,15 @@ def _run(job: Job, listener: Listener) -> document.Record:
     units = UnitStore(job.folder, plan.sha256)
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
-        calibration = calibrate.calibrate(job.model, job.samples.x)
-        costs = _costs(job, plan, fitted, calibration)
-    done = attack(job, plan, fitted, units, listener, calibration.tuning, costs, clock)
+        timing = pass_timing.timed(job.model, job.samples.x)
+        costs = _costs(job, plan, fitted, timing)
+    done = attack(job, plan, fitted, units, listener, timing.tuning, costs, clock)
     with one_thread():
-        record = _assembled(job, plan, fitted, units, done, costs, calibration.tuning)
+        record = _assembled(job, plan, fitted, units, done, costs, timing.tuning)
         told = _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
-    record.references = references.compared(job.references, record)
+    record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
     derive(
@@ -94,18 +93,17 @@ def foretell(job: Job) -> Forecaster:
     with one_thread():
         bare = {"none": Pipeline(Defended(job.model))}
         left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
-        return forecaster(job, {"none": calibrate.calibrate(job.model, job.samples.x)}, {}, left=left)
+        return forecaster(job, {"none": pass_timing.timed(job.model, job.samples.x)}, {}, left=left)
 
 
 def _all(plan: Plan) -> list[Planned]:
     return [*plan.planned, *plan.probes]
 
 
-def _costs(job: Job, plan: Plan, fitted: Fitted, calibration: calibrate.Calibration) -> Forecaster:
+def _costs(job: Job, plan: Plan, fitted: Fitted, timing: pass_timing.PassTiming) -> Forecaster:
     """The forecaster of a job whose pipelines are fitted."""
     speeds = {
-        name: calibration if name == "none" else _behind(job, pipeline, calibration)
-        for name, pipeline in fitted.live.items()
+        name: timing if name == "none" else _behind(job, pipeline, timing) for name, pipeline in fitted.live.items()
     }
     live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
     random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
@@ -117,11 +115,11 @@ def _costs(job: Job, plan: Plan, fitted: Fitted, calibration: calibrate.Calibrat
     return forecaster(job, speeds, live, random, left)
 
 
-def _behind(job: Job, pipeline: Pipeline, bare: calibrate.Calibration) -> calibrate.Calibration:
+def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_timing.PassTiming:
     """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then say."""
     try:
         with foreign():
-            return calibrate.behind(pipeline, job.samples.x, bare.tuning)
+            return pass_timing.behind(pipeline, job.samples.x, bare.tuning)
     except Exception:  # a defence may raise anything
         return bare
 
@@ -131,7 +129,7 @@ def _assembled(
 ) -> document.Record:
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
-    record.environment["passes"] = calibrate.in_words(tuning)
+    record.environment["passes"] = pass_timing.in_words(tuning)
     cells = assemble.cells(plan, job.samples, fitted, units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for one in (*plan.planned, *plan.probes):
@@ -171,7 +169,7 @@ def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> N
     if name == "planted adversarials":
         record.planted = planted.test(bare, job.samples, alive, suite, job.catalogue, job.seed)
     elif name == "noise draws":
-        record.searches = noise_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
+        record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
     else:
         record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from robusteval.contracts.plugins import Attack, Foretold, Passes
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan, Planned
-from robusteval.engine.schedule.pass_timing import Calibration, contention
+from robusteval.engine.schedule.pass_timing import PassTiming, contention
 from robusteval.engine.search.distance_search import CLIMBS, LINE_STEPS, STRETCHES
 from robusteval.engine.search.judge import JUDGE_DRAWS
 from robusteval.engine.search.l0_pruning import SINGLES
@@ -45,7 +45,7 @@ class Work:
     metered: Passes
     judge: float
 
-    def seconds(self, speed: Calibration) -> float:
+    def seconds(self, speed: PassTiming) -> float:
         """CPU time per sample. A gradient is one measured pair of passes; a further backward pass is half of one."""
         pairs = min(self.metered.forward, self.metered.backward)
         forward = self.metered.forward - pairs + self.judge
@@ -103,7 +103,7 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
 @dataclass(frozen=True)
 class Forecast:
     """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the attacks;
-    longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see `calibrate.contention`;
+    longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see `pass_timing.contention`;
     cores: that this process may use, 0 where as many as there are workers."""
 
     passes: float
@@ -153,7 +153,7 @@ class Forecaster:
     suite: Suite
     classes: int
     samples: int
-    speeds: Mapping[str, Calibration]
+    speeds: Mapping[str, PassTiming]
     random: Mapping[str, bool]
     live: Mapping[str, Tensor] = field(default_factory=dict)
     planted: tuple[tuple[str, Attack], ...] = ()  # (norm, attack) of the planted test
@@ -237,7 +237,7 @@ class Forecaster:
                 made[planned.cell.id] = passes, sum(self.unit(planned, part) or 0.0 for part in range(len(parts)))
         return made
 
-    def _speed(self, planned: Planned) -> Calibration:
+    def _speed(self, planned: Planned) -> PassTiming:
         return self.speeds.get(planned.cell.defense, self.speeds["none"])
 
     def _attacked(self, planned: Planned, rows: slice) -> int:
@@ -248,7 +248,7 @@ class Forecaster:
 
 def forecaster(
     job: Job,
-    speeds: Mapping[str, Calibration],
+    speeds: Mapping[str, PassTiming],
     live: Mapping[str, Tensor],
     random: Mapping[str, bool] | None = None,
     left: Mapping[str, float] | None = None,

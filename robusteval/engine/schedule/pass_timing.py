@@ -37,7 +37,7 @@ _CLASSES = 10
 
 
 @dataclass(frozen=True)
-class Calibration:
+class PassTiming:
     """What was chosen. pass_ms: CPU time of one forward and backward pass per sample; forward_ms: of one query of the true
     model; by the clock, 0 where unknown."""
 
@@ -46,12 +46,12 @@ class Calibration:
     forward_ms: float = 0.0
 
 
-def calibrate(model: Classifier, x: Tensor) -> Calibration:
-    """The calibration of a model, from the cache or by measurement on samples x [N, *shape]. Never raises for the
+def timed(model: Classifier, x: Tensor) -> PassTiming:
+    """The timing of a model, from the cache or by measurement on samples x [N, *shape]. Never raises for the
     cache's sake: a folder that cannot be used is the same as an empty one."""
     if len(x) == 0:
-        return Calibration()
-    folder = cache_folder("calibration")
+        return PassTiming()
+    folder = cache_folder("pass-timing")
     if folder is None:
         return measure(model, x[:_BATCH])
     path = folder / f"{_key(model)}.json"
@@ -67,15 +67,15 @@ def calibrate(model: Classifier, x: Tensor) -> Calibration:
     return found
 
 
-def measure(model: Classifier, x: Tensor) -> Calibration:
+def measure(model: Classifier, x: Tensor) -> PassTiming:
     """Times passes over x [B, *shape] in every way, each the best of three."""
     default = Tuning()
     forward = 1e3 * _seconds(lambda: model.logits(x), default) / len(x)
     if model.info.gradients == "none":
-        return Calibration(default, 0.0, forward)
+        return PassTiming(default, 0.0, forward)
     cost = _seconds(lambda: _gradient(model, x, default), default)
     if cost < _CHEAP_S:
-        return Calibration(default, 1e3 * cost / len(x), forward)
+        return PassTiming(default, 1e3 * cost / len(x), forward)
     best, least = default, cost * _GAIN
     for onednn, channels_last, own in product((True, False), (False, True), (False, True)):
         tuning = Tuning(onednn, channels_last, own_kernels=own)
@@ -84,7 +84,7 @@ def measure(model: Classifier, x: Tensor) -> Calibration:
         spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
-    return Calibration(_with_jacobian(model, x, best), 1e3 * cost / len(x), forward)
+    return PassTiming(_with_jacobian(model, x, best), 1e3 * cost / len(x), forward)
 
 
 def contention(seconds: float = 0.3) -> float:
@@ -96,15 +96,15 @@ def contention(seconds: float = 0.3) -> float:
     return max(1.0, (time.perf_counter() - clock) / max(time.process_time() - spent, 1e-3))
 
 
-def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> Calibration:
+def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> PassTiming:
     """The cost of passes through a defence, measured on x [B, *shape]; nothing is chosen."""
     x, rng = x[:_BATCH], Generator().manual_seed(0)
     if len(x) == 0:
-        return Calibration(tuning)
+        return PassTiming(tuning)
     forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning) / len(x)
     if pipeline.defended.model.info.gradients == "none":
-        return Calibration(tuning, 0.0, forward)
-    return Calibration(
+        return PassTiming(tuning, 0.0, forward)
+    return PassTiming(
         tuning, 1e3 * _seconds(lambda: _gradient(pipeline.draw(rng), x, tuning), tuning) / len(x), forward
     )
 
@@ -186,11 +186,11 @@ def _key(model: Classifier) -> str:
     return sha256(repr(facts).encode()).hexdigest()[:32]
 
 
-def _read(path: Path) -> Calibration | None:
+def _read(path: Path) -> PassTiming | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         tuning = Tuning(**{name: bool(value) for name, value in data["tuning"].items()})
-        return Calibration(tuning, float(data["pass_ms"]), float(data["forward_ms"]))
+        return PassTiming(tuning, float(data["pass_ms"]), float(data["forward_ms"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -21,7 +21,7 @@ from robusteval.engine.schedule.time_budget import (
     roles_of,
     telling_first,
 )
-from robusteval.engine.suite import goals as targets
+from robusteval.engine.suite import goals
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import chunks
@@ -106,7 +106,7 @@ def attack(
     done.foretold_s = coming.wall(job.workers)
     listener(Progress(todo.found, todo.total, "", note=coming.sentence(job.workers)))
     attackable = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
-    least = targets.least_likely(job.model, job.samples) if job.target == targets.LEAST_LIKELY else None
+    least = goals.least_likely(job.model, job.samples) if job.target == goals.LEAST_LIKELY else None
     context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels, tuning)
 
     def seconds(task: Task) -> float | None:

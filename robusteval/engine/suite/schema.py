@@ -6,7 +6,7 @@ from typing import Any
 
 from robusteval.contracts.params import params_schema
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.suite import options as extras
+from robusteval.engine.suite import options
 from robusteval.ops import NORMS
 
 NO_GRADIENTS = "no-gradients"
@@ -16,7 +16,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     """JSON schema of a suite file, with the parameters of every installed attack and defence."""
     norm = {"enum": list(NORMS)}
     strings = {"type": "array", "items": {"type": "string"}}
-    number = {"type": "number", "exclusiveMinimum": 0, "maximum": extras.LARGEST_SHARE}
+    number = {"type": "number", "exclusiveMinimum": 0, "maximum": options.LARGEST_SHARE}
     priority = {
         "type": "integer",
         "minimum": 1,
@@ -93,7 +93,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
                 "description": "samples that defences learn from, at most",
             },
             "levels": {"type": "integer", "minimum": 0, "maximum": 65535, "description": "255: 8-bit images only"},
-            **extras.SCHEMA,
+            **options.SCHEMA,
             "metrics": strings,
             "cascade": {"type": "array", "items": cascade},
             "attack": {"type": "array", "items": {"anyOf": _rows("attack", attack, catalogue)}},

@@ -15,7 +15,7 @@ from robusteval.assessment.evidence.hashes import suite_sha256
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import not_finite
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.suite import options as extras
+from robusteval.engine.suite import options
 from robusteval.engine.suite.schema import schema
 from robusteval.errors import SuiteError
 
@@ -85,10 +85,10 @@ class Suite:
     levels: int = 0  # Q: only images on the grid {0, ..., Q} / Q of the pixel range count as adversarials; 0: all do
     cascades: tuple[CascadeSpec, ...] = ()
     keep_strengths: bool = False  # of every attack, not only of those that a defence is judged on
-    clever: extras.Clever = field(default_factory=extras.Clever)
-    transfer: extras.Transfer = field(default_factory=extras.Transfer)
-    planted: extras.Planted = field(default_factory=extras.Planted)
-    noise_draws: extras.NoiseDraws = field(default_factory=extras.NoiseDraws)
+    clever: options.Clever = field(default_factory=options.Clever)
+    transfer: options.Transfer = field(default_factory=options.Transfer)
+    planted: options.Planted = field(default_factory=options.Planted)
+    noise_draws: options.NoiseDraws = field(default_factory=options.NoiseDraws)
     stated: frozenset[str] = frozenset()  # norms whose largest budget the suite states itself
     sha256: str = field(default="", compare=False)
 
@@ -239,10 +239,10 @@ def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
         levels=data.get("levels", 0),
         cascades=cascades,
         keep_strengths=data.get("keep_strengths", False),
-        clever=extras.Clever(**data.get("clever", {})),
-        transfer=extras.Transfer(**data.get("transfer", {})),
-        planted=extras.Planted(**data.get("planted", {})),
-        noise_draws=extras.NoiseDraws(**data.get("noise_draws", {})),
+        clever=options.Clever(**data.get("clever", {})),
+        transfer=options.Transfer(**data.get("transfer", {})),
+        planted=options.Planted(**data.get("planted", {})),
+        noise_draws=options.NoiseDraws(**data.get("noise_draws", {})),
         stated=frozenset(data.get("eps", {})),
         sha256=suite_sha256(data),
     )

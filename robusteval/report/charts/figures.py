@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robusteval.record.run import Curve, Record, Result
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Figure
 from robusteval.report.charts.vega import (
     BESIDE,
@@ -32,7 +32,7 @@ def attack_names(record: Record) -> list[str]:
 
 def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
     """Accuracy against distance of one pipeline."""
-    found = parts.first(parts.of_kind(record, "accuracy-curve", "curves", {"norm": norm, "defense": defense}))
+    found = pieces.first(pieces.of_kind(record, "accuracy-curve", "curves", {"norm": norm, "defense": defense}))
     if found is None:
         return None
     if defense != "none" and not any(one.tags.get("role") == "worst" for one in found.curves):
@@ -60,7 +60,7 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
         line_chart(key, lines, axes),
         f"Step curves of accuracy against {name} distance",
     )
-    return parts.figure(chart)
+    return pieces.figure(chart)
 
 
 def _slot(record: Record, defense: str) -> int:
@@ -117,12 +117,12 @@ def _x_limit(curves: Sequence[Curve]) -> float | None:
 
 def oblivious(record: Record, defense: str) -> Figure | None:
     """Accuracy against mean L2, attacks that do not know the defence, with the adaptive worst case beside them."""
-    found = parts.first(parts.of_kind(record, "oblivious-curve", "curves", {"defense": defense}))
+    found = pieces.first(pieces.of_kind(record, "oblivious-curve", "curves", {"defense": defense}))
     if found is None:
         return None
     adaptive = [
         curve
-        for one in parts.of_kind(record, "accuracy-curve", "curves", {"norm": "l2", "defense": defense})
+        for one in pieces.of_kind(record, "accuracy-curve", "curves", {"norm": "l2", "defense": defense})
         for curve in one.curves
         if curve.tags.get("role") == "worst"
     ]
@@ -152,12 +152,12 @@ def oblivious(record: Record, defense: str) -> Figure | None:
         line_chart(key, lines, axes),
         "Lines of accuracy against mean L2 size",
     )
-    return parts.figure(chart)
+    return pieces.figure(chart)
 
 
 def strength(record: Record) -> Figure | None:
     """Accuracy of the bare model against mean L2, a line for each attack and norm."""
-    found = parts.first(parts.of_kind(record, "strength-curve", "curves"))
+    found = pieces.first(pieces.of_kind(record, "strength-curve", "curves"))
     if found is None:
         return None
     shades = colours(attack_names(record))
@@ -171,12 +171,12 @@ def strength(record: Record) -> Figure | None:
     )
     axes = Axes(found.x_title, "Accuracy", step=False, formats=("Mean L2", "Accuracy"))
     spec = line_chart("strength", lines, axes)
-    return parts.figure(Chart("strength", found.title, caption, spec, "Lines of accuracy against mean L2 size"))
+    return pieces.figure(Chart("strength", found.title, caption, spec, "Lines of accuracy against mean L2 size"))
 
 
 def roc(record: Record, defense: str) -> Figure | None:
     """ROC of a detector; false alarms on a logarithmic axis."""
-    found = parts.first(parts.of_kind(record, "detector-roc", "curves", {"defense": defense}))
+    found = pieces.first(pieces.of_kind(record, "detector-roc", "curves", {"defense": defense}))
     if found is None:
         return None
     shades = colours(attack_names(record))
@@ -197,7 +197,7 @@ def roc(record: Record, defense: str) -> Figure | None:
         "False alarms (log scale)", "Adversarials found", x_log_from=0.002, step=True, formats=("False alarms", "Found")
     )
     chart = Chart(key, f"{defense}: found against false alarms", caption, line_chart(key, lines, axes), "ROC curves")
-    return parts.figure(chart)
+    return pieces.figure(chart)
 
 
 def _hardest(curves: Sequence[Curve]) -> list[Curve]:
@@ -228,5 +228,5 @@ def generic(result: Result, place: int) -> list[Figure]:
         axes = Axes(result.x_title, result.y_title, y_share=share, step=False, formats=("x", "y"))
         key = f"other-{place}-{number}"
         title = f"{result.title}: {group}" if group else result.title
-        figures.append(parts.figure(Chart(key, title, "", line_chart(key, lines, axes), "Lines")))
+        figures.append(pieces.figure(Chart(key, title, "", line_chart(key, lines, axes), "Lines")))
     return figures

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robusteval.record.run import Cell, Record
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table
-from robusteval.report.formats import png as images
+from robusteval.report.formats import png
 from robusteval.report.formats.numbers import (
     MISSING,
     budget,
@@ -54,7 +54,7 @@ def findings(record: Record) -> list[FindingView]:
 def checks(record: Record) -> Table | None:
     """Every check, the worst outcome first; what each is stands below."""
     order = {"fail": 0, "warn": 1, "pass": 2, "not-applicable": 3}
-    rows: list[list[parts.Text]] = [
+    rows: list[list[pieces.Text]] = [
         [one.id, one.title, one.outcome.replace("-", " "), one.measured, one.threshold, one.source]
         for one in sorted(record.checks, key=lambda one: order.get(one.outcome, 0))
     ]
@@ -67,21 +67,21 @@ def checks(record: Record) -> Table | None:
 
 def planted(record: Record) -> Table | None:
     """Which planted adversarials each attack found, and the reasons where there was no test."""
-    rows: list[list[parts.Text]] = []
+    rows: list[list[pieces.Text]] = []
     for one in record.planted:
-        norm = f"{norm_title(one.norm)} {budget(one.eps, one.norm, parts.width(record))}"
+        norm = f"{norm_title(one.norm)} {budget(one.eps, one.norm, pieces.width(record))}"
         if one.status != "done" or not one.samples:
             rows.append([norm, one.status, MISSING, MISSING, one.reason])
             continue
         total = len(one.samples)
         for name, column in one.found.items():
-            share = parts.shade(sum(column) / total)
+            share = pieces.shade(sum(column) / total)
             rows.append([norm, name, share, scalar(total), one.failed.get(name) or f"needs {one.needs.get(name)}"])
         rows.append(
             [
                 norm,
                 "random points",
-                parts.shade(sum(one.random) / total),
+                pieces.shade(sum(one.random) / total),
                 scalar(total),
                 "on the surface of the ball: the baseline",
             ]
@@ -138,9 +138,9 @@ def gallery(record: Record) -> list[Shot]:
             Shot(
                 f"{caption}. True class: {truth}.",
                 (
-                    ("Clean", images.png_uri(one.clean_png), clean),
-                    ("Perturbation", images.png_uri(one.perturbation_png), gain),
-                    ("Adversarial", images.png_uri(one.adversarial_png), fooled),
+                    ("Clean", png.png_uri(one.clean_png), clean),
+                    ("Perturbation", png.png_uri(one.perturbation_png), gain),
+                    ("Adversarial", png.png_uri(one.adversarial_png), fooled),
                 ),
             )
         )
@@ -155,7 +155,7 @@ def covered(record: Record) -> Table | None:
         tried = ", ".join(dict.fromkeys(norm_title(cell.norm) for cell in cells))
         where = ", ".join(
             dict.fromkeys(
-                f"{parts.display(cell.defense)} ({cell.knowledge})" if cell.defense != "none" else "No defence"
+                f"{pieces.display(cell.defense)} ({cell.knowledge})" if cell.defense != "none" else "No defence"
                 for cell in cells
             )
         )
@@ -189,7 +189,7 @@ def uncovered(record: Record) -> Table | None:
             cell.attack,
             cell.status,
             norm_title(cell.norm),
-            parts.display(cell.defense),
+            pieces.display(cell.defense),
             cell.knowledge,
             cell.reason or MISSING,
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robusteval.record.run import Record, Result, Scalar
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table, Text, Value
 from robusteval.report.formats.numbers import (
     MISSING,
@@ -22,11 +22,11 @@ NEXT_ROWS = 20
 
 
 def detector(record: Record, defense: str) -> Table | None:
-    found = parts.first(parts.of_kind(record, "detector-roc", "table", {"defense": defense}))
+    found = pieces.first(pieces.of_kind(record, "detector-roc", "table", {"defense": defense}))
     if found is None:
         return None
     rows = []
-    for row in parts.named_rows(found):
+    for row in pieces.named_rows(found):
         strength = row.get("Strength")
         figures: list[Text] = []
         for name in ("AUC", "TPR at 1 %", "TPR at 5 %"):
@@ -55,18 +55,18 @@ def detector(record: Record, defense: str) -> Table | None:
 
 def cost(record: Record) -> Table | None:
     """Passes from the metric, seconds from the run's times."""
-    found = parts.first(parts.of_kind(record, "cost", "table"))
+    found = pieces.first(pieces.of_kind(record, "cost", "table"))
     if found is None:
         return None
     rows = []
-    for row in parts.named_rows(found):
+    for row in pieces.named_rows(found):
         if row.get("Forward / sample") is None and row.get("Median distance") is None:
             continue  # an oblivious cell: what it judges was paid for by the attack on the bare model
         took = record.times.cells_s.get(str(row.get("Cell")))
         head = [
             str(row.get("Attack")),
             norm_title(row.get("Norm")),
-            parts.display(str(row.get("Pipeline"))),
+            pieces.display(str(row.get("Pipeline"))),
             str(row.get("Knowledge")),
         ]
         spent = [number(row.get("Forward / sample"), 4), number(row.get("Backward / sample"), 4), seconds(took)]
@@ -95,7 +95,7 @@ def cost(record: Record) -> Table | None:
 
 def _foretold(record: Record) -> str:
     """What was said before the run against what came of it."""
-    values = {one.name: one.value for one in record.results if one.metric == "cost" and parts.is_known(one)}
+    values = {one.name: one.value for one in record.results if one.metric == "cost" and pieces.is_known(one)}
     foretold, made = values.get("passes/foretold"), values.get("passes/made")
     if not foretold or not made:
         return ""
@@ -111,10 +111,10 @@ def _foretold(record: Record) -> str:
 def classes(record: Record) -> list[Table]:
     """Per class, the weakest first; long lists are cut, with a word about it."""
     made = []
-    for found in parts.of_kind(record, "per-class", "table"):
+    for found in pieces.of_kind(record, "per-class", "table"):
         if not found.name.startswith("per-class/"):
             continue
-        listed = parts.named_rows(found)
+        listed = pieces.named_rows(found)
         listed.sort(key=lambda row: _weak(row.get("Robust accuracy"), row.get("Median distance")))
         rows = []
         for row in listed[:CLASS_ROWS]:
@@ -137,7 +137,7 @@ def classes(record: Record) -> list[Table]:
         note = found.description
         if len(listed) > CLASS_ROWS:
             note += f" The {CLASS_ROWS} weakest of {len(listed)} classes are shown; the rest is in record.json."
-        caption = f"{parts.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, weakest first"
+        caption = f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, weakest first"
         columns = ["Class", "Images", "Clean accuracy", "Accuracy under attack", "Median distance", "Flips most to"]
         made.append(Table(caption, columns, rows, words=(5,), note=note))
     return made
@@ -146,13 +146,11 @@ def classes(record: Record) -> list[Table]:
 def flips(record: Record) -> list[Table]:
     """What flips to what, bare model first: a matrix of a few classes, else the most frequent pairs."""
     made = []
-    for found in parts.of_kind(record, "per-class", "table"):
+    for found in pieces.of_kind(record, "per-class", "table"):
         if not found.name.startswith("flips/"):
             continue
-        who = (
-            f"{parts.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to what"
-        )
-        rows = parts.named_rows(found)
+        who = f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to what"
+        rows = pieces.named_rows(found)
         made.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
     return made
 
@@ -168,7 +166,7 @@ def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Tabl
             share = row.get("Share") if row is not None else None
             blank = MISSING if other == index else ""
             cells.append(
-                parts.shade(share)._replace(text=scalar(row.get("Samples")))
+                pieces.shade(share)._replace(text=scalar(row.get("Samples")))
                 if row is not None and isinstance(share, int | float)
                 else blank
             )
@@ -194,8 +192,8 @@ def _image(record: Record, sample: Scalar) -> Text:
 def label_next(record: Record) -> list[Table]:
     """The first samples to label next, a table for each norm."""
     made = []
-    for found in parts.of_kind(record, "label-next", "table"):
-        listed = parts.named_rows(found)
+    for found in pieces.of_kind(record, "label-next", "table"):
+        listed = pieces.named_rows(found)
         rows: list[list[Text]] = [
             [
                 scalar(row.get("Rank")),
@@ -219,9 +217,9 @@ def label_next(record: Record) -> list[Table]:
 def clever(record: Record) -> list[Table]:
     """CLEVER beside the smallest distance found, and what was asked for but could not be estimated."""
     made = []
-    for found in parts.of_kind(record, "clever", "table"):
+    for found in pieces.of_kind(record, "clever", "table"):
         rows: list[list[Text]] = []
-        for row in parts.named_rows(found):
+        for row in pieces.named_rows(found):
             value: Text = number(row.get("CLEVER"))
             if row.get("At its limit") is True:
                 value = Value(f"\u2265 {number(row.get('CLEVER'))}", "the radius")
@@ -243,7 +241,7 @@ def clever(record: Record) -> list[Table]:
             )
         medians = [
             f"{one.title.rpartition(': ')[2]} {number(one.value)}"
-            for one in parts.matching(record, "clever-median", {"norm": found.tags.get("norm")})
+            for one in pieces.matching(record, "clever-median", {"norm": found.tags.get("norm")})
         ]
         note = f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones are poor fits."
         columns = ["Image", "Class", "CLEVER", "Smallest distance found", "By", "Ratio", "Fit"]

@@ -11,7 +11,7 @@ from robusteval.record.run import (
     Scalar,
 )
 from robusteval.record.units import attack_text
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table, Text, Value
 from robusteval.report.formats.numbers import (
     MISSING,
@@ -49,13 +49,13 @@ def _reference(record: Record, norm: str, defense: str, knowledge: str) -> Resul
         "knowledge": knowledge,
         "reference": True,
     }
-    return parts.first(parts.matching(record, "robust-accuracy", tags))
+    return pieces.first(pieces.matching(record, "robust-accuracy", tags))
 
 
 def cards(record: Record) -> list[Card]:
     """Clean accuracy, robust accuracy at the reference budgets, median distance, rho_adv; of the bare model."""
     made = []
-    clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": "none"}))
+    clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": "none"}))
     if clean is not None:
         made.append(
             Card(
@@ -66,10 +66,10 @@ def cards(record: Record) -> list[Card]:
                 clean.value,
             )
         )
-    for norm in parts.norms(record):
+    for norm in pieces.norms(record):
         robust = _reference(record, norm, "none", "none")
         if robust is not None:
-            at = budget(robust.tags.get("eps"), norm, parts.width(record))
+            at = budget(robust.tags.get("eps"), norm, pieces.width(record))
             label = f"Accuracy under attack, {norm_title(norm)} \u2264 {at}"
             made.append(
                 Card(
@@ -80,13 +80,13 @@ def cards(record: Record) -> list[Card]:
                     robust.value,
                 )
             )
-    median = parts.first(
-        parts.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": "worst case"})
+    median = pieces.first(
+        pieces.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": "worst case"})
     )
     if median is not None:
         bounds = interval(median.low, median.high, share=False)
         made.append(Card("Median distance to an error, L2", number(median.value), bounds, "worst case over attacks"))
-    deepfool = parts.first(parts.matching(record, "rho-adv", {"defense": "none", "key": "deepfool"}))
+    deepfool = pieces.first(pieces.matching(record, "rho-adv", {"defense": "none", "key": "deepfool"}))
     if deepfool is not None:
         over = f"DeepFool, {scalar(deepfool.tags.get('broken'))} of {scalar(deepfool.tags.get('right'))} images"
         made.append(
@@ -97,7 +97,7 @@ def cards(record: Record) -> list[Card]:
 
 def budgets(record: Record, norm: str) -> Table | None:
     """Worst-case accuracy at the reference budgets, a row for each pipeline."""
-    found = parts.matching(record, "robust-accuracy", {"norm": norm})
+    found = pieces.matching(record, "robust-accuracy", {"norm": norm})
     found = [one for one in found if one.tags.get("knowledge") != "oblivious"]
     if not found:
         return None
@@ -107,23 +107,23 @@ def budgets(record: Record, norm: str) -> Table | None:
     rows: list[list[Text]] = []
     for defense in dict.fromkeys(str(one.tags.get("defense")) for one in found):
         mine = {one.tags.get("eps"): one for one in found if one.tags.get("defense") == defense}
-        name = parts.display(defense) + ("" if defense == "none" else " (adaptive)")
+        name = pieces.display(defense) + ("" if defense == "none" else " (adaptive)")
         rows.append([name, *(share_text(mine.get(eps)) for eps in steps)])
-    names = [f"\u2264 {budget(eps, norm, parts.width(record))}" for eps in steps]
+    names = [f"\u2264 {budget(eps, norm, pieces.width(record))}" for eps in steps]
     return Table(f"Worst-case accuracy at {norm_title(norm)} budgets, with 95 % intervals", ["Pipeline", *names], rows)
 
 
 def attacks(record: Record, norm: str) -> Table | None:
     """Each attack on the bare model: what it leaves at the budgets that it was asked about, its median distance."""
     rows: list[list[Text]] = []
-    found = parts.matching(record, "attack-accuracy", {"norm": norm, "defense": "none"})
+    found = pieces.matching(record, "attack-accuracy", {"norm": norm, "defense": "none"})
     budgets = list(dict.fromkeys(one.tags.get("eps") for one in found))  # the reference first
-    width = parts.width(record)
+    width = pieces.width(record)
     for cell in record.done(norm=norm, knowledge="none", defense="none"):
         mine = {one.tags.get("eps"): one for one in found if one.tags.get("attack") == cell.attack}
         tags = {"norm": norm, "defense": "none", "attack": cell.attack}
         name = attack_text(cell.attack, norm, cell.eps, cell.threat, width)
-        median = _median(parts.first(parts.matching(record, "median-distance", tags)))
+        median = _median(pieces.first(pieces.matching(record, "median-distance", tags)))
         kept = [share_text(mine.get(eps)) for eps in budgets]
         rows.append([name, cell.needs, cell.family, *kept, median, percent(_survive(cell), 0)])
     if not rows:
@@ -150,16 +150,16 @@ def _survive(cell: Cell) -> float | None:
 
 
 def rho(record: Record) -> Table | None:
-    found = parts.first(parts.of_kind(record, "rho-adv", "table"))
+    found = pieces.first(pieces.of_kind(record, "rho-adv", "table"))
     if found is None:
         return None
     rows: list[list[Text]] = []
-    for row in parts.named_rows(found):
+    for row in pieces.named_rows(found):
         bounds = interval(row.get("Low (95 %)"), row.get("High (95 %)"), share=False)
         covered = f"{scalar(row.get('Broken'))} of {scalar(row.get('Right when clean'))}"
         rows.append(
             [
-                parts.display(str(row.get("Pipeline"))),
+                pieces.display(str(row.get("Pipeline"))),
                 str(row.get("Attack")),
                 Value(number(row.get("rho_adv")), bounds),
                 Value(percent(row.get("Coverage")), covered),
@@ -178,7 +178,7 @@ def rho(record: Record) -> Table | None:
 def defenses(record: Record) -> Table | None:
     """Undefended, oblivious, adaptive; the oblivious figure is withheld where there is no adaptive one."""
     rows: list[list[Text]] = []
-    bare_clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": "none"}))
+    bare_clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": "none"}))
     for pipeline in record.pipelines:
         if pipeline.defense == "none":
             continue
@@ -197,8 +197,8 @@ def defenses(record: Record) -> Table | None:
                 ]
             )
             continue
-        clean = parts.first(parts.matching(record, "clean-accuracy", {"defense": pipeline.defense}))
-        for norm in parts.norms(record):
+        clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": pipeline.defense}))
+        for norm in pieces.norms(record):
             rows.append(_defense_row(record, pipeline.defense, pipeline.kind, norm, clean, bare_clean))
     if not rows:
         return None
@@ -224,14 +224,14 @@ def _defense_row(
         if bare is not None and bare.value is not None:
             paid = Value(percent(clean.value), f"{100 * (clean.value - bare.value):+.1f} points")
     eps = next((one.tags.get("eps") for one in (adaptive, undefended) if one is not None), None)
-    threat = f"{norm_title(norm)} \u2264 {budget(eps, norm, parts.width(record))}"
+    threat = f"{norm_title(norm)} \u2264 {budget(eps, norm, pieces.width(record))}"
     if adaptive is None:
         shown, hidden = "not measured", "withheld: no adaptive attack finished"
         return [defense, kind, paid, share_text(undefended), hidden, shown, threat, MISSING, MISSING]
     medians = [
         _median(
-            parts.first(
-                parts.matching(
+            pieces.first(
+                pieces.matching(
                     record, "median-distance", {"norm": norm, "defense": defense, "attack": f"{who}worst case"}
                 )
             )

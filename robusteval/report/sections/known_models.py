@@ -11,7 +11,7 @@ from robusteval.record.run import (
     Result,
     Scalar,
 )
-from robusteval.report.charts import pieces as parts
+from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import unique
 from robusteval.report.charts.pieces import (
     Figure,
@@ -63,10 +63,10 @@ def section(record: Record) -> Section | None:
     if not record.references:
         return None
     shown: list[tuple[str, Figure | None, Table]] = []
-    for table in parts.of_kind(record, "references", "table"):
+    for table in pieces.of_kind(record, "references", "table"):
         norm = str(table.tags.get("norm"))
         tags = {"norm": table.tags.get("norm"), "set": table.tags.get("set")}
-        curves = parts.first(parts.of_kind(record, "references", "curves", tags))
+        curves = pieces.first(pieces.of_kind(record, "references", "curves", tags))
         drawn = _figure(curves, len(shown)) if curves is not None else None
         shown.append((norm_title(norm), drawn, _table(record, table, norm)))
     reasons = [one.reason for one in record.references if one.reason]
@@ -113,7 +113,7 @@ def _figure(found: Result, place: int) -> Figure | None:
     key = f"references-{place}"
     chart = Chart(key, f"Accuracy against {norm}, among known models", caption, line_chart(key, lines, axes),
                   f"Step curves of accuracy against {norm} distance, one a model")  # fmt: skip
-    return parts.figure(chart)
+    return pieces.figure(chart)
 
 
 def _line(
@@ -137,15 +137,15 @@ def _table(record: Record, found: Result, norm: str) -> Table:
     rows = [
         _row(found, row, Value(str(row.get("Model")), str(row.get("About") or MISSING)),
              own if row.get("Role") == "this" else row.get("Trust grade"))
-        for row in parts.named_rows(found)
+        for row in pieces.named_rows(found)
     ]  # fmt: skip
-    return _titled(found, rows, norm, parts.width(record), NOTE)
+    return _titled(found, rows, norm, pieces.width(record), NOTE)
 
 
 def known_table(found: Result, links: dict[str, str]) -> Table:
     """Several models of a comparison among known ones; budgets are shares of the pixel range. links: by a model's key."""
     rows = []
-    for row in parts.named_rows(found):
+    for row in pieces.named_rows(found):
         name, about = str(row.get("Model")), str(row.get("About") or MISSING)
         href = links.get(name, "") if row.get("Role") == "this" else ""
         rows.append(_row(found, row, Value(name, about, href=href), row.get("Trust grade")))

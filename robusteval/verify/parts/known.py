@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robusteval.assessment.references.compared import compare, compared
-from robusteval.record import reference_set as reference_file
+from robusteval.record import reference_set
 from robusteval.record.run import Record
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.same import differences
@@ -13,9 +13,9 @@ from robusteval.verify.parts.same import differences
 OWN = "reference sets that the user gave, or that do not come with this robusteval"
 
 
-def check_known(record: Record, result: Verification, shipped: list[reference_file.Source] | None = None) -> None:
+def check_known(record: Record, result: Verification, shipped: list[reference_set.Source] | None = None) -> None:
     """Compares record.references with what the shipped sets say. shipped: read here where not given."""
-    sources = reference_file.shipped() if shipped is None else shipped
+    sources = reference_set.shipped() if shipped is None else shipped
     known = {source.sha256: source for source in sources}
     foreign = 0
     for place, one in enumerate(record.references):

@@ -82,10 +82,10 @@ def _words(page: str) -> str:
 
 def _tables(record: Record, folder: Path, result: Verification) -> None:
     """tables/*.csv, where there are any. Others' files in that folder are none of ours."""
-    from robusteval.report.formats import tables_csv as csv
+    from robusteval.report.formats import tables_csv
 
     place = folder / TABLES
-    for name, text in csv.tables(record).items():
+    for name, text in tables_csv.tables(record).items():
         path = place / name
         if path.is_file():
             same = path.read_bytes() == text.encode()

@@ -1,14 +1,14 @@
-"""`robusteval calibrate` and `run --references`: builds a set, shows a run beside it, refuses in a sentence."""
+"""`robusteval references build` and `run --references`: builds a set, shows a run beside it, refuses in a sentence."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import robusteval as package
-from robusteval.record import reference_set as reference_file
-from robusteval.record import store
+from robusteval.record import reference_set, store
 from tests.cli.conftest import CNN, ROOT
 
 ROBUST = CNN.with_name("fashion-robust.onnx")
@@ -46,7 +46,7 @@ def made(tiny, tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("set")
     words = [
-        "calibrate", "--suite", tiny, "--workers", 1, "--runs", folder / "runs", "--out", folder / "set.json", "--json",
+        "references", "build", "--suite", tiny, "--workers", 1, "--runs", folder / "runs", "--out", folder / "set.json", "--json",
         "--model", f"plain={CNN}", "--model", f"hardened={ROBUST}", "--about", "hardened=trained on PGD",
         "--model", f"masked={CNN}", "--defense", "masked=gradient-masking:step=0.2", "--exact", "masked=surrogate=false",
         "--limit", "masked=50",
@@ -60,7 +60,7 @@ def made(tiny, tmp_path_factory) -> Path:
 
 
 def test_the_set_holds_what_was_measured(made) -> None:
-    found = reference_file.load(made).content
+    found = reference_set.load(made).content
     assert [(one.name, one.about, len(one.rows)) for one in found.models[:2]] == [
         ("plain", "as it was given", 60),
         ("hardened", "trained on PGD", 60),
@@ -82,7 +82,7 @@ def test_the_set_holds_what_was_measured(made) -> None:
 
 
 def test_exact_gradients_of_the_masked_one_tell_lies_and_are_marked_as_such(made) -> None:
-    masked = reference_file.load(made).content.models[2]
+    masked = reference_set.load(made).content.models[2]
     assert masked.exact["linf"].attacks == ["fgsm"]
     assert masked.exact_grade in ("D", "F")
     assert "gradients-zero" in masked.exact_fails
@@ -97,7 +97,7 @@ def test_a_run_is_shown_beside_them(made, robusteval, tiny) -> None:
     assert screen.code == 0, screen.err
     assert "on the same 60 images, under the same attacks, plain" in " ".join(screen.out.split())
     record = store.load(Path("run"))
-    assert record.references[0].sha256 == reference_file.load(made).sha256
+    assert record.references[0].sha256 == reference_set.load(made).sha256
     table = next(one for one in record.results if one.metric == "references" and one.kind == "table")
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     assert [row["Role"] for row in rows] == ["this", "same", "reference", "reference", "exact"]
@@ -119,9 +119,9 @@ def test_a_run_is_shown_beside_them(made, robusteval, tiny) -> None:
 def test_finished_runs_serve_as_models(made, robusteval) -> None:
     runs = made.parent / "runs"
     words = ("--model", f"a={runs / 'plain'}", "--model", f"b={runs / 'hardened' / 'record.json'}", "--out", "set.json")
-    screen = robusteval("calibrate", *words)
+    screen = robusteval("references", "build", *words)
     assert screen.code == 0, screen.err
-    first, again = reference_file.load(made).content, reference_file.load(Path("set.json")).content
+    first, again = reference_set.load(made).content, reference_set.load(Path("set.json")).content
     assert [one.worst for one in again.models] == [one.worst for one in first.models[:2]]
     assert "hardened" not in screen.out
     assert "robusteval run MODEL --references set.json" in screen.out
@@ -132,7 +132,15 @@ def test_runs_of_different_attacks_make_no_set(made, robusteval, tiny) -> None:
     other.write_text(TINY.replace("queries = 20", "queries = 21"))
     words = ("--workers", 1, "--samples", 50, "--out", "set.json")
     screen = robusteval(
-        "calibrate", "--model", f"a={made.parent / 'runs' / 'plain'}", "--model", f"b={CNN}", "--suite", other, *words
+        "references",
+        "build",
+        "--model",
+        f"a={made.parent / 'runs' / 'plain'}",
+        "--model",
+        f"b={CNN}",
+        "--suite",
+        other,
+        *words,
     )
     assert screen.code == 2
     assert "b was attacked with tiny 1" in screen.err
@@ -178,7 +186,7 @@ def test_a_broken_set_is_refused_before_anything_is_attacked(content, robusteval
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(words, said, robusteval, tiny) -> None:
     out = () if "--out" in words else ("--out", "set.json")
-    screen = robusteval("calibrate", "--suite", tiny, "--workers", 1, *words, *out)
+    screen = robusteval("references", "build", "--suite", tiny, "--workers", 1, *words, *out)
     assert screen.code == 2
     assert said in screen.err
     assert not Path("set.json").exists()
@@ -186,6 +194,19 @@ def test_what_makes_no_sense_is_refused(words, said, robusteval, tiny) -> None:
 
 def test_a_random_defence_has_no_exact_gradient(robusteval, tiny) -> None:
     words = ("--model", f"a={CNN}", "--defense", "a=randomized-smoothing", "--exact", "a=votes=3", "--out", "set.json")
-    screen = robusteval("calibrate", "--suite", tiny, "--workers", 1, *words)
+    screen = robusteval("references", "build", "--suite", tiny, "--workers", 1, *words)
     assert screen.code == 2
     assert "random or has a detector" in screen.err
+
+
+def test_the_old_name_does_the_same_and_tells_the_new_one(robusteval) -> None:
+    screen = robusteval("calibrate", "--out", "set.json")
+    assert "`robusteval calibrate` is now called `robusteval references build`." in screen.err
+    assert "--model" in screen.err
+    assert screen.code == 2
+
+
+def test_the_shipped_sets_are_listed(robusteval) -> None:
+    rows = json.loads(robusteval("references", "list", "--json").out)
+    assert {row["suite"] for row in rows} == {"smoke", "standard"}
+    assert all("pgd-trained" in row["models"] for row in rows)

@@ -1,4 +1,4 @@
-"""Calibration chooses by measurement, is kept, and changes results by rounding at most."""
+"""PassTiming chooses by measurement, is kept, and changes results by rounding at most."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from robusteval.api import load_model
 from robusteval.contracts.tuning import Tuning
-from robusteval.engine.schedule import pass_timing as calibrate
-from robusteval.engine.schedule.pass_timing import Calibration
+from robusteval.engine.schedule import pass_timing
+from robusteval.engine.schedule.pass_timing import PassTiming
 from robusteval.ops import class_gradients
 from tests.engine import toys
 
@@ -27,7 +27,7 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
     model = toys.linear()
     costs = {(True, False): 1.0, (True, True): 0.95, (False, False): 0.5, (False, True): 0.6}
     monkeypatch.setattr(
-        calibrate,
+        pass_timing,
         "_seconds",
         lambda work, way: (
             costs[way.onednn, way.channels_last]
@@ -36,43 +36,43 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
         ),
     )
     own = 1.0
-    found = calibrate.measure(model, torch.rand(4, 3, 2, 2))
+    found = pass_timing.measure(model, torch.rand(4, 3, 2, 2))
     assert found.tuning == Tuning(onednn=False)
     assert found.pass_ms == pytest.approx(1e3 * 0.5 / 4)
     own = 0.8
-    assert calibrate.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning(onednn=False, own_kernels=True)
+    assert pass_timing.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning(onednn=False, own_kernels=True)
     own = 1.0
     costs[False, False] = costs[False, True] = 0.95
-    assert calibrate.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning()
+    assert pass_timing.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning()
 
 
 def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder, monkeypatch) -> None:
     model = toys.linear()
     x = toys.samples(model, 8).x
-    first = calibrate.calibrate(model, x)
+    first = pass_timing.timed(model, x)
     assert first.tuning == Tuning()
-    monkeypatch.setattr(calibrate, "measure", lambda model, x: pytest.fail("measured twice"))
-    assert calibrate.calibrate(model, x) == first
+    monkeypatch.setattr(pass_timing, "measure", lambda model, x: pytest.fail("measured twice"))
+    assert pass_timing.timed(model, x) == first
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"tuning": {"nonsense": 1}, "pass_ms": 1}', '{"tuning": 3}'])
 def test_a_broken_cache_is_measured_anew(folder, monkeypatch, content) -> None:
     model = toys.linear()
     x = toys.samples(model, 8).x
-    calibrate.calibrate(model, x)
-    (kept,) = (folder / "calibration").iterdir()
+    pass_timing.timed(model, x)
+    (kept,) = (folder / "pass-timing").iterdir()
     kept.write_text(content)
-    anew = Calibration(Tuning(onednn=False), 2.0)
-    monkeypatch.setattr(calibrate, "measure", lambda model, x: anew)
-    assert calibrate.calibrate(model, x) == anew
-    assert calibrate.calibrate(model, x) == anew
+    anew = PassTiming(Tuning(onednn=False), 2.0)
+    monkeypatch.setattr(pass_timing, "measure", lambda model, x: anew)
+    assert pass_timing.timed(model, x) == anew
+    assert pass_timing.timed(model, x) == anew
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "file"))
     model = toys.linear()
-    assert calibrate.calibrate(model, toys.samples(model, 8).x).tuning == Tuning()
+    assert pass_timing.timed(model, toys.samples(model, 8).x).tuning == Tuning()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_every_way_gives_the_same_gradients_to_rounding(tuning) -> None:
     classes = torch.arange(10).expand(16, 10)
     before = torch.backends.mkldnn.enabled
     scores, grads = class_gradients(model.twin, x, classes)
-    with calibrate.applied(tuning):
+    with pass_timing.applied(tuning):
         laid = x.contiguous(memory_format=torch.channels_last) if tuning.channels_last else x
         with tuning.kernels():
             again, others = class_gradients(model.twin, laid, classes, tuning.batched_jacobian)

@@ -1,4 +1,4 @@
-"""`robusteval calibrate`."""
+"""`robusteval references`: sets of known models that runs are shown beside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,39 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
 
-@click.command("calibrate", cls=SpacedCommand)
+@click.group("references")
+def command() -> None:
+    """Build and list sets of known models that runs on the same data are shown beside."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def list_sets(as_json: bool) -> None:
+    """The sets that ship with robusteval."""
+    from robusteval.cli.tables import console, table
+    from robusteval.record.reference_set import shipped
+
+    rows = [(one.file, one.content) for one in shipped()]
+    if as_json:
+        told = [
+            {"name": name, "suite": made.suite.name, "version": made.suite.version, "images": len(made.images)}
+            | {"models": [one.name for one in made.models]}
+            for name, made in rows
+        ]
+        click.echo(json.dumps(told, indent=1))
+        return
+    shown = table("", "set", "suite", ">images", "models")
+    for name, made in rows:
+        shown.add_row(
+            name,
+            f"{made.suite.name} {made.suite.version}",
+            str(len(made.images)),
+            ", ".join(one.name for one in made.models),
+        )
+    console().print(shown)
+
+
+@command.command("build", cls=SpacedCommand)
 @click.option(
     "--model",
     "models",
@@ -69,12 +101,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
     help="For this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
 )
 @click.option("--out", required=True, type=click.Path(), help="The file to write, such as references.json.")
-@click.option("--runs", type=click.Path(), help="Where the models' runs go.  [default: reports/calibrate-OUT]")
+@click.option("--runs", type=click.Path(), help="Where the models' runs go.  [default: reports/references-OUT]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where a run's folder holds another run, or a finished one.")
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
-def command(
+def build(
     models: tuple[str, ...],
     about: tuple[str, ...],
     defense: tuple[str, ...],
@@ -98,10 +130,10 @@ def command(
     """Attack known models and write them as a set that later runs are shown beside.
 
     \b
-    robusteval calibrate --data images.npz --model plain=a.onnx --model hardened=b.onnx --out references.json
+    robusteval references build --data images.npz --model plain=a.onnx --model hardened=b.onnx --out references.json
     robusteval run mine.onnx --data images.npz --references references.json
 
-    Runs are compared with a set of the same suite, on the images that both have. An interrupted calibration goes on where
+    Runs are compared with a set of the same suite, on the images that both have. An interrupted one goes on where
     it stopped when the same command is given again.
     """
     from robusteval.cli.progress import quiet_libraries
@@ -147,7 +179,7 @@ def command(
         )
         todo.append((one, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need
-    root = Path(runs) if runs else Path("reports") / f"calibrate-{Path(out).stem}"
+    root = Path(runs) if runs else Path("reports") / f"references-{Path(out).stem}"
     made = [_measure(one, job, root, catalogue, as_json) for one, job in todo]
     result = assemble(made, shlex.join(["robusteval", *sys.argv[1:]]), seed)
     _tell(result, save(result, Path(out)), as_json)
