@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from robusteval.assessment.checks.spec import Outcome
@@ -79,8 +80,9 @@ def output_kind(kind: str) -> Seen:
     return Seen("pass", f"{kind}{how}")
 
 
-def training_mode(notes: list[str]) -> Seen:
-    note = next((note for note in notes if "training mode" in note.lower()), "")
+def training_mode(traits: Mapping[str, str]) -> Seen:
+    """traits: of the model, see contracts.classifier.TRAITS."""
+    note = traits.get("training-mode", "")
     return Seen("warn", note) if note else Seen("pass", "none noticed while the file was read")
 
 
@@ -93,4 +95,4 @@ def retold(record: Record, check: Check) -> Seen | None:
         return class_count(len(set(labels)), len(set(answers)), record.model.classes, len(labels))
     if check.id == "output-kind":
         return output_kind(record.model.output)
-    return training_mode(record.model.notes) if check.id == "training-mode" else None
+    return training_mode(record.model.traits) if check.id == "training-mode" else None

@@ -89,7 +89,7 @@ def _planted(record: Record) -> list[str]:
         if row.status == "done" and row.samples:
             white = any(need == "gradient" for need in row.needs.values())
             share = power(row.found, row.needs, "gradient" if white else "")
-            where = "penultimate features" if row.features.startswith("penultimate") else "scores"
+            where = "penultimate features" if row.features.partition(":")[0] == "penultimate" else "scores"
             sentences.append(
                 f"Of {len(row.samples)} adversarials planted on this model's {where} within "
                 f"{_NAMES.get(row.norm, row.norm)} {_at(record, row.norm, row.eps)}, "

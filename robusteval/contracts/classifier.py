@@ -20,6 +20,10 @@ GRADIENTS = ("exact", "straight-through", "surrogate", "none")
 Peek = Callable[[tuple[int, ...], tuple[float, float], str], tuple[Tensor, Tensor] | None]
 
 
+# random-outputs: answers change from call to call. training-mode: it was, or still is, as in training
+TRAITS = ("random-outputs", "training-mode")
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """Facts about a loaded classifier; every field is JSON-able and goes into the record.
@@ -49,6 +53,8 @@ class ModelInfo:
     class_names: tuple[str, ...] = ()
     dataset: str = ""  # the data set that the file's metadata names, if any
     notes: tuple[str, ...] = ()  # what a reader of the report should know about how it was understood
+    # what checks have to know of it, each with its sentence: one of TRAITS -> what was noticed
+    traits: dict[str, str] = field(default_factory=dict)
     # how canonical pixels become the file's input and its outputs become scores, as plain JSON: enough for numpy and ONNX
     # Runtime to ask the file again (robusteval.runtime); empty where the file is no ONNX file
     reading: dict[str, Any] = field(default_factory=dict)

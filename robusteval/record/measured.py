@@ -34,6 +34,8 @@ class Model:
     class_names: list[str] = field(default_factory=list)
     dataset: str = ""
     notes: list[str] = field(default_factory=list)
+    # what checks know it by: code (contracts.classifier.TRAITS) -> sentence
+    traits: dict[str, str] = field(default_factory=dict)
     path: str = ""  # as the user gave it, so that `verify` finds it again
     grid: list[float] = field(
         default_factory=list

@@ -41,6 +41,7 @@ OUT_OF_SCOPE: dict[str, str] = {
     "model.opset": _LOADER,
     "model.parity**": _LOADER,
     "model.notes**": _LOADER,
+    "model.traits**": _LOADER,
     "model.reading.channels_last": _ALIKE,
     "model.reading.batch": _ALIKE,
     "data.name": _WORDS,

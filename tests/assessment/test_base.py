@@ -87,7 +87,9 @@ def test_a_rule_s_findings_become_measurements():
         Finding("i", "info", "third", {"share": 0.25}, "do"),
     ]
     record = honest()
-    measure = from_rule(lambda given: iter(found if given is record else []), lambda given: True, "fine")
+    measure = from_rule(
+        lambda given: iter(found if given is record else []), lambda given: True, ("x", "share"), "fine"
+    )
     assert list(measure(record)) == [
         Measured(0.5, "first", "fail", found[0]),
         Measured(None, "second", "warn", found[1]),
@@ -95,7 +97,7 @@ def test_a_rule_s_findings_become_measurements():
     ]
     assert list(measure(honest())) == [Measured(0.0, "fine")]
     asked = []
-    never = from_rule(lambda given: iter(found), lambda given: bool(asked.append(given)), "fine")
+    never = from_rule(lambda given: iter(found), lambda given: bool(asked.append(given)), (), "fine")
     assert list(never(record)) == []
     assert asked == [record]
 

@@ -88,7 +88,9 @@ def test_answers_that_change(name, column, code, share, expected):
 
 def test_a_model_that_says_itself_that_it_is_random():
     record = honest()
-    record.model.notes = ["Flattened.", "Random: dropout is on.", "another Random note"]
+    record.model.notes = ["Flattened.", "No random word in a note decides."]
+    assert ask(record, "predictions-repeat")[1] == []
+    record.model.traits = {"random-outputs": "Random: dropout is on."}
     check, finding = one(record, "predictions-repeat")
     assert (check.outcome, check.value, check.measured) == ("warn", None, "Random: dropout is on.")
     assert (finding.code, finding.severity) == ("random-outputs", "warning")

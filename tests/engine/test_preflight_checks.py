@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from robusteval.engine.run.stability import stability
 from torch import Tensor
 
 from robusteval.assessment import verdict
@@ -14,6 +13,7 @@ from robusteval.engine.data.find import RawData, prepare
 from robusteval.engine.preflight.checks import ITEMS, findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import clean_report
 from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.stability import stability
 from robusteval.record.run import Check, Finding
 from tests.engine import toys
 from tests.engine.test_findings import honest
@@ -104,9 +104,9 @@ def test_labels_only_and_training_mode_are_told_by_the_loader() -> None:
     ]
     assert saturated.outcome == "pass"
     note = "The module was in training mode (Dropout); a copy in evaluation mode is evaluated."
-    assert warned(checks(replace(classifier, info=replace(classifier.info, notes=(note,))), data())) == {
-        "training-mode"
-    }
+    assert warned(
+        checks(replace(classifier, info=replace(classifier.info, traits={"training-mode": note})), data())
+    ) == {"training-mode"}
 
 
 def test_a_slip_counts_once_in_the_grade(tmp_path) -> None:

@@ -24,6 +24,7 @@ from torch_nets import (
     through_numpy,
 )
 
+from robusteval.assessment import looked
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
@@ -240,3 +241,22 @@ def test_the_users_module_stays_as_it_is() -> None:
     for parameter in module.parameters():
         parameter.requires_grad_(True)
         parameter.grad = None
+
+
+def test_a_module_that_cannot_leave_training_mode_is_told_of_by_code() -> None:
+    """A sentence that says it in other words has to reach the check all the same."""
+
+    class Stuck(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = NET
+
+        def train(self, mode: bool = True) -> nn.Module:
+            raise RuntimeError("always on")
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x)
+
+    model = TorchClassifier.from_module(Stuck(), SHAPE, seen())
+    assert "always on" in model.info.traits["training-mode"]
+    assert looked.training_mode(model.info.traits).outcome == "warn"

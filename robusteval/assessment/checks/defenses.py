@@ -26,7 +26,7 @@ DEFENDED = (
         "detector", "Detectors let clean samples pass", _TRAMER,
         "clean samples at which a detector fires / clean samples, the worst detector", "fail: > 50 %",
         "a detector that rejects everything catches every adversarial", "no detector was fitted",
-        from_rule(detectors, _detected, "no detector fires on more than half of the clean samples"),
+        from_rule(detectors, _detected, ("share",), "no detector fires on more than half of the clean samples"),
     ),
     Spec(
         "defences", "Adaptive attacks are worthy of the defence", f"{_TRAMER}; Athalye, Carlini, Wagner 2018",
@@ -35,13 +35,13 @@ DEFENDED = (
         "told of: oblivious above adaptive by > 20 %; warn: adaptive above oblivious by > 10 %, twin and truth differ on"
         " > 2 %; fail: they differ on > 20 %, any adversarial in a certified ball",
         "whoever knows the defence can do all that others do, so his figure is the lower one", "no defence was fitted",
-        from_rule(defenses, _defended, "oblivious and adaptive figures agree"),
+        from_rule(defenses, _defended, ("oblivious", "agreement"), "oblivious and adaptive figures agree"),
     ),
     Spec(
         "adversarial-above-clean", "Adversarials are no easier than clean samples",
         "Kurakin, Goodfellow, Bengio 2017, Adversarial machine learning at scale (label leaking)",
         "accuracy on an attack's candidates - accuracy on clean samples, the worst cell and strength", "warn: > 2 %",
         "a perturbation that makes a model better gives the label away", "no adversarials were judged on a defence",
-        from_rule(label_leak, _judged, "no cell is more accurate than on clean samples"),
+        from_rule(label_leak, _judged, ("adversarial",), "no cell is more accurate than on clean samples"),
     ),
 )  # fmt: skip

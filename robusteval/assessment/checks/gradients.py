@@ -181,18 +181,16 @@ def _unstable(record: Record, column: str) -> Iterator[Measured]:
 
 def _again(record: Record) -> Iterator[Measured]:
     rows = list(_unstable(record, "unstable_again"))
-    if not any(row.finding for row in rows):
-        for note in record.model.notes:
-            if "random" in note.lower():
-                finding = Finding(
-                    "random-outputs",
-                    "warning",
-                    "The model's answers change from call to call.",
-                    {"note": note},
-                    "Judge it as a random pipeline, or remove the randomness.",
-                )
-                rows.append(Measured(None, note, "warn", finding))
-                break
+    note = record.model.traits.get("random-outputs", "")
+    if note and not any(row.finding for row in rows):
+        finding = Finding(
+            "random-outputs",
+            "warning",
+            "The model's answers change from call to call.",
+            {"note": note},
+            "Judge it as a random pipeline, or remove the randomness.",
+        )
+        rows.append(Measured(None, note, "warn", finding))
     return iter(rows)
 
 

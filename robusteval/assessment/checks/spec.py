@@ -90,8 +90,11 @@ def measured(
     return Measured(value, said, outcome, Finding(code, _SEVERITY[outcome], sentence, facts, advice, cells or []))
 
 
-def from_rule(rule: Callable[[Record], Iterator[Finding]], applies: Callable[[Record], bool], fine: str) -> Measure:
-    """The measure of a rule that only speaks up when something is wrong; fine: what is said when nothing is."""
+def from_rule(
+    rule: Callable[[Record], Iterator[Finding]], applies: Callable[[Record], bool], values: tuple[str, ...], fine: str
+) -> Measure:
+    """The measure of a rule that only speaks up when something is wrong. values: the first of these keys that its evidence
+    has is the measured number; fine: what is said when nothing is wrong."""
 
     def measure(record: Record) -> Iterator[Measured]:
         if not applies(record):
@@ -99,8 +102,8 @@ def from_rule(rule: Callable[[Record], Iterator[Finding]], applies: Callable[[Re
         rows = list(rule(record))
         for row in rows:
             outcome: Outcome = {"alarm": "fail", "warning": "warn"}.get(row.severity, "pass")  # type: ignore[assignment]
-            number = next((value for value in row.evidence.values() if isinstance(value, float)), None)
-            yield Measured(number, row.sentence, outcome, row)
+            number = next((row.evidence[key] for key in values if key in row.evidence), None)
+            yield Measured(number if isinstance(number, float) else None, row.sentence, outcome, row)
         if not rows:
             yield Measured(0.0, fine)
 

@@ -136,7 +136,7 @@ def _output(look: Look) -> Seen:
 
 
 def _training(look: Look) -> Seen:
-    return looked.training_mode(list(look.info.notes))
+    return looked.training_mode(look.info.traits)
 
 
 ITEMS: tuple[Item, ...] = (

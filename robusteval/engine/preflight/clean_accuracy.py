@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +44,14 @@ class Suggestion:
         return " and ".join(part for part in (self.flags, self.by_hand) if part)
 
 
+class Remark(NamedTuple):
+    """Something else that was noticed. code: of the finding that it becomes."""
+
+    code: Literal["pixel-range", "constant-answer"]
+    severity: Literal["warning", "info"]
+    sentence: str
+
+
 @dataclass(frozen=True)
 class Preflight:
     """The clean accuracy, a share, with its exact 95 % interval, and what was found by trying other settings."""
@@ -55,10 +64,15 @@ class Preflight:
     near_chance: bool  # the interval holds chance: attacking this would measure nothing
     low: bool  # worth a second look
     suggestions: tuple[Suggestion, ...]  # best first; several close ones are all given, none is chosen
-    notes: tuple[str, ...]
+    remarks: tuple[Remark, ...]
     narrow: bool = False  # the pixels fill so little of the range that they were probably stored in another one
     ties: tuple[str, ...] = ()  # flags of ranges that do as well, so that it cannot be told which is right
     answered: int = 0  # classes among the answers
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The sentences of the remarks."""
+        return tuple(remark.sentence for remark in self.remarks)
 
     @property
     def sentence(self) -> str:
@@ -93,10 +107,13 @@ def clean_report(
     low = float(right.mean()) < chance + LOW * (1 - chance)
     suggestions, ties = suggest(model, raw, samples, data_range, thorough=low, probe=probe, batch=batch)
     narrow = _narrow(samples)
-    notes = [*narrow, *(text for _, text in ties)]
+    remarks = [
+        *(Remark("pixel-range", "warning", text) for text in narrow),
+        *(Remark("pixel-range", "info", text) for _, text in ties),
+    ]
     if len(np.unique(labels)) > 1 and len(np.unique(answers)) == 1:
         what = "scores that are not finite" if answers[0] < 0 else f"class {answers[0]}"
-        notes.append(f"The model answers {what} for every sample.")
+        remarks.append(Remark("constant-answer", "warning", f"The model answers {what} for every sample."))
     return Preflight(
         accuracy=float(right.mean()),
         interval=interval,
@@ -106,7 +123,7 @@ def clean_report(
         near_chance=low and interval[0] <= chance,
         low=low,
         suggestions=tuple(suggestions),
-        notes=tuple(notes),
+        remarks=tuple(remarks),
         narrow=bool(narrow),
         ties=tuple(flags for flags, _ in ties),
         answered=len(np.unique(answers)),
@@ -182,7 +199,7 @@ def _answers(model: Classifier, x: Tensor, batch: int) -> NDArray[np.int64]:
 
 def _suggestion(view: View, accuracy: float, setting: str = "", by_hand: str = "", changes: int = 0) -> Suggestion:
     return Suggestion(
-        setting=" and ".join(part for part in (*view.settings, setting) if part),
+        setting=" and ".join(part for part in (*(one.words for one in view.settings), setting) if part),
         flags=view.flags,
         by_hand=" and ".join(part for part in (view.by_hand, by_hand) if part),
         accuracy=accuracy,

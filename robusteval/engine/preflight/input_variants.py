@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -40,11 +41,18 @@ NORMS = (
 )
 
 
+class Setting(NamedTuple):
+    """One thing that differs from what was stated."""
+
+    kind: Literal["model range", "data range", "normalisation", "channels", "layout"]
+    words: str
+
+
 @dataclass(frozen=True)
 class View:
     """One other way to feed the model: first the pixels are moved, then scaled as scale * x + shift, per channel."""
 
-    settings: tuple[str, ...]
+    settings: tuple[Setting, ...]
     flags: str
     by_hand: str
     changes: int
@@ -57,13 +65,14 @@ class View:
     @property
     def about(self) -> tuple[str, ...]:
         """What is different from the stated view, by kind."""
-        kinds = {
-            "range": any(one.startswith(("pixel range", "data in")) for one in self.settings),
-            "normalisation": any("mean and std" in one for one in self.settings),
-            "channels": self.move == "channels",
-            "layout": self.move == "transposed",
+        kinds = {setting.kind for setting in self.settings}
+        about = {
+            "range": bool(kinds & {"model range", "data range"}),
+            "normalisation": "normalisation" in kinds,
+            "channels": "channels" in kinds,
+            "layout": "layout" in kinds,
         }
-        return tuple(kind for kind, there in kinds.items() if there)
+        return tuple(kind for kind, there in about.items() if there)
 
     def apply(self, x: Tensor) -> Tensor:
         """What the model would be fed instead of x [B, *shape]; float32, and in general outside its stated range."""
@@ -87,13 +96,13 @@ def input_views(
     views = [
         view
         for view in _scalings(info, raw, samples, data_range)
-        if thorough or not any(one.startswith("data in") for one in view.settings)
+        if thorough or not any(setting.kind == "data range" for setting in view.settings)
     ]
     for move, by_hand in _moves(info.input_shape) if thorough else ():
         views += [
             replace(
                 view,
-                settings=(*view.settings, by_hand),
+                settings=(*view.settings, Setting("channels" if move == "channels" else "layout", by_hand)),
                 by_hand=by_hand,
                 changes=view.changes + 1,
                 range_only=False,
@@ -137,23 +146,25 @@ def _scalings(info: ModelInfo, raw: RawData, samples: Samples, data_range: Range
             )
 
 
-def _words(info: ModelInfo, norm: Norm, source: Range, stated: Range, default: Range) -> tuple[tuple[str, ...], str]:
+def _words(
+    info: ModelInfo, norm: Norm, source: Range, stated: Range, default: Range
+) -> tuple[tuple[Setting, ...], str]:
     """What is different from the stated settings, one entry each; and the flags that state it."""
     usual = norm.name not in ("", "none")
     settings, flags = [], []
     if norm.bounds != info.bounds:
         flags.append(f"--range {flag(norm.bounds)}")
     if norm.bounds != info.bounds and not usual:
-        settings.append(f"pixel range {show(norm.bounds)}")
+        settings.append(Setting("model range", f"pixel range {show(norm.bounds)}"))
     if source != stated:
-        settings.append(f"data in {show(source)}")
+        settings.append(Setting("data range", f"data in {show(source)}"))
     if source != default:  # without the flag, another --range would also change how floats are read
         flags.append(f"--data-range {flag(source)}")
     if usual:
-        settings.append(f"the mean and std of {norm.name}")
+        settings.append(Setting("normalisation", f"the mean and std of {norm.name}"))
         flags.append(f"--mean {_list(norm.mean)} --std {_list(norm.std)}")
     elif norm.name == "none":
-        settings.append("no mean and std")
+        settings.append(Setting("normalisation", "no mean and std"))
         flags.append("without --mean and --std")
     return tuple(settings), " ".join(flags)
 

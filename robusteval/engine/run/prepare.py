@@ -181,13 +181,12 @@ def _findings(look: Preflight) -> list[Finding]:
                 "If a setting named here is the right one, state it and run again; nothing was changed silently.",
             )
         )
-    for note in look.notes:
-        constant = note.startswith("The model answers")
+    for remark in look.remarks:
         found.append(
             Finding(
-                "constant-answer" if constant else "pixel-range",
-                "warning" if constant or (look.narrow and note == look.notes[0]) else "info",
-                note,
+                remark.code,
+                remark.severity,
+                remark.sentence,
                 {},
                 "State the range that the model was trained on with --range; check the labels' order.",
             )

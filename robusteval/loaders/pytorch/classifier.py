@@ -79,6 +79,7 @@ class TorchClassifier:
             batch=asked.reading.batch,
             parity=ladder.parity,
             notes=(*notes, *mode, *asked.notes),
+            traits=asked.traits | ({"training-mode": " ".join(mode)} if mode else {}),
         )
         return cls(frozen, asked, info)
 

@@ -31,6 +31,7 @@ from robusteval.loaders.pytorch.outputs import (
 
 _SIZES = (2, 3, 8, 16, 32, 64, 128, 256)  # batches that an exported program may be fixed to
 _TOGETHER = 4
+RANDOM = "The module's answers differ from call to call: it draws random numbers."
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Asked:
     head: Head
     ladder: Ladder
     notes: tuple[str, ...]
+    traits: dict[str, str]  # see contracts.classifier.TRAITS
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def ask_module(module: nn.Module, space: PixelSpace, options: LoadOptions) -> As
         head, logs = _head(module, reading, torch.cat(answers)[usable], asked)
         blank = _constant(module, reading)
     ladder = climb(module, reading, head, _for_gradients(images, usable, asked), logs)
-    return Asked(reading, head, ladder, (*notes, *more, *finite_notes, *coupled, *blank, *ladder.notes))
+    traits = {"random-outputs": RANDOM} if RANDOM in coupled else {}
+    return Asked(reading, head, ladder, (*notes, *more, *finite_notes, *coupled, *blank, *ladder.notes), traits)
 
 
 def _for_gradients(images: Images, usable: Tensor, asked: Tensor) -> Tensor:
@@ -216,7 +219,7 @@ def _stable(module: nn.Module, reading: Reading, x: Tensor) -> tuple[Reading, tu
     together, again = reading.raw(module, x).double(), reading.raw(module, x).double()
     scale = max(1e-12, float(together.abs().max()))
     if float((together - again).abs().max()) > 1e-6 * scale:
-        return reading, ("The module's answers differ from call to call: it draws random numbers.",)
+        return reading, (RANDOM,)
     if reading.batch is not None:
         return reading, ()
     alone = torch.cat([reading.raw(module, row[None]).double() for row in x])
