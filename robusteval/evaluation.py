@@ -100,31 +100,29 @@ def evaluate(
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
     from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
     from robusteval.engine.run.runner import run
 
     catalogue = discover()
     kept: dict[Any, Any] = {}  # data are read once
     classifier, model_path = opened(model, options or LoadOptions(), data, kept, data_range)
-    job = prepare_job(
-        classifier,
-        catalogue,
-        suite,
-        model_path=model_path,
+    asked = RunOptions(
+        suite=suite,
         data=source(data),
-        fit=source(fit_data),
+        fit_data=source(fit_data),
         data_range=data_range,
         samples=samples,
         seed=seed,
         workers=workers,
-        labels_from_model=labels_from_model,
-        overwrite=overwrite,
         target=target,
+        labels_from_model=labels_from_model,
         surrogates=tuple(map(str, surrogates)),
         time_budget=time_budget,
         references=tuple(references),
-        kept=kept,
+        overwrite=overwrite,
     )
+    job = prepare_job(classifier, catalogue, asked, model_path=model_path, kept=kept)
     kept.clear()
     job = dataclasses.replace(job, apart=True)
     if out is not None:
@@ -165,6 +163,7 @@ def compare(
     time_budget: float | None = None,
     references: Sequence[str | Path] = (),
     data_range: tuple[float, float] | None = None,
+    labels_from_model: bool = False,
     surrogates: Sequence[str | Path] = (),
     overwrite: bool = False,
 ) -> EvaluatedComparison:
@@ -178,6 +177,7 @@ def compare(
     from robusteval.engine.comparison import comparison
     from robusteval.engine.comparison.transfer_matrix import chosen_attack
     from robusteval.engine.run.folder import claim_several, locked
+    from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
     from robusteval.engine.run.runner import run
 
@@ -191,16 +191,25 @@ def compare(
         )
     kept: dict[Any, Any] = {}
     models_opened = [opened(model, way, data, kept, data_range) for model, way in zip(models, each, strict=True)]
+    asked = RunOptions(
+        suite=suite,
+        data=source(data),
+        fit_data=source(fit_data),
+        data_range=data_range,
+        samples=samples,
+        seed=seed,
+        workers=workers,
+        target=target,
+        labels_from_model=labels_from_model,
+        surrogates=tuple(map(str, surrogates)),
+        time_budget=time_budget,
+        references=tuple(references),
+        overwrite=overwrite,
+    )
     jobs = [
-        prepare_job(
-            model, catalogue, suite, model_path=path, data=source(data), fit=source(fit_data), data_range=data_range,
-            samples=samples, seed=seed, workers=workers, overwrite=overwrite, target=target,
-            surrogates=tuple(map(str, surrogates)) or _others(models_opened, path),
-            time_budget=None if time_budget is None else time_budget / len(models),
-            references=tuple(references), kept=kept,
-        )
+        prepare_job(model, catalogue, asked.of(len(models), _others(models_opened, path)), model_path=path, kept=kept)
         for model, path in models_opened
-    ]  # fmt: skip
+    ]
     kept.clear()
     comparison.check_comparable(jobs)
     chosen_attack(jobs[0].suite, catalogue)

@@ -142,6 +142,7 @@ def build(
     from robusteval.engine.data.find import Kept
     from robusteval.engine.data.peek import peeker
     from robusteval.engine.references.build import assemble
+    from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
     from robusteval.engine.suite.suite import read
     from robusteval.record.reference_set import save
@@ -162,21 +163,19 @@ def build(
             todo.append((one, None))
             continue
         peek = peeker(Path(one.path), images, datasets, seen, kept)
-        job = prepare_job(
-            load_model(Path(one.path), load_options(**options, peek=peek), catalogue),
-            catalogue,
-            suite,
-            model_path=Path(one.path),
+        asked = RunOptions(
+            suite=suite,
             data=images,
-            fit=Path(fit_data) if fit_data else None,
+            fit_data=Path(fit_data) if fit_data else None,
             data_range=seen,
             samples=min(one.limit, many) if one.limit else many,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
-            command=shlex.join(["robusteval", *sys.argv[1:]]),
             overwrite=overwrite,
-            kept=kept,
+            command=shlex.join(["robusteval", *sys.argv[1:]]),
         )
+        classifier = load_model(Path(one.path), load_options(**options, peek=peek), catalogue)
+        job = prepare_job(classifier, catalogue, asked, model_path=Path(one.path), kept=kept)
         todo.append((one, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need
     root = Path(runs) if runs else Path("reports") / f"references-{Path(out).stem}"

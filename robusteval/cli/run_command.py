@@ -114,6 +114,7 @@ def command(
     from robusteval.engine.data.peek import peeker
     from robusteval.engine.plan.job import check_folder, default_folder, plan_of
     from robusteval.engine.run.folder import locked
+    from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
     from robusteval.record.comparison import COMPARISON_FILE
 
@@ -124,30 +125,28 @@ def command(
     images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)
     jobs, datasets = [], catalogue.datasets()
     kept: Kept = {}
+    asked = RunOptions(
+        suite=suite,
+        data=images,
+        fit_data=Path(fit_data) if fit_data else None,
+        data_range=seen,
+        samples=samples,
+        seed=seed,
+        workers=workers or os.cpu_count() or 1,
+        target=target,
+        labels_from_model=labels == "model",
+        surrogates=surrogates,
+        time_budget=time_budget,
+        references=references,
+        overwrite=overwrite,
+        command=shlex.join(["robusteval", *sys.argv[1:]]),
+    )
     for model, options in zip(models, each_reading(models, reading, only), strict=True):
         path = Path(model)
         peek = peeker(path, images, datasets, seen, kept)
         classifier = load_model(path, load_options(**options, peek=peek), catalogue)
-        job = prepare_job(
-            classifier,
-            catalogue,
-            suite,
-            model_path=path,
-            data=images,
-            fit=Path(fit_data) if fit_data else None,
-            data_range=seen,
-            samples=samples,
-            seed=seed,
-            workers=workers or os.cpu_count() or 1,
-            command=shlex.join(["robusteval", *sys.argv[1:]]),
-            labels_from_model=labels == "model",
-            overwrite=overwrite,
-            target=target,
-            surrogates=surrogates or tuple(other for other in models if other != model),
-            time_budget=None if time_budget is None else time_budget / len(models),
-            references=references,
-            kept=kept,
-        )
+        others = tuple(other for other in models if other != model)
+        job = prepare_job(classifier, catalogue, asked.of(len(models), others), model_path=path, kept=kept)
         jobs.append(replace(job, apart=True))
     kept.clear()  # the jobs hold what they need
     if dry_run:

@@ -18,6 +18,7 @@ from torch import nn
 from robusteval.api import Classifier
 from robusteval.assessment.gate import gate_met
 from robusteval.contracts.classifier import LoadOptions
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.loaders.pytorch.classifier import TorchClassifier
@@ -168,7 +169,9 @@ def evaluate(model: Classifier, toml: str, folder: Path, samples: int = 100, dat
     """The record of a run of the suite written in `toml`, with the zoo's plugins beside the shipped ones."""
     (folder / "suite.toml").write_text(toml)
     source = images() if data is None else data
-    job = prepare_job(model, catalogue(*PLUGINS), str(folder / "suite.toml"), data=source, samples=samples)
+    job = prepare_job(
+        model, catalogue(*PLUGINS), RunOptions(suite=str(folder / "suite.toml"), data=source, samples=samples)
+    )
     return run(dataclasses.replace(job, folder=folder / "run"))
 
 

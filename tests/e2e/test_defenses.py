@@ -10,6 +10,7 @@ import pytest
 
 from robusteval.api import LoadOptions
 from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.suite.suite import TRANSFER, read, text
@@ -31,7 +32,7 @@ stretches = [1.0, 1.5]
 def judged(folder: Path, toml: str, samples: int) -> Record:
     (folder / "short.toml").write_text(HEAD + toml)
     model = OnnxLoader().load(MODEL, LoadOptions())
-    job = prepare_job(model, discover(), str(folder / "short.toml"), samples=samples)
+    job = prepare_job(model, discover(), RunOptions(suite=str(folder / "short.toml"), samples=samples))
     return run(dataclasses.replace(job, folder=folder / "run"))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robusteval.api import AttackInfo, Defended, DefenseInfo, ModelInfo, Problem, param
 from robusteval.engine.plan.job import Job
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from tests.engine import toys
 
@@ -115,5 +116,7 @@ def job(folder: Path, suite: str = SUITE, **more: object) -> Job:
     (folder / "suite.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=20)
-    made = prepare_job(model, toys.catalogue(*PLUGINS), str(folder / "suite.toml"), data=(data.x, data.y))
+    made = prepare_job(
+        model, toys.catalogue(*PLUGINS), RunOptions(suite=str(folder / "suite.toml"), data=(data.x, data.y))
+    )
     return dataclasses.replace(made, folder=folder / "run", **more)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.selftest.clever import (
@@ -140,7 +141,9 @@ def test_a_run_keeps_the_estimates_and_shows_them_beside_the_attacks(tmp_path):
     (tmp_path / "toy.toml").write_text(text)
     model = toys.linear()
     data = toys.samples(model, count=20)
-    job = prepare_job(model, toys.catalogue(*toys.TOYS), str(tmp_path / "toy.toml"), data=(data.x, data.y))
+    job = prepare_job(
+        model, toys.catalogue(*toys.TOYS), RunOptions(suite=str(tmp_path / "toy.toml"), data=(data.x, data.y))
+    )
     record = run(replace(job, folder=tmp_path / "run"))
     assert [(row.norm, row.status, len(row.value)) for row in record.estimates] == [
         ("l2", "done", 3),

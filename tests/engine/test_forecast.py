@@ -15,6 +15,7 @@ from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.cascades import Member
 from robusteval.engine.plan.job import plan_of
 from robusteval.engine.plan.plan import Planned
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import foretell, run
 from robusteval.engine.schedule.cascade_forecast import survivors
@@ -127,7 +128,9 @@ def job_of(tmp_path, suite):
     (tmp_path / "toy.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=40)
-    job = prepare_job(model, toys.catalogue(*toys.TOYS), str(tmp_path / "toy.toml"), data=(data.x, data.y))
+    job = prepare_job(
+        model, toys.catalogue(*toys.TOYS), RunOptions(suite=str(tmp_path / "toy.toml"), data=(data.x, data.y))
+    )
     return dataclasses.replace(job, folder=tmp_path / "run")
 
 

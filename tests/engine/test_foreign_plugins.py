@@ -15,6 +15,7 @@ from robusteval.assessment import results
 from robusteval.assessment.derive import derive
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.asking import candidates_of
@@ -87,7 +88,9 @@ search = 4
     model = toys.linear()
     data, fit = toys.samples(model, 30), toys.samples(model, 20, seed=5)
     catalogue = toys.catalogue(("attack", Vandal), ("defense", Spoils))
-    job = prepare_job(model, catalogue, str(folder / "suite.toml"), data=(data.x, data.y), fit=(fit.x, fit.y))
+    job = prepare_job(
+        model, catalogue, RunOptions(suite=str(folder / "suite.toml"), data=(data.x, data.y), fit_data=(fit.x, fit.y))
+    )
     return dataclasses.replace(job, folder=folder / f"run-{tidy}")
 
 

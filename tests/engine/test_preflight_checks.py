@@ -12,6 +12,7 @@ from robusteval.assessment import verdict
 from robusteval.engine.data.find import RawData, prepare
 from robusteval.engine.preflight.checks import ITEMS, findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import clean_report
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.stability import stability
 from robusteval.record.run import Check, Finding
@@ -127,7 +128,11 @@ def test_a_run_and_its_inspection_have_them(tmp_path) -> None:
     (tmp_path / "toy.toml").write_text(toys.SUITE)
     linear = toys.linear()
     some = toys.samples(linear, 40)
-    job = prepare_job(linear, toys.catalogue(*toys.TOYS), str(tmp_path / "toy.toml"), data=(some.x, some.y), samples=30)
+    job = prepare_job(
+        linear,
+        toys.catalogue(*toys.TOYS),
+        RunOptions(suite=str(tmp_path / "toy.toml"), data=(some.x, some.y), samples=30),
+    )
     assert [check.id for check in job.looked] == [item.id for item in ITEMS]
     assert job.available == 40
     assert {check.id: check.outcome for check in stability(linear, some)} == {

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import plan_of, run
 from robusteval.engine.schedule import executors
@@ -26,7 +27,11 @@ def make_job(tmp_path, suite=toys.SUITE, seed=0):
     (tmp_path / "toy.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=200)
-    job = prepare_job(model, toys.catalogue(*toys.TOYS), str(tmp_path / "toy.toml"), data=(data.x, data.y), seed=seed)
+    job = prepare_job(
+        model,
+        toys.catalogue(*toys.TOYS),
+        RunOptions(suite=str(tmp_path / "toy.toml"), data=(data.x, data.y), seed=seed),
+    )
     return dataclasses.replace(job, folder=tmp_path / "run")
 
 

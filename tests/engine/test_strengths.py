@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.suite.suite import parse
@@ -24,7 +25,7 @@ def make(tmp_path, text):
     model = toys.linear(classes=2)
     data = toys.samples(model, count=50)
     catalogue = toys.catalogue(*toys.TOYS)
-    job = prepare_job(model, catalogue, str(tmp_path / "toy.toml"), data=(data.x, data.y))
+    job = prepare_job(model, catalogue, RunOptions(suite=str(tmp_path / "toy.toml"), data=(data.x, data.y)))
     return model, data, dataclasses.replace(job, folder=tmp_path / "run")
 
 

@@ -15,6 +15,7 @@ from robusteval.engine.comparison.transfer_matrix import (
     moved,
     transfer,
 )
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.suite.options import Transfer
 from robusteval.engine.suite.suite import parse
@@ -149,7 +150,9 @@ def job(tmp_path, model, samples, **options):
     (tmp_path / "toy.toml").write_text(toys.SUITE)
     data_range = options.pop("data_range", None)
     return prepare_job(
-        model, CATALOGUE, str(tmp_path / "toy.toml"), data=(samples.x, samples.y), data_range=data_range, **options
+        model,
+        CATALOGUE,
+        RunOptions(suite=str(tmp_path / "toy.toml"), data=(samples.x, samples.y), data_range=data_range, **options),
     )
 
 

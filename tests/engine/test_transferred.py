@@ -12,6 +12,7 @@ import torch
 from robusteval.api import Defended, DefenseInfo
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.distance_search import Sweep
@@ -70,7 +71,7 @@ def job(tmp_path):
     model = toys.linear()
     data = toys.samples(model, count=200)
     catalogue = toys.catalogue(*toys.TOYS, ("defense", Hide))
-    job = prepare_job(model, catalogue, str(tmp_path / "toy.toml"), data=(data.x, data.y), seed=0)
+    job = prepare_job(model, catalogue, RunOptions(suite=str(tmp_path / "toy.toml"), data=(data.x, data.y), seed=0))
     return dataclasses.replace(job, folder=tmp_path / "run")
 
 

@@ -26,9 +26,10 @@ from robusteval.engine.plan.job import Job
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather
+from robusteval.engine.run.options import RunOptions
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
-from robusteval.engine.suite.goals import UNTARGETED, parse, without_target
+from robusteval.engine.suite.goals import parse, without_target
 from robusteval.engine.suite.suite import (
     Suite,
     applicable,
@@ -38,44 +39,30 @@ from robusteval.engine.suite.suite import (
 from robusteval.engine.threads import one_thread
 from robusteval.record.run import Finding
 
-Source = Path | tuple[Any, Any] | None
-
 
 def prepare_job(
     model: Classifier,
     catalogue: Catalogue,
-    suite: str,
+    options: RunOptions,
     *,
     model_path: Path | None = None,
-    data: Source = None,
-    fit: Source = None,
-    data_range: tuple[float, float] | None = None,
-    samples: int | None = None,
-    seed: int = 0,
-    workers: int = 1,
-    command: str = "",
-    labels_from_model: bool = False,
-    overwrite: bool = False,
-    target: str = UNTARGETED,
-    surrogates: tuple[str, ...] = (),
-    time_budget: float | None = None,
-    references: tuple[str | Path, ...] = (),
     kept: Kept | None = None,
 ) -> Job:
     """A job without a folder yet. kept: data that were read when the model was opened, which are not read again.
 
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
-    check_settings(samples, seed, workers, time_budget, data_range)
-    known, model = gather(references), guarded(model)
-    plan = applicable(with_surrogates(read(suite, catalogue), catalogue, surrogates), model.info)
-    goal = parse(target, model.info)
-    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, data, fit, data_range, samples, seed, kept)
+    check_settings(options.samples, options.seed, options.workers, options.time_budget, options.data_range)
+    known, model = gather(options.references), guarded(model)
+    plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
+    plan = applicable(plan, model.info)
+    goal = parse(options.target, model.info)
+    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, options, kept)
     chosen, rounded = as_received(model, without_target(chosen, goal), plan.levels)
-    if labels_from_model:
+    if options.labels_from_model:
         chosen = _own_labels(model, chosen)
     with one_thread():
-        look = clean_report(model, raw, chosen, data_range)
+        look = clean_report(model, raw, chosen, options.data_range)
     looked = preflight_checks(look, model.info, chosen)
     told = _findings(look) + findings_of(looked, look)
     return Job(
@@ -88,16 +75,16 @@ def prepare_job(
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
         range_note=note + rounded,
-        command=command,
-        seed=int(seed),
-        workers=int(workers),
+        command=options.command,
+        seed=int(options.seed),
+        workers=int(options.workers),
         target=goal,
-        labels_from_model=labels_from_model,
-        overwrite=overwrite,
+        labels_from_model=options.labels_from_model,
+        overwrite=options.overwrite,
         preflight=tuple(told),
         looked=tuple(looked),
         available=len(raw.labels),
-        time_budget=time_budget,
+        time_budget=options.time_budget,
         references=known,
     )
 
@@ -107,15 +94,11 @@ def _data(
     catalogue: Catalogue,
     suite: Suite,
     model_path: Path | None,
-    data: Source,
-    fit: Source,
-    data_range: tuple[float, float] | None,
-    samples: int | None,
-    seed: int,
+    options: RunOptions,
     kept: Kept | None,
 ) -> tuple[RawData, Samples, Samples | None, str]:
     """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
-    datasets = catalogue.datasets()
+    datasets, data, fit = catalogue.datasets(), options.data, options.fit_data
     learnt_raw: RawData | None = None
     if isinstance(data, tuple):
         raw = arrays(data)
@@ -126,11 +109,12 @@ def _data(
         learnt_raw = arrays(fit)
     elif isinstance(fit, Path) and isinstance(data, tuple):
         learnt_raw = read_data(fit, "fit")
-    chosen, note = prepare(raw, model.info, data_range, samples if samples is not None else suite.samples, seed)
+    samples = options.samples if options.samples is not None else suite.samples
+    chosen, note = prepare(raw, model.info, options.data_range, samples, options.seed)
     check_unlearnt(model.info, chosen)
     learnt = None
     if learnt_raw is not None:
-        learnt, _ = prepare(learnt_raw, model.info, data_range, suite.fit_samples, seed)
+        learnt, _ = prepare(learnt_raw, model.info, options.data_range, suite.fit_samples, options.seed)
         check_disjoint(chosen, learnt)
     return raw, chosen, learnt, note
 

@@ -1,0 +1,44 @@
+"""What a user asks of a run: one list for the command line, the Python API and comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robusteval.engine.suite.goals import UNTARGETED
+
+Source = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape], y [N])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Everything but the model. A new option is declared here; tests/test_run_options.py asks that each way in takes it.
+
+    data, fit_data: what to attack, and what defences may learn from; None: what lies beside the model, or its metadata name.
+    data_range: the values of black and white in the data, where those are not the model's range. samples: how many are
+    attacked, evenly over the classes; None: as the suite says. target: "untargeted", "least-likely", "all", or a class by
+    number or name. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks are made
+    on. time_budget: seconds after which nothing more is started. references: files of known models to compare with.
+    overwrite: start anew where the folder holds another run. command: as the user gave it, for the record.
+    """
+
+    suite: str = "standard"
+    data: Source = None
+    fit_data: Source = None
+    data_range: tuple[float, float] | None = None
+    samples: int | None = None
+    seed: int = 0
+    workers: int = 1
+    target: str = UNTARGETED
+    labels_from_model: bool = False
+    surrogates: tuple[str, ...] = ()
+    time_budget: float | None = None
+    references: tuple[str | Path, ...] = ()
+    overwrite: bool = False
+    command: str = ""
+
+    def of(self, count: int, others: tuple[str, ...]) -> RunOptions:
+        """For one of `count` models: its part of the time, and the other models as surrogates where none are named."""
+        part = None if self.time_budget is None else self.time_budget / count
+        return replace(self, time_budget=part, surrogates=self.surrogates or others)
