@@ -18,6 +18,7 @@ from robusteval_attacks.pgd import PGD
 from robusteval_defenses.lipschitz import Lipschitz
 from robusteval_defenses.logit_odds import LogitOdds
 from robusteval_defenses.randomized_smoothing import RandomizedSmoothing
+from robusteval_published_claims.claims import MNIST
 from torch import Tensor, nn
 
 import robusteval
@@ -25,7 +26,6 @@ from robusteval.api import LoadOptions, Samples, load_model
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.suite.suite import names, read, text
 from robusteval.metrics._common.statistics import roc
-from robusteval.metrics.source_defenses import MNIST
 from robusteval.testing import keep_labels, pose
 
 ROOT = Path(__file__).parents[2]

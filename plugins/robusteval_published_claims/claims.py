@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from robusteval.metrics.source_claims import (
+from robusteval.record.run import Record, Scalar
+from robusteval_published_claims.figures import View
+from robusteval_published_claims.wording import (
     COLOUR,
     GREY,
     Words,
@@ -22,8 +24,6 @@ from robusteval.metrics.source_claims import (
     trained,
     whole,
 )
-from robusteval.metrics.source_figures import View
-from robusteval.record.run import Record, Scalar
 
 
 @dataclass(frozen=True)

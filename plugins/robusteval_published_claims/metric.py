@@ -1,4 +1,4 @@
-"""What the sources say, what this run measured, and why the two differ: attacks here, defences in source_defenses."""
+"""What the sources say, what this run measured, and why the two differ: attacks here, defences in claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics import source_defenses
 from robusteval.metrics._common import columns
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import (
@@ -19,10 +18,11 @@ from robusteval.record.run import (
     Result,
     Scalar,
 )
+from robusteval_published_claims import claims as of_defences
 
 NAME = "sources"
 SUITE = "seeds-attacks"
-DEFENCES = {"seeds": source_defenses.MNIST, "seeds-colour": source_defenses.CIFAR}  # by suite
+DEFENCES = {"seeds": of_defences.MNIST, "seeds-colour": of_defences.CIFAR}  # by suite
 ROBUST = "-robust"  # how the name of a file ends that adversarial training wrote
 COLUMNS = ["Figure", "Source", "Source says", "We measure", "Why they differ"]
 DESCRIPTION = (
@@ -120,10 +120,10 @@ class Sources:
             yield Result(NAME, "sources", "table", "What the sources say", DESCRIPTION, columns=COLUMNS, rows=rows)
 
 
-def _of_defences(record: Record, claims: tuple[source_defenses.Claim, ...]) -> Iterator[Result]:
-    rows = source_defenses.rows(record, claims)
+def _of_defences(record: Record, claims: tuple[of_defences.Claim, ...]) -> Iterator[Result]:
+    rows = of_defences.rows(record, claims)
     if PurePath(record.model.file).stem.endswith(ROBUST):
-        rows += source_defenses.rows(record, source_defenses.HARDENED)
+        rows += of_defences.rows(record, of_defences.HARDENED)
     if rows:
         yield Result(NAME, "sources", "table", "What the sources say", DEFENCES_DESCRIPTION, columns=COLUMNS, rows=rows)
 
