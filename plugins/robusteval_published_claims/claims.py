@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from robusteval.record.run import Record, Scalar
+from robusteval.api import Record, Scalar
 from robusteval_published_claims.figures import View
 from robusteval_published_claims.wording import (
     COLOUR,
@@ -37,7 +37,7 @@ class Claim:
     tell: Callable[[View], Words]
 
 
-def rows(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
+def rows_of(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
     """One row a claim; one that was not measured says so."""
     done = {one.defense: one for one in record.pipelines}
     table: list[list[Scalar]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robusteval.record.run import Pipeline, Record
+from robusteval.api import Pipeline, Record
 from robusteval_published_claims.figures import (
     Budgets,
     Found,

@@ -10,12 +10,12 @@ import click
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
 
-_KINDS = ("loader", "attack", "defense", "metric", "dataset")
+_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite")
 
 
 @click.group("plugins")
 def command() -> None:
-    """List and show the installed attacks, defences, metrics, loaders and data sets."""
+    """List and show the installed attacks, defences, metrics, loaders, data sets and suites."""
 
 
 @command.command("list")
@@ -36,7 +36,8 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
 
     made = table("", "kind", "name", "version", "from", "summary")
     for entry in rows:
-        text = f"BROKEN: {entry.broken}" if entry.broken else entry.summary
+        broken = _broken(entry)
+        text = f"BROKEN: {broken}" if broken else entry.summary
         shared = ", ".join(shared_endings(entry, discover()))
         if shared:
             text += f" (for {shared} only with --loader {entry.name}, as another reads these too)"
@@ -61,7 +62,8 @@ def show(name: str, as_json: bool) -> None:
         near = difflib.get_close_matches(name, [entry.name for entry in catalogue.entries], n=3, cutoff=0.5)
         raise PluginError(f"There is no plugin named {name!r}.", f"Did you mean {' or '.join(near)}?" if near else "")
     for entry in found:
-        schema = params_schema(entry.plugin)["properties"] if entry.plugin is not None else {}
+        typed = entry.plugin is not None and entry.kind != "suite"  # which is a text, and has no parameters
+        schema = params_schema(entry.plugin)["properties"] if typed else {}
         if as_json:
             click.echo(json.dumps(_row(entry) | {"params": schema}, indent=1))
         else:
@@ -78,10 +80,18 @@ def _row(entry: Entry) -> dict[str, Any]:
         "version": entry.version,
         "distribution": entry.distribution,
         "entry_point": entry.entry_point,
-        "broken": entry.broken,
+        "broken": _broken(entry),
         "summary": entry.summary,
         "only_by_name": shared_endings(entry, discover()),  # endings for which a loader has to be named
     }
+
+
+def _broken(entry: Entry) -> str:
+    """Why the plugin cannot be used; a suite also where it asks for what is not installed."""
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.suite.suite import fault
+
+    return fault(entry, discover()) if entry.kind == "suite" else entry.broken
 
 
 def _print(entry: Entry, schema: dict[str, Any]) -> None:
@@ -93,8 +103,9 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
     screen.print(
         f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, {escape(entry.distribution)})"
     )
-    if entry.broken:
-        screen.print(f"BROKEN: {entry.broken}", markup=False)
+    broken = _broken(entry)
+    if broken:
+        screen.print(f"BROKEN: {broken}", markup=False)
         return
     info = entry.plugin.info
     for label, name in (

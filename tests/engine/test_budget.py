@@ -109,7 +109,7 @@ def test_priorities_are_no_part_of_what_was_measured():
     assert parse(SUITE, "x", discover()).sha256 == parse(plain, "x", discover()).sha256
     other = SUITE.replace('plugin = "square"', 'plugin = "square"\nsearch = 2', 1)
     assert parse(SUITE, "x", discover()).sha256 != parse(other, "x", discover()).sha256
-    with_priorities = [name for name in names() if "priority" in text(name)]
+    with_priorities = [name for name in names(discover()) if "priority" in text(name, discover())]
     assert "standard" in with_priorities
     assert min(spec.priority for spec in read("standard", discover()).attacks) == 1
 
