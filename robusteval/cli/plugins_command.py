@@ -26,7 +26,7 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.catalogue.open_model import shared_endings
 
-    rows = [entry for entry in discover().entries if kind in (None, entry.kind)]
+    rows = _with_faults([entry for entry in discover().entries if kind in (None, entry.kind)])
     if as_json:
         click.echo(json.dumps([_row(entry) for entry in rows], indent=1))
         return
@@ -36,8 +36,7 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
 
     made = table("", "kind", "name", "version", "from", "summary")
     for entry in rows:
-        broken = _broken(entry)
-        text = f"BROKEN: {broken}" if broken else entry.summary
+        text = f"BROKEN: {entry.broken}" if entry.broken else entry.summary
         shared = ", ".join(shared_endings(entry, discover()))
         if shared:
             text += f" (for {shared} only with --loader {entry.name}, as another reads these too)"
@@ -61,7 +60,7 @@ def show(name: str, as_json: bool) -> None:
 
         near = difflib.get_close_matches(name, [entry.name for entry in catalogue.entries], n=3, cutoff=0.5)
         raise PluginError(f"There is no plugin named {name!r}.", f"Did you mean {' or '.join(near)}?" if near else "")
-    for entry in found:
+    for entry in _with_faults(found):
         typed = entry.plugin is not None and entry.kind != "suite"  # which is a text, and has no parameters
         schema = params_schema(entry.plugin)["properties"] if typed else {}
         if as_json:
@@ -80,18 +79,21 @@ def _row(entry: Entry) -> dict[str, Any]:
         "version": entry.version,
         "distribution": entry.distribution,
         "entry_point": entry.entry_point,
-        "broken": _broken(entry),
+        "broken": entry.broken,
         "summary": entry.summary,
         "only_by_name": shared_endings(entry, discover()),  # endings for which a loader has to be named
     }
 
 
-def _broken(entry: Entry) -> str:
-    """Why the plugin cannot be used; a suite also where it asks for what is not installed."""
-    from robusteval.engine.catalogue.catalogue import discover
-    from robusteval.engine.suite.suite import fault
+def _with_faults(rows: list[Entry]) -> list[Entry]:
+    """The rows, where a suite that asks for what is not installed is broken too."""
+    from dataclasses import replace
 
-    return fault(entry, discover()) if entry.kind == "suite" else entry.broken
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.suite.suite import faults
+
+    found = faults(discover()) if any(row.kind == "suite" for row in rows) else {}
+    return [replace(row, broken=row.broken or found.get(row.name, "")) if row.kind == "suite" else row for row in rows]
 
 
 def _print(entry: Entry, schema: dict[str, Any]) -> None:
@@ -103,9 +105,8 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
     screen.print(
         f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, {escape(entry.distribution)})"
     )
-    broken = _broken(entry)
-    if broken:
-        screen.print(f"BROKEN: {broken}", markup=False)
+    if entry.broken:
+        screen.print(f"BROKEN: {entry.broken}", markup=False)
         return
     info = entry.plugin.info
     for label, name in (

@@ -21,10 +21,11 @@ def command() -> None:
 def list_suites(as_json: bool) -> None:
     """The installed suites and where they come from, broken ones with their reason."""
     from robusteval.engine.catalogue.catalogue import discover
-    from robusteval.engine.suite.suite import fault
+    from robusteval.engine.suite.suite import faults
 
     catalogue = discover()
-    rows = [(entry, fault(entry, catalogue)) for entry in catalogue.entries if entry.kind == "suite"]
+    found = faults(catalogue)
+    rows = [(entry, entry.broken or found.get(entry.name, "")) for entry in catalogue.entries if entry.kind == "suite"]
     if as_json:
         click.echo(json.dumps([_row(entry, broken) for entry, broken in rows], indent=1))
         return

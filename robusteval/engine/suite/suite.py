@@ -14,7 +14,7 @@ from robusteval.assessment.hashes import suite_sha256
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import not_finite
 from robusteval.contracts.suites import FILE
-from robusteval.engine.catalogue.catalogue import Catalogue, Entry
+from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.suite import options as extras
 from robusteval.engine.suite.schema import schema
 from robusteval.errors import RobustEvalError, SuiteError
@@ -141,19 +141,24 @@ def text(name: str, catalogue: Catalogue) -> str:
         raise SuiteError(f"Cannot read the suite {name}: {error}.", "Give a TOML file.") from None
 
 
-def fault(entry: Entry, catalogue: Catalogue) -> str:
-    """Why a suite of the catalogue cannot be run here; empty where it can."""
-    if entry.broken:
-        return entry.broken
-    try:
-        parse(entry.plugin.text, entry.name, catalogue)
-    except Exception as error:  # a plugin's text may hold anything; it must not take a list of suites down
-        return error.message if isinstance(error, RobustEvalError) else words(error)
-    return ""
+def faults(catalogue: Catalogue) -> dict[str, str]:
+    """Why suites of the catalogue's usable rows cannot be run here, by name; those that can are left out."""
+    rules, found = schema(catalogue), {}
+    for entry in catalogue.of("suite"):
+        try:
+            _parsed(entry.plugin.text, entry.name, catalogue, rules)
+        except Exception as error:  # a plugin's text may hold anything; it must not take a list of suites down
+            found[entry.name] = error.message if isinstance(error, RobustEvalError) else words(error)
+    return found
 
 
 def parse(toml: str, source: str, catalogue: Catalogue) -> Suite:
     """A suite from TOML text, every name and parameter checked. Raises SuiteError, PluginError."""
+    return _parsed(toml, source, catalogue, None)
+
+
+def _parsed(toml: str, source: str, catalogue: Catalogue, rules: dict[str, Any] | None) -> Suite:
+    """The same. rules: the catalogue's schema of suites, made here where it is not given."""
     try:
         data = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
@@ -164,7 +169,7 @@ def parse(toml: str, source: str, catalogue: Catalogue) -> Suite:
             "`robusteval suites schema` prints what is allowed.",
         )
     _check_names(data, catalogue)
-    for problem in jsonschema.Draft202012Validator(schema(catalogue)).iter_errors(data):
+    for problem in jsonschema.Draft202012Validator(rules or schema(catalogue)).iter_errors(data):
         deepest = jsonschema.exceptions.best_match([problem]) or problem
         where = ".".join(str(part) for part in deepest.absolute_path) or "the top level"
         raise SuiteError(
