@@ -25,17 +25,7 @@ from robusteval_defenses.logit_odds import LogitOdds
 from setting import data_folder, load_images, machine
 from torch import Tensor
 
-from robusteval.api import (
-    Attack,
-    Classifier,
-    Defended,
-    Defense,
-    LoadOptions,
-    Problem,
-    Samples,
-    load_model,
-    per_sample,
-)
+from robusteval.api import Attack, Classifier, Defended, Defense, LoadOptions, Problem, Samples, load_model, per_sample
 from robusteval.engine.schedule.pass_timing import applied, measure
 from robusteval.metrics._common.statistics import roc
 from robusteval.ops import Norm

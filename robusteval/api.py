@@ -1,4 +1,8 @@
-"""The one module that third parties import, beside `robusteval.testing`."""
+"""The one module that third parties import, beside `robusteval.testing`.
+
+For metrics there are the types of the record and three modules, without torch: `columns` (cells as arrays), `detection` (what a
+detector is asked to tell apart) and `statistics` (intervals, medians, ROC).
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,11 @@ from robusteval.contracts.plugins import (
 )
 from robusteval.contracts.problem import Gradient, Problem
 from robusteval.contracts.samples import Samples
+from robusteval.contracts.suites import suites_in
 from robusteval.contracts.training import Epoch, TrainedDefense, parameters_of, trainable, with_parameters
 from robusteval.errors import AccessError, DataError, ModelError, PluginError, RobustEvalError
 from robusteval.hooks import hookimpl
+from robusteval.metrics._common import columns, detection, statistics
 from robusteval.ops import (
     NORMS,
     ascent,
@@ -40,14 +46,16 @@ from robusteval.ops import (
     wins,
 )
 from robusteval.record.metric import Metric, MetricInfo
-from robusteval.record.run import Record, Result
+from robusteval.record.run import Cell, Curve, Pipeline, Point, Record, Result, Scalar, Strength
 
 __all__ = [
     "NORMS",
     "AccessError",
     "Attack",
     "AttackInfo",
+    "Cell",
     "Classifier",
+    "Curve",
     "DataError",
     "Dataset",
     "DatasetInfo",
@@ -66,16 +74,22 @@ __all__ = [
     "ModelError",
     "ModelInfo",
     "Passes",
+    "Pipeline",
     "PluginError",
+    "Point",
     "Problem",
     "Record",
     "Result",
     "RobustEvalError",
     "Samples",
+    "Scalar",
+    "Strength",
     "TrainedDefense",
     "ascent",
     "cache_folder",
     "clip",
+    "columns",
+    "detection",
     "distance",
     "hookimpl",
     "load_model",
@@ -88,6 +102,8 @@ __all__ = [
     "random_in_ball",
     "random_on_sphere",
     "size",
+    "statistics",
+    "suites_in",
     "trainable",
     "wins",
     "with_parameters",

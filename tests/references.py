@@ -6,13 +6,7 @@ import hashlib
 
 from robusteval.assessment.evidence.worst_case import envelope_of
 from robusteval.record.reference_set import ReferenceSet
-from robusteval.record.run import (
-    Compared,
-    Record,
-    Reference,
-    ReferenceColumn,
-    Suite,
-)
+from robusteval.record.run import Compared, Record, Reference, ReferenceColumn, Suite
 
 ATTACKS = "ab" * 32
 

@@ -23,7 +23,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": set(),
     "record": set(),
     "contracts": {"ops", "record"},
-    "api": {"contracts", "ops", "record", "engine.catalogue"},  # the catalogue: load_model, on its first call only
+    "api": {
+        "contracts",
+        "engine.catalogue",
+        "metrics._common",
+        "ops",
+        "record",
+    },  # the catalogue: load_model, on its first call only
     "runtime": set(),
     "metrics": {"metrics._common", "record"},
     "metrics._common": {"record"},

@@ -10,13 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, margin, param, per_sample, size
-from robusteval_attacks._common.surrogate import (
-    Substitute,
-    conv,
-    dense,
-    fit,
-    small_network,
-)
+from robusteval_attacks._common.surrogate import Substitute, conv, dense, fit, small_network
 
 _MEMORY = "advgan"
 _REFERENCE = "Xiao, Li, Zhu, He, Liu, Song: Generating adversarial examples with adversarial networks, 2018"

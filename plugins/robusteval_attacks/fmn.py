@@ -9,13 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
-from robusteval_attacks._common.best_so_far import (
-    Nearest,
-    cosine,
-    nearest_over_targets,
-    over_targets_passes,
-    spread,
-)
+from robusteval_attacks._common.best_so_far import Nearest, cosine, nearest_over_targets, over_targets_passes, spread
 
 _DUAL: dict[str, Literal["l1", "l2", "linf"]] = {"l1": "linf", "l2": "l2", "linf": "l1"}
 

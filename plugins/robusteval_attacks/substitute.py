@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Passes, Problem, hookimpl, margin, param
-from robusteval_attacks._common.surrogate import (
-    Substitute,
-    climb,
-    fit,
-    small_network,
-)
+from robusteval_attacks._common.surrogate import Substitute, climb, fit, small_network
 
 _MEMORY = "substitute"
 

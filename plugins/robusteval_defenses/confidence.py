@@ -9,12 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param
-from robusteval_defenses._common.thresholds import (
-    batched,
-    clean_samples,
-    few_samples,
-    threshold_at,
-)
+from robusteval_defenses._common.thresholds import batched, clean_samples, few_samples, threshold_at
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,7 @@ from torch.nn import functional as F
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, clip, hookimpl, param, trainable
 from robusteval_defenses._common.adversarial_batches import fgsm
 from robusteval_defenses._common.input_transform import described, fresh_seed
-from robusteval_defenses._common.training import (
-    Batch,
-    Said,
-    Schedule,
-    Training,
-    learnable,
-    model_facts,
-    silent,
-)
+from robusteval_defenses._common.training import Batch, Said, Schedule, Training, learnable, model_facts, silent
 
 
 class AutoEncoder(nn.Module):

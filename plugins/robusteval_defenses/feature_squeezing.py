@@ -11,12 +11,7 @@ from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, RobustEvalError, Samples, hookimpl, param
 from robusteval_defenses._common.filters import median
-from robusteval_defenses._common.thresholds import (
-    batched,
-    clean_samples,
-    few_samples,
-    threshold_at,
-)
+from robusteval_defenses._common.thresholds import batched, clean_samples, few_samples, threshold_at
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,7 @@ from torch import Generator, Tensor
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl, param, trainable
 from robusteval_defenses._common.input_transform import fresh_seed
 from robusteval_defenses._common.soft_targets import cross_entropy_to, softened
-from robusteval_defenses._common.training import (
-    Said,
-    Schedule,
-    Training,
-    learnable,
-    model_facts,
-    retrained,
-    silent,
-)
+from robusteval_defenses._common.training import Said, Schedule, Training, learnable, model_facts, retrained, silent
 
 
 @dataclass(frozen=True)

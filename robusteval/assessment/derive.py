@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from robusteval.assessment import findings, verdict
-from robusteval.record.run import (
-    Check,
-    Finding,
-    Record,
-    Result,
-)
+from robusteval.record.run import Check, Finding, Record, Result
 
 # the metrics' results, and a finding for each metric that failed
 Figures = Callable[[Record], tuple[list[Result], list[Finding]]]

@@ -10,12 +10,12 @@ import click
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
 
-_KINDS = ("loader", "attack", "defense", "metric", "dataset")
+_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite")
 
 
 @click.group("plugins")
 def command() -> None:
-    """List and show the installed attacks, defences, metrics, loaders and data sets."""
+    """List and show the installed attacks, defences, metrics, loaders, data sets and suites."""
 
 
 @command.command("list")
@@ -26,7 +26,7 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.catalogue.open_model import shared_endings
 
-    rows = [entry for entry in discover().entries if kind in (None, entry.kind)]
+    rows = _with_faults([entry for entry in discover().entries if kind in (None, entry.kind)])
     if as_json:
         click.echo(json.dumps([_row(entry) for entry in rows], indent=1))
         return
@@ -60,8 +60,9 @@ def show(name: str, as_json: bool) -> None:
 
         near = difflib.get_close_matches(name, [entry.name for entry in catalogue.entries], n=3, cutoff=0.5)
         raise PluginError(f"There is no plugin named {name!r}.", f"Did you mean {' or '.join(near)}?" if near else "")
-    for entry in found:
-        schema = params_schema(entry.plugin)["properties"] if entry.plugin is not None else {}
+    for entry in _with_faults(found):
+        typed = entry.plugin is not None and entry.kind != "suite"  # which is a text, and has no parameters
+        schema = params_schema(entry.plugin)["properties"] if typed else {}
         if as_json:
             click.echo(json.dumps(_row(entry) | {"params": schema}, indent=1))
         else:
@@ -82,6 +83,17 @@ def _row(entry: Entry) -> dict[str, Any]:
         "summary": entry.summary,
         "only_by_name": shared_endings(entry, discover()),  # endings for which a loader has to be named
     }
+
+
+def _with_faults(rows: list[Entry]) -> list[Entry]:
+    """The rows, where a suite that asks for what is not installed is broken too."""
+    from dataclasses import replace
+
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.suite.suite import faults
+
+    found = faults(discover()) if any(row.kind == "suite" for row in rows) else {}
+    return [replace(row, broken=row.broken or found.get(row.name, "")) if row.kind == "suite" else row for row in rows]
 
 
 def _print(entry: Entry, schema: dict[str, Any]) -> None:

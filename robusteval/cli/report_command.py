@@ -19,12 +19,7 @@ def command(run: str, out: str | None, as_csv: bool) -> None:
     from robusteval.errors import RecordError
     from robusteval.record import comparison
     from robusteval.record.store import load
-    from robusteval.report.write import (
-        REPORT_FILE,
-        write_comparison,
-        write_report,
-        write_tables,
-    )
+    from robusteval.report.write import REPORT_FILE, write_comparison, write_report, write_tables
 
     place = Path(run)
     target = Path(out) if out else (place if place.is_dir() else place.parent) / REPORT_FILE

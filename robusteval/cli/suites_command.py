@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from robusteval.engine.catalogue.catalogue import Entry
 
 
 @click.group("suites")
@@ -15,21 +19,43 @@ def command() -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def list_suites(as_json: bool) -> None:
-    """The suites that ship with robusteval."""
+    """The installed suites and where they come from, broken ones with their reason."""
     from robusteval.engine.catalogue.catalogue import discover
-    from robusteval.engine.suite.suite import names, read
+    from robusteval.engine.suite.suite import faults
 
-    suites = [read(name, discover()) for name in names()]
+    catalogue = discover()
+    found = faults(catalogue)
+    rows = [(entry, entry.broken or found.get(entry.name, "")) for entry in catalogue.entries if entry.kind == "suite"]
     if as_json:
-        rows = [{"name": suite.name, "version": suite.version, "summary": suite.summary} for suite in suites]
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([_row(entry, broken) for entry, broken in rows], indent=1))
         return
-    from robusteval.cli.tables import console, table
+    from rich.markup import escape
 
-    made = table("", "suite", "version", "norms", ">samples", "summary")
-    for suite in suites:
-        made.add_row(suite.name, suite.version, " ".join(suite.norms), str(suite.samples), suite.summary)
+    from robusteval.cli.tables import console, table
+    from robusteval.engine.suite.suite import read
+
+    made = table("", "suite", "version", "from", "norms", ">samples", "summary")
+    for entry, broken in rows:
+        norms, samples = "", ""
+        if not broken:
+            suite = read(entry.name, catalogue)
+            norms, samples = " ".join(suite.norms), str(suite.samples)
+        said = f"BROKEN: {broken}" if broken else entry.summary
+        made.add_row(
+            escape(entry.name), escape(entry.version), escape(entry.distribution), norms, samples, escape(said)
+        )
     console().print(made)
+
+
+def _row(entry: Entry, broken: str) -> dict[str, str]:
+    return {
+        "name": entry.name,
+        "version": entry.version,
+        "summary": entry.summary,
+        "distribution": entry.distribution,
+        "entry_point": entry.entry_point,
+        "broken": broken,
+    }
 
 
 @command.command("show")
@@ -39,9 +65,15 @@ def show(name: str) -> None:
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.suite.suite import parse, text
 
-    toml = text(name)
-    parse(toml, name, discover())
+    catalogue = discover()
+    toml = text(name, catalogue)
+    parse(toml, name, catalogue)
     click.echo(toml, nl=False)
+    for entry in catalogue.of("suite"):
+        if entry.name == name:  # beside the text, which stays what it is
+            click.echo(
+                f"The suite {name} {entry.version} comes from {entry.distribution} ({entry.entry_point}).", err=True
+            )
 
 
 @command.command("schema")

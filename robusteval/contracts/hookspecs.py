@@ -1,6 +1,9 @@
-"""The hooks, one page. Each returns types (or instances, for data sets and loaders without parameters) to offer."""
+"""The hooks, one page. Each returns types (or instances, for data sets and loaders without parameters) to offer; suites are
+texts."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pluggy
 
@@ -37,4 +40,9 @@ class Hooks:
     @hookspec
     def robusteval_datasets(self) -> list[type[Dataset]]:
         """Data sets that a model's metadata may name."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_suites(self) -> Mapping[str, str]:
+        """Suites: the TOML text of each by its name, as in its own `name = "..."`."""
         raise NotImplementedError

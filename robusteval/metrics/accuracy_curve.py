@@ -12,22 +12,9 @@ from numpy.typing import NDArray
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.claims import claims
-from robusteval.metrics._common.statistics import (
-    clopper_pearson,
-    median,
-    median_interval,
-    share,
-)
+from robusteval.metrics._common.statistics import clopper_pearson, median, median_interval, share
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Curve,
-    Pipeline,
-    Point,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Cell, Curve, Pipeline, Point, Record, Result, Scalar
 from robusteval.record.units import budget_text
 
 POINTS = 120

@@ -11,12 +11,7 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import share
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Cell, Record, Result, Scalar
 
 NAME = "cascades"
 COLUMNS = ["Pipeline", "Cascade", "Norm", "Budget", "Robust accuracy", "Low", "High", "Broken by", "Passes per sample"]

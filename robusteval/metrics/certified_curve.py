@@ -14,13 +14,7 @@ from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median, share
 from robusteval.metrics.accuracy_curve import step_points
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Curve,
-    Pipeline,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Curve, Pipeline, Record, Result, Scalar
 
 NAME = "certified-curve"
 DESCRIPTION = (

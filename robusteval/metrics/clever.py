@@ -13,12 +13,7 @@ from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
 from robusteval.metrics.per_class import class_name
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Estimate,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Estimate, Record, Result, Scalar
 
 NAME = "clever"
 TABLE_COLUMNS = [

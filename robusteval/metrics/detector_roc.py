@@ -11,22 +11,10 @@ from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
-from robusteval.metrics._common.statistics import (
-    Roc,
-    generator,
-    roc,
-    roc_figures,
-)
+from robusteval.metrics._common.detection import Case, cases
+from robusteval.metrics._common.statistics import Roc, generator, roc, roc_figures
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Curve,
-    Pipeline,
-    Point,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Curve, Pipeline, Point, Record, Result, Scalar
 
 NAME = "detector-roc"
 RATES = (0.01, 0.05)
@@ -55,19 +43,6 @@ DESCRIPTION = (
     "positives found when the threshold raises at most 1 % false alarms. For oblivious attacks a positive fools the bare "
     "model; for adaptive ones it fooled the whole pipeline, detector included. Intervals: 95 % bootstrap."
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """One set of positives: the scores [P] of what one attack made at one strength."""
-
-    cell: Cell
-    strength: float | None
-    scores: NDArray[np.float64]
-
-    def label(self) -> str:
-        strength = "smallest" if self.strength is None else f"{self.strength:.4g}"
-        return f"{self.cell.attack}, {columns.title(self.cell.norm)}, {strength}, {self.cell.knowledge}"
 
 
 @dataclass(frozen=True)
@@ -114,22 +89,6 @@ def _one(record: Record, pipeline: Pipeline) -> Iterator[Result]:
             x_title="False alarms (share of clean samples flagged)",
             y_title="Found (share of adversarials flagged)", curves=curves,
         )  # fmt: skip
-
-
-def cases(record: Record, pipeline: Pipeline, right: NDArray[np.bool_]) -> Iterator[Case]:
-    """The oblivious strengths from weak to strong, and the adaptive candidates."""
-    for cell in record.done(defense=pipeline.defense, knowledge="oblivious"):
-        for one in sorted(cell.strengths, key=lambda strength: strength.strength):
-            if len(one.suspicion) == len(one.fools_model) == right.size:
-                scores = np.asarray(one.suspicion, dtype=np.float64)
-                fools = np.asarray(one.fools_model, dtype=bool)
-                yield Case(cell, one.strength, scores[right & fools & np.isfinite(scores)])
-    for cell in columns.measured(record, record.done(defense=pipeline.defense, knowledge="adaptive")):
-        if len(cell.suspicion) == right.size:
-            scores = np.array([np.nan if one is None else one for one in cell.suspicion], dtype=np.float64)
-            distance = columns.distances(cell, right)
-            lost = np.isfinite(distance) & (distance > 0)
-            yield Case(cell, None, scores[right & lost & np.isfinite(scores)])
 
 
 def _tags(case: Case) -> dict[str, Scalar]:

@@ -12,15 +12,7 @@ from numpy.typing import NDArray
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Curve,
-    Pipeline,
-    Point,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Cell, Curve, Pipeline, Point, Record, Result, Scalar
 
 NAME = "oblivious-curve"
 

@@ -13,12 +13,7 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Pipeline,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Pipeline, Record, Result, Scalar
 from robusteval.record.units import budget_text
 
 NAME = "per-class"

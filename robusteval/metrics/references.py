@@ -14,16 +14,7 @@ from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median, share
 from robusteval.metrics.accuracy_curve import step_points
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Compared,
-    Curve,
-    Record,
-    Reference,
-    ReferenceColumn,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Cell, Compared, Curve, Record, Reference, ReferenceColumn, Result, Scalar
 
 NAME = "references"
 # Budgets that are worth a column beside those that the suite asks about, as shares of the pixel range.

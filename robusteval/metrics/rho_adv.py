@@ -13,12 +13,7 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import bootstrap, generator, row_means
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Pipeline,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Pipeline, Record, Result, Scalar
 
 NAME = "rho-adv"
 TABLE_COLUMNS = ["Pipeline", "Attack", "rho_adv", "Low (95 %)", "High (95 %)", "Broken", "Right when clean", "Coverage"]

@@ -11,14 +11,7 @@ import numpy as np
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Curve,
-    Pipeline,
-    Point,
-    Record,
-    Result,
-)
+from robusteval.record.run import Cell, Curve, Pipeline, Point, Record, Result
 
 NAME = "strength-curve"
 

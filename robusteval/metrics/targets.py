@@ -12,12 +12,7 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Cell, Record, Result, Scalar
 
 NAME = "targets"
 COLUMNS = ["Pipeline", "Attack", "Norm", "Right class", "Target", "Samples", "Success", "Median distance"]

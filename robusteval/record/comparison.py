@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from robusteval.errors import RecordError
 from robusteval.record.decode import decode, parse
-from robusteval.record.run import (
-    Data,
-    Finding,
-    Result,
-    Suite,
-)
+from robusteval.record.run import Data, Finding, Result, Suite
 from robusteval.record.store import write_atomically
 
 if TYPE_CHECKING:

@@ -12,28 +12,10 @@ from robusteval.record.comparison import Comparison, Entry, fooled
 from robusteval.record.run import Result, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import MAX_LINES
-from robusteval.report.charts.pieces import (
-    Figure,
-    Table,
-    Text,
-    Value,
-)
-from robusteval.report.charts.vega import (
-    Axes,
-    Chart,
-    Line,
-    colours,
-    line_chart,
-)
+from robusteval.report.charts.pieces import Figure, Table, Text, Value
+from robusteval.report.charts.vega import Axes, Chart, Line, colours, line_chart
 from robusteval.report.formats import embed
-from robusteval.report.formats.numbers import (
-    MISSING,
-    budget,
-    interval,
-    norm_title,
-    number,
-    percent,
-)
+from robusteval.report.formats.numbers import MISSING, budget, interval, norm_title, number, percent
 from robusteval.report.sections import glossary, known_models
 
 DOUBTFUL = ("D", "F", "")

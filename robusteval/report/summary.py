@@ -6,13 +6,7 @@ import re
 
 from robusteval.record.run import Record, Result
 from robusteval.report.charts import pieces
-from robusteval.report.formats.numbers import (
-    MISSING,
-    budget,
-    norm_title,
-    number,
-    percent,
-)
+from robusteval.report.formats.numbers import MISSING, budget, norm_title, number, percent
 
 HEADINGS = ("Pipeline", "Attack", "Norm", "Accuracy under attack", "Median distance")
 

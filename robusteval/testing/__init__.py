@@ -12,14 +12,7 @@ def test_each_promise(check) -> None:
 
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
 from robusteval.testing.fits import DefenseSubject
-from robusteval.testing.kit import (
-    assert_conforms,
-    check_attack,
-    check_defense,
-    check_loader,
-    check_metric,
-    checks_for,
-)
+from robusteval.testing.kit import assert_conforms, check_attack, check_defense, check_loader, check_metric, checks_for
 from robusteval.testing.loaders import LoaderSubject
 from robusteval.testing.metrics import MetricSubject
 from robusteval.testing.oracles import (

@@ -5,16 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from robusteval.record.run import (
-    Cell,
-    Data,
-    Knowledge,
-    Model,
-    Pipeline,
-    Record,
-    Strength,
-    Suite,
-)
+from robusteval.record.run import Cell, Data, Knowledge, Model, Pipeline, Record, Strength, Suite
 
 _LABELS = [0, 1, 0, 1]
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 _CLOCK = "times depend on the machine, and no figure depends on them"
 _WORDS = "words about where things came from; no figure depends on them"
 _LOADER = "the loader's description of how it made gradients; only loading the model again, with torch, shows it"
-_SUITE = "a suite that does not ship with robusteval is not kept in the run, so its name, hash and settings stand alone"
+_SUITE = (
+    "a suite that is a plugin's or the user's own is not kept in the run, so its name, hash and settings stand alone"
+)
 _PLAN = "it is made from the plugins' parameters and the loaded model, which are not here"
 _DEFENCE = "the answers of a defence need the defence"
 _COUNTED = "counted while the attack ran; only running it again shows it, and what is derived from it is compared"
@@ -23,7 +25,7 @@ _PREFLIGHT = (
 )
 _ALIKE = "another reading that feeds the file the same numbers is no other reading; one that does not is noticed"
 _STRANGE = "whether a set was given by the user or found; its content is compared"
-_PLUGIN = "plugins are not asked; those whose results are in the record are derived again"
+_PLUGIN = "plugins are not asked; the results of the core's own metrics are derived again"
 
 OUT_OF_SCOPE: dict[str, str] = {
     "command": _WORDS,

@@ -6,17 +6,7 @@ import math
 
 import pytest
 
-from robusteval.assessment.checks.spec import (
-    Measured,
-    Spec,
-    far,
-    from_rule,
-    graded,
-    measured,
-    pairs,
-    percent,
-    where,
-)
+from robusteval.assessment.checks.spec import Measured, Spec, far, from_rule, graded, measured, pairs, percent, where
 from robusteval.record.run import Finding
 from tests.engine.test_findings import cell, honest
 

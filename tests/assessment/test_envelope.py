@@ -6,12 +6,7 @@ import math
 
 import pytest
 
-from robusteval.assessment.evidence.worst_case import (
-    envelope,
-    envelope_of,
-    held,
-    median_loss,
-)
+from robusteval.assessment.evidence.worst_case import envelope, envelope_of, held, median_loss
 from tests.engine.test_findings import cell, honest
 
 INF = math.inf

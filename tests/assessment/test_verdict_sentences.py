@@ -7,12 +7,7 @@ import dataclasses
 import pytest
 
 from robusteval.assessment import verdict
-from robusteval.record.run import (
-    Pipeline,
-    Planted,
-    Record,
-    Result,
-)
+from robusteval.record.run import Pipeline, Planted, Record, Result
 from tests.assessment.asking import about, numbers, says
 from tests.assessment.test_verdict import checks, findings
 from tests.engine.test_findings import N, cell, honest

@@ -46,7 +46,7 @@ def test_the_suite_names_every_defence_that_needs_no_training() -> None:
     named = {spec.plugin for spec in suite.defenses}
     assert set(built_in()) <= named
     assert all(spec.oblivious and spec.adaptive for spec in suite.defenses)
-    assert all(attack["reason"] for attack in tomllib.loads(text("defenses"))["attack"])
+    assert all(attack["reason"] for attack in tomllib.loads(text("defenses", discover()))["attack"])
     assert len({attack.name for attack in suite.attacks}) >= 5
 
 

@@ -18,6 +18,7 @@ from robusteval_attacks.pgd import PGD
 from robusteval_defenses.lipschitz import Lipschitz
 from robusteval_defenses.logit_odds import LogitOdds
 from robusteval_defenses.randomized_smoothing import RandomizedSmoothing
+from robusteval_published_claims.claims import MNIST
 from torch import Tensor, nn
 
 import robusteval
@@ -25,7 +26,6 @@ from robusteval.api import LoadOptions, Samples, load_model
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.suite.suite import names, read, text
 from robusteval.metrics._common.statistics import roc
-from robusteval.metrics.source_defenses import MNIST
 from robusteval.testing import keep_labels, pose
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_every_defence_runs_on_a_file_and_on_a_module(kind: str, tmp_path: Path)
 def test_every_defence_has_its_paragraph_its_source_and_its_breaks() -> None:
     assert set(registered()) >= CATALOGUE
     page = (ROOT / "docs" / "defences.md").read_text()
-    judged = {spec.plugin for suite in names() for spec in read(suite, discover()).defenses}
+    judged = {spec.plugin for suite in names(discover()) for spec in read(suite, discover()).defenses}
     for entry in discover().of("defense"):
         if entry.distribution != "robusteval":
             continue
@@ -220,7 +220,7 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
 @pytest.mark.slow
 def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path: Path) -> None:
     """The suite as it is, but for fewer steps, draws and epochs."""
-    short = text("seeds")
+    short = text("seeds", discover())
     for long, less in (("steps = [24]0", "steps = 6"), ("steps = 60, searches = 5", "steps = 20, searches = 3"),
                        ("queries = 200", "queries = 40"), ("epochs = .", "epochs = 1"), ("draws = 16", "draws = 4")):  # fmt: skip
         short, count = re.subn(long, less, short)

@@ -14,18 +14,8 @@ from robusteval.engine.plan.job import plan_of
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import time_budget as budget
 from robusteval.engine.schedule.executors import Outcome, Task
-from robusteval.engine.schedule.time_budget import (
-    Clock,
-    Gate,
-    roles_of,
-    telling_first,
-)
-from robusteval.engine.suite.suite import (
-    names,
-    parse,
-    read,
-    text,
-)
+from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of, telling_first
+from robusteval.engine.suite.suite import names, parse, read, text
 from robusteval.record import store
 from tests.engine import toys
 from tests.engine.test_runner import make_job
@@ -109,7 +99,7 @@ def test_priorities_are_no_part_of_what_was_measured():
     assert parse(SUITE, "x", discover()).sha256 == parse(plain, "x", discover()).sha256
     other = SUITE.replace('plugin = "square"', 'plugin = "square"\nsearch = 2', 1)
     assert parse(SUITE, "x", discover()).sha256 != parse(other, "x", discover()).sha256
-    with_priorities = [name for name in names() if "priority" in text(name)]
+    with_priorities = [name for name in names(discover()) if "priority" in text(name, discover())]
     assert "standard" in with_priorities
     assert min(spec.priority for spec in read("standard", discover()).attacks) == 1
 

@@ -7,13 +7,7 @@ import sys
 
 import pytest
 
-from robusteval.engine.catalogue.catalogue import (
-    Catalogue,
-    Entry,
-    _refuse_collisions,
-    build,
-    discover,
-)
+from robusteval.engine.catalogue.catalogue import Catalogue, Entry, _refuse_collisions, build, discover
 from robusteval.errors import PluginError
 from tests.engine.toys import entry_point
 

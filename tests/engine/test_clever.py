@@ -12,12 +12,7 @@ from scipy import stats
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
-from robusteval.engine.selftest.clever import (
-    ball,
-    estimate,
-    fit_weibull_max,
-    largest,
-)
+from robusteval.engine.selftest.clever import ball, estimate, fit_weibull_max, largest
 from robusteval.engine.suite.options import Clever
 from robusteval.record import store
 from tests.engine import toys

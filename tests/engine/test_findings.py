@@ -9,15 +9,7 @@ import pytest
 
 from robusteval.assessment import verdict
 from robusteval.assessment.findings import examine, find
-from robusteval.record.run import (
-    Cell,
-    Data,
-    Model,
-    Pipeline,
-    Record,
-    Strength,
-    Suite,
-)
+from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Strength, Suite
 
 N = 200
 

@@ -19,12 +19,7 @@ from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import foretell, run
 from robusteval.engine.schedule.cascade_forecast import survivors
-from robusteval.engine.schedule.forecast import (
-    Forecast,
-    Work,
-    duration,
-    rounded,
-)
+from robusteval.engine.schedule.forecast import Forecast, Work, duration, rounded
 from robusteval.engine.schedule.pass_timing import PassTiming
 from robusteval.engine.schedule.schedule import Rest
 from robusteval.metrics.cost import Cost

@@ -6,17 +6,10 @@ from collections import Counter
 
 import pytest
 import torch
-from robusteval.engine.seeding import generator
 from torch import Tensor
 
-from robusteval.engine.search.judge import (
-    JUDGE_DRAWS,
-    Judged,
-    Threat,
-    answers,
-    is_win,
-    judge,
-)
+from robusteval.engine.search.judge import JUDGE_DRAWS, Judged, Threat, answers, is_win, judge
+from robusteval.engine.seeding import generator
 from tests.engine.plain import Rule, beyond, pipeline, random_pipeline
 
 BOX = (0.0, 1.0)

@@ -14,12 +14,7 @@ from robusteval.assessment.references.known_models import known_models
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.plan.fingerprint import attacks_sha256
 from robusteval.engine.plan.plan import make_plan
-from robusteval.engine.suite.suite import (
-    Suite,
-    applicable,
-    parse,
-    read,
-)
+from robusteval.engine.suite.suite import Suite, applicable, parse, read
 from robusteval.metrics._common.statistics import clopper_pearson
 from robusteval.metrics.references import References
 from robusteval.record import reference_set

@@ -9,12 +9,7 @@ import safetensors.torch
 import torch
 
 from robusteval.engine.comparison.comparison import check_comparable, keys
-from robusteval.engine.comparison.transfer_matrix import (
-    FILE,
-    Fighter,
-    moved,
-    transfer,
-)
+from robusteval.engine.comparison.transfer_matrix import FILE, Fighter, moved, transfer
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.suite.options import Transfer

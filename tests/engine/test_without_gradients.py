@@ -16,12 +16,7 @@ from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.fingerprint import attacks_sha256
 from robusteval.engine.plan.plan import make_plan
-from robusteval.engine.suite.suite import (
-    applicable,
-    names,
-    parse,
-    read,
-)
+from robusteval.engine.suite.suite import applicable, names, parse, read
 from robusteval.record.run import Planted, Record
 from tests.engine.test_findings import N, cell, honest
 
@@ -225,7 +220,7 @@ def test_attacks_for_models_without_gradients_are_no_part_of_the_suite_for_other
 
 @pytest.mark.parametrize("name", ["smoke", "standard", "full", "defenses"])
 def test_shipped_suites_have_something_for_scores_and_for_labels_alone(name: str) -> None:
-    assert name in names()
+    assert name in names(discover())
     suite = read(name, discover())
     made = {spec.plugin for spec in suite.attacks if spec.when}
     assert made == {"square", "hopskipjump"}

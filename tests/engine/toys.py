@@ -11,16 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robusteval.api import (
-    AttackInfo,
-    Defended,
-    DefenseInfo,
-    ModelInfo,
-    Problem,
-    Samples,
-    param,
-    per_sample,
-)
+from robusteval.api import AttackInfo, Defended, DefenseInfo, ModelInfo, Problem, Samples, param, per_sample
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 
 

@@ -9,20 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_nets import (
-    IN_PLACE,
-    NET,
-    OUT_OF_PLACE,
-    SHAPE,
-    Around,
-    Forward,
-    X,
-    Y,
-    gradient,
-    loaded,
-    seen,
-    through_numpy,
-)
+from torch_nets import IN_PLACE, NET, OUT_OF_PLACE, SHAPE, Around, Forward, X, Y, gradient, loaded, seen, through_numpy
 
 from robusteval.assessment import looked
 from robusteval.contracts.classifier import LoadOptions

@@ -6,12 +6,7 @@ import pytest
 
 from robusteval.assessment.findings import find
 from robusteval.metrics import clever, cost, label_next, per_class, strength_curve
-from robusteval.record.run import (
-    Estimate,
-    Record,
-    Result,
-    Strength,
-)
+from robusteval.record.run import Estimate, Record, Result, Strength
 from robusteval.report.formats import tables_csv
 from robusteval.testing import checks_for
 from robusteval.testing.metrics import MetricSubject

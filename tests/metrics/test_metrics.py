@@ -25,16 +25,7 @@ from robusteval.metrics._common import columns, statistics
 from robusteval.metrics._common.statistics import median, median_interval
 from robusteval.record import store
 from robusteval.record.metric import Metric
-from robusteval.record.run import (
-    Cell,
-    Data,
-    Model,
-    Pipeline,
-    Record,
-    Result,
-    Strength,
-    Suite,
-)
+from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from tests import records
 from tests import references as sets
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from robusteval_published_claims.metric import Sources
 
-from robusteval.metrics.sources import Sources
 from robusteval.metrics.targets import Targets
 from robusteval.record.run import Cell, Record
 from tests import records

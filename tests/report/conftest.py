@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.record.run import (
-    Curve,
-    Point,
-    Record,
-    Result,
-)
+from robusteval.record.run import Curve, Point, Record, Result
 from robusteval.report import render
 from robusteval.report.comparison_page import render_comparison
 from tests import comparisons, records, references

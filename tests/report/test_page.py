@@ -16,12 +16,7 @@ from robusteval.report import render
 from robusteval.report.charts.pieces import Value
 from robusteval.report.formats import png
 from robusteval.report.formats.embed import script_json
-from robusteval.report.formats.numbers import (
-    budget,
-    interval,
-    number,
-    percent,
-)
+from robusteval.report.formats.numbers import budget, interval, number, percent
 from robusteval.report.sections import headline
 from robusteval.report.summary import HEADINGS, render_markdown, short_table
 from tests import records

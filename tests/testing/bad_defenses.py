@@ -10,12 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import (
-    Classifier,
-    Defended,
-    DefenseInfo,
-    Samples,
-)
+from robusteval.api import Classifier, Defended, DefenseInfo, Samples
 from robusteval.testing import LinearDetector
 from tests.testing.bad_learners import Altered, Clairvoyant, Swot
 from tests.testing.good import Blurred, Dice, Grey, Loud, RandomGrey

@@ -9,12 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import (
-    Classifier,
-    Defended,
-    ModelInfo,
-    Samples,
-)
+from robusteval.api import Classifier, Defended, ModelInfo, Samples
 from tests.testing.good import Loud
 
 

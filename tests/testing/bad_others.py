@@ -12,13 +12,7 @@ from typing import Any
 
 import torch
 
-from robusteval.api import (
-    LoaderInfo,
-    LoadOptions,
-    MetricInfo,
-    Record,
-    Result,
-)
+from robusteval.api import LoaderInfo, LoadOptions, MetricInfo, Record, Result
 from robusteval.record.run import Curve, Point
 from robusteval.testing import Linear, NoGradient, linear
 from tests.testing.bad_defenses import Altered, company, dice, nan_scores

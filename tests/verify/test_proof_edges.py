@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from robusteval.assessment.evidence import proof
-from robusteval.verify.parts.columns import (
-    DEFENDED,
-    OLD,
-    ROOM,
-    check_columns,
-    wins,
-)
+from robusteval.verify.parts.columns import DEFENDED, OLD, ROOM, check_columns, wins
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, stored
 from tests.verify.tiny import clean, stored_for, tiny

@@ -11,12 +11,7 @@ import pytest
 from robusteval.record.run import Finding
 from robusteval.verify.parts import eight_bit
 from robusteval.verify.parts.eight_bit import check_rounded
-from robusteval.verify.parts.measures import (
-    distance_of,
-    levels_of,
-    pixels_of,
-    softmax,
-)
+from robusteval.verify.parts.measures import distance_of, levels_of, pixels_of, softmax
 from robusteval.verify.parts.result import STATEMENT, Verification
 from robusteval.verify.parts.same import differences
 from tests.verify.tiny import clean, counted, tiny

@@ -9,18 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from robusteval.assessment.evidence import proof
-from robusteval.record.run import (
-    Cell,
-    Data,
-    Model,
-    Pipeline,
-    Record,
-    Rounded,
-    Suite,
-    Wins,
-    Witness,
-    Witnesses,
-)
+from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Rounded, Suite, Wins, Witness, Witnesses
 from robusteval.verify.parts.clean import contents
 from robusteval.verify.parts.evidence import Array, Evidence
 

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import Problem, per_sample
-from robusteval_attacks.carlini_wagner.descent import (
-    Adam,
-    Descent,
-    Tanh,
-    penalty,
-)
+from robusteval_attacks.carlini_wagner.descent import Adam, Descent, Tanh, penalty
 
 _EDGE = 0.99  # nearness does not count here, and a pixel at the edge of the box would take a hundred steps to leave it
 _HASTE = 4.0  # times the rate: a run ends at its first win, so it need not settle

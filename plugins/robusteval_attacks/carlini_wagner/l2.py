@@ -8,12 +8,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import Problem, per_sample, size
-from robusteval_attacks.carlini_wagner.descent import (
-    Adam,
-    Descent,
-    Tanh,
-    penalty,
-)
+from robusteval_attacks.carlini_wagner.descent import Adam, Descent, Tanh, penalty
 
 _EDGE = 1 - 1e-6
 _CHECKS = 10  # how often a run looks whether it still makes progress

@@ -10,12 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, RobustEvalError, Samples, param
-from robusteval_defenses._common.thresholds import (
-    BATCH,
-    clean_samples,
-    few_samples,
-    threshold_at,
-)
+from robusteval_defenses._common.thresholds import BATCH, clean_samples, few_samples, threshold_at
 
 _SEED = 0  # of the noise where nobody draws any
 _FOLDS = 5

@@ -7,15 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import median
 
-from robusteval.assessment.checks.spec import (
-    Measured,
-    Outcome,
-    Spec,
-    graded,
-    measured,
-    percent,
-    where,
-)
+from robusteval.assessment.checks.spec import Measured, Outcome, Spec, graded, measured, percent, where
 from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.record.run import Cell, Finding, Record
 

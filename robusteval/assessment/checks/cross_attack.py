@@ -5,14 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from robusteval.assessment.checks.spec import (
-    Measured,
-    Spec,
-    graded,
-    measured,
-    pairs,
-    percent,
-)
+from robusteval.assessment.checks.spec import Measured, Spec, graded, measured, pairs, percent
 from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.record.run import Cell, Finding, Record
 

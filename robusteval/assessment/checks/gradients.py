@@ -5,21 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from robusteval.assessment.checks.spec import (
-    Measured,
-    Outcome,
-    Spec,
-    graded,
-    measured,
-    percent,
-)
-from robusteval.assessment.evidence.white_box import (
-    ENOUGH,
-    adaptive_share,
-    asked,
-    bare_share,
-    why_blind,
-)
+from robusteval.assessment.checks.spec import Measured, Outcome, Spec, graded, measured, percent
+from robusteval.assessment.evidence.white_box import ENOUGH, adaptive_share, asked, bare_share, why_blind
 from robusteval.record.run import Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"

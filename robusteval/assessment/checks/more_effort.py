@@ -7,15 +7,7 @@ import math
 from collections.abc import Iterator
 
 from robusteval.assessment.checks.cross_attack import gap
-from robusteval.assessment.checks.spec import (
-    Measured,
-    Spec,
-    far,
-    graded,
-    measured,
-    pairs,
-    percent,
-)
+from robusteval.assessment.checks.spec import Measured, Spec, far, graded, measured, pairs, percent
 from robusteval.assessment.evidence.worst_case import envelope, envelope_of
 from robusteval.record.run import Cell, Finding, Record
 from robusteval.record.units import budget_text

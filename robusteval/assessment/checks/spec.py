@@ -7,13 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from robusteval.record.run import (
-    Cell,
-    Check,
-    Finding,
-    Record,
-    Scalar,
-)
+from robusteval.record.run import Cell, Check, Finding, Record, Scalar
 
 Outcome = Literal["pass", "warn", "fail"]
 _RANK = {"pass": 0, "warn": 1, "fail": 2}

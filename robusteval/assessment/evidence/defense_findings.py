@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from robusteval.assessment.evidence.worst_case import envelope
-from robusteval.record.run import (
-    Cell,
-    Finding,
-    Pipeline,
-    Record,
-)
+from robusteval.record.run import Cell, Finding, Pipeline, Record
 
 _ROOM = 1 + 1e-6  # for rounding of distances
 

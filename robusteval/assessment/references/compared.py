@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from robusteval.record.reference_set import Source
-from robusteval.record.run import (
-    Compared,
-    Record,
-    Reference,
-    ReferenceColumn,
-)
+from robusteval.record.run import Compared, Record, Reference, ReferenceColumn
 
 LEAST = 50  # common images: with fewer, a share of 50 % is known to no better than 14 points either way
 MAKE = "`robusteval references build` makes a set for your own data and suite."

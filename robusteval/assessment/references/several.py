@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robusteval.assessment.references.several_known import known
-from robusteval.record.run import (
-    Curve,
-    Point,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Curve, Point, Record, Result, Scalar
 
 NAME = "comparison"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +17,12 @@ import pluggy
 
 from robusteval.contracts.hookspecs import Hooks
 from robusteval.contracts.params import params_schema
-from robusteval.errors import PluginError
+from robusteval.contracts.suites import offered
+from robusteval.errors import PluginError, SuiteError
 from robusteval.foreign import foreign, words
 from robusteval.hooks import GROUP
 
-KINDS = ("loader", "attack", "defense", "metric", "dataset")
+KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite")
 _HOOKS = {
     "loader": "robusteval_loaders",
     "attack": "robusteval_attacks",
@@ -29,7 +30,9 @@ _HOOKS = {
     "metric": "robusteval_metrics",
     "dataset": "robusteval_datasets",
 }
+_SUITES = "robusteval_suites"  # these are texts by name, where the others are lists of types
 OURS = "robusteval"
+_BARE = "bare names are reserved; outside plugins are named vendor.name"
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,15 @@ class Catalogue:
     def entry(self, kind: str, name: str) -> Entry:
         """The row of that name. Raises PluginError: unknown names get the nearest ones, broken ones their reason."""
         found = [entry for entry in self.entries if entry.name == name and entry.kind in (kind, "?")]
-        for entry in found:
+        usable = [entry for entry in found if not entry.broken]  # a broken row of others takes nobody's name
+        for entry in usable or found:
             if entry.broken:
                 raise PluginError(
                     f"The {kind} {name!r} of {entry.distribution} cannot be used: {entry.broken}",
                     "Mend or uninstall that distribution; `robusteval plugins list` shows every row.",
                 )
-        if found:
-            return found[0]
+        if usable:
+            return usable[0]
         names = [entry.name for entry in self.of(kind)]
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Installed: {', '.join(names) or 'none'}."
@@ -120,9 +124,10 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry
             rows = [
                 _row(kind, plugin, distribution, point)
                 for kind, lists in offers.items()
-                for offered in lists
-                for plugin in offered
+                for plugins in lists
+                for plugin in plugins
             ]
+            rows += list(_suites(getattr(manager.hook, _SUITES)(), distribution, point))
     except Exception as error:  # a plugin's import may raise anything; it must not take us down
         return [replace(broken, broken=words(error))]
     return rows or [replace(broken, broken="it implements no hook of robusteval")]
@@ -135,12 +140,37 @@ def _row(kind: str, plugin: Any, distribution: str, point: importlib.metadata.En
         return Entry(kind, point.name, "", distribution, point.value, broken=f"{plugin!r} has no info.name")
     row = Entry(kind, name, str(version), distribution, point.value, plugin)
     if distribution != OURS and "." not in name:
-        return replace(row, broken="bare names are reserved; outside plugins are named vendor.name")
+        return replace(row, broken=_BARE)
     try:
         params_schema(plugin)
     except Exception as error:
         return replace(row, broken=f"its parameters cannot be described: {error}")
     return row
+
+
+def _suites(answers: list[Any], distribution: str, point: importlib.metadata.EntryPoint) -> Iterator[Entry]:
+    """A row for each suite that an entry point offers; what its text says beyond its name is checked when it is read."""
+    for texts in answers:
+        if not isinstance(texts, Mapping):
+            said = f"robusteval_suites gave a {type(texts).__name__}, and not the texts of suites by name"
+            yield Entry("suite", point.name, "", distribution, point.value, broken=said)
+            continue
+        for name, text in texts.items():
+            if not isinstance(name, str) or not name:
+                yield Entry(
+                    "suite", point.name, "", distribution, point.value, broken=f"{name!r} is no name of a suite"
+                )
+                continue
+            row = Entry("suite", name, "", distribution, point.value)
+            if distribution != OURS and "." not in name:
+                yield replace(row, broken=_BARE)
+                continue
+            try:
+                made = offered(name, text)
+            except SuiteError as error:
+                yield replace(row, broken=error.message)
+            else:
+                yield replace(row, version=made.info.version, plugin=made)
 
 
 def _refuse_collisions(rows: list[Entry]) -> list[Entry]:

@@ -9,12 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from robusteval.engine.data.npz import (
-    LIMIT,
-    RawData,
-    check_limit,
-    readable,
-)
+from robusteval.engine.data.npz import LIMIT, RawData, check_limit, readable
 from robusteval.errors import DataError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -15,12 +15,7 @@ from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
 from robusteval.contracts.training import Epoch, TrainedDefense
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.data.find import (
-    Kept,
-    check_disjoint,
-    find_fit,
-    prepare,
-)
+from robusteval.engine.data.find import Kept, check_disjoint, find_fit, prepare
 from robusteval.engine.data.training_fingerprints import marks
 from robusteval.engine.seeding import generator
 from robusteval.errors import DataError, PluginError

@@ -12,20 +12,8 @@ from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.cascades import Member, cascade_cell
-from robusteval.engine.plan.fingerprint import (
-    norms_of,
-    starts,
-    surrogates,
-    variant_sha256,
-)
-from robusteval.engine.suite.suite import (
-    TRANSFER,
-    AttackSpec,
-    CascadeSpec,
-    DefenseSpec,
-    Suite,
-    applicable,
-)
+from robusteval.engine.plan.fingerprint import norms_of, starts, surrogates, variant_sha256
+from robusteval.engine.suite.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite, applicable
 from robusteval.record.run import Cell, Knowledge
 
 CHUNK = 128  # samples a unit; fixed, as the numbers of stochastic attacks depend on it

@@ -13,10 +13,7 @@ from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.samples import Samples
 from robusteval.engine.data.pixels import show
 from robusteval.engine.preflight.clean_accuracy import NARROW, Preflight
-from robusteval.record.run import (
-    Check,
-    Finding,
-)
+from robusteval.record.run import Check, Finding
 
 _OWN = "this project: the usual slips when a model of others is read"
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"

@@ -23,12 +23,7 @@ from robusteval.engine.seeding import generator
 from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import PluginError, RecordError
 from robusteval.record.reference_set import ReferenceSet
-from robusteval.record.run import (
-    Cell,
-    Record,
-    Reference,
-    ReferenceColumn,
-)
+from robusteval.record.run import Cell, Record, Reference, ReferenceColumn
 
 _SHARE_DIGITS = 9  # of distances; float32 has no more
 

@@ -13,13 +13,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.data.find import (
-    Kept,
-    RawData,
-    check_disjoint,
-    find_data,
-    prepare,
-)
+from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data.find import read as read_data
 from robusteval.engine.data.training_fingerprints import check_unlearnt
 from robusteval.engine.plan.job import Job
@@ -30,12 +24,7 @@ from robusteval.engine.run.options import RunOptions
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
 from robusteval.engine.suite.goals import parse, without_target
-from robusteval.engine.suite.suite import (
-    Suite,
-    applicable,
-    read,
-    with_surrogates,
-)
+from robusteval.engine.suite.suite import Suite, applicable, read, with_surrogates
 from robusteval.engine.threads import one_thread
 from robusteval.record.run import Finding
 

@@ -24,14 +24,7 @@ from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.processes import DIED
-from robusteval.engine.schedule.schedule import (
-    ERRORS_LOG,
-    Attacked,
-    Listener,
-    Progress,
-    attack,
-    right,
-)
+from robusteval.engine.schedule.schedule import ERRORS_LOG, Attacked, Listener, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
 from robusteval.engine.suite.suite import Suite

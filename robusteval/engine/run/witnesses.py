@@ -16,14 +16,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RecordError
-from robusteval.record.run import (
-    Cell,
-    Record,
-    Rounded,
-    Wins,
-    Witness,
-    Witnesses,
-)
+from robusteval.record.run import Cell, Record, Rounded, Wins, Witness, Witnesses
 from robusteval.record.store import write_atomically
 
 FILE = "witnesses.safetensors"

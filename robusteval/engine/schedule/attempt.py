@@ -10,14 +10,7 @@ from robusteval.engine.plan.plan import Planned
 from robusteval.engine.schedule.pass_timing import applied
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
-from robusteval.engine.units.unit import (
-    JudgedUnit,
-    UnitResult,
-    chunks,
-    judge_unit,
-    nearest_wins,
-    run_unit,
-)
+from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunks, judge_unit, nearest_wins, run_unit
 from robusteval.foreign import foreign, words
 
 

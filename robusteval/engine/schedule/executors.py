@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robusteval.engine.schedule.attempt import Outcome, Task, attempt
-from robusteval.engine.schedule.processes import (
-    Admit,
-    Listener,
-    in_processes,
-    packed,
-)
+from robusteval.engine.schedule.processes import Admit, Listener, in_processes, packed
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore

@@ -15,12 +15,7 @@ from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan
 from robusteval.engine.schedule.executors import Outcome, Task, execute
 from robusteval.engine.schedule.forecast import Forecaster
-from robusteval.engine.schedule.time_budget import (
-    Clock,
-    Gate,
-    roles_of,
-    telling_first,
-)
+from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of, telling_first
 from robusteval.engine.suite import goals
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore

@@ -16,12 +16,7 @@ from torch import Generator, Tensor
 from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.engine.search.judge import (
-    Judged,
-    Threat,
-    is_win,
-    judge,
-)
+from robusteval.engine.search.judge import Judged, Threat, is_win, judge
 from robusteval.engine.search.l0_pruning import undo
 
 VERSION = "2"  # of the search below; another one whenever the same attacks come to other distances

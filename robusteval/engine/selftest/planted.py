@@ -29,12 +29,7 @@ from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.search.asking import candidates_of
-from robusteval.engine.search.judge import (
-    Grid,
-    Threat,
-    common_grid,
-    judge,
-)
+from robusteval.engine.search.judge import Grid, Threat, common_grid, judge
 from robusteval.engine.seeding import generator
 from robusteval.engine.selftest.max_margin import outstanding
 from robusteval.engine.suite.suite import AttackSpec, Suite, applicable

@@ -12,14 +12,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.samples import Samples
 from robusteval.engine.search.judge import Threat, common_grid, is_win
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import (
-    ALL,
-    LEAST_LIKELY,
-    UNTARGETED,
-    keep_mask,
-    least_likely,
-    number,
-)
+from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, UNTARGETED, keep_mask, least_likely, number
 from robusteval.engine.suite.suite import Suite
 from robusteval.ops import norm_named
 from robusteval.record.run import Record, Search

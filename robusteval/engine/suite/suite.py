@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,12 @@ import jsonschema
 from robusteval.assessment.evidence.hashes import suite_sha256
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import not_finite
+from robusteval.contracts.suites import FILE
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.suite import options
 from robusteval.engine.suite.schema import schema
-from robusteval.errors import SuiteError
+from robusteval.errors import RobustEvalError, SuiteError
+from robusteval.foreign import words
 
 _OWN = ("exact", "straight-through")  # gradients of the model itself, not of a copy that answers otherwise
 PRIORITY = 5  # of an attack whose suite says nothing
@@ -116,36 +117,48 @@ def _growth(norm: str, usual: float, shape: tuple[int, ...]) -> float:
     return 1.0
 
 
-def names() -> list[str]:
-    """Names of the suites that ship with robusteval."""
-    folder = resources.files("robusteval.engine.suite").joinpath("builtin")
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+def names(catalogue: Catalogue) -> list[str]:
+    """Names of the installed suites, those of plugins among them."""
+    return [entry.name for entry in catalogue.of("suite")]
 
 
 def read(name: str, catalogue: Catalogue) -> Suite:
     """The suite of that name, or in that TOML file. Raises SuiteError, PluginError."""
-    return parse(text(name), name, catalogue)
+    return parse(text(name, catalogue), name, catalogue)
 
 
-def text(name: str) -> str:
-    """The TOML text of a suite, by name or path. Raises SuiteError."""
-    if name in names():
-        return (
-            resources.files("robusteval.engine.suite").joinpath("builtin", f"{name}.toml").read_text(encoding="utf-8")
-        )
+def text(name: str, catalogue: Catalogue) -> str:
+    """The TOML text of an installed suite, or of a file. Raises SuiteError, and PluginError for a broken suite of a plugin."""
     path = Path(name)
-    if path.suffix != ".toml":
-        raise SuiteError(
-            f"There is no suite named {name!r}.", f"Suites: {', '.join(names())}, or a path to a .toml file."
-        )
+    if path.suffix != FILE:
+        if not any(entry.kind == "suite" and entry.name == name for entry in catalogue.entries):
+            known = ", ".join(names(catalogue))
+            raise SuiteError(f"There is no suite named {name!r}.", f"Suites: {known}, or a path to a {FILE} file.")
+        return str(catalogue.get("suite", name).text)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"Cannot read the suite {name}: {error}.", "Give a TOML file.") from None
 
 
+def faults(catalogue: Catalogue) -> dict[str, str]:
+    """Why suites of the catalogue's usable rows cannot be run here, by name; those that can are left out."""
+    rules, found = schema(catalogue), {}
+    for entry in catalogue.of("suite"):
+        try:
+            _parsed(entry.plugin.text, entry.name, catalogue, rules)
+        except Exception as error:  # a plugin's text may hold anything; it must not take a list of suites down
+            found[entry.name] = error.message if isinstance(error, RobustEvalError) else words(error)
+    return found
+
+
 def parse(toml: str, source: str, catalogue: Catalogue) -> Suite:
     """A suite from TOML text, every name and parameter checked. Raises SuiteError, PluginError."""
+    return _parsed(toml, source, catalogue, None)
+
+
+def _parsed(toml: str, source: str, catalogue: Catalogue, rules: dict[str, Any] | None) -> Suite:
+    """The same. rules: the catalogue's schema of suites, made here where it is not given."""
     try:
         data = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
@@ -156,7 +169,7 @@ def parse(toml: str, source: str, catalogue: Catalogue) -> Suite:
             "`robusteval suites schema` prints what is allowed.",
         )
     _check_names(data, catalogue)
-    for problem in jsonschema.Draft202012Validator(schema(catalogue)).iter_errors(data):
+    for problem in jsonschema.Draft202012Validator(rules or schema(catalogue)).iter_errors(data):
         deepest = jsonschema.exceptions.best_match([problem]) or problem
         where = ".".join(str(part) for part in deepest.absolute_path) or "the top level"
         raise SuiteError(
@@ -179,7 +192,8 @@ def _check_names(data: dict[str, Any], catalogue: Catalogue) -> None:
         for member in members if isinstance(members, list) else []:
             if isinstance(member, dict) and isinstance(member.get("plugin"), str):
                 catalogue.entry("attack", member["plugin"])
-    for name in data.get("metrics", []):
+    metrics = data.get("metrics", [])
+    for name in metrics if isinstance(metrics, list) else []:
         catalogue.entry("metric", str(name))
 
 

@@ -20,12 +20,7 @@ from robusteval.loaders.onnx.gradients.prepass import merge_opsets
 from robusteval.loaders.onnx.penultimate import tap
 from robusteval.loaders.onnx.reading.batches import try_input
 from robusteval.loaders.onnx.reading.file import ModelFile, read_model
-from robusteval.loaders.onnx.reading.inputs import (
-    InputReading,
-    OutputReading,
-    guesses,
-    reading_of,
-)
+from robusteval.loaders.onnx.reading.inputs import InputReading, OutputReading, guesses, reading_of
 from robusteval.loaders.onnx.reading.outputs import candidates, choose
 from robusteval.loaders.onnx.reading.reference import Truth
 from robusteval.loaders.onnx.reading.session import open_session

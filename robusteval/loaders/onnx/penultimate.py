@@ -18,12 +18,7 @@ from robusteval.loaders.onnx.reading.file import ModelFile
 from robusteval.loaders.onnx.reading.inputs import InputReading, OutputReading
 from robusteval.loaders.onnx.reading.reference import Truth
 from robusteval.loaders.onnx.twin.node import Unsupported
-from robusteval.loaders.output_head import (
-    MAX_FEATURES,
-    NO_FEATURES,
-    Head,
-    flat_rows,
-)
+from robusteval.loaders.output_head import MAX_FEATURES, NO_FEATURES, Head, flat_rows
 
 _WHOLE = ("MatMulInteger", "ConvInteger")
 _LINEAR = ("Gemm", "MatMul", "Conv", "FusedGemm", "FusedMatMul", "QLinearMatMul", "QLinearConv", "QGemm", *_WHOLE)

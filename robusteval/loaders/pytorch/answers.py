@@ -12,14 +12,7 @@ from torch import Tensor, nn
 
 from robusteval.errors import ModelError, RobustEvalError
 from robusteval.loaders.input_space import PixelSpace
-from robusteval.loaders.pytorch.outputs import (
-    Path,
-    nothing_in,
-    one_hot,
-    picked,
-    rows_of,
-    tensors,
-)
+from robusteval.loaders.pytorch.outputs import Path, nothing_in, one_hot, picked, rows_of, tensors
 
 
 def _tensors(module: nn.Module) -> Iterable[Tensor]:

@@ -10,12 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robusteval.errors import ModelError
-from robusteval.loaders.gradient_help import (
-    ALARM,
-    LEAVE,
-    Help,
-    gradient_help,
-)
+from robusteval.loaders.gradient_help import ALARM, LEAVE, Help, gradient_help
 from robusteval.loaders.output_head import Head
 from robusteval.loaders.pytorch.answers import Reading, first_line
 from robusteval.loaders.pytorch.logarithms import LogValues

@@ -21,13 +21,7 @@ from robusteval.loaders.pytorch.answers import Reading, call, device_of
 from robusteval.loaders.pytorch.frozen import taken_at_once
 from robusteval.loaders.pytorch.gradients import Ladder, carried, climb
 from robusteval.loaders.pytorch.logarithms import LogValues
-from robusteval.loaders.pytorch.outputs import (
-    Path,
-    accuracy,
-    choose,
-    labels_in,
-    tensors,
-)
+from robusteval.loaders.pytorch.outputs import Path, accuracy, choose, labels_in, tensors
 
 _SIZES = (2, 3, 8, 16, 32, 64, 128, 256)  # batches that an exported program may be fixed to
 _TOGETHER = 4

@@ -10,14 +10,7 @@ from robusteval.record.run import Cell, Record
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table
 from robusteval.report.formats import png
-from robusteval.report.formats.numbers import (
-    MISSING,
-    budget,
-    norm_title,
-    number,
-    percent,
-    scalar,
-)
+from robusteval.report.formats.numbers import MISSING, budget, norm_title, number, percent, scalar
 
 PICTURES = 48
 SEVERITY = {"alarm": 0, "warning": 1, "info": 2}

@@ -5,15 +5,7 @@ from __future__ import annotations
 from robusteval.record.run import Record, Result, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table, Text, Value
-from robusteval.report.formats.numbers import (
-    MISSING,
-    interval,
-    norm_title,
-    number,
-    percent,
-    scalar,
-    seconds,
-)
+from robusteval.report.formats.numbers import MISSING, interval, norm_title, number, percent, scalar, seconds
 from robusteval.report.sections.coverage import class_name, image
 
 CLASS_ROWS = 40

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robusteval.record.run import (
-    Cell,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Cell, Record, Result, Scalar
 from robusteval.record.units import attack_text
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table, Text, Value
-from robusteval.report.formats.numbers import (
-    MISSING,
-    budget,
-    interval,
-    norm_title,
-    number,
-    percent,
-    scalar,
-)
+from robusteval.report.formats.numbers import MISSING, budget, interval, norm_title, number, percent, scalar
 
 
 @dataclass(frozen=True)

@@ -5,40 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from robusteval.record.run import (
-    Curve,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.record.run import Curve, Record, Result, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import unique
-from robusteval.report.charts.pieces import (
-    Figure,
-    Table,
-    Text,
-    Value,
-)
-from robusteval.report.charts.vega import (
-    BESIDE,
-    PALETTE,
-    SECOND,
-    WORST,
-    Axes,
-    Chart,
-    Line,
-    labels,
-    line_chart,
-)
-from robusteval.report.formats.numbers import (
-    MISSING,
-    budget,
-    interval,
-    norm_title,
-    number,
-    percent,
-    scalar,
-)
+from robusteval.report.charts.pieces import Figure, Table, Text, Value
+from robusteval.report.charts.vega import BESIDE, PALETTE, SECOND, WORST, Axes, Chart, Line, labels, line_chart
+from robusteval.report.formats.numbers import MISSING, budget, interval, norm_title, number, percent, scalar
 
 MAX_LINES = 24
 TINTS = (SECOND, *PALETTE[1:])  # names are written in them, on light and on dark

@@ -7,12 +7,7 @@ import hashlib
 import numpy as np
 
 from robusteval.record.run import Pipeline, Record
-from robusteval.verify.parts.evidence import (
-    CLEAN,
-    LABELS,
-    Array,
-    Evidence,
-)
+from robusteval.verify.parts.evidence import CLEAN, LABELS, Array, Evidence
 from robusteval.verify.parts.measures import softmax
 from robusteval.verify.parts.result import Verification
 

@@ -7,12 +7,7 @@ import numpy as np
 from robusteval.assessment.evidence import proof
 from robusteval.record.run import Cell, Pipeline, Record
 from robusteval.verify.parts.evidence import CLEAN, Array, Evidence
-from robusteval.verify.parts.measures import (
-    distance_of,
-    levels_of,
-    off_grid,
-    pixels_of,
-)
+from robusteval.verify.parts.measures import distance_of, levels_of, off_grid, pixels_of
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, Stored
 

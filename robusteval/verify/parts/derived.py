@@ -11,19 +11,15 @@ import robusteval.metrics
 from robusteval.assessment import looked
 from robusteval.assessment.checks import CHECKS
 from robusteval.assessment.derive import derive
-from robusteval.record.run import (
-    Check,
-    Finding,
-    Record,
-    Result,
-)
+from robusteval.record.run import Check, Finding, Record, Result
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.same import differences
 
 _MOST = 20  # sentences about one part
 FAILED = "metric-failed"
 BESIDE = ("pixel-range", "test-failed")
-STRANGE = "results of metrics that do not come with robusteval"
+STRANGE = "results of metrics that are plugins beside the core, none of which is imported here"
+BROUGHT = {"sources": "1"}  # those of them, with their versions, that are listed as robusteval's own
 MEASURED = "checks before the run that ask the model with other settings"
 TOLD = "findings before the run, of which only that a check tells of them was checked"
 
@@ -59,10 +55,11 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
     _compare(result, "results", record.results, again.results, max(len(record.results) - len(strange), 1))
     _compare(result, "verdict", record.verdict, again.verdict, 1)
     ours = [row for row in record.plugins if row.get("kind") == "metric" and row.get("distribution") == "robusteval"]
+    versions = BROUGHT | {name: metric.info.version for name, metric in metrics.items()}
     odd = [
         str(row.get("name"))
         for row in ours
-        if str(row.get("name")) not in metrics or row.get("version") != metrics[str(row.get("name"))].info.version
+        if str(row.get("name")) not in versions or row.get("version") != versions[str(row.get("name"))]
     ]
     result.judge([f"{', '.join(odd)} is not here, or of another version"] if odd else [], "The metrics that ran")
     result.leave(STRANGE, len({one.metric for one in strange}))

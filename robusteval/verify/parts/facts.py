@@ -13,7 +13,7 @@ from robusteval.assessment.evidence.hashes import suite_sha256, variant_sha256
 from robusteval.record.run import Cell, Record
 from robusteval.verify.parts.result import Verification
 
-SUITE = "the suite does not come with this robusteval, so that its hash and what it asks for were not checked"
+SUITE = "the suite is a plugin's or the user's own, so that its hash and what it asks for were not checked"
 PLAN = "the hash of the plan, which needs the plugins and the loaded model"
 ATTACKS = "the hash of the attacks' variants together, which needs the plugins"
 KINDS = ("attack", "defense", "metric")
@@ -58,7 +58,7 @@ def check_facts(record: Record, result: Verification) -> None:
 
 @functools.cache
 def shipped_suites() -> tuple[dict[str, Any], ...]:
-    """The parsed suites that come with robusteval."""
+    """The parsed suites of the core; those of plugins are not asked for, ours neither, as no plugin is imported here."""
     folder = resources.files("robusteval").joinpath("engine", "suite", "builtin")
     files = [one for one in folder.iterdir() if one.name.endswith(".toml")]
     return tuple(tomllib.loads(one.read_text(encoding="utf-8")) for one in files)

@@ -9,18 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from robusteval.assessment.evidence import proof
-from robusteval.record.run import (
-    Cell,
-    Record,
-    Witness,
-    Witnesses,
-)
-from robusteval.verify.parts.evidence import (
-    CLEAN,
-    LABELS,
-    Array,
-    Evidence,
-)
+from robusteval.record.run import Cell, Record, Witness, Witnesses
+from robusteval.verify.parts.evidence import CLEAN, LABELS, Array, Evidence
 from robusteval.verify.parts.result import Verification
 
 

@@ -7,20 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from robusteval.loaders.gradient_help import (
-    ALARM,
-    LEAVE,
-    NO_HELP,
-    Help,
-    gradient_help,
-)
+from robusteval.loaders.gradient_help import ALARM, LEAVE, NO_HELP, Help, gradient_help
 from robusteval.loaders.onnx.gradients.ladder import Climb, TwinRunner
-from robusteval.loaders.onnx.gradients.parity import (
-    Parity,
-    compare,
-    first_divergence,
-    tapped_truths,
-)
+from robusteval.loaders.onnx.gradients.parity import Parity, compare, first_divergence, tapped_truths
 from robusteval.loaders.onnx.gradients.prepass import Prepared, freed_batch
 from robusteval.loaders.onnx.gradients.probes import Probes
 from robusteval.loaders.onnx.reading.file import ModelFile

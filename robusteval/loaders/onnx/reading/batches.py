@@ -11,12 +11,7 @@ import onnx
 import onnxruntime
 
 from robusteval.errors import ModelError
-from robusteval.loaders.onnx.reading.inputs import (
-    Fits,
-    InputReading,
-    OutputReading,
-    reading_of,
-)
+from robusteval.loaders.onnx.reading.inputs import Fits, InputReading, OutputReading, reading_of
 from robusteval.runtime.answers import Runtime, placed
 from robusteval.runtime.session import run_session
 

@@ -13,15 +13,7 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx.twin.node import (
-    INT_RANGE,
-    INTEGERS,
-    Fn,
-    Node,
-    Rule,
-    fixed,
-    through,
-)
+from robusteval.loaders.onnx.twin.node import INT_RANGE, INTEGERS, Fn, Node, Rule, fixed, through
 from robusteval.loaders.onnx.twin.steps import RULES as COMPARED
 from robusteval.loaders.onnx.twin.steps import to_bool, wide
 

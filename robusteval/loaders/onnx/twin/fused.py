@@ -10,12 +10,7 @@ from torch.nn import functional as F
 
 from robusteval.loaders.onnx.twin.conv import convolution
 from robusteval.loaders.onnx.twin.matmul import gemm
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    fixed,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, fixed
 from robusteval.loaders.onnx.twin.norm import layer_norm, rms_norm
 
 

@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    check_size,
-    numbers,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, check_size, numbers
 
 
 def _positive(index: Tensor, size: int) -> Tensor:

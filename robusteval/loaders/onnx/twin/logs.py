@@ -10,12 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    fixed,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, fixed
 from robusteval.loaders.onnx.twin.reduce import axes_to_reduce
 
 DOMAIN = "robusteval"

@@ -8,12 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    fixed,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, fixed
 
 
 def gemm(node: Node) -> Fn:

@@ -10,12 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robusteval.loaders.onnx.twin.indexing import RULES as INDEXING
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    through,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, through
 
 
 def _post(kind: str) -> Fn:

@@ -10,13 +10,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    Unsupported,
-    to_torch,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, Unsupported, to_torch
 from robusteval.loaders.onnx.twin.rules import rule_for
 
 

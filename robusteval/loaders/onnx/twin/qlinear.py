@@ -12,12 +12,7 @@ from robusteval.loaders.onnx.twin.node import Fn, Node, Rule
 from robusteval.loaders.onnx.twin.pool import RULES as POOL
 from robusteval.loaders.onnx.twin.pool import average_pool, global_average
 from robusteval.loaders.onnx.twin.quant import RULES as QUANT
-from robusteval.loaders.onnx.twin.quant import (
-    along,
-    output_range,
-    quantise,
-    real,
-)
+from robusteval.loaders.onnx.twin.quant import along, output_range, quantise, real
 from robusteval.loaders.onnx.twin.steps import true
 
 

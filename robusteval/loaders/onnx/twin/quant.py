@@ -10,13 +10,7 @@ from torch import Tensor
 
 from robusteval.loaders.onnx.twin.conv import convolution
 from robusteval.loaders.onnx.twin.matmul import gemm
-from robusteval.loaders.onnx.twin.node import (
-    INT_RANGE,
-    Fn,
-    Node,
-    Rule,
-    through,
-)
+from robusteval.loaders.onnx.twin.node import INT_RANGE, Fn, Node, Rule, through
 
 BY_DTYPE = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767), torch.int32: (0, 65535)}
 

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    numbers,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, numbers
 from robusteval.loaders.onnx.twin.shape import axes_of
 
 Reduction = Callable[[Tensor, list[int], bool], Tensor]

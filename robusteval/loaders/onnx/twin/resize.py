@@ -11,13 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    check_size,
-    numbers,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, check_size, numbers
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    check_size,
-    numbers,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, check_size, numbers
 
 
 def axes_of(node: Node, given: Tensor | None, key: str = "axes") -> list[int] | None:

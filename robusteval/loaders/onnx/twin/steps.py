@@ -14,12 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robusteval.loaders.onnx.twin.node import (
-    Fn,
-    Node,
-    Rule,
-    through,
-)
+from robusteval.loaders.onnx.twin.node import Fn, Node, Rule, through
 
 Soft = Callable[[Tensor], Tensor]
 

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robusteval.metrics.source_figures import (
-    Budgets,
-    Found,
-    Kept,
-    View,
-    found_text,
-    kept_text,
-    length,
-    percent,
-    span,
-)
-from robusteval.record.run import Pipeline, Record
+from robusteval.api import Pipeline, Record
+from robusteval_published_claims.figures import Budgets, Found, Kept, View, found_text, kept_text, length, percent, span
 
 GREY: Budgets = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
 COLOUR: Budgets = {"linf": (2 / 255, 8 / 255), "l2": (0.5, 2.0)}

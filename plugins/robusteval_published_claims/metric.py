@@ -1,4 +1,4 @@
-"""What the sources say, what this run measured, and why the two differ: attacks here, defences in source_defenses."""
+"""What the sources say, what this run measured, and why the two differ: attacks here, defences in claims."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from robusteval.hooks import hookimpl
-from robusteval.metrics import source_defenses
-from robusteval.metrics._common import columns
-from robusteval.record.metric import MetricInfo
-from robusteval.record.run import (
-    Cell,
-    Record,
-    Result,
-    Scalar,
-)
+from robusteval.api import Cell, MetricInfo, Record, Result, Scalar, columns
+from robusteval_published_claims.claims import CIFAR, HARDENED, MNIST, Claim, rows_of
 
 NAME = "sources"
 SUITE = "seeds-attacks"
-DEFENCES = {"seeds": source_defenses.MNIST, "seeds-colour": source_defenses.CIFAR}  # by suite
+DEFENCES = {"seeds": MNIST, "seeds-colour": CIFAR}  # by suite
 ROBUST = "-robust"  # how the name of a file ends that adversarial training wrote
 COLUMNS = ["Figure", "Source", "Source says", "We measure", "Why they differ"]
 DESCRIPTION = (
@@ -120,10 +112,10 @@ class Sources:
             yield Result(NAME, "sources", "table", "What the sources say", DESCRIPTION, columns=COLUMNS, rows=rows)
 
 
-def _of_defences(record: Record, claims: tuple[source_defenses.Claim, ...]) -> Iterator[Result]:
-    rows = source_defenses.rows(record, claims)
+def _of_defences(record: Record, claims: tuple[Claim, ...]) -> Iterator[Result]:
+    rows = rows_of(record, claims)
     if PurePath(record.model.file).stem.endswith(ROBUST):
-        rows += source_defenses.rows(record, source_defenses.HARDENED)
+        rows += rows_of(record, HARDENED)
     if rows:
         yield Result(NAME, "sources", "table", "What the sources say", DEFENCES_DESCRIPTION, columns=COLUMNS, rows=rows)
 
@@ -158,8 +150,3 @@ def _order(record: Record) -> list[Scalar] | None:
         ", ".join(names),
         "JSMA counts pixels, so its L2 says little; the newer attacks are not in the source.",
     ]
-
-
-@hookimpl
-def robusteval_metrics() -> list[type[Sources]]:
-    return [Sources]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from robusteval.metrics.source_claims import (
+from robusteval.api import Record, Scalar
+from robusteval_published_claims.figures import View
+from robusteval_published_claims.wording import (
     COLOUR,
     GREY,
     Words,
@@ -22,8 +24,6 @@ from robusteval.metrics.source_claims import (
     trained,
     whole,
 )
-from robusteval.metrics.source_figures import View
-from robusteval.record.run import Record, Scalar
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Claim:
     tell: Callable[[View], Words]
 
 
-def rows(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
+def rows_of(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
     """One row a claim; one that was not measured says so."""
     done = {one.defense: one for one in record.pipelines}
     table: list[list[Scalar]] = []

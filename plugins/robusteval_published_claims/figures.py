@@ -8,24 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.metrics._common import columns
-from robusteval.metrics._common.statistics import (
-    Interval,
-    Roc,
-    generator,
-    median,
-    median_interval,
-    roc,
-    roc_figures,
-    share,
-)
-from robusteval.metrics.detector_roc import Case, cases
-from robusteval.record.run import (
-    Cell,
-    Pipeline,
-    Record,
-    Strength,
-)
+from robusteval.api import Cell, Pipeline, Record, Strength, columns, detection, statistics
 
 Budgets = Mapping[str, tuple[float, ...]]  # by norm
 
@@ -39,7 +22,7 @@ class Kept:
 
     norm: str
     at: float
-    accuracy: Interval
+    accuracy: statistics.Interval
     fooled_too: float | None = None  # share of the bare model's adversarials that fool the pipeline, unnoticed
 
     def value(self) -> float:
@@ -50,10 +33,10 @@ class Kept:
 class Found:
     """How well a detector finds one attack's adversarials at one strength. alarms: false ones where it finds 95 %."""
 
-    case: Case
+    case: detection.Case
     positives: int
-    auc: Interval
-    rate: Interval
+    auc: statistics.Interval
+    rate: statistics.Interval
     alarms: float
 
 
@@ -68,8 +51,8 @@ class View:
     def right(self) -> NDArray[np.bool_]:
         return columns.right_when_clean(self.record, self.pipeline)
 
-    def clean(self) -> Interval:
-        return share(int(self.right.sum()), self.right.size)
+    def clean(self) -> statistics.Interval:
+        return statistics.share(int(self.right.sum()), self.right.size)
 
     def oblivious(self, attack: str, budgets: Budgets | None = None) -> list[Kept]:
         """Accuracy on the bare model's adversarials of that attack; a rejected sample counts as kept."""
@@ -81,7 +64,7 @@ class View:
             fools = np.asarray(one.fools_model, dtype=bool)
             too = float(fooled[fools].mean()) if fools.any() else None
             good = self.right & ~fooled
-            kept.append(Kept(cell.norm, one.strength, share(int(good.sum()), good.size), too))
+            kept.append(Kept(cell.norm, one.strength, statistics.share(int(good.sum()), good.size), too))
         return kept
 
     def adaptive(self, budgets: Budgets, attacks: Iterable[str] = ()) -> list[Kept]:
@@ -92,21 +75,23 @@ class View:
             worst = columns.worst_case([one for one in cells if not named or one.attack in named], self.right)
             for eps in sizes if worst is not None else ():
                 hold = worst.distance > eps * (1 + 1e-6) if worst is not None else self.right
-                kept.append(Kept(norm, eps, share(int(hold.sum()), hold.size)))
+                kept.append(Kept(norm, eps, statistics.share(int(hold.sum()), hold.size)))
         return kept
 
     def undefended(self, budgets: Budgets) -> list[Kept]:
         """The same for the bare model on the same samples."""
         return View(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
 
-    def median(self, attack: str, norm: str = "l2") -> Interval:
+    def median(self, attack: str, norm: str = "l2") -> statistics.Interval:
         """Median smallest distance over the samples that are right when clean, with its interval by ranks; no value where half
         of them hold."""
         for cell in columns.attack_cells(self.record, norm, self.pipeline.defense):
             if cell.attack == attack:
                 distance = columns.distances(cell, self.right)[self.right]
-                return Interval(median(distance), *(median_interval(distance) or (None, None)))
-        return Interval(None)
+                return statistics.Interval(
+                    statistics.median(distance), *(statistics.median_interval(distance) or (None, None))
+                )
+        return statistics.Interval(None)
 
     def found(self, attack: str, knowledge: str, budgets: Budgets | None = None) -> list[Found]:
         """Detection of that attack's adversarials, for each norm and strength; nothing where there are none."""
@@ -116,30 +101,33 @@ class View:
             return []
         negatives = clean[own & np.isfinite(clean)]
         rows = []
-        for case in cases(self.record, self.pipeline, own):
+        for case in detection.cases(self.record, self.pipeline, own):
             cell = case.cell
             if cell.attack != attack or cell.knowledge != knowledge or not _asked(cell, case.strength, budgets):
                 continue
-            rng = generator(self.record.seed, f"sources/{self.pipeline.defense}/{cell.id}/{case.strength}")
-            figures, curve = roc_figures(negatives, case.scores, (RATE,), rng), roc(negatives, case.scores)
+            rng = statistics.generator(self.record.seed, f"sources/{self.pipeline.defense}/{cell.id}/{case.strength}")
+            figures, curve = (
+                statistics.roc_figures(negatives, case.scores, (RATE,), rng),
+                statistics.roc(negatives, case.scores),
+            )
             if figures is not None and curve is not None:
                 rows.append(Found(case, case.scores.size, figures.auc, figures.found[0], _alarms_at(curve, 0.95)))
         return rows
 
-    def flagged(self, attack: str, budgets: Budgets) -> list[Interval]:
+    def flagged(self, attack: str, budgets: Budgets) -> list[statistics.Interval]:
         """Share of the bare model's adversarials that the detector rejects at its own threshold."""
         shares = []
         for _, one in self._strengths(attack, budgets):
             fools = np.asarray(one.fools_model, dtype=bool)
             rejected = np.asarray(one.prediction, dtype=np.int64) == self.record.model.classes
-            shares.append(share(int((rejected & fools).sum()), int(fools.sum())))
+            shares.append(statistics.share(int((rejected & fools).sum()), int(fools.sum())))
         return shares
 
-    def false_alarms(self) -> Interval:
+    def false_alarms(self) -> statistics.Interval:
         """Share of the clean samples that the model gets right and the detector rejects."""
         own = columns.own_class_right(self.record, self.pipeline)
         rejected = np.asarray(self.pipeline.prediction, dtype=np.int64) == self.record.model.classes
-        return share(int((own & rejected).sum()), int(own.sum()))
+        return statistics.share(int((own & rejected).sum()), int(own.sum()))
 
     def _strengths(self, attack: str, budgets: Budgets | None) -> Iterator[tuple[Cell, Strength]]:
         for cell in self.record.done(defense=self.pipeline.defense, knowledge="oblivious"):
@@ -155,21 +143,21 @@ def _asked(cell: Cell, strength: float | None, budgets: Budgets | None) -> bool:
     return any(abs(strength - eps) <= NEAR * eps for eps in budgets.get(cell.norm, ()))
 
 
-def _alarms_at(curve: Roc, rate: float) -> float:
+def _alarms_at(curve: statistics.Roc, rate: float) -> float:
     return float(curve.false[np.argmax(curve.true >= rate)])
 
 
-def percent(figure: Interval) -> str:
+def percent(figure: statistics.Interval) -> str:
     """A share with its interval."""
     return _with_interval(figure, 100, "{:.0f}", " %")
 
 
-def length(figure: Interval) -> str:
+def length(figure: statistics.Interval) -> str:
     """A distance with its interval."""
     return _with_interval(figure, 1, "{:.2f}", "")
 
 
-def _with_interval(figure: Interval, factor: float, form: str, unit: str) -> str:
+def _with_interval(figure: statistics.Interval, factor: float, form: str, unit: str) -> str:
     if figure.value is None:
         return "none"
     value, *bounds = (form.format(factor * one) for one in (figure.value, figure.low, figure.high) if one is not None)
