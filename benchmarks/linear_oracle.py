@@ -8,7 +8,6 @@ Prints, for 2, 3 and 10 classes, the largest and the median ratio of the distanc
 from __future__ import annotations
 
 import torch
-from robusteval.engine.seeding import generator
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.deepfool import DeepFool
 from robusteval_attacks.pgd import PGD
@@ -20,6 +19,7 @@ from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.problem import Problem
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
+from robusteval.engine.seeding import generator
 from robusteval.ops import Norm
 from robusteval.testing.oracles import linear
 from robusteval.testing.problems import inputs, keep_labels

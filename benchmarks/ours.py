@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from robusteval.engine.seeding import generator
 from torch import Tensor, nn
 
 from robusteval.contracts.meter import Meter
@@ -17,6 +16,7 @@ from robusteval.contracts.tuning import Tuning
 from robusteval.engine.schedule.pass_timing import applied, measure
 from robusteval.engine.search.distance_search import Best, Sweep
 from robusteval.engine.search.judge import Threat, judge
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.ops import Norm

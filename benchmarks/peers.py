@@ -30,13 +30,13 @@ from matches import matches
 from metering import PassCost, Timed, best_cost, timed
 from ours import Arena
 from peer_attacks import Peer, Peers, Target, Whole, load_peers, wrap
-from robusteval.engine.seeding import generator
 from setting import load_images, load_lenet, machine
 from tables import markdown, with_strength
 from torch import Tensor, nn
 
 from robusteval.engine.schedule.pass_timing import in_words
 from robusteval.engine.search.judge import judge
+from robusteval.engine.seeding import generator
 
 MODELS = ("lenet", "robust")
 _QUICK = 1.0  # seconds under which a call is repeated

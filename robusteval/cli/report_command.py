@@ -11,7 +11,10 @@ import click
 @click.argument("run", type=click.Path())
 @click.option("--out", type=click.Path(), help="Where to write.  [default: report.html beside the record]")
 @click.option("--csv", "as_csv", is_flag=True, help="Write the tables as CSV too, into tables/ beside the report.")
-def command(run: str, out: str | None, as_csv: bool) -> None:
+@click.option(
+    "--markdown", is_flag=True, help="Print verdict, table and warnings as Markdown instead, as for a pull request."
+)
+def command(run: str, out: str | None, as_csv: bool, markdown: bool) -> None:
     """Render the report of RUN (a run folder or a record.json) again; neither plugins nor torch are needed.
 
     Of a folder with several models it is the comparison; give a model's own folder for its report.
@@ -19,12 +22,18 @@ def command(run: str, out: str | None, as_csv: bool) -> None:
     from robusteval.errors import RecordError
     from robusteval.record import comparison
     from robusteval.record.store import load
+    from robusteval.report.summary import render_markdown
     from robusteval.report.write import REPORT_FILE, write_comparison, write_report, write_tables
 
     place = Path(run)
     target = Path(out) if out else (place if place.is_dir() else place.parent) / REPORT_FILE
     several = comparison.load(place) if comparison.is_comparison(place) else None
     record = load(place) if several is None else None
+    if markdown:
+        if record is None:
+            raise click.UsageError("--markdown is of one model's run: give its own folder inside the comparison's.")
+        click.echo(render_markdown(record), nl=False)
+        return
     try:
         if several is not None:
             write_comparison(several, target)

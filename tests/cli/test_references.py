@@ -111,6 +111,9 @@ def test_a_run_is_shown_beside_them(made, robusteval, tiny) -> None:
     made.rename(made.with_suffix(".gone"))
     try:
         assert robusteval("report", "run", "--out", "again.html").code == 0
+        screen = robusteval("report", "run", "--markdown")
+        assert (screen.code, screen.out.partition("\n")[0]) == (0, f"# Robustness of {CNN.stem}")
+        assert "| Pipeline | Attack |" in screen.out
     finally:
         made.with_suffix(".gone").rename(made)
     assert Path("again.html").read_text() == page

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from robusteval.engine.seeding import generator
 from torch import Generator, Tensor
 
 from robusteval.api import Defended, ModelInfo
@@ -15,6 +14,7 @@ from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
+from robusteval.engine.seeding import generator
 
 Rule = Callable[[Tensor], Tensor]  # x [B, *shape] -> int64 [B], -1 where the scores shall not be finite
 

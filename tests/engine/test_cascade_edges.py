@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from robusteval.engine.seeding import generator
 
 from robusteval.contracts.meter import Meter
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
+from robusteval.engine.seeding import generator
 from robusteval.engine.units.cascade import run_cascade
 from tests.engine.plain import beyond, pipeline, random_pipeline
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from robusteval.engine.seeding import generator
 
 from robusteval.engine.search.judge import Threat, common_grid, judge
+from robusteval.engine.seeding import generator
 from robusteval.errors import SuiteError
 from tests.engine.plain import Rule, pipeline
 from tests.engine.test_judge import BOX, always, column, judged, kept

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from robusteval.engine.seeding import generator
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter
@@ -12,6 +11,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat, judge
+from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
 from tests.engine.toys import linear, samples
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -35,14 +34,6 @@ class Behind:
 
     def _changed(self, x: Tensor) -> Tensor:
         return self.change(x) if len(x) else x
-
-
-class Random(Protocol):
-    """A change that its seed decides; a frozen dataclass."""
-
-    seed: Any
-
-    def __call__(self, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)

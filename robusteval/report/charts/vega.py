@@ -50,7 +50,6 @@ class Axes:
     x_title: str
     y_title: str
     x_max: float | None = None
-    x_share: bool = False
     y_share: bool = True
     x_log_from: float | None = None
     step: bool = True
@@ -220,12 +219,12 @@ def _x_axis(axes: Axes) -> alt.Axis:
     if axes.x_log_from is not None:
         ticks = [tick for tick in (0.001, 0.01, 0.05, 0.1, 0.5, 1.0) if tick >= axes.x_log_from]
         return alt.Axis(values=ticks, format="~%")
-    return alt.Axis(format="~%") if axes.x_share else alt.Axis(format=".4~g", tickCount=8, labelSeparation=6)
+    return alt.Axis(format=".4~g", tickCount=8, labelSeparation=6)
 
 
 def _tooltip(axes: Axes) -> list[alt.Tooltip]:
     return [
         alt.Tooltip("line:N", title="Curve"),
-        alt.Tooltip("x:Q", title=axes.formats[0], format=".2%" if axes.x_share or axes.x_log_from else ".4~g"),
+        alt.Tooltip("x:Q", title=axes.formats[0], format=".2%" if axes.x_log_from else ".4~g"),
         alt.Tooltip("y:Q", title=axes.formats[1], format=".1%" if axes.y_share else ".4~g"),
     ]
