@@ -16,15 +16,18 @@ CHECKED = ("robusteval.ops", "robusteval.contracts", "robusteval.engine.search")
 
 
 def checker(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What jaxtyping's hook wraps each function in, by this name.
+    """What jaxtyping's hook has each function checked by, under this name.
 
     Of its annotations those with a shape are checked. The others are mypy's business: a test may well hand over something
-    that only looks like a classifier.
+    that only looks like a classifier. jaxtyping asks before a call, with no word of what is returned, and after it with all
+    annotations; arguments are checked before it, once.
     """
     notes = function.__annotations__
-    if not any("[Tensor, " in str(note) for note in notes.values()):
+    before = notes.get("return", Any) is Any
+    shaped = {name for name, note in notes.items() if "[Tensor, " in str(note) and (before or name == "return")}
+    if not shaped:
         return function
-    function.__annotations__ = {name: note if "[Tensor, " in str(note) else object for name, note in notes.items()}
+    function.__annotations__ = {name: note if name in shaped else object for name, note in notes.items()}
     return beartype(function)
 
 

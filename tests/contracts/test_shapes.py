@@ -16,12 +16,18 @@ from tests import shapes
 
 
 def test_a_wrong_shape_is_an_error() -> None:
-    with pytest.raises(TypeCheckError):
+    with pytest.raises(TypeCheckError, match="parameter 'keep'"):
         ops.wins(torch.zeros(3, 10), torch.zeros(3, 9, dtype=torch.bool))
     with pytest.raises(TypeCheckError):
         is_win(torch.zeros(3), torch.zeros(3, 10, dtype=torch.bool))  # answers are whole numbers
     with pytest.raises(TypeCheckError):
         Samples(torch.zeros(3, 4), torch.zeros(2, dtype=torch.int64))
+
+
+def test_a_wrong_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ops.LOSSES, "ce", lambda scores, keep: scores)
+    with pytest.raises(TypeCheckError, match="return value"):
+        ops.loss(torch.zeros(3, 10), torch.zeros(3, 10, dtype=torch.bool), "ce")
 
 
 def test_without_tests_nobody_looks() -> None:
