@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import shapes
+
+shapes.check()  # before anything of robusteval is imported
+
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from jaxtyping import Float
 from torch import Tensor
 
 # exact: of the function itself (a final softmax may be taken in logarithms, or cut); straight-through: flat steps are passed
@@ -77,14 +78,14 @@ class Classifier(Protocol):
         """Facts for the record; read only, so that frozen dataclasses and wrappers are classifiers too."""
         ...
 
-    def logits(self, x: Tensor) -> Tensor:
+    def logits(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, "b k"]:
         """Scores of x: float32 [B, *input_shape] -> float32 [B, K], no gradient. The prediction is the argmax.
 
         A file that returns probabilities is given as log-probabilities, so the argmax is the file's own.
         """
         ...
 
-    def twin(self, x: Tensor) -> Tensor:
+    def twin(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, "b k"]:
         """Differentiable scores, [B, *input_shape] -> [B, K]. Raises AccessError where info.gradients is "none"."""
         ...
 

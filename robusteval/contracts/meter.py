@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from robusteval import ops
@@ -18,24 +19,28 @@ class Meter:
     """Passes and gradient health, per sample: int64 [N] each; shared by all sub-problems of a unit."""
 
     size: int
-    forwards: Tensor = field(init=False)
-    backwards: Tensor = field(init=False)
-    zero_gradients: Tensor = field(init=False)  # backward passes of gradient queries whose answer was exactly zero
-    bad_gradients: Tensor = field(init=False)  # and of those whose answer was not finite
+    forwards: Int64[Tensor, " n"] = field(init=False)
+    backwards: Int64[Tensor, " n"] = field(init=False)
+    zero_gradients: Int64[Tensor, " n"] = field(
+        init=False
+    )  # backward passes of gradient queries whose answer was exactly zero
+    bad_gradients: Int64[Tensor, " n"] = field(init=False)  # and of those whose answer was not finite
 
     def __post_init__(self) -> None:
         for name in ("forwards", "backwards", "zero_gradients", "bad_gradients"):
             setattr(self, name, torch.zeros(self.size, dtype=torch.int64))
 
-    def forward(self, rows: Tensor, passes: int = 1) -> None:
+    def forward(self, rows: Int64[Tensor, " b"], passes: int = 1) -> None:
         """Counts forward passes of these rows (repeated rows count each time)."""
         self.forwards.index_add_(0, rows.cpu(), torch.full((len(rows),), passes))
 
-    def backward(self, rows: Tensor, passes: int = 1) -> None:
+    def backward(self, rows: Int64[Tensor, " b"], passes: int = 1) -> None:
         """Counts backward passes of these rows."""
         self.backwards.index_add_(0, rows.cpu(), torch.full((len(rows),), passes))
 
-    def gradients(self, grad: Tensor, bad: Tensor, rows: Tensor, passes: int) -> None:
+    def gradients(
+        self, grad: Float[Tensor, " b *shape"], bad: Bool[Tensor, " b"], rows: Int64[Tensor, " b"], passes: int
+    ) -> None:
         """Counts a gradient query's backward passes, and those of the rows whose gradient was zero or not finite: a query for C
         classes or n draws that is useless is as many useless passes, or its share of all passes would hide it."""
         self.backward(rows, passes)
@@ -51,7 +56,7 @@ class Trace:
     points: list[dict[str, float]] = field(default_factory=list)
     run: int = 0  # how often an attack was started so far; each point says to which of them it belongs
 
-    def add(self, rows: Tensor, values: dict[str, Tensor | float]) -> None:
+    def add(self, rows: Int64[Tensor, " b"], values: dict[str, Tensor | float]) -> None:
         """One point: each value's mean over the samples where it is finite (a distance is infinite until a win), left
         out where it is nowhere; and how many samples were still in play. JSON can carry every number of it."""
         point = {"samples": float(len(rows))} | ({"run": float(self.run)} if self.run else {})
@@ -73,11 +78,11 @@ class Watch:
     def __init__(
         self,
         size: int,
-        rows: Tensor,
-        x0: Tensor,
-        keep: Tensor,
+        rows: Int64[Tensor, " b"],
+        x0: Float[Tensor, " b *shape"],
+        keep: Bool[Tensor, "b k"],
         norm: Norm,
-        eps: Tensor | None,
+        eps: Float[Tensor, " b"] | None,
         bounds: tuple[float, float],
     ) -> None:
         self._place = torch.full((size,), -1, dtype=torch.int64, device=rows.device)
@@ -85,7 +90,9 @@ class Watch:
         self._x0, self._keep, self._norm, self._eps, self._bounds = x0, keep, norm, eps, bounds
         self.met = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
 
-    def see(self, rows: Tensor, x: Tensor, scores: Tensor) -> None:
+    def see(
+        self, rows: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"], scores: Float[Tensor, " b *classes"]
+    ) -> None:
         """One query: x [B', *shape] of these rows and the scores [B', K] that came back."""
         place = self._place[rows]
         if not len(place) or scores.shape[1:] != self._keep.shape[1:]:
@@ -94,7 +101,7 @@ class Watch:
         if len(new):
             self.met[place[new[self.lawful(place[new], x[new])]]] = True
 
-    def lawful(self, place: Tensor, x: Tensor) -> Tensor:
+    def lawful(self, place: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
         """Whether x [B', *shape], of the samples at these places among the B, keeps to box and budget: bool [B']."""
         inside = ((x >= self._bounds[0]) & (x <= self._bounds[1])).flatten(1).all(1)
         if self._eps is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 
 from robusteval.contracts.plugins import Defended, Detector
@@ -34,13 +35,13 @@ class Pipeline:
         """Whether the answer changes from draw to draw."""
         return self.defended.draw is not None
 
-    def scores(self, x: Tensor) -> Tensor:
+    def scores(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, "b k"]:
         """The truth, no gradient: [B, *shape] -> [B, K or K + 1]."""
         with torch.no_grad(), sharing():
             logits = self.defended.model.logits(x)
             return self._extend(logits, self.defended.detector.score(x)) if self.defended.detector else logits
 
-    def twin(self, x: Tensor) -> Tensor:
+    def twin(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, "b k"]:
         """Differentiable scores: [B, *shape] -> [B, K or K + 1]."""
         with sharing():
             logits = self.defended.model.twin(x)
@@ -50,7 +51,9 @@ class Pipeline:
         """The pipeline with one fresh draw of its randomness; itself where nothing is random."""
         return self if self.defended.draw is None else replace(self, defended=self.defended.draw(rng))
 
-    def decide(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def decide(
+        self, x: Float[Tensor, " b *shape"]
+    ) -> tuple[Int64[Tensor, " b"], Int64[Tensor, " b"], Float[Tensor, " b"] | None]:
         """What users see: (answer, label, suspicion). answer int64 [B]: the predicted class, K where the detector fires,
         -1 where the scores are not finite; label: the class without the detector; suspicion [B]: its score, or None."""
         with torch.no_grad(), sharing():
@@ -63,7 +66,7 @@ class Pipeline:
             suspicion = detector.score(x)
             return torch.where(suspicion > detector.threshold, logits.shape[1], label), label, suspicion
 
-    def with_detector_scale(self, x: Tensor) -> Pipeline:
+    def with_detector_scale(self, x: Float[Tensor, " b *shape"]) -> Pipeline:
         """The pipeline with a scale at which the detector's spread over x is a part of the spread of the margins.
 
         Many detectors are most suspicious at the boundary between classes. If the class "rejected" weighed as much there as

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+from jaxtyping import Float
 from torch import Generator, Tensor
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
@@ -77,7 +78,7 @@ class Attack(Protocol):
 
     info: ClassVar[AttackInfo]
 
-    def run(self, problem: Problem) -> Tensor: ...
+    def run(self, problem: Problem) -> Float[Tensor, " b *shape"]: ...
 
 
 class Detector(Protocol):
@@ -88,11 +89,11 @@ class Detector(Protocol):
         """In units of the score."""
         ...
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b"]:
         """[B, *shape] -> [B], on the true pipeline; larger is more suspicious."""
         ...
 
-    def twin(self, x: Tensor) -> Tensor:
+    def twin(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b"]:
         """The same, differentiable, for an attacker who knows the detector: [B, *shape] -> [B]."""
         ...
 

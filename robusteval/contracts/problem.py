@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor
 
 from robusteval import ops
@@ -22,11 +23,11 @@ _LEVELS = {"decision": 0, "scores": 1, "gradient": 2}
 class View(Protocol):
     """The pipeline as an attacker may query it; with a detector the last score is the class "rejected"."""
 
-    def scores(self, x: Tensor) -> Tensor:
+    def scores(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, "b k"]:
         """The truth, no gradient: [B, *shape] -> [B, K]."""
         ...
 
-    def twin(self, x: Tensor) -> Tensor:
+    def twin(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, "b k"]:
         """Differentiable scores: [B, *shape] -> [B, K]."""
         ...
 
@@ -38,10 +39,11 @@ class View(Protocol):
 class Gradient(NamedTuple):
     """What one gradient query answers; all from the same pass."""
 
-    grad: Tensor  # [B, *shape], direction of growing loss; rows that were not finite are 0 and counted
-    loss: Tensor  # [B]
-    scores: Tensor  # [B, K]
-    won: Tensor  # bool [B]
+    # [B, *shape], direction of growing loss; rows that were not finite are 0 and counted
+    grad: Float[Tensor, " b *shape"]
+    loss: Float[Tensor, " b"]  # [B]
+    scores: Float[Tensor, "b k"]  # [B, K]
+    won: Bool[Tensor, " b"]  # bool [B]
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,16 @@ class Problem:
     backward) pass per sample and draw. Asking for more than the declared `needs` raises AccessError.
     """
 
-    x: Tensor
-    keep: Tensor
+    x: Float[Tensor, " b *shape"]
+    keep: Bool[Tensor, "b k"]
     norm: Norm
-    eps: Tensor | None
+    eps: Float[Tensor, " b"] | None
     bounds: tuple[float, float]
     rng: Generator
     needs: Literal["gradient", "scores", "decision"]
     view: View
     meter: Meter
-    rows: Tensor  # where these samples stand in the meter
+    rows: Int64[Tensor, " b"]  # where these samples stand in the meter
     draws: int = 1  # passes averaged per query where the pipeline is random
     trace: Trace | None = None
     # What an attack learns once for a whole unit, such as a substitute; shared by all its problems, dropped after it.
@@ -89,33 +91,33 @@ class Problem:
         return self.keep.shape[1]
 
     @property
-    def budget(self) -> Tensor:
+    def budget(self) -> Float[Tensor, " b"]:
         """eps [B]. Raises AccessError for a problem without a budget, which only minimal attacks are given."""
         if self.eps is None:
             raise AccessError("This problem has no budget.", "Declare budget = 'fixed' to be given one.")
         return self.eps
 
-    def scores(self, x: Tensor) -> Tensor:
+    def scores(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, "b k"]:
         """Scores [B, K] of x, no gradient; averaged over the draws of a random pipeline. Needs "scores"."""
         self._allow("scores")
         with torch.no_grad():
             return self._mean(x, self._differentiable())
 
-    def labels(self, x: Tensor) -> Tensor:
+    def labels(self, x: Float[Tensor, " b *shape"]) -> Int64[Tensor, " b"]:
         """Predicted class of each x: int64 [B]. Needs "decision"."""
         with torch.no_grad():
             return self._mean(x, self._differentiable()).argmax(1)
 
-    def won(self, x: Tensor) -> Tensor:
+    def won(self, x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
         """True where the prediction of x is a win: bool [B]; the budget plays no part. Needs "decision"."""
         with torch.no_grad():
             return ops.wins(self._mean(x, self._differentiable()), self.keep)
 
-    def loss(self, x: Tensor, kind: str = "margin") -> Tensor:
+    def loss(self, x: Float[Tensor, " b *shape"], kind: str = "margin") -> Float[Tensor, " b"]:
         """Loss of that kind ("ce", "margin", "dlr"), [B], growing towards a win. Needs "scores"."""
         return ops.loss(self.scores(x), self.keep, kind)
 
-    def grad(self, x: Tensor, kind: str | Callable[[Tensor], Tensor] = "margin") -> Gradient:
+    def grad(self, x: Float[Tensor, " b *shape"], kind: str | Callable[[Tensor], Tensor] = "margin") -> Gradient:
         """Gradient of a loss with respect to x, with the loss, scores and wins of the same pass. Needs "gradient".
 
         kind: "ce", "margin", "dlr", or a function from scores [B, K] to a loss [B].
@@ -137,7 +139,9 @@ class Problem:
         self._see(x, scores)
         return Gradient(grad, loss / n, scores, ops.wins(scores, self.keep))
 
-    def jacobian(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    def jacobian(
+        self, x: Float[Tensor, " b *shape"], classes: Int64[Tensor, "b c"]
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b c *shape"]]:
         """Scores [B, K] and the gradients [B, C, *shape] of the classes named in int64 [B, C]. Needs "gradient".
 
         A row whose gradients were not all finite is 0 and counted, as in `grad`.
@@ -156,15 +160,17 @@ class Problem:
         self._see(x, scores / n)
         return scores / n, grads
 
-    def distance(self, x: Tensor) -> Tensor:
+    def distance(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b"]:
         """Distance of x from the clean samples in the problem's norm: float32 [B]."""
         return ops.size(x - self.x, self.norm)
 
-    def clip(self, x: Tensor) -> Tensor:
+    def clip(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b *shape"]:
         """x inside the box."""
         return ops.clip(x, self.bounds)
 
-    def project(self, x: Tensor, eps: Tensor | None = None) -> Tensor:
+    def project(
+        self, x: Float[Tensor, " b *shape"], eps: Float[Tensor, " b"] | None = None
+    ) -> Float[Tensor, " b *shape"]:
         """x inside ball and box; eps [B] replaces the problem's budget (for minimal attacks with a radius of their own)."""
         return ops.project(self.x, x, self.norm, self.budget if eps is None else eps, self.bounds)
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -17,8 +18,8 @@ class Samples:
     takes whole numbers; x lies on it.
     """
 
-    x: Tensor
-    y: Tensor
+    x: Float[Tensor, " n *shape"]
+    y: Int64[Tensor, " n"]
     bounds: tuple[float, float] = (0.0, 1.0)
     name: str = ""
     class_names: tuple[str, ...] = ()

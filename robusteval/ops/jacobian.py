@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
 def class_gradients(
-    model: Callable[[Tensor], Tensor], x: Tensor, classes: Tensor, batched: bool = False
-) -> tuple[Tensor, Tensor]:
+    model: Callable[[Tensor], Tensor],
+    x: Float[Tensor, " b *shape"],
+    classes: Int64[Tensor, "b c"],
+    batched: bool = False,
+) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b c *shape"]]:
     """Scores [B, K] and gradients [B, C, *shape] of the classes named per sample in `classes` [B, C].
 
     One forward pass and C backward passes over the whole batch: for convolutions at large batches faster than

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 # Stands in for minus infinity: finite, so that 0 * NEVER has no NaN gradient.
 _NEVER = -1e30
 
 
-def wins(scores: Tensor, keep: Tensor) -> Tensor:
+def wins(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
     """True where the prediction (argmax, first on ties) counts as a win: bool [B]. Non-finite scores never win."""
     top = scores.argmax(1, keepdim=True)
     return ~keep.gather(1, top).squeeze(1) & torch.isfinite(scores).all(1)
 
 
-def ce(scores: Tensor, keep: Tensor) -> Tensor:
+def ce(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
     """logsumexp(scores outside keep) - logsumexp(scores in keep), [B].
 
     Cross-entropy is softplus of it, so each sample's direction is that of cross-entropy, but it never saturates.
@@ -31,12 +32,12 @@ def ce(scores: Tensor, keep: Tensor) -> Tensor:
     return outside - inside
 
 
-def margin(scores: Tensor, keep: Tensor) -> Tensor:
+def margin(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
     """Largest score outside keep minus largest score in keep, [B]; above 0 exactly at a win (Carlini & Wagner 2017)."""
     return scores.masked_fill(keep, _NEVER).amax(1) - scores.masked_fill(~keep, _NEVER).amax(1)
 
 
-def dlr(scores: Tensor, keep: Tensor) -> Tensor:
+def dlr(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
     """Difference of logits ratio (Croce & Hein 2020): the margin over the gap between the top and the third score, [B].
 
     Where several classes are kept (targeted, detector) the best score outside may be the third itself and the ratio
@@ -53,7 +54,7 @@ def dlr(scores: Tensor, keep: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "margin": margin, "dlr": dlr}
 
 
-def loss(scores: Tensor, keep: Tensor, kind: str) -> Tensor:
+def loss(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"], kind: str) -> Float[Tensor, " b"]:
     """The loss of that name ("ce", "margin" or "dlr"), [B]. Raises ValueError for another name."""
     if kind not in LOSSES:
         raise ValueError(f"unknown loss {kind!r}; one of {', '.join(LOSSES)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 Norm = Literal["l0", "l1", "l2", "linf"]
@@ -19,12 +20,12 @@ def norm_named(name: str) -> Norm:
     raise ValueError(f"unknown norm {name!r}")
 
 
-def per_sample(values: Tensor, like: Tensor) -> Tensor:
+def per_sample(values: Shaped[Tensor, " b"], like: Shaped[Tensor, " any *shape"]) -> Shaped[Tensor, " b *ones"]:
     """Values [B] shaped [B, 1, 1, ...] so that they broadcast against `like` [B, *shape]."""
     return values.reshape(-1, *[1] * (like.dim() - 1))
 
 
-def pixel_size(delta: Tensor) -> Tensor:
+def pixel_size(delta: Float[Tensor, " b *shape"]) -> Float[Tensor, "b p"]:
     """Magnitude of each pixel of delta: the L2 norm over channels for images [B, C, H, W], |delta| otherwise: [B, P]."""
     if delta.dim() == 4:
         magnitude: Tensor = torch.linalg.vector_norm(delta, dim=1)
@@ -32,7 +33,7 @@ def pixel_size(delta: Tensor) -> Tensor:
     return delta.abs().flatten(1)
 
 
-def size(delta: Tensor, norm: Norm) -> Tensor:
+def size(delta: Float[Tensor, " b *shape"], norm: Norm) -> Float[Tensor, " b"]:
     """Norm of each sample's perturbation, [B, *shape] -> [B], in delta's own precision.
 
     l0 counts changed pixels: for images [B, C, H, W] a pixel counts once, whichever of its channels changed.
@@ -52,12 +53,12 @@ def size(delta: Tensor, norm: Norm) -> Tensor:
     raise ValueError(f"unknown norm {norm!r}; one of {', '.join(NORMS)}")
 
 
-def distance(x0: Tensor, x: Tensor, norm: Norm) -> Tensor:
+def distance(x0: Float[Tensor, " b *shape"], x: Float[Tensor, " b *shape"], norm: Norm) -> Float64[Tensor, " b"]:
     """Distance of each sample x from its clean x0, measured in float64: [B, *shape] twice -> float64 [B]."""
     return size(x.double() - x0.double(), norm)
 
 
-def ascent(grad: Tensor, norm: Norm) -> Tensor:
+def ascent(grad: Float[Tensor, " b *shape"], norm: Norm) -> Float[Tensor, " b *shape"]:
     """Direction of steepest ascent of unit size in the norm, [B, *shape] -> [B, *shape].
 
     linf: the sign; l2: the normalised gradient; l1 and l0: the one coordinate with the largest gradient, by sign.

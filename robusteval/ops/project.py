@@ -7,6 +7,7 @@ idempotent, and it never moves a point that is already inside.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor
 
 from robusteval.ops.norms import Norm, per_sample, pixel_size, size
@@ -16,12 +17,18 @@ from robusteval.ops.norms import Norm, per_sample, pixel_size, size
 _ROOM = 1e-6
 
 
-def clip(x: Tensor, bounds: tuple[float, float]) -> Tensor:
+def clip(x: Float[Tensor, " *shape"], bounds: tuple[float, float]) -> Float[Tensor, " *shape"]:
     """x with every value in [lo, hi]."""
     return x.clamp(bounds[0], bounds[1])
 
 
-def project(x0: Tensor, x: Tensor, norm: Norm, eps: Tensor, bounds: tuple[float, float]) -> Tensor:
+def project(
+    x0: Float[Tensor, " b *shape"],
+    x: Float[Tensor, " b *shape"],
+    norm: Norm,
+    eps: Float[Tensor, " b"],
+    bounds: tuple[float, float],
+) -> Float[Tensor, " b *shape"]:
     """x moved into the ball of radius eps [B] around x0 and into the box; inside points stay bit for bit.
 
     The box comes first and the ball shrinks towards x0 after it: x0 lies in the box, so the shrunk point does too,
@@ -67,7 +74,9 @@ def _shrink_l1(delta: Tensor, eps: Tensor) -> Tensor:
     return ((flat.abs() - threshold).clamp_min(0) * flat.sign()).to(delta.dtype).reshape(delta.shape)
 
 
-def project_l1_box(x0: Tensor, x: Tensor, eps: Tensor, bounds: tuple[float, float]) -> Tensor:
+def project_l1_box(
+    x0: Float[Tensor, " b *shape"], x: Float[Tensor, " b *shape"], eps: Float[Tensor, " b"], bounds: tuple[float, float]
+) -> Float[Tensor, " b *shape"]:
     """The Euclidean projection of x on the intersection of l1 ball (radius eps [B] around x0) and box, exact.
 
     Box and ball one after the other end inside the ball; the nearest point of both is soft-thresholded, then cut at the
@@ -97,7 +106,9 @@ def _largest_pixels(delta: Tensor, eps: Tensor) -> Tensor:
     return kept.reshape(delta.shape)
 
 
-def random_on_sphere(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator, width: float = 1.0) -> Tensor:
+def random_on_sphere(
+    x0: Float[Tensor, " b *shape"], norm: Norm, eps: Float[Tensor, " b"], rng: Generator, width: float = 1.0
+) -> Float[Tensor, " b *shape"]:
     """Random perturbations of size eps [B]: uniform signs for linf; for l2 and l1 uniform on the sphere, by Gaussian and by
     Laplace values; for l0 eps random pixels with random signs, changed by `width`, the pixel range's. [B, *shape], on x0's
     device; the box is not applied."""
@@ -116,7 +127,9 @@ def random_on_sphere(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator, width:
     return noise / per_sample(size(noise, norm).clamp_min(1e-30), x0) * per_sample(eps, x0)
 
 
-def random_in_ball(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator, width: float = 1.0) -> Tensor:
+def random_in_ball(
+    x0: Float[Tensor, " b *shape"], norm: Norm, eps: Float[Tensor, " b"], rng: Generator, width: float = 1.0
+) -> Float[Tensor, " b *shape"]:
     """Random perturbations inside the ball of radius eps [B]: uniform in it for linf, l2 and l1; for l0 a random number of
     pixels, changed by `width`. [B, *shape]; the box is not applied."""
     if norm == "linf":
@@ -127,17 +140,19 @@ def random_in_ball(x0: Tensor, norm: Norm, eps: Tensor, rng: Generator, width: f
     return random_on_sphere(x0, norm, eps * radius, rng, width)
 
 
-def to_grid(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:
+def to_grid(x: Float[Tensor, " *shape"], bounds: tuple[float, float], levels: int) -> Float[Tensor, " *shape"]:
     """Each value of x at the nearest of the levels + 1 evenly spaced values from lo to hi, as image files have them."""
     return _from_steps(to_levels(x, bounds, levels), bounds, levels)
 
 
-def to_levels(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:
+def to_levels(x: Float[Tensor, " *shape"], bounds: tuple[float, float], levels: int) -> Float[Tensor, " *shape"]:
     """The number, from 0 to levels, of the grid's value that is nearest to each value of x; as floats."""
     return _steps(x, bounds, levels).round().clamp(0, levels)
 
 
-def to_grid_beside(x0: Tensor, x: Tensor, bounds: tuple[float, float], levels: int, away: bool) -> Tensor:
+def to_grid_beside(
+    x0: Float[Tensor, " *shape"], x: Float[Tensor, " *shape"], bounds: tuple[float, float], levels: int, away: bool
+) -> Float[Tensor, " *shape"]:
     """x on the grid, each value rounded away from that of x0 or towards it; values that did not move: to the nearest."""
     steps, nearest = _steps(x, bounds, levels), _steps(x, bounds, levels).round()
     up = x > x0 if away else x < x0

@@ -8,8 +8,7 @@ import pytest
 
 import robusteval
 from tests.e2e.models import EXAMPLES
-from tests.report.cdp import Browser, chromium
-from tests.report.test_browser import complaints
+from tests.report.browser import Look, launched, needs_chromium
 
 EVIL = "<script>alert(1)</script>"
 NAMES = [f'"><img src=x onerror=alert({number})>' for number in range(10)]
@@ -51,16 +50,10 @@ def test_the_name_is_shown_as_text(page):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(chromium() is None, reason="chromium is not installed")
-def test_nothing_runs_nothing_is_asked_for_nothing_is_said(page, tmp_path):
-    browser = Browser(tmp_path)
-    try:
-        browser.evaluate("window.alert = () => { window.pwned = 1 }")
-        browser.events.clear()
-        browser.open(page)
-        assert browser.evaluate("document.querySelectorAll('figure.chart[data-drawn=yes]').length") > 0
-        assert complaints(browser) == []
-        assert not [event for event in browser.events if event.get("method") == "Page.javascriptDialogOpening"]
-        assert browser.evaluate("document.querySelectorAll('img[src=x]').length") == 0
-    finally:
-        browser.close()
+@needs_chromium
+def test_nothing_runs_nothing_is_asked_for_nothing_is_said(page):
+    with launched() as browser, Look(browser) as look:
+        shown = look.open(page)
+        assert shown.locator("figure.chart[data-drawn=yes]").count() > 0
+        assert shown.locator("img[src=x]").count() == 0
+        assert look.complaints == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from jaxtyping import Shaped
 from torch import Tensor
 
 from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
 
 
-def candidates_of(attack: Attack, problem: Problem) -> Tensor:
+def candidates_of(attack: Attack, problem: Problem) -> Shaped[Tensor, " *any"]:
     """The attack's candidates, [B, *shape], in tensors that the plugin does not hold.
 
     Whatever it raises comes out. Raises TypeError for an answer that is no tensor.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 
 from robusteval import ops
@@ -36,15 +37,15 @@ Propose = Callable[[Tensor, Tensor | None], Tensor]  # (rows, eps of these rows 
 class Best:
     """The nearest win so far, per sample. distance, l2: float64 [B], inf where none; x: [B, *shape]."""
 
-    x: Tensor
-    distance: Tensor
-    l2: Tensor
-    answer: Tensor
-    suspicion: Tensor
+    x: Float[Tensor, " b *shape"]
+    distance: Float64[Tensor, " b"]
+    l2: Float64[Tensor, " b"]
+    answer: Int64[Tensor, " b"]
+    suspicion: Float64[Tensor, " b"]
     rejected: Counter[str]
 
     @classmethod
-    def none(cls, x0: Tensor) -> Best:
+    def none(cls, x0: Float[Tensor, " b *shape"]) -> Best:
         """No win yet: the clean samples at distance inf."""
         never = torch.full((len(x0),), torch.inf, dtype=torch.float64, device=x0.device)
         nothing = torch.full((len(x0),), -1, dtype=torch.int64, device=x0.device)
@@ -55,7 +56,7 @@ class Best:
         won = torch.isfinite(self.distance)
         return Judged(self.x, won, self.distance, self.l2, self.answer, self.suspicion, self.rejected)
 
-    def take(self, rows: Tensor, judged: Judged) -> None:
+    def take(self, rows: Int64[Tensor, " b"], judged: Judged) -> None:
         """Keeps those of the judged candidates of these rows that are nearer."""
         self.rejected += judged.rejected
         nearer = judged.distance < self.distance[rows]
@@ -73,7 +74,7 @@ class Sweep:
     """One chunk of one cell under search."""
 
     pipeline: Pipeline
-    x0: Tensor
+    x0: Float[Tensor, " b *shape"]
     threat: Threat
     rng: Generator
     meter: Meter
@@ -92,7 +93,7 @@ class Sweep:
         self._approach(best, rows[torch.isfinite(best.distance)])
         return best
 
-    def given(self, candidates: Tensor) -> Best:
+    def given(self, candidates: Float[Tensor, " b *shape"]) -> Best:
         """The nearest win on the rays from the clean samples through given candidates [B, *shape]."""
         best = Best.none(self.x0)
         rows = (candidates != self.x0).flatten(1).any(1).nonzero().squeeze(1)

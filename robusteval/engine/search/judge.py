@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from torch import Generator, Tensor
 
 from robusteval import ops
@@ -27,7 +28,7 @@ class Threat:
     images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does; file: the grid of a file that takes
     whole numbers, as in ModelInfo. Where there are both, the levels lie on the file's grid (`common_grid`)."""
 
-    keep: Tensor
+    keep: Bool[Tensor, "b k"]
     norm: Norm
     bounds: tuple[float, float]
     levels: int = 0
@@ -41,17 +42,19 @@ class Threat:
         """(first, last, steps) of the values that count; () where any does."""
         return (*self.bounds, self.levels) if self.levels else self.file
 
-    def lawful(self, x: Tensor) -> Tensor:
+    def lawful(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b *shape"]:
         """x [B, *shape] in the box, and on the grid where there is one."""
         return on_grid(ops.clip(x, self.bounds), self.grid)
 
-    def beside(self, x0: Tensor, x: Tensor, away: bool) -> Tensor:
+    def beside(
+        self, x0: Float[Tensor, " b *shape"], x: Float[Tensor, " b *shape"], away: bool
+    ) -> Float[Tensor, " b *shape"]:
         """x [B, *shape] on the grid, each value rounded away from that of x0 or towards it; as it is without a grid."""
         grid = self.grid
         return ops.to_grid_beside(x0, x, (grid[0], grid[1]), grid[2], away) if grid else x
 
 
-def on_grid(x: Tensor, grid: Grid) -> Tensor:
+def on_grid(x: Float[Tensor, " *shape"], grid: Grid) -> Float[Tensor, " *shape"]:
     """x with each value at the nearest of the grid's; as it is without one."""
     return ops.to_grid(x, (grid[0], grid[1]), grid[2]) if grid else x
 
@@ -81,16 +84,18 @@ class Judged:
     [B]; distance, l2: float64 [B], inf where not won; answer: int64 [B], the pipeline's answer (its class count where a
     detector fires); suspicion: [B] or None; rejected: reasons, counted."""
 
-    x: Tensor
-    won: Tensor
-    distance: Tensor
-    l2: Tensor
-    answer: Tensor
-    suspicion: Tensor | None
+    x: Float[Tensor, " b *shape"]
+    won: Bool[Tensor, " b"]
+    distance: Float64[Tensor, " b"]
+    l2: Float64[Tensor, " b"]
+    answer: Int64[Tensor, " b"]
+    suspicion: Float[Tensor, " b"] | None
     rejected: Counter[str]
 
 
-def answers(pipeline: Pipeline, x: Tensor, rng: Generator) -> tuple[Tensor, Tensor | None]:
+def answers(
+    pipeline: Pipeline, x: Float[Tensor, " b *shape"], rng: Generator
+) -> tuple[Int64[Tensor, " b"], Float[Tensor, " b"] | None]:
     """The pipeline's answer to each x, by majority over fresh draws where it is random: (int64 [B], suspicion [B])."""
     if not pipeline.stochastic:
         answer, _, suspicion = pipeline.decide(x)
@@ -105,13 +110,18 @@ def answers(pipeline: Pipeline, x: Tensor, rng: Generator) -> tuple[Tensor, Tens
     return votes.argmax(1) - 1, None if total is None else total / JUDGE_DRAWS
 
 
-def is_win(answer: Tensor, keep: Tensor) -> Tensor:
+def is_win(answer: Int64[Tensor, " b"], keep: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
     """Whether each answer is a win: finite and outside keep. bool [B]."""
     return (answer >= 0) & ~keep.gather(1, answer.clamp_min(0)[:, None]).squeeze(1)
 
 
 def judge(
-    pipeline: Pipeline, x0: Tensor, candidates: Tensor, threat: Threat, eps: Tensor | None, rng: Generator
+    pipeline: Pipeline,
+    x0: Float[Tensor, " b *shape"],
+    candidates: Shaped[Tensor, " *any"],
+    threat: Threat,
+    eps: Float[Tensor, " b"] | None,
+    rng: Generator,
 ) -> Judged:
     """Judges candidates [B, *shape]: throws out what is NaN, outside the box or over its budget, queries the true
     pipeline for the rest, and measures in float64. A candidate of a wrong shape raises ValueError: a broken plugin.

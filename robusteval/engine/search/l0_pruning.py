@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 HALVINGS = 10  # of how many of the least changed pixels go back at once
@@ -13,7 +14,7 @@ SINGLES = 16  # of pixels one by one
 Wins = Callable[[Tensor, Tensor], Tensor]  # (positions [R] in the batch, candidates [R, *shape]) -> bool [R]
 
 
-def undo(x0: Tensor, far: Tensor, wins: Wins) -> Tensor:
+def undo(x0: Float[Tensor, " b *shape"], far: Float[Tensor, " b *shape"], wins: Wins) -> Float[Tensor, " b *shape"]:
     """far [B, *shape] with as many of its changed pixels put back to x0 as the search found to be needless.
 
     Where many changed, first by bisection the most of the least changed pixels that can go back together; then one by one
