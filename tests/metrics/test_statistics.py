@@ -56,6 +56,8 @@ def test_samples_for_is_the_first_that_is_narrow_enough(value: float, width: flo
 def test_a_quarter_of_the_width_takes_about_sixteen_times_as_many() -> None:
     low, high = clopper_pearson(205, 500)
     assert samples_for(0.41, high - low) == 500
+    low, high = clopper_pearson(16, 64)  # where the search's own steps fall on it
+    assert samples_for(0.25, high - low) == 64
     assert samples_for(0.41, (high - low) / 2) == pytest.approx(2000, rel=0.03)
     assert samples_for(0.41, (high - low) / 4) == pytest.approx(8000, rel=0.03)
     for value, width in ((1.1, 0.1), (0.5, 0.0), (0.5, -1)):
