@@ -53,11 +53,15 @@ def test_samples_for_is_the_first_that_is_narrow_enough(value: float, width: flo
     assert not [trials for trials in whole if wide(trials) != (trials < found)]
 
 
+@pytest.mark.parametrize(("hits", "trials"), [(0, 1), (1, 4), (16, 64)])
+def test_a_width_that_a_power_of_two_just_reaches_takes_no_sample_more(hits: int, trials: int) -> None:
+    low, high = clopper_pearson(hits, trials)
+    assert samples_for(hits / trials, high - low) == trials
+
+
 def test_a_quarter_of_the_width_takes_about_sixteen_times_as_many() -> None:
     low, high = clopper_pearson(205, 500)
     assert samples_for(0.41, high - low) == 500
-    low, high = clopper_pearson(16, 64)  # where the search's own steps fall on it
-    assert samples_for(0.25, high - low) == 64
     assert samples_for(0.41, (high - low) / 2) == pytest.approx(2000, rel=0.03)
     assert samples_for(0.41, (high - low) / 4) == pytest.approx(8000, rel=0.03)
     for value, width in ((1.1, 0.1), (0.5, 0.0), (0.5, -1)):
