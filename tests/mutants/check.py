@@ -78,6 +78,11 @@ def run(names: list[str]) -> int:
             copy = FOLDER / path.relative_to(ROOT)
             if path.is_file() and path.suffix not in (".py", ".pyc") and copy.exists():
                 shutil.copy2(path, copy)
+    for path in (one for pattern in chosen() for one in ROOT.glob(pattern)):
+        copy = FOLDER / path.relative_to(ROOT)
+        if not copy.with_name(f"{copy.name}.meta").exists():  # it was not to be broken then: no one knows its tests
+            copy.unlink(missing_ok=True)
+            (FOLDER / "mutmut-stats.json").unlink(missing_ok=True)
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join((str(FOLDER), str(FOLDER / "plugins"))),
         "OMP_NUM_THREADS": "1",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.mutants import check
@@ -56,3 +58,26 @@ def test_a_file_that_was_not_broken_is_told_of(compare, capsys, monkeypatch):
 def test_every_file_that_is_to_be_broken_is_there():
     assert check.chosen()
     assert [one for one in check.chosen() if not list(check.ROOT.glob(one))] == []
+
+
+def test_a_file_that_is_newly_to_be_broken_is_broken_and_its_tests_are_found(tmp_path, monkeypatch):
+    """mutmut keeps the copies that it has, and what it knows of tests."""
+    monkeypatch.setattr(check, "ROOT", tmp_path)
+    monkeypatch.setattr(check, "FOLDER", tmp_path / "mutants")
+    monkeypatch.setattr(check, "chosen", lambda: ["robusteval/*.py"])
+    monkeypatch.setattr(check.subprocess, "run", lambda *given, **more: SimpleNamespace(returncode=0))
+    for place in (tmp_path, tmp_path / "mutants"):
+        (place / "robusteval").mkdir(parents=True)
+        for name in ("broken.py", "new.py"):
+            (place / "robusteval" / name).write_text("")
+    known, stats = tmp_path / "mutants" / "robusteval" / "broken.py.meta", tmp_path / "mutants" / "mutmut-stats.json"
+    known.write_text("")
+    stats.write_text("")
+    assert check.run([]) == 0
+    there = [path.name for path in sorted((tmp_path / "mutants" / "robusteval").iterdir())]
+    assert there == ["broken.py", "broken.py.meta"]
+    assert not stats.exists()
+    stats.write_text("")
+    (tmp_path / "robusteval" / "new.py").unlink()
+    assert check.run([]) == 0
+    assert stats.exists()
