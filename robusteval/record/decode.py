@@ -184,7 +184,7 @@ def _union(kinds: tuple[Any, ...]) -> Any:
                 return one(value)
             except _Misfit:
                 continue
-        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        names = " or ".join(kind.__name__ for kind in kinds)
         raise _Misfit(f"{names.replace('NoneType', 'null')} is wanted, not {_said(value)}")
 
     return read

@@ -250,7 +250,7 @@ def test_a_defence_s_sentence_is_its_own():
     record.cells += [
         cell("pgd", 0.15, defense="d", knowledge="adaptive", backwards=[0] * N),
         cell("pgd", 0.01, norm="linf", defense="d", knowledge="oblivious"), cell("pgd", 0.5, norm="linf"),
-        cell("pgd", 0.01, norm="linf", defense="e", knowledge="adaptive"),
+        cell("pgd", 0.01, norm="linf", defense="e", knowledge="adaptive", backwards=[0] * N),
     ]  # fmt: skip
     (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
     assert "0.50 times in L2 (an upper bound of its worth" in said

@@ -53,6 +53,12 @@ def test_samples_for_is_the_first_that_is_narrow_enough(value: float, width: flo
     assert not [trials for trials in whole if wide(trials) != (trials < found)]
 
 
+@pytest.mark.parametrize(("hits", "trials"), [(0, 1), (1, 4), (16, 64)])
+def test_a_width_that_a_power_of_two_just_reaches_takes_no_sample_more(hits: int, trials: int) -> None:
+    low, high = clopper_pearson(hits, trials)
+    assert samples_for(hits / trials, high - low) == trials
+
+
 def test_a_quarter_of_the_width_takes_about_sixteen_times_as_many() -> None:
     low, high = clopper_pearson(205, 500)
     assert samples_for(0.41, high - low) == 500

@@ -13,10 +13,11 @@ _PLACES = frozenset({"device"})
 
 
 def kind(old: str, new: str) -> str:
-    """Why a mutant of a function, given as two sources, may stay alive: "words", "device", "" where it may not.
+    """Why a mutant of a function, given as two sources, may stay alive: "words", "device", "float64", "" where it may not.
 
     words: only sentences differ, that is strings with a blank in them that are no key and are compared with nothing;
-    device: only `device=` keywords differ.
+    device: only `device=` keywords differ;
+    float64: only calls .astype(None) and .astype(np.float64) differ, which numpy documents to be one.
     """
     before, after = (ast.parse(textwrap.dedent(text)) for text in (old, new))
     if ast.dump(before) == ast.dump(after):
@@ -25,6 +26,8 @@ def kind(old: str, new: str) -> str:
         return "words"
     if ast.dump(_without_places(before)) == ast.dump(_without_places(after)):
         return "device"
+    if ast.dump(_Float64().visit(before)) == ast.dump(_Float64().visit(after)):
+        return "float64"
     return ""
 
 
@@ -66,3 +69,11 @@ class _Without(ast.NodeTransformer):
 
 def _without_places(tree: ast.Module) -> ast.AST:
     return _Without().visit(ast.parse(ast.unparse(tree)))  # type: ignore[no-any-return]
+
+
+class _Float64(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "astype":
+            node.args = [ast.Constant(None) if ast.unparse(one) == "np.float64" else one for one in node.args]
+        return node

@@ -6,7 +6,7 @@ in survivors.txt with the reason why they change nothing, or a fault of the test
     python tests/mutants/check.py                          from an empty folder `mutants`, all of it
     python tests/mutants/check.py --again                  only what lived the last time, and what changed since
     python tests/mutants/check.py --no-run                 only the comparison
-    python tests/mutants/check.py 'robusteval.engine.judge*'
+    python tests/mutants/check.py 'robusteval.engine.search.judge*'
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,11 @@ def run(names: list[str]) -> int:
             copy = FOLDER / path.relative_to(ROOT)
             if path.is_file() and path.suffix not in (".py", ".pyc") and copy.exists():
                 shutil.copy2(path, copy)
+    for path in (one for pattern in chosen() for one in ROOT.glob(pattern)):
+        copy = FOLDER / path.relative_to(ROOT)
+        if not copy.with_name(f"{copy.name}.meta").exists():  # it was not to be broken then: no one knows its tests
+            copy.unlink(missing_ok=True)
+            (FOLDER / "mutmut-stats.json").unlink(missing_ok=True)
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join((str(FOLDER), str(FOLDER / "plugins"))),
         "OMP_NUM_THREADS": "1",
@@ -115,7 +121,7 @@ def forget_survivors(names: list[str]) -> None:
         data = SourceFileMutationData(path=path)
         data.load()
         for name, code in data.exit_code_by_key.items():
-            if status_by_exit_code[code] not in _KILLED and any(fnmatch.fnmatch(name, one) for one in names or ["*"]):
+            if status_by_exit_code[code] not in _KILLED and _goes_by(name, names):
                 data.exit_code_by_key[name] = None
         if data.exit_code_by_key:
             data.save()
@@ -136,8 +142,9 @@ def described(mutant: Mutant) -> tuple[Key, str, str]:
     return key, kind(*(libcst.Module([one]).code for one in pair)) if pair else "", diff
 
 
-def compare() -> int:
-    """Prints the share killed by file, and every mutant that lives and is not listed; 1 where there is one."""
+def compare(names: list[str]) -> int:
+    """Prints the share killed by file, and every mutant that lives and is not listed; 1 where there is one, where a mutant
+    that goes by one of these names, all where none is, was not asked about, or where a file that is to be broken is not."""
     found = mutants()
     known, used = listed(), Counter[Key]()
     table: dict[str, Counter[str]] = {}
@@ -163,17 +170,35 @@ def compare() -> int:
     for key, count in known.items():
         if used[key] < count and not table.get(key.path, Counter())["unchecked"]:
             print(f"Listed, but no longer alive:\n{key}\n")
+    missed = [one.name for one in found if one.status == "not checked" and _goes_by(one.name, names)]
+    if missed or not found:
+        print(f"Not asked about: {len(missed)} mutants, such as {', '.join(missed[:5]) or 'any at all'}.\n")
+    gone = [one for one in chosen() if not any(fnmatch.fnmatch(mutant.path, one) for mutant in found)]
+    if gone:
+        print(f"Named in pyproject.toml, but nothing there was broken: {', '.join(gone)}.\n")
     total: Counter[str] = Counter()
     for path, row in sorted(table.items()):
         print(_line(path, row))
         total += row
     print(_line("all", total))
-    return 1 if loose else 0
+    return 1 if loose or missed or gone or not found else 0
+
+
+def chosen() -> list[str]:
+    """The files that are to be broken, as pyproject.toml names them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return list(settings["tool"]["mutmut"]["only_mutate"])
+
+
+def _goes_by(name: str, names: list[str]) -> bool:
+    return any(fnmatch.fnmatch(name, one) for one in names or ["*"])
 
 
 def _line(path: str, row: Counter[str]) -> str:
     parts = [f"{row['killed']} of {row['all']} killed ({100 * row['killed'] / max(row['all'], 1):.1f} %)"]
-    parts += [f"{row[name]} {name}" for name in ("words", "device", "listed", "unchecked", "loose") if row[name]]
+    parts += [
+        f"{row[name]} {name}" for name in ("words", "device", "float64", "listed", "unchecked", "loose") if row[name]
+    ]
     return f"{path}: {', '.join(parts)}"
 
 
@@ -193,7 +218,7 @@ def main() -> int:
             shutil.rmtree(FOLDER, ignore_errors=True)
         if code := run(names):
             return code
-    return compare()
+    return compare(asked.names)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def test_columns_are_as_long_as_what_they_go_with(path):
     put(record, path, at(record, path)[:-1])
     with pytest.raises(RecordError) as error:
         check(record)
-    assert path in error.value.message
+    assert f" at {path}: it has " in error.value.message
     assert "changed after the run" in error.value.hint
 
 
@@ -147,7 +147,7 @@ def test_columns_that_may_not(path):
         ("suite.norms", [[], ["linf"]], [["l3"], ["l2", ""], ["L2"]]),
         ("pipelines[0].prediction[3]", [-1, 0, 1, 2], [-2, 3]),
         ("pipelines[1].certified[3]", [0.0, 9.0], [-1e-9]),
-        ("pipelines[0].confidence[3]", [0.0, 1.0, 1.0 + 1e-10], [-0.001, 1.001, float("nan")]),
+        ("pipelines[0].confidence[3]", [0.0, 1.0, 1.0 + 1e-9], [-0.001, 1.001, float("nan")]),
         ("pipelines[0].unstable_again", [None, 0.0, 1.0], [-0.1, 1.1]),
         ("pipelines[0].unstable_batch", [None, 0.0, 1.0], [-0.1, 1.1]),
         ("pipelines[1].surrogate_agreement", [None, 0.0, 1.0], [-0.1, 1.1]),
@@ -222,6 +222,29 @@ def test_each_rule(path, allowed, refused):
         ("cells[3].norm", "l3", "cells[3].norm", "'l3' is no norm"), ("pipelines[1].defense", "none", "pipelines", "'none' is there twice"),
         ("probes[0].distance", [0.1] * (N + 1), "probes[0].distance", f"{N + 1} entries for {N} samples"),
         ("cells[2].eps", -1.0, "cells[2].eps", "-1 is no budget"), ("pipelines[1].unstable_again", 1.5, "pipelines[1]", "1.5 is no share"),
+        ("cells[1].id", "probe", "cells", "'probe' is there twice"), ("model.bounds", [1.0], "model.bounds", "a low and a high end"),
+        ("model.classes", 0, "model.classes", "there is no class"),
+        ("model.input_shape", [1, 0], "model.input_shape[1]", "0 is less than 1"),
+        ("data.labels[3]", -1, "data.labels[3]", "-1 is less than 0"), ("data.fit_samples", -1, "data[2]", "-1 is less than 0"),
+        ("suite.norms", ["n" * 50], "suite.norms", f"'{'n' * 40}' is no norm"),
+        ("cells[1].norm", "n" * 50, "cells[1].norm", f"'{'n' * 40}' is no"),
+        ("pipelines[0].prediction[3]", -2, "pipelines[0].prediction[3]", "-2 is less than -1"),
+        ("pipelines[1].certified[3]", -0.5, "pipelines[1].certified[3]", "-0.5 is less than 0"),
+        ("cells[1].bad_gradients", -1, "cells[1][1]", "-1 is less than 0"),
+        ("cells[1].prediction[3]", -2, "cells[1].prediction[3]", "-2 is less"),
+        ("cells[1].by_target[3]", [0.0, -1.0], "cells[1].by_target[3][1]", "-1 is less than 0"),
+        ("cells[1].strengths[0].mean_l2", -1.0, "cells[1].strengths[0][1]", "-1 is less than 0"),
+        ("estimates[0].value", [None, -1.0], "estimates[0].value[1]", "-1 is less"),
+        ("planted[0].eps", -1.0, "planted[0].eps[0]", "-1 is less"),
+        ("searches[0].hits", [0, -1], "searches[0].hits[1]", "-1 is less"),
+        ("estimates[0].target", [0], "estimates[0]", "a column has 1 entries for 2 samples"),
+        ("references[0].models[0].rows", [0, N], "references[0].models, m", f"there is no sample {N} of {N}"),
+        ("references[0].models[0].right", [], "references[0].models, m", "it has 0 entries for 2 samples"),
+        ("references[0].models[0].worst['l2'].distance", [0.1], "references[0].models, m", "it has 1 entries for 2 samples"),
+        ("references[0].models[0].worst['l2'].distance", [0.1, -1.0], "references[0].models, m[1]", "-1 is less than 0"),
+        ("witnesses.entries[0].sample", N, "witnesses.entries[0]", f"there is no sample {N} of {N}"),
+        ("witnesses.entries[0].row", -1, "witnesses.entries[0][0]", "-1 is less than 0"),
+        ("gallery[0].sample", -1, "gallery[0]", f"there is no sample -1 of {N}"),
     ],
 )  # fmt: skip
 def test_the_place_and_the_reason_are_told(path, value, where, said):
@@ -241,4 +264,26 @@ def test_a_pipeline_that_failed_needs_no_answers():
     check(record)
     record.pipelines[1].prediction = [0]
     with pytest.raises(RecordError):
+        check(record)
+
+
+def test_one_class_is_enough():
+    record = whole()
+    record.model.classes = 1
+    record.data.labels = [0] * N
+    for row in record.pipelines:
+        row.prediction = [0] * N
+    record.cells[1].by_target = [[0.0] for _ in range(N)]
+    check(record)
+
+
+def test_long_names_are_cut():
+    record = whole()
+    record.pipelines[0].defense = record.pipelines[1].defense = "d" * 81
+    with pytest.raises(RecordError, match=f"at pipelines: '{'d' * 80}' is there twice"):
+        check(record)
+    record = whole()
+    record.references[0].models[0].name = "m" * 41
+    record.references[0].models[0].right = []
+    with pytest.raises(RecordError, match=rf"at references\[0\].models, {'m' * 40}: "):
         check(record)

@@ -68,6 +68,10 @@ def test_what_does_not_fit_the_schema_is_named_by_its_place(tmp_path):
     assert "cells[2].status" in error.value.message
     assert len(error.value.message) < 400
     assert list(tmp_path.iterdir()) == []
+    record.cells[2].status = "m" * 300  # type: ignore[assignment]
+    with pytest.raises(RecordError) as error:
+        store.to_json(record)
+    assert error.value.message.endswith(f"cells[2].status: '{'m' * 199}.")
 
 
 def test_a_document_of_another_kind_is_named(text):

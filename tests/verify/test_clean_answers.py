@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
+import struct
 import warnings
 
 import numpy as np
@@ -40,6 +42,14 @@ def test_hashes_of_samples_do_not_depend_on_the_range():
         contents(x, labels[:-1], [0.0, 1.0])
 
 
+@pytest.mark.parametrize("label", [3, -1])
+def test_the_hash_of_a_sample_is_that_of_its_levels_and_its_label(label):
+    """Two bytes a level, 65536 levels, the lower byte first; what lies outside the range is at its ends."""
+    x = np.array([[-0.1, 0.0, 0.5, 0.75, 1.0, 1.2]], np.float32)
+    told = struct.pack("<6Hq", 0, 0, 32768, 49151, 65535, 65535, label)
+    assert contents(x, np.asarray([label]), [0.0, 1.0]) == [hashlib.sha256(told).hexdigest()[:32]]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -55,6 +65,7 @@ def test_hashes_of_samples_do_not_depend_on_the_range():
         (lambda r, e: setattr(r.model, "bounds", [0.0, 2.0]), "hash differs"),
         (lambda r, e: r.data.labels.__setitem__(0, 2), "labels are not those"),
         (lambda r, e: r.data.l2.__setitem__(2, 0.9), "data.l2[2] is 0.9"),
+        (lambda r, e: r.data.l2.__setitem__(2, r.data.l2[2] + 5e-9), "data.l2[2] is 0.866025"),
         (lambda r, e: r.data.hashes.__setitem__(3, "x"), "data.hashes[3] is x"),
         (lambda r, e: r.pipelines[0].prediction.__setitem__(5, 1), "pipelines[none].prediction[5] is 1, and 2 is right"),
         (lambda r, e: r.pipelines[0].label.__setitem__(4, 1), "pipelines[none].label[4] is 1, and 0 is right"),
@@ -72,20 +83,61 @@ def test_a_lie_about_the_clean_samples(change, said):
     assert result.confirmed < result.claims
 
 
-def test_a_probability_may_differ_by_a_little():
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r, e: setattr(r.data, "sha256", "00"),
+         "The stored clean samples or labels: their hash differs, so they are not the evaluated ones."),
+        (lambda r, e: setattr(r.pipelines[0], "status", "failed"), "pipelines: the record has no answers of the bare model."),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_lie(change, said):
+    record, evidence, _ = tiny()
+    change(record, evidence)
+    assert cleaned(record, evidence).failures == [said]
+
+
+def test_the_ends_of_the_range_are_in_the_box():
+    record, evidence, _ = tiny()
+    evidence.tensors["clean"][0, 0, 0] = [0.0, 1.0]
+    assert "outside the box" not in "\n".join(cleaned(record, evidence).failures)
+
+
+def test_as_many_hashes_as_samples():
+    record, evidence, _ = tiny()
+    record.data.hashes.pop()
+    with pytest.raises(ValueError, match="argument"):
+        cleaned(record, evidence)
+
+
+def test_scores_as_far_apart_as_numbers_go():
+    record, evidence, _ = tiny()
+    far = np.where(np.arange(3) == counted(clean())[:, None], 1.5e308, -1.5e308)
+    evidence.model.scores = lambda x: far
+    record.pipelines[0].confidence = [1.0] * 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cleaned(record, evidence).failures == []
+
+
+def test_a_probability_may_differ_by_a_little(monkeypatch):
     record, evidence, _ = tiny()
     record.pipelines[0].confidence = [0.5 + 0.9 * CONFIDENCE, 0.5 - 0.9 * CONFIDENCE, 0.5, 0.5, 0.5, 0.5]
     assert cleaned(record, evidence).failures == []
     assert CONFIDENCE == 2e-3
     record.pipelines[0].confidence[1] = 0.5 - 1.1 * CONFIDENCE
     assert len(cleaned(record, evidence).failures) == 1
+    monkeypatch.setattr(module, "CONFIDENCE", 0.25)
+    evidence.model.scores = lambda x: np.tile(np.float32([0.0, 0.0, -np.inf]), (len(x), 1))
+    record.pipelines[0].confidence = [0.25] * 6  # one half by the scores, to the bit
+    assert cleaned(record, evidence).failures == []
 
 
 def test_what_a_record_does_not_hold_is_left():
     record, evidence, _ = tiny()
     record.pipelines[0].confidence = []
     result = cleaned(record, evidence)
-    assert (result.failures, result.unchecked) == ([], 6)
+    assert (result.failures, result.left) == ([], {"the record holds no confidence for the clean answers": 6})
     record.pipelines[0].label = []
     record.data.hashes = []
     result = cleaned(record, evidence)

@@ -1,4 +1,4 @@
-"""The small parts of verification: sizes, levels, counting, comparing, 8-bit images, clean answers."""
+"""The small parts of verification: counting, comparing, 8-bit images."""
 
 from __future__ import annotations
 
@@ -11,56 +11,9 @@ import pytest
 from robusteval.record.run import Finding
 from robusteval.verify.parts import eight_bit
 from robusteval.verify.parts.eight_bit import check_rounded
-from robusteval.verify.parts.measures import distance_of, levels_of, pixels_of, softmax
 from robusteval.verify.parts.result import STATEMENT, Verification
 from robusteval.verify.parts.same import differences
 from tests.verify.tiny import clean, counted, tiny
-
-# Measures
-
-
-@pytest.mark.parametrize(("norm", "size"), [("l0", 2.0), ("l1", 7.0), ("l2", 5.0), ("linf", 4.0)])
-def test_distances(norm, size):
-    before = np.zeros((1, 2, 2), np.float32)
-    after = before.copy()
-    after[0, 0, 1], after[0, 1, 0] = 3, -4
-    assert distance_of(before, after, norm) == size
-    assert distance_of(before + 1, after + 1, norm) == size
-    assert distance_of(before.ravel(), after.ravel(), norm) == size
-    assert isinstance(distance_of(before, after, norm), float)
-    assert distance_of(before[:, :0], after[:, :0], norm) == 0.0
-
-
-def test_pixels_of_several_channels_count_once_in_l0():
-    before, after = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
-    after[0, 0, 0] = after[2, 0, 0] = after[1, 1, 1] = 1
-    assert distance_of(before, after, "l0") == 2.0
-    assert distance_of(before[0], after[0] + after[1], "l0") == 2.0
-
-
-def test_distances_are_taken_in_float64_and_other_norms_refused():
-    one = np.full((4,), 0.1, np.float32)
-    assert distance_of(one, one + np.float32(0.2), "linf") == float((one + np.float32(0.2))[0]) - float(one[0])
-    with pytest.raises(ValueError, match="'l3'"):
-        distance_of(one, one, "l3")
-
-
-def test_levels_and_pixels():
-    x = np.array([-0.1, 0.0, 0.5 / 255 + 1e-4, 0.3, 1.0, 1.2])
-    assert levels_of(x, [0.0, 1.0]).tolist() == [0, 0, 1, 76, 255, 255]
-    assert levels_of(x * 2 - 1, [-1.0, 1.0]).tolist() == [0, 0, 1, 76, 255, 255]
-    assert levels_of(x, [0.0, 1.0], 4).tolist() == [0, 0, 0, 1, 4, 4]
-    assert pixels_of(np.array([0, 255, 51]), [-1.0, 3.0]).tolist() == pytest.approx([-1.0, 3.0, -0.2], abs=1e-6)
-    assert pixels_of(np.array([1, 4]), [0.0, 1.0], 4).tolist() == [0.25, 1.0]
-    assert pixels_of(np.array([300, -3]), [0.0, 1.0]).tolist() == [1.0, 0.0]
-    assert levels_of(x, [0.0, 1.0]).dtype == pixels_of(x, [0.0, 1.0]).dtype == np.float32
-
-
-def test_softmax():
-    found = softmax(np.array([[0.0, math.log(3)], [1000.0, 1000.0]], np.float32))
-    assert found.tolist() == [pytest.approx([0.25, 0.75]), [0.5, 0.5]]
-    assert found.dtype == np.float64
-
 
 # Counting
 
@@ -128,7 +81,10 @@ def test_differences_are_named_by_their_path():
     assert len(said) < 200
     assert "..." in said
     (said,) = differences("x" * 118, "y", "t")
-    assert "..." not in said
+    assert said == f"t is '{'x' * 118}', and 'y' follows from the columns"
+    (said,) = differences("x" * 119, "y", "t")
+    assert said == f"t is '{'x' * 116}..., and 'y' follows from the columns"
+    assert list(differences({1: 0, "a": 0}, {1: 0, "a": 1}, "t")) == ["t.a is 0, and 1 follows from the columns"]
     assert list(differences(one, "x", "t"))
 
 
@@ -161,6 +117,17 @@ def test_a_lie_about_a_survivor():
     evidence.tensors["rounded.none/ddn/l2"][0] = np.round(clean()[0] * 255)
     failures = rounded(record, evidence)[1]
     assert failures[1] == "none/ddn/l2, sample 0, rounded to 8 bits: it fools the model no more."
+    evidence.tensors["rounded.none/ddn/l2"][0] = 0
+    said = "it fools the model no more and it lies further from the clean sample than rounding explains"
+    assert rounded(record, evidence)[1][1] == f"none/ddn/l2, sample 0, rounded to 8 bits: {said}."
+
+
+def test_a_run_that_kept_no_8_bit_images():
+    record, evidence, _ = tiny()
+    record.witnesses = None
+    asked, failures, notes = rounded(record, evidence)
+    assert (asked, notes) == (1, [])
+    assert failures == ["witnesses.rounded: the 8-bit images kept are not those that the columns need."]
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

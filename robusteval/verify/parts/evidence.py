@@ -91,6 +91,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], str]:
 
 
 def _plain(name: str) -> str:
-    if Path(name).name != name or name in ("", ".", ".."):
+    if Path(name).name != name or name in ("", ".."):
         raise RecordError(f"The witness file {name[:80]!r} is not in the run's folder.")
     return name

@@ -1,0 +1,296 @@
+"""Pictures of stored adversarials: their words are the columns', their pixels the samples', and a PNG is read by hand."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robusteval.assessment.shown import shown
+from robusteval.record.run import Picture, Record
+from robusteval.verify.parts import gallery as module
+from robusteval.verify.parts.clean import CONFIDENCE
+from robusteval.verify.parts.gallery import UNPROVED, check_gallery, decode_png
+from robusteval.verify.parts.stored import stored
+from robusteval.verify.result import Verification
+from tests.verify.tiny import clean, tiny
+
+WORDS = "gallery[0]: what is written under it is not what the columns say."
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Decoded pictures are kept: each test decodes its own."""
+    decode_png.cache_clear()
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(levels: np.ndarray, filters: tuple[int, ...] = (0,), head: tuple[int, ...] = (), parts: int = 1) -> str:
+    """A PNG of uint8 [H, W, C], its rows filtered in turn by these filters, as the standard (section 9) says."""
+    height, width, channels = levels.shape
+    rows = levels.reshape(height, -1).astype(int)
+    data = b""
+    for y, row in enumerate(rows):
+        kind = filters[y % len(filters)]
+        up = rows[y - 1] if y else np.zeros_like(row)
+        left = np.concatenate([np.zeros(channels, int), row[:-channels]])
+        corner = np.concatenate([np.zeros(channels, int), up[:-channels]])
+        guess = (0 * row, left, up, (left + up) // 2, paeth(left, up, corner))[kind]
+        data += bytes([kind]) + ((row - guess) % 256).astype(np.uint8).tobytes()
+    packed = zlib.compress(data)
+    cut = -(-len(packed) // parts)
+    body = struct.pack(">IIBBBBB", *(head or (width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0)))
+    idat = [chunk(b"IDAT", packed[start : start + cut]) for start in range(0, len(packed), cut)]
+    made = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", body) + chunk(b"tEXt", b"IDAT") + b"".join(idat) + chunk(b"IEND", b"")
+    return base64.b64encode(made).decode()
+
+
+def paeth(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    near = [abs(left + up - corner - one) for one in (left, up, corner)]
+    return np.choose(np.argmin(near, axis=0), [left, up, corner])
+
+
+def grey(x: np.ndarray) -> str:
+    """Of [1, H, W] in [0, 1]."""
+    return png(np.round(np.clip(x, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def whole() -> tuple[Record, object, object]:
+    """(a record with its gallery, its evidence, what is stored)."""
+    record, evidence, images = tiny()
+    for sample, cell in shown(record):
+        before, after = clean()[sample], images[cell.id][sample]
+        delta = after - before
+        peak = float(np.abs(delta).max())
+        record.gallery.append(
+            Picture(sample, cell.id, cell.attack, "none", cell.norm, cell.distance[sample], record.data.labels[sample],
+                    record.pipelines[0].prediction[sample], 0.5, cell.prediction[sample], 0.5, grey(before),
+                    grey(0.5 + 0.5 * delta / peak), grey(after), 1 / peak)
+        )  # fmt: skip
+    return record, evidence, stored(record, evidence, Verification())
+
+
+def checked(record, evidence, there) -> Verification:
+    result = Verification()
+    check_gallery(record, evidence, there, result)
+    return result
+
+
+def test_a_gallery_as_it_should_be():
+    record, evidence, there = whole()
+    result = checked(record, evidence, there)
+    assert result.failures == []
+    assert len(record.gallery) > 3
+    assert (result.claims, result.confirmed, result.left) == (1 + len(record.gallery), 1 + len(record.gallery), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("attack", "x", WORDS), ("defense", "d", WORDS), ("norm", "l0", WORDS), ("distance", 0.25, WORDS), ("label", 2, WORDS),
+        ("clean_prediction", 2, WORDS), ("clean_confidence", 0.625, WORDS),
+        ("prediction", 7, "gallery[0]: it is answered {}, not 7."),
+        ("confidence", 0.5 + 1.1 * CONFIDENCE, "gallery[0]: its confidence is 0.500, not 0.502."),
+        ("confidence", 0.5 - 1.1 * CONFIDENCE, "gallery[0]: its confidence is 0.500, not 0.498."),
+        ("confidence", 0.5 + 0.9 * CONFIDENCE, ""), ("confidence", 0.5 - 0.9 * CONFIDENCE, ""),
+        ("clean_png", grey(np.ones((1, 2, 2))), "gallery[0]: its clean_png is another picture."),
+        ("perturbation_png", grey(np.ones((1, 2, 2))), "gallery[0]: its perturbation_png is another picture."),
+        ("adversarial_png", grey(np.ones((1, 2, 2))), "gallery[0]: its adversarial_png is another picture."),
+        ("adversarial_png", "", "gallery[0]: its adversarial_png is another picture."),
+        ("adversarial_png", grey(np.ones((1, 4, 1))), "gallery[0]: its adversarial_png is another picture."),
+    ],
+)  # fmt: skip
+def test_a_picture_that_lies(name, value, said):
+    record, evidence, there = whole()
+    one = record.gallery[0]
+    setattr(one, name, value)
+    result = checked(record, evidence, there)
+    answer = next(cell for cell in record.cells if cell.id == one.cell).prediction[one.sample]
+    assert result.failures == ([said.format(answer)] if said else [])
+    assert result.claims - result.confirmed == bool(said)
+
+
+def test_a_confidence_at_the_limit(monkeypatch):
+    record, evidence, there = whole()
+    monkeypatch.setattr(module, "CONFIDENCE", 0.25)
+    evidence.model.scores = lambda x: np.float32([[0.0, 0.0, -np.inf]])  # one half, to the bit
+    for one in record.gallery:
+        one.confidence = 0.25
+    assert checked(record, evidence, there).failures == []
+
+
+def test_two_faults_of_one_picture():
+    record, evidence, there = whole()
+    record.gallery[1].prediction, record.gallery[1].attack = 7, "x"
+    (said,) = checked(record, evidence, there).failures
+    assert said.startswith("gallery[1]: what is written under it is not what the columns say and it is answered ")
+
+
+@pytest.mark.parametrize(
+    ("more", "same"), [(1 + 0.9e-4, True), (1 - 0.9e-4, True), (1 + 1.1e-4, False), (1 - 1.1e-4, False)]
+)
+def test_how_far_the_perturbation_is_stretched(more, same):
+    record, evidence, there = whole()
+    one = record.gallery[0]
+    right = one.perturbation_gain
+    one.perturbation_gain *= more
+    said = f"gallery[0]: its perturbation is stretched {right:.4g} times, not {right * more:.4g}."
+    assert checked(record, evidence, there).failures == ([] if same else [said])
+
+
+@pytest.mark.parametrize(("by", "same"), [(0, True), (1, True), (-1, True), (2, False), (-2, False)])
+@pytest.mark.parametrize("name", ["clean_png", "adversarial_png"])
+def test_pixels_may_differ_by_a_level(by, same, name):
+    one = whole()[0].gallery[0]
+    setattr(one, name, png(levels(64, 64, 64 + by, 64)))
+    x = np.full((1, 2, 2), 64 / 255)
+    assert (f"its {name} is another picture" in module._pixels(one, x, x, [0.0, 1.0])) is not same
+
+
+def test_the_gallery_is_the_rule_s():
+    record, evidence, there = whole()
+    rule = "gallery: it shows other samples or attacks than the rule picks."
+    for change in (
+        lambda kept: kept.pop(),
+        lambda kept: kept.reverse(),
+        lambda kept: kept.append(kept[0]),
+        lambda kept: kept.clear(),
+    ):
+        record, evidence, there = whole()
+        change(record.gallery)
+        assert checked(record, evidence, there).failures == [rule]
+    record, evidence, there = whole()
+    record.gallery[0], record.gallery[1] = record.gallery[1], record.gallery[0]
+    assert checked(record, evidence, there).failures == [rule]
+
+
+def test_samples_that_are_no_pictures_have_none():
+    record, evidence, there = whole()
+    record.model.input_shape = [2, 2, 1]
+    assert checked(record, evidence, there).failures[0].startswith("gallery: it shows other samples")
+    record.gallery = []
+    assert checked(record, evidence, there).failures == []
+
+
+def test_pictures_of_no_win():
+    for change in (
+        lambda record, one: setattr(one, "cell", "gone"),
+        lambda record, one: setattr(one, "sample", 5),  # wrong when clean
+        lambda record, one: setattr(one, "cell", "d/pgd/l2"),
+    ):
+        record, evidence, there = whole()
+        change(record, record.gallery[0])
+        failures = checked(record, evidence, there).failures
+        assert failures[1:] == ["gallery[0]: it is of no win."]
+    record, evidence, there = whole()
+    name = record.gallery[0].cell
+    next(cell for cell in record.cells if cell.id == name).status = "failed"
+    wrong = [place for place, one in enumerate(record.gallery) if one.cell == name]
+    assert checked(record, evidence, there).failures[1:] == [f"gallery[{place}]: it is of no win." for place in wrong]
+
+
+def test_what_cannot_be_proved_is_left():
+    record, evidence, there = whole()
+    there.images.clear()
+    result = checked(record, evidence, there)
+    assert (result.failures, result.left) == ([], {UNPROVED: len(record.gallery)})
+    assert result.claims == 1 + len(record.gallery)
+    record, evidence, there = whole()
+    for one in record.gallery:
+        one.confidence = 0.25
+    assert len(checked(record, evidence, there).failures) == len(record.gallery)
+    assert checked(record, dataclasses.replace(evidence, model=None), there).failures == []
+    record, evidence, there = whole()
+    record.pipelines[0].confidence = []
+    record.gallery[0].clean_confidence = 0.75  # nothing says otherwise
+    assert checked(record, evidence, there).failures == []
+
+
+# Pixels
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.25, 0.75), (-1.0, 3.0)])
+def test_what_lies_outside_the_range_is_shown_at_its_ends(low, high):
+    """As far as one: the perturbation is never stretched further than its peak."""
+    x = np.array([[[low - 1, low], [high, high + 1]]])
+    y = np.full((1, 2, 2), low)
+    one = Picture(
+        0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, png(levels(0, 0, 255, 255)), "", png(levels(0, 0, 0, 0)), 0.0
+    )
+    said = module._pixels(one, x, y, [low, high])
+    assert not [one for one in said if "clean_png" in one or "adversarial_png" in one]
+
+
+def test_pictures_of_another_range():
+    x, y = np.float32([[[-1.0, 1.0], [3.0, 0.0]]]), np.float32([[[0.0, 1.0], [3.0, -1.0]]])
+    one = Picture(
+        0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, png(levels(0, 128, 255, 64)), png(levels(255, 128, 128, 0)),
+        png(levels(64, 128, 255, 0)), 4.0,
+    )  # fmt: skip
+    assert module._pixels(one, x, y, [-1.0, 3.0]) == []
+    assert len(module._pixels(one, x, y, [-2.0, 3.0])) == 3  # the perturbation is as it was
+    one.perturbation_png = png(levels(128, 128, 128, 128))
+    assert module._pixels(one, x, y, [-1.0, 3.0]) == ["its perturbation_png is another picture"]
+    one.perturbation_gain = 1e9  # nothing changed: a billionth is the least that is stretched
+    one.adversarial_png = one.clean_png
+    assert module._pixels(one, x, x, [-1.0, 3.0]) == []
+    # a small change is stretched to the whole range
+    one.perturbation_png, one.perturbation_gain = png(levels(160, 128, 128, 0)), 32.0
+    y = x + np.float32([[[0.03125, 0.0], [0.0, -0.125]]])
+    one.adversarial_png = png(levels(2, 128, 255, 56))
+    assert module._pixels(one, x, y, [-1.0, 3.0]) == []
+
+
+def levels(*values: int) -> np.ndarray:
+    return np.uint8(values).reshape(2, 2, 1)
+
+
+def test_how_samples_are_shown():
+    x = np.arange(12).reshape(3, 2, 2)
+    assert module._shown(x)[1, 0].tolist() == [2, 6, 10]
+    assert module._shown(np.arange(9)).tolist() == np.arange(9).reshape(3, 3, 1).tolist()
+
+
+# PNG
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("filters", [(0,), (1,), (2,), (3,), (4,), (0, 1, 2, 3, 4), (4, 3, 2, 1)])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_every_filter(channels, filters, parts):
+    x = np.random.default_rng(3).integers(0, 256, (6, 5, channels), np.uint8)
+    text = png(x, filters, parts=parts)
+    found = decode_png(text)
+    assert found.dtype == np.float64
+    assert np.array_equal(found, x)
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        assert np.array_equal(np.asarray(image).reshape(x.shape), x)  # that the test writes PNGs
+
+
+@pytest.mark.parametrize("rows", [[[5, 9, 200, 3]], [[1, 0], [1, 0], [2, 1]]])
+def test_what_stands_before_the_first_row_and_column_is_0(rows):
+    for kind in range(5):
+        x = np.uint8(rows)[:, :, None]
+        assert np.array_equal(decode_png(png(x, (kind,))), x)
+
+
+@pytest.mark.parametrize(
+    ("left", "up", "corner", "guess"),
+    [(1, 2, 3, 1), (3, 1, 2, 2), (2, 8, 5, 5), (0, 0, 9, 0), (1, 3, 3, 1), (4, 6, 3, 6), (2, 8, 4, 8), (8, 2, 4, 8)],
+)
+def test_the_guesses(left, up, corner, guess):
+    assert module._guess(4, left, up, corner) == guess
+    assert module._guess(1, left, up, corner) == left
+    assert module._guess(3, left, up, corner) == (left + up) // 2
+    for kind in (0, 2, 5, 255):
+        with pytest.raises(ValueError, match=f"there is no filter {kind}"):
+            module._guess(kind, left, up, corner)

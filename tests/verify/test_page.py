@@ -1,0 +1,139 @@
+"""The page and the tables beside a record: byte for byte what is made of it, and what is said where they are not."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from robusteval.record.store import digest
+from robusteval.report.formats import tables_csv
+from robusteval.verify.parts import page as module
+from robusteval.verify.parts.page import ABSENT, BARE, DRAWN, check_comparison_page, check_page
+from robusteval.verify.result import Verification
+from tests.verify.tiny import tiny
+
+NOT_MADE = "report.html: it is not what `robusteval report` makes of this run."
+
+
+def page(mark: str, made_with: str = "bokeh 1", words: str = "words", drawing: str = "1") -> str:
+    """A page with one of everything that is looked for."""
+    return (
+        f'<meta name="robusteval-record" content="{mark}"><meta name="robusteval-made-with" content="{made_with}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{drawing}">{words}<script a>{drawing}\n</script>, {words}'
+        f'<img src="data:image/svg+xml;base64,{drawing}">, {words}<script>{drawing}</script>'
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A run's folder, where the report is rendered by `page`, for one or for several models."""
+    embed = SimpleNamespace(made_with=lambda: "bokeh 1")
+    monkeypatch.setitem(sys.modules, "robusteval.report.formats.embed", embed)
+    render = SimpleNamespace(render=lambda record: page(digest(record)))
+    monkeypatch.setitem(sys.modules, "robusteval.report.page", render)
+    several = SimpleNamespace(render_comparison=lambda comparison: page(f"of {comparison}"))
+    monkeypatch.setitem(sys.modules, "robusteval.report.comparison_page", several)
+    monkeypatch.setattr(tables_csv, "tables", lambda record: {"a.csv": f"a{record.seed}\n", "b.csv": "b\xe9"})
+    return tmp_path
+
+
+@pytest.fixture
+def record():
+    return tiny()[0]
+
+
+def checked(record, folder, several: bool = False) -> Verification:
+    result = Verification()
+    (check_comparison_page if several else check_page)(record, folder, result)
+    return result
+
+
+def test_a_page_that_was_made_of_the_record(folder, record):
+    (folder / "report.html").write_text(page(digest(record)))
+    result = checked(record, folder)
+    assert (result.failures, result.claims, result.left) == ([], 1, {})
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_no_page(folder, record, several):
+    for make in (lambda path: None, lambda path: path.mkdir()):
+        make(folder / "report.html")
+        result = checked(record, folder, several)
+        assert (result.failures, result.claims, result.left) == ([], 0, {ABSENT: 1})
+
+
+@pytest.mark.parametrize("mark", ["0" * 64, "", "0" * 63, None])
+def test_a_page_of_another_record(folder, record, mark):
+    (folder / "report.html").write_text(page(mark) if mark is not None else "words")
+    assert checked(record, folder).failures == ["report.html: it was made from another record than record.json."]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
+    ("made_with", "words", "drawing", "outcome"),
+    [
+        ("bokeh 1", "words", "1", "same"), ("bokeh 1", "other", "1", "fails"), ("bokeh 1", "words", "2", "fails"),
+        ("bokeh 2", "words", "2", "drawn"), ("bokeh 2", "words", "1", "drawn"), ("bokeh 2", "other", "2", "fails"),
+    ],
+)  # fmt: skip
+def test_a_page_that_differs(folder, record, several, made_with, words, drawing, outcome):
+    mark = "of c" if several else digest(record)
+    (folder / "report.html").write_text(page(mark, made_with, words, drawing))
+    result = checked("c" if several else record, folder, several)
+    assert result.failures == ([NOT_MADE] if outcome == "fails" else [])
+    assert result.left == ({DRAWN: 1} if outcome == "drawn" else {})
+    assert (result.claims, result.confirmed) == (1, outcome != "fails")
+
+
+def test_a_page_that_does_not_say_what_drew_it(folder, record):
+    text = page(digest(record)).replace("robusteval-made-with", "made-with")
+    (folder / "report.html").write_text(text)
+    assert checked(record, folder).failures == [NOT_MADE]
+
+
+@pytest.mark.parametrize(
+    "gone", ["robusteval.report.formats.embed", "robusteval.report.page", "robusteval.report.comparison_page"]
+)
+def test_where_nothing_can_be_rendered_the_hash_alone_is_compared(folder, record, monkeypatch, gone):
+    monkeypatch.setitem(sys.modules, gone, None)
+    (folder / "report.html").write_text(page(digest(record), words="other"))
+    single = not gone.endswith("comparison_page")
+    result = checked(record, folder)
+    assert (result.failures, result.left) == (([], {BARE: 1}) if single else ([NOT_MADE], {}))
+    result = checked(record, folder, several=True)
+    both = not gone.endswith("report.page")
+    assert (result.failures, result.left) == (([], {BARE: 1}) if both else ([NOT_MADE], {}))
+
+
+def test_bytes_that_are_no_text_are_another_page(folder, record):
+    (folder / "report.html").write_bytes(page(digest(record)).encode() + b"\xff")
+    assert checked(record, folder).failures == [NOT_MADE]
+
+
+def test_a_page_is_read_as_utf_8(folder, record, monkeypatch):
+    text = page(digest(record), words="caf\xe9 \u2264")
+    monkeypatch.setattr(sys.modules["robusteval.report.page"], "render", lambda record: text)
+    (folder / "report.html").write_bytes(text.encode())
+    assert checked(record, folder).failures == []
+
+
+def test_tables(folder, record):
+    (folder / "report.html").write_text(page(digest(record)))
+    tables = folder / "tables"
+    tables.mkdir()
+    (tables / "c.csv").write_text("of somebody else")
+    assert checked(record, folder).claims == 1
+    (tables / "b.csv").write_bytes("b\xe9".encode())
+    result = checked(record, folder)
+    assert (result.failures, result.claims) == ([], 2)
+    (tables / "a.csv").write_text("a1\n")
+    result = checked(record, folder)
+    assert (result.failures, result.claims) == (["tables/a.csv: it is not the record's table."], 3)
+    (tables / "a.csv").write_text("a0\n")
+    assert checked(record, folder).failures == []
+
+
+def test_what_is_left_of_a_page_without_its_drawings():
+    assert module._words(page("m")) == ('<meta name="robusteval-record" content="m">words, words<img src="">, words')
