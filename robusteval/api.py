@@ -23,6 +23,7 @@ from robusteval.contracts.plugins import (
     Loader,
     LoaderInfo,
     Passes,
+    Split,
 )
 from robusteval.contracts.problem import Gradient, Problem
 from robusteval.contracts.samples import Samples
@@ -33,6 +34,7 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns, detection, statistics
 from robusteval.ops import (
     NORMS,
+    Norm,
     ascent,
     clip,
     distance,
@@ -73,6 +75,7 @@ __all__ = [
     "MetricInfo",
     "ModelError",
     "ModelInfo",
+    "Norm",
     "Passes",
     "Pipeline",
     "PluginError",
@@ -83,6 +86,7 @@ __all__ = [
     "RobustEvalError",
     "Samples",
     "Scalar",
+    "Split",
     "Strength",
     "TrainedDefense",
     "ascent",

@@ -16,6 +16,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.ops import Norm
 
 Needs = Literal["gradient", "scores", "decision"]
+Split = Literal["test", "fit"]  # the part of the data that is attacked, and the part that defences may learn from
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,6 @@ class Dataset(Protocol):
 
     info: ClassVar[DatasetInfo]
 
-    def raw(self, split: Literal["test", "fit"]) -> tuple[object, object, tuple[str, ...]]:
+    def raw(self, split: Split) -> tuple[object, object, tuple[str, ...]]:
         """(images array [N, ...] uint8 or float, labels array [N], class names)."""
         ...

@@ -30,6 +30,7 @@ from robusteval.testing.oracles import (
 )
 from robusteval.testing.pipelines import Jittered, LinearDetector, jittered
 from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
+from robusteval.testing.records import empty_record, failed_record, full_record
 from robusteval.testing.runs import AttackSubject
 
 __all__ = [
@@ -59,6 +60,9 @@ __all__ = [
     "check_loader",
     "check_metric",
     "checks_for",
+    "empty_record",
+    "failed_record",
+    "full_record",
     "inputs",
     "jittered",
     "keep_all_but",

@@ -16,9 +16,9 @@ from robusteval.engine.catalogue import catalogue as installed
 from robusteval.engine.catalogue.catalogue import Catalogue, build, discover
 from robusteval.engine.suite.suite import faults, names, read, text
 from robusteval.errors import PluginError, SuiteError
+from tests.docs.pages import PAGES
 from tests.engine.toys import entry_point
 
-ROOT = Path(__file__).parents[2]
 TOML = 'name = "{name}"\nversion = "3"\nsummary = "toy"\nnorms = ["l2"]\n{more}[[attack]]\nplugin = "{attack}"\n'
 OFFERS = "from robusteval.api import hookimpl\n@hookimpl\ndef robusteval_suites(): return {offers}\n"
 # What the sources' suites were before they came from a plugin: references and old records know them by these.
@@ -158,19 +158,15 @@ def test_the_broken_row_of_others_takes_nobodys_name(folder):
     assert found.entry("attack", "pgd").distribution == "robusteval"
 
 
-def test_the_example_of_the_documentation_works(folder):
-    page = (ROOT / "docs" / "write-a-plugin.md").read_text(encoding="utf-8")
-    section = page.split("## Bringing a suite")[1].split("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (toml,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
-    point = re.search(r'^(\w+) = "(\w+)"$', toml, re.MULTILINE)
-    assert point is not None
-    (folder / f"{point[2]}.py").write_text(code)
+def test_the_example_of_the_documentation_fits_what_is_installed(folder):
+    page = PAGES["suite"]
+    name, module = page.entry_point()
+    (folder / f"{module}.py").write_text(page.files()[f"{module}.py"])
     try:
-        found = build([*entry_points(group="robusteval"), EntryPoint(point[1], point[2], "robusteval")])
+        found = build([*entry_points(group="robusteval"), EntryPoint(name, module, "robusteval")])
     finally:
-        sys.modules.pop(point[2], None)
+        sys.modules.pop(module, None)
     assert broken(found) == []
     made = read("acme.quick", found)
-    assert made.samples == 100
-    assert "--suite acme.quick" in section
+    assert (made.samples, [spec.plugin for spec in made.attacks]) == (100, ["pgd", "square"])
+    assert "--suite acme.quick" in page.text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from typing import ClassVar
 
-from robusteval.contracts.plugins import Dataset, DatasetInfo
-from robusteval.engine.data.npz import Array, Split, read_npz
+from robusteval.contracts.plugins import Dataset, DatasetInfo, Split
+from robusteval.engine.data.npz import Array, read_npz
 from robusteval.hooks import hookimpl
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.contracts.plugins import Dataset
+from robusteval.contracts.plugins import Dataset, Split
 from robusteval.contracts.samples import Samples
 from robusteval.engine.data.idx import holds_idx, idx_splits, read_idx
 from robusteval.engine.data.image_folder import read_images
 from robusteval.engine.data.labels import balanced_rows, class_indices
-from robusteval.engine.data.npz import LIMIT, RawData, Split, npz_keys, read_npz, readable
+from robusteval.engine.data.npz import LIMIT, RawData, npz_keys, read_npz, readable
 from robusteval.engine.data.pixels import canonical, scaled
 from robusteval.errors import DataError
 from robusteval.foreign import foreign, words

@@ -10,7 +10,8 @@ from typing import IO, cast
 
 import numpy as np
 
-from robusteval.engine.data.npz import LIMIT, Array, RawData, Split, check_limit, readable
+from robusteval.contracts.plugins import Split
+from robusteval.engine.data.npz import LIMIT, Array, RawData, check_limit, readable
 from robusteval.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

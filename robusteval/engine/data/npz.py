@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from robusteval.contracts.plugins import Split
 from robusteval.errors import DataError
 
-Split = Literal["test", "fit"]
 Array = NDArray[Any]
 
 LIMIT = 8 * 2**30  # bytes that one data file may unpack to
