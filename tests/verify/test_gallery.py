@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robusteval.assessment.shown import shown
+from robusteval.assessment.evidence.shown import shown
 from robusteval.record.run import Picture, Record
 from robusteval.verify.parts import gallery as module
 from robusteval.verify.parts.clean import CONFIDENCE
 from robusteval.verify.parts.gallery import UNPROVED, check_gallery, decode_png
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
-from robusteval.verify.result import Verification
 from tests.verify.tiny import clean, tiny
 
 WORDS = "gallery[0]: what is written under it is not what the columns say."

@@ -11,7 +11,7 @@ from robusteval.record import reference_set
 from robusteval.record.reference_set import ReferenceSet, Source
 from robusteval.record.run import Compared, Record, Reference, ReferenceColumn, Suite
 from robusteval.verify.parts.known import OWN, check_known
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 from tests.engine.test_findings import N, honest
 
 

@@ -11,7 +11,7 @@ from robusteval.record.store import digest
 from robusteval.report.formats import tables_csv
 from robusteval.verify.parts import page as module
 from robusteval.verify.parts.page import ABSENT, BARE, DRAWN, check_comparison_page, check_page
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 from tests.verify.tiny import tiny
 
 NOT_MADE = "report.html: it is not what `robusteval report` makes of this run."

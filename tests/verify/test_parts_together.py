@@ -9,7 +9,7 @@ import pytest
 
 from robusteval.errors import RecordError
 from robusteval.verify import run as module
-from robusteval.verify.result import Verification
+from robusteval.verify.parts.result import Verification
 from tests.verify.tiny import clean, tiny
 
 PARTS = ("check_facts", "check_clean", "check_columns", "check_gallery", "check_known", "check_derived")

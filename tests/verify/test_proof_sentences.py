@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from robusteval.assessment import proof
+from robusteval.assessment.evidence import proof
 from robusteval.verify.parts import columns
 from robusteval.verify.parts.columns import DEFENDED, check_columns
+from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
-from robusteval.verify.result import Verification
 from tests.verify.tiny import adversarial, clean, counted, tiny
 
 DDN, BEHIND = "none/ddn/l2", "d/pgd/l2"
