@@ -64,7 +64,7 @@ def test_a_second_command_in_the_folder_is_turned_away_and_loses_nothing(tmp_pat
 
 def test_the_lock_of_a_killed_holder_is_taken_over(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom robusteval.engine.run_folder import locked\n"
+        "import sys, time\nfrom pathlib import Path\nfrom robusteval.engine.run.folder import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)

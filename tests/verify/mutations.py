@@ -11,6 +11,7 @@ from typing import Any
 from robusteval.assessment.looked import MEASURED, RETOLD
 
 Path = tuple[str | int, ...]
+SWAPPED = "two swapped"
 
 
 def named(data: dict[str, Any], path: Path) -> str:
@@ -64,7 +65,7 @@ def changes(value: Any) -> Iterator[tuple[str, Any]]:
             yield "the last dropped", value[:-1]
             yield "the first twice", [value[0], *value]
         if len(value) > 1 and value[0] != value[1]:
-            yield "two swapped", [value[1], value[0], *value[2:]]
+            yield SWAPPED, [value[1], value[0], *value[2:]]
         if not value:
             yield "an entry more", [0]
     elif isinstance(value, dict):
@@ -91,7 +92,8 @@ def mutations(data: dict[str, Any], per_kind: int, seed: int) -> Iterator[tuple[
                     inner[part] = copy.copy(inner[part])
                     inner = inner[part]
                 inner[path[-1]] = value
-                yield f"{kind}", f"{_exact(path)}: {what}", made
+                # two entries swapped are two entries changed, and none more or less
+                yield f"{kind}[*]" if what == SWAPPED else kind, f"{_exact(path)}: {what}", made
 
 
 def _exact(path: Path) -> str:
