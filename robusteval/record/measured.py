@@ -280,5 +280,5 @@ class Witnesses:
     rounded: list[Rounded] = field(
         default_factory=list
     )  # attacks whose images would make the file too large are not here
-    wins: list[Wins] = field(default_factory=list)  # the same; which those are is the rule of assessment.proof
+    wins: list[Wins] = field(default_factory=list)  # the same; which those are is the rule of assessment.evidence.proof
     limit: int = 0  # bytes that all wins may have together; 0 in older records, which kept none
