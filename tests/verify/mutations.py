@@ -92,8 +92,7 @@ def mutations(data: dict[str, Any], per_kind: int, seed: int) -> Iterator[tuple[
                     inner[part] = copy.copy(inner[part])
                     inner = inner[part]
                 inner[path[-1]] = value
-                # two entries swapped are two entries changed, and none more or less
-                yield f"{kind}[*]" if what == SWAPPED else kind, f"{_exact(path)}: {what}", made
+                yield kind, f"{_exact(path)}: {what}", made
 
 
 def _exact(path: Path) -> str:
