@@ -62,7 +62,8 @@ class ModelInfo:
     # (first, last, steps) where the file takes whole numbers: the steps + 1 evenly spaced canonical values from first to last
     # are all that it can tell apart, so candidates and clean images are rounded to them before a distance is measured
     grid: tuple[float, float, int] | tuple[()] = ()
-    learnt: str = field(default="", repr=False)  # marks of the images it was trained on, by its file (engine.learnt)
+    # marks of the images it was trained on, by its file (engine.data.training_fingerprints)
+    learnt: str = field(default="", repr=False)
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Checks of defences and detectors; their rules are in findings_defenses.py."""
+"""Checks of defences and detectors; their rules are in evidence/defense_findings.py."""
 
 from __future__ import annotations
 

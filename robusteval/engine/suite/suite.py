@@ -38,7 +38,7 @@ class AttackSpec:
     search: int  # halvings of the budget search, for fixed attacks
     reason: str
     priority: int = PRIORITY  # under a time budget the lowest is run first
-    when: str = ""  # suite_schema.NO_GRADIENTS: only on models that give no gradient of their own
+    when: str = ""  # schema.NO_GRADIENTS: only on models that give no gradient of their own
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Prepared:
     opsets: dict[str, int]
     types: dict[str, int]
     before: tuple[str, ...] = ()
-    tail: str = ""  # what was moved into the logarithm: "Softmax", "Sigmoid", "Logs" or "Log" (onnx_tail.Soft)
+    tail: str = ""  # what was moved into the logarithm: "Softmax", "Sigmoid", "Logs" or "Log" (tail.Soft)
     words: str = ""  # what was taken in logarithms, for the record
 
 
