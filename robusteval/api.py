@@ -48,7 +48,7 @@ from robusteval.ops import (
     wins,
 )
 from robusteval.record.metric import Metric, MetricInfo
-from robusteval.record.run import Cell, Curve, Pipeline, Point, Record, Result, Scalar, Strength
+from robusteval.record.run import Cell, Column, Curve, Pipeline, Point, Record, Result, Scalar, Strength
 
 __all__ = [
     "NORMS",
@@ -57,6 +57,7 @@ __all__ = [
     "AttackInfo",
     "Cell",
     "Classifier",
+    "Column",
     "Curve",
     "DataError",
     "Dataset",

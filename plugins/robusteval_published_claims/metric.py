@@ -9,14 +9,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from robusteval.api import Cell, MetricInfo, Record, Result, Scalar, columns
+from robusteval.api import Cell, Column, MetricInfo, Record, Result, Scalar, columns
 from robusteval_published_claims.claims import CIFAR, HARDENED, MNIST, Claim, rows_of
 
 NAME = "sources"
 SUITE = "seeds-attacks"
 DEFENCES = {"seeds": MNIST, "seeds-colour": CIFAR}  # by suite
 ROBUST = "-robust"  # how the name of a file ends that adversarial training wrote
-COLUMNS = ["Figure", "Source", "Source says", "We measure", "Why they differ"]
+COLUMNS = [
+    Column("figure", "Figure"),
+    Column("source", "Source"),
+    Column("source-says", "Source says"),
+    Column("we-measure", "We measure"),
+    Column("why-they-differ", "Why they differ"),
+]
 DESCRIPTION = (
     "Figures that the sources give for MNIST models, beside those of this run. A source's model is not ours: same "
     "architecture, other weights. Distances are L2 in units of pixels from 0 to 1."

@@ -12,6 +12,7 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from robusteval.foreign import foreign, words
+from robusteval.record.column import faulty_keys
 from robusteval.record.metric import Metric
 from robusteval.record.run import Finding, Record, Result
 
@@ -70,8 +71,9 @@ def _taken(offered: Iterable[Result], name: str) -> list[Result]:
     for result in offered:
         if not isinstance(result, Result):
             raise _UnusableError(f"it gave a {type(result).__name__}, not a Result")
-        size += _checked(result, name)
-        taken.append(result)
+        whole = dataclasses.replace(result)  # columns that were added to it as titles get keys
+        size += _checked(whole, name)
+        taken.append(whole)
         if size > MOST_BYTES or len(taken) > MOST_RESULTS:
             raise _UnusableError(f"it gave more than {MOST_RESULTS} results or {MOST_BYTES >> 20} MiB")
     return taken
@@ -92,6 +94,9 @@ def _checked(result: Result, metric: str) -> int:
         raise _UnusableError(f"{label} does not fit at {where}: {first['msg']}") from None
     except (ValueError, TypeError, RecursionError) as error:  # NaN, an infinity, or a value that is no JSON
         raise _UnusableError(f"{label} cannot be saved: {words(error)}") from None
+    fault = faulty_keys(result.heads())
+    if fault:
+        raise _UnusableError(f"{label} cannot be read: {fault}")
     if any(len(row) != len(result.columns) for row in result.rows):
         raise _UnusableError(f"{label} has rows of other lengths than its {len(result.columns)} columns")
     if any(isinstance(value, int) and abs(value) >= _WHOLE for value in _scalars(data)):

@@ -205,17 +205,16 @@ def _claims(record: Record, bound: Bounds) -> list[str]:
     """The worst case at the reference budget where no cascade answers for the norm; and what a tighter claim would take."""
     sentences, needed = [], []
     for result in record.results:
-        for row in result.rows if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
-            facts = dict(zip(result.columns, row, strict=True))
-            if facts["By"] == "worst case":
-                kept, low, high = (100 * float(facts[name] or 0) for name in ("Robust accuracy", "Low", "High"))
-                at = _at(record, str(facts["Norm"]).lower(), float(facts["Budget"] or 0))
+        for facts in result.named() if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
+            if facts["by"] == "worst case":
+                kept, low, high = (100 * float(facts[name] or 0) for name in ("robust-accuracy", "low", "high"))
+                at = _at(record, str(facts["norm"]).lower(), float(facts["budget"] or 0))
                 said = (
-                    f"Within {facts['Norm']} {at} at most {kept:.1f} % of all samples stay right "
+                    f"Within {facts['norm']} {at} at most {kept:.1f} % of all samples stay right "
                     f"(95 %: {low:.1f} to {high:.1f} %)."
                 )
-                sentences.append(bound.said(said, str(facts["Norm"]).lower()))
-            needed.append(int(facts["Samples to halve"] or 0))
+                sentences.append(bound.said(said, str(facts["norm"]).lower()))
+            needed.append(int(facts["samples-to-halve"] or 0))
     if needed:
         had, held = record.data.samples, record.data.available
         given = f"{had:,} of the {held:,} in the data were evaluated" if held > had else f"{had:,} were evaluated"

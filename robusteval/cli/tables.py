@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from robusteval.assessment.evidence.worst_case import median_loss
+from robusteval.record.column import at_budget, norms_of
 from robusteval.record.units import attack_text, budget_text
 
 if TYPE_CHECKING:
@@ -99,14 +100,11 @@ def comparison_tables(comparison: Comparison) -> None:
 
     screen = console()
     models = next(one for one in comparison.results if one.name == "models")
-    norms = [name.removeprefix("Median ") for name in models.columns if name.startswith("Median ")]
+    norms = norms_of("median", models.keys())
     made = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
-    for row in models.rows:
-        named = dict(zip(models.columns, row, strict=True))
-        figures = [_number(named[f"Median {norm}"]) for norm in norms]
-        made.add_row(
-            escape(str(named["Model"])), _percent(named["Clean accuracy"]), *figures, str(named["Trust grade"])
-        )
+    for row in models.named():
+        figures = [_number(row[at_budget("median", norm)]) for norm in norms]
+        made.add_row(escape(str(row["model"])), _percent(row["clean-accuracy"]), *figures, str(row["trust-grade"]))
     screen.print(made)
     screen.print("Distances are shares of each model's pixel range.", markup=False)
     transfer = comparison.transfer

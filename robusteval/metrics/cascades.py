@@ -10,11 +10,22 @@ from typing import ClassVar
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import share
+from robusteval.record.column import DISTANCE, SHARE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Cell, Record, Result, Scalar
+from robusteval.record.run import Cell, Column, Record, Result, Scalar
 
 NAME = "cascades"
-COLUMNS = ["Pipeline", "Cascade", "Norm", "Budget", "Robust accuracy", "Low", "High", "Broken by", "Passes per sample"]
+COLUMNS = [
+    Column("pipeline", "Pipeline"),
+    Column("cascade", "Cascade"),
+    Column("norm", "Norm"),
+    Column("budget", "Budget", DISTANCE),
+    Column("robust-accuracy", "Robust accuracy", SHARE),
+    Column("low", "Low", SHARE),
+    Column("high", "High", SHARE),
+    Column("broken-by", "Broken by"),
+    Column("passes-per-sample", "Passes per sample", "passes"),
+]
 DESCRIPTION = (
     "Share of samples that are right when clean and withstand every attack of the cascade within the budget, with the "
     "95 % Clopper-Pearson interval; each attack runs on what the ones before it left. An upper bound of the truth."

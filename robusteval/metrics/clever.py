@@ -12,19 +12,20 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
 from robusteval.metrics.per_class import class_name
+from robusteval.record.column import DISTANCE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Estimate, Record, Result, Scalar
+from robusteval.record.run import Column, Estimate, Record, Result, Scalar
 
 NAME = "clever"
 TABLE_COLUMNS = [
-    "Sample",
-    "Label name",
-    "CLEVER",
-    "At its limit",
-    "Smallest distance found",
-    "Attack",
-    "Ratio",
-    "Fit p",
+    Column("sample", "Sample"),
+    Column("label-name", "Label name"),
+    Column("clever", "CLEVER", DISTANCE),
+    Column("at-its-limit", "At its limit"),
+    Column("smallest-distance-found", "Smallest distance found", DISTANCE),
+    Column("attack", "Attack"),
+    Column("ratio", "Ratio"),
+    Column("fit-p", "Fit p"),
 ]
 CAVEAT = (
     "CLEVER is an estimate from gradients near the sample, not a bound: it is too large where few gradients were drawn, and "

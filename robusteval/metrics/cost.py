@@ -11,26 +11,27 @@ import numpy as np
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
+from robusteval.record.column import DISTANCE, SHARE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Cell, Record, Result, Scalar
+from robusteval.record.run import Cell, Column, Record, Result, Scalar
 
 NAME = "cost"
 TABLE_COLUMNS = [
-    "Cell",
-    "Attack",
-    "Norm",
-    "Pipeline",
-    "Knowledge",
-    "Success",
-    "Median distance",
-    "Mean distance",
-    "Mean L2",
-    "Survive 8 bits",
-    "Forward / sample",
-    "Backward / sample",
-    "Forward total",
-    "Backward total",
-    "Foretold / sample",
+    Column("cell", "Cell"),
+    Column("attack", "Attack"),
+    Column("norm", "Norm"),
+    Column("pipeline", "Pipeline"),
+    Column("knowledge", "Knowledge"),
+    Column("success", "Success", SHARE),
+    Column("median-distance", "Median distance", DISTANCE),
+    Column("mean-distance", "Mean distance", DISTANCE),
+    Column("mean-l2", "Mean L2", "L2 distance"),
+    Column("survive-8-bits", "Survive 8 bits", SHARE),
+    Column("forward-per-sample", "Forward / sample", "passes"),
+    Column("backward-per-sample", "Backward / sample", "passes"),
+    Column("forward-total", "Forward total", "passes"),
+    Column("backward-total", "Backward total", "passes"),
+    Column("foretold-per-sample", "Foretold / sample", "passes"),
 ]
 
 

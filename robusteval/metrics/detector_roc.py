@@ -13,29 +13,30 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.detection import Case, cases
 from robusteval.metrics._common.statistics import Roc, generator, roc, roc_figures
+from robusteval.record.column import SHARE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Curve, Pipeline, Point, Record, Result, Scalar
+from robusteval.record.run import Column, Curve, Pipeline, Point, Record, Result, Scalar
 
 NAME = "detector-roc"
 RATES = (0.01, 0.05)
 POINTS = 80
 TABLE_COLUMNS = [
-    "Detector",
-    "Attack",
-    "Norm",
-    "Knowledge",
-    "Strength",
-    "Positives",
-    "Negatives",
-    "AUC",
-    "AUC low",
-    "AUC high",
-    "TPR at 1 %",
-    "TPR at 1 % low",
-    "TPR at 1 % high",
-    "TPR at 5 %",
-    "TPR at 5 % low",
-    "TPR at 5 % high",
+    Column("detector", "Detector"),
+    Column("attack", "Attack"),
+    Column("norm", "Norm"),
+    Column("knowledge", "Knowledge"),
+    Column("strength", "Strength"),
+    Column("positives", "Positives", "samples"),
+    Column("negatives", "Negatives", "samples"),
+    Column("auc", "AUC"),
+    Column("auc-low", "AUC low"),
+    Column("auc-high", "AUC high"),
+    Column("tpr-at-1", "TPR at 1 %", SHARE),
+    Column("tpr-at-1-low", "TPR at 1 % low", SHARE),
+    Column("tpr-at-1-high", "TPR at 1 % high", SHARE),
+    Column("tpr-at-5", "TPR at 5 %", SHARE),
+    Column("tpr-at-5-low", "TPR at 5 % low", SHARE),
+    Column("tpr-at-5-high", "TPR at 5 % high", SHARE),
 ]
 DESCRIPTION = (
     "Negatives: clean samples that the model gets right. Positives: perturbed versions of them that fool the model. "

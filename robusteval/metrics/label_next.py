@@ -11,11 +11,21 @@ import numpy as np
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics.per_class import class_name
+from robusteval.record.column import DISTANCE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Record, Result, Scalar
+from robusteval.record.run import Column, Record, Result, Scalar
 
 NAME = "label-next"
-TABLE_COLUMNS = ["Rank", "Sample", "Label", "Label name", "Distance", "Attack", "Flips to", "Flips to name"]
+TABLE_COLUMNS = [
+    Column("rank", "Rank"),
+    Column("sample", "Sample"),
+    Column("label", "Label"),
+    Column("label-name", "Label name"),
+    Column("distance", "Distance", DISTANCE),
+    Column("attack", "Attack"),
+    Column("flips-to", "Flips to"),
+    Column("flips-to-name", "Flips to name"),
+]
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
         f"Nearest to the boundary first, worst case over attacks on the bare model; sample: its place in the evaluated data, "
         f"from 0. Left out: {wrong} that are wrong when clean already, {never} that were never lost.{aimed}",
         tags={"norm": norm},
-        columns=[*TABLE_COLUMNS, *(["File"] if named else [])],
+        columns=[*TABLE_COLUMNS, *([Column("file", "File")] if named else [])],
         rows=rows,
     )
 

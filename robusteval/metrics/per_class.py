@@ -12,23 +12,31 @@ from numpy.typing import NDArray
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
+from robusteval.record.column import DISTANCE, SHARE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Pipeline, Record, Result, Scalar
+from robusteval.record.run import Column, Pipeline, Record, Result, Scalar
 from robusteval.record.units import budget_text
 
 NAME = "per-class"
 TABLE_COLUMNS = [
-    "Class",
-    "Name",
-    "Samples",
-    "Clean accuracy",
-    "Robust accuracy",
-    "Median distance",
-    "Flips most to",
-    "Flips to name",
-    "Share of its flips",
+    Column("class", "Class"),
+    Column("name", "Name"),
+    Column("samples", "Samples", "samples"),
+    Column("clean-accuracy", "Clean accuracy", SHARE),
+    Column("robust-accuracy", "Robust accuracy", SHARE),
+    Column("median-distance", "Median distance", DISTANCE),
+    Column("flips-most-to", "Flips most to"),
+    Column("flips-to-name", "Flips to name"),
+    Column("share-of-its-flips", "Share of its flips", SHARE),
 ]
-FLIP_COLUMNS = ["Class", "Name", "Flips to", "Flips to name", "Samples", "Share"]
+FLIP_COLUMNS = [
+    Column("class", "Class"),
+    Column("name", "Name"),
+    Column("flips-to", "Flips to"),
+    Column("flips-to-name", "Flips to name"),
+    Column("samples", "Samples", "samples"),
+    Column("share", "Share", SHARE),
+]
 
 
 @dataclass(frozen=True)

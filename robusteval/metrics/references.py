@@ -13,13 +13,24 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median, share
 from robusteval.metrics.accuracy_curve import step_points
+from robusteval.record.column import DISTANCE, SHARE, at_budget
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Cell, Compared, Curve, Record, Reference, ReferenceColumn, Result, Scalar
+from robusteval.record.run import Cell, Column, Compared, Curve, Record, Reference, ReferenceColumn, Result, Scalar
 
 NAME = "references"
 # Budgets that are worth a column beside those that the suite asks about, as shares of the pixel range.
 TELLING = {"linf": (8 / 255, 0.1), "l2": (0.5, 1.5), "l1": (10.0,), "l0": (10.0,)}
-FACTS = ["Model", "Role", "About", "Images", "Right when clean", "Clean accuracy", "Clean low", "Clean high"]
+FACTS = [
+    Column("model", "Model"),
+    Column("role", "Role"),
+    Column("about", "About"),
+    Column("images", "Images", "samples"),
+    Column("right-when-clean", "Right when clean", "samples"),
+    Column("clean-accuracy", "Clean accuracy", SHARE),
+    Column("clean-low", "Clean low", SHARE),
+    Column("clean-high", "Clean high", SHARE),
+]
+TAILS = [Column("median-distance", "Median distance", DISTANCE), Column("trust-grade", "Trust grade")]
 DESCRIPTION = (
     "Known models under the same attacks on the same images. Worst case over attacks, shares of all common images with 95 % "
     "Clopper-Pearson intervals; a model behind a defence is attacked by someone who knows it."
@@ -150,8 +161,10 @@ def _table(
     wanted |= {one * width for one in TELLING.get(norm, ())}
     chosen = [eps for eps in listed if any(one is not None and abs(one - eps) <= 1e-6 * eps for one in wanted)]
     heads = [*FACTS]
-    for eps in chosen:
-        heads += [f"Accuracy at {eps:.10g}", f"Low at {eps:.10g}", f"High at {eps:.10g}"]
+    for at in (f"{eps:.10g}" for eps in chosen):
+        heads += [
+            Column(at_budget(name.lower(), norm, at), f"{name} at {at}", SHARE) for name in ("Accuracy", "Low", "High")
+        ]
     return Result(
         NAME,
         f"references-table/{place}/{norm}",
@@ -159,7 +172,7 @@ def _table(
         title,
         DESCRIPTION,
         tags=tags | {"eps": first},
-        columns=[*heads, "Median distance", "Trust grade"],
+        columns=[*heads, *TAILS],
         rows=[_row(line, chosen) for line in lines],
     )
 

@@ -12,11 +12,21 @@ from numpy.typing import NDArray
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import bootstrap, generator, row_means
+from robusteval.record.column import SHARE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Pipeline, Record, Result, Scalar
+from robusteval.record.run import Column, Pipeline, Record, Result, Scalar
 
 NAME = "rho-adv"
-TABLE_COLUMNS = ["Pipeline", "Attack", "rho_adv", "Low (95 %)", "High (95 %)", "Broken", "Right when clean", "Coverage"]
+TABLE_COLUMNS = [
+    Column("pipeline", "Pipeline"),
+    Column("attack", "Attack"),
+    Column("rho_adv", "rho_adv"),
+    Column("low", "Low (95 %)"),
+    Column("high", "High (95 %)"),
+    Column("broken", "Broken", "samples"),
+    Column("right-when-clean", "Right when clean", "samples"),
+    Column("coverage", "Coverage", SHARE),
+]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,21 @@ import numpy as np
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
+from robusteval.record.column import DISTANCE, SHARE
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Cell, Record, Result, Scalar
+from robusteval.record.run import Cell, Column, Record, Result, Scalar
 
 NAME = "targets"
-COLUMNS = ["Pipeline", "Attack", "Norm", "Right class", "Target", "Samples", "Success", "Median distance"]
+COLUMNS = [
+    Column("pipeline", "Pipeline"),
+    Column("attack", "Attack"),
+    Column("norm", "Norm"),
+    Column("right-class", "Right class"),
+    Column("target", "Target"),
+    Column("samples", "Samples", "samples"),
+    Column("success", "Success", SHARE),
+    Column("median-distance", "Median distance", DISTANCE),
+]
 DESCRIPTION = (
     "Attacks on every class in turn (--target all): the share of the samples of a class that were taken for the target, "
     "and the median smallest distance of those, in units of the pixel range's values."

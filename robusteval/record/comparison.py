@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from robusteval.errors import RecordError
+from robusteval.record.column import faulty_keys, titles_alone
 from robusteval.record.decode import decode, parse
 from robusteval.record.run import Data, Finding, Result, Suite
 from robusteval.record.store import write_atomically
@@ -18,7 +19,8 @@ from robusteval.record.store import write_atomically
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-SCHEMA = "robusteval-comparison-1"
+SCHEMA = "robusteval-comparison-1.1"
+TITLES_ONLY = "robusteval-comparison-1"  # the version before: columns of tables are their titles
 COMPARISON_FILE = "comparison.json"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
@@ -125,7 +127,7 @@ def build_schema() -> dict[str, Any]:
     made = _adapter().json_schema()
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = SCHEMA
-    made["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
+    made["properties"]["schema"] = {"enum": [SCHEMA, TITLES_ONLY], "type": "string"}
     key = made["$defs"]["Entry"]["properties"]["key"]
     key["pattern"] = f"^{_KEY.pattern}$"
     return made
@@ -141,8 +143,11 @@ def schema() -> dict[str, Any]:
 
 def to_json(comparison: Comparison) -> str:
     """The document as text. Raises RecordError where it does not fit the schema or holds what JSON cannot carry."""
+    data = _adapter().dump_python(comparison, mode="python")
+    if comparison.schema == TITLES_ONLY:
+        titles_alone(data["results"])
     try:
-        text = json.dumps(_adapter().dump_python(comparison, mode="python"), allow_nan=False, indent=1)
+        text = json.dumps(data, allow_nan=False, indent=1)
     except ValueError as error:
         raise RecordError(f"The comparison holds a number that JSON cannot carry: {error}.") from error
     _check(json.loads(text))
@@ -152,12 +157,16 @@ def to_json(comparison: Comparison) -> str:
 def from_json(text: str) -> Comparison:
     """A comparison from text; nothing in it is run. Raises RecordError with the first thing that does not fit."""
     data = parse(text, "comparison", "Give the folder of a run of several models.")
-    if data.get("schema") != SCHEMA:
+    if data.get("schema") not in (SCHEMA, TITLES_ONLY):
         raise RecordError(f"This document is not of schema {SCHEMA!r}.", "Use the version of robusteval that wrote it.")
     made = decode(Comparison, data, "comparison")
     for one in made.models:
         if not _KEY.fullmatch(one.key):
             raise RecordError(f"The comparison does not fit its schema: {one.key[:80]!r} is no name of a folder.")
+    for result in made.results:
+        fault = faulty_keys(result.heads())
+        if fault:
+            raise RecordError(f"The comparison makes no sense at {result.name[:80]}: {fault}.")
     _check_sizes(made)
     return made
 

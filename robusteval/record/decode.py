@@ -174,16 +174,21 @@ def _dict(read: Any, value: object) -> dict[str, Any]:
 
 
 def _union(kinds: tuple[Any, ...]) -> Any:
-    """The first of them that reads the value as it is; a whole number counts as float only where no int is among them."""
+    """The first of them that reads the value as it is; a whole number counts as float only where no int is among them.
+    Of those that read a part of it, the one that came furthest says what does not fit."""
     order = sorted(kinds, key=lambda kind: kind is float)
     readers = [_reader(kind) for kind in order]
 
     def read(value: object) -> object:
+        deepest: _Misfit | None = None
         for one in readers:
             try:
                 return one(value)
-            except _Misfit:
-                continue
+            except _Misfit as misfit:
+                if len(misfit.path) > (len(deepest.path) if deepest else 0):
+                    deepest = misfit
+        if deepest is not None:
+            raise deepest
         names = " or ".join(kind.__name__ for kind in kinds)
         raise _Misfit(f"{names.replace('NoneType', 'null')} is wanted, not {_said(value)}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from robusteval.record.column import Column, keyed
+
 Scalar = str | int | float | bool | None
 Severity = Literal["info", "warning", "alarm"]
 Grade = Literal["A", "B", "C", "D", "F"]
@@ -56,7 +58,11 @@ class Curve:
 
 @dataclass
 class Result:
-    """What a metric derived: scalars, curves or a table, each with its name; units are in the text."""
+    """What a metric derived: scalars, curves or a table, each with its name.
+
+    Columns may be given as titles alone; then their keys are derived from these, here and nowhere else. Who reads a table
+    reads it by `keys` or `named`; titles are for people.
+    """
 
     metric: str
     name: str
@@ -70,8 +76,26 @@ class Result:
     x_title: str = ""
     y_title: str = ""
     curves: list[Curve] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
+    columns: list[Column] | list[str] = field(default_factory=list)
     rows: list[list[Scalar]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.columns = self.heads()
+
+    def heads(self) -> list[Column]:
+        """The columns, each with its key."""
+        return keyed(self.columns, str(self.tags.get("norm") or ""))
+
+    def keys(self) -> list[str]:
+        return [one.key for one in self.heads()]
+
+    def titles(self) -> list[str]:
+        return [one.title for one in self.heads()]
+
+    def named(self) -> list[dict[str, Scalar]]:
+        """The rows by key. Raises ValueError where a row is longer or shorter than the columns."""
+        keys = self.keys()
+        return [dict(zip(keys, row, strict=True)) for row in self.rows]
 
 
 @dataclass

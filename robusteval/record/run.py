@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from robusteval.record.column import Column
 from robusteval.record.derived import Check, Curve, Finding, Grade, Point, Result, Scalar, Severity, Verdict
 from robusteval.record.measured import (
     Cell,
@@ -30,8 +31,10 @@ from robusteval.record.references import Compared, Reference, ReferenceColumn
 
 __all__ = [
     "SCHEMA",
+    "TITLES_ONLY",
     "Cell",
     "Check",
+    "Column",
     "Compared",
     "Curve",
     "Data",
@@ -61,7 +64,10 @@ __all__ = [
     "Witnesses",
 ]
 
-SCHEMA = "robusteval-record-1"
+SCHEMA = "robusteval-record-1.1"
+TITLES_ONLY = (
+    "robusteval-record-1"  # the version before: columns of tables are their titles; it is still read and checked
+)
 
 
 @dataclass

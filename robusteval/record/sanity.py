@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 from robusteval.errors import RecordError
+from robusteval.record.column import faulty_keys
 from robusteval.record.run import Cell, Pipeline, Record
 
 NORMS = ("l0", "l1", "l2", "linf")
@@ -166,6 +167,9 @@ def _known(record: Record) -> None:
 
 def _derived(record: Record) -> None:
     for place, result in enumerate(record.results):
+        fault = faulty_keys(result.heads())
+        if fault:
+            raise _no(f"results[{place}].columns", fault)
         for number, row in enumerate(result.rows):
             if len(row) != len(result.columns):
                 raise _no(f"results[{place}].rows[{number}]", f"{len(row)} entries for {len(result.columns)} columns")

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robusteval.errors import RecordError
+from robusteval.record.column import titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
-from robusteval.record.run import SCHEMA, Record
+from robusteval.record.run import SCHEMA, TITLES_ONLY, Record
 from robusteval.record.sanity import check
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def build_schema() -> dict[str, Any]:
     made = _adapter().json_schema()
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = SCHEMA
-    made["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
+    made["properties"]["schema"] = {"enum": [SCHEMA, TITLES_ONLY], "type": "string"}
     return made
 
 
@@ -54,7 +55,7 @@ def to_json(record: Record) -> str:
     document does not fit the schema."""
     import jsonschema
 
-    data = _adapter().dump_python(record, mode="python")
+    data = _written(_adapter().dump_python(record, mode="python"))
     try:
         text = json.dumps(data, allow_nan=False, indent=1, ensure_ascii=True)
     except ValueError as error:
@@ -69,7 +70,7 @@ def from_json(text: str) -> Record:
     """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit, or that makes no
     sense: a negative distance, a column that is too short."""
     data = parse(text)
-    if data.get("schema") != SCHEMA:
+    if data.get("schema") not in (SCHEMA, TITLES_ONLY):
         raise RecordError(
             f"This document has schema {data.get('schema')!r}; this version reads {SCHEMA!r}.",
             "Use the version of robusteval that wrote it.",
@@ -81,8 +82,15 @@ def from_json(text: str) -> Record:
 
 def digest(record: Record) -> str:
     """sha256 of all that a record holds, whatever the text that it was read from looked like."""
-    text = json.dumps(_plain(record), allow_nan=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_written(_plain(record)), allow_nan=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _written(data: Any) -> Any:
+    """The document as its version has it, so that what was read is written, and hashed, as it was."""
+    if data["schema"] == TITLES_ONLY:
+        titles_alone(data["results"])
+    return data
 
 
 def _plain(value: object) -> object:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from robusteval.record.column import at_budget, norms_of
 from robusteval.record.comparison import Comparison, Entry, fooled
 from robusteval.record.run import Result, Scalar
 from robusteval.report.charts import pieces
@@ -63,12 +64,11 @@ def href(entry: Entry) -> str:
 def _rows(comparison: Comparison) -> dict[str, dict[str, Scalar]]:
     """The row of each model by its key."""
     found = next((one for one in comparison.results if one.name == "models" and one.kind == "table"), None)
-    return {} if found is None else {str(row.get("Model")): row for row in pieces.named_rows(found)}
+    return {} if found is None else {str(row.get("model")): row for row in pieces.named_rows(found)}
 
 
 def _norms(rows: dict[str, dict[str, Scalar]]) -> list[str]:
-    columns = next(iter(rows.values()), {})
-    return [name.removeprefix("Median ") for name in columns if name.startswith("Median ")]
+    return norms_of("median", next(iter(rows.values()), {}))
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -77,7 +77,7 @@ def sentences(comparison: Comparison) -> list[str]:
     trusted = [one.key for one in comparison.models if one.grade not in DOUBTFUL]
     made = []
     for norm in _norms(rows):
-        known = [(rows[key].get(f"Median {norm}"), key) for key in trusted if key in rows]
+        known = [(rows[key].get(at_budget("median", norm)), key) for key in trusted if key in rows]
         ranked = sorted((value, key) for value, key in known if isinstance(value, int | float))
         if len(ranked) > 1 and len(ranked) == len(known):
             (least, weak), (most, strong) = ranked[0], ranked[-1]
@@ -97,11 +97,11 @@ def models(comparison: Comparison) -> Table | None:
         row = rows.get(one.key)
         if row is None:
             continue
-        clean = Value(percent(row.get("Clean accuracy")), interval(row.get("Clean low"), row.get("Clean high")))
+        clean = Value(percent(row.get("clean-accuracy")), interval(row.get("clean-low"), row.get("clean-high")))
         cells: list[Text] = [Value(one.key, "", href=href(one)), clean]
         for norm in norms:
-            at = budget(row.get(f"Budget {norm}"), norm)
-            cells += [Value(percent(row.get(f"Accuracy at {norm}")), f"at {at}"), number(row.get(f"Median {norm}"))]
+            budget_, accuracy, median = (row.get(at_budget(name, norm)) for name in ("budget", "accuracy", "median"))
+            cells += [Value(percent(accuracy), f"at {budget(budget_, norm)}"), number(median)]
         grade = one.grade or MISSING
         cells += [number(row.get("rho_adv")), Value(grade, "inconclusive") if one.grade in DOUBTFUL else grade]
         body.append(cells)

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from robusteval.assessment.references.several import derive
 from robusteval.record import store
-from robusteval.record.comparison import Comparison, Entry, Source
+from robusteval.record.comparison import TITLES_ONLY, Comparison, Entry, Source
 from robusteval.record.run import Record
 from robusteval.runtime.answers import Runtime
 from robusteval.verify.parts.asking import reopened
+from robusteval.verify.parts.derived import titles_only
 from robusteval.verify.parts.evidence import CLEAN, read_tensors
 from robusteval.verify.parts.measures import distance_of
 from robusteval.verify.parts.page import check_comparison_page
@@ -67,6 +68,8 @@ def _derived(comparison: Comparison, records: list[Record], result: Verification
         same = record.data.labels == first.data.labels and len(record.data.hashes) == len(first.data.hashes)
         result.judge([] if same else ["it saw other samples"], one.key)
     again = derive([(one.key, record) for one, record in zip(comparison.models, records, strict=True)])
+    if comparison.schema == TITLES_ONLY:
+        again = [titles_only(one) for one in again]
     result.judge(list(differences(comparison.results, again, "results"))[:3], "comparison.json")
     result.judge(["nothing finds any there"] if comparison.findings else [], "comparison.findings")
     transfer = comparison.transfer

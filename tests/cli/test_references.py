@@ -99,10 +99,10 @@ def test_a_run_is_shown_beside_them(made, robusteval, tiny) -> None:
     record = store.load(Path("run"))
     assert record.references[0].sha256 == reference_set.load(made).sha256
     table = next(one for one in record.results if one.metric == "references" and one.kind == "table")
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    rows = [dict(zip(table.titles(), row, strict=True)) for row in table.rows]
     assert [row["Role"] for row in rows] == ["this", "same", "reference", "reference", "exact"]
     # the same file, suite, images and seed: the reference's figures are this run's own
-    figures = [name for name in table.columns if name.startswith(("Accuracy", "Low", "High"))]
+    figures = [name for name in table.titles() if name.startswith(("Accuracy", "Low", "High"))]
     assert len(figures) > 3
     assert [rows[0][name] for name in figures] == [rows[1][name] for name in figures]
     page = Path("run/report.html").read_text()

@@ -237,7 +237,7 @@ def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path:
     assert [(row.defense, row.reason) for row in record.pipelines if row.status != "done"] == []
     assert [(cell.id, cell.reason) for cell in record.cells if cell.status != "done"] == []
     (table,) = [one for one in record.results if one.metric == "sources"]
-    assert table.columns == ["Figure", "Source", "Source says", "We measure", "Why they differ"]
+    assert table.titles() == ["Figure", "Source", "Source says", "We measure", "Why they differ"]
     rows = {str(row[0]): row for row in table.rows}
     assert set(rows) == {claim.figure for claim in MNIST}
     for figure, row in rows.items():

@@ -14,7 +14,7 @@ import pytest
 from robusteval.assessment.results import derived
 from robusteval.record import store
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Curve, Point, Result
+from robusteval.record.run import Column, Curve, Point, Result
 from robusteval.testing.records import full_record
 
 
@@ -72,6 +72,11 @@ FAULTS = {
     ],
     "nan in tags": lambda record: [table([[1, 2]], tags={"eps": math.nan})],
     "ragged table": lambda record: [table([[1, 2], [3]])],
+    "a key twice": lambda record: [table([[1, 2]], [Column("a", "A"), Column("a", "B")])],
+    "no key": lambda record: [table([[1, 2]], [Column("", "A"), Column("b", "B")])],
+    "columns are numbers": lambda record: [table([[1, 2]], [1, 2])],
+    "columns are a text": lambda record: [Result("acme.metric", "t", "table", "T", columns="ab", rows=[[1, 2]])],
+    "a title is no text": lambda record: [table([[1, 2]], [Column("a", 3), "b"])],
     "wrong kind": lambda record: [Result("acme.metric", "s", "picture", "S")],
     "text for a number": lambda record: [Result("acme.metric", "s", "scalar", "S", value="high")],
     "numpy number": lambda record: [table([[np.int64(1), 2]])],
@@ -102,6 +107,18 @@ def test_a_fault_becomes_one_finding_that_names_the_metric(name):
     assert record == before
     record.findings.append(finding)
     json.loads(store.to_json(record))
+
+
+def test_titles_alone_are_columns_too():
+    def late(record):
+        made = table([[1, 2, 3]], ["Robust accuracy", "Share"])
+        made.columns.append("Share")  # no author has to know when keys are given
+        return [made]
+
+    (first,), _ = derived([Row(metric(late))], full_record())
+    assert first.columns == [
+        Column("robust-accuracy", "Robust accuracy"), Column("share", "Share"), Column("share-2", "Share"),
+    ]  # fmt: skip
 
 
 def test_others_stand_and_nobody_changes_what_was_measured():

@@ -108,7 +108,7 @@ def test_shipped_sets_give_way_to_given_ones_and_say_nothing_of_other_images(rec
 
 def test_figures_are_those_of_the_common_images(record: Record) -> None:
     table = tables(record)["l2"]
-    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    rows = {row[0]: dict(zip(table.titles(), row, strict=True)) for row in table.rows}
     mine = references.column(record, "l2", 1.0, list(range(80))).distance
     for name, factor, count in ((record.model.name, 1.0, 80), ("strong", 2.0, 80), ("masked", 0.5, 60)):
         kept = sum(one is None or factor * one > 0.5 for one in mine[:count])
@@ -125,7 +125,7 @@ def test_a_budget_beyond_what_was_searched_is_left_open(record: Record) -> None:
     content.models[0].worst["l2"].searched = 1.0
     record.references = compared([source(content)], record)
     table = next(one for one in References().compute(record) if one.name == "references-table/0/l2")
-    weak = dict(zip(table.columns, table.rows[1], strict=True))
+    weak = dict(zip(table.titles(), table.rows[1], strict=True))
     assert weak["Accuracy at 0.5"] is not None
     assert weak["Accuracy at 1.5"] is None
 
@@ -133,7 +133,7 @@ def test_a_budget_beyond_what_was_searched_is_left_open(record: Record) -> None:
 def test_distances_are_shares_of_the_pixel_range(record: Record) -> None:
     record.model.bounds = [0.0, 10.0]
     table = tables(record)["l2"]
-    strong = dict(zip(table.columns, table.rows[2], strict=True))
+    strong = dict(zip(table.titles(), table.rows[2], strict=True))
     distance = sorted(one for one in references.column(record, "l2", 20.0, list(range(80))).distance if one)
     assert distance[0] < strong["Median distance"] < distance[-1]
     assert strong["Median distance"] > 10

@@ -17,7 +17,7 @@ NEW = [clever.Clever, label_next.LabelNext, strength_curve.StrengthCurve, cost.C
 
 
 def rows(result: Result) -> list[dict[str, object]]:
-    return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    return [dict(zip(result.titles(), row, strict=True)) for row in result.rows]
 
 
 def rich() -> Record:

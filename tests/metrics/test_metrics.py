@@ -137,7 +137,7 @@ def test_rho_adv_by_hand() -> None:
 
 def test_cost_counts_passes_and_successes() -> None:
     table = next(iter(cost.Cost().compute(tiny())))
-    row = dict(zip(table.columns, table.rows[0], strict=True))
+    row = dict(zip(table.titles(), table.rows[0], strict=True))
     assert row["Success"] == pytest.approx(2 / 3)
     assert row["Mean distance"] == 2.0
     assert (row["Forward / sample"], row["Forward total"], row["Backward total"]) == (15.0, 60, 6)
@@ -145,7 +145,7 @@ def test_cost_counts_passes_and_successes() -> None:
 
 def test_per_class_flips_to_the_other_class() -> None:
     table = next(iter(per_class.PerClass().compute(tiny())))
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    rows = [dict(zip(table.titles(), row, strict=True)) for row in table.rows]
     assert [row["Flips most to"] for row in rows] == [1, None]
     assert [row["Clean accuracy"] for row in rows] == [1.0, 0.5]
     assert [row["Robust accuracy"] for row in rows] == [0.5, 0.5]
@@ -173,7 +173,7 @@ def test_a_rejected_adversarial_is_not_lost_but_a_false_alarm_is() -> None:
 
 def test_roc_takes_only_samples_that_are_right_when_clean() -> None:
     table = next(one for one in detector_roc.DetectorRoc().compute(defended()) if one.kind == "table")
-    row = dict(zip(table.columns, table.rows[0], strict=True))
+    row = dict(zip(table.titles(), table.rows[0], strict=True))
     assert (row["Positives"], row["Negatives"], row["AUC"]) == (2, 3, 1.0)
 
 
@@ -241,7 +241,7 @@ def test_certified_accuracy_is_what_is_right_and_proved_beyond_the_budget() -> N
 def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case() -> None:
     record = records.make()
     curve = {one.name: one for one in accuracy_curve.AccuracyCurve().compute(record)}
-    rows = [dict(zip(curve["claims"].columns, row, strict=True)) for row in curve["claims"].rows]
+    rows = [dict(zip(curve["claims"].titles(), row, strict=True)) for row in curve["claims"].rows]
     assert [(row["Norm"], row["By"]) for row in rows] == [("L2", "worst case"), ("Linf", "worst case")]
     for row in rows:
         half = (float(row["High"]) - float(row["Low"])) / 2

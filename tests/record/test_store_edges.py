@@ -46,7 +46,7 @@ def test_the_schema_says_what_it_is():
     made = store.build_schema()
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert made["title"] == store.SCHEMA
-    assert made["properties"]["schema"] == {"const": store.SCHEMA, "type": "string"}
+    assert made["properties"]["schema"] == {"enum": [store.SCHEMA, store.TITLES_ONLY], "type": "string"}
     assert store.schema() == made
     assert store.schema() is store.schema()
 

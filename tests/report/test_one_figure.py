@@ -72,7 +72,7 @@ def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
         if one.tags.get("measure") == "median-distance":
             found[one.name] = one.value
         if one.metric == "cost" and one.kind == "table":
-            found["cost"] = dict(zip(one.columns, one.rows[0], strict=True))["Median distance"]  # type: ignore[assignment]
+            found["cost"] = dict(zip(one.titles(), one.rows[0], strict=True))["Median distance"]  # type: ignore[assignment]
     found["json"] = _medians(record)["l2"]
     assert set(found.values()) == {wanted}, found
     text = "-" if wanted is None else f"{wanted:g}"

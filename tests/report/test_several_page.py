@@ -71,8 +71,8 @@ def test_distances_are_shares_of_each_models_range() -> None:
             first, second = ([(round(p.x, 9), p.y) for p in curve.points] for curve in one.curves)
             assert first == second
         else:
-            columns = [name for name in one.columns if name.startswith(("Median", "Budget", "Accuracy"))]
-            rows = [dict(zip(one.columns, row, strict=True)) for row in one.rows]
+            columns = [name for name in one.titles() if name.startswith(("Median", "Budget", "Accuracy"))]
+            rows = [dict(zip(one.titles(), row, strict=True)) for row in one.rows]
             for name in columns:
                 assert abs(rows[0][name] - rows[1][name]) < 1e-9
 
@@ -104,7 +104,7 @@ def test_each_model_stands_among_the_known_ones() -> None:
     tables = {one.tags["norm"]: one for one in comparison.results if one.tags.get("role") == "known"}
     assert set(tables) == {"l2", "linf"}
     for norm, table in tables.items():
-        rows = {str(row[0]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
+        rows = {str(row[0]): dict(zip(table.titles(), row, strict=True)) for row in table.rows}
         assert tuple(rows)[:2] == keys
         assert {"weak", "strong", "masked"} <= set(rows)
         for key, record in zip(keys, made, strict=True):
@@ -113,7 +113,7 @@ def test_each_model_stands_among_the_known_ones() -> None:
                 for one in record.results
                 if one.metric == "references" and one.kind == "table" and one.tags["norm"] == norm
             )
-            mine = dict(zip(own.columns, own.rows[0], strict=True))
+            mine = dict(zip(own.titles(), own.rows[0], strict=True))
             width = record.model.bounds[1] - record.model.bounds[0]
             assert rows[key]["Median distance"] == pytest.approx(mine["Median distance"] / width)
             assert rows[key]["Clean accuracy"] == mine["Clean accuracy"]

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from robusteval.record.run import TITLES_ONLY
 from robusteval.verify.scope import OUT_OF_SCOPE
 from tests.verify.mutations import SWAPPED, matches, mutations
 from tests.verify.runs import ROOT
@@ -46,6 +47,53 @@ def test_some_fields(honest):
 def test_every_field(honest, part):
     every = itertools.islice(mutations(honest.data, 2, 6), part, None, 4)
     assert unnoticed(honest, every) == []
+
+
+TAMPERED = {
+    "another key": lambda columns: [columns[0] | {"key": "x"}, *columns[1:]],
+    "another title": lambda columns: [*columns[:-1], columns[-1] | {"title": "x"}],
+    "another unit": lambda columns: [*columns[:-1], columns[-1] | {"unit": "x"}],
+    "two keys swapped": lambda columns: [
+        columns[0] | {"key": columns[1]["key"]},
+        columns[1] | {"key": columns[0]["key"]},
+        *columns[2:],
+    ],
+    "a key twice": lambda columns: [columns[0], columns[1] | {"key": columns[0]["key"]}, *columns[2:]],
+    "no key": lambda columns: [{"title": columns[0]["title"]}, *columns[1:]],
+    "keys under other titles": lambda columns: [
+        one | {"key": other["key"]} for one, other in zip(columns, reversed(columns), strict=True)
+    ],
+    "a title in the place of one": lambda columns: [columns[0]["title"], *columns[1:]],
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_columns_of_every_table(honest, how):
+    tables = [place for place, one in enumerate(honest.data["results"]) if one["kind"] == "table"]
+    assert len(tables) >= 8
+    for place in tables:
+        data = honest.changed()
+        data["results"][place]["columns"] = TAMPERED[how](data["results"][place]["columns"])
+        assert honest.faults(data), data["results"][place]["name"]
+
+
+def test_a_document_from_before_there_were_keys(honest):
+    """It is as honest; one that is half of each is not, nor one whose columns say more than it can."""
+    old = honest.changed()
+    for one in old["results"]:
+        one["columns"] = [column["title"] for column in one["columns"]]
+    assert honest.faults(old), "without units it is none of this version"
+    old["schema"] = TITLES_ONLY
+    assert honest.faults(old) == []
+    assert honest.faults(honest.changed() | {"schema": TITLES_ONLY})
+    claims = next(one for one in old["results"] if one["name"] == "claims")
+    for columns in (
+        ["x", *claims["columns"][1:]],
+        [claims["columns"][1], claims["columns"][0], *claims["columns"][2:]],
+    ):
+        assert honest.faults(
+            old | {"results": [one if one is not claims else one | {"columns": columns} for one in old["results"]]}
+        )
 
 
 def test_the_table_of_what_is_out_of_scope_is_in_the_documentation():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robusteval.record.column import at_budget
 from robusteval.record.run import Record, Scalar
 from robusteval.record.units import budget_text
 
@@ -19,32 +20,33 @@ def known_models(record: Record) -> list[str]:
         return []
     table = min(tables, key=lambda one: (one.tags.get("norm") != "linf", one.tags.get("set")))
     norm, eps, images = str(table.tags.get("norm")), table.tags["eps"], table.tags.get("images")
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    rows = table.named()
     at, where = f"{eps:.10g}", budget_text(float(eps or 0), norm, record.model.bounds[1] - record.model.bounds[0])
-    mine, others = rows[0], [row for row in rows if row["Role"] in ("reference", "same")]
-    said = [_said(row, rows, images, f"Accuracy at {at}") for row in others if row.get(f"Accuracy at {at}") is not None]
-    if mine.get(f"Accuracy at {at}") is None or not said:
+    mine, others = rows[0], [row for row in rows if row["role"] in ("reference", "same")]
+    accuracy = at_budget("accuracy", norm, at)
+    said = [_said(row, rows, images, accuracy) for row in others if row.get(accuracy) is not None]
+    if mine.get(accuracy) is None or not said:
         return []
-    kept, low, high = (_percent(mine[f"{name} at {at}"]) for name in ("Accuracy", "Low", "High"))
+    kept, low, high = (_percent(mine[at_budget(name, norm, at)]) for name in ("accuracy", "low", "high"))
     return [
         f"Within {norm.capitalize()} {where} it keeps {kept} (95 %: {low.removesuffix(' %')} to {high}); of the reference "
         f"models on the same {images} images, under the same attacks, {', '.join(said)}."
     ]
 
 
-def _said(row: dict[str, Scalar], rows: Sequence[dict[str, Scalar]], images: Scalar, at: str) -> str:
+def _said(row: dict[str, Scalar], rows: Sequence[dict[str, Scalar]], images: Scalar, accuracy: str) -> str:
     """'pgd-trained 85.0 %', and what has to be known about it."""
-    notes = ["this very file"] if row["Role"] == "same" else []
-    if row["Images"] != images:
-        notes.append(f"on {row['Images']} of them")
+    notes = ["this very file"] if row["role"] == "same" else []
+    if row["images"] != images:
+        notes.append(f"on {row['images']} of them")
     for false in rows:
         if (
-            false["Role"] == "exact"
-            and str(false["Model"]).startswith(f"{row['Model']},")
-            and false.get(at) is not None
+            false["role"] == "exact"
+            and str(false["model"]).startswith(f"{row['model']},")
+            and false.get(accuracy) is not None
         ):
-            notes.append(f"though its own gradient would say {_percent(false[at])}")
-    return f"{row['Model']} {_percent(row[at])}" + (f" ({'; '.join(notes)})" if notes else "")
+            notes.append(f"though its own gradient would say {_percent(false[accuracy])}")
+    return f"{row['model']} {_percent(row[accuracy])}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _percent(value: object) -> str:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robusteval.assessment.references.several_known import known
-from robusteval.record.run import Curve, Point, Record, Result, Scalar
+from robusteval.record.column import RELATIVE, SHARE, at_budget
+from robusteval.record.run import Column, Curve, Point, Record, Result, Scalar
 
 NAME = "comparison"
+_HEADS = (
+    Column("model", "Model"),
+    Column("clean-accuracy", "Clean accuracy", SHARE),
+    Column("clean-low", "Clean low", SHARE),
+    Column("clean-high", "Clean high", SHARE),
+)
+_TAILS = (Column("rho_adv", "rho_adv", "ratio"), Column("trust-grade", "Trust grade"))
 
 
 def derive(records: Sequence[tuple[str, Record]]) -> list[Result]:
@@ -53,15 +61,14 @@ def _scaled(key: str, record: Record, curve: Curve, at: tuple[str, str, str]) ->
 
 def _models(records: Sequence[tuple[str, Record]]) -> Result:
     """One row a model: clean accuracy, accuracy at each reference budget, median distances, rho_adv."""
-    columns = ["Model", "Clean accuracy", "Clean low", "Clean high"]
+    columns = [*_HEADS]
     norms = list(dict.fromkeys(cell.norm for _, record in records for cell in record.done(knowledge="none")))
-    names = [(norm, f"Accuracy at {norm}") for norm in norms]
     rows: list[list[Scalar]] = []
     for key, record in records:
         clean = _scalar(record, "clean-accuracy", {})
         row: list[Scalar] = [key]
         row += [clean.value, clean.low, clean.high] if clean is not None else [None, None, None]
-        for norm, _ in names:
+        for norm in norms:
             width = _width(record, norm)
             robust = _scalar(record, "robust-accuracy", {"norm": norm, "reference": True})
             eps = robust.tags.get("eps") if robust is not None else None
@@ -71,13 +78,17 @@ def _models(records: Sequence[tuple[str, Record]]) -> Result:
         rho = _scalar(record, "rho-adv", {"key": "worst"})
         row += [rho.value if rho is not None else None, record.verdict.grade if record.verdict is not None else None]
         rows.append(row)
-    for norm, name in names:
-        columns += [f"Budget {norm}", name, f"Median {norm}"]
+    for norm in norms:
+        columns += [
+            Column(at_budget("budget", norm), f"Budget {norm}", RELATIVE),
+            Column(at_budget("accuracy", norm), f"Accuracy at {norm}", SHARE),
+            Column(at_budget("median", norm), f"Median {norm}", RELATIVE),
+        ]
     return Result(
         NAME, "models", "table", "The models side by side",
         "Worst case over attacks on the bare model. Budgets and distances are shares of each model's pixel range (l0: pixels). "
         "rho_adv: mean of ||delta||_2 / ||x||_2, which depends on where the range starts.",
-        columns=[*columns, "rho_adv", "Trust grade"], rows=rows,
+        columns=[*columns, *_TAILS], rows=rows,
     )  # fmt: skip
 
 

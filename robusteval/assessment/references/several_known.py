@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from robusteval.record.run import Record, Result, Scalar
-
-HEADS = ("Accuracy at ", "Low at ", "High at ")
+from robusteval.record.column import DISTANCE, RELATIVE, at_budget, parts_of
+from robusteval.record.run import Column, Record, Result, Scalar
 
 
 @dataclass
@@ -15,7 +14,7 @@ class _Group:
     """Tables of several records that say the same in the same columns; budgets as shares of each model's pixel range."""
 
     first: Result
-    columns: list[str]
+    columns: list[Column]
     mine: list[list[Scalar]] = field(default_factory=list)
     others: dict[str, list[Scalar]] = field(default_factory=dict)  # by name
 
@@ -38,27 +37,31 @@ def _add(groups: dict[tuple[Scalar, ...], _Group], key: str, record: Record, fou
     norm, place = found.tags.get("norm"), found.tags.get("set")
     low, high = record.model.bounds
     width = 1.0 if norm == "l0" else high - low
-    columns = [_share(name, width) for name in found.columns]
+    columns = [_share(column, width) for column in found.heads()]
     known = record.references[place].sha256 if isinstance(place, int) and place < len(record.references) else ""
-    group = groups.setdefault((norm, known, found.tags.get("images"), *columns), _Group(found, columns))
-    at = {name: spot for spot, name in enumerate(columns)}
+    keys = [column.key for column in columns]
+    group = groups.setdefault((norm, known, found.tags.get("images"), *keys), _Group(found, columns))
+    at = {key: spot for spot, key in enumerate(keys)}
     for given in found.rows:
         row = list(given)
-        name, median = str(row[at["Model"]]), row[at["Median distance"]]
-        row[at["Median distance"]] = median / width if isinstance(median, int | float) else median
-        if row[at["Role"]] == "this":
-            row[at["Model"]], row[at["About"]] = key, f"this run: {name}"
-            row[at["Trust grade"]] = record.verdict.grade if record.verdict is not None else None
+        name, median = str(row[at["model"]]), row[at["median-distance"]]
+        row[at["median-distance"]] = median / width if isinstance(median, int | float) else median
+        if row[at["role"]] == "this":
+            row[at["model"]], row[at["about"]] = key, f"this run: {name}"
+            row[at["trust-grade"]] = record.verdict.grade if record.verdict is not None else None
             group.mine.append(row)
             continue
-        if row[at["Role"]] == "same" or name not in group.others:
+        if row[at["role"]] == "same" or name not in group.others:
             group.others[name] = row  # where it is the very file of one of the models, its row says so
 
 
-def _share(name: str, width: float) -> str:
-    """A budget's column with its budget as a share of the pixel range; other names as they are."""
-    head = next((head for head in HEADS if name.startswith(head)), None)
-    return name if head is None else f"{head}{float(name.removeprefix(head)) / width:.6g}"
+def _share(column: Column, width: float) -> Column:
+    """A budget's column with its budget as a share of the pixel range, and so are distances; other columns as they are."""
+    what, norm, eps = parts_of(column.key)
+    if not eps:
+        return replace(column, unit=RELATIVE) if column.unit == DISTANCE else column
+    share = f"{float(eps) / width:.6g}"
+    return replace(column, key=at_budget(what, norm, share), title=column.title.replace(eps, share))
 
 
 def _table(metric: str, place: int, group: _Group) -> Result:

@@ -6,10 +6,19 @@ from collections.abc import Iterable
 
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import Interval, samples_for
-from robusteval.record.run import Record, Result, Scalar
+from robusteval.record.column import DISTANCE, SHARE
+from robusteval.record.run import Column, Record, Result, Scalar
 
 NAME = "accuracy-curve"
-COLUMNS = ["Norm", "Budget", "By", "Robust accuracy", "Low", "High", "Samples to halve"]
+COLUMNS = [
+    Column("norm", "Norm"),
+    Column("budget", "Budget", DISTANCE),
+    Column("by", "By"),
+    Column("robust-accuracy", "Robust accuracy", SHARE),
+    Column("low", "Low", SHARE),
+    Column("high", "High", SHARE),
+    Column("samples-to-halve", "Samples to halve", "samples"),
+]
 WORST = "worst case"
 DESCRIPTION = (
     "Share of all samples of which no attack on the bare model took the right answer within the budget, with the 95 % "

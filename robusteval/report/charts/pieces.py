@@ -130,8 +130,9 @@ def shade(share: float | None, below: str = "") -> Value:
 
 
 def named_rows(result: Result) -> list[dict[str, Scalar]]:
-    """Rows by column name; a row of another length is left out."""
-    return [dict(zip(result.columns, row, strict=True)) for row in result.rows if len(row) == len(result.columns)]
+    """Rows by their columns' keys; a row of another length is left out."""
+    keys = result.keys()
+    return [dict(zip(keys, row, strict=True)) for row in result.rows if len(row) == len(keys)]
 
 
 def display(defense: str) -> str:

@@ -28,7 +28,7 @@ def table(result: Result) -> str:
     """One table: a line of column names, then the rows; numbers in full, nothing for what is not known."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([_plain(name) for name in result.columns])
+    writer.writerow([_plain(name) for name in result.titles()])
     writer.writerows([[_plain(value) for value in row] for row in result.rows])
     return buffer.getvalue()
 

@@ -19,17 +19,15 @@ def detector(record: Record, defense: str) -> Table | None:
         return None
     rows = []
     for row in pieces.named_rows(found):
-        strength = row.get("Strength")
+        strength = row.get("strength")
         figures: list[Text] = []
-        for name in ("AUC", "TPR at 1 %", "TPR at 5 %"):
-            value, bounds = (
-                row.get(name),
-                interval(row.get(f"{name} low"), row.get(f"{name} high"), share=name != "AUC"),
-            )
-            text = number(value) if name == "AUC" else percent(value)
+        for name in ("auc", "tpr-at-1", "tpr-at-5"):
+            value, area = row.get(name), name == "auc"
+            bounds = interval(row.get(f"{name}-low"), row.get(f"{name}-high"), share=not area)
+            text = number(value) if area else percent(value)
             figures.append(Value(text, bounds))
-        head: list[Text] = [str(row.get("Attack")), norm_title(row.get("Norm")), str(row.get("Knowledge"))]
-        tail = [scalar(row.get("Positives")), scalar(row.get("Negatives"))]
+        head: list[Text] = [str(row.get("attack")), norm_title(row.get("norm")), str(row.get("knowledge"))]
+        tail = [scalar(row.get("positives")), scalar(row.get("negatives"))]
         rows.append([*head, "smallest" if strength is None else number(strength), *figures, *tail])
     columns = [
         "Attack",
@@ -52,19 +50,19 @@ def cost(record: Record) -> Table | None:
         return None
     rows = []
     for row in pieces.named_rows(found):
-        if row.get("Forward / sample") is None and row.get("Median distance") is None:
+        if row.get("forward-per-sample") is None and row.get("median-distance") is None:
             continue  # an oblivious cell: what it judges was paid for by the attack on the bare model
-        took = record.times.cells_s.get(str(row.get("Cell")))
+        took = record.times.cells_s.get(str(row.get("cell")))
         head = [
-            str(row.get("Attack")),
-            norm_title(row.get("Norm")),
-            pieces.display(str(row.get("Pipeline"))),
-            str(row.get("Knowledge")),
+            str(row.get("attack")),
+            norm_title(row.get("norm")),
+            pieces.display(str(row.get("pipeline"))),
+            str(row.get("knowledge")),
         ]
-        spent = [number(row.get("Forward / sample"), 4), number(row.get("Backward / sample"), 4), seconds(took)]
-        spent.insert(2, number(row.get("Foretold / sample"), 4))
-        won = [percent(row.get("Success")), number(row.get("Median distance")), number(row.get("Mean distance"))]
-        won += [number(row.get("Mean L2")), percent(row.get("Survive 8 bits"), 0)]
+        spent = [number(row.get("forward-per-sample"), 4), number(row.get("backward-per-sample"), 4), seconds(took)]
+        spent.insert(2, number(row.get("foretold-per-sample"), 4))
+        won = [percent(row.get("success")), number(row.get("median-distance")), number(row.get("mean-distance"))]
+        won += [number(row.get("mean-l2")), percent(row.get("survive-8-bits"), 0)]
         rows.append([*head, *won, *spent])
     columns = [
         "Attack",
@@ -107,22 +105,22 @@ def classes(record: Record) -> list[Table]:
         if not found.name.startswith("per-class/"):
             continue
         listed = pieces.named_rows(found)
-        listed.sort(key=lambda row: _weak(row.get("Robust accuracy"), row.get("Median distance")))
+        listed.sort(key=lambda row: _weak(row.get("robust-accuracy"), row.get("median-distance")))
         rows = []
         for row in listed[:CLASS_ROWS]:
             flips = (
                 MISSING
-                if row.get("Flips most to") is None
-                else f"{row.get('Flips to name')} ({percent(row.get('Share of its flips'), 0)})"
+                if row.get("flips-most-to") is None
+                else f"{row.get('flips-to-name')} ({percent(row.get('share-of-its-flips'), 0)})"
             )
-            name = f"{row.get('Name')}"
+            name = f"{row.get('name')}"
             rows.append(
                 [
                     name,
-                    scalar(row.get("Samples")),
-                    percent(row.get("Clean accuracy")),
-                    percent(row.get("Robust accuracy")),
-                    number(row.get("Median distance")),
+                    scalar(row.get("samples")),
+                    percent(row.get("clean-accuracy")),
+                    percent(row.get("robust-accuracy")),
+                    number(row.get("median-distance")),
                     flips,
                 ]
             )
@@ -148,17 +146,17 @@ def flips(record: Record) -> list[Table]:
 
 
 def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Table:
-    counts = {(row.get("Class"), row.get("Flips to")): row for row in rows}
+    counts = {(row.get("class"), row.get("flips-to")): row for row in rows}
     names = [class_name(record, index) for index in range(record.model.classes)]
     body: list[list[Text]] = []
     for index, name in enumerate(names):
         cells: list[Text] = []
         for other in range(len(names)):
             row = counts.get((index, other))
-            share = row.get("Share") if row is not None else None
+            share = row.get("share") if row is not None else None
             blank = MISSING if other == index else ""
             cells.append(
-                pieces.shade(share)._replace(text=scalar(row.get("Samples")))
+                pieces.shade(share)._replace(text=scalar(row.get("samples")))
                 if row is not None and isinstance(share, int | float)
                 else blank
             )
@@ -168,9 +166,9 @@ def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Tabl
 
 
 def _pairs(caption: str, rows: list[dict[str, Scalar]]) -> Table:
-    listed = sorted(rows, key=lambda row: _weak(row.get("Samples")), reverse=True)
+    listed = sorted(rows, key=lambda row: _weak(row.get("samples")), reverse=True)
     body: list[list[Text]] = [
-        [f"{row.get('Name')}", f"{row.get('Flips to name')}", scalar(row.get("Samples")), percent(row.get("Share"), 0)]
+        [f"{row.get('name')}", f"{row.get('flips-to-name')}", scalar(row.get("samples")), percent(row.get("share"), 0)]
         for row in listed[:CLASS_ROWS]
     ]
     note = f"The most frequent pairs; all {len(rows)} are in record.json."
@@ -188,12 +186,12 @@ def label_next(record: Record) -> list[Table]:
         listed = pieces.named_rows(found)
         rows: list[list[Text]] = [
             [
-                scalar(row.get("Rank")),
-                _image(record, row.get("Sample")),
-                f"{row.get('Label name')}",
-                MISSING if row.get("Flips to name") is None else f"{row.get('Flips to name')}",
-                number(row.get("Distance")),
-                f"{row.get('Attack')}",
+                scalar(row.get("rank")),
+                _image(record, row.get("sample")),
+                f"{row.get('label-name')}",
+                MISSING if row.get("flips-to-name") is None else f"{row.get('flips-to-name')}",
+                number(row.get("distance")),
+                f"{row.get('attack')}",
             ]
             for row in listed[:NEXT_ROWS]
         ]
@@ -212,23 +210,23 @@ def clever(record: Record) -> list[Table]:
     for found in pieces.of_kind(record, "clever", "table"):
         rows: list[list[Text]] = []
         for row in pieces.named_rows(found):
-            value: Text = number(row.get("CLEVER"))
-            if row.get("At its limit") is True:
-                value = Value(f"\u2265 {number(row.get('CLEVER'))}", "the radius")
-            nearest = number(row.get("Smallest distance found"))
-            ratio = row.get("Ratio")
+            value: Text = number(row.get("clever"))
+            if row.get("at-its-limit") is True:
+                value = Value(f"\u2265 {number(row.get('clever'))}", "the radius")
+            nearest = number(row.get("smallest-distance-found"))
+            ratio = row.get("ratio")
             high = isinstance(ratio, int | float) and ratio > 1
             shown = Value(number(ratio), "refuted", 5) if high else number(ratio)
-            attack = MISSING if row.get("Attack") is None else f"{row.get('Attack')}"
+            attack = MISSING if row.get("attack") is None else f"{row.get('attack')}"
             rows.append(
                 [
-                    scalar(row.get("Sample")),
-                    f"{row.get('Label name')}",
+                    scalar(row.get("sample")),
+                    f"{row.get('label-name')}",
                     value,
                     nearest,
                     attack,
                     shown,
-                    number(row.get("Fit p"), 2),
+                    number(row.get("fit-p"), 2),
                 ]
             )
         medians = [
@@ -249,4 +247,4 @@ def _weak(*values: object) -> tuple[float, ...]:
 def generic(result: Result) -> Table:
     """A table of an unknown metric, as it came."""
     rows = [[scalar(value) for value in row] for row in result.rows]
-    return Table(result.title, list(result.columns), rows)
+    return Table(result.title, result.titles(), rows)

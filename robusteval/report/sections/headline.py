@@ -142,14 +142,14 @@ def rho(record: Record) -> Table | None:
         return None
     rows: list[list[Text]] = []
     for row in pieces.named_rows(found):
-        bounds = interval(row.get("Low (95 %)"), row.get("High (95 %)"), share=False)
-        covered = f"{scalar(row.get('Broken'))} of {scalar(row.get('Right when clean'))}"
+        bounds = interval(row.get("low"), row.get("high"), share=False)
+        covered = f"{scalar(row.get('broken'))} of {scalar(row.get('right-when-clean'))}"
         rows.append(
             [
-                pieces.display(str(row.get("Pipeline"))),
-                str(row.get("Attack")),
+                pieces.display(str(row.get("pipeline"))),
+                str(row.get("attack")),
                 Value(number(row.get("rho_adv")), bounds),
-                Value(percent(row.get("Coverage")), covered),
+                Value(percent(row.get("coverage")), covered),
             ]
         )
     columns = ["Pipeline", "Attack", "\u03c1 adv, 95 % interval", "Coverage"]

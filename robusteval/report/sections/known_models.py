@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from robusteval.record.column import at_budget, budgets_of
 from robusteval.record.run import Curve, Record, Result, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import unique
@@ -107,8 +108,8 @@ def _table(record: Record, found: Result, norm: str) -> Table:
     """A row a model; under each accuracy its interval."""
     own = record.verdict.grade if record.verdict is not None else None
     rows = [
-        _row(found, row, Value(str(row.get("Model")), str(row.get("About") or MISSING)),
-             own if row.get("Role") == "this" else row.get("Trust grade"))
+        _row(found, row, Value(str(row.get("model")), str(row.get("about") or MISSING)),
+             own if row.get("role") == "this" else row.get("trust-grade"))
         for row in pieces.named_rows(found)
     ]  # fmt: skip
     return _titled(found, rows, norm, pieces.width(record), NOTE)
@@ -118,29 +119,30 @@ def known_table(found: Result, links: dict[str, str]) -> Table:
     """Several models of a comparison among known ones; budgets are shares of the pixel range. links: by a model's key."""
     rows = []
     for row in pieces.named_rows(found):
-        name, about = str(row.get("Model")), str(row.get("About") or MISSING)
-        href = links.get(name, "") if row.get("Role") == "this" else ""
-        rows.append(_row(found, row, Value(name, about, href=href), row.get("Trust grade")))
+        name, about = str(row.get("model")), str(row.get("about") or MISSING)
+        href = links.get(name, "") if row.get("role") == "this" else ""
+        rows.append(_row(found, row, Value(name, about, href=href), row.get("trust-grade")))
     note = f"{NOTE} Budgets and distances are shares of each model's pixel range (L0: pixels)."
     source = f" Known models: {found.tags.get('file')}." if found.tags.get("file") else ""
     return _titled(found, rows, str(found.tags.get("norm")), 1.0, note + source)
 
 
-def _budgets(found: Result) -> list[float]:
-    return [float(name.removeprefix("Accuracy at ")) for name in found.columns if name.startswith("Accuracy at ")]
+def _budgets(found: Result) -> list[str]:
+    """As the keys of their columns have them."""
+    return budgets_of("accuracy", found.keys())
 
 
 def _row(found: Result, row: dict[str, Scalar], name: Value, grade: Scalar) -> list[Text]:
-    clean = Value(percent(row.get("Clean accuracy")), interval(row.get("Clean low"), row.get("Clean high")))
-    cells: list[Text] = [name, scalar(row.get("Images")), clean]
+    clean = Value(percent(row.get("clean-accuracy")), interval(row.get("clean-low"), row.get("clean-high")))
+    cells: list[Text] = [name, scalar(row.get("images")), clean]
+    norm = str(found.tags.get("norm"))
     for eps in _budgets(found):
-        at = f"{eps:.10g}"
-        bounds = interval(row.get(f"Low at {at}"), row.get(f"High at {at}"))
-        cells.append(Value(percent(row.get(f"Accuracy at {at}")), bounds))
-    return [*cells, number(row.get("Median distance")), str(grade or MISSING)]
+        kept, low, high = (row.get(at_budget(name, norm, eps)) for name in ("accuracy", "low", "high"))
+        cells.append(Value(percent(kept), interval(low, high)))
+    return [*cells, number(row.get("median-distance")), str(grade or MISSING)]
 
 
 def _titled(found: Result, rows: list[list[Text]], norm: str, width: float, note: str) -> Table:
-    heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(eps, norm, width)}" for eps in _budgets(found)]
+    heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(float(eps), norm, width)}" for eps in _budgets(found)]
     columns = ["Model, and how it was made", "Images", "Clean accuracy", *heads, "Median distance", "Grade"]
     return Table(f"Among known models, {norm_title(norm)}", columns, rows, words=(len(columns) - 1,), note=note)

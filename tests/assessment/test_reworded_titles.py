@@ -1,0 +1,87 @@
+"""Titles of columns are for people: with every title in other words, every decision and every shown figure is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from robusteval.assessment import gate, verdict
+from robusteval.assessment.references import several
+from robusteval.assessment.references.known_models import known_models
+from robusteval.cli import tables
+from robusteval.record.column import Column
+from robusteval.record.comparison import Comparison
+from robusteval.record.run import Record, Result
+from robusteval.report.comparison_page import render_comparison
+from robusteval.report.page import render
+from tests import comparisons, records, references
+
+
+def reworded(results: list[Result]) -> list[Result]:
+    return [
+        dataclasses.replace(
+            one, columns=[Column(head.key, f"Wort {n}", head.unit) for n, head in enumerate(one.heads())]
+        )
+        for one in results
+    ]
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    """With every kind of table, and the verdict that follows from them."""
+    made: Record = records.with_results(references.beside(records.make(60)))
+    made.verdict = verdict.judge(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def other(record) -> Record:
+    return dataclasses.replace(record, results=reworded(record.results))
+
+
+def without_hash(page: str) -> str:
+    """A page without the hash of its record, which knows the titles."""
+    return re.sub(r'content="[0-9a-f]{64}"', "", page)
+
+
+def test_the_titles_are_other_ones(record, other):
+    heads = [head for one in other.results for head in one.heads()]
+    assert len(heads) > 100
+    assert all(head.title.startswith("Wort") for head in heads)
+    assert [one.keys() for one in other.results] == [one.keys() for one in record.results]
+
+
+def test_verdict_gate_and_known_models(record, other):
+    assert verdict.judge(other) == record.verdict
+    assert len(known_models(record)) == 1
+    assert known_models(other) == known_models(record)
+    assert any("To halve" in sentence for sentence in record.verdict.sentences)
+    for least in (0.0, 0.5, 100.0):
+        assert gate.unmet(other, least) == gate.unmet(record, least)
+
+
+def test_the_report(record, other):
+    assert without_hash(render(other)) == without_hash(render(record))
+
+
+def compared(results: list[Result]) -> Comparison:
+    return dataclasses.replace(comparisons.make(), results=results)
+
+
+def test_several_models(record, other, capsys):
+    """What is derived from several records, its page, and the tables in the terminal."""
+    keys = comparisons.KEYS
+    mine = several.derive([(key, record) for key in keys])
+    theirs = several.derive([(key, other) for key in keys])
+    assert any(one.tags.get("role") == "known" for one in mine)
+    assert [(one.name, one.keys(), one.rows) for one in theirs] == [(one.name, one.keys(), one.rows) for one in mine]
+    page = render_comparison(compared(mine))
+    said = {}
+    for name, results in (("as they are", mine), ("from reworded records", theirs), ("reworded", reworded(theirs))):
+        assert render_comparison(compared(results)) == page
+        tables.comparison_tables(compared(results))
+        said[name] = capsys.readouterr().out
+    assert len(set(said.values())) == 1
+    assert "median l2" in said["as they are"]
