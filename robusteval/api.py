@@ -11,6 +11,7 @@ from pathlib import Path
 from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
 from robusteval.contracts.params import param
+from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import (
     Attack,
     AttackInfo,
@@ -48,9 +49,10 @@ from robusteval.ops import (
     wins,
 )
 from robusteval.record.metric import Metric, MetricInfo
-from robusteval.record.run import Cell, Column, Curve, Pipeline, Point, Record, Result, Scalar, Strength
+from robusteval.record.run import Cell, Column, Curve, Finding, Pipeline, Point, Record, Result, Scalar, Strength
 
 __all__ = [
+    "JUDGE_DRAWS",
     "NORMS",
     "AccessError",
     "Attack",
@@ -68,6 +70,7 @@ __all__ = [
     "Detector",
     "Epoch",
     "Featured",
+    "Finding",
     "Gradient",
     "LoadOptions",
     "Loader",

@@ -64,7 +64,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.plan": {"assessment.evidence", "contracts", "engine.catalogue", "engine.search", "engine.suite", "record"},
     "engine.fit": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.search", "engine.suite", "record"},
     "engine.units": {"contracts", "engine", "engine.plan", "engine.search", "engine.suite", "ops", "record"},
-    "engine.preflight": {"assessment", "assessment.checks", "contracts", "engine.data", "record"},
+    "engine.preflight": {
+        "assessment",
+        "assessment.checks",
+        "contracts",
+        "engine.data",
+        "metrics._common",
+        "record",
+    },
     "engine.selftest": {
         "assessment.evidence",
         "contracts",

@@ -147,7 +147,7 @@ def test_the_api_leaves_the_engine_alone_until_a_model_is_loaded() -> None:
 
 
 def test_code_is_ascii() -> None:
-    folders = ("robusteval", "plugins", "tests", "benchmarks", "scripts")
+    folders = ("robusteval", "plugins", "tests", "benchmarks")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert len(files) > 50
     wrong = [str(path.relative_to(ROOT)) for path in files if not path.read_bytes().isascii()]

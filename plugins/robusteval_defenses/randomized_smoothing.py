@@ -9,12 +9,22 @@ import torch
 from scipy import optimize, stats
 from torch import Generator, Tensor
 
-from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, clip, hookimpl, param
+from robusteval.api import (
+    JUDGE_DRAWS,
+    Classifier,
+    Defended,
+    DefenseInfo,
+    ModelInfo,
+    Samples,
+    clip,
+    hookimpl,
+    param,
+    statistics,
+)
 from robusteval_defenses._common.input_transform import described, fresh_seed
 from robusteval_defenses._common.thresholds import BATCH
 
 _TIE = 0.1  # of a vote: weight of the mean probabilities, which break ties and give score attacks a slope
-_JUDGES = 11  # answers that a decision on a random pipeline is the majority of
 _LEAST = 1e-12  # share of votes, so that logarithms are finite
 
 
@@ -107,12 +117,12 @@ class Certificate:
 
 def radius(hits: int, draws: int, sigma: float, alpha: float, margin: float = 0.0) -> float:
     """sigma times the normal quantile of the Clopper-Pearson lower bound of hits / draws, less the margin; at least 0."""
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(alpha, hits, draws - hits + 1))
+    low = statistics.lower_bound(hits, draws, alpha)
     return 0.0 if low <= 0.5 else sigma * max(float(stats.norm.ppf(low)) - margin, 0.0)
 
 
 def vote_margin(votes: int, alpha: float) -> float:
-    """Normal quantile of the probability at which a decision, _JUDGES answers of `votes` each, is right but for alpha.
+    """Normal quantile of the probability at which a decision, JUDGE_DRAWS answers of `votes` each, is right but for alpha.
 
     Cohen's radius is that of infinitely many votes: at its edge the top class has half of them, and a finite vote errs
     every other time.
@@ -120,7 +130,7 @@ def vote_margin(votes: int, alpha: float) -> float:
 
     def wrong(share: float) -> float:
         answer = float(stats.binom.sf(votes // 2, votes, share))  # a tie counts as wrong
-        return float(stats.binom.cdf(_JUDGES // 2, _JUDGES, answer)) - alpha
+        return float(stats.binom.cdf(JUDGE_DRAWS // 2, JUDGE_DRAWS, answer)) - alpha
 
     return float(stats.norm.ppf(optimize.brentq(wrong, 0.5, 1.0)))
 

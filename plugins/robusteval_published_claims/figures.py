@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.api import Cell, Pipeline, Record, Strength, columns, detection, statistics
+from robusteval.api import Cell, Finding, Pipeline, Record, Strength, columns, detection, statistics
 
 Budgets = Mapping[str, tuple[float, ...]]  # by norm
 
@@ -51,6 +51,11 @@ class View:
     def right(self) -> NDArray[np.bool_]:
         return columns.right_when_clean(self.record, self.pipeline)
 
+    def findings(self) -> list[Finding]:
+        """The findings that name a cell of this pipeline."""
+        mine = {cell.id for cell in self.record.cells if cell.defense == self.pipeline.defense}
+        return [one for one in self.record.findings if not mine.isdisjoint(one.cells)]
+
     def clean(self) -> statistics.Interval:
         return statistics.share(int(self.right.sum()), self.right.size)
 
@@ -74,7 +79,7 @@ class View:
             cells = columns.attack_cells(self.record, norm, self.pipeline.defense)
             worst = columns.worst_case([one for one in cells if not named or one.attack in named], self.right)
             for eps in sizes if worst is not None else ():
-                hold = worst.distance > eps * (1 + 1e-6) if worst is not None else self.right
+                hold = columns.beyond(worst.distance, eps) if worst is not None else self.right
                 kept.append(Kept(norm, eps, statistics.share(int(hold.sum()), hold.size)))
         return kept
 

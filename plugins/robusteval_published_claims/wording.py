@@ -163,8 +163,7 @@ def masked(view: View) -> Words:
     true = view.adaptive(budgets)
     bare = view.undefended(budgets)
     codes = {"zero-gradients", "black-box-stronger"}
-    mine = f"({view.pipeline.defense}, "
-    raised = sorted({one.code for one in view.record.findings if one.code in codes and mine in one.sentence})
+    raised = sorted({one.code for one in view.findings() if one.code in codes})
     adaptive = (
         f"by gradients (PGD), {kept_text(gradient)}; worst case over all attacks, {kept_text(true)}; "
         f"the model without it, {kept_text(bare)}"
@@ -237,8 +236,7 @@ def one_step(view: View) -> Words:
     one, worst = view.adaptive(budgets, ("fgsm",)), view.adaptive(budgets)
     oblivious = f"{percent(view.clean())} clean; {kept_text(view.oblivious('fgsm', {'linf': (0.2, 0.3)}))}"
     adaptive = f"under FGSM, {kept_text(one)}; worst case, {kept_text(worst)}"
-    leaks = [finding for finding in view.record.findings if finding.code == "label-leak"]
-    leak = any(finding.sentence.startswith(f"{view.pipeline.defense} ") for finding in leaks)
+    leak = any(finding.code == "label-leak" for finding in view.findings())
     said = (
         "Label leak: it is more accurate on FGSM's samples than on clean ones." if leak else "No label leak was found."
     )

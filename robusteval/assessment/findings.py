@@ -30,11 +30,6 @@ def examine(record: Record, labels_from_model: bool) -> tuple[list[Check], list[
     return checks, sorted(found, key=lambda finding: (order[finding.severity], finding.code))
 
 
-def find(record: Record, labels_from_model: bool) -> list[Finding]:
-    """Every finding of a record, alarms first."""
-    return examine(record, labels_from_model)[1]
-
-
 def _outputs(record: Record) -> Iterator[Finding]:
     if record.model.output == "labels":
         yield Finding(

@@ -11,9 +11,8 @@ from robusteval.assessment.evidence.white_box import blind_norms, why_blind
 from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
 from robusteval.assessment.references.known_models import known_models
 from robusteval.record.run import Grade, Record, Verdict
-from robusteval.record.units import budget_text
+from robusteval.record.units import NORM_TITLES, budget_text
 
-_NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
 RULE = (
     "A check that fails counts once, however often it does; alarms and warnings of other findings count beside the checks. "
     "A: nothing warns. B: one or two warn. C: three or more warn. D: one fails, or in some norm no attack with working "
@@ -47,7 +46,7 @@ def _doubts(record: Record, blind: list[str]) -> list[str]:
     """Why nothing can be concluded, in one sentence that stands before all figures."""
     reasons = []
     if blind:
-        where = ", ".join(_NAMES.get(norm, norm) for norm in blind) or "any norm"
+        where = ", ".join(NORM_TITLES.get(norm, norm) for norm in blind) or "any norm"
         reasons.append(
             f"No attack with working gradients was made in {where}, because {why_blind(record, blind)}; what is said of it is an"
             " upper bound from black-box attacks only."
@@ -92,7 +91,7 @@ def _planted(record: Record) -> list[str]:
             where = "penultimate features" if row.features.partition(":")[0] == "penultimate" else "scores"
             sentences.append(
                 f"Of {len(row.samples)} adversarials planted on this model's {where} within "
-                f"{_NAMES.get(row.norm, row.norm)} {_at(record, row.norm, row.eps)}, "
+                f"{NORM_TITLES.get(row.norm, row.norm)} {_at(record, row.norm, row.eps)}, "
                 f"the suite's attacks{' with gradients' if white else ''} found {100 * share:.0f} % (random points: "
                 f"{100 * sum(row.random) / len(row.random):.0f} %)."
             )
@@ -121,19 +120,21 @@ def _distances(record: Record, bound: Bounds) -> list[str]:
     for norm in sorted({cell.norm for cell in record.cells if cell.threat == "curve"}):
         envelope = envelope_of(record, norm, "none")
         if not envelope:
-            sentences.append(f"In {_NAMES.get(norm, norm)} nothing was measured.")
+            sentences.append(f"In {NORM_TITLES.get(norm, norm)} nothing was measured.")
             continue
         if not any(value > 0 for value in envelope):
-            sentences.append(f"In {_NAMES.get(norm, norm)} there was nothing to lose: no sample is right when clean.")
+            sentences.append(
+                f"In {NORM_TITLES.get(norm, norm)} there was nothing to lose: no sample is right when clean."
+            )
             continue
         half = median_loss(envelope)
         reached = "more than half of them survived every attack" if math.isinf(half) else f"{half:.3g}"
         if math.isinf(half):
-            said = f"In {_NAMES.get(norm, norm)}, of the samples that it gets right, {reached}."
+            said = f"In {NORM_TITLES.get(norm, norm)}, of the samples that it gets right, {reached}."
         else:
             share = "" if norm == "l0" else f" (pixels range from {low:g} to {high:g})"
             said = (
-                f"In {_NAMES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less"
+                f"In {NORM_TITLES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less"
                 f"{_spread(record, norm)}{share}."
             )
         sentences.append(bound.said(said, norm))
@@ -156,7 +157,7 @@ def _skipped(record: Record) -> list[str]:
         return []
     places = []
     for defense in dict.fromkeys(cell.defense for cell in skipped):
-        counts = Counter(_NAMES.get(cell.norm, cell.norm) for cell in skipped if cell.defense == defense)
+        counts = Counter(NORM_TITLES.get(cell.norm, cell.norm) for cell in skipped if cell.defense == defense)
         norms = ", ".join(f"{count} in {norm}" for norm, count in sorted(counts.items()))
         places.append(f"{'the bare model' if defense == 'none' else defense} ({norms})")
     return [f"For want of time {len(skipped)} of {len(record.cells)} attacks were not run: on {', '.join(places)}."]
@@ -189,7 +190,7 @@ def _cascades(record: Record, bound: Bounds) -> list[str]:
             if result.value is not None and near and wanted.items() <= result.tags.items():
                 kept, low, high = (100 * (share or 0) for share in (result.value, result.low, result.high))
                 said = (
-                    f"Within {_NAMES.get(norm, norm)} {_at(record, norm, eps)}, {who} "
+                    f"Within {NORM_TITLES.get(norm, norm)} {_at(record, norm, eps)}, {who} "
                     f"at most {kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
                 sentences.append(bound.said(said, norm))
@@ -243,9 +244,9 @@ def _defenses(record: Record, bound: Bounds) -> list[str]:
             with_it = median_loss(envelope_of(record, norm, row.defense))
             without = median_loss(envelope_of(record, norm, "none"))
             if math.isfinite(with_it) and math.isfinite(without) and without > 0:
-                parts.append(f"{with_it / without:.2f} times in {_NAMES.get(norm, norm)}")
+                parts.append(f"{with_it / without:.2f} times in {NORM_TITLES.get(norm, norm)}")
             elif math.isinf(with_it):
-                parts.append(f"beyond what the attacks found in {_NAMES.get(norm, norm)}")
+                parts.append(f"beyond what the attacks found in {NORM_TITLES.get(norm, norm)}")
         if parts:
             said = (
                 f"Against an attacker who knows it, {row.defense} changes the median distance to {' and '.join(parts)}"

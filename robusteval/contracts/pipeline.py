@@ -11,6 +11,9 @@ from torch import Generator, Tensor
 from robusteval.contracts.plugins import Defended, Detector
 from robusteval.contracts.sharing import sharing
 
+# Draws by which a random pipeline is judged; odd, so that a majority exists. Defences that certify what the judge decides
+# have to know it.
+JUDGE_DRAWS = 11
 _WEIGHT = 0.3  # of the class "rejected" beside the margins, see `with_detector_scale`
 _SIGMAS = 2 / 0.6745  # two standard deviations of a normal distribution, in median deviations
 

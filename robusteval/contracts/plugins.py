@@ -79,7 +79,10 @@ class Attack(Protocol):
 
     info: ClassVar[AttackInfo]
 
-    def run(self, problem: Problem) -> Float[Tensor, " b *shape"]: ...
+    def run(self, problem: Problem) -> Float[Tensor, " b *shape"]:
+        """One candidate for each sample: [B, *shape], in the order of problem.x. One that is not finite, outside the box or over
+        the budget counts as none; any exception costs this cell of the run alone."""
+        ...
 
 
 class Detector(Protocol):
@@ -137,6 +140,8 @@ class Defense(Protocol):
 
 @dataclass(frozen=True)
 class LoaderInfo:
+    """A loader's facts. The name is what users write in --loader where two read the same ending."""
+
     name: str
     version: str
     suffixes: tuple[str, ...]  # file endings that it reads, with the dot
@@ -148,12 +153,15 @@ class Loader(Protocol):
     info: ClassVar[LoaderInfo]
 
     def load(self, path: Path, options: LoadOptions) -> Classifier:
-        """The classifier in the file. Raises ModelError with one clear sentence and a hint."""
+        """The classifier in the file, read as the options say. One that was given and that the loader cannot heed is refused,
+        never passed over. Raises ModelError with one clear sentence and a hint."""
         ...
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
+    """A data set's facts. The name is what users write in --data, and models in their metadata."""
+
     name: str
     summary: str
     licence: str

@@ -213,7 +213,7 @@ def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iter
 
 def _robust(record: Record, norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:
     # The tolerance lets a candidate that sits on the budget's edge count as inside it.
-    figure = share(int((distance > eps * (1 + 1e-6)).sum()), distance.size)
+    figure = share(int(columns.beyond(distance, eps).sum()), distance.size)
     attack = f"/{tags['attack']}" if "attack" in tags else ""
     under = "this attack" if attack else "the worst of the attacks"
     return Result(

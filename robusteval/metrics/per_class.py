@@ -74,7 +74,7 @@ def _table(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
     for index in range(record.model.classes):
         mine = truth == index
         if mine.any():
-            robust = None if eps is None else float((worst.distance[mine] > eps * (1 + 1e-6)).mean())
+            robust = None if eps is None else float(columns.beyond(worst.distance[mine], eps).mean())
             head: list[Scalar] = [index, class_name(record, index), int(mine.sum()), float(right[mine].mean()), robust]
             half = median(worst.distance[mine & right]) if columns.has_curve(cells) else None
             rows.append([*head, half, *_favourite(record, flips[mine], index)])

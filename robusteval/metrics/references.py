@@ -16,6 +16,7 @@ from robusteval.metrics.accuracy_curve import step_points
 from robusteval.record.column import DISTANCE, SHARE, at_budget
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Cell, Column, Compared, Curve, Record, Reference, ReferenceColumn, Result, Scalar
+from robusteval.record.units import norm_width
 
 NAME = "references"
 # Budgets that are worth a column beside those that the suite asks about, as shares of the pixel range.
@@ -76,7 +77,7 @@ class References:
 def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArray[np.bool_]) -> Iterator[Result]:
     cells = columns.attack_cells(record, norm, columns.BARE)
     worst = columns.worst_case(cells, right)
-    width = 1.0 if norm == "l0" else columns.span(record)
+    width = norm_width(norm, record.model.bounds)
     others = [line for model in compared.models for line in _lines(record, model, norm, width)]
     if worst is None or not others:
         return
@@ -156,7 +157,7 @@ def _table(
     """One row a line; three columns a budget: share, low, high."""
     listed = columns.budgets(record, norm, cells)
     first = columns.reference_budget(record, norm, listed, cells)
-    width = 1.0 if norm == "l0" else columns.span(record)
+    width = norm_width(norm, record.model.bounds)
     wanted = {cell.eps for cell in cells if cell.threat == "budget"} | {first}
     wanted |= {one * width for one in TELLING.get(norm, ())}
     chosen = [eps for eps in listed if any(one is not None and abs(one - eps) <= 1e-6 * eps for one in wanted)]
@@ -185,7 +186,7 @@ def _row(line: Line, budgets: Sequence[float]) -> list[Scalar]:
         if line.searched is not None and line.searched < eps * (1 - 1e-6):
             row += [None, None, None]
             continue
-        figure = share(int((line.distance > eps * (1 + 1e-6)).sum()), line.distance.size)
+        figure = share(int(columns.beyond(line.distance, eps).sum()), line.distance.size)
         row += [figure.value, figure.low, figure.high]
     half = median(line.distance[line.right]) if line.curve else None
     return [*row, half, line.grade or None]

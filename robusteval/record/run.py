@@ -65,9 +65,8 @@ __all__ = [
 ]
 
 SCHEMA = "robusteval-record-1.1"
-TITLES_ONLY = (
-    "robusteval-record-1"  # the version before: columns of tables are their titles; it is still read and checked
-)
+# The version before, which is still read and checked: columns of tables are titles alone.
+TITLES_ONLY = "robusteval-record-1"
 
 
 @dataclass
@@ -90,7 +89,7 @@ class Record:
     tool: dict[str, str]  # name, version
     command: str
     seed: int
-    environment: dict[str, str]
+    environment: dict[str, str]  # python, system, processor, cores, what answers, and versions of packages
     model: Model
     data: Data
     suite: Suite

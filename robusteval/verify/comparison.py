@@ -14,6 +14,7 @@ from robusteval.assessment.references.several import derive
 from robusteval.record import store
 from robusteval.record.comparison import TITLES_ONLY, Comparison, Entry, Source
 from robusteval.record.run import Record
+from robusteval.record.units import norm_width
 from robusteval.runtime.answers import Runtime
 from robusteval.verify.parts.asking import reopened
 from robusteval.verify.parts.derived import titles_only
@@ -130,7 +131,7 @@ def _unlawful(comparison: Comparison, stored: Array, record: Record, folder: Pat
     clean = read_tensors(folder / record.witnesses.file)[0].get(CLEAN)
     if clean is None or clean.shape != stored.shape:
         return "the clean images are not there to compare with."
-    limit = transfer.eps * (1.0 if transfer.norm == "l0" else high - low) * (1 + 1e-5)
+    limit = transfer.eps * norm_width(transfer.norm, record.model.bounds) * (1 + 1e-5)
     sizes = [distance_of(before, after, transfer.norm) for before, after in zip(clean, stored, strict=True)]
     if any(size > limit for size in sizes):
         return "some adversarials are over the budget."

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from robusteval.assessment.checks import CHECKS
+from robusteval.assessment.findings import examine
 from robusteval.record.run import Check, Finding, Record
 
 
@@ -19,6 +20,11 @@ def ask(record: Record, name: str) -> tuple[Check, list[Finding]]:
     for one in found:
         complete(one)
     return check, found
+
+
+def find(record: Record, labels_from_model: bool = False) -> list[Finding]:
+    """Every finding of a record, alarms first."""
+    return examine(record, labels_from_model)[1]
 
 
 def complete(finding: Finding) -> None:

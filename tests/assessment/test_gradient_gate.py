@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.assessment.findings import find
 from robusteval.record.run import Planted
-from tests.assessment.asking import SEVERITY, about, ask, complete, numbers, one, says
+from tests.assessment.asking import SEVERITY, about, ask, complete, find, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
 
 

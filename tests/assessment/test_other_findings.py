@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.assessment.findings import examine, find
+from robusteval.assessment.findings import examine
 from robusteval.record.run import Estimate
-from tests.assessment.asking import complete, numbers, says
+from tests.assessment.asking import complete, find, numbers, says
 from tests.engine.test_findings import N, cell, honest
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from robusteval.assessment import verdict
-from robusteval.assessment.findings import examine, find
+from robusteval.assessment.findings import examine
 from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Strength, Suite
+from tests.assessment.asking import find
 
 N = 200
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.data.find import prepare
-from robusteval.engine.preflight.clean_accuracy import clean_report, exact_interval
+from robusteval.engine.preflight.clean_accuracy import clean_report
 from robusteval.engine.preflight.label_variants import relabelled
 from tests.engine.preflight_models import IMAGENET, SIDE, Wavy, data, follow, model, report, templates
 
@@ -24,10 +24,6 @@ class TestGood:
         assert not found.near_chance
         assert (found.suggestions, found.notes) == ((), ())
         assert found.sentence == "Clean accuracy is 100.0 % (chance is 10 %)."
-
-    def test_interval_against_the_textbook(self) -> None:
-        assert exact_interval(0, 10) == pytest.approx((0, 1 - 0.025**0.1))
-        assert exact_interval(10, 10) == pytest.approx((0.025**0.1, 1))
 
     def test_one_sample_is_not_near_chance(self) -> None:
         assert not report(model(), data(number=1)).near_chance

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.assessment.findings import find
 from robusteval.metrics import clever, cost, label_next, per_class, strength_curve
 from robusteval.record.run import Estimate, Record, Result, Strength
 from robusteval.report.formats import tables_csv
 from robusteval.testing import checks_for
 from robusteval.testing.metrics import MetricSubject
 from tests import records
+from tests.assessment.asking import find
 from tests.metrics.test_metrics import tiny
 
 NEW = [clever.Clever, label_next.LabelNext, strength_curve.StrengthCurve, cost.Cost, per_class.PerClass]

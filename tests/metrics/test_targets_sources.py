@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from robusteval_published_claims.figures import View
 from robusteval_published_claims.metric import Sources
 
 from robusteval.metrics.targets import Targets
-from robusteval.record.run import Cell, Record
+from robusteval.record.run import Cell, Finding, Record
 from tests import records
 
 
@@ -113,3 +114,16 @@ def test_a_claim_that_was_not_measured_says_so() -> None:
     record.pipeline("confidence").status, record.pipeline("confidence").reason = "failed", "there was no data"
     (row,) = told(record).values()
     assert row[3] == "Not measured: there was no data"
+
+
+def test_findings_are_known_by_the_cells_that_they_name() -> None:
+    """Not by words in their sentences, which may say another defence's name."""
+    record = of_defences("gradient-masking")
+    mine, other = record.done(defense="gradient-masking")[0], record.done(defense="none")[0]
+    view = View(record, record.pipeline("gradient-masking"))
+    record.findings = [
+        Finding("zero-gradients", "warning", "gradient-masking (gradient-masking, l2)", {}, "", [other.id]),
+        Finding("zero-gradients", "warning", "other words", {}, "", [other.id, mine.id]),
+        Finding("label-leak", "warning", "gradient-masking is", {}, "", []),
+    ]
+    assert view.findings() == [record.findings[1]]

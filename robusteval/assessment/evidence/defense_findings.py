@@ -11,6 +11,7 @@ _ROOM = 1 + 1e-6  # for rounding of distances
 
 
 def detectors(record: Record) -> Iterator[Finding]:
+    """Detectors that reject most clean samples."""
     for row in record.pipelines:
         if row.status != "done" or row.threshold is None or not row.prediction:
             continue
@@ -26,6 +27,7 @@ def detectors(record: Record) -> Iterator[Finding]:
 
 
 def defenses(record: Record) -> Iterator[Finding]:
+    """Defences whose twin answers otherwise, whose worth depends on who knows them, or whose certificate was broken."""
     for row in record.pipelines:
         if row.defense == "none" or row.status != "done":
             continue
@@ -117,6 +119,7 @@ def _reach(record: Record, cell: Cell, strength: float) -> list[float] | None:
 
 
 def label_leak(record: Record) -> Iterator[Finding]:
+    """Pipelines that are more accurate on an attack's adversarials than on clean samples; one finding for each attack."""
     labels = record.data.labels
     for row in record.pipelines:
         if row.status != "done" or not labels:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from robusteval.assessment.references.several_known import known
 from robusteval.record.column import RELATIVE, SHARE, at_budget
 from robusteval.record.run import Column, Curve, Point, Record, Result, Scalar
+from robusteval.record.units import norm_width
 
 NAME = "comparison"
 _HEADS = (
@@ -48,13 +49,8 @@ def _one_attack(norm: str, role: str, attack: str, lines: list[Curve]) -> Result
     )  # fmt: skip
 
 
-def _width(record: Record, norm: str) -> float:
-    low, high = record.model.bounds
-    return 1.0 if norm == "l0" else high - low
-
-
 def _scaled(key: str, record: Record, curve: Curve, at: tuple[str, str, str]) -> Curve:
-    width = _width(record, at[0])
+    width = norm_width(at[0], record.model.bounds)
     points = [Point(point.x / width, point.y, point.low, point.high) for point in curve.points]
     return Curve(key, points, at[0], {"model": key, "attack": at[2], "norm": at[0], "role": at[1]})
 
@@ -69,7 +65,7 @@ def _models(records: Sequence[tuple[str, Record]]) -> Result:
         row: list[Scalar] = [key]
         row += [clean.value, clean.low, clean.high] if clean is not None else [None, None, None]
         for norm in norms:
-            width = _width(record, norm)
+            width = norm_width(norm, record.model.bounds)
             robust = _scalar(record, "robust-accuracy", {"norm": norm, "reference": True})
             eps = robust.tags.get("eps") if robust is not None else None
             row += [eps / width if isinstance(eps, int | float) else None, robust.value if robust is not None else None]

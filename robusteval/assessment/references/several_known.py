@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from robusteval.record.column import DISTANCE, RELATIVE, at_budget, parts_of
 from robusteval.record.run import Column, Record, Result, Scalar
+from robusteval.record.units import norm_width
 
 
 @dataclass
@@ -35,8 +36,7 @@ def known(records: Sequence[tuple[str, Record]], metric: str) -> list[Result]:
 
 def _add(groups: dict[tuple[Scalar, ...], _Group], key: str, record: Record, found: Result) -> None:
     norm, place = found.tags.get("norm"), found.tags.get("set")
-    low, high = record.model.bounds
-    width = 1.0 if norm == "l0" else high - low
+    width = norm_width(str(norm), record.model.bounds)
     columns = [_share(column, width) for column in found.heads()]
     known = record.references[place].sha256 if isinstance(place, int) and place < len(record.references) else ""
     keys = [column.key for column in columns]

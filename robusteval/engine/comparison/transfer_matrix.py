@@ -31,6 +31,7 @@ from robusteval.errors import SuiteError
 from robusteval.foreign import foreign, words
 from robusteval.record.comparison import Source, Transfer
 from robusteval.record.store import write_atomically
+from robusteval.record.units import norm_width
 
 FILE = "transfer.safetensors"
 _CONFIDENCE = 100.0  # times the largest clean score: no attack gets there, so none stops early
@@ -156,9 +157,8 @@ def _attacked(
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
     """
     samples, wanted = one.samples, suite.transfer
-    low, high = samples.bounds
-    eps = wanted.eps * (1.0 if wanted.norm == "l0" else high - low)
-    norm: ops.Norm = next(one for one in ops.NORMS if one == wanted.norm)
+    eps = wanted.eps * norm_width(wanted.norm, samples.bounds)
+    norm = ops.norm_named(wanted.norm)
     x, unlawful = samples.x.clone(), 0
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     lead = _CONFIDENCE * max(float(pipeline.scores(samples.x[:CHUNK]).abs().amax()), 1.0)

@@ -28,7 +28,8 @@ _OTHER, _OTHER_BATCH = 128, 7  # samples asked a second time in batches of anoth
 
 @dataclass
 class Fitted:
-    """All pipelines of a run: live ones by defence, their rows for the document, and the seconds that fitting took."""
+    """All pipelines of a run. live: those that can be queried, by the name of their defence; rows: one for each pipeline, also
+    for those that could not be fitted; seconds: how long fitting took, by defence."""
 
     live: dict[str, Pipeline] = field(default_factory=dict)
     rows: list[run.Pipeline] = field(default_factory=list)

@@ -15,6 +15,7 @@ from robusteval.engine.plan.cascades import Member, cascade_cell
 from robusteval.engine.plan.fingerprint import norms_of, starts, surrogates, variant_sha256
 from robusteval.engine.suite.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite, applicable
 from robusteval.record.run import Cell, Knowledge
+from robusteval.record.units import norm_width
 
 CHUNK = 128  # samples a unit; fixed, as the numbers of stochastic attacks depend on it
 
@@ -114,6 +115,7 @@ class _Maker:
     target: str
 
     def norms(self, spec: AttackSpec) -> list[str]:
+        """The norms in which the attack runs: its own as far as suite and plugin have them."""
         return norms_of(spec, self.suite, self.catalogue)
 
     def bare(self, spec: AttackSpec, norm: str) -> Planned:
@@ -142,7 +144,7 @@ class _Maker:
             reasons = {member.name: self._excluded(member.attack, norm) for member in members}
             unable = {name: reason for name, reason in reasons.items() if reason}
             for share in budgets:
-                eps = share * (1 if norm == "l0" else self.info.bounds[1] - self.info.bounds[0])
+                eps = share * norm_width(norm, self.info.bounds)
                 cell, able = cascade_cell(
                     spec, members, unable, share, version=self.suite.version, defense=defense, knowledge=knowledge,
                     norm=norm, eps=eps, target=self.target,
@@ -229,8 +231,7 @@ class _Maker:
         entry = self.catalogue.entry("attack", spec.plugin)
         facts = entry.plugin.info
         attack = make(entry.plugin, spec.params, spec.plugin)
-        low, high = self.info.bounds
-        largest = self.suite.largest(norm, self.info.input_shape) * (1 if norm == "l0" else high - low)
+        largest = self.suite.largest(norm, self.info.input_shape) * norm_width(norm, self.info.bounds)
         tail = "" if knowledge == "none" else f"/{knowledge}"
         cell = Cell(
             id=f"{defense}/{spec.name}/{norm}{tail}",

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from torch import Tensor
 
 from robusteval.assessment.looked import LOW
@@ -20,6 +19,7 @@ from robusteval.engine.data.npz import RawData
 from robusteval.engine.data.pixels import Range, show
 from robusteval.engine.preflight.input_variants import View, input_views
 from robusteval.engine.preflight.label_variants import relabelled
+from robusteval.metrics._common.statistics import clopper_pearson
 
 PROBE = 200  # samples that other settings are tried on
 TIED = 0.005  # share of the probed samples by which two ranges may differ and still not be told apart
@@ -103,7 +103,7 @@ def clean_report(
     labels = samples.y.cpu().numpy()
     right = answers == labels
     chance = 1 / model.info.classes
-    interval = exact_interval(int(right.sum()), len(right))
+    interval = _interval(int(right.sum()), len(right))
     low = float(right.mean()) < chance + LOW * (1 - chance)
     suggestions, ties = suggest(model, raw, samples, data_range, thorough=low, probe=probe, batch=batch)
     narrow = _narrow(samples)
@@ -179,10 +179,9 @@ def _narrow(samples: Samples) -> list[str]:
     ]
 
 
-def exact_interval(hits: int, trials: int) -> tuple[float, float]:
-    """The Clopper-Pearson 95 % interval of a share."""
-    interval = binomtest(hits, trials).proportion_ci(method="exact")
-    return float(interval.low), float(interval.high)
+def _interval(hits: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share; the whole range where nothing was tried."""
+    return clopper_pearson(hits, trials) or (0.0, 1.0)
 
 
 def _answers(model: Classifier, x: Tensor, batch: int) -> NDArray[np.int64]:
@@ -210,12 +209,12 @@ def _suggestion(view: View, accuracy: float, setting: str = "", by_hand: str = "
 
 def best_of(found: Sequence[Suggestion], right: int, trials: int) -> list[Suggestion]:
     """Those clearly better than what was stated and not clearly worse than the best; the simpler of equals."""
-    bar = exact_interval(right, trials)[1]
-    better = [item for item in found if exact_interval(round(item.accuracy * trials), trials)[0] > bar]
+    bar = _interval(right, trials)[1]
+    better = [item for item in found if _interval(round(item.accuracy * trials), trials)[0] > bar]
     if not better:
         return []
     top = max(item.accuracy for item in better)
-    floor = exact_interval(round(top * trials), trials)[0]
+    floor = _interval(round(top * trials), trials)[0]
     close = [item for item in better if item.accuracy >= floor]
     # What takes more changes than something that does as well is a coincidence of it, not another explanation.
     kept = [

@@ -24,6 +24,7 @@ from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import PluginError, RecordError
 from robusteval.record.reference_set import ReferenceSet
 from robusteval.record.run import Cell, Record, Reference, ReferenceColumn
+from robusteval.record.units import norm_width
 
 _SHARE_DIGITS = 9  # of distances; float32 has no more
 
@@ -151,10 +152,9 @@ def _about(wanted: Wanted, catalogue: Catalogue) -> str:
 def _columns(cells: Sequence[Cell], right: list[bool], record: Record) -> dict[str, ReferenceColumn]:
     """The worst case in each norm, as shares of the pixel range."""
     made = {}
-    low, high = record.model.bounds
     for norm in sorted({cell.norm for cell in cells}):
         mine = [cell for cell in cells if cell.norm == norm]
-        width = 1.0 if norm == "l0" else high - low
+        width = norm_width(norm, record.model.bounds)
         limits = [cell.eps for cell in mine]
         searched = None if None in limits else max(limit for limit in limits if limit is not None) / width
         distances = [_short(value / width) if ok else 0.0 for value, ok in zip(envelope(mine), right, strict=True)]

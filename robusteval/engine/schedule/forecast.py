@@ -2,7 +2,7 @@
 
 An attack says what one run of it costs a sample (contracts.Passes); what the engine adds is added here: the search for the
 budget, the stretch towards the clean sample, draws of random defences, kept strengths, members of cascades, and the judge.
-How many samples hold out is asked of the model by a single step of the whole budget (engine.survivors): later members of a
+How many samples hold out is asked of the model by a single step of the whole budget (cascade_forecast): later members of a
 cascade see those alone, and the search for a budget is over for them once the largest has failed. Where that is not known
 what is dearer is counted.
 """
@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import Attack, Foretold, Passes
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.schedule.pass_timing import PassTiming, contention
 from robusteval.engine.search.distance_search import CLIMBS, LINE_STEPS, STRETCHES
-from robusteval.engine.search.judge import JUDGE_DRAWS
 from robusteval.engine.search.l0_pruning import SINGLES
 from robusteval.engine.selftest.planted import TRIES, attacks_of
 from robusteval.engine.suite.goals import ALL
@@ -55,7 +55,7 @@ class Work:
 
 def work_of(planned: Planned, classes: int, random: bool, left: float | None = None) -> Work | None:
     """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline; left: share
-    of the samples that a step of the whole budget leaves (engine.survivors), so that members of a cascade after the first with
+    of the samples that a step of the whole budget leaves (cascade_forecast), so that members of a cascade after the first with
     gradients see no more, and a search for the budget ends early on them; None: not known, so what is dearer is counted."""
     judged = JUDGE_DRAWS if random else 1
     draws = planned.draws if random else 1
@@ -157,7 +157,7 @@ class Forecaster:
     random: Mapping[str, bool]
     live: Mapping[str, Tensor] = field(default_factory=dict)
     planted: tuple[tuple[str, Attack], ...] = ()  # (norm, attack) of the planted test
-    left: Mapping[str, float] = field(default_factory=dict)  # by cell: engine.survivors
+    left: Mapping[str, float] = field(default_factory=dict)  # by cell: cascade_forecast
     load: float = 1.0
     cores: int = 0
 

@@ -10,12 +10,10 @@ from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from torch import Generator, Tensor
 
 from robusteval import ops
-from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.pipeline import JUDGE_DRAWS, Pipeline
 from robusteval.errors import SuiteError
 from robusteval.ops import Norm
 
-# Draws by which a random pipeline is judged; odd, so that a majority exists.
-JUDGE_DRAWS = 11
 # Relative room for the budget, for float32 rounding of eps itself.
 _EPS_ROOM = 1e-6
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.record.run import Cell, Pipeline, Record
+from robusteval.record.units import NORM_TITLES, norm_width
 
 NORMS = ("l2", "linf", "l1", "l0")
-NORM_TITLES = {"l2": "L2", "linf": "Linf", "l1": "L1", "l0": "L0"}
 BARE = "none"
 
 # Budgets at which robust accuracy is quoted, in units of the input's range (l0: pixels).
@@ -44,9 +44,7 @@ def labels(record: Record) -> NDArray[np.int64]:
 
 def span(record: Record) -> float:
     """Width of the input's range; 1 when the record has none."""
-    bounds = record.model.bounds
-    width = bounds[1] - bounds[0] if len(bounds) == 2 else 1.0
-    return width if np.isfinite(width) and width > 0 else 1.0
+    return norm_width("", record.model.bounds)
 
 
 def pipelines(record: Record) -> list[Pipeline]:
@@ -139,12 +137,17 @@ def searched(cells: Iterable[Cell]) -> float | None:
     return None if None in limits else max((one for one in limits if one is not None), default=0.0)
 
 
+def beyond(distance: NDArray[np.float64], eps: float) -> NDArray[np.bool_]:
+    """[N] whether each sample holds out within the budget: it was never lost, or farther away. A millionth is for rounding."""
+    return distance > eps * (1 + 1e-6)
+
+
 def budgets(record: Record, norm: str, cells: Sequence[Cell]) -> list[float]:
     """The reference budgets that at least one cell searched, and every budget that a cell was run at.
 
     A cell that was run at one budget asked nothing about smaller ones, so it lists its own only.
     """
-    width = 1.0 if norm == "l0" else span(record)
+    width = norm_width(norm, record.model.bounds)
     reach = searched(cells)
     limit = np.inf if reach is None else reach
     listed = [one * width for one in BUDGETS.get(norm, ()) if one * width <= limit * (1 + 1e-9)]
@@ -161,10 +164,10 @@ def reference_budget(record: Record, norm: str, available: Sequence[float], cell
     asked = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
     usual = REFERENCE.get(norm)
     if asked:
-        aim = (usual or 0.0) * (1.0 if norm == "l0" else span(record))
+        aim = (usual or 0.0) * norm_width(norm, record.model.bounds)
         return min(asked, key=lambda eps: (abs(eps - aim) > 1e-6 * aim, -eps))
     if usual is None or not available:
         return available[len(available) // 2] if available else None
-    wanted = usual * (1.0 if norm == "l0" else span(record))
+    wanted = usual * norm_width(norm, record.model.bounds)
     below = [one for one in available if one <= wanted * (1 + 1e-6)]
     return max(below) if below else min(available)

@@ -39,9 +39,13 @@ def clopper_pearson(hits: int, trials: int, level: float = LEVEL) -> tuple[float
     if trials == 0:
         return None
     tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else beta_quantile(tail, hits, trials - hits + 1)
     high = 1.0 if hits == trials else beta_quantile(1 - tail, hits + 1, trials - hits)
-    return low, high
+    return lower_bound(hits, trials, tail), high
+
+
+def lower_bound(hits: int, trials: int, tail: float) -> float:
+    """The exact lower bound of a share, hits of trials: the true one lies below it with a probability of `tail` at most."""
+    return 0.0 if hits == 0 else beta_quantile(tail, hits, trials - hits + 1)
 
 
 def share(hits: int, trials: int) -> Interval:

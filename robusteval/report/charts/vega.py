@@ -47,6 +47,9 @@ class Chart:
 
 @dataclass(frozen=True)
 class Axes:
+    """How a chart of lines is drawn. x_max: its right end, None for the data's; y_share: from 0 to 100 %; x_log_from: a
+    logarithmic x axis that starts there; step: lines are steps; formats: what the tooltip calls x and y."""
+
     x_title: str
     y_title: str
     x_max: float | None = None
