@@ -89,7 +89,7 @@ def _standard(p: Peers) -> list[Match]:
     catalogue = discover()
     read = suite.read("standard", catalogue)
 
-    def made(spec: suite.AttackSpec) -> Attack:
+    def made(spec: suite.MemberSpec) -> Attack:
         attack: Attack = catalogue.get("attack", spec.plugin)(**spec.params)
         return attack
 

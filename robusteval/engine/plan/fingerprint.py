@@ -11,7 +11,7 @@ from robusteval.assessment.evidence.hashes import by_content, variant_sha256
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.search import distance_search
-from robusteval.engine.suite.suite import AttackSpec, Suite
+from robusteval.engine.suite.suite import AttackSpec, MemberSpec, Suite
 
 __all__ = ["attacks_sha256", "norms_of", "variant_sha256"]
 
@@ -77,7 +77,7 @@ def norms_of(spec: AttackSpec, suite: Suite, catalogue: Catalogue) -> list[str]:
     return list(spec.norms) or [norm for norm in suite.norms if norm in offered]
 
 
-def _attack(spec: AttackSpec, catalogue: Catalogue) -> list[Any]:
+def _attack(spec: MemberSpec, catalogue: Catalogue) -> list[Any]:
     plugin = catalogue.get("attack", spec.plugin)
     params = params_of(make(plugin, spec.params, spec.plugin))
     models = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from robusteval.contracts.classifier import ModelInfo
@@ -13,7 +13,7 @@ from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.cascades import Member, cascade_cell
 from robusteval.engine.plan.fingerprint import norms_of, starts, surrogates, variant_sha256
-from robusteval.engine.suite.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, Suite, applicable
+from robusteval.engine.suite.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, MemberSpec, Suite, applicable
 from robusteval.record.run import Cell, Knowledge
 from robusteval.record.units import norm_width
 
@@ -152,7 +152,7 @@ class _Maker:
                 cells.append(Planned(cell, None, eps, 0, draws, (), members=able))
         return cells
 
-    def _member(self, spec: AttackSpec) -> Member:
+    def _member(self, spec: MemberSpec) -> Member:
         plugin = self.catalogue.get("attack", spec.plugin)
         return Member(spec.name, spec.plugin, make(plugin, spec.params, spec.plugin))
 
@@ -217,7 +217,7 @@ class _Maker:
             if self.catalogue.get("attack", spec.plugin).info.stochastic:
                 variants.append(("other-start", spec.params))
             for label, params in variants:
-                twin = AttackSpec(spec.plugin, spec.name, spec.norms, params, spec.search, label)
+                twin = replace(spec, params=params, reason=label)
                 probe = self._cell(twin, item.cell.norm, "none", "none", draws=1, keep_strengths=False)
                 probe.cell.id = f"probe/{label}/{item.cell.id}"
                 probes.append(

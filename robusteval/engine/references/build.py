@@ -55,7 +55,9 @@ def attacks_only(suite: Suite) -> Suite:
 def defended(suite: Suite, wanted: Wanted) -> Suite:
     """The suite with all its attacks on this one defence, by those who know it."""
     names = (*(spec.name for spec in suite.attacks), *(spec.name for spec in suite.cascades))
-    spec = DefenseSpec(wanted.defense, wanted.name, wanted.params, (), names, wanted.draws)
+    spec = DefenseSpec(
+        plugin=wanted.defense, name=wanted.name, params=wanted.params, oblivious=(), adaptive=names, draws=wanted.draws
+    )
     return replace(attacks_only(suite), defenses=(spec,), summary=f"The attacks of suite {suite.name} on one defence.")
 
 

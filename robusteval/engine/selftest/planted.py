@@ -32,7 +32,7 @@ from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.judge import Grid, Threat, common_grid, judge
 from robusteval.engine.seeding import generator
 from robusteval.engine.selftest.max_margin import outstanding
-from robusteval.engine.suite.suite import AttackSpec, Suite, applicable
+from robusteval.engine.suite.suite import MemberSpec, Suite, applicable
 from robusteval.errors import AccessError
 from robusteval.foreign import foreign, words
 from robusteval.ops import norm_named
@@ -140,7 +140,7 @@ def features_of(model: Classifier) -> tuple[Classifier, str]:
 def attacks_of(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -> list[tuple[str, Attack]]:
     """The suite's own attacks in this norm that the model's access allows; members of cascades too."""
     suite = applicable(suite, info)
-    specs: list[AttackSpec] = [spec for spec in suite.attacks if norm in (spec.norms or suite.norms)]
+    specs: list[MemberSpec] = [spec for spec in suite.attacks if norm in (spec.norms or suite.norms)]
     specs += [member for cascade in suite.cascades if norm in cascade.eps for member in cascade.members]
     chosen = []
     for spec in specs:

@@ -1,123 +1,94 @@
-"""What a suite may ask for beside attacks and defences: CLEVER, tests of the attacks, and how models are compared."""
+"""What a suite may ask for beside attacks and defences: CLEVER, tests of the attacks, and how models are compared.
+
+As in `declared`, a setting's type, default, limits and description stand here and nowhere else.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidatorFunctionWrapHandler, WrapValidator
 
 from robusteval.ops import NORMS
+
+LARGEST_SHARE = 1e6  # of a budget: no image is so far from another, not even in pixels
+STATED = ConfigDict(extra="forbid")  # a setting that is not declared is an error
+
+
+def _as_written(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """The value itself, once it is checked: 1 does not become 1.0, which would be another hash."""
+    check(value)
+    return value
+
+
+def _norm(value: str) -> str:
+    if value not in NORMS:
+        raise ValueError(f"it should be one of {', '.join(NORMS)}, not {value[:40]!r}")
+    return value
+
+
+Text = Annotated[str, Strict()]
+Flag = Annotated[bool, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0, le=2**31)]
+Share = Annotated[float, Strict(), Field(gt=0, le=LARGEST_SHARE), WrapValidator(_as_written)]
+NormName = Annotated[str, Strict(), AfterValidator(_norm), Field(json_schema_extra={"enum": list(NORMS)})]
+_First = Annotated[Count, Field(description="so many, the first that are right when clean; 0: none")]
+_Radius = Annotated[Share, Field(description="of the ball in which gradients are drawn, as a share of the pixel range")]
+_Ball = Annotated[Share, Field(description="size of the ball, as a share of the pixel range")]
 
 
 @dataclass(frozen=True)
 class Clever:
-    """How CLEVER is estimated. Radii are shares of the pixel range; samples = 0 leaves it out."""
+    """Estimate the smallest distance of some samples from gradients (Weng et al. 2018)."""
 
-    samples: int = 0
-    batches: int = 40  # maxima that the extreme-value law is fitted to
-    batch_size: int = 64  # gradients of which each maximum is taken
-    radius_l2: float = 2.0
-    radius_linf: float = 0.1
-    targets: Literal["runner-up", "all"] = "runner-up"
+    __pydantic_config__: ClassVar[ConfigDict] = STATED
+    samples: _First = 0
+    batches: Annotated[
+        int, Strict(), Field(ge=10, le=10_000, description="maxima that the extreme-value law is fitted to")
+    ] = 40
+    batch_size: Annotated[
+        int, Strict(), Field(ge=1, le=65_536, description="gradients of which each maximum is taken")
+    ] = 64
+    radius_l2: _Radius = 2.0
+    radius_linf: _Radius = 0.1
+    targets: Annotated[
+        Literal["runner-up", "all"], Field(description="margins to the second class, or to every class")
+    ] = "runner-up"
 
 
 @dataclass(frozen=True)
 class Planted:
-    """The planted-adversarial test. eps are shares of the pixel range; samples = 0 leaves it out."""
+    """Plant an adversarial for some samples and see whether the attacks find it (Zimmermann et al. 2022)."""
 
-    samples: int = 0
-    eps_l2: float = 1.0
-    eps_linf: float = 0.05
-    inner: int = 200  # points inside the ball on which each readout says "no"
+    __pydantic_config__: ClassVar[ConfigDict] = STATED
+    samples: _First = 0
+    eps_l2: _Ball = 1.0
+    eps_linf: _Ball = 0.05
+    inner: Annotated[
+        int,
+        Strict(),
+        Field(ge=20, le=10_000, description='points inside the ball on which each readout says "no": no adversarials'),
+    ] = 200
 
 
 @dataclass(frozen=True)
 class NoiseDraws:
-    """The search by random points around some samples; samples = 0 leaves it out."""
+    """Random points a little nearer than the nearest adversarial found: is any of them one?"""
 
-    samples: int = 0
-    draws: int = 10_000
+    __pydantic_config__: ClassVar[ConfigDict] = STATED
+    samples: _First = 0
+    draws: Annotated[int, Strict(), Field(ge=1, le=10_000_000, description="points for each sample")] = 10_000
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What is carried from model to model when several are run together. eps: share of the pixel range (l0: pixels)."""
+    """Whose adversarials fool whom, when several models are run together."""
 
-    attack: str = "pgd"  # a fixed-budget attack of the suite, by name, or an installed one with its default parameters
-    norm: str = "linf"
-    eps: float = 0.2
-
-
-LARGEST_SHARE = 1e6  # of a budget: no image is so far from another, not even in pixels
-
-_NUMBER = {"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST_SHARE}
-_RADIUS = _NUMBER | {"description": "of the ball in which gradients are drawn, as a share of the pixel range"}
-
-SCHEMA: dict[str, Any] = {
-    "keep_strengths": {
-        "type": "boolean",
-        "description": "run every attack at `strengths` and `stretches` too, for accuracy against mean L2",
-    },
-    "clever": {
-        "type": "object",
-        "additionalProperties": False,
-        "description": "estimate the smallest distance of some samples from gradients (Weng et al. 2018)",
-        "properties": {
-            "samples": {
-                "type": "integer",
-                "minimum": 0,
-                "maximum": 2**31,
-                "description": "so many, the first that are right when clean",
-            },
-            "batches": {"type": "integer", "minimum": 10, "maximum": 10000},
-            "batch_size": {"type": "integer", "minimum": 1, "maximum": 65536},
-            "radius_l2": _RADIUS,
-            "radius_linf": _RADIUS,
-            "targets": {"enum": ["runner-up", "all"], "description": "margins to the second class, or to every class"},
-        },
-    },
-    "planted": {
-        "type": "object",
-        "additionalProperties": False,
-        "description": "plant an adversarial for some samples and see whether the attacks find it (Zimmermann et al. 2022)",
-        "properties": {
-            "samples": {
-                "type": "integer",
-                "minimum": 0,
-                "maximum": 2**31,
-                "description": "so many, the first that are right when clean",
-            },
-            "eps_l2": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
-            "eps_linf": _NUMBER | {"description": "size of the ball, as a share of the pixel range"},
-            "inner": {
-                "type": "integer",
-                "minimum": 20,
-                "maximum": 10000,
-                "description": "points that are no adversarials",
-            },
-        },
-    },
-    "noise_draws": {
-        "type": "object",
-        "additionalProperties": False,
-        "description": "random points a little nearer than the nearest adversarial found: is any of them one?",
-        "properties": {
-            "samples": {
-                "type": "integer",
-                "minimum": 0,
-                "maximum": 2**31,
-                "description": "so many, the first that are right when clean",
-            },
-            "draws": {"type": "integer", "minimum": 1, "maximum": 10000000},
-        },
-    },
-    "transfer": {
-        "type": "object",
-        "additionalProperties": False,
-        "description": "whose adversarials fool whom, when several models are run together",
-        "properties": {
-            "attack": {"type": "string", "description": "a fixed-budget attack, by its name in the suite or installed"},
-            "norm": {"enum": list(NORMS)},
-            "eps": _NUMBER | {"description": "budget as a share of the pixel range (l0: pixels)"},
-        },
-    },
-}
+    __pydantic_config__: ClassVar[ConfigDict] = STATED
+    attack: Annotated[
+        Text,
+        Field(description="a fixed-budget attack, by its name in the suite, or an installed one with its own defaults"),
+    ] = "pgd"
+    norm: NormName = "linf"
+    eps: Annotated[Share, Field(description="budget as a share of the pixel range (l0: pixels)")] = 0.2
