@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from robusteval.errors import RecordError
 from robusteval.record.column import faulty_keys, titles_alone
 from robusteval.record.decode import decode, parse
+from robusteval.record.documents import Document
 from robusteval.record.run import Data, Finding, Result, Suite
 from robusteval.record.store import write_atomically
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 SCHEMA = "robusteval-comparison-1.1"
 TITLES_ONLY = "robusteval-comparison-1"  # the version before: columns of tables are their titles
@@ -115,49 +111,32 @@ def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Sha
     return Share(len(wrong), len(both)), Share(sum(place in lost for place in own), len(own))
 
 
-@functools.cache
-def _adapter() -> TypeAdapter[Comparison]:
-    from pydantic import TypeAdapter  # not where one is only read: `verify` runs without it
-
-    return TypeAdapter(Comparison)
+def _refine(schema: dict[str, Any]) -> None:
+    schema["$defs"]["Entry"]["properties"]["key"]["pattern"] = f"^{_KEY.pattern}$"
 
 
-def build_schema() -> dict[str, Any]:
-    """The document's JSON schema, made from the dataclasses; the committed copy is `schema()`."""
-    made = _adapter().json_schema()
-    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = SCHEMA
-    made["properties"]["schema"] = {"enum": [SCHEMA, TITLES_ONLY], "type": "string"}
-    key = made["$defs"]["Entry"]["properties"]["key"]
-    key["pattern"] = f"^{_KEY.pattern}$"
-    return made
-
-
-@functools.cache
-def schema() -> dict[str, Any]:
-    """The published schema, as committed."""
-    text = resources.files("robusteval.record").joinpath("comparison.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+DOCUMENT = Document(Comparison, (SCHEMA, TITLES_ONLY), "comparison.schema.json", _refine)
 
 
 def to_json(comparison: Comparison) -> str:
     """The document as text. Raises RecordError where it does not fit the schema or holds what JSON cannot carry."""
-    data = _adapter().dump_python(comparison, mode="python")
+    data = DOCUMENT.plain(comparison)
     if comparison.schema == TITLES_ONLY:
         titles_alone(data["results"])
     try:
         text = json.dumps(data, allow_nan=False, indent=1)
     except ValueError as error:
         raise RecordError(f"The comparison holds a number that JSON cannot carry: {error}.") from error
-    _check(json.loads(text))
+    misfit = DOCUMENT.misfit(json.loads(text))
+    if misfit is not None:
+        raise RecordError(f"The comparison does not fit its schema at {misfit[0]}: {misfit[1]}.")
     return text
 
 
 def from_json(text: str) -> Comparison:
     """A comparison from text; nothing in it is run. Raises RecordError with the first thing that does not fit."""
     data = parse(text, "comparison", "Give the folder of a run of several models.")
-    if data.get("schema") not in (SCHEMA, TITLES_ONLY):
+    if data.get("schema") not in DOCUMENT.versions:
         raise RecordError(f"This document is not of schema {SCHEMA!r}.", "Use the version of robusteval that wrote it.")
     made = decode(Comparison, data, "comparison")
     for one in made.models:
@@ -169,14 +148,6 @@ def from_json(text: str) -> Comparison:
             raise RecordError(f"The comparison makes no sense at {result.name[:80]}: {fault}.")
     _check_sizes(made)
     return made
-
-
-def _check(data: dict[str, Any]) -> None:
-    import jsonschema
-
-    first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(data)), None)
-    if first is not None:
-        raise RecordError(f"The comparison does not fit its schema at {first.json_path}: {first.message[:200]}.")
 
 
 def _check_sizes(made: Comparison) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from robusteval.errors import RecordError
 from robusteval.record.decode import decode
+from robusteval.record.documents import Document
 from robusteval.record.measured import Suite
 from robusteval.record.references import Reference, ReferenceColumn
 from robusteval.record.store import write_atomically
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 SCHEMA = "robusteval-references-1"
 MAX_BYTES = 16 << 20
@@ -49,20 +46,9 @@ class Source:
     content: ReferenceSet
 
 
-@functools.cache
-def _adapter() -> TypeAdapter[ReferenceSet]:
-    from pydantic import TypeAdapter  # not where a shipped set is only read: `verify` runs without it
-
-    return TypeAdapter(ReferenceSet)
-
-
-def build_schema() -> dict[str, Any]:
-    """The document's JSON schema, made from the dataclasses, with bounds; the committed copy is `schema()`."""
-    made = _adapter().json_schema()
-    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = SCHEMA
+def _refine(made: dict[str, Any]) -> None:
+    """Bounds, as a stranger's set may hold anything."""
     top = made["properties"]
-    top["schema"] = {"const": SCHEMA, "type": "string"}
     top["images"] = {
         "type": "array",
         "minItems": 1,
@@ -84,7 +70,6 @@ def build_schema() -> dict[str, Any]:
     column["searched"]["anyOf"][0] |= {"exclusiveMinimum": 0, "maximum": 1e9}
     column["attacks"]["maxItems"] = 1000
     _bound(made)
-    return made
 
 
 def _bound(part: Any) -> None:
@@ -99,17 +84,12 @@ def _bound(part: Any) -> None:
             _bound(value)
 
 
-@functools.cache
-def schema() -> dict[str, Any]:
-    """The published schema, as committed."""
-    text = resources.files("robusteval.record").joinpath("references.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+DOCUMENT = Document(ReferenceSet, (SCHEMA,), "references.schema.json", _refine)
 
 
 def to_json(made: ReferenceSet) -> str:
     """The set as text, one line a model. Raises RecordError where it does not fit the schema."""
-    data = _adapter().dump_python(made, mode="python")
+    data = DOCUMENT.plain(made)
     models = data.pop("models")
     try:
         rows = [json.dumps(model, allow_nan=False, separators=(",", ":")) for model in models]
@@ -140,17 +120,12 @@ def from_json(text: str, name: str) -> ReferenceSet:
 
 def _fits(data: dict[str, Any], name: str) -> None:
     """Raises RecordError where a stranger's set is not as its schema has it."""
-    import jsonschema
-
     try:
-        first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(data)), None)
+        misfit = DOCUMENT.misfit(data)
     except RecursionError:
         raise RecordError(f"The reference set {name} is nested too deeply.", _MEND) from None
-    if first is not None:
-        raise RecordError(
-            f"The reference set {name} does not fit its schema at {first.json_path[:100]}: {first.message[:200]}.",
-            _MEND,
-        )
+    if misfit is not None:
+        raise RecordError(f"The reference set {name} does not fit its schema at {misfit[0][:100]}: {misfit[1]}.", _MEND)
 
 
 def _refuse(constant: str) -> NoReturn:

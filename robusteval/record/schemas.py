@@ -7,17 +7,14 @@ from pathlib import Path
 
 from robusteval.record import comparison, reference_set, store
 
-SCHEMAS = {
-    "schema.json": store.build_schema,
-    "comparison.schema.json": comparison.build_schema,
-    "references.schema.json": reference_set.build_schema,
-}
+DOCUMENTS = (store.DOCUMENT, comparison.DOCUMENT, reference_set.DOCUMENT)
 
 
 def main() -> None:
     """Writes the files beside this one."""
-    for name, build in SCHEMAS.items():
-        (Path(__file__).parent / name).write_text(json.dumps(build(), indent=1) + "\n", encoding="utf-8")
+    for one in DOCUMENTS:
+        text = json.dumps(one.build_schema(), indent=1) + "\n"
+        (Path(__file__).parent / one.file).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,65 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 import tempfile
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from robusteval.errors import RecordError
 from robusteval.record.column import titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
+from robusteval.record.documents import Document
 from robusteval.record.run import SCHEMA, TITLES_ONLY, Record
 from robusteval.record.sanity import check
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
 RECORD_FILE = "record.json"
+DOCUMENT = Document(Record, (SCHEMA, TITLES_ONLY), "schema.json")
 TABLES_LIST = ".tables.json"  # in a folder of tables: the names of those that robusteval wrote
-
-
-@functools.cache
-def _adapter() -> TypeAdapter[Record]:
-    from pydantic import TypeAdapter  # not where a record is only read: `verify` runs without it
-
-    return TypeAdapter(Record)
-
-
-def build_schema() -> dict[str, Any]:
-    """The document's JSON schema, made from the dataclasses; the committed copy is `schema()`."""
-    made = _adapter().json_schema()
-    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = SCHEMA
-    made["properties"]["schema"] = {"enum": [SCHEMA, TITLES_ONLY], "type": "string"}
-    return made
-
-
-@functools.cache
-def schema() -> dict[str, Any]:
-    """The published schema, as committed."""
-    text = resources.files("robusteval.record").joinpath("schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
 
 
 def to_json(record: Record) -> str:
     """The document as text: keys in a fixed order, no NaN. Raises RecordError where a value is not finite or the
     document does not fit the schema."""
-    import jsonschema
-
-    data = _written(_adapter().dump_python(record, mode="python"))
+    data = _written(DOCUMENT.plain(record))
     try:
         text = json.dumps(data, allow_nan=False, indent=1, ensure_ascii=True)
     except ValueError as error:
         raise RecordError(f"The record holds a number that JSON cannot carry: {error}.") from error
-    first = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(json.loads(text))), None)
-    if first is not None:
-        raise RecordError(f"The record does not fit its schema at {first.json_path}: {first.message[:200]}.")
+    misfit = DOCUMENT.misfit(json.loads(text))
+    if misfit is not None:
+        raise RecordError(f"The record does not fit its schema at {misfit[0]}: {misfit[1]}.")
     return text
 
 
@@ -70,7 +41,7 @@ def from_json(text: str) -> Record:
     """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit, or that makes no
     sense: a negative distance, a column that is too short."""
     data = parse(text)
-    if data.get("schema") not in (SCHEMA, TITLES_ONLY):
+    if data.get("schema") not in DOCUMENT.versions:
         raise RecordError(
             f"This document has schema {data.get('schema')!r}; this version reads {SCHEMA!r}.",
             "Use the version of robusteval that wrote it.",

@@ -43,12 +43,12 @@ def test_the_text_is_ascii_and_indented_by_one(text):
 
 
 def test_the_schema_says_what_it_is():
-    made = store.build_schema()
+    made = store.DOCUMENT.build_schema()
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert made["title"] == store.SCHEMA
     assert made["properties"]["schema"] == {"enum": [store.SCHEMA, store.TITLES_ONLY], "type": "string"}
-    assert store.schema() == made
-    assert store.schema() is store.schema()
+    assert store.DOCUMENT.schema == made
+    assert store.DOCUMENT.schema is store.DOCUMENT.schema
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
