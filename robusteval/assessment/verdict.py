@@ -11,7 +11,7 @@ from robusteval.assessment.evidence.white_box import blind_norms, why_blind
 from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
 from robusteval.assessment.references.known_models import known_models
 from robusteval.record.run import Grade, Record, Verdict
-from robusteval.record.units import NORM_TITLES, budget_text
+from robusteval.record.units import NORM_TITLES, WORST_CASE, budget_text
 
 RULE = (
     "A check that fails counts once, however often it does; alarms and warnings of other findings count beside the checks. "
@@ -143,7 +143,7 @@ def _distances(record: Record, bound: Bounds) -> list[str]:
 
 def _spread(record: Record, norm: str) -> str:
     """The interval of the median distance in the worst case over all attacks."""
-    wanted = {"measure": "median-distance", "defense": "none", "norm": norm, "attack": "worst case"}
+    wanted = {"measure": "median-distance", "defense": "none", "norm": norm, "attack": WORST_CASE}
     for result in record.results:
         if wanted.items() <= result.tags.items() and result.low is not None and result.high is not None:
             return f", 95 %: {result.low:.3g} to {result.high:.3g}"
@@ -207,7 +207,7 @@ def _claims(record: Record, bound: Bounds) -> list[str]:
     sentences, needed = [], []
     for result in record.results:
         for facts in result.named() if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
-            if facts["by"] == "worst case":
+            if facts["by"] == WORST_CASE:
                 kept, low, high = (100 * float(facts[name] or 0) for name in ("robust-accuracy", "low", "high"))
                 at = _at(record, str(facts["norm"]).lower(), float(facts["budget"] or 0))
                 said = (

@@ -15,7 +15,7 @@ from robusteval.metrics._common.claims import claims
 from robusteval.metrics._common.statistics import clopper_pearson, median, median_interval, share
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Cell, Curve, Pipeline, Point, Record, Result, Scalar
-from robusteval.record.units import budget_text
+from robusteval.record.units import WORST_CASE, budget_text
 
 POINTS = 120
 NAME = "accuracy-curve"
@@ -102,7 +102,7 @@ def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]
     for cell in [one for one in cells if one.threat == "curve"]:
         yield _median(norm, cell.attack, columns.distances(cell, right)[right], tags)
     if worst is not None and columns.has_curve(cells):
-        yield _median(norm, "worst case", worst.distance[right], tags)
+        yield _median(norm, WORST_CASE, worst.distance[right], tags)
 
 
 def _beside(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]) -> list[Curve]:

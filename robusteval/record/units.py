@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+WORST_CASE = "worst case"  # in the place of an attack: whatever attack came nearest
 NORM_TITLES = {"l2": "L2", "linf": "Linf", "l1": "L1", "l0": "L0"}
 _STEPS = 32  # so many 255ths at most are written as such; 51/255 is better read as 0.2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from robusteval.record.run import Record, Result
+from robusteval.record.units import WORST_CASE
 from robusteval.report.charts import pieces
 from robusteval.report.formats.numbers import MISSING, budget, norm_title, number, percent
 
@@ -27,7 +28,7 @@ def short_table(record: Record) -> list[tuple[str, ...]]:
             tags = {"norm": norm, "defense": pipeline.defense, "knowledge": knowledge}
             worst = pieces.first(pieces.matching(record, "robust-accuracy", tags | {"reference": True}))
             if worst is not None or pipeline.defense == "none":
-                rows.append(_row(record, pipeline.defense, "worst case", norm, worst))
+                rows.append(_row(record, pipeline.defense, WORST_CASE, norm, worst))
             else:
                 rows.append(
                     (

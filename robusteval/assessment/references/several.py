@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from robusteval.assessment.references.several_known import known
 from robusteval.record.column import RELATIVE, SHARE, at_budget
 from robusteval.record.run import Column, Curve, Point, Record, Result, Scalar
-from robusteval.record.units import norm_width
+from robusteval.record.units import WORST_CASE, norm_width
 
 NAME = "comparison"
 _HEADS = (
@@ -69,7 +69,7 @@ def _models(records: Sequence[tuple[str, Record]]) -> Result:
             robust = _scalar(record, "robust-accuracy", {"norm": norm, "reference": True})
             eps = robust.tags.get("eps") if robust is not None else None
             row += [eps / width if isinstance(eps, int | float) else None, robust.value if robust is not None else None]
-            median = _scalar(record, "median-distance", {"norm": norm, "attack": "worst case"})
+            median = _scalar(record, "median-distance", {"norm": norm, "attack": WORST_CASE})
             row.append(median.value / width if median is not None and median.value is not None else None)
         rho = _scalar(record, "rho-adv", {"key": "worst"})
         row += [rho.value if rho is not None else None, record.verdict.grade if record.verdict is not None else None]

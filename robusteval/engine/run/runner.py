@@ -123,7 +123,7 @@ def _assembled(
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
     record.environment["passes"] = pass_timing.in_words(tuning)
-    cells = assemble.cells(plan, job.samples, fitted, units, done.failures, done.skipped)
+    cells = assemble.cells(plan, job.samples, units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for one in (*plan.planned, *plan.probes):
         work = costs.work(one)

@@ -8,6 +8,7 @@ from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import Interval, samples_for
 from robusteval.record.column import DISTANCE, SHARE
 from robusteval.record.run import Column, Record, Result, Scalar
+from robusteval.record.units import WORST_CASE
 
 NAME = "accuracy-curve"
 COLUMNS = [
@@ -19,7 +20,6 @@ COLUMNS = [
     Column("high", "High", SHARE),
     Column("samples-to-halve", "Samples to halve", "samples"),
 ]
-WORST = "worst case"
 DESCRIPTION = (
     "Share of all samples of which no attack on the bare model took the right answer within the budget, with the 95 % "
     "Clopper-Pearson interval; an upper bound of the truth. At the budgets of cascades where the suite has any in the norm, by "
@@ -39,7 +39,7 @@ def claims(record: Record, scalars: Iterable[Result]) -> list[Result]:
             continue
         by = [cell.attack.split("@")[0] for cell in cascades if cell.norm == norm and _same(cell.eps, eps)]
         if by or (norm not in known and one.tags.get("reference")):
-            who = ", ".join(dict.fromkeys(by)) or WORST
+            who = ", ".join(dict.fromkeys(by)) or WORST_CASE
             rows.append(_row(columns.title(norm), eps, who, Interval(one.value, one.low, one.high)))
     title = "How well the figures are known"
     return [Result(NAME, "claims", "table", title, DESCRIPTION, columns=COLUMNS, rows=rows)] if rows else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robusteval.record.run import Cell, Record, Result, Scalar
-from robusteval.record.units import attack_text
+from robusteval.record.units import WORST_CASE, attack_text
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table, Text, Value
 from robusteval.report.formats.numbers import MISSING, budget, interval, norm_title, number, percent, scalar
@@ -68,7 +68,7 @@ def cards(record: Record) -> list[Card]:
                 )
             )
     median = pieces.first(
-        pieces.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": "worst case"})
+        pieces.matching(record, "median-distance", {"defense": "none", "norm": "l2", "attack": WORST_CASE})
     )
     if median is not None:
         bounds = interval(median.low, median.high, share=False)
