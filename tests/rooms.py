@@ -138,7 +138,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report.formats": {"record"},
     "testing": {"contracts", "ops", "record"},
     "given": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.run", "loaders.pytorch"},
-    "evaluation": {"contracts", "engine.catalogue", "engine.comparison", "engine.run", "given", "record", "report"},
+    "evaluation": {
+        "contracts",
+        "engine",
+        "engine.catalogue",
+        "engine.comparison",
+        "engine.run",
+        "given",
+        "record",
+        "report",
+    },
     "cli": {
         "assessment",
         "assessment.evidence",

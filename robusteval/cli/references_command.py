@@ -20,6 +20,7 @@ from robusteval.cli.options import (
     load_options,
     model_options,
     pair,
+    resource_options,
     value_of,
 )
 
@@ -102,7 +103,7 @@ def list_sets(as_json: bool) -> None:
 )
 @click.option("--out", required=True, type=click.Path(), help="The file to write, such as references.json.")
 @click.option("--runs", type=click.Path(), help="Where the models' runs go.  [default: reports/references-OUT]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@resource_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where a run's folder holds another run, or a finished one.")
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
@@ -122,6 +123,8 @@ def build(
     out: str,
     runs: str | None,
     workers: int | None,
+    device: str,
+    memory: float | None,
     seed: int,
     overwrite: bool,
     as_json: bool,
@@ -141,6 +144,7 @@ def build(
     from robusteval.engine.catalogue.open_model import load_model
     from robusteval.engine.data.find import Kept
     from robusteval.engine.data.peek import peeker
+    from robusteval.engine.devices import resolve
     from robusteval.engine.references.build import assemble
     from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
@@ -151,6 +155,7 @@ def build(
         raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
     wanted = _wanted(models, about, defense, exact, draws, limit)
     quiet_libraries()
+    place = str(resolve(device))
     catalogue = discover()
     files = tuple(one.path for one in wanted)
     many = samples or read(suite, catalogue).samples
@@ -171,10 +176,12 @@ def build(
             samples=min(one.limit, many) if one.limit else many,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
+            device=device,
+            memory=memory,
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )
-        classifier = load_model(Path(one.path), load_options(**options, peek=peek), catalogue)
+        classifier = load_model(Path(one.path), load_options(**options, peek=peek, device=place), catalogue)
         job = prepare_job(classifier, catalogue, asked, model_path=Path(one.path), kept=kept)
         todo.append((one, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need

@@ -21,6 +21,7 @@ from robusteval.cli.options import (
     load_options,
     model_options,
     pair,
+    resource_options,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@resource_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with its passes and minutes, and stop.")
@@ -94,6 +95,8 @@ def command(
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
     workers: int | None,
+    device: str,
+    memory: float | None,
     seed: int,
     overwrite: bool,
     dry_run: bool,
@@ -112,6 +115,7 @@ def command(
     from robusteval.engine.catalogue.open_model import load_model
     from robusteval.engine.data.find import Kept
     from robusteval.engine.data.peek import peeker
+    from robusteval.engine.devices import resolve
     from robusteval.engine.plan.job import check_folder, default_folder, plan_of
     from robusteval.engine.run.folder import locked
     from robusteval.engine.run.options import RunOptions
@@ -119,6 +123,7 @@ def command(
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
+    place = str(resolve(device))
     catalogue = discover()
     if only and len(models) == 1:
         raise click.UsageError("--only is for several models; give the option itself, such as --range 0,255.")
@@ -133,6 +138,8 @@ def command(
         samples=samples,
         seed=seed,
         workers=workers or os.cpu_count() or 1,
+        device=device,
+        memory=memory,
         target=target,
         labels_from_model=labels == "model",
         surrogates=surrogates,
@@ -144,7 +151,7 @@ def command(
     for model, options in zip(models, each_reading(models, reading, only), strict=True):
         path = Path(model)
         peek = peeker(path, images, datasets, seen, kept)
-        classifier = load_model(path, load_options(**options, peek=peek), catalogue)
+        classifier = load_model(path, load_options(**options, peek=peek, device=place), catalogue)
         others = tuple(other for other in models if other != model)
         job = prepare_job(classifier, catalogue, asked.of(len(models), others), model_path=path, kept=kept)
         jobs.append(replace(job, apart=True))

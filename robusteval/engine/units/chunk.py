@@ -91,6 +91,8 @@ class Chunk:
             self.memory,
             self.context.tuning,
             self._watch,
+            self.pipeline.sizes,
+            self.pipeline.stochastic,
         )
         return candidates_of(attack, problem)
 
