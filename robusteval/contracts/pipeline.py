@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 
-from robusteval.contracts.batches import Kind, Sizes, in_parts, joined, rows_of
 from robusteval.contracts.plugins import Defended, Detector
 from robusteval.contracts.sharing import sharing
+from robusteval.ops.batches import Kind, Sizes, in_parts, joined, rows_of
 
 T = TypeVar("T")
 _WEIGHT = 0.3  # of the class "rejected" beside the margins, see `with_detector_scale`

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor
 
 from robusteval import ops
-from robusteval.contracts.batches import Sizes, in_parts, joined
 from robusteval.contracts.meter import Meter, Trace, Watch
 from robusteval.contracts.tuning import Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
+from robusteval.ops.batches import Sizes, in_parts, joined
 
 T = TypeVar("T")
 _LEVELS = {"decision": 0, "scores": 1, "gradient": 2}

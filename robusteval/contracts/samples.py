@@ -32,7 +32,7 @@ class Samples:
     def __getitem__(self, rows: slice | Tensor) -> Samples:
         chosen: tuple[str, ...] = ()
         if self.names:
-            places = torch.arange(len(self.x))[rows.cpu() if isinstance(rows, Tensor) else rows]
+            places = torch.arange(len(self.x), device="cpu")[rows.cpu() if isinstance(rows, Tensor) else rows]
             chosen = tuple(self.names[place] for place in places.tolist())
         return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, chosen, self.grid)
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from robusteval.contracts.batches import Sizes
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.job import Job
@@ -20,6 +19,7 @@ from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule.memory import Need, Shares
 from robusteval.errors import ModelError
+from robusteval.ops.batches import Sizes
 from robusteval.record import store
 
 SUITE = """

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from robusteval.contracts.batched import batched
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
+from robusteval.engine.batched import batched
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data.find import read as read_data

@@ -9,10 +9,10 @@ import time
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
-from robusteval.contracts.batched import sizes_of
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.tuning import Tuning
+from robusteval.engine.batched import sizes_of
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all

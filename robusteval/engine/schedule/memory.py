@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from robusteval.contracts.batches import Kind, Sizes, out_of_memory
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.ops.batches import Kind, Sizes, out_of_memory
 
 SHARE = 0.8  # of the memory that is free when a run begins, where the user sets no limit
 LARGEST = 256  # rows that the engine ever hands over at once

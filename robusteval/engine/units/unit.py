@@ -140,11 +140,11 @@ def _columns(
     rng: Generator,
 ) -> UnitResult:
     """The columns of a chunk from what was found for its attacked samples."""
-    distance = torch.zeros(len(x), dtype=torch.float64)  # wrong when clean: lost at distance 0
+    distance = torch.zeros(len(x), dtype=torch.float64, device="cpu")  # wrong when clean: lost at distance 0
     l2 = torch.zeros_like(distance)
-    answer = torch.full((len(x),), -1, dtype=torch.int64)
+    answer = torch.full((len(x),), -1, dtype=torch.int64, device="cpu")
     suspicion = torch.full_like(distance, torch.nan)
-    survives = torch.zeros(len(x), dtype=torch.bool)
+    survives = torch.zeros(len(x), dtype=torch.bool, device="cpu")
     candidates = x.clone()
     rows = live.cpu()
     distance[rows], l2[rows] = found.distance.cpu(), found.l2.cpu()
@@ -190,7 +190,7 @@ def judge_unit(context: Context, planned: Planned, rows: slice, strengths: Stren
     return JudgedUnit(
         strengths.values,
         torch.stack(answer),
-        torch.stack(suspicion) if suspicion else torch.empty(0),
+        torch.stack(suspicion) if suspicion else torch.empty(0, device="cpu"),
         strengths.fools,
         torch.stack(distance),
         torch.stack(l2),

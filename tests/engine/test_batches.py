@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from robusteval.contracts.batched import Batched, batched, sizes_of
-from robusteval.contracts.batches import Sizes, in_parts, out_of_memory
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
+from robusteval.engine.batched import Batched, batched, sizes_of
 from robusteval.errors import ModelError
+from robusteval.ops.batches import Sizes, in_parts, out_of_memory
 
 
 @pytest.mark.parametrize(("rows", "size", "parts"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, None, [2]), (0, 3, [0])])

@@ -1,4 +1,4 @@
-"""A classifier behind the gate of `contracts.batches`: asked about no more inputs at once than fit."""
+"""A classifier behind the gate of `ops.batches`: asked about no more inputs at once than fit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from robusteval.contracts.batches import Kind, Sizes, in_parts, joined, rows_of
 from robusteval.contracts.classifier import Classifier, Featured, ModelInfo
 from robusteval.contracts.sharing import shared
 from robusteval.contracts.training import Learns
+from robusteval.ops.batches import Kind, Sizes, in_parts, joined, rows_of
 
 
 class Batched:
