@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report.formats",
         "runtime",
     },
-    "engine": {"contracts"},  # settings, seeds, threads
+    "engine": {"contracts", "ops"},  # settings, seeds, threads
     "engine.catalogue": {"contracts", "engine"},
     "engine.data": {"contracts"},
     "engine.search": {"contracts", "ops"},

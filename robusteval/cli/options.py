@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,18 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def resources(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory."""
+    from robusteval.engine.devices import resolve
+
+    workers, device = given.pop("workers"), given.pop("device")
+    return {
+        "workers": workers or os.cpu_count() or 1,
+        "device": str(resolve(device)),
+        "memory": given.pop("memory"),
+    }
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -21,6 +20,7 @@ from robusteval.cli.options import (
     model_options,
     pair,
     resource_options,
+    resources,
     value_of,
 )
 
@@ -122,9 +122,6 @@ def build(
     only: tuple[tuple[str, str, str], ...],
     out: str,
     runs: str | None,
-    workers: int | None,
-    device: str,
-    memory: float | None,
     seed: int,
     overwrite: bool,
     as_json: bool,
@@ -144,7 +141,6 @@ def build(
     from robusteval.engine.catalogue.open_model import load_model
     from robusteval.engine.data.find import Kept
     from robusteval.engine.data.peek import peeker
-    from robusteval.engine.devices import resolve
     from robusteval.engine.references.build import assemble
     from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
@@ -155,7 +151,7 @@ def build(
         raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
     wanted = _wanted(models, about, defense, exact, draws, limit)
     quiet_libraries()
-    place = str(resolve(device))
+    means = resources(reading)
     catalogue = discover()
     files = tuple(one.path for one in wanted)
     many = samples or read(suite, catalogue).samples
@@ -175,13 +171,11 @@ def build(
             data_range=seen,
             samples=min(one.limit, many) if one.limit else many,
             seed=seed,
-            workers=workers or os.cpu_count() or 1,
-            device=device,
-            memory=memory,
+            **means,
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )
-        classifier = load_model(Path(one.path), load_options(**options, peek=peek, device=place), catalogue)
+        classifier = load_model(Path(one.path), load_options(**options, peek=peek, device=means["device"]), catalogue)
         job = prepare_job(classifier, catalogue, asked, model_path=Path(one.path), kept=kept)
         todo.append((one, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from dataclasses import replace
@@ -22,6 +21,7 @@ from robusteval.cli.options import (
     model_options,
     pair,
     resource_options,
+    resources,
 )
 
 if TYPE_CHECKING:
@@ -94,9 +94,6 @@ def command(
     references: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
-    workers: int | None,
-    device: str,
-    memory: float | None,
     seed: int,
     overwrite: bool,
     dry_run: bool,
@@ -115,7 +112,6 @@ def command(
     from robusteval.engine.catalogue.open_model import load_model
     from robusteval.engine.data.find import Kept
     from robusteval.engine.data.peek import peeker
-    from robusteval.engine.devices import resolve
     from robusteval.engine.plan.job import check_folder, default_folder, plan_of
     from robusteval.engine.run.folder import locked
     from robusteval.engine.run.options import RunOptions
@@ -123,7 +119,7 @@ def command(
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
-    place = str(resolve(device))
+    means = resources(reading)
     catalogue = discover()
     if only and len(models) == 1:
         raise click.UsageError("--only is for several models; give the option itself, such as --range 0,255.")
@@ -137,9 +133,7 @@ def command(
         data_range=seen,
         samples=samples,
         seed=seed,
-        workers=workers or os.cpu_count() or 1,
-        device=device,
-        memory=memory,
+        **means,
         target=target,
         labels_from_model=labels == "model",
         surrogates=surrogates,
@@ -151,7 +145,7 @@ def command(
     for model, options in zip(models, each_reading(models, reading, only), strict=True):
         path = Path(model)
         peek = peeker(path, images, datasets, seen, kept)
-        classifier = load_model(path, load_options(**options, peek=peek, device=place), catalogue)
+        classifier = load_model(path, load_options(**options, peek=peek, device=means["device"]), catalogue)
         others = tuple(other for other in models if other != model)
         job = prepare_job(classifier, catalogue, asked.of(len(models), others), model_path=path, kept=kept)
         jobs.append(replace(job, apart=True))
