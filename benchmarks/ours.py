@@ -66,6 +66,15 @@ class Arena:
                 return sweep.minimal(propose)
             return sweep.fixed(propose, largest, halvings)
 
+    def once(self, attack: Attack, norm: Norm, eps: Tensor) -> Tensor:
+        """What one run of an attack proposes, judged; eps: [N], for fixed attacks."""
+        rows = torch.arange(len(self.x), device=self.x.device)
+        rng, threat, pipeline = generator(0, attack.info.name), self.threat(norm), self.pipeline
+        budget = eps if attack.info.budget == "fixed" else None
+        with applied(self.tuning):
+            found = attack.run(_problem(attack, self, threat, rows, budget, pipeline, rng, Meter(len(rows))))
+            return judge(pipeline, self.x, found, threat, budget, rng).x
+
     def cascade(self, attacks: Sequence[Attack], norm: Norm, eps: float) -> Tensor:
         """Adversarials at one budget, [N, *shape]; every attack sees the survivors of those before it."""
         out = self.x.clone()

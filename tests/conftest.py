@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import shapes
+from tests import devices, shapes
 
 shapes.check()  # before anything of robusteval is imported
 
@@ -20,3 +21,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(cache))
+
+
+@pytest.fixture(autouse=devices.DEVICE.type != "cpu")
+def _there() -> Iterator[None]:
+    """Everything on the device that ROBUSTEVAL_TEST_DEVICE names."""
+    with devices.Made():
+        yield
