@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests import devices, shapes
 
 shapes.check()  # before anything of robusteval is imported
+devices.compute_there()
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,3 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(cache))
-
-
-@pytest.fixture(autouse=devices.DEVICE.type != "cpu")
-def _there() -> Iterator[None]:
-    """Everything on the device that ROBUSTEVAL_TEST_DEVICE names."""
-    with devices.Made():
-        yield

@@ -31,6 +31,12 @@ _MADE = {
 _DRAWN = {torch.rand, torch.randint, torch.randn, torch.randperm, torch.normal}
 
 
+def compute_there() -> None:
+    """From now on, tensors of tests are made on DEVICE. Nothing changes where that is the processor."""
+    if DEVICE.type != "cpu":
+        Made().__enter__()
+
+
 class Made(TorchFunctionMode):
     """Inside, factories that are told no device use DEVICE."""
 
