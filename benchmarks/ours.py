@@ -66,6 +66,16 @@ class Arena:
                 return sweep.minimal(propose)
             return sweep.fixed(propose, largest, halvings)
 
+    def once(self, attack: Attack, norm: Norm, eps: Tensor) -> tuple[int, int]:
+        """(gradient passes, samples lost) of one run of an attack, judged; eps: [N], for fixed attacks."""
+        rows = torch.arange(len(self.x), device=self.x.device)
+        rng, threat, pipeline = generator(0, attack.info.name), self.threat(norm), self.pipeline
+        budget, meter = eps if attack.info.budget == "fixed" else None, Meter(len(rows))
+        with applied(self.tuning):
+            found = attack.run(_problem(attack, self, threat, rows, budget, pipeline, rng, meter))
+            won = judge(pipeline, self.x, found, threat, budget, rng).won
+        return int(meter.backwards.sum()), int(won.sum())
+
     def cascade(self, attacks: Sequence[Attack], norm: Norm, eps: float) -> Tensor:
         """Adversarials at one budget, [N, *shape]; every attack sees the survivors of those before it."""
         out = self.x.clone()

@@ -79,6 +79,8 @@ def evaluate(
     out: str | Path | None = None,
     target: str = "untargeted",
     time_budget: float | None = None,
+    device: str = "auto",
+    memory: float | None = None,
     references: Sequence[str | Path] = (),
     data_range: tuple[float, float] | None = None,
     labels_from_model: bool = False,
@@ -92,7 +94,9 @@ def evaluate(
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
     class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
-    same call without it, with the same `out`, goes on from there. references: files of known models to compare with
+    same call without it, with the same `out`, goes on from there. device: "auto" (a GPU where torch can use one), "cpu",
+    "cuda", "cuda:1". memory: bytes that all processes together may take; by default a share of what is free.
+    references: files of known models to compare with
     (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data, where those are
     not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks
     are made on. overwrite: start anew where `out` holds another run, or a finished one.
@@ -100,13 +104,15 @@ def evaluate(
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
     from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.engine.devices import resolve
     from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
     from robusteval.engine.run.runner import run
 
     catalogue = discover()
     kept: dict[Any, Any] = {}  # data are read once
-    classifier, model_path = opened(model, options or LoadOptions(), data, kept, data_range)
+    reading = dataclasses.replace(options or LoadOptions(), device=str(resolve(device)))
+    classifier, model_path = opened(model, reading, data, kept, data_range)
     asked = RunOptions(
         suite=suite,
         data=source(data),
@@ -119,6 +125,8 @@ def evaluate(
         labels_from_model=labels_from_model,
         surrogates=tuple(map(str, surrogates)),
         time_budget=time_budget,
+        device=device,
+        memory=memory,
         references=tuple(references),
         overwrite=overwrite,
     )
@@ -161,6 +169,8 @@ def compare(
     out: str | Path | None = None,
     target: str = "untargeted",
     time_budget: float | None = None,
+    device: str = "auto",
+    memory: float | None = None,
     references: Sequence[str | Path] = (),
     data_range: tuple[float, float] | None = None,
     labels_from_model: bool = False,
@@ -176,6 +186,7 @@ def compare(
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.comparison import comparison
     from robusteval.engine.comparison.transfer_matrix import chosen_attack
+    from robusteval.engine.devices import resolve
     from robusteval.engine.run.folder import claim_several, locked
     from robusteval.engine.run.options import RunOptions
     from robusteval.engine.run.prepare import prepare_job
@@ -190,6 +201,7 @@ def compare(
             f"There are {len(models)} models but {len(each)} options.", "Give one for each, or one for all."
         )
     kept: dict[Any, Any] = {}
+    each = [dataclasses.replace(way, device=str(resolve(device))) for way in each]
     models_opened = [opened(model, way, data, kept, data_range) for model, way in zip(models, each, strict=True)]
     asked = RunOptions(
         suite=suite,
@@ -203,6 +215,8 @@ def compare(
         labels_from_model=labels_from_model,
         surrogates=tuple(map(str, surrogates)),
         time_budget=time_budget,
+        device=device,
+        memory=memory,
         references=tuple(references),
         overwrite=overwrite,
     )

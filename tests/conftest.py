@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import shapes
+from tests import devices, shapes
 
 shapes.check()  # before anything of robusteval is imported
+devices.compute_there()
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report.formats",
         "runtime",
     },
-    "engine": {"contracts"},  # settings, seeds, threads
+    "engine": {"contracts", "ops"},  # settings, seeds, threads
     "engine.catalogue": {"contracts", "engine"},
     "engine.data": {"contracts"},
     "engine.search": {"contracts", "ops"},
@@ -145,7 +145,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report.formats": {"record"},
     "testing": {"contracts", "ops", "record"},
     "given": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.run", "loaders.pytorch"},
-    "evaluation": {"contracts", "engine.catalogue", "engine.comparison", "engine.run", "given", "record", "report"},
+    "evaluation": {
+        "contracts",
+        "engine",
+        "engine.catalogue",
+        "engine.comparison",
+        "engine.run",
+        "given",
+        "record",
+        "report",
+    },
     "cli": {
         "assessment",
         "assessment.evidence",

@@ -164,3 +164,37 @@ def test_the_reader_of_imports_reads() -> None:
     assert room_of("robusteval.__version__") == ""
     inside = ROOT / "robusteval" / "__init__.py"
     assert any(name.startswith("robusteval.evaluation") for name in imported(inside)), "lazy imports are not seen"
+
+
+FACTORIES = {
+    *(
+        "arange",
+        "as_tensor",
+        "empty",
+        "eye",
+        "full",
+        "linspace",
+        "logspace",
+        "ones",
+        "rand",
+        "randint",
+        "randn",
+        "randperm",
+    ),
+    *("scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros"),
+}
+
+
+@pytest.mark.parametrize("folder", ["robusteval", "plugins"])
+def test_every_tensor_is_made_on_a_device_that_is_named(folder: str) -> None:
+    """A tensor that is made where nobody said is on the processor: on a GPU it meets others, and the cell fails."""
+    silent = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (
+                isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in FACTORIES
+            ):
+                continue
+            if ast.unparse(call.func.value) == "torch" and not {"device", None} & {k.arg for k in call.keywords}:
+                silent.append(f"{path.relative_to(ROOT)}:{call.lineno} {ast.unparse(call)[:80]}")
+    assert not silent, "\n".join(silent)

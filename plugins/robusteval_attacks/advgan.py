@@ -125,7 +125,9 @@ class AdvGANBlackBox(_Settings):
         """The copy, trained on; it is made with the first problem of the unit, from clean and from noisy samples."""
         if "advgan.copy" not in problem.memory:
             span = problem.bounds[1] - problem.bounds[0]
-            noise = torch.randn(problem.x.shape, generator=problem.rng).to(problem.x.device, problem.x.dtype)
+            noise = torch.randn(problem.x.shape, generator=problem.rng, device=problem.rng.device).to(
+                problem.x.device, problem.x.dtype
+            )
             noisy = problem.clip(problem.x + self.noise * span * noise)
             labels = torch.cat([problem.labels(problem.x), problem.labels(noisy)])
             net = small_network(problem.x, problem.classes, self.width, problem.rng)

@@ -90,7 +90,7 @@ class Boundary:
 
     def _turn(self, problem: Problem, x: Tensor, distance: Tensor, step: Tensor) -> Tensor:
         """x turned around the clean sample in a random direction by that share of the distance, [B, *shape]."""
-        noise = torch.randn(x.shape, generator=problem.rng).to(x.device, x.dtype)
+        noise = torch.randn(x.shape, generator=problem.rng, device=problem.rng.device).to(x.device, x.dtype)
         outwards = ascent(x - problem.x, "l2")
         noise = noise - outwards * per_sample((noise * outwards).flatten(1).sum(1), x)
         moved = x - problem.x + ascent(noise, "l2") * per_sample(step * distance, x)

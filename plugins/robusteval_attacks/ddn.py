@@ -98,7 +98,7 @@ def _nonzero(grad: Tensor, problem: Problem) -> Tensor:
     zero = ~grad.flatten(1).any(1)
     if not bool(zero.any()):
         return grad
-    noise = torch.randn(grad.shape, generator=problem.rng).to(grad.device, grad.dtype)
+    noise = torch.randn(grad.shape, generator=problem.rng, device=problem.rng.device).to(grad.device, grad.dtype)
     return torch.where(per_sample(zero, grad), noise, grad)
 
 

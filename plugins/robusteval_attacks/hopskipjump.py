@@ -92,9 +92,14 @@ class HopSkipJump:
             rows = torch.arange(len(x), device=x.device).repeat_interleave(count)
             part, around = problem[rows], x[rows]
             if problem.norm == "l2":
-                noise = torch.randn(around.shape, generator=problem.rng).to(x.device, x.dtype)
+                noise = torch.randn(around.shape, generator=problem.rng, device=problem.rng.device).to(
+                    x.device, x.dtype
+                )
             else:
-                noise = torch.rand(around.shape, generator=problem.rng).to(x.device, x.dtype) * 2 - 1
+                noise = (
+                    torch.rand(around.shape, generator=problem.rng, device=problem.rng.device).to(x.device, x.dtype) * 2
+                    - 1
+                )
             probe = problem.clip(around + ascent(noise, "l2") * per_sample(reach[rows], noise))
             won = part.won(probe)
             moved = (probe - around) / per_sample(reach[rows].clamp_min(1e-30), noise)

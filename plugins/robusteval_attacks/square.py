@@ -91,9 +91,11 @@ def _side(shape: torch.Size, share: float) -> tuple[int, int]:
 def _offsets(x0: Tensor, side: tuple[int, int], rng: Generator) -> tuple[Tensor, Tensor]:
     """Rows [B, H] and columns [B, W] counted from the corner of one random window per sample."""
     count, _, height, width = x0.shape
-    top = torch.randint(0, height - side[0] + 1, (count, 1), generator=rng)
-    start = torch.randint(0, width - side[1] + 1, (count, 1), generator=rng)
-    return (torch.arange(height) - top).to(x0.device), (torch.arange(width) - start).to(x0.device)
+    top = torch.randint(0, height - side[0] + 1, (count, 1), generator=rng, device=rng.device)
+    start = torch.randint(0, width - side[1] + 1, (count, 1), generator=rng, device=rng.device)
+    return (torch.arange(height, device="cpu") - top).to(x0.device), (torch.arange(width, device="cpu") - start).to(
+        x0.device
+    )
 
 
 def _inside(rows: Tensor, columns: Tensor, side: tuple[int, int]) -> Tensor:
@@ -103,7 +105,7 @@ def _inside(rows: Tensor, columns: Tensor, side: tuple[int, int]) -> Tensor:
 
 
 def _signs(shape: tuple[int, ...], like: Tensor, rng: Generator) -> Tensor:
-    return torch.randint(0, 2, shape, generator=rng).to(like.device, like.dtype) * 2 - 1
+    return torch.randint(0, 2, shape, generator=rng, device=rng.device).to(like.device, like.dtype) * 2 - 1
 
 
 def _stripes(x0: Tensor, eps: Tensor, rng: Generator) -> Tensor:
@@ -169,7 +171,7 @@ def _pairs(x0: Tensor, x: Tensor, eps: Tensor, side: tuple[int, int], rng: Gener
 
 def _placed_hills(rows: Tensor, columns: Tensor, side: tuple[int, int], x0: Tensor, rng: Generator) -> Tensor:
     """The pair of hills at each sample's window, upright or lying, zero elsewhere: [B, 1, H, W]."""
-    upright = bool(torch.randint(0, 2, (1,), generator=rng))
+    upright = bool(torch.randint(0, 2, (1,), generator=rng, device=rng.device))
     hills = _two_hills(side[1], side[0], x0).T if upright else _two_hills(side[0], side[1], x0)
     placed = hills[rows.clamp(0, side[0] - 1)[:, :, None], columns.clamp(0, side[1] - 1)[:, None, :]]
     return placed[:, None] * _inside(rows, columns, side)

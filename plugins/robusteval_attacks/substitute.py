@@ -69,7 +69,9 @@ class SubstituteAttack:
             problem.note(agreement=float(agreed.double().mean()), points=len(x))
             if number == self.rounds:
                 break
-            parents = torch.randperm(len(x), generator=problem.rng)[: self.growth].to(x.device)
+            parents = torch.randperm(len(x), generator=problem.rng, device=problem.rng.device)[: self.growth].to(
+                x.device
+            )
             new = self._augmented(problem, substitute, x[parents], labels[parents])
             # The oracle answers for the clean sample that a point descends from, so its meter counts the query.
             answers = problem[rows[parents]].labels(new)

@@ -101,7 +101,7 @@ class AdversarialTraining:
             if self.mode == "pgd":
                 found = pgd(net, batch.x, batch.y, eps, bounds, self.steps, self.step * eps, batch.rng)
             else:  # in mode ensemble each batch's are made on one of the models, the one in training among them
-                pick = int(torch.randint(len(sources) + 1, (1,), generator=batch.rng))
+                pick = int(torch.randint(len(sources) + 1, (1,), generator=batch.rng, device=batch.rng.device))
                 found = fgsm([net, *sources][pick], batch.x, batch.y, eps, bounds)
             total = (1 - self.alpha) * F.cross_entropy(net(found), batch.y)
             return total + self.alpha * F.cross_entropy(net(batch.x), batch.y) if self.alpha else total

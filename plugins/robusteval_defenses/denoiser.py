@@ -32,7 +32,7 @@ class AutoEncoder(nn.Module):
         with torch.no_grad():  # the modules above drew from the global generator, so all is drawn again
             for value in self.parameters():
                 spread = (2 / value[0].numel()) ** 0.5 if value.dim() > 1 else 0.0
-                value.copy_(spread * torch.randn(value.shape, generator=rng))
+                value.copy_(spread * torch.randn(value.shape, generator=rng, device=rng.device))
             self.outward[1].get_parameter("weight").mul_(0.01)  # it starts as nearly the identity
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,8 +133,10 @@ class Denoiser:
     def _loss(self, net: nn.Module, target: nn.Module, batch: Batch, bounds: tuple[float, float]) -> Tensor:
         """Half of each batch is noisy and half attacked, by steps of random size on the bare model."""
         span, half = bounds[1] - bounds[0], len(batch.x) // 2
-        noise = torch.randn(batch.x[:half].shape, generator=batch.rng).to(batch.x)
-        size = torch.rand((len(batch.x) - half, *[1] * (batch.x.dim() - 1)), generator=batch.rng).to(batch.x)
+        noise = torch.randn(batch.x[:half].shape, generator=batch.rng, device=batch.rng.device).to(batch.x)
+        size = torch.rand(
+            (len(batch.x) - half, *[1] * (batch.x.dim() - 1)), generator=batch.rng, device=batch.rng.device
+        ).to(batch.x)
         noisy = clip(batch.x[:half] + self.sigma * span * noise, bounds)
         full = fgsm(target, batch.x[half:], batch.y[half:], self.eps * span, bounds)
         spoilt = torch.cat([noisy, batch.x[half:] + size * (full - batch.x[half:])])

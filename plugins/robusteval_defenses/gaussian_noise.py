@@ -22,7 +22,7 @@ class Noise:
 
     def __call__(self, x: Tensor) -> Tensor:
         # One noise for all samples: a sample's answer must not depend on what else is in its batch.
-        noise = torch.randn(x.shape[1:], generator=Generator().manual_seed(self.seed))
+        noise = torch.randn(x.shape[1:], generator=Generator().manual_seed(self.seed), device="cpu")
         return clip(x + self.sigma * noise.to(x.device, x.dtype), self.bounds)
 
 

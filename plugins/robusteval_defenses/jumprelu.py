@@ -101,7 +101,7 @@ class DrawThreshold:
     notes: tuple[str, ...]
 
     def __call__(self, rng: Generator) -> Defended:
-        share = 2 * float(torch.rand(1, generator=Generator().manual_seed(fresh_seed(rng)))) - 1
+        share = 2 * float(torch.rand(1, generator=Generator().manual_seed(fresh_seed(rng)), device="cpu")) - 1
         return Defended(replace(self.model, activation=Jump(self.k * (1 + self.spread * share))), notes=self.notes)
 
 

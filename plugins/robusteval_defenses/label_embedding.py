@@ -59,7 +59,7 @@ class LabelEmbedding:
     def targets(self, model: Classifier, samples: Samples) -> Tensor:
         """The target of each class, [K, K]; rows sum to 1, and the diagonal is at least 1 - weight."""
         classes = model.info.classes
-        alike = torch.ones(classes, classes)
+        alike = torch.ones(classes, classes, device="cpu")
         if self.similarity == "model":
             answers = softened(model.logits, samples.x, self.temperature).cpu()
             for label in range(classes):
@@ -68,7 +68,7 @@ class LabelEmbedding:
                     alike[label] = own.mean(0)
         alike.fill_diagonal_(0.0)
         shares = alike / alike.sum(1, keepdim=True).clamp_min(1e-12)
-        return (1 - self.weight * shares.sum(1, keepdim=True)) * torch.eye(classes) + self.weight * shares
+        return (1 - self.weight * shares.sum(1, keepdim=True)) * torch.eye(classes, device="cpu") + self.weight * shares
 
 
 @hookimpl

@@ -39,7 +39,7 @@ class MarginCertificate:
     def __call__(self, x: Tensor) -> Tensor:
         """Certified L2 radius [B] of x [B, *shape], in units of the pixels."""
         if not len(x):
-            return torch.zeros(0, dtype=torch.float64)
+            return torch.zeros(0, dtype=torch.float64, device=x.device)
         scores = self.model.logits(x).double()
         top = scores.topk(2, 1).values
         margin = top[:, 0] - top[:, 1] - 2 * _ROUNDING * scores.abs().amax(1)

@@ -122,7 +122,7 @@ class LogitOddsSvm:
         if not isinstance(detector, OddsDetector):
             raise TypeError("logit-odds gave no odds detector")
         clean = clean_samples(model, data, self.info.name)
-        clean = clean[torch.randperm(len(clean), generator=rng)[: self.count].to(clean.x.device)]
+        clean = clean[torch.randperm(len(clean), generator=rng, device=rng.device)[: self.count].to(clean.x.device)]
         low, high = model.info.bounds
         adversarial = torch.cat([_fgsm(model, x, y, self.eps * (high - low)) for x, y in _parts(clean)])
         logits = batched(model.logits, adversarial)

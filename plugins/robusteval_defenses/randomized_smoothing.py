@@ -59,7 +59,10 @@ class Smoothed:
 
     def _noises(self, x: Tensor, count: int) -> list[Tensor]:
         rng = Generator().manual_seed(self.seed)
-        return [self.sigma * torch.randn(x.shape[1:], generator=rng).to(x.device, x.dtype) for _ in range(count)]
+        return [
+            self.sigma * torch.randn(x.shape[1:], generator=rng, device=rng.device).to(x.device, x.dtype)
+            for _ in range(count)
+        ]
 
 
 def one_hot(scores: Tensor) -> Tensor:
@@ -97,7 +100,7 @@ class Certificate:
     def __call__(self, x: Tensor) -> Tensor:
         """Certified L2 radius [B] of x [B, *shape], 0 where it abstains; each holds with probability 1 - alpha."""
         rng = Generator().manual_seed(self.seed)
-        return torch.tensor([self._radius(one, rng) for one in x], dtype=torch.float64)
+        return torch.tensor([self._radius(one, rng) for one in x], dtype=torch.float64, device="cpu")
 
     def _radius(self, x: Tensor, rng: Generator) -> float:
         guess = int(self._votes(x, self.n0, rng).argmax())
@@ -108,7 +111,7 @@ class Certificate:
         """Votes [K] of `count` draws of noise on one sample."""
         total = x.new_zeros(self.base.info.classes, dtype=torch.float32)
         for start in range(0, count, BATCH):
-            noise = torch.randn((min(BATCH, count - start), *x.shape), generator=rng)
+            noise = torch.randn((min(BATCH, count - start), *x.shape), generator=rng, device=rng.device)
             noisy = clip(x + self.sigma * noise.to(x.device, x.dtype), self.base.info.bounds)
             with torch.no_grad():
                 total += one_hot(self.base.logits(noisy)).sum(0)

@@ -20,7 +20,7 @@ def turned(x: Tensor, degrees: float) -> Tensor:
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     # affine_grid counts each axis from -1 to 1, so a turn of an oblong image needs its sides
-    theta = torch.tensor([[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]])
+    theta = torch.tensor([[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]], device="cpu")
     grid = F.affine_grid(theta.to(x.device, x.dtype).expand(len(x), 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -34,7 +34,9 @@ class Turned:
     seed: int = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        angle = self.degrees * (2 * float(torch.rand(1, generator=Generator().manual_seed(self.seed))) - 1)
+        angle = self.degrees * (
+            2 * float(torch.rand(1, generator=Generator().manual_seed(self.seed), device="cpu")) - 1
+        )
         return clip(turned(x, angle), self.bounds)
 
 

@@ -30,7 +30,7 @@ class Moved:
     def by(self) -> tuple[int, int]:
         """Pixels down and right, each -reach to reach."""
         rng = Generator().manual_seed(self.seed)
-        down, right = (torch.randint(2 * self.reach + 1, (2,), generator=rng) - self.reach).tolist()
+        down, right = (torch.randint(2 * self.reach + 1, (2,), generator=rng, device=rng.device) - self.reach).tolist()
         return down, right
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,55 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
+class Bytes(click.ParamType[float]):
+    """An amount of memory such as 6GB, 512MB or 2GiB, in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?\s*", str(value), re.IGNORECASE)
+        if found is None or float(found[1]) == 0 or len(found[1]) > 15:
+            self.fail(f"{value!r} is not an amount of memory such as 6GB or 512MB", param, ctx)
+        return float(found[1]) * float((1024 if found[3] else 1000) ** ("KMGT".index(found[2].upper()) + 1))
+
+
+def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--workers --device --memory."""
+    options = [
+        click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core; on a GPU one]"),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="auto|cpu|cuda[:N]",
+            help="Where models and attacks compute; auto takes a GPU where torch can use one.",
+        ),
+        click.option(
+            "--memory",
+            type=Bytes(),
+            metavar="SIZE",
+            help="What all processes together may take (6GB); batches are cut to it.  [default: 80 % of what is free]",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def resources(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory."""
+    from robusteval.engine.devices import resolve
+
+    workers, device = given.pop("workers"), given.pop("device")
+    return {
+        "workers": workers or os.cpu_count() or 1,
+        "device": str(resolve(device)),
+        "memory": given.pop("memory"),
+    }
+
+
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--range --mean --std --layout --shape --output --loader --arch --trust."""
     options = [
@@ -144,6 +194,7 @@ def load_options(
     output: str = "",
     loader: str = "",
     peek: Peek | None = None,
+    device: str = "cpu",
 ) -> LoadOptions:
     """LoadOptions from the command line's values. Raises click.BadParameter for a range of other than two numbers."""
     from robusteval.contracts.classifier import LoadOptions
@@ -159,6 +210,7 @@ def load_options(
         output=output,
         loader=loader,
         peek=peek,
+        device=device,
     )
 
 

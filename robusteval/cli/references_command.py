@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -20,6 +19,8 @@ from robusteval.cli.options import (
     load_options,
     model_options,
     pair,
+    resource_options,
+    resources,
     value_of,
 )
 
@@ -102,7 +103,7 @@ def list_sets(as_json: bool) -> None:
 )
 @click.option("--out", required=True, type=click.Path(), help="The file to write, such as references.json.")
 @click.option("--runs", type=click.Path(), help="Where the models' runs go.  [default: reports/references-OUT]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@resource_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where a run's folder holds another run, or a finished one.")
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
@@ -121,7 +122,6 @@ def build(
     only: tuple[tuple[str, str, str], ...],
     out: str,
     runs: str | None,
-    workers: int | None,
     seed: int,
     overwrite: bool,
     as_json: bool,
@@ -151,6 +151,7 @@ def build(
         raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
     wanted = _wanted(models, about, defense, exact, draws, limit)
     quiet_libraries()
+    means = resources(reading)
     catalogue = discover()
     files = tuple(one.path for one in wanted)
     many = samples or read(suite, catalogue).samples
@@ -170,11 +171,11 @@ def build(
             data_range=seen,
             samples=min(one.limit, many) if one.limit else many,
             seed=seed,
-            workers=workers or os.cpu_count() or 1,
+            **means,
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )
-        classifier = load_model(Path(one.path), load_options(**options, peek=peek), catalogue)
+        classifier = load_model(Path(one.path), load_options(**options, peek=peek, device=means["device"]), catalogue)
         job = prepare_job(classifier, catalogue, asked, model_path=Path(one.path), kept=kept)
         todo.append((one, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from dataclasses import replace
@@ -21,6 +20,8 @@ from robusteval.cli.options import (
     load_options,
     model_options,
     pair,
+    resource_options,
+    resources,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@resource_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with its passes and minutes, and stop.")
@@ -93,7 +94,6 @@ def command(
     references: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
-    workers: int | None,
     seed: int,
     overwrite: bool,
     dry_run: bool,
@@ -119,6 +119,7 @@ def command(
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
+    means = resources(reading)
     catalogue = discover()
     if only and len(models) == 1:
         raise click.UsageError("--only is for several models; give the option itself, such as --range 0,255.")
@@ -132,7 +133,7 @@ def command(
         data_range=seen,
         samples=samples,
         seed=seed,
-        workers=workers or os.cpu_count() or 1,
+        **means,
         target=target,
         labels_from_model=labels == "model",
         surrogates=surrogates,
@@ -144,7 +145,7 @@ def command(
     for model, options in zip(models, each_reading(models, reading, only), strict=True):
         path = Path(model)
         peek = peeker(path, images, datasets, seen, kept)
-        classifier = load_model(path, load_options(**options, peek=peek), catalogue)
+        classifier = load_model(path, load_options(**options, peek=peek, device=means["device"]), catalogue)
         others = tuple(other for other in models if other != model)
         job = prepare_job(classifier, catalogue, asked.of(len(models), others), model_path=path, kept=kept)
         jobs.append(replace(job, apart=True))

@@ -117,4 +117,5 @@ class LoadOptions:
         ""  # --output NAME: which of several outputs holds the scores; "" = chosen by data and labels, and noted
     )
     loader: str = ""  # --loader NAME: the loader plugin; "" = by the file's ending, where built-in ones go first
+    device: str = "cpu"  # where it will be asked, as torch names it; --device
     peek: Peek | None = field(default=None, repr=False, compare=False)  # the user's own images, for the loader's gates

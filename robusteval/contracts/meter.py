@@ -28,15 +28,15 @@ class Meter:
 
     def __post_init__(self) -> None:
         for name in ("forwards", "backwards", "zero_gradients", "bad_gradients"):
-            setattr(self, name, torch.zeros(self.size, dtype=torch.int64))
+            setattr(self, name, torch.zeros(self.size, dtype=torch.int64, device="cpu"))
 
     def forward(self, rows: Int64[Tensor, " b"], passes: int = 1) -> None:
         """Counts forward passes of these rows (repeated rows count each time)."""
-        self.forwards.index_add_(0, rows.cpu(), torch.full((len(rows),), passes))
+        self.forwards.index_add_(0, rows.cpu(), torch.full((len(rows),), passes, device="cpu"))
 
     def backward(self, rows: Int64[Tensor, " b"], passes: int = 1) -> None:
         """Counts backward passes of these rows."""
-        self.backwards.index_add_(0, rows.cpu(), torch.full((len(rows),), passes))
+        self.backwards.index_add_(0, rows.cpu(), torch.full((len(rows),), passes, device="cpu"))
 
     def gradients(
         self, grad: Float[Tensor, " b *shape"], bad: Bool[Tensor, " b"], rows: Int64[Tensor, " b"], passes: int
@@ -61,7 +61,7 @@ class Trace:
         out where it is nowhere; and how many samples were still in play. JSON can carry every number of it."""
         point = {"samples": float(len(rows))} | ({"run": float(self.run)} if self.run else {})
         for name, value in values.items():
-            column = torch.as_tensor(value, dtype=torch.float64).detach()
+            column = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
             column = column[torch.isfinite(column)]
             if column.numel():
                 point[name] = float(column.mean())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -16,7 +16,9 @@ from robusteval.contracts.meter import Meter, Trace, Watch
 from robusteval.contracts.tuning import Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
+from robusteval.ops.batches import Sizes, in_parts, joined
 
+T = TypeVar("T")
 _LEVELS = {"decision": 0, "scores": 1, "gradient": 2}
 
 
@@ -71,6 +73,10 @@ class Problem:
     memory: dict[str, Any] = field(default_factory=dict)
     tuning: Tuning = field(default_factory=Tuning)
     watch: Watch | None = None  # looks on at every query, to know of wins that the attack forgets
+    sizes: Sizes = field(default_factory=Sizes)  # how many samples a gradient is asked for at once
+    whole: bool = (
+        False  # the pipeline is random over the whole batch, so that the model inside it is cut, not the batch here
+    )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -120,17 +126,15 @@ class Problem:
     def grad(self, x: Float[Tensor, " b *shape"], kind: str | Callable[[Tensor], Tensor] = "margin") -> Gradient:
         """Gradient of a loss with respect to x, with the loss, scores and wins of the same pass. Needs "gradient".
 
-        kind: "ce", "margin", "dlr", or a function from scores [B, K] to a loss [B].
+        kind: "ce", "margin", "dlr", or a function from scores [B, K] to a loss [B], each row's from its own scores alone: where
+        memory is scarce it is called for some rows at a time, with zeros for the others.
         """
         self._allow("gradient")
         grad, loss, scores = torch.zeros_like(x), x.new_zeros(len(x)), torch.zeros_like(self.keep, dtype=x.dtype)
         for view in self._views():
-            leaf = self._laid(x.detach()).requires_grad_(True)
-            with torch.enable_grad():
-                raw = self._twin(view, leaf)
-                value = kind(raw) if callable(kind) else ops.loss(raw, self.keep, kind)
-                grad = grad + _gradient(value, leaf)
-            loss, scores = loss + value.detach(), scores + raw.detach()
+            parts = self._parts(len(x), lambda rows, view=view: self._gradient(view, x, rows, kind))  # type: ignore[misc]
+            grad = grad + joined([part[0] for part in parts])
+            loss, scores = loss + joined([part[1] for part in parts]), scores + joined([part[2] for part in parts])
         n = self._count(x)
         bad = ~torch.isfinite(grad.flatten(1)).all(1)
         grad = torch.where(ops.per_sample(bad, x), torch.zeros_like(grad), grad / n)
@@ -151,8 +155,9 @@ class Problem:
         grads = x.new_zeros(len(x), classes.shape[1], *x.shape[1:])
         for view in self._views():
             twin = partial(self._twin, view)
-            more_scores, more_grads = ops.class_gradients(twin, self._laid(x), classes, self.tuning.batched_jacobian)
-            scores, grads = scores + more_scores, grads + more_grads
+            parts = self._parts(len(x), lambda rows, twin=twin: self._class_gradients(twin, x[rows], classes[rows]))  # type: ignore[misc]
+            scores = scores + joined([part[0] for part in parts])
+            grads = grads + joined([part[1] for part in parts])
         n = self._count(x)
         bad = ~torch.isfinite(grads.flatten(1)).all(1)
         grads = torch.where(ops.per_sample(bad, grads), torch.zeros_like(grads), grads / n)
@@ -199,6 +204,31 @@ class Problem:
         """The twin's scores, by the kernels that are fastest for this model."""
         with self.tuning.kernels():
             return view.twin(x)
+
+    def _parts(self, rows: int, ask: Callable[[slice], T]) -> list[T]:
+        """The answers about the samples in parts whose gradients fit into memory."""
+        return [ask(slice(0, rows))] if self.whole else in_parts(self.sizes, "gradient", rows, ask)
+
+    def _gradient(
+        self, view: View, x: Tensor, rows: slice, kind: str | Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient, loss and scores of some rows of x, in one pass of one draw."""
+        leaf = self._laid(x[rows].detach()).requires_grad_(True)
+        with torch.enable_grad():
+            raw = self._twin(view, leaf)
+            if not callable(kind):
+                value = ops.loss(raw, self.keep[rows], kind)
+            elif len(leaf) == len(x):
+                value = kind(raw)
+            else:  # a function of all rows, of which those asked about are filled in
+                before, after = rows.start, len(x) - rows.stop
+                value = kind(torch.nn.functional.pad(raw, (0, 0, before, after)))[rows]
+            return _gradient(value, leaf), value.detach(), raw.detach()
+
+    def _class_gradients(self, twin: Callable[[Tensor], Tensor], x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        # one backward pass for all classes needs the room of as many, so it is for those who have it
+        roomy = self.sizes.gradient is None
+        return ops.class_gradients(twin, self._laid(x), classes, self.tuning.batched_jacobian and roomy)
 
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,9 +32,13 @@ class Samples:
     def __getitem__(self, rows: slice | Tensor) -> Samples:
         chosen: tuple[str, ...] = ()
         if self.names:
-            places = torch.arange(len(self.x))[rows.cpu() if isinstance(rows, Tensor) else rows]
+            places = torch.arange(len(self.x), device="cpu")[rows.cpu() if isinstance(rows, Tensor) else rows]
             chosen = tuple(self.names[place] for place in places.tolist())
         return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, chosen, self.grid)
+
+    def to(self, device: torch.device) -> Samples:
+        """The same samples on a device."""
+        return replace(self, x=self.x.to(device), y=self.y.to(device))
 
     def copy(self) -> Samples:
         """The same samples in tensors of their own."""

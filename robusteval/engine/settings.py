@@ -12,7 +12,12 @@ _MOST = 2**63
 
 
 def check_settings(
-    samples: object, seed: object, workers: object, time_budget: object, data_range: tuple[float, float] | None
+    samples: object,
+    seed: object,
+    workers: object,
+    time_budget: object,
+    data_range: tuple[float, float] | None,
+    memory: object = None,
 ) -> None:
     """Raises SuiteError or DataError for the first that is no number of its kind."""
     if not _whole(seed) or not -_MOST <= int(seed) < _MOST:  # type: ignore[call-overload]
@@ -23,6 +28,8 @@ def check_settings(
         raise SuiteError(f"{workers!r} is not a number of workers.", "Give a whole number from 1 to 256.")
     if time_budget is not None and not (_finite(time_budget) and time_budget > 0):  # type: ignore[operator]
         raise SuiteError(f"{time_budget!r} is not a time budget.", "Give a number of seconds above 0.")
+    if memory is not None and not (_finite(memory) and memory > 0):  # type: ignore[operator]
+        raise SuiteError(f"{memory!r} is not an amount of memory.", "Give a number of bytes above 0.")
     if data_range is not None and not (_pair(data_range) and data_range[0] != data_range[1]):
         raise DataError(f"{data_range!r} is not a range of the data.", "Give two different numbers, such as (0, 255).")
 

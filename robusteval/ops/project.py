@@ -114,16 +114,16 @@ def random_on_sphere(
     device; the box is not applied."""
     shape, device = x0.shape, x0.device
     if norm == "linf":
-        signs = torch.randint(0, 2, shape, generator=rng).to(device, x0.dtype) * 2 - 1
+        signs = torch.randint(0, 2, shape, generator=rng, device=rng.device).to(device, x0.dtype) * 2 - 1
         return signs * per_sample(eps, x0)
     if norm == "l0":
-        order = torch.rand(shape, generator=rng).to(device)
-        signs = torch.randint(0, 2, shape, generator=rng).to(device, x0.dtype) * 2 - 1
+        order = torch.rand(shape, generator=rng, device=rng.device).to(device)
+        signs = torch.randint(0, 2, shape, generator=rng, device=rng.device).to(device, x0.dtype) * 2 - 1
         return torch.where(_largest_pixels(order, eps), width * signs, torch.zeros_like(signs))
-    noise = torch.randn(shape, generator=rng).to(device)
+    noise = torch.randn(shape, generator=rng, device=rng.device).to(device)
     if norm == "l1":
         # spacings of exponential values are uniform on the simplex, and the sign of each is free
-        noise = noise.sign() * -(1 - torch.rand(shape, generator=rng)).log().to(device)
+        noise = noise.sign() * -(1 - torch.rand(shape, generator=rng, device=rng.device)).log().to(device)
     return noise / per_sample(size(noise, norm).clamp_min(1e-30), x0) * per_sample(eps, x0)
 
 
@@ -133,8 +133,8 @@ def random_in_ball(
     """Random perturbations inside the ball of radius eps [B]: uniform in it for linf, l2 and l1; for l0 a random number of
     pixels, changed by `width`. [B, *shape]; the box is not applied."""
     if norm == "linf":
-        return (torch.rand(x0.shape, generator=rng).to(x0.device) * 2 - 1) * per_sample(eps, x0)
-    radius = torch.rand(len(x0), generator=rng).to(x0.device)
+        return (torch.rand(x0.shape, generator=rng, device=rng.device).to(x0.device) * 2 - 1) * per_sample(eps, x0)
+    radius = torch.rand(len(x0), generator=rng, device=rng.device).to(x0.device)
     if norm in ("l2", "l1"):
         radius = radius ** (1 / max(1, x0[0].numel() if len(x0) else 1))
     return random_on_sphere(x0, norm, eps * radius, rng, width)

@@ -128,7 +128,7 @@ def knows_no_sample_by_heart(subject: DefenseSubject) -> None:
     applies(subject.info.needs_data, "It learns from no samples.")
     low, high = subject.model().info.bounds
     x = subject.learnable().x[:100]
-    dust = torch.randn(x.shape, generator=Generator().manual_seed(0)).to(x)
+    dust = torch.randn(x.shape, generator=Generator().manual_seed(0), device="cpu").to(x)
     near = (x + 1e-5 * (high - low) * dust).clamp(low, high)
     defended = subject.defended()
     known, copies = _answers(defended, x), _answers(defended, near)

@@ -72,7 +72,7 @@ class DefenseSubject:
     def samples(self, batch: int = 8, seed: int = 0) -> Tensor:
         """Clean samples: of the data given, else made for the oracle."""
         if self.data is not None:
-            order = torch.randperm(len(self.data), generator=Generator().manual_seed(seed))
+            order = torch.randperm(len(self.data), generator=Generator().manual_seed(seed), device="cpu")
             return self.data.x[order[:batch]]
         return inputs(self.model().info, batch, seed, spread=0.3)
 

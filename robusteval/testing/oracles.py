@@ -44,7 +44,7 @@ class Linear:
         Exact where keep [B, K] holds one class (or K = 2); a lower bound where it holds several (targeted).
         """
         scores = self.twin(x.double()).double()
-        answer = torch.empty(len(x), dtype=torch.float64)
+        answer = torch.empty(len(x), dtype=torch.float64, device="cpu")
         for row in range(len(x)):
             kept = [k for k in range(self.info.classes) if keep[row, k]]
             reach = [
@@ -67,7 +67,7 @@ class Linear:
 
 def linear(shape: tuple[int, ...] = (8,), classes: int = 3, bounds: Bounds = (0.0, 1.0), seed: int = 0) -> Linear:
     """A linear oracle with K decision regions that meet in the middle of the box."""
-    weight = torch.randn((classes, *shape), generator=Generator().manual_seed(seed))
+    weight = torch.randn((classes, *shape), generator=Generator().manual_seed(seed), device="cpu")
     middle = (bounds[0] + bounds[1]) / 2
     return Linear(oracle_info("linear", shape, classes, bounds), weight, -middle * weight.flatten(1).sum(1))
 
@@ -131,13 +131,15 @@ class Sphere:
         low, high = self.info.bounds
         far = torch.maximum((high - self.centre.double()).abs(), (self.centre.double() - low).abs()).flatten()
         gains = far.square() - offset.square()
-        return torch.tensor([fewest(float(gap), row) for gap, row in zip(missing, gains, strict=True)]).double()
+        return torch.tensor(
+            [fewest(float(gap), row) for gap, row in zip(missing, gains, strict=True)], device="cpu"
+        ).double()
 
 
 def sphere(size: int = 8, bounds: Bounds = (0.0, 1.0), share: float = 0.8) -> Sphere:
     """A ball in the middle of the box; its radius is that share of half the range."""
     low, high = bounds
-    centre = torch.full((size,), (low + high) / 2)
+    centre = torch.full((size,), (low + high) / 2, device="cpu")
     return Sphere(oracle_info("sphere", (size,), 2, bounds), centre, share * (high - low) / 2)
 
 

@@ -19,7 +19,7 @@ from robusteval.ops import Norm
 def inputs(info: ModelInfo, batch: int, seed: int = 0, spread: float = 0.1) -> Tensor:
     """Random samples [batch, *shape] round the middle of the box, within `spread` of its range: the box is far."""
     low, high = info.bounds
-    noise = torch.rand((batch, *info.input_shape), generator=Generator().manual_seed(seed)) * 2 - 1
+    noise = torch.rand((batch, *info.input_shape), generator=Generator().manual_seed(seed), device="cpu") * 2 - 1
     return (low + high) / 2 + spread * (high - low) * noise
 
 
@@ -79,7 +79,7 @@ def pose(
     view: View = Pipeline(defended).with_detector_scale(x)
     if sightings is not None:
         view = Watched(view, sightings)
-    budget = None if eps is None else torch.as_tensor(eps, dtype=torch.float32).expand(len(x)).clone()
-    rng, rows = Generator().manual_seed(seed), torch.arange(len(x))
+    budget = None if eps is None else torch.as_tensor(eps, dtype=torch.float32, device="cpu").expand(len(x)).clone()
+    rng, rows = Generator().manual_seed(seed), torch.arange(len(x), device="cpu")
     bounds = defended.model.info.bounds
     return Problem(x, keep, norm, budget, bounds, rng, needs, view, Meter(len(x)), rows, draws, Trace())

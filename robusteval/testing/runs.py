@@ -112,7 +112,7 @@ class AttackSubject:
     def rerun(self, scenario: Scenario) -> Run:
         """A fresh run in that scenario."""
         oracle = linear(scenario.shape, scenario.classes, scenario.bounds)
-        rows = torch.tensor(scenario.rows, dtype=torch.int64)
+        rows = torch.tensor(scenario.rows, dtype=torch.int64, device="cpu")
         everything = inputs(oracle.info, 6)
         x = everything[rows]
         keep, plain = _masks(oracle, x, scenario)
@@ -177,13 +177,13 @@ def _pipeline(oracle: Linear, x: Tensor, name: str) -> Classifier | Defended:
     if name == "staircase":
         return Staircase(oracle)
     if name == "blank":
-        return Blank(oracle.info, torch.arange(oracle.info.classes, 0, -1).float())
+        return Blank(oracle.info, torch.arange(oracle.info.classes, 0, -1, device="cpu").float())
     if name == "nan":
         return NanRegion(oracle, float(x.flatten(1).mean(1).median()))
     if name == "jittered":
         return jittered(oracle, 0.01 * (oracle.info.bounds[1] - oracle.info.bounds[0]))
     if name == "detector":
-        direction = torch.ones(oracle.info.input_shape)
+        direction = torch.ones(oracle.info.input_shape, device="cpu")
         loudest = float((x * direction).flatten(1).sum(1).max())
         return Defended(oracle, LinearDetector(direction, loudest + 0.02 * abs(loudest)))
     return replace(oracle)

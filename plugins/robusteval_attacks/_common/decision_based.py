@@ -84,7 +84,9 @@ def _noise(problem: Problem, rows: Tensor, draws: int) -> tuple[Tensor, Tensor]:
         if len(left) == 0:
             break
         part = problem[rows[left]]
-        noise = torch.rand(part.x.shape, generator=problem.rng).to(points.device, points.dtype)
+        noise = torch.rand(part.x.shape, generator=problem.rng, device=problem.rng.device).to(
+            points.device, points.dtype
+        )
         points[left] = low + (high - low) * noise
         known[left] = part.won(points[left])
     return points, known

@@ -27,7 +27,7 @@ def pgd(
     net: nn.Module, x: Tensor, y: Tensor, eps: float, bounds: Bounds, steps: int, step: float, rng: Generator
 ) -> Tensor:
     """Steps of `step` (same units) from a random start, each brought back into the cube of half-width eps."""
-    noise = torch.rand(x.shape, generator=rng).to(x.device, x.dtype)
+    noise = torch.rand(x.shape, generator=rng, device=rng.device).to(x.device, x.dtype)
     found = clip(x + eps * (2 * noise - 1), bounds)
     for _ in range(steps):
         found = found + step * slope(net, found, y).sign()

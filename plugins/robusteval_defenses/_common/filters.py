@@ -12,7 +12,7 @@ from torch.nn import functional as F
 def gaussian(x: Tensor, sigma: float) -> Tensor:
     """Images [B, C, H, W] blurred by a Gaussian of standard deviation sigma pixels, cut off at three of them."""
     reach = max(1, math.ceil(3 * sigma))
-    at = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    at = torch.arange(-reach, reach + 1, dtype=torch.float64, device="cpu")
     weight = torch.exp(-(at**2) / (2 * sigma**2))
     weight = (weight / weight.sum()).to(x.device, x.dtype)
     channels = x.shape[1]

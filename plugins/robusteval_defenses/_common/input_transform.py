@@ -49,7 +49,7 @@ class FreshDraw:
 
 def fresh_seed(rng: Generator) -> int:
     """A seed for a generator of its own."""
-    return int(torch.randint(2**62, (1,), generator=rng))
+    return int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
 
 
 def behind(model: Classifier, change: Callable[[Tensor], Tensor], note: str, straight: str = "") -> Defended:

@@ -55,7 +55,8 @@ class LipschitzBound:
         values: dict[Node, Any] = {}
         for node in self._graph.graph.nodes:
             if node.op == "placeholder":
-                one = torch.ones((), dtype=torch.float64 if exact else torch.float32)
+                where = next((value.device for value in self._graph.parameters()), torch.device("cpu"))
+                one = torch.ones((), dtype=torch.float64 if exact else torch.float32, device=where)
                 values[node] = Moves(one, _shape(node))
             elif node.op == "get_attr":
                 constant = getattr(self._graph, str(node.target))

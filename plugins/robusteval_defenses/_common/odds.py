@@ -59,7 +59,7 @@ def _noises(shape: torch.Size, sigma: float, draws: int, rng: Generator) -> list
     The mean over the draws then has no first-order part, which has no place in the expectation but would dominate a few
     draws, and would shift all samples alike where they share the noise.
     """
-    halves = [sigma * torch.randn(shape, generator=rng) for _ in range((draws + 1) // 2)]
+    halves = [sigma * torch.randn(shape, generator=rng, device=rng.device) for _ in range((draws + 1) // 2)]
     return [sign * noise for noise in halves for sign in (1, -1)][:draws]
 
 
@@ -132,7 +132,7 @@ class Draw:
     notes: tuple[str, ...]
 
     def __call__(self, rng: Generator) -> Defended:
-        seed = int(torch.randint(2**62, (1,), generator=rng))
+        seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
         return Defended(self.model, replace(self.detector, seed=seed), notes=self.notes)
 
 
@@ -149,7 +149,7 @@ def _scores(model: Classifier, x: Tensor, sigma: float, draws: int, rng: Generat
 
 def _held_out(moved: Tensor, label: Tensor, scores: Tensor, rng: Generator) -> Tensor:
     """z-scores [N, K] of each sample by the statistics of the others, in folds: its own would flatter the threshold."""
-    fold = (torch.randperm(len(moved), generator=rng) % min(_FOLDS, len(moved))).to(moved.device)
+    fold = (torch.randperm(len(moved), generator=rng, device=rng.device) % min(_FOLDS, len(moved))).to(moved.device)
     z = torch.zeros_like(moved)
     for part in range(_FOLDS):
         mine = fold == part

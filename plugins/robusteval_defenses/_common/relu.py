@@ -117,7 +117,7 @@ def needs_relu(model: Classifier, name: str) -> int:
     low, high = model.info.bounds
     probe = ReplacedReLU(torch.relu)
     with torch.no_grad(), probe:
-        model.twin(torch.full((1, *model.info.input_shape), (low + high) / 2))
+        model.twin(torch.full((1, *model.info.input_shape), (low + high) / 2, device="cpu"))
     if probe.replaced == 0:
         raise RobustEvalError(
             f"The defence {name} replaces ReLUs, and none was seen in this model.",

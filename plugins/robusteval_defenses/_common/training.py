@@ -88,7 +88,7 @@ class Training:
     def _epoch(self, module: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, epoch: int) -> float:
         """One pass over the data; everything random in it comes from the seed and the epoch's number alone."""
         rng = Generator().manual_seed(int(key_of({"seed": self.seed, "epoch": epoch})[:15], 16))
-        order = torch.randperm(len(self.data), generator=rng)
+        order = torch.randperm(len(self.data), generator=rng, device=rng.device)
         parts = torch.split(order, self.schedule.batch)
         total, count = 0.0, self.schedule.epochs * len(parts)
         for place, rows in enumerate(parts):

@@ -63,7 +63,7 @@ def write_model(
 
 def _onnx_bytes(module: nn.Module, source: ModelInfo, strings: dict[str, str]) -> bytes:
     low, high = source.bounds
-    example = torch.full((2, *source.input_shape), (low + high) / 2)
+    example = torch.full((2, *source.input_shape), (low + high) / 2, device="cpu")
     try:
         # The exporter by tracing needs no package beyond torch, and says with warnings that there is a newer one.
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():

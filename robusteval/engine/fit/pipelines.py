@@ -120,10 +120,10 @@ def clean_phase(pipeline: Pipeline, row: run.Pipeline, samples: Samples, seed: i
 
 def _ask_again(pipeline: Pipeline, row: run.Pipeline, samples: Samples) -> None:
     """The share of answers that change from call to call, and in a batch of other size and order."""
-    first = torch.tensor(row.prediction)
+    first = torch.tensor(row.prediction, device="cpu")
     again = torch.cat([pipeline.decide(part)[0].cpu() for part in torch.split(samples.x, _BATCH)])
     row.unstable_again = float((again != first).float().mean())
-    order = torch.arange(len(samples)).flip(0)[:_OTHER]
+    order = torch.arange(len(samples), device="cpu").flip(0)[:_OTHER]
     others = [pipeline.decide(samples.x[part])[0].cpu() for part in torch.split(order, _OTHER_BATCH)]
     row.unstable_batch = float((torch.cat(others) != again[order]).float().mean())
 

@@ -91,7 +91,7 @@ def split(samples: Samples) -> tuple[Samples, Samples]:
 
     Raises DataError where there are too few for both.
     """
-    out = torch.tensor([int(name[:8], 16) % _HELD == 0 for name in samples.hashes()], dtype=torch.bool)
+    out = torch.tensor([int(name[:8], 16) % _HELD == 0 for name in samples.hashes()], dtype=torch.bool, device="cpu")
     if len(samples) < 2 * _HELD or not bool(out.any()) or bool(out.all()):
         raise DataError(
             f"{len(samples)} samples are too few to train on, as one in {_HELD} is held out.", "Give more --fit-data."

@@ -44,6 +44,8 @@ class Job:
     references: tuple[
         Source, ...
     ] = ()  # known models to compare with, those that the user gave before the shipped ones
+    room: float = 0.0  # bytes that the questions of each worker may take at once; 0 where that is not looked at
+    batches: str = ""  # in words, what was cut so that it fits, for the record
 
 
 def plan_of(job: Job) -> Plan:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +19,10 @@ from robusteval.engine.suite.suite import TRANSFER, AttackSpec, CascadeSpec, Def
 from robusteval.record.run import Cell, Knowledge
 from robusteval.record.units import norm_width
 
-CHUNK = 128  # samples a unit; fixed, as the numbers of stochastic attacks depend on it
+CHUNK = 128  # samples a unit at most; fixed for a shape, as the numbers of stochastic attacks depend on it
+_VALUES = (
+    2_500_000  # of a unit's samples: of larger images a unit takes fewer, so that memory and a unit's time stay small
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Planned:
     rows: int | None = None  # only the first so many samples (probes)
     members: tuple[Member, ...] = ()  # of a cascade, in order
     starts: tuple[str, ...] = ()  # transferred cells: the bare cells whose nearest wins they start from
+    chunk: int = CHUNK  # samples a unit
 
     def plugins(self) -> set[str]:
         """Names of the attack plugins that the cell runs."""
@@ -78,7 +84,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
         planned += maker.transferred(defense, [cell for cell in bare if cell.cell.norm in adaptive])
         planned += maker.oblivious(defense, bare)
     probes = maker.probes(bare)
-    models = surrogates(suite, catalogue)
+    models, chunk = surrogates(suite, catalogue), chunk_of(info.input_shape)
     content = {
         "suite": suite.sha256,
         "cells": [
@@ -86,13 +92,19 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
             for p in planned + probes
         ],
         "surrogates": models,
-        "chunk": CHUNK,
+        "chunk": chunk,
         **identity,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     for variant in [*(item.cell for item in planned + probes), *excluded]:
         variant.sha256 = variant_sha256(variant, models)
-    return Plan(tuple(planned), tuple(probes), tuple(excluded), digest)
+    cut, few = ([replace(item, chunk=chunk) for item in items] for items in (planned, probes))
+    return Plan(tuple(cut), tuple(few), tuple(excluded), digest)
+
+
+def chunk_of(shape: Sequence[int]) -> int:
+    """Samples a unit, for inputs of this shape: a power of two."""
+    return min(CHUNK, 1 << max(_VALUES // max(math.prod(shape), 1), 1).bit_length() - 1)
 
 
 def _sort(item: Planned, planned: list[Planned], excluded: list[Cell]) -> None:

@@ -81,7 +81,9 @@ class View:
         elif self.move == "transposed":
             x = _transposed(x)
         shape = (1, -1, 1, 1) if x.ndim == 4 else (1, -1)
-        scale, shift = (torch.tensor(part, dtype=torch.float64).view(shape) for part in (self.scale, self.shift))
+        scale, shift = (
+            torch.tensor(part, dtype=torch.float64, device="cpu").view(shape) for part in (self.scale, self.shift)
+        )
         return (x.double() * scale.to(x.device) + shift.to(x.device)).float()
 
 

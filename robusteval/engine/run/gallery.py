@@ -13,7 +13,7 @@ from torch import Tensor
 from robusteval.assessment.evidence.shown import pictured, shown
 from robusteval.contracts.samples import Samples
 from robusteval.engine.fit.pipelines import Fitted
-from robusteval.engine.plan.plan import CHUNK
+from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.run.witnesses import gone
 from robusteval.engine.units.store import UnitStore
 from robusteval.record.run import Cell, Picture, Record
@@ -27,10 +27,11 @@ def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted)
 
 
 def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples: Samples, fitted: Fitted) -> Picture:
-    unit = units.load(cell.id, sample // CHUNK)
+    chunk, row = divmod(sample, chunk_of(samples.x.shape[1:]))
+    unit = units.load(cell.id, chunk)
     if unit is None:
-        raise gone(cell, sample // CHUNK)
-    clean, adversarial = samples.x[sample].cpu(), unit.x[sample % CHUNK]
+        raise gone(cell, chunk)
+    clean, adversarial = samples.x[sample].cpu(), unit.x[row]
     delta = adversarial - clean
     low, high = samples.bounds
     peak = float(delta.abs().amax()) / (high - low)

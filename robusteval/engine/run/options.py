@@ -19,7 +19,9 @@ class RunOptions:
     data_range: the values of black and white in the data, where those are not the model's range. samples: how many are
     attacked, evenly over the classes; None: as the suite says. target: "untargeted", "least-likely", "all", or a class by
     number or name. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks are made
-    on. time_budget: seconds after which nothing more is started. references: files of known models to compare with.
+    on. time_budget: seconds after which nothing more is started. device: where it computes: "auto" (a GPU where torch can use
+    one), "cpu", "cuda", "cuda:1". memory: bytes that all processes of the run together may take; None: a share of what is
+    free. references: files of known models to compare with.
     overwrite: start anew where the folder holds another run. command: as the user gave it, for the record.
     """
 
@@ -34,6 +36,8 @@ class RunOptions:
     labels_from_model: bool = False
     surrogates: tuple[str, ...] = ()
     time_budget: float | None = None
+    device: str = "auto"
+    memory: float | None = None
     references: tuple[str | Path, ...] = ()
     overwrite: bool = False
     command: str = ""

@@ -12,15 +12,19 @@ import torch
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
+from robusteval.engine.batched import batched
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data.find import read as read_data
 from robusteval.engine.data.training_fingerprints import check_unlearnt
+from robusteval.engine.devices import exact, resolve
 from robusteval.engine.plan.job import Job
+from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather
 from robusteval.engine.run.options import RunOptions
+from robusteval.engine.schedule.memory import in_words, needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
 from robusteval.engine.suite.goals import parse, without_target
@@ -41,16 +45,29 @@ def prepare_job(
 
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
-    check_settings(options.samples, options.seed, options.workers, options.time_budget, options.data_range)
+    check_settings(
+        options.samples, options.seed, options.workers, options.time_budget, options.data_range, options.memory
+    )
+    device = resolve(options.device)
     known, model = gather(options.references), guarded(model)
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
     goal = parse(options.target, model.info)
     raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, options, kept)
     chosen, rounded = as_received(model, without_target(chosen, goal), plan.levels)
-    if options.labels_from_model:
-        chosen = _own_labels(model, chosen)
-    with one_thread():
+    chosen = chosen.to(device)
+    with one_thread(), exact(device):
+        shares = shared_out(
+            needs(model, chosen.x),
+            chosen.x,
+            chunk_of(model.info.input_shape),
+            _workers(options.workers, device),
+            options.memory,
+        )
+        sizes = shares.sizes()
+        model = batched(model, sizes)
+        if options.labels_from_model:
+            chosen = _own_labels(model, chosen)
         look = clean_report(model, raw, chosen, options.data_range)
     looked = preflight_checks(look, model.info, chosen)
     told = _findings(look) + findings_of(looked, look)
@@ -60,13 +77,15 @@ def prepare_job(
         suite=plan,
         catalogue=catalogue,
         folder=Path(),
-        fit=learnt,
+        fit=None if learnt is None else learnt.to(device),
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
         range_note=note + rounded,
         command=options.command,
         seed=int(options.seed),
-        workers=int(options.workers),
+        workers=shares.workers,
+        room=shares.room,
+        batches=in_words(sizes, shares, options.workers),
         target=goal,
         labels_from_model=options.labels_from_model,
         overwrite=options.overwrite,
@@ -76,6 +95,11 @@ def prepare_job(
         time_budget=options.time_budget,
         references=known,
     )
+
+
+def _workers(asked: int, device: torch.device) -> int:
+    """How many processes work: a GPU has one."""
+    return 1 if device.type == "cuda" else int(asked)
 
 
 def _data(

@@ -12,7 +12,9 @@ from robusteval.assessment.derive import derive
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.tuning import Tuning
+from robusteval.engine.batched import sizes_of
 from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan, Planned
@@ -20,7 +22,7 @@ from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
 from robusteval.engine.run.folder import claim, locked
 from robusteval.engine.run.new_record import record_of
-from robusteval.engine.schedule import pass_timing
+from robusteval.engine.schedule import memory, pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.processes import DIED
@@ -45,7 +47,7 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is kept. A
     cell that fails is recorded with its error and the run goes on.
     """
-    with heeding_ctrl_c(), locked(job.folder):
+    with heeding_ctrl_c(), exact(job.samples.x.device), locked(job.folder):
         return _run(job, listener)
 
 
@@ -57,6 +59,7 @@ def _run(job: Job, listener: Listener) -> document.Record:
     units = UnitStore(job.folder, plan.sha256)
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
+        fitted.live = _sized(job, fitted)
         timing = pass_timing.timed(job.model, job.samples.x)
         costs = _costs(job, plan, fitted, timing)
     done = attack(job, plan, fitted, units, listener, timing.tuning, costs, clock)
@@ -87,6 +90,22 @@ def foretell(job: Job) -> Forecaster:
         bare = {"none": Pipeline(Defended(job.model))}
         left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
         return forecaster(job, {"none": pass_timing.timed(job.model, job.samples.x)}, {}, left=left)
+
+
+def _sized(job: Job, fitted: Fitted) -> dict[str, Pipeline]:
+    """The pipelines, each with how many inputs fit at once: a defence may ask its model many times about one image."""
+    bare = sizes_of(job.model)
+    made = {"none": dataclasses.replace(fitted.live["none"], sizes=bare)}
+    for name, pipeline in fitted.live.items():
+        if name == "none":
+            continue
+        if not job.room or pipeline.stochastic or len(job.samples) == 0:  # a random one is cut inside
+            made[name] = pipeline
+            continue
+        with foreign():
+            shares = memory.Shares(job.workers, job.room, memory.needs(pipeline, job.samples.x), 0.0)
+        made[name] = dataclasses.replace(pipeline, sizes=shares.sizes())
+    return made
 
 
 def _all(plan: Plan) -> list[Planned]:
@@ -123,6 +142,10 @@ def _assembled(
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
     record.environment["passes"] = pass_timing.in_words(tuning)
+    if job.batches:
+        record.environment["batches"] = job.batches
+    if job.samples.x.device.type != "cpu":
+        record.environment["device"] = in_words(job.samples.x.device)
     cells = assemble.cells(plan, job.samples, units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for one in (*plan.planned, *plan.probes):

@@ -6,6 +6,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 
+from robusteval.engine.devices import exact
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.schedule.pass_timing import applied
 from robusteval.engine.units.chunk import Context
@@ -35,7 +36,7 @@ class Outcome:
 def attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
     """Runs and stores one unit; whatever the plugin raises becomes the outcome's error."""
     started = time.perf_counter()
-    with applied(context.tuning):
+    with applied(context.tuning), exact(context.samples.x.device):
         outcome = _attempt(context, task, store)
     return replace(outcome, seconds=time.perf_counter() - started)
 

@@ -49,7 +49,7 @@ def survivors(
         if at in known:
             found[cell.id] = known[at]
             continue
-        mask = live.get(cell.defense, torch.ones(len(samples), dtype=torch.bool))
+        mask = live.get(cell.defense, torch.ones(len(samples), dtype=torch.bool, device="cpu"))
         rows = mask.nonzero().squeeze(1)[:_SAMPLES].to(samples.x.device)
         if len(rows):
             won = _one_step(pipeline, samples, rows, cell.norm, cell.eps, levels)

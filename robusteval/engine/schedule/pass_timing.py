@@ -89,7 +89,7 @@ def measure(model: Classifier, x: Tensor) -> PassTiming:
 
 def contention(seconds: float = 0.3) -> float:
     """Seconds by the clock that a second of CPU takes just now, 1 or more: what other work on this machine costs."""
-    matrix = torch.ones(64, 64)
+    matrix = torch.ones(64, 64, device="cpu")
     clock, spent = time.perf_counter(), time.process_time()
     while time.perf_counter() - clock < seconds:
         matrix @ matrix

@@ -107,7 +107,7 @@ def _maxima(
 ) -> NDArray[np.float64]:
     """Largest dual gradient norm of each batch and target: [T, batches]. The same points serve all targets."""
     total = settings.batches * settings.batch_size
-    sizes = torch.empty(len(targets), total, dtype=torch.float64)
+    sizes = torch.empty(len(targets), total, dtype=torch.float64, device="cpu")
     classes = torch.tensor([label, *targets], device=x.device)
     for start in range(0, total, _BATCH):
         count = min(_BATCH, total - start)
@@ -126,9 +126,9 @@ def ball(count: int, shape: torch.Size, norm: str, radius: float, rng: Generator
     """Points drawn uniformly from the ball of that radius around 0: [count, *shape]."""
     size = math.prod(shape)
     if norm == "linf":
-        return (2 * torch.rand(count, *shape, generator=rng) - 1) * radius
-    way = torch.randn(count, size, generator=rng)
-    length = torch.rand(count, 1, generator=rng) ** (1 / size)
+        return (2 * torch.rand(count, *shape, generator=rng, device=rng.device) - 1) * radius
+    way = torch.randn(count, size, generator=rng, device=rng.device)
+    length = torch.rand(count, 1, generator=rng, device=rng.device) ** (1 / size)
     points: Tensor = radius * length * way / way.norm(dim=1, keepdim=True)
     return points.reshape(count, *shape)
 

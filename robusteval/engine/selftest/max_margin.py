@@ -53,6 +53,6 @@ def _apart(low: Tensor, high: Tensor, steps: int) -> Tensor:
 def _simplex(rows: Tensor) -> Tensor:
     """Each row's nearest point with entries >= 0 that sum to 1."""
     ordered = rows.sort(1, descending=True).values
-    excess = (ordered.cumsum(1) - 1) / torch.arange(1, rows.shape[1] + 1).to(rows)
+    excess = (ordered.cumsum(1) - 1) / torch.arange(1, rows.shape[1] + 1, device="cpu").to(rows)
     last = (ordered > excess).sum(1, keepdim=True).clamp_min(1) - 1
     return (rows - excess.gather(1, last)).clamp_min(0)

@@ -118,7 +118,7 @@ def _disjoint(x: Tensor, right: Tensor, count: int, norm: str, eps: float) -> Te
         gaps = _gaps(x[index : index + 1], x[chosen], _ORDERS[norm])
         if bool((gaps > 2 * eps).all()):
             chosen.append(index)
-    return torch.tensor(chosen, dtype=torch.long)
+    return torch.tensor(chosen, dtype=torch.long, device="cpu")
 
 
 def _gaps(x: Tensor, others: Tensor, order: float) -> Tensor:
@@ -162,7 +162,7 @@ def _run(
     grid: tuple[int, Grid],
     seed: int,
 ) -> None:
-    free = Threat(torch.empty(0, 2, dtype=torch.bool), norm_named(row.norm), samples.bounds, *grid)
+    free = Threat(torch.empty(0, 2, dtype=torch.bool, device="cpu"), norm_named(row.norm), samples.bounds, *grid)
     planted = [
         (int(index), found)
         for index in chosen

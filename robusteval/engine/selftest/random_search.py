@@ -46,7 +46,7 @@ def search(
             eps = _SHORT * nearest[index] if math.isfinite(nearest[index]) else free
             found.samples.append(index)
             found.eps.append(eps)
-            own = threat[torch.tensor([place])]
+            own = threat[torch.tensor([place], device="cpu")]
             found.hits.append(_hits(pipeline, samples.x[index], own, eps, settings.draws, seed, index))
     return made
 
@@ -56,7 +56,7 @@ def _threat(pipeline: Pipeline, samples: Samples, rows: list[int], norm: str, su
     y, goal = samples.y[rows], number(target)
     goals = None if goal is None else torch.full_like(y, goal)
     if target == LEAST_LIKELY:
-        goals = least_likely(pipeline.defended.model, samples[torch.tensor(rows, dtype=torch.long)])
+        goals = least_likely(pipeline.defended.model, samples[torch.tensor(rows, dtype=torch.long, device="cpu")])
     keep = keep_mask(y, goals if target != ALL else None, pipeline.defended.model.info.classes, pipeline.classes)
     return Threat(keep, norm_named(norm), samples.bounds, *common_grid(suite.levels, samples.bounds, samples.grid))
 

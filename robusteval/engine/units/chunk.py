@@ -91,12 +91,14 @@ class Chunk:
             self.memory,
             self.context.tuning,
             self._watch,
+            self.pipeline.sizes,
+            self.pipeline.stochastic,
         )
         return candidates_of(attack, problem)
 
     def cascade(self, live: Tensor, threat: Threat) -> tuple[Best, Tensor]:
         """What the members of a cascade find within its budget: the wins of the samples `live`, and by whom, [B]."""
-        by = torch.full((len(self.x),), -1, dtype=torch.int64)
+        by = torch.full((len(self.x),), -1, dtype=torch.int64, device="cpu")
         if len(live) == 0:
             return Best.none(self.x[live]), by
         sweep = Sweep(self.pipeline, self.x[live], threat[live], self.rng, _Shifted(self.meter, live))
@@ -156,7 +158,7 @@ class Chunk:
         """The nearest win over all classes in turn, and the smallest distance to each, float64 [B, K]: inf where it
         was not found, 0 to the true class."""
         nearest = Best.none(self.x[live])
-        table = torch.full((len(y), self.classes), torch.inf, dtype=torch.float64)
+        table = torch.full((len(y), self.classes), torch.inf, dtype=torch.float64, device="cpu")
         table.scatter_(1, y.cpu()[:, None], 0.0)
         place = torch.full((len(y),), -1, dtype=torch.int64, device=y.device)
         place[live] = torch.arange(len(live), device=y.device)

@@ -40,9 +40,9 @@ def keep_strengths(
 ) -> Strengths:
     """The bare model's adversarials at each strength: a fixed attack at each budget, a minimal one stretched."""
     stacked = x[None].repeat(len(planned.strengths), *[1] * x.dim())
-    fools = torch.zeros(len(planned.strengths), len(x), dtype=torch.bool)
+    fools = torch.zeros(len(planned.strengths), len(x), dtype=torch.bool, device="cpu")
     answer = answers(pipeline, x, rng)[0].cpu()[None].repeat(len(planned.strengths), 1)
-    distance = torch.full(fools.shape, torch.nan, dtype=torch.float64)
+    distance = torch.full(fools.shape, torch.nan, dtype=torch.float64, device="cpu")
     l2 = torch.full_like(distance, torch.nan)
     won = torch.isfinite(found.distance)
     for number, strength in enumerate(planned.strengths):

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.engine.plan.plan import CHUNK, Planned
+from robusteval.engine.plan.plan import Planned
 from robusteval.engine.search.distance_search import Best, Propose
 from robusteval.engine.search.judge import Threat, answers, judge
 from robusteval.engine.seeding import generator
@@ -65,7 +65,7 @@ class JudgedUnit:
 def chunks(planned: Planned, samples: int) -> list[slice]:
     """The chunks of a cell; their size is fixed, as the numbers of stochastic attacks depend on it."""
     total = samples if planned.rows is None else min(samples, planned.rows)
-    return [slice(start, min(start + CHUNK, total)) for start in range(0, total, CHUNK)]
+    return [slice(start, min(start + planned.chunk, total)) for start in range(0, total, planned.chunk)]
 
 
 def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | None = None) -> UnitResult:
@@ -75,6 +75,7 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     """
     started = time.perf_counter()
     chunk = Chunk(context, planned, rows)
+    before = chunk.pipeline.sizes.halved
     x, y, target = context.samples.x[rows], context.samples.y[rows], planned.cell.target
     live = context.attackable[planned.cell.defense][rows].nonzero().squeeze(1)
     by_target: Tensor | None = None
@@ -100,6 +101,9 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     if planned.strengths:
         result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
     result.trace, result.watched = chunk.trace.points[:400], chunk.watched
+    halved = chunk.pipeline.sizes.halved - before
+    if halved:
+        result.watched["out_of_memory"] = halved
     result.seconds = time.perf_counter() - started
     return result
 
@@ -135,11 +139,11 @@ def _columns(
     rng: Generator,
 ) -> UnitResult:
     """The columns of a chunk from what was found for its attacked samples."""
-    distance = torch.zeros(len(x), dtype=torch.float64)  # wrong when clean: lost at distance 0
+    distance = torch.zeros(len(x), dtype=torch.float64, device="cpu")  # wrong when clean: lost at distance 0
     l2 = torch.zeros_like(distance)
-    answer = torch.full((len(x),), -1, dtype=torch.int64)
+    answer = torch.full((len(x),), -1, dtype=torch.int64, device="cpu")
     suspicion = torch.full_like(distance, torch.nan)
-    survives = torch.zeros(len(x), dtype=torch.bool)
+    survives = torch.zeros(len(x), dtype=torch.bool, device="cpu")
     candidates = x.clone()
     rows = live.cpu()
     distance[rows], l2[rows] = found.distance.cpu(), found.l2.cpu()
@@ -185,7 +189,7 @@ def judge_unit(context: Context, planned: Planned, rows: slice, strengths: Stren
     return JudgedUnit(
         strengths.values,
         torch.stack(answer),
-        torch.stack(suspicion) if suspicion else torch.empty(0),
+        torch.stack(suspicion) if suspicion else torch.empty(0, device="cpu"),
         strengths.fools,
         torch.stack(distance),
         torch.stack(l2),

@@ -40,10 +40,11 @@ class OnnxClassifier:
         climbed: Climb,
         info: ModelInfo,
         truth: Truth | None = None,
+        device: str = "cpu",
     ) -> None:
         self.info = info
         self._file, self._given, self._taken, self._head, self._climbed = file, given, taken, head, climbed
-        self._truth = truth
+        self._truth, self._device = truth, device
         self._runner: TwinRunner | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -58,7 +59,8 @@ class OnnxClassifier:
         if not len(x):
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
         if self._truth is None:
-            self._truth = Truth(self._file.blob, self._given, self._taken)
+            session = open_session(self._file.blob, device=self._device)
+            self._truth = Truth(self._file.blob, self._given, self._taken, session=session)
         return self._truth.scores(x, self._head, self.info.batch).to(x.device)
 
     def twin(self, x: Tensor) -> Tensor:
@@ -113,7 +115,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     probe_file(file, options)
     model = file.proto()
     opsets = merge_opsets(model)
-    session = open_session(file.blob)
+    session = open_session(file.blob, device=options.device)
     look = _Look(options, _dataset(model))
     given, taken = _understood(session, model, options, look)
     seen = look(given.space.input_shape) if samples is None else None
@@ -150,7 +152,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         reading=reading_of(given, taken, head, climbed.forced_batch, file.external).to_json(),
         learnt=metadata.get("robusteval.learnt", ""),
     )
-    return OnnxClassifier(file, given, taken, head, climbed, info, truth)
+    return OnnxClassifier(file, given, taken, head, climbed, info, truth, options.device)
 
 
 class _Look:

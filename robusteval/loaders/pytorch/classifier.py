@@ -17,7 +17,7 @@ from robusteval.contracts.classifier import LoadOptions, ModelInfo
 from robusteval.contracts.sharing import shared
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.input_space import pixel_space
-from robusteval.loaders.pytorch.answers import device_of, dtype_of
+from robusteval.loaders.pytorch.answers import dtype_of
 from robusteval.loaders.pytorch.fingerprint import parameter_sha256
 from robusteval.loaders.pytorch.frozen import frozen_copy
 from robusteval.loaders.pytorch.gradients import Twin
@@ -74,7 +74,7 @@ class TorchClassifier:
             gradients_reason=ladder.reason,
             rung=ladder.rung,
             output=asked.head.output,
-            provider=f"torch {device_of(frozen).type}",
+            provider=f"torch {options.device.partition(':')[0]}",
             precision=str(dtype_of(frozen)).removeprefix("torch."),
             batch=asked.reading.batch,
             parity=ladder.parity,

@@ -199,7 +199,7 @@ class Ladders:
     def _gradient(self, twin: Twin) -> Callable[[Tensor], Tensor | None]:
         def gradient(x: Tensor) -> Tensor | None:
             parts = []
-            for at in torch.split(torch.arange(len(x)), _ASKED_AT_ONCE):
+            for at in torch.split(torch.arange(len(x), device="cpu"), _ASKED_AT_ONCE):
                 leaf = x[at].clone().requires_grad_(True)
                 with torch.enable_grad():
                     scores = twin.scores(leaf)

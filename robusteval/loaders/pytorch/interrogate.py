@@ -58,7 +58,7 @@ def images_for(space: PixelSpace, options: LoadOptions, device: torch.device) ->
     low, high = space.bounds
     most = rows_to_ask(space.input_shape)
     found = options.peek(space.input_shape, space.bounds, "") if options.peek is not None else None
-    own, y = torch.zeros(0, *space.input_shape), None
+    own, y = torch.zeros(0, *space.input_shape, device="cpu"), None
     if found is not None and len(found[0]):
         own, y = found[0][:most].float().clone(), found[1][:most].clone()
     rng = np.random.default_rng(11)

@@ -159,7 +159,9 @@ class LogValues(TorchFunctionMode):
             return before
         if swapped[0] is not None and before[0] is None and _tiny(a):
             return swapped
-        return torch.logaddexp(torch.as_tensor(la).to(_like(la, lb)), torch.as_tensor(lb).to(_like(la, lb))), None
+        return torch.logaddexp(
+            torch.as_tensor(la, device="cpu").to(_like(la, lb)), torch.as_tensor(lb, device="cpu").to(_like(la, lb))
+        ), None
 
     def _log(self, value: Any) -> Any:
         """The logarithm of a tensor or number that is positive throughout, known or taken; else None."""

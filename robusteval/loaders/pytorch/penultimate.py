@@ -118,6 +118,6 @@ def penultimate(
     """The features of a module, found by one pass of a grey image. Raises AccessError where there are none."""
     found = TorchFeatures(raw, rows, info)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        value, name = found.watched(torch.full((1, *info.input_shape), sum(info.bounds) / 2))
+        value, name = found.watched(torch.full((1, *info.input_shape), sum(info.bounds) / 2, device="cpu"))
     info = replace(info, name=f"what the last {name} reads", classes=value.shape[1], class_names=(), output="logits")
     return replace(found, info=info)

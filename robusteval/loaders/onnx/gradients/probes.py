@@ -41,7 +41,7 @@ def probe_inputs(given: InputReading, samples: Tensor | None) -> Tensor:
         smooth = F.interpolate(coarse, size=shape[1:], mode="bilinear", align_corners=False)
     else:
         smooth = torch.from_numpy(rng.random((count, *shape), dtype=np.float32)) ** 3
-    plain = torch.stack([torch.zeros(shape), torch.ones(shape)])
+    plain = torch.stack([torch.zeros(shape, device="cpu"), torch.ones(shape, device="cpu")])
     made = low + (high - low) * torch.cat([smooth, noise, plain])
     if samples is None or not len(samples):
         return made
@@ -72,7 +72,7 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
     except ModelError:
         if real is None:
             raise
-        own, good = made.new_zeros((len(made), 1)), torch.zeros(len(made), dtype=torch.bool)
+        own, good = made.new_zeros((len(made), 1)), torch.zeros(len(made), dtype=torch.bool, device="cpu")
     notes: tuple[str, ...] = ()
     if not bool(good.all()):
         which = "a constant image among them, " if not bool(good[-2:].all()) else ""

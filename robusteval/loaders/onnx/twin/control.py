@@ -36,14 +36,16 @@ def _loop(node: Node) -> Fn:
         while go and done < rounds:
             if done >= MAX_ITERATIONS:
                 raise node.refuse(f"its body runs more than {MAX_ITERATIONS} times")
-            out = program.interpret([torch.tensor(done), torch.tensor(True), *state], captured)
+            out = program.interpret(
+                [torch.tensor(done, device="cpu"), torch.tensor(True, device="cpu"), *state], captured
+            )
             go, state = bool(out[0].reshape(())), out[1 : 1 + carried]
             for kept, value in zip(scans, out[1 + carried :], strict=True):
                 kept.append(value)
             done += 1
         if go and limit is None:
             raise node.refuse(f"its body runs more than {MAX_ITERATIONS} times")
-        stacked = [torch.stack(kept) if kept else torch.zeros(0) for kept in scans]
+        stacked = [torch.stack(kept) if kept else torch.zeros(0, device="cpu") for kept in scans]
         return (*state, *stacked)
 
     return run

@@ -53,7 +53,7 @@ class Twin(nn.Module):
         types: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("anchor", torch.zeros(()), persistent=False)  # carries dtype and device
+        self.register_buffer("anchor", torch.zeros((), device="cpu"), persistent=False)  # carries dtype and device
         self._source = (graph, dict(opsets), straight, dict(types or {}))
         self._learns = False
         self._build()

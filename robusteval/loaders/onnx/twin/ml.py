@@ -30,7 +30,10 @@ def _softmax_zero(y: Tensor) -> Tensor:
 
 
 def _scaler(node: Node) -> Fn:
-    offset, scale = torch.tensor(node.get_floats("offset") or [0.0]), torch.tensor(node.get_floats("scale") or [1.0])
+    offset, scale = (
+        torch.tensor(node.get_floats("offset") or [0.0], device="cpu"),
+        torch.tensor(node.get_floats("scale") or [1.0], device="cpu"),
+    )
     return lambda x: (x.to(node.real) - offset.to(x.device, node.real)) * scale.to(x.device, node.real)
 
 
@@ -51,8 +54,8 @@ def _normalizer(node: Node) -> Fn:
 def _linear(node: Node, key: str) -> tuple[Tensor, Tensor, int]:
     weights, bias = node.get_floats(key) or [], node.get_floats("intercepts")
     rows = len(bias) if bias else max(1, node.get_int("targets", 1))
-    matrix = torch.tensor(weights, dtype=node.real).reshape(rows, -1)
-    return matrix, torch.tensor(bias or [0.0] * rows, dtype=node.real), rows
+    matrix = torch.tensor(weights, dtype=node.real, device="cpu").reshape(rows, -1)
+    return matrix, torch.tensor(bias or [0.0] * rows, dtype=node.real, device="cpu"), rows
 
 
 def _linear_classifier(node: Node) -> Fn:

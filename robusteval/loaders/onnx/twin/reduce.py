@@ -25,7 +25,7 @@ def _extreme(take: Fn, otherwise: Callable[[torch.dtype], float]) -> Reduction:
     def reduce(x: Tensor, axes: list[int], keep: bool) -> Tensor:
         if any(x.shape[a] == 0 for a in axes):  # nothing to take the extreme of: the type's own limit
             shape = [1 if i in axes else n for i, n in enumerate(x.shape)]
-            empty = torch.full(shape, otherwise(x.dtype), dtype=x.dtype)
+            empty = torch.full(shape, otherwise(x.dtype), dtype=x.dtype, device=x.device)
             return empty if keep else empty.squeeze(tuple(axes))
         out: Tensor = take(x.to(torch.uint8) if x.dtype == torch.bool else x, axes, keep)
         return out.to(x.dtype)

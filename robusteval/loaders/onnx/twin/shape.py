@@ -154,7 +154,7 @@ def pad_all(x: Tensor, both: list[tuple[int, int]], mode: str, fill: float) -> T
 
 
 def _pad_index(n: int, a: int, b: int, mode: str) -> Tensor:
-    at = torch.arange(-a, n + b)
+    at = torch.arange(-a, n + b, device="cpu")
     if mode == "edge":
         return at.clamp(0, n - 1)
     if mode == "wrap":
@@ -188,7 +188,7 @@ def _tile(node: Node) -> Fn:
 
 def _shape(node: Node) -> Fn:
     start, end = node.get_int("start"), node.get_int("end", 2**31)
-    return lambda x: torch.tensor(x.shape[start:end], dtype=torch.int64)
+    return lambda x: torch.tensor(x.shape[start:end], dtype=torch.int64, device="cpu")
 
 
 def _constant(node: Node) -> Fn:
@@ -196,10 +196,12 @@ def _constant(node: Node) -> Fn:
         value = node.tensor("value")
     elif "value_float" in node.attrs or "value_floats" in node.attrs:
         floats = node.get_floats("value_floats")
-        value = torch.tensor(floats if floats is not None else node.get_float("value_float"), dtype=node.real)
+        value = torch.tensor(
+            floats if floats is not None else node.get_float("value_float"), dtype=node.real, device="cpu"
+        )
     elif "value_int" in node.attrs or "value_ints" in node.attrs:
         ints = node.get_ints("value_ints")
-        value = torch.tensor(ints if ints is not None else node.get_int("value_int"), dtype=torch.int64)
+        value = torch.tensor(ints if ints is not None else node.get_int("value_int"), dtype=torch.int64, device="cpu")
     else:
         raise node.refuse("a constant that is neither a tensor nor numbers")
     return lambda: value
@@ -207,7 +209,7 @@ def _constant(node: Node) -> Fn:
 
 def _constant_of_shape(node: Node) -> Fn:
     value = node.tensor("value")
-    fill = torch.zeros(1, dtype=node.real) if value is None else value.reshape(-1)
+    fill = torch.zeros(1, dtype=node.real, device="cpu") if value is None else value.reshape(-1)
 
     def make(shape: Tensor) -> Tensor:
         sizes = shape.tolist()
@@ -221,7 +223,7 @@ def _range(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
     a, b, d = start.item(), limit.item(), delta.item()
     count = max(0, math.ceil((b - a) / d))
     check_size([count], "Range")
-    return (torch.arange(count, dtype=torch.float64) * d + a).to(start.dtype)
+    return (torch.arange(count, dtype=torch.float64, device="cpu") * d + a).to(start.dtype)
 
 
 def _eye_like(node: Node) -> Fn:
@@ -284,7 +286,7 @@ RULES: Mapping[str, Rule] = {
     "Expand": Rule(lambda node: _expand, host=(1,)),
     "Tile": Rule(_tile, host=(1, 2)),
     "Shape": Rule(_shape, shape_only=True),
-    "Size": Rule(lambda node: lambda x: torch.tensor(x.numel()), shape_only=True),
+    "Size": Rule(lambda node: lambda x: torch.tensor(x.numel(), device="cpu"), shape_only=True),
     "Constant": Rule(_constant),
     "ConstantOfShape": Rule(_constant_of_shape, host=(0,)),
     "Range": Rule(lambda node: _range, host=(0, 1, 2)),
