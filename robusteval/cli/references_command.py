@@ -171,6 +171,7 @@ def build(
             samples=min(one.limit, many) if one.limit else many,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
+            precision="full",  # what others are measured by
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )

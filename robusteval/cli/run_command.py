@@ -66,6 +66,13 @@ if TYPE_CHECKING:
     help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "full"]),
+    default="auto",
+    show_default=True,
+    help="auto: attacks may propose in bfloat16 where that is faster here and points the same way; judged in full anyway.",
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
@@ -93,6 +100,7 @@ def command(
     references: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
+    precision: str,
     workers: int | None,
     seed: int,
     overwrite: bool,
@@ -138,6 +146,7 @@ def command(
         surrogates=surrogates,
         time_budget=time_budget,
         references=references,
+        precision=precision,
         overwrite=overwrite,
         command=shlex.join(["robusteval", *sys.argv[1:]]),
     )

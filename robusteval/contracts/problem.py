@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter, Trace, Watch
-from robusteval.contracts.tuning import Tuning
+from robusteval.contracts.tuning import FULL, Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
 
@@ -127,7 +127,7 @@ class Problem:
         for view in self._views():
             leaf = self._laid(x.detach()).requires_grad_(True)
             with torch.enable_grad():
-                raw = self._twin(view, leaf)
+                raw = self._twin(view, leaf, self.tuning)
                 value = kind(raw) if callable(kind) else ops.loss(raw, self.keep, kind)
                 grad = grad + _gradient(value, leaf)
             loss, scores = loss + value.detach(), scores + raw.detach()
@@ -191,14 +191,17 @@ class Problem:
 
     def _laid(self, x: Tensor) -> Tensor:
         """x in the layout in which this model's passes are fastest."""
-        if self.tuning.channels_last and x.dim() == 4:
-            return x.contiguous(memory_format=torch.channels_last)
-        return x
+        return self.tuning.laid(x)
 
-    def _twin(self, view: View, x: Tensor) -> Tensor:
-        """The twin's scores, by the kernels that are fastest for this model."""
-        with self.tuning.kernels():
-            return view.twin(x)
+    def _twin(self, view: View, x: Tensor, tuning: Tuning | None = None) -> Tensor:
+        """The twin's scores, by the kernels that are fastest for this model; in full precision unless a tuning says otherwise.
+
+        Gradients of a loss may be rounded. Scores alone, and Jacobians, are asked by who aims exactly at the boundary.
+        """
+        tuning = self.tuning.full() if tuning is None else tuning
+        with tuning.kernels(x.device.type):
+            scores = view.twin(x)
+        return scores if tuning.precision == FULL else scores.to(x.dtype)
 
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]

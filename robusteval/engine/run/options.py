@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from robusteval.contracts.tuning import AUTO
 from robusteval.engine.suite.goals import UNTARGETED
 
 Source = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape], y [N])
@@ -20,6 +21,7 @@ class RunOptions:
     attacked, evenly over the classes; None: as the suite says. target: "untargeted", "least-likely", "all", or a class by
     number or name. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks are made
     on. time_budget: seconds after which nothing more is started. references: files of known models to compare with.
+    precision: "auto": attacks may propose in bfloat16 where that is faster and points the same way; "full": in float32 only.
     overwrite: start anew where the folder holds another run. command: as the user gave it, for the record.
     """
 
@@ -35,6 +37,7 @@ class RunOptions:
     surrogates: tuple[str, ...] = ()
     time_budget: float | None = None
     references: tuple[str | Path, ...] = ()
+    precision: str = AUTO
     overwrite: bool = False
     command: str = ""
 

@@ -41,7 +41,9 @@ def prepare_job(
 
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
-    check_settings(options.samples, options.seed, options.workers, options.time_budget, options.data_range)
+    check_settings(
+        options.samples, options.seed, options.workers, options.time_budget, options.data_range, options.precision
+    )
     known, model = gather(options.references), guarded(model)
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
@@ -69,6 +71,7 @@ def prepare_job(
         workers=int(options.workers),
         target=goal,
         labels_from_model=options.labels_from_model,
+        precision=options.precision,
         overwrite=options.overwrite,
         preflight=tuple(told),
         looked=tuple(looked),
