@@ -3,7 +3,7 @@
     ROBUSTEVAL_TEST_DATA=... python benchmarks/precision.py --out benchmarks/results
 
 Everything found is judged in full precision, whichever way it was proposed. Attacks of thousands of steps part company after
-one rounding, so the same is done a third time in float32 with images laid out the other way: what that changes is chance.
+one rounding, so the same is done a third time in float32 by other kernels: what that changes is chance.
 Every cell is attacked in the three ways one after the other, so that ratios of time hold where other work runs beside it.
 """
 
@@ -64,7 +64,7 @@ def model_and_images(name: str) -> tuple[Path, Tensor, Tensor]:
 
 def ways(exact: Tuning, rounded: Tuning) -> dict[str, Tuning]:
     """The three ways by name."""
-    again = replace(exact, channels_last=not exact.channels_last, own_kernels=False)
+    again = replace(exact, own_kernels=not exact.own_kernels)
     return {FULL_WAY: exact, ROUNDED: rounded, CHANCE: again}
 
 

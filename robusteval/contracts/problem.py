@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter, Trace, Watch
-from robusteval.contracts.tuning import FULL, Tuning
+from robusteval.contracts.tuning import Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
 
@@ -198,10 +198,7 @@ class Problem:
 
         Gradients of a loss may be rounded. Scores alone, and Jacobians, are asked by who aims exactly at the boundary.
         """
-        tuning = self.tuning.full() if tuning is None else tuning
-        with tuning.kernels(x.device.type):
-            scores = view.twin(x)
-        return scores if tuning.precision == FULL else scores.to(x.dtype)
+        return (self.tuning.full() if tuning is None else tuning).scores(view.twin, x)
 
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]

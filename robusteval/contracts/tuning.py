@@ -1,7 +1,8 @@
-"""How a model's passes are best done on a machine; changes results by rounding at most, that of bfloat16 where it is chosen."""
+"""How a model's passes are best done on a machine. Ways differ by rounding: of float32, or of bfloat16 where that is chosen."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -13,14 +14,16 @@ from robusteval import ops
 
 FULL, REDUCED = "float32", "bfloat16"
 AUTO, FULL_ONLY = PRECISIONS = ("auto", "full")  # what may be asked: whatever calibration finds good, or FULL only
+_STEP = 2.0**-8  # between neighbouring bfloat16 numbers near 1
+_CLOSE = 2.0  # steps of the largest score within which rounding may have put another class on top
 
 
 @dataclass(frozen=True)
 class Tuning:
     """Measured once per model and machine by the engine. onednn: whether torch uses oneDNN's kernels; channels_last: the
     layout of images in a pass; batched_jacobian: gradients of several classes in one batched backward pass, not one
-    after the other; own_kernels: whether attacks convolve and pool by `ops.kernels`; precision: FULL, or REDUCED where the
-    twin's layers are computed in bfloat16, with images, scores, losses and gradients in float32. The judge has none of these."""
+    after the other; own_kernels: whether attacks convolve and pool by `ops.kernels`; precision: FULL, or REDUCED where
+    gradients are those of layers computed in bfloat16, with images and losses in float32. The judge has none of these."""
 
     onednn: bool = True
     channels_last: bool = False
@@ -43,6 +46,27 @@ class Tuning:
         if self.precision == REDUCED:  # the own kernels are for float32
             return torch.autocast(device, torch.bfloat16, cache_enabled=False)
         return ops.OwnKernels() if self.own_kernels else nullcontext()
+
+    def scores(self, twin: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """The twin's scores [B, K] of x [B, *shape].
+
+        In bfloat16, the images between whose two best classes rounding may decide are asked again in full, without a
+        gradient: attacks keep what won, so a win has to be one. The gradient is that of the rounded pass.
+        """
+        with self.kernels(x.device.type):
+            scores = twin(x)
+        if self.precision == FULL:
+            return scores
+        scores = scores.to(x.dtype)
+        with torch.no_grad():
+            top = scores.topk(min(2, scores.shape[1]), dim=1).values
+            sure = top[:, 0] - top[:, -1] > _CLOSE * _STEP * scores.abs().amax(1)  # False where one is not a number
+            rows = (~sure).nonzero().squeeze(1)
+            if not len(rows):
+                return scores
+            exact = self.full().scores(twin, x.detach()[rows]).to(x.dtype)
+            rounding = torch.zeros_like(scores).index_copy(0, rows, scores[rows] - exact)
+        return scores - rounding
 
 
 def tuning_of(data: Any) -> Tuning:
