@@ -64,9 +64,8 @@ class Tuning:
             rows = (~sure).nonzero().squeeze(1)
             if not len(rows):
                 return scores
-            exact = self.full().scores(twin, x.detach()[rows]).to(x.dtype)
-            rounding = torch.zeros_like(scores).index_copy(0, rows, scores[rows] - exact)
-        return scores - rounding
+            exact = scores.index_copy(0, rows, self.full().scores(twin, x.detach()[rows]).to(x.dtype))
+        return exact + (scores - scores.detach()).nan_to_num(0.0, 0.0, 0.0)  # the bracket is 0 and has the gradient
 
 
 def tuning_of(data: Any) -> Tuning:
