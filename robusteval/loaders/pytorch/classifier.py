@@ -1,7 +1,8 @@
 """PyTorch modules as classifiers: truth and twin are the same module, a frozen copy in evaluation mode.
 
-Truth is what the module answers; the twin asks the same module, with probabilities in logarithms (`torch_logs`) or straight
-through its steps (`torch_straight`) where the ladder (`torch_gradients`) found that to be needed.
+Truth is what the module answers; the twin asks the same module, or a copy with its batch norms folded (`folding`), with
+probabilities in logarithms (`torch_logs`) or straight through its steps (`torch_straight`) where the ladder
+(`torch_gradients`) found that to be needed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.input_space import pixel_space
 from robusteval.loaders.pytorch.answers import device_of, dtype_of
 from robusteval.loaders.pytorch.fingerprint import parameter_sha256
+from robusteval.loaders.pytorch.folding import folded
 from robusteval.loaders.pytorch.frozen import frozen_copy
 from robusteval.loaders.pytorch.gradients import Twin
 from robusteval.loaders.pytorch.interrogate import Asked, ask_module
@@ -33,6 +36,10 @@ class TorchClassifier:
         self.module, self.info = module, info
         self.reading, self.head, self.way = asked.reading, asked.head, asked.ladder.way
         self.space = asked.reading.space
+        self.folds, self._faster = asked.faster is not None, asked.faster
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_faster": None}  # made again where it is wanted: a traced module is not to be pickled
 
     @classmethod
     def from_module(
@@ -110,7 +117,11 @@ class TorchClassifier:
         self.space.check(x)
         if not len(x):
             return x.new_zeros((0, self.info.classes))
-        return Twin(self.module, self.reading, self.head, self.way).scores(x).to(x)
+        if self.folds and self._faster is None:
+            self._faster = folded(self.module)
+            self.folds = self._faster is not None
+        module = self.module if self._faster is None else self._faster
+        return Twin(module, self.reading, self.head, self.way).scores(x).to(x)
 
     def features(self) -> TorchFeatures:
         """What the last linear layer reads, [B, D]. Raises AccessError where none is seen."""
