@@ -34,6 +34,8 @@ _BATCH = 64
 _REPEATS = 3
 _GAIN = 0.9
 _REDUCED_GAIN = 0.7  # of bfloat16, whose rounding is larger, on the best way in float32
+_FEW, _LONG_S = 8, 0.25  # where a pass of few images takes so long, few are enough to time it by
+_HOPELESS = 1.5  # times the best: what takes so long the first time is not tried again
 _CHEAP_S = 3e-3  # a batch that is through in less is mostly overhead, which no choice of kernels changes
 _CLASSES = 10
 
@@ -72,6 +74,7 @@ def timed(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTimin
 def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:
     """Times passes over x [B, *shape] in every way, each the best of three; in bfloat16 too where the precision is AUTO."""
     default = Tuning()
+    x = _enough(lambda some: model.logits(some), x)
     forward = 1e3 * _seconds(lambda: model.logits(x), default) / len(x)
     if model.info.gradients == "none":
         return PassTiming(default, 0.0, forward)
@@ -83,7 +86,7 @@ def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTim
         tuning = Tuning(onednn, channels_last, own_kernels=own)
         if tuning == default or ((channels_last or own) and x.dim() != 4):
             continue
-        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
+        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
     if precision == AUTO and usable(model, x):
@@ -98,7 +101,7 @@ def _reduced(model: Classifier, x: Tensor, best: Tuning, cost: float) -> tuple[T
         tuning = Tuning(channels_last=channels_last, precision=REDUCED)
         if not alike(model, x, exact, tuning):
             break
-        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning)  # type: ignore[misc]
+        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
     return best, cost
@@ -118,6 +121,7 @@ def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> PassTiming:
     x, rng = x[:_BATCH], Generator().manual_seed(0)
     if len(x) == 0:
         return PassTiming(tuning)
+    x = _enough(lambda some: pipeline.draw(rng).decide(some), x)
     forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning) / len(x)
     if pipeline.defended.model.info.gradients == "none":
         return PassTiming(tuning, 0.0, forward)
@@ -157,13 +161,25 @@ def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     return way if together < apart * _GAIN else tuning
 
 
-def _seconds(work: Callable[[], object], tuning: Tuning) -> float:
+def _enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:
+    """Fewer images where asking some of them takes long; what a pass costs an image is much the same."""
+    if len(x) <= _FEW:
+        return x
+    started = time.process_time()
+    ask(x[:_FEW])
+    return x[:_FEW] if time.process_time() - started > _LONG_S / 3 else x  # a gradient takes three times as long
+
+
+def _seconds(work: Callable[[], object], tuning: Tuning, best: float = float("inf")) -> float:
+    """The least CPU seconds of some tries. best: of what it has to be faster than."""
     least = float("inf")
     with applied(tuning):
         for _ in range(_REPEATS):
             started = time.process_time()
             work()
             least = min(least, time.process_time() - started)
+            if least > _HOPELESS * best:
+                break
     return least
 
 

@@ -117,11 +117,16 @@ class TorchClassifier:
         self.space.check(x)
         if not len(x):
             return x.new_zeros((0, self.info.classes))
+        module = self.faster
+        return Twin(self.module if module is None else module, self.reading, self.head, self.way).scores(x).to(x)
+
+    @property
+    def faster(self) -> nn.Module | None:
+        """The copy with batch norms folded that the twin asks, where there is one."""
         if self.folds and self._faster is None:
             self._faster = folded(self.module)
             self.folds = self._faster is not None
-        module = self.module if self._faster is None else self._faster
-        return Twin(module, self.reading, self.head, self.way).scores(x).to(x)
+        return self._faster
 
     def features(self) -> TorchFeatures:
         """What the last linear layer reads, [B, D]. Raises AccessError where none is seen."""
