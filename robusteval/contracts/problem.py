@@ -127,7 +127,7 @@ class Problem:
         for view in self._views():
             leaf = self._laid(x.detach()).requires_grad_(True)
             with torch.enable_grad():
-                raw = self._twin(view, leaf, self.tuning)
+                raw = self._twin(view, leaf)
                 value = kind(raw) if callable(kind) else ops.loss(raw, self.keep, kind)
                 grad = grad + _gradient(value, leaf)
             loss, scores = loss + value.detach(), scores + raw.detach()
@@ -193,12 +193,9 @@ class Problem:
         """x in the layout in which this model's passes are fastest."""
         return self.tuning.laid(x)
 
-    def _twin(self, view: View, x: Tensor, tuning: Tuning | None = None) -> Tensor:
-        """The twin's scores, by the kernels that are fastest for this model; in full precision unless a tuning says otherwise.
-
-        Gradients of a loss may be rounded. Scores alone, and Jacobians, are asked by who aims exactly at the boundary.
-        """
-        return (self.tuning.full() if tuning is None else tuning).scores(view.twin, x)
+    def _twin(self, view: View, x: Tensor) -> Tensor:
+        """The twin's scores, in the way that is fastest for this model."""
+        return self.tuning.scores(view.twin, x)
 
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]

@@ -50,12 +50,13 @@ class Tuning:
     def scores(self, twin: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """The twin's scores [B, K] of x [B, *shape].
 
-        In bfloat16, the images between whose two best classes rounding may decide are asked again in full, without a
-        gradient: attacks keep what won, so a win has to be one. The gradient is that of the rounded pass.
+        Only gradients are rounded to bfloat16: scores alone are asked in full. So are, once more, the images of a rounded pass
+        between whose two best classes rounding may decide: attacks keep what won, so a win has to be one.
         """
-        with self.kernels(x.device.type):
+        rounds = self.precision == REDUCED and x.requires_grad
+        with (self if rounds else self.full()).kernels(x.device.type):
             scores = twin(x)
-        if self.precision == FULL:
+        if not rounds:
             return scores
         scores = scores.to(x.dtype)
         with torch.no_grad():
