@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from robusteval.contracts.training import trainable
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.loaders.pytorch.folding import folded
 
@@ -129,6 +131,22 @@ def test_a_copy_in_another_process_is_folded_again() -> None:
     assert other._faster is None
     assert torch.equal(other.twin(x), classifier.twin(x))
     assert norms(other._faster) == 0
+
+
+def test_a_copy_that_may_be_trained_is_asked_as_it_is() -> None:
+    classifier = TorchClassifier.from_module(used(layers()), (3, 8, 8))
+    other = copy.deepcopy(classifier)
+    assert (classifier.folds, other.folds, other.faster) == (True, False, None)
+    x = torch.rand(4, 3, 8, 8)
+    assert torch.equal(other.twin(x), classifier.logits(x))
+    learner = trainable(classifier)
+    learner(x).sum().backward()
+    assert all(one.grad is not None for one in learner.parameters())
+    with torch.no_grad():
+        for one in other.module.parameters():
+            one.zero_()
+    assert not bool(other.twin(x).any())
+    assert torch.allclose(classifier.twin(x), classifier.logits(x), atol=1e-5)
 
 
 def layers(*more: nn.Module) -> nn.Sequential:

@@ -7,6 +7,7 @@ probabilities in logarithms (`torch_logs`) or straight through its steps (`torch
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,13 @@ class TorchClassifier:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_faster": None}  # made again where it is wanted: a traced module is not to be pickled
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TorchClassifier:
+        """A copy may be trained, or have its weights written into: it is asked as it is."""
+        made = TorchClassifier.__new__(TorchClassifier)
+        memo[id(self)] = made
+        made.__dict__ = copy.deepcopy({**self.__dict__, "folds": False, "_faster": None}, memo)
+        return made
 
     @classmethod
     def from_module(
