@@ -60,7 +60,8 @@ class _Block(nn.Module):
         q, k, v = three.permute(2, 0, 3, 1, 4).unbind(0)
         seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
         x = x + self.out(seen)
-        return x + self.wide(self.after(x))
+        out: Tensor = x + self.wide(self.after(x))
+        return out
 
 
 class VisionTransformer(nn.Module):

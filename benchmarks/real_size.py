@@ -77,7 +77,7 @@ def one(name: str, attack: str, by: str, count: int, steps: int) -> dict[str, An
     """What one call costs, in this process."""
     torch.set_num_threads(1)
     module, x = model(name), images(count)
-    y = torch.cat([module(part).argmax(1) for part in x.split(8)])
+    y = torch.cat([module(part).argmax(1) for part in torch.split(x, 8)])
     found: dict[str, Any] = {"model": name, "attack": attack, "by": by, "images": count, "steps": steps}
     passes = Passes()
     if by in OURS:
