@@ -32,6 +32,7 @@ from robusteval.engine.plan.job import plan_of
 from robusteval.engine.references.build import attacks_only
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.schedule import precision
 from robusteval.engine.schedule.pass_timing import applied, in_words, measure
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.unit import chunks, run_unit
@@ -78,7 +79,10 @@ def compared(name: str, suite: str, images: int) -> dict[str, Any]:
     samples, model = job.samples, job.model
     exact = measure(model, samples.x[:64]).tuning
     auto = measure(model, samples.x[:64], AUTO).tuning
-    rounded = auto if auto.precision == REDUCED else replace(exact, own_kernels=False, precision=REDUCED)
+    rough = replace(exact, onednn=True, own_kernels=False, precision=REDUCED)
+    rounded = auto if auto.precision == REDUCED else precision.rounded(model, samples.x[:64], exact, rough)
+    if rounded is None:
+        raise SystemExit(f"{name}: gradients in bfloat16 point elsewhere, so they are never taken.")
     right = model.logits(samples.x).argmax(1) == samples.y
     rows: list[dict[str, Any]] = []
     for planned in plan_of(job).planned:

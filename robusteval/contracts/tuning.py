@@ -14,8 +14,6 @@ from robusteval import ops
 
 FULL, REDUCED = "float32", "bfloat16"
 AUTO, FULL_ONLY = PRECISIONS = ("auto", "full")  # what may be asked: whatever calibration finds good, or FULL only
-_STEP = 2.0**-8  # between neighbouring bfloat16 numbers near 1
-_CLOSE = 2.0  # steps of the largest score within which rounding may have put another class on top
 
 
 @dataclass(frozen=True)
@@ -23,17 +21,19 @@ class Tuning:
     """Measured once per model and machine by the engine. onednn: whether torch uses oneDNN's kernels; channels_last: the
     layout of images in a pass; batched_jacobian: gradients of several classes in one batched backward pass, not one
     after the other; own_kernels: whether attacks convolve and pool by `ops.kernels`; precision: FULL, or REDUCED where
-    gradients are those of layers computed in bfloat16, with images and losses in float32. The judge has none of these."""
+    gradients are those of layers computed in bfloat16, with images and losses in float32; slack: how far rounding moves the
+    lead of the best class, as a share of the largest score. The judge has none of these."""
 
     onednn: bool = True
     channels_last: bool = False
     batched_jacobian: bool = False
     own_kernels: bool = False
     precision: str = FULL
+    slack: float = 0.0
 
     def full(self) -> Tuning:
         """The same in full precision."""
-        return self if self.precision == FULL else replace(self, precision=FULL)
+        return self if self.precision == FULL else replace(self, precision=FULL, slack=0.0)
 
     def laid(self, x: Tensor) -> Tensor:
         """x in the layout in which this model's passes are fastest."""
@@ -61,7 +61,7 @@ class Tuning:
         scores = scores.to(x.dtype)
         with torch.no_grad():
             top = scores.topk(min(2, scores.shape[1]), dim=1).values
-            sure = top[:, 0] - top[:, -1] > _CLOSE * _STEP * scores.abs().amax(1)  # False where one is not a number
+            sure = top[:, 0] - top[:, -1] > self.slack * scores.abs().amax(1)  # False where one is not a number
             rows = (~sure).nonzero().squeeze(1)
             if not len(rows):
                 return scores

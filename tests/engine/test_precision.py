@@ -23,7 +23,7 @@ from robusteval.engine.run.folder import claim, settled
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import pass_timing, precision
 from robusteval.engine.schedule.pass_timing import PassTiming, in_words, measure
-from robusteval.engine.schedule.precision import alike, computes, usable
+from robusteval.engine.schedule.precision import computes, rounded, usable
 from robusteval.engine.units.chunk import Context
 from robusteval.errors import SuiteError
 from robusteval.record.reference_set import Source
@@ -31,7 +31,7 @@ from tests import records, references
 from tests.engine import toys
 from tests.engine.test_runner import make_job, text
 
-ROUGH = Tuning(precision=REDUCED)
+ROUGH = Tuning(precision=REDUCED, slack=2**-7)
 
 
 @dataclass
@@ -143,7 +143,25 @@ class Odd(Layer):
 @pytest.mark.parametrize("what", ["raises", "labels", "gradient", "dead", "inf", "same"])
 def test_gradients_that_point_elsewhere_are_found(what: str) -> None:
     x = torch.rand(32, 20, generator=torch.Generator().manual_seed(1))
-    assert alike(Odd(layer().weight, what), x, Tuning(), ROUGH) is (what == "same")
+    made = rounded(Odd(layer().weight, what), x, Tuning(), ROUGH)
+    assert made == (replace(ROUGH, slack=2**-8) if what == "same" else None)
+
+
+def test_the_slack_is_what_rounding_was_seen_to_do() -> None:
+    class Off(Odd):
+        def twin(self, x: Tensor) -> Tensor:
+            exact = super().twin(x)
+            moved = torch.zeros_like(exact).scatter(1, exact.argmax(1)[:, None], 1.0) * exact.detach().abs().amax(
+                1, True
+            )
+            return exact + self.by * moved * torch.is_autocast_enabled("cpu")
+
+    x = torch.rand(32, 20, generator=torch.Generator().manual_seed(1))
+    for by, slack in ((0.001, 2**-8), (0.02, 0.02), (0.1, None)):
+        model = Off(layer().weight, "same")
+        model.by = by
+        made = rounded(model, x, Tuning(), ROUGH)
+        assert (made and made.slack) == (slack and pytest.approx(slack, rel=1e-3))
 
 
 def costs(monkeypatch: pytest.MonkeyPatch, rounded: float) -> None:
@@ -164,7 +182,7 @@ def test_bfloat16_is_chosen_where_it_may_be_and_pays(
     assert found.tuning.precision == chosen
     assert found.pass_ms == pytest.approx(1e3 * (rounded if chosen == REDUCED else 1.0) / 8)
     assert ("bfloat16" in in_words(found.tuning)) is (chosen == REDUCED)
-    monkeypatch.setattr(pass_timing, "alike", lambda *way: False)
+    monkeypatch.setattr(pass_timing, "rounded", lambda *way: None)
     assert measure(layer(), torch.rand(8, 20), asked).tuning.precision == FULL
 
 
@@ -176,7 +194,7 @@ def test_the_cache_knows_what_was_allowed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "data", [3, {"precision": "float16"}, {"onednn": 1}, {"nonsense": True}, {"channels_last": "yes"}]
+    "data", [3, {"precision": "float16"}, {"slack": "0"}, {"onednn": 1}, {"nonsense": True}, {"channels_last": "yes"}]
 )
 def test_what_was_written_down_wrongly_is_no_tuning(data: object) -> None:
     with pytest.raises((ValueError, TypeError, AttributeError)):

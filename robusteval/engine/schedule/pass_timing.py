@@ -26,7 +26,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import AUTO, FULL_ONLY, REDUCED, Tuning, tuning_of
 from robusteval.engine.schedule.environment import processor
-from robusteval.engine.schedule.precision import alike, computes, usable
+from robusteval.engine.schedule.precision import computes, rounded, usable
 from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
@@ -98,8 +98,8 @@ def _reduced(model: Classifier, x: Tensor, best: Tuning, cost: float) -> tuple[T
     """bfloat16 and its seconds where it takes .7 of the time of the best of float32 at most and points the same way; else that."""
     exact, least = best, cost * _REDUCED_GAIN
     for channels_last in (False, True) if x.dim() == 4 else (False,):
-        tuning = Tuning(channels_last=channels_last, precision=REDUCED)
-        if not alike(model, x, exact, tuning):
+        tuning = rounded(model, x, exact, Tuning(channels_last=channels_last, precision=REDUCED))
+        if tuning is None:
             break
         spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, least)  # type: ignore[misc]
         if spent < least:
