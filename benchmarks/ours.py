@@ -12,7 +12,7 @@ from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.problem import Problem
-from robusteval.contracts.tuning import Tuning
+from robusteval.contracts.tuning import FULL_ONLY, Tuning
 from robusteval.engine.schedule.pass_timing import applied, measure
 from robusteval.engine.search.distance_search import Best, Sweep
 from robusteval.engine.search.judge import Threat, judge
@@ -33,9 +33,9 @@ class Arena:
     tuning: Tuning
 
     @classmethod
-    def of(cls, module: nn.Module, x: Tensor, y: Tensor) -> Arena:
+    def of(cls, module: nn.Module, x: Tensor, y: Tensor, precision: str = FULL_ONLY) -> Arena:
         classifier = TorchClassifier.from_module(module, tuple(x.shape[1:]))
-        return cls(classifier, x, y, measure(classifier, x[:64]).tuning)
+        return cls(classifier, x, y, measure(classifier, x[:64], precision).tuning)
 
     @property
     def pipeline(self) -> Pipeline:

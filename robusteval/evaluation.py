@@ -85,6 +85,7 @@ def evaluate(
     data_range: tuple[float, float] | None = None,
     labels_from_model: bool = False,
     surrogates: Sequence[str | Path] = (),
+    precision: str = "auto",
     overwrite: bool = False,
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
@@ -99,7 +100,9 @@ def evaluate(
     references: files of known models to compare with
     (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data, where those are
     not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks
-    are made on. overwrite: start anew where `out` holds another run, or a finished one.
+    are made on. precision: "auto": attacks may propose in bfloat16 where that is faster here and points the same way; "full":
+    in float32 only; everything is judged in full either way. overwrite: start anew where `out` holds another run, or a
+    finished one.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
@@ -128,6 +131,7 @@ def evaluate(
         device=device,
         memory=memory,
         references=tuple(references),
+        precision=precision,
         overwrite=overwrite,
     )
     job = prepare_job(classifier, catalogue, asked, model_path=model_path, kept=kept)
@@ -175,6 +179,7 @@ def compare(
     data_range: tuple[float, float] | None = None,
     labels_from_model: bool = False,
     surrogates: Sequence[str | Path] = (),
+    precision: str = "auto",
     overwrite: bool = False,
 ) -> EvaluatedComparison:
     """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
@@ -218,6 +223,7 @@ def compare(
         device=device,
         memory=memory,
         references=tuple(references),
+        precision=precision,
         overwrite=overwrite,
     )
     jobs = [

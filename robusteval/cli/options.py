@@ -104,8 +104,15 @@ class Bytes(click.ParamType[float]):
 
 
 def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--workers --device --memory."""
+    """--workers --device --memory --precision."""
     options = [
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "full"]),
+            default="auto",
+            show_default=True,
+            help="auto: attacks may propose in bfloat16 where that is faster here and points the same way; judged in full anyway.",
+        ),
         click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core; on a GPU one]"),
         click.option(
             "--device",
@@ -127,7 +134,7 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resources(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory."""
+    """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory, precision."""
     from robusteval.engine.devices import resolve
 
     workers, device = given.pop("workers"), given.pop("device")
@@ -135,6 +142,7 @@ def resources(given: dict[str, Any]) -> dict[str, Any]:
         "workers": workers or os.cpu_count() or 1,
         "device": str(resolve(device)),
         "memory": given.pop("memory"),
+        "precision": given.pop("precision"),
     }
 
 

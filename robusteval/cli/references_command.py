@@ -171,7 +171,7 @@ def build(
             data_range=seen,
             samples=min(one.limit, many) if one.limit else many,
             seed=seed,
-            **means,
+            **{**means, "precision": "full"},  # what others are measured by
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )

@@ -196,14 +196,11 @@ class Problem:
 
     def _laid(self, x: Tensor) -> Tensor:
         """x in the layout in which this model's passes are fastest."""
-        if self.tuning.channels_last and x.dim() == 4:
-            return x.contiguous(memory_format=torch.channels_last)
-        return x
+        return self.tuning.laid(x)
 
     def _twin(self, view: View, x: Tensor) -> Tensor:
-        """The twin's scores, by the kernels that are fastest for this model."""
-        with self.tuning.kernels():
-            return view.twin(x)
+        """The twin's scores, in the way that is fastest for this model."""
+        return self.tuning.scores(view.twin, x)
 
     def _parts(self, rows: int, ask: Callable[[slice], T]) -> list[T]:
         """The answers about the samples in parts whose gradients fit into memory."""

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from robusteval.contracts.classifier import LoadOptions
+from robusteval.contracts.tuning import FULL_ONLY, PRECISIONS
 from robusteval.errors import DataError, ModelError, SuiteError
 
 _MOST = 2**63
@@ -18,8 +19,9 @@ def check_settings(
     time_budget: object,
     data_range: tuple[float, float] | None,
     memory: object = None,
+    precision: object = FULL_ONLY,
 ) -> None:
-    """Raises SuiteError or DataError for the first that is no number of its kind."""
+    """Raises SuiteError or DataError for the first that is no number of its kind, or no precision."""
     if not _whole(seed) or not -_MOST <= int(seed) < _MOST:  # type: ignore[call-overload]
         raise SuiteError(f"The seed {seed!r} is not a whole number of 64 bits.", "Give one such as 0.")
     if samples is not None and not (_whole(samples) and 1 <= samples < _MOST):  # type: ignore[operator]
@@ -32,6 +34,8 @@ def check_settings(
         raise SuiteError(f"{memory!r} is not an amount of memory.", "Give a number of bytes above 0.")
     if data_range is not None and not (_pair(data_range) and data_range[0] != data_range[1]):
         raise DataError(f"{data_range!r} is not a range of the data.", "Give two different numbers, such as (0, 255).")
+    if precision not in PRECISIONS:
+        raise SuiteError(f"{precision!r} is not a precision of proposals.", f"Give {' or '.join(PRECISIONS)}.")
 
 
 def check_options(options: LoadOptions) -> None:

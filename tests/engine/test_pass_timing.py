@@ -29,7 +29,7 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
     monkeypatch.setattr(
         pass_timing,
         "_seconds",
-        lambda work, way: (
+        lambda work, way, best=1.0: (
             costs[way.onednn, way.channels_last]
             * (0.95 if way.batched_jacobian else 1)
             * (own if way.own_kernels else 1)
@@ -51,7 +51,7 @@ def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder, monkeyp
     x = toys.samples(model, 8).x
     first = pass_timing.timed(model, x)
     assert first.tuning == Tuning()
-    monkeypatch.setattr(pass_timing, "measure", lambda model, x: pytest.fail("measured twice"))
+    monkeypatch.setattr(pass_timing, "measure", lambda model, x, precision: pytest.fail("measured twice"))
     assert pass_timing.timed(model, x) == first
 
 
@@ -63,7 +63,7 @@ def test_a_broken_cache_is_measured_anew(folder, monkeypatch, content) -> None:
     (kept,) = (folder / "pass-timing").iterdir()
     kept.write_text(content)
     anew = PassTiming(Tuning(onednn=False), 2.0)
-    monkeypatch.setattr(pass_timing, "measure", lambda model, x: anew)
+    monkeypatch.setattr(pass_timing, "measure", lambda model, x, precision: anew)
     assert pass_timing.timed(model, x) == anew
     assert pass_timing.timed(model, x) == anew
 

@@ -9,6 +9,11 @@ from robusteval.record.reference_set import Source
 from robusteval.record.run import Compared, Record, Reference, ReferenceColumn
 
 LEAST = 50  # common images: with fewer, a share of 50 % is known to no better than 14 points either way
+PRECISION, FULL = "precision of proposals", "float32"  # of a run's environment
+ROUNDED = (
+    "This run's attacks proposed in bfloat16 and the reference models' in float32; both were judged in full precision. "
+    "`--precision full` attacks as the references were."
+)
 MAKE = "`robusteval references build` makes a set for your own data and suite."
 
 
@@ -58,6 +63,8 @@ def compare(source: Source, record: Record) -> Compared:
     made.status = "done" if made.models else "none"
     if small:
         made.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
+    if made.models and record.environment.get(PRECISION, FULL) != FULL:
+        made.reason = f"{made.reason} {ROUNDED}".strip()
     return made
 
 

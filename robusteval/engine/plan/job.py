@@ -9,6 +9,7 @@ from pathlib import Path
 import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.samples import Samples
+from robusteval.contracts.tuning import FULL_ONLY
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.plan import Plan, make_plan
 from robusteval.engine.suite.suite import Suite
@@ -35,6 +36,7 @@ class Job:
     workers: int = 1
     target: str = "untargeted"
     labels_from_model: bool = False
+    precision: str = FULL_ONLY  # of what attacks propose; see RunOptions
     overwrite: bool = False
     preflight: tuple[run.Finding, ...] = ()
     looked: tuple[run.Check, ...] = ()  # the checks of the preflight
@@ -63,6 +65,8 @@ def plan_of(job: Job) -> Plan:
             for spec in job.suite.defenses
         ],
     }
+    if job.precision != FULL_ONLY:  # so that plans in full precision have the hash that they always had
+        identity["precision"] = job.precision
     return make_plan(job.suite, job.catalogue, job.model.info, job.target, identity)
 
 

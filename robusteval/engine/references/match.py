@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from robusteval.assessment.references.compared import compared
+from robusteval.assessment.references.compared import PRECISION, compared
 from robusteval.record import reference_set
 from robusteval.record.reference_set import Source
 
-__all__ = ["compared", "gather"]
+__all__ = ["PRECISION", "compared", "gather"]
 
 
 def gather(files: Iterable[str | Path]) -> tuple[Source, ...]:

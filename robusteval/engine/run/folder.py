@@ -8,6 +8,7 @@ else's: they stay unless the user says --overwrite, and other files stay in any 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from robusteval.contracts.tuning import Tuning, tuning_of
 from robusteval.engine.schedule.schedule import ERRORS_LOG
 from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
@@ -68,6 +70,20 @@ def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
         (folder / "units").mkdir(parents=True, exist_ok=True)
         write_atomically(folder / _RUN, json.dumps({"plan": plan_sha256}).encode())
     return False
+
+
+def settled(folder: Path, chosen: Tuning) -> Tuning:
+    """How the passes of the run in a claimed folder are done: as when it began, else as chosen now, which the mark then keeps.
+
+    Calibration goes by the clock, so that another time it may choose otherwise; a run that goes on must not change its way.
+    Raises RecordError where the mark cannot be written.
+    """
+    mark = _mark(folder / _RUN) or {}
+    with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
+        return tuning_of(mark["passes"])
+    with _written(folder):
+        write_atomically(folder / _RUN, json.dumps(mark | {"passes": dataclasses.asdict(chosen)}).encode())
+    return chosen
 
 
 def claim_several(folder: Path, plan_sha256: str, models: Sequence[str], overwrite: bool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from robusteval.contracts.tuning import AUTO
 from robusteval.engine.suite.goals import UNTARGETED
 
 Source = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape], y [N])
@@ -21,7 +22,8 @@ class RunOptions:
     number or name. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks are made
     on. time_budget: seconds after which nothing more is started. device: where it computes: "auto" (a GPU where torch can use
     one), "cpu", "cuda", "cuda:1". memory: bytes that all processes of the run together may take; None: a share of what is
-    free. references: files of known models to compare with.
+    free. precision: "auto": attacks may propose in bfloat16 where that is faster and points the same way; "full": in float32
+    only. references: files of known models to compare with.
     overwrite: start anew where the folder holds another run. command: as the user gave it, for the record.
     """
 
@@ -39,6 +41,7 @@ class RunOptions:
     device: str = "auto"
     memory: float | None = None
     references: tuple[str | Path, ...] = ()
+    precision: str = AUTO
     overwrite: bool = False
     command: str = ""
 

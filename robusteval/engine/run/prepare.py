@@ -46,7 +46,13 @@ def prepare_job(
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
     check_settings(
-        options.samples, options.seed, options.workers, options.time_budget, options.data_range, options.memory
+        options.samples,
+        options.seed,
+        options.workers,
+        options.time_budget,
+        options.data_range,
+        options.memory,
+        options.precision,
     )
     device = resolve(options.device)
     known, model = gather(options.references), guarded(model)
@@ -88,6 +94,7 @@ def prepare_job(
         batches=in_words(sizes, shares, options.workers),
         target=goal,
         labels_from_model=options.labels_from_model,
+        precision=options.precision,
         overwrite=options.overwrite,
         preflight=tuple(told),
         looked=tuple(looked),

@@ -20,7 +20,7 @@ from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
-from robusteval.engine.run.folder import claim, locked
+from robusteval.engine.run.folder import claim, locked, settled
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import memory, pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
@@ -60,11 +60,12 @@ def _run(job: Job, listener: Listener) -> document.Record:
     with one_thread():
         fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         fitted.live = _sized(job, fitted)
-        timing = pass_timing.timed(job.model, job.samples.x)
-        costs = _costs(job, plan, fitted, timing)
-    done = attack(job, plan, fitted, units, listener, timing.tuning, costs, clock)
+        timing = pass_timing.timed(job.model, job.samples.x, job.precision)
+        tuning = settled(job.folder, timing.tuning)  # units that are there already were made in that way
+        costs = _costs(job, plan, fitted, dataclasses.replace(timing, tuning=tuning))
+    done = attack(job, plan, fitted, units, listener, tuning, costs, clock)
     with one_thread():
-        record = _assembled(job, plan, fitted, units, done, costs, timing.tuning)
+        record = _assembled(job, plan, fitted, units, done, costs, tuning)
         told = _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
@@ -89,7 +90,7 @@ def foretell(job: Job) -> Forecaster:
     with one_thread():
         bare = {"none": Pipeline(Defended(job.model))}
         left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
-        return forecaster(job, {"none": pass_timing.timed(job.model, job.samples.x)}, {}, left=left)
+        return forecaster(job, {"none": pass_timing.timed(job.model, job.samples.x, job.precision)}, {}, left=left)
 
 
 def _sized(job: Job, fitted: Fitted) -> dict[str, Pipeline]:
@@ -131,7 +132,7 @@ def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_
     """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then say."""
     try:
         with foreign():
-            return pass_timing.behind(pipeline, job.samples.x, bare.tuning)
+            return pass_timing.behind(pipeline, job.samples.x, bare.tuning.full())
     except Exception:  # a defence may raise anything
         return bare
 
@@ -141,7 +142,7 @@ def _assembled(
 ) -> document.Record:
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
-    record.environment["passes"] = pass_timing.in_words(tuning)
+    record.environment |= {"passes": pass_timing.in_words(tuning), match.PRECISION: tuning.precision}
     if job.batches:
         record.environment["batches"] = job.batches
     if job.samples.x.device.type != "cpu":

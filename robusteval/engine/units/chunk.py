@@ -43,6 +43,10 @@ class Context:
         """Levels and file's grid of every Threat."""
         return common_grid(self.levels, self.samples.bounds, self.samples.grid)
 
+    def passes(self, defense: str) -> Tuning:
+        """How passes through a pipeline are done: behind a defence in full precision, as it was calibrated on the bare model."""
+        return self.tuning if defense == "none" else self.tuning.full()
+
 
 class Chunk:
     """One cell on one chunk: the pipeline, the meters, and the ways to search."""
@@ -89,7 +93,7 @@ class Chunk:
             self.planned.draws if self.pipeline.stochastic else 1,
             self.trace,
             self.memory,
-            self.context.tuning,
+            self.context.passes(self.planned.cell.defense),
             self._watch,
             self.pipeline.sizes,
             self.pipeline.stochastic,

@@ -1,14 +1,17 @@
 """PyTorch modules as classifiers: truth and twin are the same module, a frozen copy in evaluation mode.
 
-Truth is what the module answers; the twin asks the same module, with probabilities in logarithms (`torch_logs`) or straight
-through its steps (`torch_straight`) where the ladder (`torch_gradients`) found that to be needed.
+Truth is what the module answers; the twin asks the same module, or a copy with its batch norms folded (`folding`), with
+probabilities in logarithms (`torch_logs`) or straight through its steps (`torch_straight`) where the ladder
+(`torch_gradients`) found that to be needed.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +22,7 @@ from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.input_space import pixel_space
 from robusteval.loaders.pytorch.answers import dtype_of
 from robusteval.loaders.pytorch.fingerprint import parameter_sha256
+from robusteval.loaders.pytorch.folding import folded
 from robusteval.loaders.pytorch.frozen import frozen_copy
 from robusteval.loaders.pytorch.gradients import Twin
 from robusteval.loaders.pytorch.interrogate import Asked, ask_module
@@ -33,6 +37,17 @@ class TorchClassifier:
         self.module, self.info = module, info
         self.reading, self.head, self.way = asked.reading, asked.head, asked.ladder.way
         self.space = asked.reading.space
+        self.folds, self._faster = asked.faster is not None, asked.faster
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_faster": None}  # made again where it is wanted: a traced module is not to be pickled
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TorchClassifier:
+        """A copy may be trained, or have its weights written into: it is asked as it is."""
+        made = TorchClassifier.__new__(TorchClassifier)
+        memo[id(self)] = made
+        made.__dict__ = copy.deepcopy({**self.__dict__, "folds": False, "_faster": None}, memo)
+        return made
 
     @classmethod
     def from_module(
@@ -110,7 +125,16 @@ class TorchClassifier:
         self.space.check(x)
         if not len(x):
             return x.new_zeros((0, self.info.classes))
-        return Twin(self.module, self.reading, self.head, self.way).scores(x).to(x)
+        module = self.faster
+        return Twin(self.module if module is None else module, self.reading, self.head, self.way).scores(x).to(x)
+
+    @property
+    def faster(self) -> nn.Module | None:
+        """The copy with batch norms folded that the twin asks, where there is one."""
+        if self.folds and self._faster is None:
+            self._faster = folded(self.module)
+            self.folds = self._faster is not None
+        return self._faster
 
     def features(self) -> TorchFeatures:
         """What the last linear layer reads, [B, D]. Raises AccessError where none is seen."""

@@ -77,6 +77,7 @@ class Climb:
     parity: dict[str, float | str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     soft: bool = True  # what saturates is taken in logarithms; not where features are wanted
+    folds: bool = True  # affine layers are folded into weights; not where only the plain graph answers as the file does
 
     @property
     def gradients(self) -> str:
@@ -90,5 +91,6 @@ class Climb:
         prepared = prepare(file.proto(), taken.tensor, one, self.soft, taken.kind == "labels")
         if self.freed:
             prepared = freed_batch(prepared) or prepared
-        twin = Twin(prepared.graph, prepared.opsets, self.width if self.straight else False, prepared.types)
+        width = self.width if self.straight else False
+        twin = Twin(prepared.graph, prepared.opsets, width, prepared.types, prepared.before, self.folds)
         return TwinRunner(twin, given, head, self.way, self.straight, taken.answers_at)

@@ -101,6 +101,8 @@ def _first(bench: Bench, failures: list[Parity]) -> Trial | None:
         trial = _built(bench, "", freed, way)
         if trial is None:
             continue
+        if trial.runner.module.folded and not trial.parity.holds:
+            trial = _built(bench, "", freed, way, folds=False) or trial
         if trial.parity.holds:
             return _measured(bench, trial, quick=True)
         if "error" in trial.parity.figures:
@@ -113,7 +115,7 @@ def _first(bench: Bench, failures: list[Parity]) -> Trial | None:
 def _again(bench: Bench, first: Trial, width: str) -> Trial | None:
     """The same twin with what is flat passed straight through."""
     try:
-        trial = _built(bench, width, first.freed, first.runner.way)
+        trial = _built(bench, width, first.freed, first.runner.way, first.runner.module.folds)
     except Unsupported:
         return None
     if trial is None or "error" in trial.parity.figures:
@@ -121,11 +123,11 @@ def _again(bench: Bench, first: Trial, width: str) -> Trial | None:
     return _measured(bench, trial, quick=True)
 
 
-def _built(bench: Bench, width: str, freed: bool, way: str) -> Trial | None:
+def _built(bench: Bench, width: str, freed: bool, way: str, folds: bool = True) -> Trial | None:
     graph = freed_batch(bench.prepared) if freed else bench.prepared
     if graph is None:
         return None
-    twin = Twin(graph.graph, graph.opsets, width or False, graph.types)
+    twin = Twin(graph.graph, graph.opsets, width or False, graph.types, graph.before, folds)
     runner = TwinRunner(twin, bench.truth.given, bench.head, way, width != "", bench.truth.taken.answers_at)
     parity = compare(bench.file, bench.truth, bench.tapped, runner, graph, bench.probes, bench.start)
     return Trial(runner, width, freed, parity, NO_HELP)
@@ -246,6 +248,7 @@ def _landed(bench: Bench, trial: Trial) -> Climb:
         width=trial.width or "unit",
         way=runner.way,
         freed=trial.freed,
+        folds=runner.module.folds,
         parity={**trial.parity.figures, **trial.help.figures()},
         notes=tuple(notes),
     )

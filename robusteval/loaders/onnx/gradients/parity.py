@@ -212,7 +212,7 @@ def first_divergence(file: ModelFile, truth: Truth, prepared: Prepared, x: Tenso
         session = open_session(model.SerializeToString(), optimise=False)
         names = [n for _, n in order]
         answers = dict(zip(names, session.run(names, {truth.given.name: np.ascontiguousarray(feed)}), strict=True))
-        twin = Twin(prepared.graph, prepared.opsets, False, prepared.types)
+        twin = Twin(prepared.graph, prepared.opsets, False, prepared.types, folds=False)  # every node has its value
         twin = twin.double() if feed.dtype == np.float64 else twin
         with torch.no_grad():
             mine = twin.values(torch.from_numpy(np.asarray(feed, dtype=np.float32)).to(twin.anchor.dtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import onnx
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robusteval.loaders.onnx.twin.elementwise import COMPUTED
+from robusteval.loaders.onnx.twin.folding import simplified
 from robusteval.loaders.onnx.twin.learning import weight_slots
 from robusteval.loaders.onnx.twin.node import Fn
 from robusteval.loaders.onnx.twin.program import Call, Program, run_call
@@ -39,7 +40,8 @@ class Twin(nn.Module):
     """A graph with one real input and one real output as a differentiable module.
 
     Parameters are buffers (frozen). Half precisions are computed in `real`, float32 unless `.double()` was called.
-    `straight` gives rounding, signs and comparisons straight-through derivatives, with ramps of one of node.WIDTHS.
+    `straight` gives rounding, signs and comparisons straight-through derivatives, with ramps of one of node.WIDTHS. What is
+    affine is folded into the weights before it unless `folds` is False, or the weights learn; values named in `shown` stay.
     Raises Unsupported where a node has no rule.
     """
 
@@ -51,11 +53,13 @@ class Twin(nn.Module):
         opsets: Mapping[str, int],
         straight: bool | str = False,
         types: Mapping[str, int] | None = None,
+        shown: Collection[str] = (),
+        folds: bool = True,
     ) -> None:
         super().__init__()
         self.register_buffer("anchor", torch.zeros((), device="cpu"), persistent=False)  # carries dtype and device
         self._source = (graph, dict(opsets), straight, dict(types or {}))
-        self._learns = False
+        self._shown, self.folds, self._learns = frozenset(shown), folds, False
         self._build()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Twin:
@@ -93,6 +97,14 @@ class Twin(nn.Module):
                             env[slot], known[slot] = value, True
                 else:
                     self.live.append(call)
+        self.folded = 0  # calls that there are fewer of
+        if self.folds and not self._learns:
+            before = len(self.live)
+            kept = {slot for name, slot in program.scope.slots.items() if name in self._shown}
+            with torch.inference_mode(False), torch.no_grad():
+                self.live = simplified(self.live, env, kept.union(program.output_slots))
+            self.folded = before - len(self.live)
+            known += [True] * (len(env) - len(known))
         used = {i for call in self.live for i in call.ins} | set(program.output_slots)
         self._env = [v if i in used else None for i, v in enumerate(env)]
         self._known = known
@@ -112,7 +124,11 @@ class Twin(nn.Module):
                 self.register_buffer(f"c{i}", self._env[i], persistent=False)
 
     def learn(self) -> Twin:
-        """Turns weights into parameters. For good: shape arithmetic may depend on them, so plans are no longer kept."""
+        """Turns the file's own weights into parameters. For good: shape arithmetic may depend on them, so plans are no longer
+        kept."""
+        self._learns = True
+        if self.folded:
+            self._build()
         slots = weight_slots([(call.node.op, call.ins) for call in self.live])
         for name, value in [(n, b) for n, b in self.named_buffers() if n != "anchor"]:
             slot = int(name[1:])
@@ -121,7 +137,6 @@ class Twin(nn.Module):
                 learnt = nn.Parameter(value.detach().clone())
                 self.register_parameter(name, learnt)
                 self._env[slot] = learnt
-        self._learns = True
         self._plans.clear()
         return self
 
@@ -201,7 +216,7 @@ class Twin(nn.Module):
         return Plan(template, steps, _flat(todo))
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
-        """Every intermediate tensor of one run by name: for finding where two answers part."""
+        """Every intermediate tensor of one run by name, those folded away apart: for finding where two answers part."""
         env, _ = self._walk(x)
         names = {slot: name for name, slot in self.program.scope.slots.items()}
         return {names[i]: v for i, v in enumerate(env) if isinstance(v, Tensor) and names.get(i)}
