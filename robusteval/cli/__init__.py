@@ -16,6 +16,7 @@ from robusteval.foreign import ForeignExit, heeding_ctrl_c, words
 
 _COMMANDS = {
     "run": "Attack a model with a suite and write record and report.",
+    "merge": "Unite the shards of a run, made by --shard, and write its record and report.",
     "train": "Train a defence on a copy of a model, and write the hardened model as ONNX.",
     "references": "Build and list sets of known models that runs on the same data are shown beside.",
     "report": "Render the report of an old run again.",

@@ -6,25 +6,26 @@ import contextlib
 import dataclasses
 import datetime
 import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
-from robusteval.contracts.tuning import Tuning
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
-from robusteval.engine.run.folder import claim, locked
+from robusteval.engine.run.folder import SHARD_FILE, claim, locked
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.processes import DIED
-from robusteval.engine.schedule.schedule import ERRORS_LOG, Attacked, Listener, Progress, attack, right
+from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
 from robusteval.engine.suite.suite import Suite
@@ -46,22 +47,63 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     cell that fails is recorded with its error and the run goes on.
     """
     with heeding_ctrl_c(), locked(job.folder):
-        return _run(job, listener)
+        begun = begin(job)
+        (job.folder / SHARD_FILE).unlink(missing_ok=True)  # what was a shard's folder is a whole run's now
+        return finish(job, begun, listener)
 
 
-def _run(job: Job, listener: Listener) -> document.Record:
+@dataclass(frozen=True)
+class Begun:
+    """A job whose folder is claimed, whose defences are fitted and whose passes are timed. started: seconds since 1970."""
+
+    plan: Plan
+    units: UnitStore
+    fitted: Fitted
+    timing: pass_timing.PassTiming
+    costs: Forecaster
+    clock: Clock
+    started: float
+
+    @property
+    def passes(self) -> str:
+        """How passes are done, in words."""
+        return pass_timing.in_words(self.timing.tuning)
+
+
+def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
+    """Whatever comes before the attacks, in a folder that is locked. defenses: only these of the suite are fitted."""
     started, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
     claim(job.folder, plan.sha256, job.overwrite)
     (job.folder / ERRORS_LOG).unlink(missing_ok=True)  # what failed is tried again, and would be told twice
     units = UnitStore(job.folder, plan.sha256)
+    suite = job.suite
+    if defenses is not None:
+        suite = dataclasses.replace(suite, defenses=tuple(one for one in suite.defenses if one.name in defenses))
     with one_thread():
-        fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
+        fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         timing = pass_timing.timed(job.model, job.samples.x)
         costs = _costs(job, plan, fitted, timing)
-    done = attack(job, plan, fitted, units, listener, timing.tuning, costs, clock)
+    return Begun(plan, units, fitted, timing, costs, clock, started)
+
+
+def attack_part(job: Job, begun: Begun, listener: Listener, part: Part) -> Attacked:
+    """Runs the units of a part that are not stored yet."""
+    return attack(
+        job, begun.plan, begun.fitted, begun.units, listener, begun.timing.tuning, begun.costs, begun.clock, part
+    )
+
+
+def finish(
+    job: Job, begun: Begun, listener: Listener, part: Part = WHOLE, facts: Mapping[str, str] | None = None
+) -> document.Record:
+    """Attacks, and all that follows, up to the saved record. facts: more for its environment."""
+    plan, units, fitted, costs, clock = begun.plan, begun.units, begun.fitted, begun.costs, begun.clock
+    started = begun.started
+    done = attack_part(job, begun, listener, part)
     with one_thread():
-        record = _assembled(job, plan, fitted, units, done, costs, timing.tuning)
+        record = _assembled(job, plan, fitted, units, done, costs)
+        record.environment |= {"passes": begun.passes, **(facts or {})}
         told = _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
@@ -118,11 +160,10 @@ def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_
 
 
 def _assembled(
-    job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, costs: Forecaster, tuning: Tuning
+    job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, costs: Forecaster
 ) -> document.Record:
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
-    record.environment["passes"] = pass_timing.in_words(tuning)
     cells = assemble.cells(plan, job.samples, fitted, units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for one in (*plan.planned, *plan.probes):
