@@ -14,6 +14,7 @@ from pathlib import Path
 
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Planned
+from robusteval.engine.plan.shards import Shard, shard_of
 from robusteval.engine.run.folder import locked
 from robusteval.engine.run.runner import Begun, begin, finish
 from robusteval.engine.run.shard import Clean, ShardPage, clean, plain_file, read_page
@@ -27,6 +28,8 @@ from robusteval.foreign import heeding_ctrl_c
 from robusteval.record.run import Record
 
 _ALIKE = 1e-3  # of the largest value: what processors differ by in scores, and defences fitted anew do not
+
+_SHOWN = 10  # missing units that are named
 
 
 @dataclass
@@ -165,10 +168,16 @@ def _taken(begun: Begun, context: Context, planned: Planned, chunk: int, folders
 
 
 def _missing(missing: list[tuple[str, int]], pages: Mapping[Path, ShardPage]) -> RecordError:
-    shown = ", ".join(f"{cell} {chunk}" for cell, chunk in missing[:5])
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    shown = ", ".join(f"{cell} {chunk}" for cell, chunk in missing[:_SHOWN])
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    shards = {shard_of(page.shard) for page in pages.values()}
+    counts = {shard.count for shard in shards}
+    if len(counts) == 1:
+        parts = [Shard(number + 1, *counts) for number in range(*counts)]
+        lacking = [str(part) for part in parts if any(part.holds(*unit) for unit in missing)]
+        more += f" (of shard {', '.join(lacking[:_SHOWN])}{' ...' if len(lacking) > _SHOWN else ''})"
     open_ones = [f"{folder} (shard {page.shard[:20]})" for folder, page in pages.items() if not page.finished]
-    given = ", ".join(sorted({page.shard[:20] for page in pages.values()}))
+    given = ", ".join(str(shard) for shard in sorted(shards, key=lambda shard: (shard.count, shard.number)))
     count = "1 unit is" if len(missing) == 1 else f"{len(missing)} units are"
     again = f" Not finished: {', '.join(open_ones)}." if open_ones else ""
     return RecordError(

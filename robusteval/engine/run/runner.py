@@ -28,6 +28,7 @@ from robusteval.engine.schedule.processes import DIED
 from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
+from robusteval.engine.suite.options import Clever, NoiseDraws, Planted
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.store import UnitStore
@@ -71,7 +72,8 @@ class Begun:
 
 
 def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
-    """Whatever comes before the attacks, in a folder that is locked. defenses: only these of the suite are fitted."""
+    """Whatever comes before the attacks, in a folder that is locked. defenses: of a part of a run, which is not tested either;
+    only these are fitted."""
     started, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
     claim(job.folder, plan.sha256, job.overwrite)
@@ -79,11 +81,18 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
     units = UnitStore(job.folder, plan.sha256)
     suite = job.suite
     if defenses is not None:
-        suite = dataclasses.replace(suite, defenses=tuple(one for one in suite.defenses if one.name in defenses))
+        fitting = tuple(one for one in suite.defenses if one.name in defenses)
+        suite = dataclasses.replace(
+            suite,
+            defenses=fitting,
+            clever=Clever(samples=0),
+            planted=Planted(samples=0),
+            noise_draws=NoiseDraws(samples=0),
+        )
     with one_thread():
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         timing = pass_timing.timed(job.model, job.samples.x)
-        costs = _costs(job, plan, fitted, timing)
+        costs = _costs(dataclasses.replace(job, suite=suite), plan, fitted, timing)
     return Begun(plan, units, fitted, timing, costs, clock, started)
 
 
