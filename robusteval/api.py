@@ -10,6 +10,7 @@ from pathlib import Path
 
 from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
+from robusteval.contracts.executor import CannotStartError, Done, Executor, ExecutorInfo, Unit, Work, Worker, unpacked
 from robusteval.contracts.params import param
 from robusteval.contracts.plugins import (
     Attack,
@@ -55,6 +56,7 @@ __all__ = [
     "AccessError",
     "Attack",
     "AttackInfo",
+    "CannotStartError",
     "Cell",
     "Classifier",
     "Curve",
@@ -65,7 +67,10 @@ __all__ = [
     "Defense",
     "DefenseInfo",
     "Detector",
+    "Done",
     "Epoch",
+    "Executor",
+    "ExecutorInfo",
     "Featured",
     "Gradient",
     "LoadOptions",
@@ -89,6 +94,9 @@ __all__ = [
     "Split",
     "Strength",
     "TrainedDefense",
+    "Unit",
+    "Work",
+    "Worker",
     "ascent",
     "cache_folder",
     "clip",
@@ -109,6 +117,7 @@ __all__ = [
     "statistics",
     "suites_in",
     "trainable",
+    "unpacked",
     "wins",
     "with_parameters",
 ]

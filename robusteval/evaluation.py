@@ -83,6 +83,8 @@ def evaluate(
     data_range: tuple[float, float] | None = None,
     labels_from_model: bool = False,
     surrogates: Sequence[str | Path] = (),
+    executor: str = "",
+    address: str = "",
     overwrite: bool = False,
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
@@ -95,7 +97,8 @@ def evaluate(
     same call without it, with the same `out`, goes on from there. references: files of known models to compare with
     (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data, where those are
     not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks
-    are made on. overwrite: start anew where `out` holds another run, or a finished one.
+    are made on. executor: where units are made, such as "ray", and address: where that is found (docs/scale.md). overwrite: start
+    anew where `out` holds another run, or a finished one.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
@@ -120,6 +123,8 @@ def evaluate(
         surrogates=tuple(map(str, surrogates)),
         time_budget=time_budget,
         references=tuple(references),
+        executor=executor,
+        address=address,
         overwrite=overwrite,
     )
     job = prepare_job(classifier, catalogue, asked, model_path=model_path, kept=kept)
@@ -165,6 +170,8 @@ def compare(
     data_range: tuple[float, float] | None = None,
     labels_from_model: bool = False,
     surrogates: Sequence[str | Path] = (),
+    executor: str = "",
+    address: str = "",
     overwrite: bool = False,
 ) -> EvaluatedComparison:
     """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
@@ -204,6 +211,8 @@ def compare(
         surrogates=tuple(map(str, surrogates)),
         time_budget=time_budget,
         references=tuple(references),
+        executor=executor,
+        address=address,
         overwrite=overwrite,
     )
     jobs = [

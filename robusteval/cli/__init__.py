@@ -22,7 +22,7 @@ _COMMANDS = {
     "report": "Render the report of an old run again.",
     "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
     "inspect": "Print how a model (and its data) was understood.",
-    "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets and suites.",
+    "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors.",
     "suites": "List and show suites, and print their schema.",
 }
 _FORMERLY = {"calibrate": ("references", "build")}  # the old name does the same, and tells the new one

@@ -37,7 +37,7 @@ FROM_A_FOLDER = {
 }
 FROM_A_FOLDER |= {"seed", "only", "bounds", "mean", "std", "layout", "shape", "output", "loader"}
 ALLOWED_BY_THE_USER = {"arch", "trust"}
-OWN = {"out", "workers", "overwrite", "as_json", "fail_under"}
+OWN = {"out", "workers", "executor", "address", "overwrite", "as_json", "fail_under"}
 NONE = {"shard", "dry_run", "time_budget"}
 
 
@@ -52,6 +52,8 @@ NONE = {"shard", "dry_run", "time_budget"}
     "--trust or --arch.  [default: as the first shard has it]",
 )
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@click.option("--executor", default="", metavar="NAME", help="Where units are made that look at what the shards found.")
+@click.option("--address", default="", help="Where the executor is found.")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
 @click.option(
     "--fail-under", type=Finite(), help="Exit with 3 unless the worst-case median distance reaches this, in every norm."

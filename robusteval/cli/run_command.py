@@ -69,6 +69,15 @@ if TYPE_CHECKING:
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@click.option(
+    "--executor",
+    default="",
+    metavar="NAME",
+    help="Where units are made: serial, processes, ray, or a plugin; with parameters as in ray:gpus=1.  [default: this machine]",
+)
+@click.option(
+    "--address", default="", help="Where the executor is found, such as auto: the Ray cluster of this machine."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with its passes and minutes, and stop.")
@@ -101,6 +110,8 @@ def command(
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
     workers: int | None,
+    executor: str,
+    address: str,
     seed: int,
     overwrite: bool,
     dry_run: bool,
@@ -146,6 +157,8 @@ def command(
         target=target,
         labels_from_model=labels == "model",
         surrogates=surrogates,
+        executor=executor,
+        address=address,
         time_budget=time_budget,
         references=references,
         overwrite=overwrite,

@@ -16,7 +16,7 @@ from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.plan.shards import Shard, shard_of
 from robusteval.engine.run.folder import locked
-from robusteval.engine.run.runner import Begun, begin, finish
+from robusteval.engine.run.runner import Begun, begin, finish, started
 from robusteval.engine.run.shard import Clean, ShardPage, clean, plain_file, read_page
 from robusteval.engine.schedule.environment import environment
 from robusteval.engine.schedule.schedule import Listener, Part, attacked_alone, right
@@ -49,13 +49,13 @@ def merge(job: Job, folders: Sequence[Path], listener: Listener = lambda progres
     _check_apart(job.folder, folders)
     pages = {folder: read_page(folder) for folder in folders}
     _check_plan(job, pages)
-    with heeding_ctrl_c(), locked(job.folder):
-        begun = begin(job)
+    with heeding_ctrl_c(), locked(job.folder), started(job) as ready:
+        begun = begin(ready)
         _check_clean(begun, pages)
         found = _gather(job, begun, pages)
         if found.missing:
             raise _missing(found.missing, pages)
-        return finish(job, begun, listener, Part(failed=found.failed), _machines(job, begun, pages))
+        return finish(ready, begun, listener, Part(failed=found.failed), _machines(job, begun, pages))
 
 
 def _check_apart(out: Path, folders: Sequence[Path]) -> None:

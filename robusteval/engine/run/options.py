@@ -20,7 +20,9 @@ class RunOptions:
     attacked, evenly over the classes; None: as the suite says. target: "untargeted", "least-likely", "all", or a class by
     number or name. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks are made
     on. time_budget: seconds after which nothing more is started. references: files of known models to compare with.
-    overwrite: start anew where the folder holds another run. command: as the user gave it, for the record.
+    executor: where units are made, by the name of a plugin, with parameters after a colon; "": on this machine, in as many
+    processes as `workers`. address: where that executor is to be found. overwrite: start anew where the folder holds another
+    run. command: as the user gave it, for the record.
     """
 
     suite: str = "standard"
@@ -35,6 +37,8 @@ class RunOptions:
     surrogates: tuple[str, ...] = ()
     time_budget: float | None = None
     references: tuple[str | Path, ...] = ()
+    executor: str = ""
+    address: str = ""
     overwrite: bool = False
     command: str = ""
 

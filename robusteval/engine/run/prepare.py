@@ -21,6 +21,7 @@ from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather
 from robusteval.engine.run.options import RunOptions
+from robusteval.engine.schedule.executors import executor_of
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
 from robusteval.engine.suite.goals import parse, without_target
@@ -42,6 +43,7 @@ def prepare_job(
     Raises DataError, SuiteError, PluginError, RecordError with one clear sentence.
     """
     check_settings(options.samples, options.seed, options.workers, options.time_budget, options.data_range)
+    executor = executor_of(options.executor, options.address, catalogue)
     known, model = gather(options.references), guarded(model)
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
@@ -69,6 +71,7 @@ def prepare_job(
         workers=int(options.workers),
         target=goal,
         labels_from_model=options.labels_from_model,
+        executor=executor,
         overwrite=options.overwrite,
         preflight=tuple(told),
         looked=tuple(looked),

@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import datetime
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
+from robusteval.contracts.executor import DIED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.catalogue.catalogue import Catalogue
@@ -24,7 +25,6 @@ from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
-from robusteval.engine.schedule.processes import DIED
 from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
@@ -47,15 +47,37 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is kept. A
     cell that fails is recorded with its error and the run goes on.
     """
-    with heeding_ctrl_c(), locked(job.folder):
-        begun = begin(job)
+    with heeding_ctrl_c(), locked(job.folder), started(job) as ready:
+        begun = begin(ready)
         (job.folder / SHARD_FILE).unlink(missing_ok=True)  # what was a shard's folder is a whole run's now
-        return finish(job, begun, listener)
+        return finish(ready, begun, listener)
+
+
+@contextlib.contextmanager
+def started(job: Job) -> Iterator[Job]:
+    """The job with its executor made ready, and so many workers as that has; the executor is let go in the end. Raises PluginError
+    where it cannot be used."""
+    executor = job.executor
+    if executor is None:
+        yield job
+        return
+    try:
+        with foreign():
+            width = int(executor.start(job.workers))
+    except RobustEvalError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise unusable(executor.info.name, words(error)) from error
+    try:
+        yield dataclasses.replace(job, workers=max(width, 1))
+    finally:
+        with contextlib.suppress(Exception), foreign():  # whatever it says now, the run is over
+            executor.stop()
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A job whose folder is claimed, whose defences are fitted and whose passes are timed. started: seconds since 1970."""
+    """A job whose folder is claimed, whose defences are fitted and whose passes are timed. since: seconds since 1970."""
 
     plan: Plan
     units: UnitStore
@@ -63,7 +85,7 @@ class Begun:
     timing: pass_timing.PassTiming
     costs: Forecaster
     clock: Clock
-    started: float
+    since: float
 
     @property
     def passes(self) -> str:
@@ -72,9 +94,9 @@ class Begun:
 
 
 def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
-    """Whatever comes before the attacks, in a folder that is locked. defenses: of a part of a run, which is not tested either;
-    only these are fitted."""
-    started, clock = time.time(), Clock(job.time_budget)
+    """Whatever comes before the attacks, in a folder that is locked, with the executor started. defenses: of a part of a run, which
+    is not tested either; only these are fitted."""
+    since, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
     claim(job.folder, plan.sha256, job.overwrite)
     (job.folder / ERRORS_LOG).unlink(missing_ok=True)  # what failed is tried again, and would be told twice
@@ -93,7 +115,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         timing = pass_timing.timed(job.model, job.samples.x)
         costs = _costs(dataclasses.replace(job, suite=suite), plan, fitted, timing)
-    return Begun(plan, units, fitted, timing, costs, clock, started)
+    return Begun(plan, units, fitted, timing, costs, clock, since)
 
 
 def attack_part(job: Job, begun: Begun, listener: Listener, part: Part) -> Attacked:
@@ -108,7 +130,7 @@ def finish(
 ) -> document.Record:
     """Attacks, and all that follows, up to the saved record. facts: more for its environment."""
     plan, units, fitted, costs, clock = begun.plan, begun.units, begun.fitted, begun.costs, begun.clock
-    started = begun.started
+    since = begun.since
     done = attack_part(job, begun, listener, part)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs)
@@ -119,14 +141,16 @@ def finish(
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
+    if elsewhere := sorted(done.machines - {record.environment["processor"]}):
+        record.environment["nodes"] = f"Some units were made on {' and '.join(elsewhere)}"[:1000]
     derive(
         record, lambda made: _figures(job.catalogue, made), [*job.preflight, *told], job.labels_from_model, job.looked
     )
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
-    record.times.started = _stamp(started)
+    record.times.started = _stamp(since)
     record.times.finished = _stamp(time.time())
-    record.times.wall_s = time.time() - started
+    record.times.wall_s = time.time() - since
     store.save(record, job.folder)
     return record
 

@@ -20,7 +20,7 @@ from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.plan.shards import Shard
 from robusteval.engine.run.folder import SHARD_FILE, locked
-from robusteval.engine.run.runner import Begun, attack_part, begin
+from robusteval.engine.run.runner import Begun, attack_part, begin, started
 from robusteval.engine.schedule.environment import environment
 from robusteval.engine.schedule.schedule import Attacked, Listener, Part, attacked_alone
 from robusteval.engine.units.unit import chunks
@@ -87,20 +87,25 @@ def run_shard(job: Job, shard: Shard, words: Sequence[str], listener: Listener =
             _check_own(job.folder, shard)
         plan = plan_of(job)
         needed = {cell.cell.defense for cell in _planned(plan) if _of(cell, shard, len(job.samples))}
-        begun = begin(job, needed)
-        page = ShardPage(
-            plan=plan.sha256,
-            model=job.model.info.sha256,
-            shard=str(shard),
-            words=list(words),
-            environment=environment(job.model.info.provider) | {"passes": begun.passes},
-            pipelines=clean(begun),
-        )
-        _write(job.folder, page)
-        done = attack_part(job, begun, listener, Part(shard))
-        page.failed, page.finished = _failed(done), True
-        _write(job.folder, page)
+        with started(job) as ready:
+            begun = begin(ready, needed)
+            page = _made(ready, begun, shard, words)
+            _write(job.folder, page)
+            done = attack_part(ready, begun, listener, Part(shard))
+            page.failed, page.finished = _failed(done), True
+            _write(job.folder, page)
     return ShardDone(done.total, done.failures)
+
+
+def _made(job: Job, begun: Begun, shard: Shard, words: Sequence[str]) -> ShardPage:
+    return ShardPage(
+        plan=begun.plan.sha256,
+        model=job.model.info.sha256,
+        shard=str(shard),
+        words=list(words),
+        environment=environment(job.model.info.provider) | {"passes": begun.passes},
+        pipelines=clean(begun),
+    )
 
 
 def clean(begun: Begun) -> list[Clean]:

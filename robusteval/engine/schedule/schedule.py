@@ -65,6 +65,7 @@ class Attacked:
     failures: dict[str, str] = field(default_factory=dict)
     units: dict[str, dict[int, str]] = field(default_factory=dict)
     total: int = 0  # units, done or not
+    machines: set[str] = field(default_factory=set)  # processors that made units now
     skipped: set[str] = field(default_factory=set)
     foretold_s: float = 0.0  # of what was left to do, by the clock on the wall
     alone: str = ""  # why one process did it all, though there were to be several
@@ -146,7 +147,8 @@ def attack(
     apart = job.apart and _outside(job, plan)
 
     def go(some: list[Task], workers: int) -> None:
-        reason = execute(context, gate.expected(some), units, workers, counter, gate, apart)
+        asked = gate.expected(some)
+        reason = execute(context, asked, units, workers, counter, gate, apart, job.executor, done.machines)
         if reason and not done.alone:
             done.alone = f"All ran in one process: {reason}."
             listener(Progress(counter.done, todo.total, "", note=done.alone))
@@ -156,7 +158,7 @@ def attack(
     # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come
     # they would be others than those of the whole run
     go(_complete(todo.transferred, done), job.workers)
-    go(_complete(todo.judging, done), 1)
+    go(_complete(todo.judging, done), job.workers if job.executor is not None else 1)
     return done
 
 
