@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 import uuid
 from collections import deque
@@ -61,6 +62,7 @@ class Ray:
         ray = _ray()
         if not ray.is_initialized():
             try:
+                _knock(self.address)
                 ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
                 raise PluginError(
@@ -219,6 +221,14 @@ def _attempt(worker: list[Any], token: str, unit: bytes) -> Done:
         _held.clear()
         _held[token] = unpacked(ray.get(worker[0]))
     return _held[token].attempt(unit)
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens at host:port; Ray itself would ask for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in address:
+        with socket.create_connection((host, int(port)), timeout=10):
+            pass
 
 
 def _ray() -> Any:
