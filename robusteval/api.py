@@ -10,6 +10,7 @@ from pathlib import Path
 
 from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
+from robusteval.contracts.executor import CannotStartError, Done, Executor, ExecutorInfo, Unit, Work, Worker, unpacked
 from robusteval.contracts.params import param
 from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import (
@@ -57,6 +58,7 @@ __all__ = [
     "AccessError",
     "Attack",
     "AttackInfo",
+    "CannotStartError",
     "Cell",
     "Classifier",
     "Column",
@@ -68,7 +70,10 @@ __all__ = [
     "Defense",
     "DefenseInfo",
     "Detector",
+    "Done",
     "Epoch",
+    "Executor",
+    "ExecutorInfo",
     "Featured",
     "Finding",
     "Gradient",
@@ -93,6 +98,9 @@ __all__ = [
     "Split",
     "Strength",
     "TrainedDefense",
+    "Unit",
+    "Work",
+    "Worker",
     "ascent",
     "cache_folder",
     "clip",
@@ -113,6 +121,7 @@ __all__ = [
     "statistics",
     "suites_in",
     "trainable",
+    "unpacked",
     "wins",
     "with_parameters",
 ]

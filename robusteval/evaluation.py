@@ -86,6 +86,8 @@ def evaluate(
     labels_from_model: bool = False,
     surrogates: Sequence[str | Path] = (),
     precision: str = "auto",
+    executor: str = "",
+    address: str = "",
     overwrite: bool = False,
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
@@ -101,8 +103,8 @@ def evaluate(
     (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data, where those are
     not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks
     are made on. precision: "auto": attacks may propose in bfloat16 where that is faster here and points the same way; "full":
-    in float32 only; everything is judged in full either way. overwrite: start anew where `out` holds another run, or a
-    finished one.
+    in float32 only; everything is judged in full either way. executor: where units are made, such as "ray", and address:
+    where that is found (docs/scale.md). overwrite: start anew where `out` holds another run, or a finished one.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
@@ -132,6 +134,8 @@ def evaluate(
         memory=memory,
         references=tuple(references),
         precision=precision,
+        executor=executor,
+        address=address,
         overwrite=overwrite,
     )
     job = prepare_job(classifier, catalogue, asked, model_path=model_path, kept=kept)
@@ -180,6 +184,8 @@ def compare(
     labels_from_model: bool = False,
     surrogates: Sequence[str | Path] = (),
     precision: str = "auto",
+    executor: str = "",
+    address: str = "",
     overwrite: bool = False,
 ) -> EvaluatedComparison:
     """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
@@ -224,6 +230,8 @@ def compare(
         memory=memory,
         references=tuple(references),
         precision=precision,
+        executor=executor,
+        address=address,
         overwrite=overwrite,
     )
     jobs = [

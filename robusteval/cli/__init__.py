@@ -16,12 +16,13 @@ from robusteval.foreign import ForeignExit, heeding_ctrl_c, words
 
 _COMMANDS = {
     "run": "Attack a model with a suite and write record and report.",
+    "merge": "Unite the shards of a run, made by --shard, and write its record and report.",
     "train": "Train a defence on a copy of a model, and write the hardened model as ONNX.",
     "references": "Build and list sets of known models that runs on the same data are shown beside.",
     "report": "Render the report of an old run again.",
     "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
     "inspect": "Print how a model (and its data) was understood.",
-    "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets and suites.",
+    "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors.",
     "suites": "List and show suites, and print their schema.",
 }
 _FORMERLY = {"calibrate": ("references", "build")}  # the old name does the same, and tells the new one

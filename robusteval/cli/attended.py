@@ -20,7 +20,16 @@ from types import FrameType
 
 from robusteval.cli import obey, refuse
 
-WITH_PLUGINS = ("run", "train", "references", "calibrate", "inspect", "plugins", "suites")  # commands that import them
+WITH_PLUGINS = (
+    "run",
+    "merge",
+    "train",
+    "references",
+    "calibrate",
+    "inspect",
+    "plugins",
+    "suites",
+)  # commands that import them
 _GLANCE_S = 0.5  # between looks at whether the other process still lives
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from robusteval.contracts.classifier import LoadOptions, Peek
 
 
+WORDS = "robusteval.words"  # in a command's meta: its arguments, as the user gave them
+
+
 class Numbers(click.ParamType[tuple[float, ...]]):
     """Numbers set apart by commas, blanks or an x: 3,32,32 or 3x32x32."""
 
@@ -38,6 +41,7 @@ class SpacedCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The arguments, with the numbers that follow such an option made one of its values."""
+        ctx.meta[WORDS] = tuple(args)
         flags = {flag for p in self.params if isinstance(p.type, Numbers) for flag in p.opts}
         return super().parse_args(ctx, _joined(args, flags))
 

@@ -10,12 +10,12 @@ import click
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
 
-_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite")
+_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor")
 
 
 @click.group("plugins")
 def command() -> None:
-    """List and show the installed attacks, defences, metrics, loaders, data sets and suites."""
+    """List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors."""
 
 
 @command.command("list")

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robusteval.cli.merge_command import Merging, attack_shard, check_part
 from robusteval.cli.options import (
+    WORDS,
     Duration,
     Finite,
     SpacedCommand,
@@ -68,6 +70,15 @@ if TYPE_CHECKING:
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @resource_options
+@click.option(
+    "--executor",
+    default="",
+    metavar="NAME",
+    help="Where units are made: serial, processes, ray, or a plugin; with parameters as in ray:gpus=1.  [default: this machine]",
+)
+@click.option(
+    "--address", default="", help="Where the executor is found, such as auto: the Ray cluster of this machine."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with its passes and minutes, and stop.")
@@ -79,6 +90,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--fail-under", type=Finite(), help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
+)
+@click.option(
+    "--shard",
+    metavar="PART/PARTS",
+    help="Run this part of the units only, such as 3/8, in a folder of its own; `robusteval merge` unites the parts.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
 def command(
@@ -94,11 +110,14 @@ def command(
     references: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
+    executor: str,
+    address: str,
     seed: int,
     overwrite: bool,
     dry_run: bool,
     time_budget: float | None,
     fail_under: float | None,
+    shard: str | None,
     as_json: bool,
     **reading: Any,
 ) -> None:
@@ -121,6 +140,8 @@ def command(
     quiet_libraries()
     means = resources(reading)
     catalogue = discover()
+    merging = click.get_current_context().find_object(Merging)
+    part = check_part(shard, models, time_budget, fail_under, dry_run) if shard is not None else None
     if only and len(models) == 1:
         raise click.UsageError("--only is for several models; give the option itself, such as --range 0,255.")
     images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)
@@ -137,6 +158,8 @@ def command(
         target=target,
         labels_from_model=labels == "model",
         surrogates=surrogates,
+        executor=executor,
+        address=address,
         time_budget=time_budget,
         references=references,
         overwrite=overwrite,
@@ -157,13 +180,19 @@ def command(
         run_several(jobs, models, Path(out) if out else None, as_json, fail_under)
         return
     folder = Path(out) if out else default_folder(Path("reports"), models[0], jobs[0].suite.name, plan_of(jobs[0]))
+    if part is not None and not out:
+        folder = folder.with_name(f"{folder.name}-shard-{part.number}-of-{part.count}")
     check_folder(folder, stranger=COMPARISON_FILE)
+    if part is not None:
+        words = click.get_current_context().meta[WORDS]
+        attack_shard(replace(jobs[0], folder=folder), part, words, as_json)
+        return
     with locked(folder):  # until the page is written too
-        _finish(attack(replace(jobs[0], folder=folder), as_json), folder, as_json, fail_under)
+        _finish(attack(replace(jobs[0], folder=folder), as_json, merging), folder, as_json, fail_under)
 
 
-def attack(job: Job, as_json: bool) -> Record:
-    """Runs a job with its progress shown."""
+def attack(job: Job, as_json: bool, merging: Merging | None = None) -> Record:
+    """Runs a job with its progress shown; with the units of shards, where there are any."""
     from robusteval.cli.progress import Display
     from robusteval.engine.plan.job import plan_of
     from robusteval.engine.run.runner import run
@@ -172,7 +201,7 @@ def attack(job: Job, as_json: bool) -> Record:
     with display:
         cells = len(plan_of(job).planned)
         display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {cells} cells")
-        return run(job, display.update)
+        return run(job, display.update) if merging is None else merging.run(job, display.update)
 
 
 def _print_plans(jobs: list[Job], as_json: bool) -> None:

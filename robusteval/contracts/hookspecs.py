@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pluggy
 
+from robusteval.contracts.executor import Executor
 from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader
 from robusteval.hooks import GROUP
 from robusteval.record.metric import Metric
@@ -40,6 +41,11 @@ class Hooks:
     @hookspec
     def robusteval_datasets(self) -> list[type[Dataset]]:
         """Data sets that a model's metadata may name."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_executors(self) -> list[type[Executor]]:
+        """Executors: where units of a run are made."""
         raise NotImplementedError
 
     @hookspec

@@ -22,13 +22,14 @@ from robusteval.errors import PluginError, SuiteError
 from robusteval.foreign import foreign, words
 from robusteval.hooks import GROUP
 
-KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite")
+KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor")
 _HOOKS = {
     "loader": "robusteval_loaders",
     "attack": "robusteval_attacks",
     "defense": "robusteval_defenses",
     "metric": "robusteval_metrics",
     "dataset": "robusteval_datasets",
+    "executor": "robusteval_executors",
 }
 _SUITES = "robusteval_suites"  # these are texts by name, where the others are lists of types
 OURS = "robusteval"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import robusteval
 from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.executor import Executor
 from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import FULL_ONLY
 from robusteval.engine.catalogue.catalogue import Catalogue
@@ -42,6 +43,7 @@ class Job:
     looked: tuple[run.Check, ...] = ()  # the checks of the preflight
     available: int = 0  # samples that the data hold, evaluated or not; 0 where unknown
     apart: bool = False  # plugins that do not come with robusteval run in processes of their own, also with one worker
+    executor: Executor | None = None  # where units are made; None: here, in as many processes as there are workers
     time_budget: float | None = None  # seconds after which nothing is started; no part of the plan
     references: tuple[
         Source, ...

@@ -26,7 +26,8 @@ from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, wri
 LOCK = ".robusteval.lock"
 _WAIT_S = 3.0  # a holder that was just killed takes a moment to be gone
 _RUN, _SEVERAL = "units/plan.json", ".robusteval.json"
-_OF_A_RUN = ("units", RECORD_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables")
+SHARD_FILE = "shard.json"  # in the folder of a run's part
+_OF_A_RUN = ("units", SHARD_FILE, RECORD_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables")
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
 
 

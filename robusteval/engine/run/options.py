@@ -23,8 +23,9 @@ class RunOptions:
     on. time_budget: seconds after which nothing more is started. device: where it computes: "auto" (a GPU where torch can use
     one), "cpu", "cuda", "cuda:1". memory: bytes that all processes of the run together may take; None: a share of what is
     free. precision: "auto": attacks may propose in bfloat16 where that is faster and points the same way; "full": in float32
-    only. references: files of known models to compare with.
-    overwrite: start anew where the folder holds another run. command: as the user gave it, for the record.
+    only. references: files of known models to compare with. executor: where units are made, by the name of a plugin, with
+    parameters after a colon; "": on this machine, in as many processes as `workers`. address: where that executor is to be
+    found. overwrite: start anew where the folder holds another run. command: as the user gave it, for the record.
     """
 
     suite: str = "standard"
@@ -42,6 +43,8 @@ class RunOptions:
     memory: float | None = None
     references: tuple[str | Path, ...] = ()
     precision: str = AUTO
+    executor: str = ""
+    address: str = ""
     overwrite: bool = False
     command: str = ""
 

@@ -24,6 +24,7 @@ from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather
 from robusteval.engine.run.options import RunOptions
+from robusteval.engine.schedule.executors import executor_of
 from robusteval.engine.schedule.memory import in_words, needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
@@ -55,6 +56,7 @@ def prepare_job(
         options.precision,
     )
     device = resolve(options.device)
+    executor = executor_of(options.executor, options.address, catalogue)
     known, model = gather(options.references), guarded(model)
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
@@ -95,6 +97,7 @@ def prepare_job(
         target=goal,
         labels_from_model=options.labels_from_model,
         precision=options.precision,
+        executor=executor,
         overwrite=options.overwrite,
         preflight=tuple(told),
         looked=tuple(looked),

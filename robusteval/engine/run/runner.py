@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import datetime
 import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
+from robusteval.contracts.executor import DIED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
-from robusteval.contracts.tuning import Tuning
 from robusteval.engine.batched import sizes_of
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.devices import exact, in_words
@@ -20,15 +22,15 @@ from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
-from robusteval.engine.run.folder import claim, locked, settled
+from robusteval.engine.run.folder import SHARD_FILE, claim, locked, settled
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import memory, pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
-from robusteval.engine.schedule.processes import DIED
-from robusteval.engine.schedule.schedule import ERRORS_LOG, Attacked, Listener, Progress, attack, right
+from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
+from robusteval.engine.suite.options import Clever, NoiseDraws, Planted
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.store import UnitStore
@@ -47,39 +49,113 @@ def run(job: Job, listener: Listener = lambda progress: None) -> document.Record
     Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is kept. A
     cell that fails is recorded with its error and the run goes on.
     """
-    with heeding_ctrl_c(), exact(job.samples.x.device), locked(job.folder):
-        return _run(job, listener)
+    with heeding_ctrl_c(), exact(job.samples.x.device), locked(job.folder), started(job) as ready:
+        begun = begin(ready)
+        (job.folder / SHARD_FILE).unlink(missing_ok=True)  # what was a shard's folder is a whole run's now
+        return finish(ready, begun, listener)
 
 
-def _run(job: Job, listener: Listener) -> document.Record:
-    started, clock = time.time(), Clock(job.time_budget)
+@contextlib.contextmanager
+def started(job: Job) -> Iterator[Job]:
+    """The job with its executor made ready, and so many workers as that has; the executor is let go in the end. Raises PluginError
+    where it cannot be used."""
+    executor = job.executor
+    if executor is None:
+        yield job
+        return
+    try:
+        with foreign():
+            width = int(executor.start(job.workers))
+    except RobustEvalError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise unusable(executor.info.name, words(error)) from error
+    try:
+        yield dataclasses.replace(job, workers=max(width, 1))
+    finally:
+        with contextlib.suppress(Exception), foreign():  # whatever it says now, the run is over
+            executor.stop()
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A job whose folder is claimed, whose defences are fitted and whose passes are timed. since: seconds since 1970."""
+
+    plan: Plan
+    units: UnitStore
+    fitted: Fitted
+    timing: pass_timing.PassTiming
+    costs: Forecaster
+    clock: Clock
+    since: float
+
+    @property
+    def passes(self) -> str:
+        """How passes are done, in words."""
+        return pass_timing.in_words(self.timing.tuning)
+
+
+def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
+    """Whatever comes before the attacks, in a folder that is locked, with the executor started. defenses: of a part of a run, which
+    is not tested either; only these are fitted."""
+    since, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
     claim(job.folder, plan.sha256, job.overwrite)
     (job.folder / ERRORS_LOG).unlink(missing_ok=True)  # what failed is tried again, and would be told twice
     units = UnitStore(job.folder, plan.sha256)
+    suite = job.suite
+    if defenses is not None:
+        fitting = tuple(one for one in suite.defenses if one.name in defenses)
+        suite = dataclasses.replace(
+            suite,
+            defenses=fitting,
+            clever=Clever(samples=0),
+            planted=Planted(samples=0),
+            noise_draws=NoiseDraws(samples=0),
+        )
     with one_thread():
-        fitted = fit_all(job.suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
+        fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         fitted.live = _sized(job, fitted)
         timing = pass_timing.timed(job.model, job.samples.x, job.precision)
-        tuning = settled(job.folder, timing.tuning)  # units that are there already were made in that way
-        costs = _costs(job, plan, fitted, dataclasses.replace(timing, tuning=tuning))
-    done = attack(job, plan, fitted, units, listener, tuning, costs, clock)
+        # units that are there already were made in that way
+        timing = dataclasses.replace(timing, tuning=settled(job.folder, timing.tuning))
+        costs = _costs(dataclasses.replace(job, suite=suite), plan, fitted, timing)
+    return Begun(plan, units, fitted, timing, costs, clock, since)
+
+
+def attack_part(job: Job, begun: Begun, listener: Listener, part: Part) -> Attacked:
+    """Runs the units of a part that are not stored yet."""
+    return attack(
+        job, begun.plan, begun.fitted, begun.units, listener, begun.timing.tuning, begun.costs, begun.clock, part
+    )
+
+
+def finish(
+    job: Job, begun: Begun, listener: Listener, part: Part = WHOLE, facts: Mapping[str, str] | None = None
+) -> document.Record:
+    """Attacks, and all that follows, up to the saved record. facts: more for its environment."""
+    plan, units, fitted, costs, clock = begun.plan, begun.units, begun.fitted, begun.costs, begun.clock
+    since = begun.since
+    done = attack_part(job, begun, listener, part)
     with one_thread():
-        record = _assembled(job, plan, fitted, units, done, costs, tuning)
+        record = _assembled(job, plan, fitted, units, done, costs)
+        record.environment |= {"passes": begun.passes, match.PRECISION: begun.timing.tuning.precision, **(facts or {})}
         told = _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
+    if elsewhere := sorted(done.machines - {record.environment["processor"]}):
+        record.environment["nodes"] = f"Some units were made on {' and '.join(elsewhere)}"[:1000]
     derive(
         record, lambda made: _figures(job.catalogue, made), [*job.preflight, *told], job.labels_from_model, job.looked
     )
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
-    record.times.started = _stamp(started)
+    record.times.started = _stamp(since)
     record.times.finished = _stamp(time.time())
-    record.times.wall_s = time.time() - started
+    record.times.wall_s = time.time() - since
     store.save(record, job.folder)
     return record
 
@@ -138,11 +214,10 @@ def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_
 
 
 def _assembled(
-    job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, costs: Forecaster, tuning: Tuning
+    job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, costs: Forecaster
 ) -> document.Record:
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
-    record.environment |= {"passes": pass_timing.in_words(tuning), match.PRECISION: tuning.precision}
     if job.batches:
         record.environment["batches"] = job.batches
     if job.samples.x.device.type != "cpu":

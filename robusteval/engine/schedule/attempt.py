@@ -1,16 +1,24 @@
-"""One unit, tried: made, stored, and whatever its plugin raises turned into the reason why its cell failed."""
+"""One unit, tried: made where all that it looks at was sent along, and whatever its plugin raises turned into the reason why its
+cell failed."""
 
 from __future__ import annotations
 
+import pickle
 import time
 import traceback
 from dataclasses import dataclass, replace
 
+from torch import Tensor
+
+from robusteval.contracts.executor import Done
 from robusteval.engine.devices import exact
 from robusteval.engine.plan.plan import Planned
+from robusteval.engine.schedule.environment import processor
 from robusteval.engine.schedule.pass_timing import applied
+from robusteval.engine.threads import one_thread
 from robusteval.engine.units.chunk import Context
-from robusteval.engine.units.store import UnitStore
+from robusteval.engine.units.kept_candidates import Strengths
+from robusteval.engine.units.store import UnitStore, sealed_unit
 from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunks, judge_unit, nearest_wins, run_unit
 from robusteval.foreign import foreign, words
 
@@ -21,6 +29,11 @@ class Task:
 
     planned: Planned
     chunk: int
+
+    @property
+    def id(self) -> str:
+        """No other unit of the run has it."""
+        return f"{self.planned.cell.id}#{self.chunk}"
 
 
 @dataclass(frozen=True)
@@ -33,40 +46,66 @@ class Outcome:
     seconds: float = 0.0
 
 
-def attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
-    """Runs and stores one unit; whatever the plugin raises becomes the outcome's error."""
-    started = time.perf_counter()
-    with applied(context.tuning), exact(context.samples.x.device):
-        outcome = _attempt(context, task, store)
-    return replace(outcome, seconds=time.perf_counter() - started)
+Seen = (
+    Strengths | Tensor | str | None
+)  # what a unit looks at: candidates, starting points, or why there is nothing to look at
 
 
-def _attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
-    try:
-        with foreign():
-            made = _made(context, task, store)
-    except Exception as error:  # one plugin's fault must not end the run: it is recorded as a failed cell
-        return Outcome(task, words(error), traceback.format_exc())
-    if isinstance(made, str):
-        return Outcome(task, made)
-    store.save(
-        task.planned.cell.id, task.chunk, made
-    )  # what cannot be stored ends the run: all that follows would be lost
-    return Outcome(task)
+@dataclass(frozen=True)
+class Hands:
+    """What makes the units of a run, here or elsewhere. plan: its hash, which every unit carries."""
+
+    context: Context
+    plan: str
+
+    def attempt(self, unit: bytes) -> Done:
+        """Makes a unit that was packed by `piece`."""
+        task, seen = pickle.loads(unit)
+        return attempt(self, task, seen)
 
 
-def _made(context: Context, task: Task, store: UnitStore) -> UnitResult | JudgedUnit | str:
-    """The finished unit, or why there is nothing to make it from."""
+def piece(task: Task, seen: Seen) -> bytes:
+    """A unit as it travels."""
+    return pickle.dumps((task, seen))
+
+
+def seen_by(task: Task, store: UnitStore) -> Seen:
+    """What a unit looks at, of the units that are stored."""
     planned = task.planned
-    rows = chunks(planned, len(context.samples))[task.chunk]
     if planned.source:
         unit = store.load(planned.source, task.chunk)
         if unit is None or unit.strengths is None:
             return f"the adversarials of {planned.source} are not there, as that cell failed"
-        return judge_unit(context, planned, rows, unit.strengths)
+        return unit.strengths
     if planned.starts:
         units = [found for one in planned.starts if (found := store.load(one, task.chunk)) is not None]
-        if not units:
-            return "no adversarials of the bare model are there, as those cells failed"
-        return run_unit(context, planned, rows, nearest_wins(units))
-    return run_unit(context, planned, rows)
+        return nearest_wins(units) if units else "no adversarials of the bare model are there, as those cells failed"
+    return None
+
+
+def attempt(hands: Hands, task: Task, seen: Seen) -> Done:
+    """Makes one unit, on one thread; whatever the plugin raises becomes the answer's error."""
+    started = time.perf_counter()
+    with one_thread(), applied(hands.context.tuning), exact(hands.context.samples.x.device):
+        done = _attempt(hands, task, seen)
+    return replace(done, seconds=time.perf_counter() - started, machine=processor())
+
+
+def _attempt(hands: Hands, task: Task, seen: Seen) -> Done:
+    if isinstance(seen, str):
+        return Done(task.id, error=seen)
+    try:
+        with foreign():
+            made = _made(hands.context, task, seen)
+            content = sealed_unit(hands.plan, task.planned.cell.id, task.chunk, made)
+    except Exception as error:  # one plugin's fault must not end the run: it is recorded as a failed cell
+        return Done(task.id, error=words(error), detail=traceback.format_exc())
+    return Done(task.id, content)
+
+
+def _made(context: Context, task: Task, seen: Strengths | Tensor | None) -> UnitResult | JudgedUnit:
+    planned = task.planned
+    rows = chunks(planned, len(context.samples))[task.chunk]
+    if isinstance(seen, Strengths):
+        return judge_unit(context, planned, rows, seen)
+    return run_unit(context, planned, rows, seen)

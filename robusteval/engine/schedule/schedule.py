@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from robusteval.contracts.tuning import Tuning
 from robusteval.engine.catalogue.catalogue import OURS
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.plan.job import Job
-from robusteval.engine.plan.plan import Plan
+from robusteval.engine.plan.plan import Plan, Planned
+from robusteval.engine.plan.shards import Shard
 from robusteval.engine.schedule.executors import Outcome, Task, execute
 from robusteval.engine.schedule.forecast import Forecaster
 from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of, telling_first
@@ -44,14 +45,35 @@ Listener = Callable[[Progress], None]
 _PRIOR_S = 10.0  # seconds that foretold times are trusted before they are corrected by those measured
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which of a run's units are tried. shard: of the attacks' units only these, and nothing that looks at what attacks found;
+    failed: by cell, reasons of chunks that were tried elsewhere, and are not tried again."""
+
+    shard: Shard | None = None
+    failed: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+
+
+WHOLE = Part()
+
+
 @dataclass
 class Attacked:
-    """What did not end well: failed cells with their reasons, and those that the time budget left undone."""
+    """What did not end well: failed cells with their reasons, and those that the time budget left undone. units: the reasons by
+    cell and chunk."""
 
     failures: dict[str, str] = field(default_factory=dict)
+    units: dict[str, dict[int, str]] = field(default_factory=dict)
+    total: int = 0  # units, done or not
+    machines: set[str] = field(default_factory=set)  # processors that made units now
     skipped: set[str] = field(default_factory=set)
     foretold_s: float = 0.0  # of what was left to do, by the clock on the wall
     alone: str = ""  # why one process did it all, though there were to be several
+
+    def fail(self, cell: str, chunk: int, reason: str) -> None:
+        """Takes in that a unit failed, and with it its cell."""
+        self.failures.setdefault(cell, reason)
+        self.units.setdefault(cell, {})[chunk] = reason
 
 
 @dataclass
@@ -91,11 +113,13 @@ def attack(
     tuning: Tuning,
     costs: Forecaster,
     clock: Clock,
+    part: Part = WHOLE,
 ) -> Attacked:
-    """Runs every unit that is not stored yet, as far as the time goes."""
+    """Runs every unit of the part that is not stored yet, as far as the time goes."""
     done = Attacked()
-    todo = _todo(job, plan, fitted, units, done)
-    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done.failures, listener)
+    todo = _todo(job, plan, fitted, units, done, part)
+    done.total = todo.total
+    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done, listener)
     listener(Progress(todo.found, todo.total, "", "", todo.found))
     coming = costs.forecast(plan, todo.chunks_left())
     done.foretold_s = coming.wall(job.workers)
@@ -123,7 +147,8 @@ def attack(
     apart = job.apart and _outside(job, plan)
 
     def go(some: list[Task], workers: int) -> None:
-        reason = execute(context, gate.expected(some), units, workers, counter, gate, apart)
+        asked = gate.expected(some)
+        reason = execute(context, asked, units, workers, counter, gate, apart, job.executor, done.machines)
         if reason and not done.alone:
             done.alone = f"All ran in one process: {reason}."
             listener(Progress(counter.done, todo.total, "", note=done.alone))
@@ -133,7 +158,7 @@ def attack(
     # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come
     # they would be others than those of the whole run
     go(_complete(todo.transferred, done), job.workers)
-    go(_complete(todo.judging, done), 1)
+    go(_complete(todo.judging, done), job.workers if job.executor is not None else 1)
     return done
 
 
@@ -144,10 +169,22 @@ def _outside(job: Job, plan: Plan) -> bool:
     return any((row.kind, row.name) in used and row.distribution != OURS for row in job.catalogue.entries)
 
 
-def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked) -> _Todo:
-    todo = _Todo()
+def attacked_alone(planned: Planned) -> bool:
+    """Whether a cell's units look at nothing that other cells found; only such ones go round the shards."""
+    return not (planned.source or planned.starts)
+
+
+def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, part: Part) -> _Todo:
+    todo, shard = _Todo(), part.shard
     for planned in (*plan.planned, *plan.probes):
         cell = planned.cell
+        wanted = [
+            chunk
+            for chunk in range(len(chunks(planned, len(job.samples))))
+            if shard is None or (attacked_alone(planned) and shard.holds(cell.id, chunk))
+        ]
+        if not wanted:
+            continue
         if cell.defense not in fitted.live:
             row = next(row for row in fitted.rows if row.defense == cell.defense)
             if row.status == "excluded":  # nothing crashed: there was nothing to learn from
@@ -155,11 +192,14 @@ def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked
             else:
                 done.failures[cell.id] = f"the defence could not be fitted: {row.reason}"
             continue
-        for chunk in range(len(chunks(planned, len(job.samples)))):
+        for chunk in wanted:
             todo.total += 1
             stored = units.load_judged(cell.id, chunk) if planned.source else units.load(cell.id, chunk)
             if stored is not None:
                 todo.found += 1
+            elif chunk in part.failed.get(cell.id, {}):
+                todo.found += 1
+                done.fail(cell.id, chunk, part.failed[cell.id][chunk])
             else:
                 kind = todo.judging if planned.source else todo.transferred if planned.starts else todo.attacks
                 kind.append(Task(planned, chunk))
@@ -226,7 +266,7 @@ class _Counter:
     total: int
     resumed: int
     folder: Path
-    failures: dict[str, str]
+    attacked: Attacked
     listener: Listener
     seen: set[str] = field(default_factory=set)
     gate: Gate | None = None
@@ -240,7 +280,7 @@ class _Counter:
             if self.rest is not None:
                 self.rest.learn(self.gate.seconds(outcome.task), outcome.seconds)
         if outcome.error:
-            self.failures.setdefault(cell, outcome.error)
+            self.attacked.fail(cell, outcome.task.chunk, outcome.error)
             if outcome.detail and outcome.error not in self.seen:
                 self.seen.add(outcome.error)
                 self._log(f"{cell} chunk {outcome.task.chunk}\n{outcome.detail}\n")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ _SEALED = len(_SEAL) + 64  # bytes of the comment
 _NO_COMMENT = b"\0\0"  # how an archive without a comment ends
 
 Arrays = dict[str, NDArray[Any]]
+Read = TypeVar("Read", UnitResult, JudgedUnit)
 
 
 class UnitStore:
@@ -46,76 +48,100 @@ class UnitStore:
 
     def save(self, cell_id: str, chunk: int, result: UnitResult | JudgedUnit) -> None:
         """Stores a finished unit at once. Raises RecordError where it cannot be written."""
-        arrays: dict[str, Any] = {}
-        meta: dict[str, Any] = {"plan": self.plan, "cell": cell_id, "chunk": chunk, "seconds": result.seconds}
-        if isinstance(result, UnitResult):
-            arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
-            meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
-            meta["trace"], meta["watched"] = result.trace, dict(result.watched)
-            more = {"by_target": result.by_target, "member": result.member, "blind": result.blind}
-            arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
-            if result.strengths is not None:
-                kept = result.strengths
-                meta["strengths"] = kept.values
-                arrays |= {f"strengths_{name}": getattr(kept, name).numpy() for name in _STRENGTHS}
-        else:
-            arrays |= {name: getattr(result, name).numpy() for name in _JUDGED}
-            meta["values"] = result.values
-        buffer = io.BytesIO()
-        np.savez(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)
-        write_atomically(self.path(cell_id, chunk), _sealed(buffer.getvalue()))
+        self.put(cell_id, chunk, sealed_unit(self.plan, cell_id, chunk, result))
+
+    def put(self, cell_id: str, chunk: int, content: bytes) -> None:
+        """Stores the bytes of a finished unit. Raises RecordError where they cannot be written."""
+        write_atomically(self.path(cell_id, chunk), content)
 
     def load(self, cell_id: str, chunk: int) -> UnitResult | None:
         """A finished unit of an attack cell, or None where there is none that can be read."""
-        found = self._read(cell_id, chunk)
-        if found is None:
-            return None
-        meta, arrays = found
-        try:
-            columns = {name: torch.from_numpy(arrays[name]) for name in _COLUMNS}
-            strengths = None
-            if "strengths" in meta:
-                kept = {name: torch.from_numpy(arrays[f"strengths_{name}"]) for name in _STRENGTHS}
-                strengths = Strengths(values=meta["strengths"], **kept)
-            rejected = Counter(meta["rejected"])
-            return UnitResult(
-                **columns,
-                zero_gradients=meta["zero"],
-                bad_gradients=meta["bad"],
-                rejected=rejected,
-                strengths=strengths,
-                trace=meta["trace"],
-                seconds=meta["seconds"],
-                watched=Counter(meta["watched"]),
-                by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
-                member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
-                blind=torch.from_numpy(arrays["blind"]) if "blind" in arrays else None,
-            )
-        except (KeyError, TypeError, ValueError):
-            return None
+        return self._read(cell_id, chunk, attack_unit)
 
     def load_judged(self, cell_id: str, chunk: int) -> JudgedUnit | None:
         """A finished unit of an oblivious cell, or None where there is none that can be read."""
-        found = self._read(cell_id, chunk)
-        if found is None:
-            return None
-        meta, arrays = found
-        try:
-            columns = {name: torch.from_numpy(arrays[name]) for name in _JUDGED}
-            return JudgedUnit(values=meta["values"], seconds=meta["seconds"], **columns)
-        except (KeyError, TypeError, ValueError):
-            return None
+        return self._read(cell_id, chunk, judged_unit)
 
-    def _read(self, cell_id: str, chunk: int) -> tuple[dict[str, Any], Arrays] | None:
+    def _read(self, cell_id: str, chunk: int, reader: Callable[[bytes, str, str, int], Read | None]) -> Read | None:
         try:
-            found = _unsealed(self.path(cell_id, chunk).read_bytes())
+            content = self.path(cell_id, chunk).read_bytes()
         except OSError:
             return None
-        if found is None:
-            return None
-        meta, arrays = found
-        wanted = {"plan": self.plan, "cell": cell_id, "chunk": chunk}
-        return found if wanted == {name: meta.get(name) for name in wanted} and _even(arrays) else None
+        return reader(content, self.plan, cell_id, chunk)
+
+
+def sealed_unit(plan: str, cell_id: str, chunk: int, result: UnitResult | JudgedUnit) -> bytes:
+    """A finished unit as it is stored, and as it travels."""
+    arrays: dict[str, Any] = {}
+    meta: dict[str, Any] = {"plan": plan, "cell": cell_id, "chunk": chunk, "seconds": result.seconds}
+    if isinstance(result, UnitResult):
+        arrays |= {name: getattr(result, name).numpy() for name in _COLUMNS}
+        meta |= {"zero": result.zero_gradients, "bad": result.bad_gradients, "rejected": dict(result.rejected)}
+        meta["trace"], meta["watched"] = result.trace, dict(result.watched)
+        more = {"by_target": result.by_target, "member": result.member, "blind": result.blind}
+        arrays |= {name: value.numpy() for name, value in more.items() if value is not None}
+        if result.strengths is not None:
+            kept = result.strengths
+            meta["strengths"] = kept.values
+            arrays |= {f"strengths_{name}": getattr(kept, name).numpy() for name in _STRENGTHS}
+    else:
+        arrays |= {name: getattr(result, name).numpy() for name in _JUDGED}
+        meta["values"] = result.values
+    buffer = io.BytesIO()
+    np.savez(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)
+    return _sealed(buffer.getvalue())
+
+
+def attack_unit(content: bytes, plan: str, cell_id: str, chunk: int) -> UnitResult | None:
+    """The unit of an attack cell in these bytes, or None where they are not, to the last bit, what was stored as this unit."""
+    found = _of(content, plan, cell_id, chunk)
+    if found is None:
+        return None
+    meta, arrays = found
+    try:
+        columns = {name: torch.from_numpy(arrays[name]) for name in _COLUMNS}
+        strengths = None
+        if "strengths" in meta:
+            kept = {name: torch.from_numpy(arrays[f"strengths_{name}"]) for name in _STRENGTHS}
+            strengths = Strengths(values=meta["strengths"], **kept)
+        rejected = Counter(meta["rejected"])
+        return UnitResult(
+            **columns,
+            zero_gradients=meta["zero"],
+            bad_gradients=meta["bad"],
+            rejected=rejected,
+            strengths=strengths,
+            trace=meta["trace"],
+            seconds=meta["seconds"],
+            watched=Counter(meta["watched"]),
+            by_target=torch.from_numpy(arrays["by_target"]) if "by_target" in arrays else None,
+            member=torch.from_numpy(arrays["member"]) if "member" in arrays else None,
+            blind=torch.from_numpy(arrays["blind"]) if "blind" in arrays else None,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def judged_unit(content: bytes, plan: str, cell_id: str, chunk: int) -> JudgedUnit | None:
+    """The same for an oblivious cell."""
+    found = _of(content, plan, cell_id, chunk)
+    if found is None:
+        return None
+    meta, arrays = found
+    try:
+        columns = {name: torch.from_numpy(arrays[name]) for name in _JUDGED}
+        return JudgedUnit(values=meta["values"], seconds=meta["seconds"], **columns)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _of(content: bytes, plan: str, cell_id: str, chunk: int) -> tuple[dict[str, Any], Arrays] | None:
+    found = _unsealed(content)
+    if found is None:
+        return None
+    meta, arrays = found
+    wanted = {"plan": plan, "cell": cell_id, "chunk": chunk}
+    return found if wanted == {name: meta.get(name) for name in wanted} and _even(arrays) else None
 
 
 def is_unit(path: Path) -> bool:
@@ -138,6 +164,8 @@ def _unsealed(content: bytes) -> tuple[dict[str, Any], Arrays] | None:
     if _sealed(archive) != content:
         return None
     try:
+        if not _stored(content):
+            return None
         # from memory: numpy leaves the file open when the archive is broken
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -145,6 +173,14 @@ def _unsealed(content: bytes) -> tuple[dict[str, Any], Arrays] | None:
     except Exception:  # sealed, and yet none of ours: whatever the readers make of it, the unit is done again
         return None
     return (meta, arrays) if isinstance(meta, dict) else None
+
+
+def _stored(content: bytes) -> bool:
+    """Whether nothing in an archive is packed, as we never pack: so it cannot unfold to more than it is."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+    plain = all(one.compress_type == zipfile.ZIP_STORED and one.flag_bits & 1 == 0 for one in entries)
+    return plain and sum(one.file_size for one in entries) <= len(content)
 
 
 def _even(arrays: Mapping[str, NDArray[Any]]) -> bool:

@@ -1,0 +1,247 @@
+"""Units on this machine: in this process, or in worker processes: fresh ones, as a fork would copy torch's and ONNX Runtime's
+threads half. One that dies, by whatever means, fails the cell that it was working on and no other.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import ClassVar
+
+import torch
+
+from robusteval.contracts.executor import (
+    DIED,
+    CannotStartError,
+    Done,
+    Executor,
+    ExecutorInfo,
+    Unit,
+    Work,
+    Worker,
+    unpacked,
+)
+from robusteval.foreign import CtrlC, words
+from robusteval.hooks import hookimpl
+
+
+@dataclass(frozen=True)
+class Serial:
+    """One unit after the other, in the process of the run."""
+
+    info: ClassVar[ExecutorInfo] = ExecutorInfo("serial", "1", "One unit after the other, in the process of the run.")
+
+    def start(self, workers: int) -> int:
+        """One, whatever was asked."""
+        return 1
+
+    def perform(self, work: Work) -> Iterator[Done]:
+        """See contracts.executor.Executor."""
+        for unit in work.units():
+            yield work.attempt(unit)
+
+    def stop(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Fresh processes on this machine."""
+
+    info: ClassVar[ExecutorInfo] = ExecutorInfo(
+        "processes", "1", "Worker processes on this machine; one that dies fails the cell that it was working on."
+    )
+
+    def start(self, workers: int) -> int:
+        """As many as asked."""
+        return workers
+
+    def perform(self, work: Work) -> Iterator[Done]:
+        """Raises CannotStartError where no process could begin, so that nothing was run."""
+        payload = work.packed()
+        left = _Left(work.units())
+        suspects = yield from _pool(payload, left, work.workers)
+        while suspects:
+            # a worker died and took the pool with it: each unit that was under way runs once more, in a pool of its own
+            for unit in suspects:
+                if (yield from _pool(payload, _Left(iter(()), [unit]), 1)):
+                    yield Done(unit.id, error=DIED, died=True)
+            suspects = (yield from _pool(payload, left, work.workers)) if left.more() else []
+
+    def stop(self) -> None:
+        """Pools end with their work."""
+
+
+@hookimpl
+def robusteval_executors() -> list[type[Executor]]:
+    """What comes with robusteval and needs nothing more."""
+    return [Serial, Processes]
+
+
+def travels(payload: bytes) -> None:
+    """Raises CannotStartError where something in a pickle is known to this session only."""
+    if _names_main(payload) and not _guarded_main():
+        raise CannotStartError(
+            "the model's class is defined in a notebook, in python -c, on standard input, or in a script without "
+            'if __name__ == "__main__", where other processes do not find it'
+        )
+
+
+@dataclass
+class _Left:
+    """Units that have not begun; those put back come first."""
+
+    units: Iterator[Unit]
+    back: list[Unit] = field(default_factory=list)
+
+    def next(self) -> Unit | None:
+        return self.back.pop() if self.back else next(self.units, None)
+
+    def more(self) -> bool:
+        """Whether there is another one."""
+        unit = self.next()
+        if unit is not None:
+            self.back.append(unit)
+        return unit is not None
+
+
+def _pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, list[Unit]]:
+    """Yields answers until nothing is left; returns the units that were under way when a worker died. Raises CannotStartError."""
+    running: dict[Future[Done], Unit] = {}
+    spawn, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    with (
+        _main_as_needed(payload),
+        ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(payload, os.getpid())) as pool,
+    ):
+        try:
+            _greet(pool)
+            more = True
+            while more or running:
+                # no more than there are workers, so that a task is admitted when it really starts
+                while more and len(running) < workers:
+                    unit = left.next()
+                    if unit is None:
+                        more = False
+                        break
+                    try:
+                        content = unit.pack()
+                    except Exception as error:  # pickling fails with errors of many types
+                        yield Done(unit.id, error=f"it cannot be sent to other processes ({words(error)})")
+                        continue
+                    left.back.append(unit)  # until it is under way
+                    running[pool.submit(_work, content)] = unit
+                    left.back.pop()
+                for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                    done = future.result()
+                    del running[future]
+                    yield done
+        except BrokenProcessPool:
+            return [*running.values()]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(multiprocessing.active_children()) - before:
+                child.terminate()  # what is under way is lost in any case, and may take long
+            raise
+    return []
+
+
+def _greet(pool: ProcessPoolExecutor) -> None:
+    """Raises CannotStartError where a worker cannot begin with what it is given."""
+    try:
+        reason = pool.submit(_ready).result()
+    except BrokenProcessPool:
+        raise CannotStartError("worker processes end as soon as they are started") from None
+    if reason:
+        raise CannotStartError(reason)
+
+
+@contextmanager
+def _main_as_needed(payload: bytes) -> Iterator[None]:
+    """Workers import the user's script only where the model is defined there: it would run again, all of it."""
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    if not _names_main(payload):
+        main.__file__, main.__spec__ = None, None
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
+        if "__file__" not in kept and hasattr(main, "__file__"):
+            del main.__file__
+
+
+def _names_main(payload: bytes) -> bool:
+    """Whether something in a pickle is found by its name in the script that was started."""
+    return b"__main__" in payload
+
+
+def _guarded_main() -> bool:
+    """Whether the script that was started is a file that may be imported again."""
+    main = sys.modules["__main__"]
+    if getattr(main, "__spec__", None) is not None:
+        return True
+    try:
+        return "__main__" in Path(str(getattr(main, "__file__", ""))).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+@dataclass
+class _Held:
+    """What a worker process holds; set once by the pool's initializer. reason: why it holds nothing."""
+
+    worker: Worker | None = None
+    reason: str = ""
+
+
+_held: list[_Held] = []
+
+
+class _Quit(CtrlC):
+    """In a worker a Ctrl-C ends the process: its parent has heard it as well, and tells the user."""
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        os._exit(130)
+
+
+def _start(payload: bytes, parent: int) -> None:
+    signal.signal(signal.SIGINT, _Quit())
+    torch.set_num_threads(1)
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    try:
+        _held.append(_Held(unpacked(payload)))
+    except CannotStartError as error:
+        _held.append(_Held(reason=str(error)))
+
+
+def _ready() -> str:
+    return _held[0].reason
+
+
+def _follow(parent: int) -> None:
+    """Ends this process when its parent is gone; the pool's own pipes would keep it waiting for ever."""
+    above = multiprocessing.parent_process()
+    if above is not None:
+        above.join()
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _work(unit: bytes) -> Done:
+    worker = _held[0].worker
+    if worker is None:
+        raise RuntimeError(_held[0].reason)
+    return worker.attempt(unit)

@@ -1,0 +1,174 @@
+"""The Ray executor on a cluster of three nodes on this machine: the document of a serial run, also where a node is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from robusteval.engine.run.options import RunOptions
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.engine.schedule.executors import executor_of
+from robusteval.errors import PluginError
+from tests.engine import toys
+from tests.engine.slow import Slow
+from tests.engine.test_runner import make_job, text
+
+ray = pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+STORE = 80 << 20  # bytes of object store a node; the least that Ray takes is 75 MiB
+PLUGINS = (*toys.TOYS, ("attack", Slow))
+SUITE = """
+name = "slow"
+version = "1"
+norms = ["l2"]
+samples = 600
+probe_samples = 0
+[[attack]]
+plugin = "test.slow"
+params = {{ seconds = {seconds}, marks = "{marks}", die = {die} }}
+[[attack]]
+plugin = "noise"
+search = 1
+"""
+
+
+class Nodes:
+    """A cluster of three nodes with one processor each, of which two may be lost and added again."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False},
+        )
+        self.others = [self.cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+
+    def lose(self) -> None:
+        """One node is gone, as if its power was cut."""
+        self.cluster.remove_node(self.others.pop(), allow_graceful=False)
+
+    def mend(self) -> None:
+        """Three nodes again."""
+        while len(self.others) < 2:
+            self.others.append(self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # the memory of this machine is not the tests' to watch
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
+        made = Nodes()
+        yield made
+        ray.shutdown()
+        made.cluster.shutdown()
+
+
+@pytest.fixture
+def on_ray(nodes):
+    nodes.mend()
+    return executor_of("ray:patience=60", nodes.cluster.address, toys.catalogue())
+
+
+def slow_job(folder, seconds=0.0, die=False, marks=True):
+    place = folder / "marks"
+    place.mkdir(exist_ok=True)
+    suite = SUITE.format(seconds=seconds, marks=place if marks else "", die=str(die).lower())
+    (folder / "slow.toml").write_text(suite)
+    model = toys.linear()
+    data = toys.samples(model, count=600)
+    options = RunOptions(suite=str(folder / "slow.toml"), data=(data.x, data.y))
+    return dataclasses.replace(prepare_job(model, toys.catalogue(*PLUGINS), options), folder=folder / "run")
+
+
+def test_the_document_is_that_of_a_serial_run(on_ray, tmp_path):
+    job = make_job(tmp_path)
+    serial = run(job)
+    there = dataclasses.replace(job, folder=tmp_path / "there", executor=on_ray)
+    assert text(run(there)) == text(serial)
+    assert (job.folder / "witnesses.safetensors").read_bytes() == (there.folder / "witnesses.safetensors").read_bytes()
+    assert not ray.is_initialized()  # what it joined it leaves
+
+
+def test_a_lost_node_s_units_are_done_again(on_ray, nodes, tmp_path):
+    job = slow_job(tmp_path, seconds=2.0)
+    done = []
+
+    def watch(progress):
+        done.append(progress.done)
+
+    def strike():
+        while len(list((tmp_path / "marks").iterdir())) < 3:  # all three nodes are at a unit
+            time.sleep(0.02)
+        nodes.lose()
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    record = run(dataclasses.replace(job, executor=on_ray), watch)
+    striker.join()
+    assert {cell.status for cell in record.cells} == {"done"}
+    assert done[-1] == 10
+    begun = len(list((tmp_path / "marks").iterdir()))
+    assert begun > 5, "no unit was begun again, so nothing was tested"
+    serial = run(dataclasses.replace(job, folder=tmp_path / "serial"))
+    assert text(record) == text(serial)
+
+
+def test_a_unit_that_keeps_killing_its_worker_fails_alone(on_ray, tmp_path):
+    record = run(dataclasses.replace(slow_job(tmp_path, die=True), executor=on_ray))
+    assert {cell.id: cell.status for cell in record.cells} == {"none/test.slow/l2": "failed", "none/noise/l2": "done"}
+    assert "the worker process died" in next(cell.reason for cell in record.cells if cell.status == "failed")
+
+
+def test_an_interrupted_run_goes_on_from_there(on_ray, tmp_path):
+    job = dataclasses.replace(slow_job(tmp_path, seconds=0.2), executor=on_ray)
+
+    def interrupt(progress):
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job, interrupt)
+    resumed = []
+    record = run(job, lambda progress: resumed.append(progress.resumed))
+    assert resumed[0] == 3
+    assert text(record) == text(run(dataclasses.replace(job, folder=tmp_path / "serial", executor=None)))
+
+
+def test_where_nobody_answers_is_one_sentence(tmp_path):
+    executor = executor_of("ray", "127.0.0.1:1", toys.catalogue())
+    with pytest.raises(PluginError, match=r"No Ray cluster answers at 127\.0\.0\.1:1"):
+        run(dataclasses.replace(slow_job(tmp_path), executor=executor))
+
+
+def test_where_no_node_can_take_a_unit_is_one_sentence(nodes, tmp_path):
+    nodes.mend()
+    executor = executor_of("ray:gpus=4,patience=2", nodes.cluster.address, toys.catalogue())
+    with pytest.raises(PluginError, match="No node of the Ray cluster can take a unit with 1 CPUs, 4 GPUs"):
+        run(dataclasses.replace(slow_job(tmp_path), executor=executor))
+
+
+def test_nodes_with_other_versions_are_refused(on_ray, tmp_path, monkeypatch):
+    from robusteval.contracts import executor as contract
+
+    monkeypatch.setattr(contract, "_versions", lambda: "robusteval 99")
+    with pytest.raises(PluginError, match="other versions are installed there"):
+        run(dataclasses.replace(slow_job(tmp_path), executor=on_ray))
+
+
+def test_no_statistics_are_sent(on_ray):
+    from ray._private.usage import usage_lib
+
+    on_ray.start(1)
+    assert not usage_lib.usage_stats_enabled()
+    on_ray.stop()
