@@ -54,7 +54,8 @@ def by_name(rows: list[Row]) -> list[list[Row]]:
 
 def correct_peers(group: list[Row]) -> list[Row]:
     """The peers' rows that count as doing the job of this name: success and optimality, or robust accuracy at a budget,
-    within 0.05 of the best peer's in the group; without those of fewer steps than usual. None where no peer is near the best in both."""
+    within 0.05 of the best peer's in the group; without those of fewer steps than usual. None where no peer is near the
+    best in both."""
     peers = [row for row in group if not row["ours"] and "failed" not in row and "reduced" not in row]
     if not peers:
         return []
@@ -66,7 +67,8 @@ def correct_peers(group: list[Row]) -> list[Row]:
 
 
 def against_peers(row: Row, rows: list[Row]) -> float:
-    """Optimality of a row in the pool of itself and all peers' rows of its model and norm, without our other attacks."""
+    """Optimality of a row in the pool of itself and all peers' rows of its model and norm, without our other
+    attacks."""
     mine = distances(row)
     pool = [mine]
     for other in rows:
@@ -138,4 +140,7 @@ def _line(row: Row, strength: list[str], fastest: float) -> str:
     figures = " | ".join(f"{row[key]:.3f}" for key in strength)
     passes = f"{row['forwards']:.0f} + {row['backwards']:.0f}"
     overhead = "" if row["overhead"] is None else f"{row['overhead']:.2f}"
-    return f"| {name} | {by} | {row['images']} | {figures} | {1e3 * row['seconds']:.2f} | {ratio} | {passes} | {overhead} |"
+    return (
+        f"| {name} | {by} | {row['images']} | {figures} | {1e3 * row['seconds']:.2f} | {ratio} | {passes} | "
+        f"{overhead} |"
+    )

@@ -93,9 +93,9 @@ def evaluate(
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
     class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
     same call without it, with the same `out`, goes on from there. references: files of known models to compare with
-    (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data, where those are
-    not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks
-    are made on. overwrite: start anew where `out` holds another run, or a finished one.
+    (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data,
+    where those are not the model's range. labels_from_model: its own answers as labels. surrogates: files of models
+    that transfer attacks are made on. overwrite: start anew where `out` holds another run, or a finished one.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
@@ -167,9 +167,9 @@ def compare(
     surrogates: Sequence[str | Path] = (),
     overwrite: bool = False,
 ) -> EvaluatedComparison:
-    """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
-    one for each. out: the folder, with one run a model inside; a temporary one by default. time_budget: of all of them
-    together. surrogates: by default the other models of the call, as far as they are files.
+    """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them
+    or one for each. out: the folder, with one run a model inside; a temporary one by default. time_budget: of all of
+    them together. surrogates: by default the other models of the call, as far as they are files.
 
     Raises RobustEvalError with one clear sentence, also where the models take other inputs or see other samples.
     """

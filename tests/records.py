@@ -1,4 +1,5 @@
-"""A realistic record, made up from a seed: two norms, four attacks, two defences, a detector, failed and excluded cells."""
+"""A realistic record, made up from a seed: two norms, four attacks, two defences, a detector, failed and excluded
+cells."""
 
 from __future__ import annotations
 
@@ -83,19 +84,23 @@ def make(samples: int = 300, seed: int = 7) -> Record:
         tool={"name": "robusteval", "version": "0.1.0"},
         command="robusteval run lenet-fashion.onnx --suite standard --samples 300 --seed 7",
         seed=seed,
-        environment={"python": "3.11.9", "torch": "2.13.0+cpu", "onnxruntime": "1.31.1", "cpu": "2 cores", "platform": "linux"},
+        environment={"python": "3.11.9", "torch": "2.13.0+cpu", "onnxruntime": "1.31.1", "cpu": "2 cores",
+                     "platform": "linux"},
         model=_model(),
-        data=Data("Fashion-MNIST test", "bundled", "ab" * 32, samples, labels.tolist(), rng.normal(9.2, 1.5, samples).clip(3).tolist(),
+        data=Data("Fashion-MNIST test", "bundled", "ab" * 32, samples, labels.tolist(),
+                  rng.normal(9.2, 1.5, samples).clip(3).tolist(),
                   "0..255 bytes divided by 255", "Fashion-MNIST train", "cd" * 32, 5000),
         suite=Suite("standard", "1", "ef" * 32, "The attacks that matter, in two norms."),
         plan_sha256="12" * 32,
         pipelines=[*pipelines, broken],
         cells=cells,
         estimates=[Estimate("clever", "l2", {"samples": 8}, "done", "", list(range(8)),
-                            [0.4, 1.1, None, 5.0, 0.9, 0.7, 3.0, 0.2], 5.0, [1] * 8, [0.6, 0.3, None, 0.01, 0.5, 0.9, 0.2, 0.4])],
+                            [0.4, 1.1, None, 5.0, 0.9, 0.7, 3.0, 0.2], 5.0, [1] * 8,
+                            [0.6, 0.3, None, 0.01, 0.5, 0.9, 0.2, 0.4])],
         findings=_findings(),
         gallery=_gallery(labels, clean, cells, rng),
-        witnesses=Witnesses("witnesses.safetensors", "34" * 32, [Witness("l2/none", 0, 0, cells[0].id, "none", "l2", 1.1, 3, 6)]),
+        witnesses=Witnesses("witnesses.safetensors", "34" * 32,
+                            [Witness("l2/none", 0, 0, cells[0].id, "none", "l2", 1.1, 3, 6)]),
         verdict=Verdict("conclusive", "B", "One warning lowers the grade: a cell failed, so L0 is not covered.", [
             "On clean images the model is right 92 times in 100.",
             "A change of Linf 0.1, hardly visible, is enough to break almost every answer.",
@@ -135,7 +140,8 @@ def with_results(record: Record) -> Record:
 
 def _model() -> Model:
     return Model(
-        "LeNet Fashion-MNIST", "lenet-fashion.onnx", "onnx", "56" * 32, [1, 28, 28], 10, [0.0, 1.0], [0.286], [0.353], "NCHW",
+        "LeNet Fashion-MNIST", "lenet-fashion.onnx", "onnx", "56" * 32, [1, 28, 28], 10, [0.0, 1.0], [0.286], [0.353],
+        "NCHW",
         "exact", "", "A", "logits", "CPUExecutionProvider", "float32", None, 17, {"max_abs": 3.1e-6, "rows": 300.0},
         list(CLASSES), "fashion-mnist", ["The input is flattened inside the model."],
     )  # fmt: skip
@@ -178,7 +184,8 @@ def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
     }[plugin]
     knowledge = "none" if pipeline.defense == "none" else "adaptive"
     direct = Cell(
-        f"{pipeline.defense}/{knowledge}/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs, pipeline.defense, knowledge,
+        f"{pipeline.defense}/{knowledge}/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs,
+        pipeline.defense, knowledge,
         norm, "curve", EPS[norm], "untargeted", "done", "", column, l2,
         [int(f) if hit else int(p) for f, p, hit in zip(flip, pipeline.prediction, lost, strict=True)],
         suspicion.tolist() if detects else [], [bool(hit) if hit else None for hit in lost],
@@ -187,7 +194,8 @@ def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
     if knowledge == "none":
         return [direct]
     oblivious = Cell(
-        f"{pipeline.defense}/oblivious/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs, pipeline.defense, "oblivious",
+        f"{pipeline.defense}/oblivious/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs,
+        pipeline.defense, "oblivious",
         norm, "curve", EPS[norm], "untargeted", "done", forwards=[4] * samples, backwards=[0] * samples,
     )  # fmt: skip
     grid = (1.0, 1.5, 2.0, 3.0) if family == "minimal" else tuple(SCALE[norm] * k for k in (0.5, 1.0, 2.0, 4.0))
@@ -267,7 +275,8 @@ def _gallery(labels: np.ndarray, clean: np.ndarray, cells: list[Cell], rng: np.r
         image = np.clip(1.2 - np.hypot(grid[0] * (1 + sample / 4), grid[1]) * 1.4, 0, 1)
         delta = rng.normal(0, 0.08, image.shape)
         pictures.append(
-            Picture(sample, cell.id, cell.attack, "none", cell.norm, 1.07 + sample / 10, int(labels[sample]), int(clean[sample]), 0.97,
+            Picture(sample, cell.id, cell.attack, "none", cell.norm, 1.07 + sample / 10, int(labels[sample]),
+                    int(clean[sample]), 0.97,
                     int((labels[sample] + 3) % 10), 0.61, png(image), png(0.5 + delta * 4), png(image + delta), 4.0)
         )  # fmt: skip
     return pictures

@@ -22,13 +22,14 @@ DESCRIPTION = (
     "architecture, other weights. Distances are L2 in units of pixels from 0 to 1."
 )
 DEFENCES_DESCRIPTION = (
-    "Figures that the sources give for defences, beside those of this run, against attacks that do not know the defence "
-    "(oblivious) and against those that do (adaptive): only the second say what a defence is worth. Detection is given with "
-    "its false alarms. Shares are of all samples, in brackets 95 % intervals. The sources' models have other weights."
+    "Figures that the sources give for defences, beside those of this run, against attacks that do not know the "
+    "defence (oblivious) and against those that do (adaptive): only the second say what a defence is worth. Detection "
+    "is given with its false alarms. Shares are of all samples, in brackets 95 % intervals. The sources' models have "
+    "other weights."
 )
 _MINIMAL = (
-    "The source raises one strength for all samples and reads the mean L2 off the curve where it meets the axis; the mean "
-    "over per-sample smallest distances is what that comes to, and the last sample goes at the largest of them."
+    "The source raises one strength for all samples and reads the mean L2 off the curve where it meets the axis; the "
+    "mean over per-sample smallest distances is what that comes to, and the last sample goes at the largest of them."
 )
 _FIXED = (
     "The source raises one budget for all samples; a budget searched per sample needs less, so our figure is smaller."
@@ -70,7 +71,8 @@ def _zero(record: Record, cell: Cell) -> str:
 _CLAIMS = (
     _Claim(
         "lenet", "deepfool", "rho_adv by DeepFool, LeNet", "Moosavi-Dezfooli 2016, 004", "0.20",
-        "Other weights; and ours keeps to the box, which the paper does not (without the box it is about 5 % less).", _rho,
+        "Other weights; and ours keeps to the box, which the paper does not (without the box it is about 5 % "
+        "less).", _rho,
     ),
     _Claim(
         "fc", "deepfool", "rho_adv by DeepFool, FC500-150-10", "Moosavi-Dezfooli 2016, 004", "0.11",
@@ -81,7 +83,8 @@ _CLAIMS = (
     _Claim("conv4", "bim", "BIM: accuracy 0 at L2", "002 fig. 14", "about 5", _FIXED, _zero),
     _Claim(
         "conv4", "jsma", "JSMA: accuracy 0 at L2", "002 fig. 10", "about 9",
-        "Ours moves the fewest pixels that it can, goes for the likeliest wrong class and puts back what was not needed.", _zero,
+        "Ours moves the fewest pixels that it can, goes for the likeliest wrong class and puts back what was not "
+        "needed.", _zero,
     ),
 )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""What a metric derived, taken only where it can be saved and shown: a metric's fault costs its own figures, never the run."""
+"""What a metric derived, taken only where it can be saved and shown: a metric's fault costs its own figures, never the
+run."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ def quiet_libraries() -> None:
 
 
 class Display:
-    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere. limit: seconds after
-    which nothing more is started."""
+    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere. limit: seconds
+    after which nothing more is started."""
 
     def __init__(self, stream: TextIO, plain: bool, limit: float | None = None) -> None:
         self._stream, self._limit = stream, limit
@@ -85,8 +85,8 @@ class Display:
             self.say(f"{progress.done}/{progress.total} units{left}")
 
     def _left(self, progress: Progress) -> str:
-        """The time left in words, by what was foretold of the units that are left and not by their number: the dearest come
-        first."""
+        """The time left in words, by what was foretold of the units that are left and not by their number: the dearest
+        come first."""
         if progress.left_s is None:
             return ""
         left = progress.left_s

@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(),
     metavar="FILE",
-    help="Known models to show it beside (`robusteval references build`); may be repeated.  [default: the shipped ones]",
+    help="Known models to show it beside (`robusteval references build`); may be repeated.  [default: the shipped "
+    "ones]",
 )
 @model_options
 @click.option(
@@ -63,7 +64,8 @@ if TYPE_CHECKING:
     nargs=3,
     multiple=True,
     metavar="FILE OPTION VALUE",
-    help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
+    help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range "
+    "0,255.",
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")

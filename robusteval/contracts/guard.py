@@ -1,7 +1,7 @@
 """The gate between the engine and code of others: that gets copies of tensors, and what it answers is looked at.
 
-A module that normalises its input in place, a classifier that writes into one channel, a detector that sorts its argument:
-none of them may change the engine's samples, or what the next one sees.
+A module that normalises its input in place, a classifier that writes into one channel, a detector that sorts its
+argument: none of them may change the engine's samples, or what the next one sees.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from robusteval import ops
 
 @dataclass(frozen=True)
 class Tuning:
-    """Measured once per model and machine by the engine. onednn: whether torch uses oneDNN's kernels; channels_last: the
-    layout of images in a pass; batched_jacobian: gradients of several classes in one batched backward pass, not one
+    """Measured once per model and machine by the engine. onednn: whether torch uses oneDNN's kernels; channels_last:
+    the layout of images in a pass; batched_jacobian: gradients of several classes in one batched backward pass, not one
     after the other; own_kernels: whether attacks convolve and pool by `ops.kernels`; the judge never does."""
 
     onednn: bool = True

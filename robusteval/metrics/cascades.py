@@ -29,7 +29,8 @@ class Cascades:
         NAME,
         "1",
         "Robust accuracy at the budgets of cascades, and which attack broke how many.",
-        "Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, 2020",
+        "Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free "
+        "attacks, 2020",
     )
 
     def compute(self, record: Record) -> Iterator[Result]:

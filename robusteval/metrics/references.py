@@ -21,15 +21,15 @@ NAME = "references"
 TELLING = {"linf": (8 / 255, 0.1), "l2": (0.5, 1.5), "l1": (10.0,), "l0": (10.0,)}
 FACTS = ["Model", "Role", "About", "Images", "Right when clean", "Clean accuracy", "Clean low", "Clean high"]
 DESCRIPTION = (
-    "Known models under the same attacks on the same images. Worst case over attacks, shares of all common images with 95 % "
-    "Clopper-Pearson intervals; a model behind a defence is attacked by someone who knows it."
+    "Known models under the same attacks on the same images. Worst case over attacks, shares of all common images with "
+    "95 % Clopper-Pearson intervals; a model behind a defence is attacked by someone who knows it."
 )
 
 
 @dataclass(frozen=True)
 class Line:
-    """One model on its common images. role: this, reference, same (a reference that is the very file evaluated), or exact
-    (what exact gradients report of a masked one)."""
+    """One model on its common images. role: this, reference, same (a reference that is the very file evaluated), or
+    exact (what exact gradients report of a masked one)."""
 
     name: str
     role: str

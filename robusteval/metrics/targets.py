@@ -17,8 +17,8 @@ from robusteval.record.run import Cell, Record, Result, Scalar
 NAME = "targets"
 COLUMNS = ["Pipeline", "Attack", "Norm", "Right class", "Target", "Samples", "Success", "Median distance"]
 DESCRIPTION = (
-    "Attacks on every class in turn (--target all): the share of the samples of a class that were taken for the target, "
-    "and the median smallest distance of those, in units of the pixel range's values."
+    "Attacks on every class in turn (--target all): the share of the samples of a class that were taken for the "
+    "target, and the median smallest distance of those, in units of the pixel range's values."
 )
 
 

@@ -1,8 +1,9 @@
 """Convolution and pooling by other arithmetic than torch's, for the passes of an attack on a processor.
 
-An attack needs gradients by the input only, and many of them on the same few shapes. Torch's max pooling is scalar where
-images are laid out channels first, and its gradient of a convolution by the input goes through a matrix of patches; the
-ones here are several times faster there. They change results by rounding at most; where one does not apply, torch's does.
+An attack needs gradients by the input only, and many of them on the same few shapes. Torch's max pooling is scalar
+where images are laid out channels first, and its gradient of a convolution by the input goes through a matrix of
+patches; the ones here are several times faster there. They change results by rounding at most; where one does not
+apply, torch's does.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ _STEPS = 32  # so many 255ths at most are written as such; 51/255 is better read
 
 
 def norm_width(norm: str, bounds: Sequence[float]) -> float:
-    """What a share of the pixel range is multiplied with to be a distance in the norm; 1 for l0, which counts pixels."""
+    """What a share of the pixel range is multiplied with to be a distance in the norm; 1 for l0, which counts
+    pixels."""
     width = bounds[1] - bounds[0] if len(bounds) == 2 else 1.0
     return 1.0 if norm == "l0" or not (math.isfinite(width) and width > 0) else width
 

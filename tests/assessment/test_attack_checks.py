@@ -189,7 +189,8 @@ def test_a_grey_image_is_half_of_the_range_away():
 @pytest.mark.parametrize(
     ("met", "lost", "expected"),
     [
-        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 2, "pass"), (100, 3, "warn"), (100, 20, "warn"),
+        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 2, "pass"), (100, 3, "warn"),
+        (100, 20, "warn"),
         (100, 21, "fail"),
     ],
 )  # fmt: skip
@@ -227,7 +228,8 @@ def test_wins_of_each_attack_on_the_bare_model_are_counted():
 @pytest.mark.parametrize(
     ("fooled", "short", "expected"),
     [
-        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 20, "pass"), (100, 21, "warn"), (100, 60, "warn"),
+        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 20, "pass"), (100, 21, "warn"),
+        (100, 60, "warn"),
         (100, 61, "fail"),
     ],
 )  # fmt: skip

@@ -67,8 +67,10 @@ def test_where_nothing_else_speaks_they_are_doubted(kind, outcome):
     "more",
     [
         cell("noise", 0.4, "decision"), cell("square", 0.4, "scores", status="failed"),
-        cell("square", 0.4, "scores", knowledge="adaptive"), cell("apgd", 0.4), cell("square", 0.4, "scores", norm="linf"),
-        Planted("l2", 0.1, {}, "failed", samples=[0]), Planted("l2", 0.1, {}, "done"), Planted("l1", 0.1, {}, "done", samples=[0]),
+        cell("square", 0.4, "scores", knowledge="adaptive"), cell("apgd", 0.4),
+        cell("square", 0.4, "scores", norm="linf"),
+        Planted("l2", 0.1, {}, "failed", samples=[0]), Planted("l2", 0.1, {}, "done"),
+        Planted("l1", 0.1, {}, "done", samples=[0]),
     ],
 )  # fmt: skip
 def test_what_does_not_speak(more):
@@ -166,7 +168,8 @@ def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks():
     ("kind", "count", "expected"),
     [
         ("exact", 20, "pass"), ("exact", 50, "warn"), ("surrogate", 10, "pass"), ("surrogate", 11, "warn"),
-        ("surrogate", 20, "warn"), ("surrogate", 21, "fail"), ("straight-through", 11, "warn"), ("straight-through", 21, "fail"),
+        ("surrogate", 20, "warn"), ("surrogate", 21, "fail"), ("straight-through", 11, "warn"),
+        ("straight-through", 21, "fail"),
     ],
 )  # fmt: skip
 def test_a_black_box_counts_more_where_gradients_are_not_exact(kind, count, expected):

@@ -113,7 +113,8 @@ def test_a_run_in_which_all_were_won_is_left_out():
 @pytest.mark.parametrize(
     ("steepness", "points", "expected"),
     [
-        (0.49, 21, "pass"), (0.51, 21, "warn"), (0.79, 21, "warn"), (0.81, 21, "fail"), (0.49, 4, "pass"), (0.51, 4, "fail"),
+        (0.49, 21, "pass"), (0.51, 21, "warn"), (0.79, 21, "warn"), (0.81, 21, "fail"), (0.49, 4, "pass"),
+        (0.51, 4, "fail"),
         (0.51, 5, "warn"), (0.79, 5, "warn"), (0.81, 5, "fail"),
     ],
 )  # fmt: skip
@@ -154,7 +155,8 @@ def test_which_attacks_have_to_come_to_rest():
         assert ask(record, "optimisation-complete")[0].outcome == "not-applicable", change
     record = honest()
     record.cells = [
-        cell("pgd", 0.4, norm="l1"), cell("pgd", 0.4, trace=steep), cell("pgd", 0.4, norm="linf", trace=trace(ending(0.1))),
+        cell("pgd", 0.4, norm="l1"), cell("pgd", 0.4, trace=steep),
+        cell("pgd", 0.4, norm="linf", trace=trace(ending(0.1))),
     ]  # fmt: skip
     check, found = ask(record, "optimisation-complete")
     assert (check.outcome, len(found)) == ("fail", 1)  # each norm on its own; one without a trace says nothing

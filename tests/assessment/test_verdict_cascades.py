@@ -57,8 +57,13 @@ def test_cascades_are_told_of_with_what_all_attacks_leave():
 
 
 def test_which_cascades_are_told_of():
-    for change in ({"family": "fixed"}, {"status": "failed"}, {"defense": "d", "knowledge": "adaptive"}, {"defense": "d"},
-                   {"knowledge": "oblivious"}):  # fmt: skip
+    for change in (
+        {"family": "fixed"},
+        {"status": "failed"},
+        {"defense": "d", "knowledge": "adaptive"},
+        {"defense": "d"},
+        {"knowledge": "oblivious"},
+    ):
         record = honest()
         record.cells.append(cascade("one", **change))
         record.results = [share(0.5)]

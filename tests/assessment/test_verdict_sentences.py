@@ -141,7 +141,8 @@ def test_planted_adversarials(needs, share, features, where):
     row.found = {"pgd": [n < 5 for n in range(20)], "square": [True] * 20}
     row.needs = {"pgd": needs, "square": "scores"}
     record.planted = [
-        dataclasses.replace(row, status="failed", eps=0.5), dataclasses.replace(row, samples=[], random=[], found={}), row,
+        dataclasses.replace(row, status="failed", eps=0.5), dataclasses.replace(row, samples=[], random=[], found={}),
+        row,
     ]  # fmt: skip
     (said,) = sentences(record, "planted on this model's")
     assert numbers(said) == [20, 0.125, about(share), 15]

@@ -97,7 +97,8 @@ def test_shares_are_those_of_one_pipeline_and_norm():
     ]
     assert (bare_share(record, "l2"), bare_share(record, "linf"), bare_share(record, "l1")) == (1.0, 0.0, 0.0)
     record.cells += [
-        cell("pgd", 0.1, norm="linf", knowledge="oblivious"), cell("pgd", 0.1, norm="linf", defense="d", knowledge="none"),
+        cell("pgd", 0.1, norm="linf", knowledge="oblivious"),
+        cell("pgd", 0.1, norm="linf", defense="d", knowledge="none"),
     ]  # fmt: skip
     assert bare_share(record, "linf") == 0.0
     assert (adaptive_share(record, "l2", "d"), adaptive_share(record, "l2", "e")) == (0.25, 1.0)
@@ -136,7 +137,8 @@ def test_every_norm_is_asked_on_its_own():
     ("states", "expected"),
     [
         (["done", "failed", "skipped"], "zero, not finite"), (["skipped", "failed", "excluded"], "time budget"),
-        (["failed", "excluded"], "failed"), (["excluded"], "left out"), (["pending"], "suite has none"), ([], "suite has none"),
+        (["failed", "excluded"], "failed"), (["excluded"], "left out"), (["pending"], "suite has none"),
+        ([], "suite has none"),
     ],
 )  # fmt: skip
 def test_why_no_gradient_worked(states, expected):
@@ -144,7 +146,8 @@ def test_why_no_gradient_worked(states, expected):
     record.cells = [cell("pgd", 0.1, status=state) for state in states]
     # others tell nothing of it
     record.cells += [
-        cell("square", 0.1, "scores"), cell("pgd", 0.1, norm="linf"), cell("pgd", 0.1, defense="d", knowledge="adaptive"),
+        cell("square", 0.1, "scores"), cell("pgd", 0.1, norm="linf"),
+        cell("pgd", 0.1, defense="d", knowledge="adaptive"),
     ]  # fmt: skip
     assert expected in why_blind(record, ["l2"])
     assert "zero, not finite" in why_blind(record, ["l2", "linf"])

@@ -1,4 +1,5 @@
-"""Real commands whose plugins end the process: never exit code 0 without a record, nor 3 for a gate that was not asked."""
+"""Real commands whose plugins end the process: never exit code 0 without a record, nor 3 for a gate that was not
+asked."""
 
 from __future__ import annotations
 

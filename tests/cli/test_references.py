@@ -46,9 +46,11 @@ def made(tiny, tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("set")
     words = [
-        "references", "build", "--suite", tiny, "--workers", 1, "--runs", folder / "runs", "--out", folder / "set.json", "--json",
+        "references", "build", "--suite", tiny, "--workers", 1, "--runs", folder / "runs", "--out", folder / "set.json",
+        "--json",
         "--model", f"plain={CNN}", "--model", f"hardened={ROBUST}", "--about", "hardened=trained on PGD",
-        "--model", f"masked={CNN}", "--defense", "masked=gradient-masking:step=0.2", "--exact", "masked=surrogate=false",
+        "--model", f"masked={CNN}", "--defense", "masked=gradient-masking:step=0.2", "--exact",
+        "masked=surrogate=false",
         "--limit", "masked=50",
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:

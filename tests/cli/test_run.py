@@ -121,7 +121,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(robusteval, quick, tmp_path)
     line = next(line for line in screen.out.splitlines() if line.startswith("fgsm"))
     assert not (tmp_path / "reports").exists()
     found = json.loads(robusteval("run", CNN, "--suite", quick, "--dry-run", "--json").out)
-    # 20 samples; one run: a forward and a backward pass, and the loss; at most five runs, with the stretch in most of them
+    # 20 samples; one run: a forward and a backward pass, and the loss; at most five runs, with the stretch in most of
+    # them
     passes = found["cells"][0]["passes"]
     assert 20 * 5 * 3 < passes <= 20 * (5 * 3 + 5 * 2 / 3 * 10)
     assert line.split()[3] == f"{passes:,.0f}"
@@ -234,8 +235,8 @@ def test_an_unwritable_folder_is_noticed_before_the_work(robusteval, quick, tmp_
 
 
 def test_killing_the_process_and_starting_again_gives_the_same_document(tmp_path):
-    """A real kill, of a real process with workers, in the middle of the work: three units are done, and the next two wait
-    at a gate."""
+    """A real kill, of a real process with workers, in the middle of the work: three units are done, and the next two
+    wait at a gate."""
     (tmp_path / "odd.toml").write_text(SUITE.format(samples=700))
     (tmp_path / "gate").mkdir()
     env = install(tmp_path) | {"GATE": str(tmp_path / "gate")}

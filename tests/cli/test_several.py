@@ -1,4 +1,5 @@
-"""Several models from the command line: one page, a matrix that can be checked again, and every refusal in one sentence."""
+"""Several models from the command line: one page, a matrix that can be checked again, and every refusal in one
+sentence."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def run(folder: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def outcomes(acme: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What a reader's pytest says of each page's test file: by its name, one line a test that did not pass, or "passed"."""
+    """What a reader's pytest says of each page's test file: by its name, one line a test that did not pass, or
+    "passed"."""
     _, module = check_module(acme)
     extend = f"import {module}\n{module}.__path__.append({str(acme / 'new')!r})\n"
     (acme / "conftest.py").write_text(extend, encoding="utf-8")

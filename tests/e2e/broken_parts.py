@@ -31,8 +31,8 @@ class Gate(nn.Module):
 
 @dataclass
 class Forced:
-    """A classifier that swears to exact gradients. truth and twin: modules; noise: size of what is added to the scores at
-    every call; crowd: how much of the batch's mean is taken off."""
+    """A classifier that swears to exact gradients. truth and twin: modules; noise: size of what is added to the scores
+    at every call; crowd: how much of the batch's mean is taken off."""
 
     truth: nn.Module
     other: nn.Module | None = None

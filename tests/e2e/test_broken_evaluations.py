@@ -22,7 +22,8 @@ def test_nothing_fires_on_a_sound_evaluation(tmp_path, network):
     assert loud == []
     asked = {one.id for one in record.checks if one.outcome == "pass"}
     assert asked >= {
-        "planted", "noise-draws", "bigger-budget", "black-box", "one-step", "random-search", "silent-success", "unbounded",
+        "planted", "noise-draws", "bigger-budget", "black-box", "one-step", "random-search", "silent-success",
+        "unbounded",
         "optimisation-complete", "twice-steps", "other-start", "predictions-batch", "predictions-repeat", "transfer",
     }  # fmt: skip
     assert (record.verdict.grade, record.verdict.status) == ("A", "conclusive")

@@ -1,5 +1,5 @@
-"""No false comfort: of random small nets of every rung of the ladder, none is said to hold without a gradient that was followed,
-and nobody who passes gradients straight through its steps does better than the suite."""
+"""No false comfort: of random small nets of every rung of the ladder, none is said to hold without a gradient that was
+followed, and nobody who passes gradients straight through its steps does better than the suite."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def evaluate(net: Net, folder: Path, toml: str = SUITE) -> Record:
 
 
 def followed(record: Record, norm: str) -> bool:
-    """Whether some finished attack on the bare model got mostly gradients that were of use: from the columns alone, by no rule
-    of the product's."""
+    """Whether some finished attack on the bare model got mostly gradients that were of use: from the columns alone, by
+    no rule of the product's."""
     cells = [cell for cell in record.cells if (cell.status, cell.defense, cell.norm) == ("done", "none", norm)]
     asked = [
         (sum(cell.backwards), cell.zero_gradients + cell.bad_gradients) for cell in cells if cell.needs == "gradient"
@@ -73,7 +73,8 @@ def followed(record: Record, norm: str) -> bool:
 
 
 def comforting(record: Record) -> list[str]:
-    """What a record says that it must not: conclusive without a followed gradient in each norm, or a figure without its mark."""
+    """What a record says that it must not: conclusive without a followed gradient in each norm, or a figure without its
+    mark."""
     verdict = record.verdict
     missing = [norm for norm in record.suite.norms if not followed(record, norm)]
     if not missing:
@@ -89,7 +90,8 @@ def comforting(record: Record) -> list[str]:
 
 
 def straight_through(net: Net, eps: float, steps: int = 40, seed: int = 0) -> np.ndarray:
-    """Which samples PGD on the passed-through scores takes within Linf eps, judged by ONNX Runtime as it goes: bool [N]."""
+    """Which samples PGD on the passed-through scores takes within Linf eps, judged by ONNX Runtime as it goes: bool
+    [N]."""
     rng = np.random.default_rng(seed)
     x0, y = torch.from_numpy(net.x), torch.from_numpy(net.y)
     lost = np.zeros(len(y), dtype=bool)

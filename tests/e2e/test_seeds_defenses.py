@@ -1,4 +1,5 @@
-"""Every registered defence on a file and on a module; certificates that no attack beats; the sources' figures of defences."""
+"""Every registered defence on a file and on a module; certificates that no attack beats; the sources' figures of
+defences."""
 
 from __future__ import annotations
 
@@ -221,8 +222,13 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
 def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path: Path) -> None:
     """The suite as it is, but for fewer steps, draws and epochs."""
     short = text("seeds", discover())
-    for long, less in (("steps = [24]0", "steps = 6"), ("steps = 60, searches = 5", "steps = 20, searches = 3"),
-                       ("queries = 200", "queries = 40"), ("epochs = .", "epochs = 1"), ("draws = 16", "draws = 4")):  # fmt: skip
+    for long, less in (
+        ("steps = [24]0", "steps = 6"),
+        ("steps = 60, searches = 5", "steps = 20, searches = 3"),
+        ("queries = 200", "queries = 40"),
+        ("epochs = .", "epochs = 1"),
+        ("draws = 16", "draws = 4"),
+    ):
         short, count = re.subn(long, less, short)
         assert count
     (tmp_path / "seeds.toml").write_text(short)

@@ -73,7 +73,8 @@ def beyond(*bars: float) -> Rule:
 def random_pipeline(
     rules: list[Rule], classes: int = 2, suspicions: list[Rule] | None = None
 ) -> tuple[Pipeline, list[int]]:
-    """A pipeline whose draws take these rules in turn, from the first one again after the last; and its draws so far."""
+    """A pipeline whose draws take these rules in turn, from the first one again after the last; and its draws so
+    far."""
     drawn: list[int] = []
 
     def draw(rng: Generator) -> Defended:

@@ -95,7 +95,8 @@ def test_the_strongest_of_each_pipeline_and_norm():
     roles = roles_of(one, suite())
     assert roles.first == {"none/fgsm/l2", "none/square/linf", "d/pgd/l2"}
     assert set(roles.group) == {
-        "none/noise/l2", "none/square/l2", "none/fgsm/l2", "none/pgd/l2", "none/noise/linf", "none/square/linf", "d/pgd/l2",
+        "none/noise/l2", "none/square/l2", "none/fgsm/l2", "none/pgd/l2", "none/noise/linf", "none/square/linf",
+        "d/pgd/l2",
     }  # fmt: skip
     assert roles.group["d/pgd/l2"] == ("d", "l2")
     assert roles.group["none/noise/linf"] == ("none", "linf")

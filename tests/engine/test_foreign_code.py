@@ -1,4 +1,5 @@
-"""Code of others gets copies: whatever it writes into changes no sample, no figure, no record, and no tensor of the user's."""
+"""Code of others gets copies: whatever it writes into changes no sample, no figure, no record, and no tensor of the
+user's."""
 
 from __future__ import annotations
 

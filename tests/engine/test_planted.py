@@ -1,4 +1,5 @@
-"""The tests of the attacks: planted adversarials exist and are found; noise counts what it finds; forgotten wins are seen."""
+"""The tests of the attacks: planted adversarials exist and are found; noise counts what it finds; forgotten wins are
+seen."""
 
 from __future__ import annotations
 
@@ -86,8 +87,8 @@ def test_the_attacks_find_all_and_a_masked_gradient_finds_none():
 
 @dataclass
 class Deep:
-    """A linear model over features of its own, of more dimensions than there are inner points. masked: the features give no
-    gradient, and the scores take it from elsewhere; silent: it cannot show them."""
+    """A linear model over features of its own, of more dimensions than there are inner points. masked: the features
+    give no gradient, and the scores take it from elsewhere; silent: it cannot show them."""
 
     base: Linear
     masked: bool = False

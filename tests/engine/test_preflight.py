@@ -55,8 +55,8 @@ class TestGood:
         found = report(model(trained=((0.0, 1.0), (), ()), bounds=(0.0, 255.0)), raw)
         assert found.accuracy == 1.0
         assert found.notes[0] == (
-            "The pixels run from 0 to 1, 0.392 % of the stated range 0..255, so an eps in its units would mean far more "
-            "than it seems to; state what the data are with --data-range, or the model's range with --range."
+            "The pixels run from 0 to 1, 0.392 % of the stated range 0..255, so an eps in its units would mean far "
+            "more than it seems to; state what the data are with --data-range, or the model's range with --range."
         )
 
 

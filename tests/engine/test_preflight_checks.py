@@ -54,7 +54,8 @@ def slips() -> dict[str, tuple[Any, RawData, str]]:
         ),
         "input-channels": (model(3, feed=lambda pixels: pixels.flip(1)), colours, "channels in reverse order"),
         "input-layout": (model(feed=lambda pixels: pixels.transpose(2, 3)), data(), "storing the images transposed"),
-        "label-order": (model(number=lambda index: (index + 1) % 10), data(), "adding 1 to every label would give 100.0 %"),
+        "label-order": (model(number=lambda index: (index + 1) % 10), data(),
+                        "adding 1 to every label would give 100.0 %"),
     }  # fmt: skip
 
 

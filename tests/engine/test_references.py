@@ -281,7 +281,8 @@ def test_contents_do_not_depend_on_the_pixel_range_but_on_image_and_label() -> N
 
 @pytest.mark.parametrize("name", ["standard", "smoke"])
 def test_shipped_sets_are_of_the_suites_as_they_are(name: str) -> None:
-    """When this fails, a suite, an attack's version or the search has changed: `make references` builds the sets anew."""
+    """When this fails, a suite, an attack's version or the search has changed: `make references` builds the sets
+    anew."""
     found = catalogue()
     info = ModelInfo(
         "m", "onnx", "0" * 64, (1, 28, 28), 10

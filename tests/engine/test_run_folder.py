@@ -1,4 +1,5 @@
-"""Whose a folder is: one command at a time, a user's own files, --overwrite, a full disk, and a folder that goes away."""
+"""Whose a folder is: one command at a time, a user's own files, --overwrite, a full disk, and a folder that goes
+away."""
 
 from __future__ import annotations
 

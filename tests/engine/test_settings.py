@@ -1,4 +1,5 @@
-"""Numbers that are none: NaN, infinities, wrong signs and kinds in suites, parameters and settings, refused before anything runs."""
+"""Numbers that are none: NaN, infinities, wrong signs and kinds in suites, parameters and settings, refused before
+anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What an attack does to the bare model at each strength, on a linear model with two classes, where the budget decides."""
+"""What an attack does to the bare model at each strength, on a linear model with two classes, where the budget
+decides."""
 
 from __future__ import annotations
 

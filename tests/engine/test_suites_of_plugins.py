@@ -151,7 +151,10 @@ def test_the_suites_of_the_sources_are_what_they_were(name):
 
 
 def test_the_broken_row_of_others_takes_nobodys_name(folder):
-    code = "from robusteval.api import hookimpl\nfrom robusteval_attacks.pgd import PGD\n@hookimpl\ndef robusteval_attacks(): return [PGD]"
+    code = (
+        "from robusteval.api import hookimpl\nfrom robusteval_attacks.pgd import PGD\n@hookimpl\ndef "
+        "robusteval_attacks(): return [PGD]"
+    )
     own = list(entry_points(group="robusteval"))
     found = build([*own, entry_point(folder, "acme_thief", code)])
     assert any("bare names" in said for said in broken(found))

@@ -18,7 +18,8 @@ from tests.engine.toys import linear, samples
 
 
 class Sum:
-    """Won where the changes sum up to more than a bar: each pixel's part is its own. Counts its questions per sample."""
+    """Won where the changes sum up to more than a bar: each pixel's part is its own. Counts its questions per
+    sample."""
 
     def __init__(self, x0: torch.Tensor, bar: torch.Tensor) -> None:
         self.x0, self.bar, self.asked = x0, bar, torch.zeros(len(x0), dtype=torch.long)

@@ -1,4 +1,5 @@
-"""Every way to lose the gradients ends inconclusive, and every way that something was not measured leaves the gate shut."""
+"""Every way to lose the gradients ends inconclusive, and every way that something was not measured leaves the gate
+shut."""
 
 from __future__ import annotations
 

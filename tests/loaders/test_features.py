@@ -1,4 +1,5 @@
-"""Penultimate features: what the last linear layer reads, the same by ONNX Runtime, by the twin and by a hook of torch."""
+"""Penultimate features: what the last linear layer reads, the same by ONNX Runtime, by the twin and by a hook of
+torch."""
 
 from __future__ import annotations
 
@@ -73,17 +74,26 @@ def test_every_architecture_shows_what_its_last_layer_reads(name: str, exported:
 FORMS: dict[str, Callable[[Path], tuple[Path, LoadOptions, nn.Module]]] = {
     "softmax behind": lambda p: (exports.export(small(nn.Softmax(1)), p), LoadOptions(), small()),
     "log-softmax behind": lambda p: (exports.export(small(nn.LogSoftmax(1)), p), LoadOptions(), small()),
-    "temperature": lambda p: (exports.export(exports.Wrapped(small(), None, lambda y: y / 3), p), LoadOptions(), small()),
+    "temperature": lambda p: (
+        exports.export(exports.Wrapped(small(), None, lambda y: y / 3), p), LoadOptions(), small(),
+    ),
     "batch of one": lambda p: (exports.export(small(), p, batch=1), LoadOptions(), small()),
     "batch of three": lambda p: (exports.export(small(), p, batch=3), LoadOptions(), small()),
     "newer exporter": lambda p: (exports.export_dynamo(small(), p), LoadOptions(), small()),
     "opset 9": lambda p: (exports.export(small(), p, opset=9), LoadOptions(), small()),
     "mean and std": lambda p: (
         exports.export(small(), p), LoadOptions(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
-        S(zoo.Fn(lambda v: (v - torch.tensor([0.4, 0.5, 0.6])[:, None, None]) / torch.tensor([0.2, 0.3, 0.4])[:, None, None]), small()),
+        S(
+            zoo.Fn(
+                lambda v: (v - torch.tensor([0.4, 0.5, 0.6])[:, None, None])
+                / torch.tensor([0.2, 0.3, 0.4])[:, None, None]
+            ),
+            small(),
+        ),
     ),
     "channels last": lambda p: (
-        exports.export(exports.Wrapped(small(), lambda v: v.permute(0, 3, 1, 2)), p, (16, 16, 3)), LoadOptions(), small()
+        exports.export(exports.Wrapped(small(), lambda v: v.permute(0, 3, 1, 2)), p, (16, 16, 3)), LoadOptions(),
+        small(),
     ),
 }  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Random small nets of every rung: straight-through descent on the net itself never beats descent on its twin by much."""
+"""Random small nets of every rung: straight-through descent on the net itself never beats descent on its twin by
+much."""
 
 from __future__ import annotations
 

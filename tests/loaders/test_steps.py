@@ -29,7 +29,9 @@ BITS: dict[str, Callable[[Graph, str], str]] = {  # x >= 0.5 as 0 or 1
     "Less, Not, Cast": lambda g, a: g("Cast", g("Not", g("Less", a, 0.5)), to=F),
     "LessOrEqual the other way": lambda g, a: g("Cast", g("LessOrEqual", 0.5, a), to=F),
     "And": lambda g, a: g("Cast", g("And", g("Greater", a, 0.5), g("Less", a, 3.0)), to=F),
-    "Or, Xor": lambda g, a: g("Cast", g("Xor", g("Or", g("Greater", a, 0.5), g("Greater", a, 2.0)), g("Less", a, -1.0)), to=F),
+    "Or, Xor": lambda g, a: g(
+        "Cast", g("Xor", g("Or", g("Greater", a, 0.5), g("Greater", a, 2.0)), g("Less", a, -1.0)), to=F
+    ),
     "Sign": lambda g, a: g("Mul", g("Add", g("Sign", g("Sub", a, 0.5)), 1.0), 0.5),
     "Floor": lambda g, a: g("Floor", g("Add", a, 0.5)),
     "Ceil": lambda g, a: g("Ceil", g("Sub", a, 0.5)),

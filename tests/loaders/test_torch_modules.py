@@ -1,4 +1,5 @@
-"""Modules as strangers write them: what they return, how many inputs they take, what they do to their input, how they fail."""
+"""Modules as strangers write them: what they return, how many inputs they take, what they do to their input, how they
+fail."""
 
 from __future__ import annotations
 

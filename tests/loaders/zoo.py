@@ -203,7 +203,8 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     ),
     "shufflenet": lambda: S(cbr(3, 8, s=2), cbr(8, 8, 1, g=2), Fn(shuffle), cbr(8, 8, g=8), cbr(8, 8, 1, g=2), head(8)),
     "inception": lambda: S(
-        cbr(3, 8), Branches(cbr(8, 4, 1), S(cbr(8, 4, 1), cbr(4, 4, 5)), S(nn.AvgPool2d(3, 1, 1), cbr(8, 4, 1))), head(12)
+        cbr(3, 8), Branches(cbr(8, 4, 1), S(cbr(8, 4, 1), cbr(4, 4, 5)), S(nn.AvgPool2d(3, 1, 1), cbr(8, 4, 1))),
+        head(12)
     ),
     "squeezenet": lambda: S(
         nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), fire(8), fire(16), nn.Conv2d(16, 10, 1),

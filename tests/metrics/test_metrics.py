@@ -60,8 +60,10 @@ def tiny() -> Record:
 def cell(name: str, plugin: str, distance: list[float | None], defense: str = "none", knowledge: str = "none") -> Cell:
     flips = [None if one is None else 1 - label for one, label in zip(distance, [0, 0, 1, 1], strict=True)]
     return Cell(
-        f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2", "curve",  # type: ignore[arg-type]
-        status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0], backwards=[1, 2, 3, 0],
+        f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2",
+        "curve",  # type: ignore[arg-type]
+        status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0],
+        backwards=[1, 2, 3, 0],
     )  # fmt: skip
 
 

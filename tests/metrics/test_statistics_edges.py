@@ -191,7 +191,8 @@ def test_the_curve_of_a_handful_of_scores():
     curve = roc(np.array([0.1, 0.2, 0.2, 0.9]), np.array([0.2, 0.8, 0.9, 1.5]))
     assert curve.false.tolist() == [0.0, 0.0, 0.25, 0.25, 0.75, 1.0]
     assert curve.true.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
-    # pairs in order count one, ties a half: .1 below all four; each .2 ties one and is below three; .9 ties one, below one
+    # pairs in order count one, ties a half: .1 below all four; each .2 ties one and is below three; .9 ties one, below
+    # one
     assert curve.area() == pytest.approx((4 + 3.5 + 3.5 + 1.5) / 16)
     for alarms, found in (
         (0.0, 0.25),

@@ -13,7 +13,8 @@ _PLACES = frozenset({"device"})
 
 
 def kind(old: str, new: str) -> str:
-    """Why a mutant of a function, given as two sources, may stay alive: "words", "device", "float64", "" where it may not.
+    """Why a mutant of a function, given as two sources, may stay alive: "words", "device", "float64", "" where it may
+    not.
 
     words: only sentences differ, that is strings with a blank in them that are no key and are compared with nothing;
     device: only `device=` keywords differ;

@@ -1,4 +1,5 @@
-"""What `make mutants` takes for a failure: whatever lives without a reason, was not asked about, or was never broken."""
+"""What `make mutants` takes for a failure: whatever lives without a reason, was not asked about, or was never
+broken."""
 
 from __future__ import annotations
 
@@ -33,9 +34,11 @@ def compare(monkeypatch):
 @pytest.mark.parametrize(
     ("statuses", "code"),
     [
-        ({"one": "killed", "two": "timeout", "three": "segfault"}, 0), ({"one": "survived"}, 1), ({"one": "no tests"}, 1),
+        ({"one": "killed", "two": "timeout", "three": "segfault"}, 0), ({"one": "survived"}, 1),
+        ({"one": "no tests"}, 1),
         ({"one": "suspicious"}, 1), ({"listed": "survived"}, 0), ({"listed": "survived", "listed 2": "survived"}, 1),
-        ({"words": "survived"}, 0), ({"one": "not checked", "two": "killed"}, 1), ({"words": "not checked"}, 1), ({}, 1),
+        ({"words": "survived"}, 0), ({"one": "not checked", "two": "killed"}, 1), ({"words": "not checked"}, 1),
+        ({}, 1),
     ],
 )  # fmt: skip
 def test_what_fails(compare, statuses, code):

@@ -44,7 +44,8 @@ class Outer:
 
 def good(**more: object) -> dict[str, object]:
     made = {
-        "text": "t", "whole": 3, "share": 0.5, "truth": True, "choice": "a", "rows": [{"number": 1.5}], "table": {"x": 2.0},
+        "text": "t", "whole": 3, "share": 0.5, "truth": True, "choice": "a", "rows": [{"number": 1.5}],
+        "table": {"x": 2.0},
     }  # fmt: skip
     return made | more
 
@@ -81,8 +82,10 @@ def test_one_of_several_types_keeps_what_it_was(value):
     ("field", "value"),
     [
         ("text", 1), ("text", None), ("text", True), ("whole", 1.0), ("whole", True), ("whole", "1"), ("whole", None),
-        ("share", "0.5"), ("share", True), ("share", None), ("share", [0.5]), ("truth", 1), ("truth", 0), ("truth", "true"),
-        ("truth", None), ("choice", "c"), ("choice", True), ("choice", 1.0), ("choice", None), ("rows", {}), ("rows", "ab"),
+        ("share", "0.5"), ("share", True), ("share", None), ("share", [0.5]), ("truth", 1), ("truth", 0),
+        ("truth", "true"),
+        ("truth", None), ("choice", "c"), ("choice", True), ("choice", 1.0), ("choice", None), ("rows", {}),
+        ("rows", "ab"),
         ("rows", None), ("table", []), ("table", None), ("may", "x"), ("may", True), ("either", 1.5), ("either", "x"),
         ("mixed", []), ("mixed", {}), ("nested", [1]), ("share", 10**400), ("many", []),
     ],
@@ -97,7 +100,8 @@ def test_what_does_not_fit_is_refused_by_its_field(field, value):
     ("change", "where"),
     [
         ({"rows": [{"number": 1.5}, {"number": "x"}]}, "rows[1].number"), ({"table": {"x": 1.0, "y": "z"}}, "table.y"),
-        ({"rows": [{"number": 1.0, "words": ["a", 2]}]}, "rows[0].words[1]"), ({"nested": [[1.0], [2.0, "x"]]}, "nested[1][1]"),
+        ({"rows": [{"number": 1.0, "words": ["a", 2]}]}, "rows[0].words[1]"),
+        ({"nested": [[1.0], [2.0, "x"]]}, "nested[1][1]"),
         ({"rows": [3]}, "rows[0]"), ({"rows": [{"number": 1.0, "other": 1}]}, "rows[0]"), ({"rows": [{}]}, "rows[0]"),
     ],
 )  # fmt: skip
@@ -118,7 +122,8 @@ def test_the_place_of_a_misfit_is_its_path(change, where):
         ("choice", "c" * 50, f"'{'c' * 40}' is none of a, b, 1"), ("rows", 3, "a list is wanted, not 3"),
         ("table", 3, "an object is wanted, not 3"), ("may", "x", "float or null is wanted, not a text"),
         ("mixed", [], "str or int or float or bool or null is wanted, not a list"),
-        ("whole", 10**60 + 0.0, f"a whole number is wanted, not {repr(1e60)[:40]}"), ("rows", 10**60, f"a list is wanted, not 1{'0' * 39}"),
+        ("whole", 10**60 + 0.0, f"a whole number is wanted, not {repr(1e60)[:40]}"),
+        ("rows", 10**60, f"a list is wanted, not 1{'0' * 39}"),
     ],
 )  # fmt: skip
 def test_what_is_wanted_is_said(field, value, said):

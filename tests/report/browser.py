@@ -26,7 +26,8 @@ def launched() -> Iterator[Browser]:
 
 
 class Look:
-    """A page as one reader sees it, and all that it said, did and asked for meanwhile. Below 640 pixels it is a phone's."""
+    """A page as one reader sees it, and all that it said, did and asked for meanwhile. Below 640 pixels it is a
+    phone's."""
 
     def __init__(self, browser: Browser, width: int = 1280, scheme: str = "light", scripts: bool = True) -> None:
         size = ViewportSize(width=width, height=900)

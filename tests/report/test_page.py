@@ -56,16 +56,18 @@ def test_the_same_record_gives_the_same_page(record: Record, page: str) -> None:
 def test_every_section_is_there(page: str) -> None:
     found = re.findall(r'<section id="([^"]+)"', page)
     expected = (
-        "verdict accuracy references defences detectors findings gallery classes label-next clever cost others coverage provenance "
-        "definitions"
+        "verdict accuracy references defences detectors findings gallery classes label-next clever cost others "
+        "coverage provenance definitions"
     )
     assert found == expected.split()
 
 
 @pytest.mark.parametrize(
     "text",
-    ["trust in this evaluation", "Neither defence holds", "Wins that survive 8 bits", "MemoryError: pairs of 784 pixels",
-     "slower than an hour", "the loss became NaN", "robusteval verify RUN", "CPUExecutionProvider", "mean [0.286]", "56" * 32,
+    ["trust in this evaluation", "Neither defence holds", "Wins that survive 8 bits",
+     "MemoryError: pairs of 784 pixels",
+     "slower than an hour", "the loss became NaN", "robusteval verify RUN", "CPUExecutionProvider", "mean [0.286]",
+     "56" * 32,
      "made as strong is", "masked, as exact gradients report it", "12" * 32,
      "L1, L0: this report says nothing", "Sum of all", "41.5", "95 %: 40 to 43", "acme.sum", "points"],
 )  # fmt: skip

@@ -67,7 +67,8 @@ def test_the_hash_of_a_sample_is_that_of_its_levels_and_its_label(label):
         (lambda r, e: r.data.l2.__setitem__(2, 0.9), "data.l2[2] is 0.9"),
         (lambda r, e: r.data.l2.__setitem__(2, r.data.l2[2] + 5e-9), "data.l2[2] is 0.866025"),
         (lambda r, e: r.data.hashes.__setitem__(3, "x"), "data.hashes[3] is x"),
-        (lambda r, e: r.pipelines[0].prediction.__setitem__(5, 1), "pipelines[none].prediction[5] is 1, and 2 is right"),
+        (lambda r, e: r.pipelines[0].prediction.__setitem__(5, 1),
+         "pipelines[none].prediction[5] is 1, and 2 is right"),
         (lambda r, e: r.pipelines[0].label.__setitem__(4, 1), "pipelines[none].label[4] is 1, and 0 is right"),
         (lambda r, e: r.pipelines[0].confidence.__setitem__(1, 0.5 + 2 * CONFIDENCE), "pipelines[none].confidence[1]"),
         (lambda r, e: setattr(r.model, "classes", 4), "model.classes is 4: the model has 3"),
@@ -88,7 +89,8 @@ def test_a_lie_about_the_clean_samples(change, said):
     [
         (lambda r, e: setattr(r.data, "sha256", "00"),
          "The stored clean samples or labels: their hash differs, so they are not the evaluated ones."),
-        (lambda r, e: setattr(r.pipelines[0], "status", "failed"), "pipelines: the record has no answers of the bare model."),
+        (lambda r, e: setattr(r.pipelines[0], "status", "failed"),
+         "pipelines: the record has no answers of the bare model."),
     ],
 )  # fmt: skip
 def test_what_is_said_of_a_lie(change, said):

@@ -1,4 +1,5 @@
-"""Every kind of file that is read: run, then verify. All that an honest run claims is confirmed, and nothing is accused."""
+"""Every kind of file that is read: run, then verify. All that an honest run claims is confirmed, and nothing is
+accused."""
 
 from __future__ import annotations
 

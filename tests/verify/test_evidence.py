@@ -1,4 +1,5 @@
-"""What a run left to check with is read as it is, and refused with one sentence where there is nothing to check with."""
+"""What a run left to check with is read as it is, and refused with one sentence where there is nothing to check
+with."""
 
 from __future__ import annotations
 

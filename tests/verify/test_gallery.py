@@ -1,4 +1,5 @@
-"""Pictures of stored adversarials: their words are the columns', their pixels the samples', and a PNG is read by hand."""
+"""Pictures of stored adversarials: their words are the columns', their pixels the samples', and a PNG is read by
+hand."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def test_a_gallery_as_it_should_be():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("attack", "x", WORDS), ("defense", "d", WORDS), ("norm", "l0", WORDS), ("distance", 0.25, WORDS), ("label", 2, WORDS),
+        ("attack", "x", WORDS), ("defense", "d", WORDS), ("norm", "l0", WORDS), ("distance", 0.25, WORDS),
+        ("label", 2, WORDS),
         ("clean_prediction", 2, WORDS), ("clean_confidence", 0.625, WORDS),
         ("prediction", 7, "gallery[0]: it is answered {}, not 7."),
         ("confidence", 0.5 + 1.1 * CONFIDENCE, "gallery[0]: its confidence is 0.500, not 0.502."),

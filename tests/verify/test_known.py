@@ -1,4 +1,5 @@
-"""Known models beside a run: shipped sets are compared with what they hold, others are left, and nobody goes by another's name."""
+"""Known models beside a run: shipped sets are compared with what they hold, others are left, and nobody goes by
+another's name."""
 
 from __future__ import annotations
 

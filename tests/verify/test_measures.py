@@ -63,11 +63,13 @@ def test_softmax():
 @pytest.mark.parametrize(
     ("value", "bounds", "count", "off"),
     [
-        (-1.0, [-1.0, 3.0], 4, False), (2.0, [-1.0, 3.0], 4, False), (3.0, [-1.0, 3.0], 4, False), (0.5, [-1.0, 3.0], 4, True),
+        (-1.0, [-1.0, 3.0], 4, False), (2.0, [-1.0, 3.0], 4, False), (3.0, [-1.0, 3.0], 4, False),
+        (0.5, [-1.0, 3.0], 4, True),
         (-0.25, [-0.25, 0.75], 1, False), (0.75, [-0.25, 0.75], 1, False), (0.25, [-0.25, 0.75], 1, True),
         # a thousandth of a level is rounding, and more where levels are finer than those of 8 bits
         (1e-3, [0.0, 1.0], 1, False), (1.1e-3, [0.0, 1.0], 1, True), (1.5e-3 / 255, [0.0, 1.0], 255, True),
-        (1.5e-3 / 510, [0.0, 1.0], 510, False), (1.996e-3 / 510, [0.0, 1.0], 510, False), (2.1e-3 / 510, [0.0, 1.0], 510, True),
+        (1.5e-3 / 510, [0.0, 1.0], 510, False), (1.996e-3 / 510, [0.0, 1.0], 510, False),
+        (2.1e-3 / 510, [0.0, 1.0], 510, True),
     ],
 )  # fmt: skip
 def test_values_off_the_grid(value, bounds, count, off):

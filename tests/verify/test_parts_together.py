@@ -126,7 +126,8 @@ def refuse():
     ("change", "said"),
     [
         (lambda r: setattr(r, "witnesses", None), "This run stored no adversarials, so there is nothing to verify."),
-        (lambda r: r.pipelines.pop(0), "The record has no clean answers of the bare model, so there is nothing to verify."),
+        (lambda r: r.pipelines.pop(0),
+         "The record has no clean answers of the bare model, so there is nothing to verify."),
         (lambda r: setattr(r.pipelines[0], "status", "failed"),
          "The record has no clean answers of the bare model, so there is nothing to verify."),
     ],

@@ -1,4 +1,5 @@
-"""Suites and metrics that plugins bring: `verify` imports none, says that it did not check them, and confirms nothing of them."""
+"""Suites and metrics that plugins bring: `verify` imports none, says that it did not check them, and confirms nothing
+of them."""
 
 from __future__ import annotations
 

@@ -55,15 +55,18 @@ def column(record, cell: str, name: str):
 @pytest.mark.parametrize(
     ("cell", "name", "sample", "value", "said"),
     [
-        (DDN, "distance", 0, 0.376, "its distance is 0.375, not 0.376"), (DDN, "distance", 0, 0.375 * (1 + 1e-7), "its distance"),
+        (DDN, "distance", 0, 0.376, "its distance is 0.375, not 0.376"),
+        (DDN, "distance", 0, 0.375 * (1 + 1e-7), "its distance"),
         (PGD, "distance", 0, 0.51, "its distance is 0.5"), (LINF, "distance", 1, 0.49, "its distance"),
         (DDN, "l2", 0, 0.376, "L2 distance is 0.375, not 0.376"), (LINF, "l2", 1, 0.49, "L2 distance"),
         (BEHIND, "distance", 0, 0.49, "its distance"), (L1, "distance", 4, 0.51, "its distance"),
         (DDN, "prediction", 0, 2, "answers 1, not 2"), (DDN, "prediction", 0, 0, "not 0"),
-        (L1, "survives_8bit", 0, False, "fools the model after all"), (PGD, "distance", 5, 0.1, "clean sample is answered wrong"),
+        (L1, "survives_8bit", 0, False, "fools the model after all"),
+        (PGD, "distance", 5, 0.1, "clean sample is answered wrong"),
         (PGD, "distance", 0, 0.0, "clean sample is answered right"), (PGD, "distance", 5, None, "answered wrong"),
         (PGD, "l2", 4, 0.1, "its l2 is that of a win"), (PGD, "prediction", 4, 1, "its prediction goes not"),
-        (PGD, "survives_8bit", 4, True, "its survives_8bit goes not"), (PGD, "prediction", 0, None, "its prediction goes not"),
+        (PGD, "survives_8bit", 4, True, "its survives_8bit goes not"),
+        (PGD, "prediction", 0, None, "its prediction goes not"),
         (PGD, "l2", 5, None, "its l2 is that of a win"), (BEHIND, "l2", 0, 0.6, "L2 distance"),
     ],
 )  # fmt: skip
@@ -84,7 +87,8 @@ def test_a_missing_column_is_told_of(name):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda x: x + 0.9, "outside the box"), (lambda x: x - 0.3, "outside the box"), (lambda x: x * np.nan, "outside the box"),
+        (lambda x: x + 0.9, "outside the box"), (lambda x: x - 0.3, "outside the box"),
+        (lambda x: x * np.nan, "outside the box"),
         (lambda x: x * 0 + 0.25, "right answer"), (lambda x: x + np.float32(1e-3), "its distance is"),
     ],
 )  # fmt: skip
@@ -101,8 +105,10 @@ def test_a_changed_image_is_told_of(tensor, change, said):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("tensor", "none.linf", "said to be row"), ("row", 1, "said to be row"), ("defense", "d", "another pipeline or norm"),
-        ("norm", "linf", "another pipeline or norm"), ("distance", 0.3751, "entry says distance 0.3751"), ("label", 1, "its label is 0"),
+        ("tensor", "none.linf", "said to be row"), ("row", 1, "said to be row"),
+        ("defense", "d", "another pipeline or norm"),
+        ("norm", "linf", "another pipeline or norm"), ("distance", 0.3751, "entry says distance 0.3751"),
+        ("label", 1, "its label is 0"),
         ("prediction", 2, "have another answer"), ("sha256", "00", "its bytes changed"),
     ],
 )  # fmt: skip

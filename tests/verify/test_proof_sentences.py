@@ -1,4 +1,5 @@
-"""Each fault of a stored adversarial, one by one: what is said of it, to the letter, and nothing about its neighbours."""
+"""Each fault of a stored adversarial, one by one: what is said of it, to the letter, and nothing about its
+neighbours."""
 
 from __future__ import annotations
 
@@ -131,7 +132,8 @@ def test_the_box_and_its_ends():
 @pytest.mark.parametrize(
     ("grid", "values"),
     [
-        ([], 0), ([0.0, 1.0], 0), ([0.0, 1.0, 0.0], 0), ([0.0, 1.0, 8.0], 0), ([-1.0, 1.0, 16.0], 0), ([0.0, 1.0, 5.0], 6),
+        ([], 0), ([0.0, 1.0], 0), ([0.0, 1.0, 0.0], 0), ([0.0, 1.0, 8.0], 0), ([-1.0, 1.0, 16.0], 0),
+        ([0.0, 1.0, 5.0], 6),
         ([0.1, 1.1, 8.0], 9), ([0.0, 1.0, 4.0], 5),
     ],
 )  # fmt: skip

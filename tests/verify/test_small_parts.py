@@ -54,10 +54,13 @@ def test_claims_are_confirmed_or_fail_and_the_rest_is_left():
 @pytest.mark.parametrize(
     ("one", "two", "same"),
     [
-        (1.0, 1.0 + 1e-10, True), (1.0, 1.0 + 1e-8, False), (0.0, 1e-13, True), (0.0, 1e-11, False), (1, 1.0, True), (1, 2, False),
-        (True, True, True), (True, 1, False), (1, True, False), (True, False, False), (None, 0, False), (None, None, True),
+        (1.0, 1.0 + 1e-10, True), (1.0, 1.0 + 1e-8, False), (0.0, 1e-13, True), (0.0, 1e-11, False), (1, 1.0, True),
+        (1, 2, False),
+        (True, True, True), (True, 1, False), (1, True, False), (True, False, False), (None, 0, False),
+        (None, None, True),
         ("a", "a", True), ("a", "b", False), ("1", 1, False), (math.inf, math.inf, True), (math.nan, math.nan, False),
-        ([1, 2], [1, 2], True), ([1, 2], [2, 1], False), ([1], [1, 2], False), ({"a": 1}, {"a": 1}, True), ({"a": 1}, {}, False),
+        ([1, 2], [1, 2], True), ([1, 2], [2, 1], False), ([1], [1, 2], False), ({"a": 1}, {"a": 1}, True),
+        ({"a": 1}, {}, False),
         ({}, {"a": 1}, False), ({"a": 1}, {"a": 2}, False), ([], {}, False), ([1], 1, False),
     ],
 )  # fmt: skip

@@ -51,7 +51,8 @@ def clean() -> Array:
 
 
 def adversarial(sample: int, step: float) -> Array:
-    """The first dark pixel as bright as .25 + step; of a sample with two bright ones the first as dark as .75 - step."""
+    """The first dark pixel as bright as .25 + step; of a sample with two bright ones the first as dark as .75 -
+    step."""
     x = clean()[sample].copy()
     flat = x.reshape(-1)
     if BRIGHT[sample] == 2:

@@ -11,8 +11,8 @@ NAME = "comparison"
 
 
 def derive(records: Sequence[tuple[str, Record]]) -> list[Result]:
-    """The table of models, for each norm the worst case and each attack with one line a model, and the models among known
-    ones. Distances are shares of each model's pixel range (l0: pixels), as ranges may differ."""
+    """The table of models, for each norm the worst case and each attack with one line a model, and the models among
+    known ones. Distances are shares of each model's pixel range (l0: pixels), as ranges may differ."""
     pairs: dict[tuple[str, str, str], list[Curve]] = {}
     for key, record in records:
         for result in record.results:
@@ -75,8 +75,8 @@ def _models(records: Sequence[tuple[str, Record]]) -> Result:
         columns += [f"Budget {norm}", name, f"Median {norm}"]
     return Result(
         NAME, "models", "table", "The models side by side",
-        "Worst case over attacks on the bare model. Budgets and distances are shares of each model's pixel range (l0: pixels). "
-        "rho_adv: mean of ||delta||_2 / ||x||_2, which depends on where the range starts.",
+        "Worst case over attacks on the bare model. Budgets and distances are shares of each model's pixel range (l0: "
+        "pixels). rho_adv: mean of ||delta||_2 / ||x||_2, which depends on where the range starts.",
         columns=[*columns, "rho_adv", "Trust grade"], rows=rows,
     )  # fmt: skip
 

@@ -149,7 +149,8 @@ def _row(kind: str, plugin: Any, distribution: str, point: importlib.metadata.En
 
 
 def _suites(answers: list[Any], distribution: str, point: importlib.metadata.EntryPoint) -> Iterator[Entry]:
-    """A row for each suite that an entry point offers; what its text says beyond its name is checked when it is read."""
+    """A row for each suite that an entry point offers; what its text says beyond its name is checked when it is
+    read."""
     for texts in answers:
         if not isinstance(texts, Mapping):
             said = f"robusteval_suites gave a {type(texts).__name__}, and not the texts of suites by name"

@@ -119,7 +119,8 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
 
 
 def chosen_attack(suite: Suite, catalogue: Catalogue) -> tuple[str, Any]:
-    """(plugin's name, attack) that the suite's `transfer` names: one of its own, else an installed one with its defaults.
+    """(plugin's name, attack) that the suite's `transfer` names: one of its own, else an installed one with its
+    defaults.
 
     Raises SuiteError where it has no fixed budget or no such norm, PluginError where there is none of that name.
     """
@@ -150,8 +151,8 @@ def _asked(pipeline: Pipeline, x: Tensor, seed: int) -> Tensor:
 def _attacked(
     one: Fighter, pipeline: Pipeline, right: Tensor, attack: Any, suite: Suite, seed: int
 ) -> tuple[Tensor, int]:
-    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any wrong
-    class counts, also in a targeted run; on the grid where the suite has one.
+    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any
+    wrong class counts, also in a targeted run; on the grid where the suite has one.
 
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
     """

@@ -30,9 +30,9 @@ def write_model(
 ) -> float:
     """Writes path and, beside it, the weights as .safetensors; the largest difference from `model.logits` on probe.
 
-    The file takes canonical inputs, float32 [N, *input_shape] in the stated range, and gives scores [N, K]: range, mean,
-    deviation and layout are inside. It keeps the data set and the class names of `source`; facts: what made it; learnt:
-    marks of the images that it was trained on, as in ModelInfo.
+    The file takes canonical inputs, float32 [N, *input_shape] in the stated range, and gives scores [N, K]: range,
+    mean, deviation and layout are inside. It keeps the data set and the class names of `source`; facts: what made it;
+    learnt: marks of the images that it was trained on, as in ModelInfo.
     Raises ModelError where the model cannot be exported, or where the file does not answer as the model does.
     """
     module = trainable(model).requires_grad_(False).cpu()
@@ -41,7 +41,8 @@ def write_model(
     gap = _gap(content, model, probe.cpu())
     if not gap <= TOLERANCE:
         raise ModelError(
-            f"The ONNX file would differ from the trained model by {gap:.2g} of the largest score, so it was not written.",
+            f"The ONNX file would differ from the trained model by {gap:.2g} of the largest score, so it was not "
+            "written.",
             "Please report this with the model; the training is kept.",
         )
     written = [

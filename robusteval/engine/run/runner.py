@@ -1,4 +1,5 @@
-"""The run: plan, fit, attack, judge, assemble, derive, save. One direction, each step a function of what came before."""
+"""The run: plan, fit, attack, judge, assemble, derive, save. One direction, each step a function of what came
+before."""
 
 from __future__ import annotations
 
@@ -39,11 +40,11 @@ __all__ = ["Job", "Listener", "Progress", "foretell", "plan_of", "run"]
 
 
 def run(job: Job, listener: Listener = lambda progress: None) -> document.Record:
-    """Runs a job to the end, or as far as its time budget goes; saves record and witnesses in its folder, and returns the
-    record.
+    """Runs a job to the end, or as far as its time budget goes; saves record and witnesses in its folder, and returns
+    the record.
 
-    Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is kept. A
-    cell that fails is recorded with its error and the run goes on.
+    Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is
+    kept. A cell that fails is recorded with its error and the run goes on.
     """
     with heeding_ctrl_c(), locked(job.folder):
         return _run(job, listener)
@@ -81,8 +82,8 @@ def _run(job: Job, listener: Listener) -> document.Record:
 
 
 def foretell(job: Job) -> Forecaster:
-    """What a job will cost, before anything is fitted: every sample counts as attacked, and passes through a defence as dear
-    as those of the bare model."""
+    """What a job will cost, before anything is fitted: every sample counts as attacked, and passes through a defence as
+    dear as those of the bare model."""
     with one_thread():
         bare = {"none": Pipeline(Defended(job.model))}
         left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
@@ -109,7 +110,8 @@ def _costs(job: Job, plan: Plan, fitted: Fitted, timing: pass_timing.PassTiming)
 
 
 def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_timing.PassTiming:
-    """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then say."""
+    """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then
+    say."""
     try:
         with foreign():
             return pass_timing.behind(pipeline, job.samples.x, bare.tuning)

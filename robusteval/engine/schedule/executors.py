@@ -26,11 +26,11 @@ def execute(
     admit: Admit = lambda task: True,
     apart: bool = False,
 ) -> str:
-    """Runs the tasks in order and tells the listener of each as it ends; in this process where workers is 1, unless apart.
-    admit is asked just before a task would start; one that it turns down is left out.
+    """Runs the tasks in order and tells the listener of each as it ends; in this process where workers is 1, unless
+    apart. admit is asked just before a task would start; one that it turns down is left out.
 
-    Returns why no process could be started, so that all ran in this one; else nothing. Raises RecordError where a unit cannot
-    be stored.
+    Returns why no process could be started, so that all ran in this one; else nothing. Raises RecordError where a unit
+    cannot be stored.
     """
     reason = ""
     if tasks and (apart or (workers > 1 and len(tasks) > 1)):

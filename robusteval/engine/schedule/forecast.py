@@ -1,10 +1,10 @@
 """How many passes a run will make and about how long that takes, said before it starts.
 
-An attack says what one run of it costs a sample (contracts.Passes); what the engine adds is added here: the search for the
-budget, the stretch towards the clean sample, draws of random defences, kept strengths, members of cascades, and the judge.
-How many samples hold out is asked of the model by a single step of the whole budget (engine.survivors): later members of a
-cascade see those alone, and the search for a budget is over for them once the largest has failed. Where that is not known
-what is dearer is counted.
+An attack says what one run of it costs a sample (contracts.Passes); what the engine adds is added here: the search for
+the budget, the stretch towards the clean sample, draws of random defences, kept strengths, members of cascades, and the
+judge. How many samples hold out is asked of the model by a single step of the whole budget (engine.survivors): later
+members of a cascade see those alone, and the search for a budget is over for them once the largest has failed. Where
+that is not known what is dearer is counted.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Work:
 
 
 def work_of(planned: Planned, classes: int, random: bool, left: float | None = None) -> Work | None:
-    """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline; left: share
-    of the samples that a step of the whole budget leaves (engine.survivors), so that members of a cascade after the first with
-    gradients see no more, and a search for the budget ends early on them; None: not known, so what is dearer is counted."""
+    """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline; left:
+    share of the samples that a step of the whole budget leaves (engine.survivors), so that members of a cascade after
+    the first with gradients see no more, and a search for the budget ends early on them; None: not known, so what is
+    dearer is counted."""
     judged = JUDGE_DRAWS if random else 1
     draws = planned.draws if random else 1
     line = SINGLES if planned.cell.norm == "l0" else LINE_STEPS
@@ -102,9 +103,9 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the attacks;
-    longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see `pass_timing.contention`;
-    cores: that this process may use, 0 where as many as there are workers."""
+    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the
+    attacks; longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see
+    `pass_timing.contention`; cores: that this process may use, 0 where as many as there are workers."""
 
     passes: float
     seconds: float
@@ -121,8 +122,8 @@ class Forecast:
         return max(self.seconds / workers, self.longest) * self.slower(workers) + self.serial * self.load
 
     def slower(self, workers: int) -> float:
-        """By the clock, seconds for a CPU second of each of so many workers, which share the cores with each other and with
-        what else runs here."""
+        """By the clock, seconds for a CPU second of each of so many workers, which share the cores with each other and
+        with what else runs here."""
         if not self.cores:
             return self.load
         others = max(self.load * self.cores - 1, 0.0) if self.load > _BUSY else 0.0
@@ -136,8 +137,8 @@ class Forecast:
         each = 1e3 * (self.seconds + self.serial) / max(self.passes, 1)
         busy = f", where a CPU second takes {self.load:.1f} s just now" if self.load > _BUSY else ""
         said = (
-            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with {who} "
-            f"(foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
+            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with "
+            f"{who} (foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
         )
         if self.unsaid:
             count = "1 cell is" if self.unsaid == 1 else f"{self.unsaid} cells are"
@@ -226,8 +227,8 @@ class Forecaster:
         )
 
     def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
-        """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious ones
-        are none."""
+        """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious
+        ones are none."""
         made = {}
         for planned in (*plan.planned, *plan.probes):
             work = self.work(planned)
@@ -253,8 +254,8 @@ def forecaster(
     random: Mapping[str, bool] | None = None,
     left: Mapping[str, float] | None = None,
 ) -> Forecaster:
-    """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is taken
-    for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
+    """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is
+    taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
     info, suite = job.model.info, job.suite
     if random is None:
         random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}

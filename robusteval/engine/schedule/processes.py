@@ -1,5 +1,5 @@
-"""Worker processes: fresh ones, as a fork would copy torch's and ONNX Runtime's threads half. One that dies, by whatever
-means, fails the cell that it was working on and no other.
+"""Worker processes: fresh ones, as a fork would copy torch's and ONNX Runtime's threads half. One that dies, by
+whatever means, fails the cell that it was working on and no other.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def packed(context: Context, store: UnitStore) -> tuple[bytes, str]:
 
 
 def in_processes(payload: bytes, tasks: Sequence[Task], workers: int, listener: Listener, admit: Admit) -> str:
-    """Runs tasks in a pool of fresh processes. Returns why none of them could begin, so that nothing was run; else nothing."""
+    """Runs tasks in a pool of fresh processes. Returns why none of them could begin, so that nothing was run; else
+    nothing."""
     waiting, dead, begun = list(tasks), dict[str, str](), False
     while waiting:
         try:

@@ -78,7 +78,8 @@ SCHEMA: dict[str, Any] = {
     "planted": {
         "type": "object",
         "additionalProperties": False,
-        "description": "plant an adversarial for some samples and see whether the attacks find it (Zimmermann et al. 2022)",
+        "description": "plant an adversarial for some samples and see whether the attacks find it (Zimmermann et al. "
+        "2022)",
         "properties": {
             "samples": {
                 "type": "integer",

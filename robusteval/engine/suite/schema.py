@@ -80,8 +80,8 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
                 "type": "object",
                 "properties": dict.fromkeys(NORMS, number),
                 "additionalProperties": False,
-                "description": "largest budget searched, as a share of the pixel range (l0: pixels); where it is not stated it "
-                "follows the size of the input (docs/architecture.md)",
+                "description": "largest budget searched, as a share of the pixel range (l0: pixels); where it is not "
+                "stated it follows the size of the input (docs/architecture.md)",
             },
             "strengths": {"type": "array", "items": number},
             "stretches": {"type": "array", "items": number},

@@ -23,7 +23,8 @@ from robusteval.foreign import words
 _OWN = ("exact", "straight-through")  # gradients of the model itself, not of a copy that answers otherwise
 PRIORITY = 5  # of an attack whose suite says nothing
 TRANSFER = "bare-adversarials"  # the attack that every defence meets: what was found on the bare model
-# Largest budgets searched where the suite says nothing, as shares of the pixel range (l0: pixels), for an image of 784 values.
+# Largest budgets searched where the suite says nothing, as shares of the pixel range (l0: pixels), for an image of 784
+# values.
 DEFAULT_EPS = {"linf": 0.5, "l2": 6.0, "l1": 60.0, "l0": 200.0}
 
 
@@ -94,17 +95,18 @@ class Suite:
     sha256: str = field(default="", compare=False)
 
     def largest(self, norm: str, shape: tuple[int, ...]) -> float:
-        """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the suite
-        states, else a default that follows the size of the input."""
+        """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the
+        suite states, else a default that follows the size of the input."""
         return self.eps[norm] if norm in self.stated else self.eps[norm] * _growth(norm, self.eps[norm], shape)
 
 
 def _growth(norm: str, usual: float, shape: tuple[int, ...]) -> float:
-    """By how much the default budget of an image of 784 values changes with the size of the input, D values in P pixels.
+    """By how much the default budget of an image of 784 values changes with the size of the input, D values in P
+    pixels.
 
-    An L2 ball of the same share of the cube's diagonal grows with sqrt(D), an L1 ball with D, an L0 ball with P. Small inputs
-    keep the budget of 784 values as far as it is no more than half the range in every value (L2, L1) or all pixels (L0): there
-    the same share would be less than Linf 0.5, which is searched in any case.
+    An L2 ball of the same share of the cube's diagonal grows with sqrt(D), an L1 ball with D, an L0 ball with P. Small
+    inputs keep the budget of 784 values as far as it is no more than half the range in every value (L2, L1) or all
+    pixels (L0): there the same share would be less than Linf 0.5, which is searched in any case.
     """
     values = math.prod(shape)
     pixels = math.prod(shape[1:]) if len(shape) == 3 else values
@@ -128,7 +130,8 @@ def read(name: str, catalogue: Catalogue) -> Suite:
 
 
 def text(name: str, catalogue: Catalogue) -> str:
-    """The TOML text of an installed suite, or of a file. Raises SuiteError, and PluginError for a broken suite of a plugin."""
+    """The TOML text of an installed suite, or of a file. Raises SuiteError, and PluginError for a broken suite of a
+    plugin."""
     path = Path(name)
     if path.suffix != FILE:
         if not any(entry.kind == "suite" and entry.name == name for entry in catalogue.entries):

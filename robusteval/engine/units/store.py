@@ -1,7 +1,7 @@
 """Finished units on disk, so that a run can be killed at any moment and go on.
 
-A unit is an .npz file whose comment holds the hash of all the rest, so that a damaged one is done again and never read; and it
-says which plan, cell and chunk it is of, so that none is taken for another's.
+A unit is an .npz file whose comment holds the hash of all the rest, so that a damaged one is done again and never read;
+and it says which plan, cell and chunk it is of, so that none is taken for another's.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class UnitStore:
-    """The folder `units/` of a run. Each unit is one .npz file, written whole or not at all. plan: the hash of the plan whose
-    units these are; units of another one are not there."""
+    """The folder `units/` of a run. Each unit is one .npz file, written whole or not at all. plan: the hash of the plan
+    whose units these are; units of another one are not there."""
 
     def __init__(self, folder: Path, plan: str) -> None:
         self.folder, self.plan = folder / "units", plan

@@ -1,6 +1,7 @@
 """Tries a file in a child process with limits on memory and time, so that a hostile one harms only the child.
 
-Run as `python -m robusteval.loaders.onnx.sandbox SHAPE` with the model's bytes on standard input. It does not import torch.
+Run as `python -m robusteval.loaders.onnx.sandbox SHAPE` with the model's bytes on standard input. It does not import
+torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """PyTorch modules as classifiers: truth and twin are the same module, a frozen copy in evaluation mode.
 
-Truth is what the module answers; the twin asks the same module, with probabilities in logarithms (`torch_logs`) or straight
-through its steps (`torch_straight`) where the ladder (`torch_gradients`) found that to be needed.
+Truth is what the module answers; the twin asks the same module, with probabilities in logarithms (`torch_logs`) or
+straight through its steps (`torch_straight`) where the ladder (`torch_gradients`) found that to be needed.
 """
 
 from __future__ import annotations

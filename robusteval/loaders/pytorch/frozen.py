@@ -1,4 +1,5 @@
-"""A copy of a module that nothing here can change the user's through: in evaluation mode, without gradients of weights."""
+"""A copy of a module that nothing here can change the user's through: in evaluation mode, without gradients of
+weights."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ def _modes(module: nn.Module) -> tuple[str, ...]:
     baked = sorted({_name(node) for node in exported.nodes if _as_in_training(node)} if exported else _traced(module))
     if baked:
         return (
-            f"The program was written in training mode ({', '.join(baked)}), which cannot be changed any more: call eval() "
-            "before the export.",
+            f"The program was written in training mode ({', '.join(baked)}), which cannot be changed any more: call "
+            "eval() before the export.",
         )
     live = [m for m in module.modules() if getattr(m, "training", False)]
     if not live or exported is not None:
@@ -70,7 +71,8 @@ def _name(node: torch.fx.Node) -> str:
 
 # functions of a graph that are told whether they run as in training, and where
 _TOLD = {
-    "dropout": 2, "alpha_dropout": 2, "feature_dropout": 2, "native_dropout": 2, "batch_norm": 5, "native_batch_norm": 5,
+    "dropout": 2, "alpha_dropout": 2, "feature_dropout": 2, "native_dropout": 2, "batch_norm": 5,
+    "native_batch_norm": 5,
     "cudnn_batch_norm": 5, "_native_batch_norm_legit": 5, "_native_batch_norm_legit_functional": 5,
 }  # fmt: skip
 

@@ -1,7 +1,8 @@
-"""The content of a file of torch.save: tensors by torch's own safe reader, and, under --trust, past other pickled objects.
+"""The content of a file of torch.save: tensors by torch's own safe reader, and, under --trust, past other pickled
+objects.
 
-Nothing pickled is ever run. Where weights lie beside other objects (a numpy scalar, an argparse Namespace, a class of the
-author's), those become empty stand-ins, whose code and data are left out, and only the weights are read.
+Nothing pickled is ever run. Where weights lie beside other objects (a numpy scalar, an argparse Namespace, a class of
+the author's), those become empty stand-ins, whose code and data are left out, and only the weights are read.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ _DAMAGED = (
     RecursionError, UnicodeDecodeError, ImportError, MemoryError,
 )  # fmt: skip
 _REBUILT = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_tensor_v3")
-_BUILTINS = {"set": set, "frozenset": frozenset, "list": list, "dict": dict, "tuple": tuple, "slice": slice, "range": range,
-             "complex": complex, "bytearray": bytearray, "int": int, "float": float, "str": str, "bool": bool}  # fmt: skip
+_BUILTINS = {
+    "set": set, "frozenset": frozenset, "list": list, "dict": dict, "tuple": tuple, "slice": slice, "range": range,
+    "complex": complex, "bytearray": bytearray, "int": int, "float": float, "str": str, "bool": bool,
+}  # fmt: skip
 
 
 class _StandIn:

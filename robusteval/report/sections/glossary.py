@@ -36,9 +36,9 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Success, median and mean distance",
-        "Success: share of the images right when clean that were lost. Median: the smallest distance at which at least half of "
-        "them are lost (of an even number the lower of the middle two; an image never lost counts as infinite), and a dash "
-        "where more than half were never lost. The mean is over the lost ones only.",
+        "Success: share of the images right when clean that were lost. Median: the smallest distance at which at least "
+        "half of them are lost (of an even number the lower of the middle two; an image never lost counts as "
+        "infinite), and a dash where more than half were never lost. The mean is over the lost ones only.",
     ),
     (
         "Intervals",

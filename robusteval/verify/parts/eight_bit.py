@@ -18,8 +18,8 @@ Array = NDArray[Any]
 def check_rounded(
     record: Record, tensors: dict[str, Array], clean: Array, answer: Callable[[Array], Array]
 ) -> tuple[int, list[str], list[str]]:
-    """Asks about every stored 8-bit image whether it still wins, as the record says, no further from its clean sample than
-    rounding explains. answer: [B, *shape] -> labels [B].
+    """Asks about every stored 8-bit image whether it still wins, as the record says, no further from its clean sample
+    than rounding explains. answer: [B, *shape] -> labels [B].
 
     Returns (images asked about, failures, one note for each attack).
     """

@@ -1,4 +1,5 @@
-"""What the record says of the run beside its columns, as far as it can be told: suite, variants, plugins, ids, versions."""
+"""What the record says of the run beside its columns, as far as it can be told: suite, variants, plugins, ids,
+versions."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ def check_facts(record: Record, result: Verification) -> None:
 
 @functools.cache
 def shipped_suites() -> tuple[dict[str, Any], ...]:
-    """The parsed suites of the core; those of plugins are not asked for, ours neither, as no plugin is imported here."""
+    """The parsed suites of the core; those of plugins are not asked for, ours neither, as no plugin is imported
+    here."""
     folder = resources.files("robusteval").joinpath("engine", "suite", "builtin")
     files = [one for one in folder.iterdir() if one.name.endswith(".toml")]
     return tuple(tomllib.loads(one.read_text(encoding="utf-8")) for one in files)

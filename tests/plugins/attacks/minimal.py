@@ -29,7 +29,8 @@ def trained(name: str, count: int = 16) -> tuple[Classifier, Tensor, Tensor]:
 
 
 def reach(attack, model, x: Tensor, keep: Tensor, norm: str) -> Tensor:
-    """Distance of the attack's answer after the engine's line search to the clean sample, infinite without a win, [B]."""
+    """Distance of the attack's answer after the engine's line search to the clean sample, infinite without a win,
+    [B]."""
     problem = pose(attack, model, x, keep, norm)
     far = attack.run(problem)
     won, near, best = problem.won(far), x, far

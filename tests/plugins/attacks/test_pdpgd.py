@@ -75,7 +75,8 @@ def test_wins_everywhere_on_a_trained_model():
 
 @pytest.mark.parametrize("norm", ["l1", "l0"])
 def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm):
-    """The first boundary met is not the nearest one: it is much nearer than fmn, and than itself where it starts near."""
+    """The first boundary met is not the nearest one: it is much nearer than fmn, and than itself where it starts
+    near."""
     model, x, keep = trained("robust", 16)
     attacks = [PDPGD(steps=100), PDPGD(steps=100, rate=0.1, dual=2.0), FMN(steps=100)]
     mine, near, other = (reach(attack, model, x, keep, norm) for attack in attacks)

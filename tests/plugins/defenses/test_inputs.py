@@ -157,7 +157,8 @@ def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
 
 @pytest.mark.parametrize("defense", [GaussianNoise(), Shift(), Rotate()], ids=lambda one: one.info.name)
 def test_averaging_draws_goes_through_randomness(fashion, defense) -> None:
-    """Adversarials of the bare model mostly fail on the random pipeline; those made by averaging hold on fresh draws."""
+    """Adversarials of the bare model mostly fail on the random pipeline; those made by averaging hold on fresh
+    draws."""
     defended = defense.fit(fashion.model, None, seeded())
     x, keep = fashion.samples.x[:16], keep_labels(fashion.samples.y[:16], 10)
     near = DDN(steps=20).run(pose(fashion.model, x, keep, "l2"))

@@ -1,4 +1,5 @@
-"""The Lipschitz defence: bounds of layers and networks against what they really do, and certificates against attacks."""
+"""The Lipschitz defence: bounds of layers and networks against what they really do, and certificates against
+attacks."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ def test_the_radius_is_that_of_the_lower_bound() -> None:
 
 
 def test_a_settled_radius_is_one_that_a_finite_vote_keeps() -> None:
-    """At its edge the top class has just the share with which 11 answers of so many votes are wrong alpha of the time."""
+    """At its edge the top class has just the share with which 11 answers of so many votes are wrong alpha of the
+    time."""
     for votes, alpha in ((25, 0.01), (101, 0.05)):
         share = stats.norm.cdf(vote_margin(votes, alpha))
         right = stats.binom.sf(votes // 2, votes, share)

@@ -1,4 +1,5 @@
-"""How a file takes a batch, told by trying: any number of rows, one number only, one by one, or without a batch axis."""
+"""How a file takes a batch, told by trying: any number of rows, one number only, one by one, or without a batch
+axis."""
 
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ def try_input(
     outputs: Sequence[OutputReading],
     fits: Fits,
 ) -> Tried:
-    """The first of the guesses that works, or, where a leading axis may be the batch or the image's own, the one that the
-    images or else the answers' shapes tell. Raises ModelError with the reason where none works."""
+    """The first of the guesses that works, or, where a leading axis may be the batch or the image's own, the one that
+    the images or else the answers' shapes tell. Raises ModelError with the reason where none works."""
     tried: list[Tried] = []
     faults = list(found[1])
     for given in found[0]:
@@ -66,8 +67,8 @@ def try_input(
 
 
 def _by_shape(tried: list[Tried]) -> Tried:
-    """With and without a batch axis: three numbers for (3, H, W) are three classes of one image rather than three images
-    of one score."""
+    """With and without a batch axis: three numbers for (3, H, W) are three classes of one image rather than three
+    images of one score."""
     with_axis, without = tried[0], next((one for one in tried if one.given.unbatched), None)
     if without is None or with_axis is without:
         return with_axis
