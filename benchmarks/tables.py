@@ -35,14 +35,15 @@ def with_strength(rows: list[Row]) -> list[Row]:
     best = pools(rows)
     out = []
     for row in rows:
-        if "failed" not in row:
-            d = distances(row)
-            if row["budget"]:
-                figures = {"robust accuracy": robust_accuracy(d, row["eps"])}
-            else:
-                figures = {"optimality": optimality(d, best[row["model"], row["norm"]][: len(d)]), "median": median(d)}
-            row = {**row, "success": float(np.isfinite(d).mean()), **figures}
-        out.append(row)
+        if "failed" in row:
+            out.append(row)
+            continue
+        d = distances(row)
+        if row["budget"]:
+            figures = {"robust accuracy": robust_accuracy(d, row["eps"])}
+        else:
+            figures = {"optimality": optimality(d, best[row["model"], row["norm"]][: len(d)]), "median": median(d)}
+        out.append({**row, "success": float(np.isfinite(d).mean()), **figures})
     return out
 
 
@@ -102,8 +103,10 @@ def _preface(result: dict[str, Any]) -> list[str]:
     lines = [
         f"Machine: {machine}; load average at the end {result['load average at the end']}.",
         "",
-        f"Peers: {peers}. Images: of MNIST's {result['split']} set the first from {result['start']} on that the model "
-        "gets right; how many, every row says.",
+        (
+            f"Peers: {peers}. Images: of MNIST's {result['split']} set the first from {result['start']} on that the "
+            "model gets right; how many, every row says."
+        ),
         "",
     ]
     for model, cost in result["pass"].items():
@@ -124,8 +127,7 @@ def _table(rows: list[Row], budget: bool) -> list[str]:
     lines.append("|---|---|" + "---:|" * (len(strength) + 5))
     for members in by_name(rows):
         fastest = min((row["seconds"] for row in correct_peers(members)), default=math.nan)
-        for row in members:
-            lines.append(_line(row, strength, fastest))
+        lines.extend(_line(row, strength, fastest) for row in members)
     return lines
 
 

@@ -28,7 +28,7 @@ class CtrlC:
     def __init__(self) -> None:
         self.pressed = 0.0
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.pressed and now - self.pressed < _TWICE_S:
             return
@@ -88,7 +88,7 @@ def words(error: BaseException) -> str:
 def _text(value: object) -> str:
     try:
         return " ".join(str(value).split())[:400]
-    except Exception:  # an exception of a plugin's own may have a __str__ that fails
+    except Exception:  # noqa: BLE001 - an exception of a plugin's own may have a __str__ that fails
         return ""
 
 

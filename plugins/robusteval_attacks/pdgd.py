@@ -64,7 +64,7 @@ class PDGD:
         for repeat in range(1, self.repeats):
             nearest.offer(found, problem.won(found))
             again = replace(self, dual_rate=min(self.dual_rate * 2**repeat, 10.0))
-            found = nearest_over_targets(problem, self.targets, again._descend)
+            found = nearest_over_targets(problem, self.targets, again._descend)  # noqa: SLF001 - a copy of itself
         return nearest.close(found) if self.repeats > 1 else found
 
     def _descend(self, problem: Problem) -> Tensor:

@@ -162,8 +162,10 @@ class RandomizedSmoothing:
         margin = vote_margin(self.votes, self.alpha) if self.settled else 0.0
         largest = radius(self.n, self.n, sigma, self.alpha, margin)
         notes = (
-            f"Certificates: {self.n} draws, each wrong with probability {self.alpha:g} at most; none can exceed "
-            f"{largest:.3g}.",
+            (
+                f"Certificates: {self.n} draws, each wrong with probability {self.alpha:g} at most; none can exceed "
+                f"{largest:.3g}."
+            ),
         )
         smoothed = Smoothed(model, described(model.info, note), sigma, self.votes, self.steer)
         certify = Certificate(model, sigma, self.n0, self.n, self.alpha, fresh_seed(rng), margin)

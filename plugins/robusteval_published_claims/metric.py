@@ -52,13 +52,13 @@ class _Claim:
 def _rho(record: Record, cell: Cell) -> str:
     """Mean of ||delta||_2 / ||x||_2 over the samples that were right when clean and lost."""
     sizes = np.asarray(record.data.l2)
-    lengths = np.array([value if value else np.nan for value in cell.l2], dtype=np.float64)
+    lengths = np.array([value or np.nan for value in cell.l2], dtype=np.float64)
     ratios = lengths / sizes
     found = ratios[np.isfinite(ratios)]
     return f"{found.mean():.3f} over {len(found)} samples" if len(found) else "no sample was lost"
 
 
-def _zero(record: Record, cell: Cell) -> str:
+def _zero(_record: Record, cell: Cell) -> str:
     """The L2 of what it took to leave no sample right: mean, and largest."""
     lengths = np.array([value for value in cell.l2 if value is not None and value > 0], dtype=np.float64)
     left = sum(value is None for value in cell.distance)

@@ -48,7 +48,7 @@ def derived(entries: Iterable[Offered], record: Record) -> tuple[list[Result], l
         try:
             with foreign():
                 results += _taken(entry.plugin().compute(given), entry.name)
-        except Exception as error:  # a third party's metric must not lose the run
+        except Exception as error:  # noqa: BLE001 - a third party's metric must not lose the run
             findings.append(_failed(entry, error))
     return results, findings
 

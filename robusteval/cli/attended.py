@@ -72,7 +72,7 @@ def _awaited(ours: Connection, child: BaseProcess) -> int | None:
 def _interrupts_passed_on(child: BaseProcess) -> Iterator[None]:
     """A Ctrl-C is the command's to answer. It may come to both processes or to this one only."""
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
         if child.pid is not None and child.exitcode is None:
             with contextlib.suppress(OSError):
                 os.kill(child.pid, signal.SIGINT)
@@ -89,7 +89,8 @@ def _command(theirs: Connection) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = obey()
-    except BaseException:  # a bug keeps its traceback; the process beside this one must hear of the end in any case
+    except BaseException:  # noqa: BLE001
+        # a bug keeps its traceback; the process beside this one must hear of the end in any case
         traceback.print_exc()
         code = 1
     for stream in (sys.stdout, sys.stderr):

@@ -140,6 +140,8 @@ class Defense(Protocol):
 
 @dataclass(frozen=True)
 class LoaderInfo:
+    """Which files a loader reads."""
+
     name: str
     version: str
     suffixes: tuple[str, ...]  # file endings that it reads, with the dot
@@ -148,6 +150,8 @@ class LoaderInfo:
 
 @runtime_checkable
 class Loader(Protocol):
+    """Reads one kind of model files."""
+
     info: ClassVar[LoaderInfo]
 
     def load(self, path: Path, options: LoadOptions) -> Classifier:
@@ -157,6 +161,8 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class DatasetInfo:
+    """What a data set is, and under which licence it comes."""
+
     name: str
     summary: str
     licence: str

@@ -35,12 +35,12 @@ class Cascades:
 
     def compute(self, record: Record) -> Iterator[Result]:
         cells = [cell for cell in record.done() if cell.family == "cascade"]
-        rows = [_row(record, cell) for cell in columns.measured(record, cells)]
+        rows = [_row(cell) for cell in columns.measured(record, cells)]
         if rows:
             yield Result(NAME, "cascades", "table", "At fixed budgets", DESCRIPTION, columns=COLUMNS, rows=rows)
 
 
-def _row(record: Record, cell: Cell) -> list[Scalar]:
+def _row(cell: Cell) -> list[Scalar]:
     total = len(cell.distance)
     kept = sum(value is None for value in cell.distance)
     figure = share(kept, total)

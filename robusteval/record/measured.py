@@ -66,6 +66,8 @@ class Data:
 
 @dataclass
 class Suite:
+    """What was asked for: the suite as it was read."""
+
     name: str
     version: str
     sha256: str
@@ -190,7 +192,7 @@ class Estimate:
 @dataclass
 class Planted:
     """A test of the attacks themselves: on the model's own features a readout is put that has an adversarial within eps
-    by construction, for each sample one; how many of them do the suite's attacks find? (Zimmermann et al. 2022)"""
+    by construction, for each sample one (Zimmermann et al. 2022); how many of them do the suite's attacks find?"""
 
     norm: str
     eps: float  # in the norm, in pixel units
@@ -277,6 +279,8 @@ class Wins:
 
 @dataclass
 class Witnesses:
+    """The file with the stored adversarials, and what is in it."""
+
     file: str
     sha256: str
     entries: list[Witness] = field(default_factory=list)

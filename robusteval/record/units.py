@@ -30,4 +30,4 @@ def attack_text(attack: str, norm: str, eps: float | None, threat: str, width: f
     """An attack's name; of one that was run at one budget, such as a cascade, with that budget in pixel units."""
     if threat != "budget" or eps is None:
         return attack
-    return f"{attack.split('@')[0]} at {budget_text(eps, norm, width)}"
+    return f"{attack.split('@', maxsplit=1)[0]} at {budget_text(eps, norm, width)}"

@@ -44,7 +44,7 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 @pytest.mark.filterwarnings("ignore")  # the quantiser's own
 def test_exports_are_confirmed(name: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    path = MADE[name](exported(name.split("-")[0]), tmp_path / "m.onnx")
+    path = MADE[name](exported(name.split("-", maxsplit=1)[0]), tmp_path / "m.onnx")
     rng = np.random.default_rng(0)
     x = rng.random((300, 3, 16, 16), dtype=np.float32) * rng.random((300, 3, 1, 1), dtype=np.float32)
     top = load_onnx(path, LoadOptions()).logits(torch.from_numpy(x)).topk(2, 1)

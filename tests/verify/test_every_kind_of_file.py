@@ -37,7 +37,7 @@ plugin = "pgd"
 params = { steps = 4 }
 search = 1
 """
-BLACK_BOX = SUITE.split("[[attack]]")[0] + '[[attack]]\nplugin = "noise"\n'
+BLACK_BOX = SUITE.split("[[attack]]", maxsplit=1)[0] + '[[attack]]\nplugin = "noise"\n'
 
 
 def attacked(model: object, images: tuple[object, object], folder: Path, options: LoadOptions, suite: str) -> Path:

@@ -28,8 +28,10 @@ def known_models(record: Record) -> list[str]:
         return []
     kept, low, high = (_percent(mine[f"{name} at {at}"]) for name in ("Accuracy", "Low", "High"))
     return [
-        f"Within {norm.capitalize()} {where} it keeps {kept} (95 %: {low.removesuffix(' %')} to {high}); of the "
-        f"reference models on the same {images} images, under the same attacks, {', '.join(said)}."
+        (
+            f"Within {norm.capitalize()} {where} it keeps {kept} (95 %: {low.removesuffix(' %')} to {high}); of the "
+            f"reference models on the same {images} images, under the same attacks, {', '.join(said)}."
+        )
     ]
 
 
@@ -38,13 +40,11 @@ def _said(row: dict[str, Scalar], rows: Sequence[dict[str, Scalar]], images: Sca
     notes = ["this very file"] if row["Role"] == "same" else []
     if row["Images"] != images:
         notes.append(f"on {row['Images']} of them")
-    for false in rows:
-        if (
-            false["Role"] == "exact"
-            and str(false["Model"]).startswith(f"{row['Model']},")
-            and false.get(at) is not None
-        ):
-            notes.append(f"though its own gradient would say {_percent(false[at])}")
+    notes.extend(
+        f"though its own gradient would say {_percent(false[at])}"
+        for false in rows
+        if false["Role"] == "exact" and str(false["Model"]).startswith(f"{row['Model']},") and false.get(at) is not None
+    )
     return f"{row['Model']} {_percent(row[at])}" + (f" ({'; '.join(notes)})" if notes else "")
 
 

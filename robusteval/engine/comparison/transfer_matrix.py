@@ -103,7 +103,7 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
         try:
             with foreign():
                 x, source.unlawful = _attacked(one, pipelines[place], right[place], attack, suite, seed)
-        except Exception as error:  # a plugin's fault costs one row of the matrix, not the run
+        except Exception as error:  # noqa: BLE001 - a plugin's fault costs one row of the matrix, not the run
             source.status, source.reason = "failed", words(error)[:500]
             continue
         tensors[one.key] = np.ascontiguousarray(x.cpu().numpy())

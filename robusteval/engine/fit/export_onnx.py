@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -54,7 +53,7 @@ def write_model(
         for place, data in written:
             part = place.with_name(place.name + ".part")
             part.write_bytes(data)
-            os.replace(part, place)
+            part.replace(place)
     except OSError as error:
         raise RobustEvalError(
             f"{path} cannot be written: {error.strerror or error}.", "Choose another --out."
@@ -114,7 +113,8 @@ def _gap(content: bytes, model: Classifier, probe: Tensor) -> float:
         truth = model.logits(x).numpy()
         try:
             (said,) = session.run(None, {"x": x.numpy().astype(np.float32)})
-        except Exception:  # onnxruntime's own exceptions; a batch that does not fit makes the file useless
+        except Exception:  # noqa: BLE001
+            # onnxruntime's own exceptions; a batch that does not fit makes the file useless
             return float("inf")
         worst = max(worst, float(np.abs(said - truth).max()) / max(1e-12, float(np.abs(truth).max())))
     return worst

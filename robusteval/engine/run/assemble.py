@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from robusteval.contracts.samples import Samples
-from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import UnitStore
@@ -31,7 +30,6 @@ class Cells:
 def cells(
     plan: Plan,
     samples: Samples,
-    fitted: Fitted,
     units: UnitStore,
     failures: dict[str, str],
     skipped: Collection[str] = (),

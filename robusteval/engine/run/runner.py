@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import time
+from datetime import UTC, datetime
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
@@ -39,7 +39,7 @@ from robusteval.record import store
 __all__ = ["Job", "Listener", "Progress", "foretell", "plan_of", "run"]
 
 
-def run(job: Job, listener: Listener = lambda progress: None) -> document.Record:
+def run(job: Job, listener: Listener = lambda _: None) -> document.Record:
     """Runs a job to the end, or as far as its time budget goes; saves record and witnesses in its folder, and returns
     the record.
 
@@ -115,7 +115,7 @@ def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_
     try:
         with foreign():
             return pass_timing.behind(pipeline, job.samples.x, bare.tuning)
-    except Exception:  # a defence may raise anything
+    except Exception:  # noqa: BLE001 - a defence may raise anything
         return bare
 
 
@@ -125,7 +125,7 @@ def _assembled(
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
     record.environment["passes"] = pass_timing.in_words(tuning)
-    cells = assemble.cells(plan, job.samples, fitted, units, done.failures, done.skipped)
+    cells = assemble.cells(plan, job.samples, units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for one in (*plan.planned, *plan.probes):
         work = costs.work(one)
@@ -144,7 +144,8 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
         try:
             with foreign():
                 _one_test(name, record, job, fitted)
-        except Exception as error:  # a model may fail at a batch of another size: the attacks' figures stay
+        except Exception as error:  # noqa: BLE001
+            # a model may fail at a batch of another size: the attacks' figures stay
             reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
             told.append(
                 document.Finding(
@@ -186,4 +187,4 @@ def _figures(catalogue: Catalogue, record: document.Record) -> tuple[list[docume
 
 
 def _stamp(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

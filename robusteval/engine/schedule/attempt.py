@@ -45,7 +45,8 @@ def _attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
     try:
         with foreign():
             made = _made(context, task, store)
-    except Exception as error:  # one plugin's fault must not end the run: it is recorded as a failed cell
+    except Exception as error:  # noqa: BLE001
+        # one plugin's fault must not end the run: it is recorded as a failed cell
         return Outcome(task, words(error), traceback.format_exc())
     if isinstance(made, str):
         return Outcome(task, made)

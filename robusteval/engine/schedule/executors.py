@@ -23,7 +23,7 @@ def execute(
     store: UnitStore,
     workers: int,
     listener: Listener,
-    admit: Admit = lambda task: True,
+    admit: Admit = lambda _: True,
     apart: bool = False,
 ) -> str:
     """Runs the tasks in order and tells the listener of each as it ends; in this process where workers is 1, unless

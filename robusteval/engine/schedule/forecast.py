@@ -97,7 +97,8 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
         with foreign():
             said = attack.passes(norm, classes)
             return said if math.isfinite(said.total + said.own) and min(said.total, said.own) >= 0 else None
-    except Exception:  # a plugin may raise or return anything; without its word the cell is one that is not foretold
+    except Exception:  # noqa: BLE001
+        # a plugin may raise or return anything; without its word the cell is one that is not foretold
         return None
 
 

@@ -42,7 +42,7 @@ def packed(context: Context, store: UnitStore) -> tuple[bytes, str]:
     """(what workers begin with, why they cannot): a model that cannot travel, or one that only this session knows."""
     try:
         payload = pickle.dumps((context, store))
-    except Exception as error:  # pickling fails with errors of many types
+    except Exception as error:  # noqa: BLE001 - pickling fails with errors of many types
         return b"", f"the model cannot be sent to other processes ({words(error)})"
     if _names_main(payload) and not _guarded_main():
         return b"", (
@@ -67,7 +67,7 @@ def in_processes(payload: bytes, tasks: Sequence[Task], workers: int, listener: 
         # a worker died and took the pool with it: each unit that was under way runs once more, in a pool of its own
         for task in suspects:
             cell = task.planned.cell.id
-            if cell not in dead and any(_pool(payload, [task], 1, listener, lambda task: True)):
+            if cell not in dead and any(_pool(payload, [task], 1, listener, lambda _: True)):
                 dead[cell] = DIED
             elif cell not in dead:
                 continue
@@ -166,7 +166,7 @@ _worker: list[_Worker] = []
 class _Quit(CtrlC):
     """In a worker a Ctrl-C ends the process: its parent has heard it as well, and tells the user."""
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
         os._exit(130)
 
 
@@ -175,8 +175,8 @@ def _start(payload: bytes, parent: int) -> None:
     torch.set_num_threads(1)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     try:
-        context, store = pickle.loads(payload)
-    except Exception as error:  # unpickling fails with errors of many types
+        context, store = pickle.loads(payload)  # noqa: S301 - what this very run has packed
+    except Exception as error:  # noqa: BLE001 - unpickling fails with errors of many types
         _worker.append(_Worker(reason=words(error)))
         return
     _worker.append(_Worker(context, store))
@@ -200,5 +200,6 @@ def _work(payload: bytes) -> tuple[str, str, float]:
     held = _worker[0]
     if held.context is None or held.store is None:
         raise RuntimeError(held.reason)
-    outcome = attempt(held.context, pickle.loads(payload), held.store)
+    task = pickle.loads(payload)  # noqa: S301 - what this very run has packed
+    outcome = attempt(held.context, task, held.store)
     return outcome.error, outcome.detail, outcome.seconds

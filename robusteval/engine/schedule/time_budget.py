@@ -33,7 +33,7 @@ class Clock:
     """How much time is left, and by how much foretold times were off so far. budget: seconds, None for no end."""
 
     budget: float | None = None
-    started: float = field(default_factory=lambda: time.monotonic())
+    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - the clock of now
     foretold: float = 0.0
     took: float = 0.0
 

@@ -69,7 +69,7 @@ def estimate(
                 row.value.append(score.value)
                 row.target.append(score.target)
                 row.fit.append(score.fit)
-        except Exception as error:  # an estimate that fails must not lose the attacks' figures
+        except Exception as error:  # noqa: BLE001 - an estimate that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.value, row.target, row.fit = [], [], [], []
     return made

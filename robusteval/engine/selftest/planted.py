@@ -105,7 +105,7 @@ def test(
                 chosen = _disjoint(samples.x, right, settings.samples, norm, eps)
                 features, row.features = features_of(model)
                 _run(row, features, samples, chosen, attacks, grid, seed)
-        except Exception as error:  # a test that fails must not lose the attacks' figures
+        except Exception as error:  # noqa: BLE001 - a test that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.random, row.found = [], [], {}
     return made
@@ -189,7 +189,7 @@ def _run(
                 row.found[name] = _find(
                     pipeline, x0, threat, row.eps, attack, generator(seed, "planted", row.norm, name)
                 )
-        except Exception as error:  # one plugin's fault: it found nothing, and the reason is kept
+        except Exception as error:  # noqa: BLE001 - one plugin's fault: it found nothing, and the reason is kept
             row.failed[name] = words(error)[:200]
             row.found[name] = [False] * len(row.samples)
 

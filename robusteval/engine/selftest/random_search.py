@@ -1,5 +1,5 @@
-"""Many random points around a few samples: is one of them an adversarial where the attacks saw none? (Carlini et al.
-2019)"""
+"""Many random points around a few samples (Carlini et al. 2019): is one of them an adversarial where the attacks saw
+none?"""
 
 from __future__ import annotations
 

@@ -150,7 +150,8 @@ def faults(catalogue: Catalogue) -> dict[str, str]:
     for entry in catalogue.of("suite"):
         try:
             _parsed(entry.plugin.text, entry.name, catalogue, rules)
-        except Exception as error:  # a plugin's text may hold anything; it must not take a list of suites down
+        except Exception as error:  # noqa: BLE001
+            # a plugin's text may hold anything; it must not take a list of suites down
             found[entry.name] = error.message if isinstance(error, RobustEvalError) else words(error)
     return found
 
@@ -179,7 +180,7 @@ def _parsed(toml: str, source: str, catalogue: Catalogue, rules: dict[str, Any] 
             f"The suite {source} is not valid at {where}: {deepest.message[:300]}.",
             "`robusteval suites schema` prints what is allowed.",
         )
-    return _build(data, catalogue)
+    return _build(data)
 
 
 def _check_names(data: dict[str, Any], catalogue: Catalogue) -> None:
@@ -200,7 +201,7 @@ def _check_names(data: dict[str, Any], catalogue: Catalogue) -> None:
         catalogue.entry("metric", str(name))
 
 
-def _build(data: dict[str, Any], catalogue: Catalogue) -> Suite:
+def _build(data: dict[str, Any]) -> Suite:
     attacks = tuple(_attack(row) for row in data.get("attack", []))
     cascades = tuple(
         CascadeSpec(

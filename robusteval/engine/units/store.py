@@ -142,7 +142,8 @@ def _unsealed(content: bytes) -> tuple[dict[str, Any], Arrays] | None:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays.pop("meta").tobytes())
-    except Exception:  # sealed, and yet none of ours: whatever the readers make of it, the unit is done again
+    except Exception:  # noqa: BLE001
+        # sealed, and yet none of ours: whatever the readers make of it, the unit is done again
         return None
     return (meta, arrays) if isinstance(meta, dict) else None
 

@@ -95,7 +95,7 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
         threat = chunk.threat(keep_mask(y, goals, chunk.classes, chunk.pipeline.classes))
         proposer = chunk.proposer(live, threat)
         found = chunk.search(live, threat, proposer)
-    result = _columns(context, chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)
+    result = _columns(chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)
     result.by_target, result.member = by_target, member
     if planned.strengths:
         result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
@@ -126,7 +126,6 @@ def nearest_wins(units: Sequence[UnitResult]) -> Tensor:
 
 
 def _columns(
-    context: Context,
     pipeline: Pipeline,
     x: Tensor,
     threat: Threat,

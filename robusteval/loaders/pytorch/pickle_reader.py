@@ -11,7 +11,7 @@ import collections
 import io
 import pickle
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -32,7 +32,7 @@ _BUILTINS = {
 class _StandIn:
     """Takes the place of an object of any class: made, filled and called without doing anything."""
 
-    def __new__(cls, *_: Any, **__: Any) -> _StandIn:
+    def __new__(cls, *_: Any, **__: Any) -> Self:
         return super().__new__(cls)
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -66,7 +66,7 @@ class _Unpickler(pickle.Unpickler):
         if module == "collections" and name in ("OrderedDict", "Counter", "deque"):
             return getattr(collections, name)
         if module == "torch._utils" and name in _REBUILT:
-            return getattr(torch._utils, name)
+            return getattr(torch._utils, name)  # noqa: SLF001 - files name it
         if module in ("torch", "torch.storage") and name.endswith("Storage"):
             found = getattr(torch, name, None) or getattr(torch.storage, name, None)
             return _StandIn if found is None else found

@@ -71,7 +71,7 @@ class StraightThrough(TorchFunctionMode):
         if not self.wanted:
             return func(*args, **kwargs)
         name = plain_name(func)
-        if name == "set_grad_enabled" or name == "_set_grad_enabled":
+        if name in {"set_grad_enabled", "_set_grad_enabled"}:
             return func(*args, **kwargs)
         cut = not torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():

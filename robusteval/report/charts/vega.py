@@ -48,6 +48,8 @@ class Chart:
 
 @dataclass(frozen=True)
 class Axes:
+    """How a chart of falling lines is drawn."""
+
     x_title: str
     y_title: str
     x_max: float | None = None

@@ -26,6 +26,8 @@ class Shot:
 
 @dataclass(frozen=True)
 class FindingView:
+    """A finding as the page shows it."""
+
     severity: str
     code: str
     sentence: str

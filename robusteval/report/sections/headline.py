@@ -185,8 +185,10 @@ def defenses(record: Record) -> Table | None:
             )
             continue
         clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": pipeline.defense}))
-        for norm in pieces.norms(record):
-            rows.append(_defense_row(record, pipeline.defense, pipeline.kind, norm, clean, bare_clean))
+        rows.extend(
+            _defense_row(record, pipeline.defense, pipeline.kind, norm, clean, bare_clean)
+            for norm in pieces.norms(record)
+        )
     if not rows:
         return None
     columns = ["Defence", "Kind", "Clean accuracy", "Undefended", "Oblivious attacker", "Adaptive attacker", "Threat"]

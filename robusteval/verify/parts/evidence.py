@@ -35,11 +35,11 @@ class Remembered:
     known: dict[str, Array] = field(default_factory=dict)
 
     def labels(self, x: Array) -> Array:
-        """[B]"""
+        """The classes, [B]."""
         return self._ask("labels", x)
 
     def scores(self, x: Array) -> Array:
-        """[B, K]"""
+        """The scores, [B, K]."""
         return self._ask("scores", x)
 
     def _ask(self, what: str, x: Array) -> Array:

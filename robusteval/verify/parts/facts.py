@@ -18,6 +18,9 @@ SUITE = "the suite is a plugin's or the user's own, so that its hash and what it
 PLAN = "the hash of the plan, which needs the plugins and the loaded model"
 ATTACKS = "the hash of the attacks' variants together, which needs the plugins"
 KINDS = ("attack", "defense", "metric")
+_OF_CELL = (
+    "attack", "plugin", "version", "family", "needs", "defense", "knowledge", "norm", "threat", "eps", "target",
+)  # fmt: skip
 _OWN_ATTACK = "bare-adversarials"  # the core's own, which no plugin makes
 
 
@@ -176,21 +179,9 @@ def _probes(record: Record, result: Verification) -> None:
             continue
         steps = {"steps": 2 * base.params.get("steps", 0)} if parts[1] == "twice-steps" else {}
         faults = [] if probe.params == base.params | steps else ["its parameters are not those of its cell"]
-        for name in (
-            "attack",
-            "plugin",
-            "version",
-            "family",
-            "needs",
-            "defense",
-            "knowledge",
-            "norm",
-            "threat",
-            "eps",
-            "target",
-        ):
-            if getattr(probe, name) != getattr(base, name):
-                faults.append(f"its {name} is not that of its cell")
+        faults.extend(
+            f"its {name} is not that of its cell" for name in _OF_CELL if getattr(probe, name) != getattr(base, name)
+        )
         if probe.sha256 and probe.sha256 != variant_sha256(probe, {}):
             faults.append("its sha256 is not that of its plugin, version and parameters")
         result.judge(faults, probe.id)

@@ -44,7 +44,7 @@ def pixels_of(levels: Array, bounds: list[float], count: int = 255) -> Array:
 
 
 def softmax(scores: Array) -> Array:
-    """float64 [B, K]"""
+    """The shares of each row, float64 [B, K]."""
     raised = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True).astype(np.float64))
     shares: Array = raised / raised.sum(axis=1, keepdims=True)
     return shares

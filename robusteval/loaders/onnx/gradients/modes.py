@@ -226,8 +226,10 @@ def _landed(bench: Bench, trial: Trial) -> Climb:
         ops = list(runner.module.steps_on_path()) + (["rounding of the input"] if runner.given.space.whole else [])
         ops = ops or ["what saturates"]
         reasons = [
-            "The twin passes gradients straight through what is flat almost everywhere (BPDA): "
-            f"{', '.join(ops)}{RAMPS[trial.width]}."
+            (
+                "The twin passes gradients straight through what is flat almost everywhere (BPDA): "
+                f"{', '.join(ops)}{RAMPS[trial.width]}."
+            )
         ]
     if trial.kind == 2:
         rung = "S"

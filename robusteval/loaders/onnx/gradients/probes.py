@@ -80,8 +80,10 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
     if not bool(good.all()):
         which = "a constant image among them, " if not bool(good[-2:].all()) else ""
         notes = (
-            f"Of {len(made)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no finite "
-            "answer.",
+            (
+                f"Of {len(made)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no "
+                "finite answer."
+            ),
         )
     if real is not None and answers is not None:
         return Probes(real, answers, real[:most], made[good], True, notes)
