@@ -55,7 +55,7 @@ def test_a_plugin_that_ends_the_process_when_it_is_imported(env):
     assert [row["broken"] for row in json.loads(done.stdout) if row["broken"]] == ["KeyboardInterrupt"]
 
 
-def test_an_outside_loader_reads_onnx_files_only_where_it_is_named(env, tmp_path):
+def test_an_outside_loader_reads_onnx_files_only_where_it_is_named(env):
     done = robusteval(env, "inspect", CNN, "--json")
     assert json.loads(done.stdout)["format"] == "onnx"
     done = robusteval(env, "inspect", CNN, "--loader", "acme.onnx")

@@ -134,7 +134,7 @@ def test_an_interruption_loses_at_most_one_epoch(how, few, tmp_path) -> None:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - before the test has threads
     )
     seen = ""
     alarm = threading.Timer(240, first.kill)  # so that a command that says nothing ends the waiting

@@ -73,7 +73,7 @@ def test_the_users_own_ctrl_c_is_let_through(work):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_one_press_that_comes_twice_is_one(monkeypatch):
+def test_one_press_that_comes_twice_is_one():
     handler = CtrlC()
     with pytest.raises(KeyboardInterrupt):
         handler(2, None)

@@ -111,7 +111,7 @@ def test_labels_only_and_training_mode_are_told_by_the_loader() -> None:
     ) == {"training-mode"}
 
 
-def test_a_slip_counts_once_in_the_grade(tmp_path) -> None:
+def test_a_slip_counts_once_in_the_grade() -> None:
     """A low accuracy, the setting that mends it, and the finding that names both: one fail, one warning."""
     classifier, raw, _ = slips()["input-range"]
     samples = prepare(raw, classifier.info)[0]

@@ -94,7 +94,7 @@ def test_a_killed_run_goes_on_to_the_same_document(job, tmp_path, monkeypatch, k
     assert text(record) == text(whole)
 
 
-def test_half_written_units_are_done_again(job, tmp_path):
+def test_half_written_units_are_done_again(job):
     whole = run(job)
     victim = UnitStore(job.folder, "").path("none/test.walk/l2", 0)
     victim.write_bytes(victim.read_bytes()[:100])
@@ -207,7 +207,7 @@ def test_global_random_state_is_left_alone(job):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_wrong_when_clean_is_distance_0_and_not_attacked(job, tmp_path):
+def test_wrong_when_clean_is_distance_0_and_not_attacked(job):
     labels = job.samples.y.clone()
     labels[:10] = (labels[:10] + 1) % 4
     shutil.rmtree(job.folder, ignore_errors=True)

@@ -80,7 +80,7 @@ def test_anothers_unit_is_not_taken(store, tmp_path):
         assert store.load(cell, chunk) is None
 
 
-def test_neither_a_folder_in_its_place_nor_another_file_is_a_unit(store, tmp_path):
+def test_neither_a_folder_in_its_place_nor_another_file_is_a_unit(store):
     store.path("none/z/l2", 0).mkdir()
     assert store.load("none/z/l2", 0) is None
     np.savez(store.path("none/w/l2", 0), x=np.zeros(3), meta=np.zeros(2, np.uint8))

@@ -163,8 +163,10 @@ def test_a_damaged_unit_is_none_and_never_an_error(store):
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     damaged = [b"", b"PK", whole[:-1], whole[1:], whole + b"\0", whole[: len(whole) // 2], b"\0" * len(whole)]
-    for place in [*range(0, len(whole), 97), len(whole) - 1, *range(len(whole) - 90, len(whole), 7)]:
-        damaged.append(whole[:place] + bytes([whole[place] ^ (1 << int(rng.integers(8)))]) + whole[place + 1 :])
+    damaged.extend(
+        whole[:place] + bytes([whole[place] ^ (1 << int(rng.integers(8)))]) + whole[place + 1 :]
+        for place in [*range(0, len(whole), 97), len(whole) - 1, *range(len(whole) - 90, len(whole), 7)]
+    )
     for content in damaged:
         path.write_bytes(content)
         assert store.load(CELL, 0) is None

@@ -144,7 +144,7 @@ def test_where_there_is_no_such_layer(tmp_path: Path) -> None:
     refused(load_onnx(path, LoadOptions()), "GlobalMaxPool")
 
 
-def test_a_module_that_multiplies_by_itself_and_one_asked_row_by_row(tmp_path: Path) -> None:
+def test_a_module_that_multiplies_by_itself_and_one_asked_row_by_row() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -140,12 +140,17 @@ def _difference(g: Graph, z: str) -> str:
     return g("Sub", g("Gather", z, np.array([1]), axis=1), g("Gather", z, np.array([0]), axis=1))
 
 
+def _both(g: Graph, z: str) -> str:
+    s = g("Sigmoid", _difference(g, z))
+    return g("Concat", g("Sub", 1.0, s), s, axis=1)
+
+
 ONE: dict[str, Make] = {
     "Clip": lambda g, z: g("Clip", g("Sigmoid", _difference(g, z)), 1e-7, 1 - 1e-7),
     "one of two": lambda g, z: g("Slice", _two(g, z), np.array([1]), np.array([2]), np.array([1])),
     "mean": lambda g, z: g("Mean", g("Sigmoid", _difference(g, z)), g("Sigmoid", g("Mul", _difference(g, z), 0.9))),
     "the rest": lambda g, z: g("Sub", 1.0, g("Sigmoid", g("Neg", _difference(g, z)))),
-    "both": lambda g, z: (lambda s: g("Concat", g("Sub", 1.0, s), s, axis=1))(g("Sigmoid", _difference(g, z))),
+    "both": _both,
 }
 
 

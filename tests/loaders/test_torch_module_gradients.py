@@ -21,11 +21,16 @@ def test_saturated_probabilities_have_the_gradients_of_their_logarithms(kind: st
     assert torch.allclose(gradient(model), gradient(logits), rtol=1e-3, atol=1e-3)
 
 
+def _both(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    p = torch.sigmoid(500 * net(x)[:, :1])
+    return torch.cat([1 - p, p], 1)
+
+
 def test_two_classes_of_one_saturated_probability() -> None:
     y = (NET(X)[:, 0] > 0).long()
     for forward in (
         lambda net, x: torch.sigmoid(500 * net(x)[:, :1]),
-        lambda net, x: (lambda p: torch.cat([1 - p, p], 1))(torch.sigmoid(500 * net(x)[:, :1])),
+        _both,
     ):
         model = loaded(forward, seen(y=y))
         assert (model.info.rung, model.info.classes) == ("C", 2)

@@ -36,7 +36,7 @@ def test_not_even_numpy_reaches_the_images() -> None:
     assert torch.equal(x, X)
 
 
-PAIR = namedtuple("PAIR", "features scores")
+PAIR = namedtuple("PAIR", "features scores")  # noqa: PYI024 - modules answer with such
 
 
 @dataclass

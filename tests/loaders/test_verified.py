@@ -34,7 +34,7 @@ MADE = {
     "mlp": lambda path, out: path,
     "vit": lambda path, out: path,
     "instance_norm": lambda path, out: path,
-    "mlp-half": lambda path, out: exports.halved(path, out),
+    "mlp-half": exports.halved,
     "mlp-qdq": lambda path, out: exports.quantised(path, out, "qdq"),
     "mlp-qoperator": lambda path, out: exports.quantised(path, out, "qoperator"),
     "mlp-dynamic": lambda path, out: exports.quantised(path, out, "dynamic"),

@@ -48,6 +48,11 @@ def written_out(net: nn.Module, x: Tensor) -> Tensor:
     return e / e.sum(dim=1, keepdim=True)
 
 
+def renormalised(net: nn.Module, x: Tensor) -> Tensor:
+    p = hot(net, x) + 1e-7
+    return p / p.sum(1, keepdim=True)
+
+
 SATURATED: dict[str, Forward] = {
     "softmax last": hot,
     "clamp": lambda net, x: hot(net, x).clamp(1e-6, 1 - 1e-6),
@@ -62,7 +67,7 @@ SATURATED: dict[str, Forward] = {
     "indexed": lambda net, x: hot(net, x)[:, [0, 1, 2, 3, 4]],
     "reshaped": lambda net, x: hot(net, x)[:, None, :].transpose(1, 2),
     "log of it": lambda net, x: torch.log(hot(net, x) + 1e-8),
-    "renormalised": lambda net, x: (lambda p: p / p.sum(1, keepdim=True))(hot(net, x) + 1e-7),
+    "renormalised": renormalised,
 }
 
 STEPS: dict[str, Forward] = {

@@ -216,7 +216,7 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "pixel_shuffle": lambda: S(
         cbr(3, 16, s=2), nn.PixelShuffle(2), cbr(4, 8), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 10)
     ),
-    "gru_rows": lambda: Rows(),
+    "gru_rows": lambda: Rows(),  # noqa: PLW0108 - it is defined below
 }  # fmt: skip
 
 

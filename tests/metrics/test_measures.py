@@ -34,7 +34,7 @@ def rich() -> Record:
 @pytest.mark.parametrize(
     "check",
     [check for metric in NEW for check in checks_for(MetricSubject(metric, (rich(),)))],
-    ids=lambda check: str(check),
+    ids=str,
 )
 def test_keeps_the_kits_promises(check) -> None:
     check()

@@ -178,7 +178,7 @@ def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(tmp_pa
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
 
-    def fail(*given):
+    def fail(*given, **more):
         raise error
 
     monkeypatch.setattr(store.os, name, fail)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, ViewportSize, sync_playwright
@@ -43,7 +44,7 @@ class Look:
         self.page.on("dialog", self._asked_the_reader)
         self.page.on("request", self._asked)
 
-    def __enter__(self) -> Look:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -81,7 +81,7 @@ def test_l0_is_what_trying_all_subsets_finds(shape: tuple[int, ...]) -> None:
             mask = mask if len(shape) == 1 else mask.reshape(1, 2, 2).expand(shape)
             tried = torch.where(mask, corners, x[row])
             if bool((model.logits(tried).argmax(1) != y[row]).any()):
-                counts.append(bin(subset).count("1"))
+                counts.append(subset.bit_count())
         assert float(model.smallest(x[row : row + 1], keep_labels(y[row : row + 1], 3), "l0")) == min(counts)
 
 

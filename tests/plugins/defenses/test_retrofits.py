@@ -152,9 +152,7 @@ def test_threads_do_not_see_each_others_activations() -> None:
     wrong: list[int] = []
 
     def ask(place: int) -> None:
-        for _ in range(200):
-            if not torch.equal(defended[place].logits(x), expected[place]):
-                wrong.append(place)
+        wrong.extend(place for _ in range(200) if not torch.equal(defended[place].logits(x), expected[place]))
 
     threads = [threading.Thread(target=ask, args=(place,)) for place in range(3)]
     for thread in threads:
