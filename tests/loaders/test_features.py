@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import exports
 import pytest
 import torch
-import zoo
 from onnx import helper
 from torch import Tensor, nn
 
@@ -19,6 +17,7 @@ from robusteval.contracts.classifier import Classifier, Featured, LoadOptions
 from robusteval.errors import AccessError
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.loaders.pytorch.classifier import TorchClassifier
+from tests.loaders import exports, zoo
 
 S = nn.Sequential
 

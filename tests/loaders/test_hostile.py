@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import exports
 import numpy as np
 import onnx
 import pytest
@@ -21,6 +20,7 @@ from robusteval.loaders.onnx.reading.file import read_model
 from robusteval.loaders.onnx.sandbox import probe_file
 from robusteval.loaders.onnx.twin.node import Unsupported
 from robusteval.loaders.onnx.twin.program import Program
+from tests.loaders import exports
 
 
 def load(path: Path) -> object:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from masked import CLASSES, PATTERNS, Graph, attacked, images, share
 from onnx import TensorProto, helper
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
+from tests.loaders.masked import CLASSES, PATTERNS, Graph, attacked, images, share
 
 SHARP = 25.0  # logits some 100 apart: float32 probabilities of exactly 0 and 1
 Make = Callable[[Graph, str], str]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from masked import MIX, PATTERNS, Graph, attacked, descend, images, share
 from onnx import TensorProto
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import load_onnx
+from tests.loaders.masked import MIX, PATTERNS, Graph, attacked, descend, images, share
 
 F, WHOLE, B = TensorProto.FLOAT, TensorProto.INT32, TensorProto.BOOL
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_nets import NET, SATURATED, SHAPE, STEPS, X, Y, gradient, loaded, seen
+
+from tests.loaders.torch_nets import NET, SATURATED, SHAPE, STEPS, X, Y, gradient, loaded, seen
 
 
 @pytest.mark.parametrize("kind", SATURATED)

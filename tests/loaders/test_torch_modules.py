@@ -10,12 +10,25 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_nets import IN_PLACE, NET, OUT_OF_PLACE, SHAPE, Around, Forward, X, Y, gradient, loaded, seen, through_numpy
 
 from robusteval.assessment import looked
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
+from tests.loaders.torch_nets import (
+    IN_PLACE,
+    NET,
+    OUT_OF_PLACE,
+    SHAPE,
+    Around,
+    Forward,
+    X,
+    Y,
+    gradient,
+    loaded,
+    seen,
+    through_numpy,
+)
 
 
 @pytest.mark.parametrize("kind", IN_PLACE)

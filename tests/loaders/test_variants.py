@@ -7,17 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import exports
 import numpy as np
 import onnx
 import pytest
 import torch
-import zoo
 from onnx import TensorProto, helper
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
+from tests.loaders import exports, zoo
 
 
 def images(n: int = 4, shape: tuple[int, ...] = (3, 16, 16)) -> torch.Tensor:

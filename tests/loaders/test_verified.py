@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import exports
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.record import store
 from robusteval.verify.run import verify
+from tests.loaders import exports
 
 SUITE = """
 name = "one"
