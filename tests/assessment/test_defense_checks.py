@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def found(rule, record):
 
 
 @pytest.mark.parametrize(("fired", "told"), [(0, False), (100, False), (101, True), (N, True)])
-def test_a_detector_that_rejects_clean_samples(fired, told):
+def test_a_detector_that_rejects_clean_samples(fired: int, told: bool) -> None:
     record = defended(threshold=0.0, prediction=[2] * fired + RIGHT[fired:])
     rows = found(detectors, record)
     assert len(rows) == told
@@ -62,7 +63,7 @@ def test_a_detector_that_rejects_clean_samples(fired, told):
 
 
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"threshold": None}, {"prediction": []}])
-def test_what_is_no_finished_detector(change):
+def test_what_is_no_finished_detector(change: dict[str, str | list[Any] | None]) -> None:
     record = defended(**({"threshold": 0.0, "prediction": [2] * N} | change))
     assert found(detectors, record) == []
     again = dataclasses.replace(record.pipelines[1], status="done", threshold=0.0, prediction=[2] * N, defense="e")
@@ -70,7 +71,7 @@ def test_what_is_no_finished_detector(change):
     assert [row.evidence["share"] for row in found(detectors, record)] == [1.0]
 
 
-def test_the_checks_of_defences_apply_where_there_are_some():
+def test_the_checks_of_defences_apply_where_there_are_some() -> None:
     record = honest()
     for name in ("detector", "defences", "adversarial-above-clean"):
         assert ask(record, name)[0].outcome == "not-applicable"
@@ -92,7 +93,7 @@ def test_the_checks_of_defences_apply_where_there_are_some():
     ("agreement", "severity"),
     [(None, ""), (1.0, ""), (0.98, ""), (0.9799, "warning"), (0.8, "warning"), (0.7999, "alarm"), (0.0, "alarm")],
 )
-def test_a_surrogate_that_disagrees(agreement, severity):
+def test_a_surrogate_that_disagrees(agreement: float | None, severity: str) -> None:
     rows = found(defenses, defended(surrogate_agreement=agreement))
     assert [row.severity for row in rows] == ([severity] if severity else [])
     for row in rows:
@@ -101,7 +102,7 @@ def test_a_surrogate_that_disagrees(agreement, severity):
         assert says(row.sentence, "d")
 
 
-def test_the_bare_model_and_what_failed_are_no_defences():
+def test_the_bare_model_and_what_failed_are_no_defences() -> None:
     record = defended(status="failed", surrogate_agreement=0.1)
     record.pipelines[0].surrogate_agreement = 0.1
     assert found(defenses, record) == []
@@ -120,7 +121,7 @@ def test_the_bare_model_and_what_failed_are_no_defences():
         (N, 0, "adaptive-much-weaker"), (0, N, "adaptive-too-weak"), (120, 120, ""),
     ],
 )  # fmt: skip
-def test_oblivious_and_adaptive_figures(kept, survive, code):
+def test_oblivious_and_adaptive_figures(kept: int, survive: int, code: str) -> None:
     """ddn's oblivious adversarials go as far as .3 from each sample."""
     record = defended()
     record.cells += [oblivious(first(kept)), adaptive([0.31] * survive + [0.29] * (N - survive))]
@@ -135,7 +136,7 @@ def test_oblivious_and_adaptive_figures(kept, survive, code):
         assert row.cells == []
 
 
-def test_without_either_figure_there_is_nothing_to_compare():
+def test_without_either_figure_there_is_nothing_to_compare() -> None:
     record = defended()
     record.cells.append(adaptive(0.9))
     assert found(defenses, record) == []
@@ -145,7 +146,7 @@ def test_without_either_figure_there_is_nothing_to_compare():
     assert found(defenses, record) == []
 
 
-def test_other_cells_and_other_defences_are_not_compared():
+def test_other_cells_and_other_defences_are_not_compared() -> None:
     record = defended()
     record.cells += [
         oblivious(first(100)), adaptive([0.31] * 150 + [0.29] * 50),
@@ -157,7 +158,7 @@ def test_other_cells_and_other_defences_are_not_compared():
     assert row.evidence == {"oblivious": 0.5, "adaptive": 0.75}
 
 
-def test_columns_of_different_lengths_are_refused():
+def test_columns_of_different_lengths_are_refused() -> None:
     for change in ("prediction", "answers", "adaptive"):
         record = defended()
         record.cells += [oblivious(first(100)[: -1 if change == "answers" else N]), adaptive(0.9)]
@@ -172,7 +173,7 @@ def test_columns_of_different_lengths_are_refused():
                 found(label_leak, record)
 
 
-def test_the_strength_that_hurts_most_is_the_one_to_compare():
+def test_the_strength_that_hurts_most_is_the_one_to_compare() -> None:
     record = defended()
     record.cells += [
         oblivious(first(150), first(100), first(120)),
@@ -183,14 +184,14 @@ def test_the_strength_that_hurts_most_is_the_one_to_compare():
     assert row.evidence == {"oblivious": 0.5, "adaptive": 0.7}
 
 
-def test_equal_strengths_are_compared_at_the_first():
+def test_equal_strengths_are_compared_at_the_first() -> None:
     record = defended()
     record.cells += [oblivious(first(100), first(100)), adaptive([0.31] * 150 + [0.29] * 50)]
     (row,) = found(defenses, record)
     assert row.evidence == {"oblivious": 0.5, "adaptive": 0.75}
 
 
-def test_a_fixed_attack_reaches_as_far_as_its_budget():
+def test_a_fixed_attack_reaches_as_far_as_its_budget() -> None:
     for distance, share in (
         (0.4, 0.0),
         (0.4 * (1 + 0.9e-6), 0.0),
@@ -203,7 +204,7 @@ def test_a_fixed_attack_reaches_as_far_as_its_budget():
         assert [row.evidence["adaptive"] for row in found(defenses, record)] == [share], distance
 
 
-def test_a_minimal_attack_reaches_a_multiple_of_each_sample_s_distance():
+def test_a_minimal_attack_reaches_a_multiple_of_each_sample_s_distance() -> None:
     record = defended()
     record.cells[2].distance = [0.2, None, 0.3, 0.0] * (N // 4)
     record.cells += [oblivious(first(0), strengths=(1.5,)), adaptive([0.31, 0.001, 0.44, 0.001] * (N // 4))]
@@ -212,14 +213,14 @@ def test_a_minimal_attack_reaches_a_multiple_of_each_sample_s_distance():
     assert row.evidence == {"oblivious": 0.0, "adaptive": 0.75}
 
 
-def test_the_reach_of_a_minimal_attack_has_a_millionth_of_room():
+def test_the_reach_of_a_minimal_attack_has_a_millionth_of_room() -> None:
     for factor, share in ((1 + 0.5e-6, 0.0), (1 + 2e-6, 1.0)):
         record = defended()
         record.cells += [oblivious(first(100), strengths=(2.0,)), adaptive(0.6 * factor)]
         assert [row.evidence["adaptive"] for row in found(defenses, record)] == [share]
 
 
-def test_a_minimal_attack_without_its_bare_cell_has_no_reach():
+def test_a_minimal_attack_without_its_bare_cell_has_no_reach() -> None:
     record = defended()
     record.cells = [cell("pgd", 0.4), oblivious(first(0)), adaptive(0.9)]
     assert found(defenses, record) == []
@@ -227,7 +228,7 @@ def test_a_minimal_attack_without_its_bare_cell_has_no_reach():
     assert [row.evidence for row in found(defenses, record)] == [{"oblivious": 0.5, "adaptive": 1.0}]
 
 
-def test_a_rejected_adversarial_is_held_and_a_sample_wrong_when_clean_never_is():
+def test_a_rejected_adversarial_is_held_and_a_sample_wrong_when_clean_never_is() -> None:
     record = defended(prediction=first(150))
     answers = [2] * 50 + RIGHT[50:100] + WRONG[100:150] + RIGHT[150:]
     record.cells += [oblivious(answers), adaptive([0.31] * 150 + [0.0] * 50)]

@@ -16,7 +16,7 @@ from tests.engine.test_findings import N, cell, honest
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, "pass"), (200, "pass"), (201, "warn"), (1000, "warn"), (1001, "fail"), (2000, "fail")]
 )
-def test_gradients_that_were_zero_or_not_finite(name, column, count, expected):
+def test_gradients_that_were_zero_or_not_finite(name: str, column: str, count: int, expected: str) -> None:
     record = honest()
     record.cells = [cell("pgd", 0.4), cell("ddn", 0.3, defense="d", knowledge="adaptive", **{column: count})]
     check, found = ask(record, name)
@@ -38,7 +38,7 @@ def test_gradients_that_were_zero_or_not_finite(name, column, count, expected):
 @pytest.mark.parametrize(
     ("name", "column"), [("gradients-zero", "zero_gradients"), ("gradients-finite", "bad_gradients")]
 )
-def test_only_finished_attacks_that_asked_for_gradients_are_looked_at(name, column):
+def test_only_finished_attacks_that_asked_for_gradients_are_looked_at(name: str, column: str) -> None:
     for change in ({"status": "failed"}, {"backwards": [0] * N}, {"backwards": []}):
         record = honest()
         record.cells = [cell("pgd", 0.4, **({column: 10 * N} | change))]
@@ -64,7 +64,7 @@ def test_only_finished_attacks_that_asked_for_gradients_are_looked_at(name, colu
     ("share", "expected"),
     [(None, "not-applicable"), (0.0, "pass"), (1e-6, "warn"), (0.01, "warn"), (0.0101, "fail"), (1.0, "fail")],
 )
-def test_answers_that_change(name, column, code, share, expected):
+def test_answers_that_change(name: str, column: str, code: str, share: float | None, expected: str) -> None:
     record = honest()
     record.pipelines.append(dataclasses.replace(record.pipelines[0], defense="jpeg"))
     setattr(record.pipelines[1], column, share)
@@ -86,7 +86,7 @@ def test_answers_that_change(name, column, code, share, expected):
         assert [one.sentence.split(" gave")[0] for one in ask(record, name)[1]] == ["The model", "jpeg"]
 
 
-def test_a_model_that_says_itself_that_it_is_random():
+def test_a_model_that_says_itself_that_it_is_random() -> None:
     record = honest()
     record.model.notes = ["Flattened.", "No random word in a note decides."]
     assert ask(record, "predictions-repeat")[1] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robusteval.assessment.findings import find
+from robusteval.record.measured import Cell
 from robusteval.record.run import Planted
 from tests.assessment.asking import SEVERITY, about, ask, complete, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
@@ -19,7 +20,7 @@ def following(kind: str):
 # Available
 
 
-def test_exact_gradients_need_no_word():
+def test_exact_gradients_need_no_word() -> None:
     check, found = ask(honest(), "gradients-available")
     assert (check.outcome, check.value, found) == ("pass", None, [])
     assert says(check.measured, "exact")
@@ -29,7 +30,7 @@ def test_exact_gradients_need_no_word():
     ("kind", "outcome", "code", "severity"),
     [("straight-through", "pass", "straight-through", "info"), ("surrogate", "warn", "surrogate-gradients", "warning")],
 )
-def test_gradients_that_are_not_the_model_s_own(kind, outcome, code, severity):
+def test_gradients_that_are_not_the_model_s_own(kind: str, outcome: str, code: str, severity: str) -> None:
     check, finding = one(following(kind), "gradients-available")
     assert (check.outcome, check.value) == (outcome, None)
     assert says(check.measured, kind)
@@ -37,7 +38,7 @@ def test_gradients_that_are_not_the_model_s_own(kind, outcome, code, severity):
 
 
 @pytest.mark.parametrize("kind", ["none", "unheard of"])
-def test_no_gradients_fail(kind):
+def test_no_gradients_fail(kind: str) -> None:
     check, finding = one(following(kind), "gradients-available")
     assert (check.outcome, check.value) == ("fail", None)
     assert says(check.measured, kind)
@@ -46,7 +47,7 @@ def test_no_gradients_fail(kind):
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("straight-through", "warn"), ("surrogate", "fail")])
-def test_where_nothing_else_speaks_they_are_doubted(kind, outcome):
+def test_where_nothing_else_speaks_they_are_doubted(kind: str, outcome: str) -> None:
     record = following(kind)
     record.cells = [cell("pgd", 0.4), cell("pgd", 0.4, norm="linf"), cell("square", 0.5, "scores", norm="l1")]
     check, finding = one(record, "gradients-available")
@@ -73,7 +74,7 @@ def test_where_nothing_else_speaks_they_are_doubted(kind, outcome):
         Planted("l1", 0.1, {}, "done", samples=[0]),
     ],
 )  # fmt: skip
-def test_what_does_not_speak(more):
+def test_what_does_not_speak(more: Cell | Planted) -> None:
     record = following("surrogate")
     record.cells = [cell("pgd", 0.4)]
     (record.planted if isinstance(more, Planted) else record.cells).append(more)
@@ -86,7 +87,7 @@ def test_what_does_not_speak(more):
 @pytest.mark.parametrize(
     ("count", "expected"), [(N, "pass"), (190, "pass"), (189, "warn"), (160, "warn"), (159, "fail"), (0, "fail")]
 )
-def test_samples_without_working_gradients(count, expected):
+def test_samples_without_working_gradients(count: int, expected: str) -> None:
     record = honest()
     record.cells = [cell("pgd", 0.4, backwards=[10] * count + [0] * (N - count)), cell("ddn", 0.1, norm="linf")]
     check, found = ask(record, "gradients-worked")
@@ -101,7 +102,7 @@ def test_samples_without_working_gradients(count, expected):
         assert says(finding.sentence, "l2", "not finite")
 
 
-def test_where_there_is_nothing_to_be_asked():
+def test_where_there_is_nothing_to_be_asked() -> None:
     record = following("none")
     assert ask(record, "gradients-worked")[0].outcome == "not-applicable"
     record = honest()
@@ -121,7 +122,7 @@ def test_where_there_is_nothing_to_be_asked():
 @pytest.mark.parametrize(
     ("count", "expected"), [(N, "pass"), (160, "pass"), (159, "warn"), (100, "warn"), (99, "fail"), (0, "fail")]
 )
-def test_adaptive_attacks_without_working_gradients(count, expected):
+def test_adaptive_attacks_without_working_gradients(count: int, expected: str) -> None:
     record = honest()
     record.cells += [
         cell("pgd", 0.4, defense="jpeg", knowledge="adaptive", backwards=[10] * count + [0] * (N - count)),
@@ -141,7 +142,7 @@ def test_adaptive_attacks_without_working_gradients(count, expected):
         assert says(finding.sentence, "jpeg", "l2")
 
 
-def test_adaptive_attacks_are_asked_norm_by_norm():
+def test_adaptive_attacks_are_asked_norm_by_norm() -> None:
     record = honest()
     record.cells += [
         cell("pgd", 0.4, norm=norm, defense="d", knowledge="adaptive", backwards=[10] * count + [0] * (N - count))
@@ -152,7 +153,7 @@ def test_adaptive_attacks_are_asked_norm_by_norm():
     assert says(finding.sentence, "l2")
 
 
-def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks():
+def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks() -> None:
     assert ask(honest(), "gradients-adaptive")[0].outcome == "not-applicable"
     record = following("none")
     record.cells.append(cell("square", 0.4, "scores", defense="d", knowledge="adaptive"))
@@ -172,7 +173,7 @@ def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks():
         ("straight-through", 21, "fail"),
     ],
 )  # fmt: skip
-def test_a_black_box_counts_more_where_gradients_are_not_exact(kind, count, expected):
+def test_a_black_box_counts_more_where_gradients_are_not_exact(kind: str, count: int, expected: str) -> None:
     record = following(kind)
     record.cells = [cell("pgd", 0.4), cell("square", [0.1] * count + [0.9] * (N - count), "scores")]
     assert ask(record, "black-box")[0].outcome == expected
@@ -181,7 +182,7 @@ def test_a_black_box_counts_more_where_gradients_are_not_exact(kind, count, expe
     assert ask(record, "black-box")[0].outcome == ("pass" if count <= 20 else "warn")
 
 
-def test_cascades_that_ran_without_some_of_their_members():
+def test_cascades_that_ran_without_some_of_their_members() -> None:
     record = honest()
     record.cells[0].attack, record.cells[0].without = "auto without square@0.1", {"square": "no scores"}
     record.cells[1].attack, record.cells[1].without = "auto without square@0.2", {"fab": "no time"}

@@ -17,7 +17,7 @@ def told(record, code):
     return rows
 
 
-def test_alarms_come_first_and_codes_in_order():
+def test_alarms_come_first_and_codes_in_order() -> None:
     record = honest()
     record.cells[0].status = "failed"
     record.cells[1].status = "excluded"
@@ -39,7 +39,7 @@ def test_alarms_come_first_and_codes_in_order():
     assert "labels-from-model" not in {row.code for row in find(record, False)}
 
 
-def test_what_a_model_puts_out():
+def test_what_a_model_puts_out() -> None:
     record = honest()
     (row,) = told_after(record, "labels", "labels-only")
     assert (row.severity, row.evidence) == ("warning", {})
@@ -61,7 +61,7 @@ def estimate(values, status="done", norm="l2", **more):
     return Estimate("clever", norm, {}, status, samples=list(range(len(values))), value=values, **more)
 
 
-def test_clever_above_an_attack():
+def test_clever_above_an_attack() -> None:
     record = honest()
     record.cells = [cell("pgd", [0.4, 0.4, 0.0, None, 0.5, 0.2, *[0.4] * (N - 6)])]
     record.estimates = [estimate([0.4, 0.5, 0.9, 9.0, None, 0.8])]
@@ -75,7 +75,7 @@ def test_clever_above_an_attack():
     assert told(record, "clever-above-attack") == []
 
 
-def test_clever_is_compared_with_the_worst_case_of_its_norm_on_its_own_samples():
+def test_clever_is_compared_with_the_worst_case_of_its_norm_on_its_own_samples() -> None:
     record = honest()
     record.estimates = [estimate([0.29, 0.31])]
     record.estimates[0].samples = [3, 7]
@@ -95,7 +95,7 @@ def test_clever_is_compared_with_the_worst_case_of_its_norm_on_its_own_samples()
         told(record, "clever-above-attack")
 
 
-def test_clever_that_failed():
+def test_clever_that_failed() -> None:
     record = honest()
     record.estimates = [estimate([], "failed", reason="no gradients"), estimate([9.0])]
     (row,) = told(record, "clever-failed")
@@ -114,7 +114,7 @@ def test_clever_that_failed():
          "1 of 4 cells, 2 of 2 probes, the test by a and the test by b were"), (0, 0, [], ""),
     ],
 )  # fmt: skip
-def test_what_the_time_budget_left_out(cells, probes, tests, said):
+def test_what_the_time_budget_left_out(cells: int, probes: int, tests: list[str], said: str) -> None:
     record = honest()
     record.probes = [cell("pgd", 0.4, id=f"probe/twice-steps/none/{name}/l2", status="failed") for name in ("pgd", "x")]
     for row in record.cells[:cells] + record.probes[:probes]:

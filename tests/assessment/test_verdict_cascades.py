@@ -24,7 +24,7 @@ def cascade(name: str, eps: float = 0.125, **more):
     return cell(f"{name}@{eps}", 0.1, **(made | more))
 
 
-def test_cascades_are_told_of_with_what_all_attacks_leave():
+def test_cascades_are_told_of_with_what_all_attacks_leave() -> None:
     record = honest()
     record.cells += [cascade("two"), cascade("one"), cascade("one", 0.25)]
     record.results = [share(0.5), share(0.375, 0.25), share(0.9, 0.3), share(None)]
@@ -56,7 +56,7 @@ def test_cascades_are_told_of_with_what_all_attacks_leave():
     assert numbers(sentences(record, "of all samples right")[0]) == [0.125, 0, 95, 0, 0]
 
 
-def test_which_cascades_are_told_of():
+def test_which_cascades_are_told_of() -> None:
     for change in (
         {"family": "fixed"},
         {"status": "failed"},
@@ -83,7 +83,7 @@ def test_which_cascades_are_told_of():
     assert "Linf 8/255, one leaves" in sentences(record, "of all samples right")[0]
 
 
-def test_a_model_that_was_right_nowhere_has_nothing_to_lose():
+def test_a_model_that_was_right_nowhere_has_nothing_to_lose() -> None:
     record = honest()
     for one in record.cells:
         one.distance = [0.0] * N

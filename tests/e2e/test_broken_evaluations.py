@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from torch import nn
 
@@ -16,7 +18,7 @@ def network() -> nn.Module:
     return example_cnn()
 
 
-def test_nothing_fires_on_a_sound_evaluation(tmp_path, network):
+def test_nothing_fires_on_a_sound_evaluation(tmp_path: Path, network: nn.Module) -> None:
     record = evaluate(classifier(network), SOUND, tmp_path)
     loud = [(one.id, one.outcome, one.measured) for one in record.checks if one.outcome in ("warn", "fail")]
     assert loud == []
@@ -32,7 +34,7 @@ def test_nothing_fires_on_a_sound_evaluation(tmp_path, network):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_broken_evaluation_is_caught(tmp_path, network, case: Case):
+def test_a_broken_evaluation_is_caught(tmp_path: Path, network: nn.Module, case: Case) -> None:
     record = evaluate(case.model(network), case.toml, tmp_path, case.samples, case.data())
     found = outcomes(record)
     assert {check: found[check] for check in case.checks} == case.checks
@@ -42,27 +44,27 @@ def test_a_broken_evaluation_is_caught(tmp_path, network, case: Case):
     assert planted.outcome != "fail" or planted.value <= 0.5
 
 
-def test_two_steps_are_too_few(tmp_path, network):
+def test_two_steps_are_too_few(tmp_path: Path, network: nn.Module) -> None:
     toml = suite('plugin = "pgd"\nparams = { steps = 2 }\nsearch = 4').replace(
         "probe_samples = 0", "probe_samples = 64"
     )
     assert outcomes(evaluate(classifier(network), toml, tmp_path))["twice-steps"] == "warn"
 
 
-def test_the_model_sees_another_range_than_it_was_trained_on(tmp_path, network):
+def test_the_model_sees_another_range_than_it_was_trained_on(tmp_path: Path, network: nn.Module) -> None:
     """Stated in 0 to 1 what was trained on 0 to 255: all but black, and not always at chance."""
     record = evaluate(classifier(Affine(network, 1 / 255, 0.0)), suite(PGD), tmp_path)
     assert {finding.code for finding in record.findings} & {"near-chance", "clean-accuracy-low"}
 
 
-def test_a_gate_is_not_met_by_a_norm_in_which_nothing_was_measured(tmp_path, network):
+def test_a_gate_is_not_met_by_a_norm_in_which_nothing_was_measured(tmp_path: Path, network: nn.Module) -> None:
     toml = suite(PGD + '\nnorms = ["linf"]', norms='["linf", "l2"]')
     record = evaluate(classifier(network), toml, tmp_path)
     assert record.verdict.grade == "F"
     assert not gate_met(record, 0.0)
 
 
-def test_a_gate_beyond_what_was_tried_is_not_met(tmp_path, network):
+def test_a_gate_beyond_what_was_tried_is_not_met(tmp_path: Path, network: nn.Module) -> None:
     """Nothing was lost within the budget, so nothing is known beyond it."""
     record = evaluate(classifier(network), suite(PGD, extra="eps = { linf = 1e-4 }"), tmp_path)
     record.verdict.status = "conclusive"

@@ -32,7 +32,7 @@ search = 3
 
 @pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
 @pytest.mark.slow
-def test_four_mnist_models_in_one_run(tmp_path):
+def test_four_mnist_models_in_one_run(tmp_path: Path) -> None:
     (tmp_path / "mnist.toml").write_text(SUITE)
     files = [Path(DATA) / "models" / f"{name}.onnx" for name in ("lenet", "fc", "conv4", "mnist-8")]
     data = Path(DATA) / "mnist" / "test1000.npz"

@@ -15,7 +15,7 @@ from tests.engine.plans import plan, planned, suite
 
 
 @pytest.fixture
-def now(monkeypatch):
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still until it is set."""
     time = [1000.0]
     monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: time[0]))
@@ -25,7 +25,7 @@ def now(monkeypatch):
 # The clock
 
 
-def test_what_is_left_of_the_budget(now):
+def test_what_is_left_of_the_budget(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.left == 100.0
     now[0] += 30
@@ -36,7 +36,7 @@ def test_what_is_left_of_the_budget(now):
     assert (Clock().foretold, Clock().took) == (0.0, 0.0)
 
 
-def test_foretold_times_are_corrected_by_those_measured(now):
+def test_foretold_times_are_corrected_by_those_measured(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.factor == 1.0
     clock.learn(3.0, 7.0)
@@ -46,7 +46,7 @@ def test_foretold_times_are_corrected_by_those_measured(now):
     assert clock.factor == 1.0
 
 
-def test_what_fits(now):
+def test_what_fits(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.fits(100.0)
     assert not clock.fits(100.1)
@@ -64,7 +64,7 @@ def test_what_fits(now):
     assert Clock().fits(1e9, 1e9)
 
 
-def test_what_is_kept_for_later(now):
+def test_what_is_kept_for_later(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.keeps(20.0) == 20.0
     assert clock.keeps(40.0) == 30.0  # at most three tenths
@@ -76,7 +76,7 @@ def test_what_is_kept_for_later(now):
 # Roles
 
 
-def test_the_strongest_of_each_pipeline_and_norm():
+def test_the_strongest_of_each_pipeline_and_norm() -> None:
     one = plan(
         planned("noise", needs="decision"),
         planned("square", needs="scores"),
@@ -121,7 +121,9 @@ def tasks(one: SimpleNamespace, count: int) -> list[Task]:
     [(10, 1, 10.0, True), (11, 1, 10.0, False), (10, 2, 20.0, True), (11, 2, 20.0, False), (10, 0, 10.0, True),
      (11, 0, 10.0, False), (1, 4, 100.0, True), (1, 4, 100.1, False), (5, 1, None, True)],
 )  # fmt: skip
-def test_a_cell_is_begun_where_all_its_rounds_fit(now, count, workers, foretold, fits):
+def test_a_cell_is_begun_where_all_its_rounds_fit(
+    now: list[float], count: int, workers: int, foretold: float | None, fits: bool
+) -> None:
     one = gate(foretold=foretold, workers=workers)
     units = tasks(planned("pgd"), count)
     assert one.expected(units) is units
@@ -130,7 +132,7 @@ def test_a_cell_is_begun_where_all_its_rounds_fit(now, count, workers, foretold,
     assert one.led == ({"none/pgd/l2"} if fits else set())
 
 
-def test_a_begun_cell_goes_on_unit_by_unit(now):
+def test_a_begun_cell_goes_on_unit_by_unit(now: list[float]) -> None:
     one = gate()
     units, others = tasks(planned("pgd"), 4), tasks(planned("ddn"), 6)
     one.expected(units + others)
@@ -148,7 +150,7 @@ def test_a_begun_cell_goes_on_unit_by_unit(now):
     assert not one(units[3])  # what was skipped stays so
 
 
-def test_units_that_were_let_in_are_no_more_left(now):
+def test_units_that_were_let_in_are_no_more_left(now: list[float]) -> None:
     """Of three units one went; a second gate that takes the same cell up again counts two."""
     one = gate()
     units = tasks(planned("pgd"), 3)
@@ -157,7 +159,7 @@ def test_units_that_were_let_in_are_no_more_left(now):
     assert one._left == {"none/pgd/l2": 2}
 
 
-def test_some_time_is_kept(now):
+def test_some_time_is_kept(now: list[float]) -> None:
     units = tasks(planned("pgd"), 3)
     for keep, fits in ((70.0, True), (70.5, False)):
         one = gate(keep=keep)
@@ -173,7 +175,7 @@ def test_some_time_is_kept(now):
     assert not one(units[0])
 
 
-def test_a_unit_s_own_measured_time_counts_more_than_what_was_foretold(now):
+def test_a_unit_s_own_measured_time_counts_more_than_what_was_foretold(now: list[float]) -> None:
     units = tasks(planned("pgd"), 4)
     for seconds, fits in (((20.0, 30.0), True), ((20.0, 31.0), False)):  # 4 rounds of the mean in 100 s
         one = gate(foretold=1e9)
@@ -183,7 +185,7 @@ def test_a_unit_s_own_measured_time_counts_more_than_what_was_foretold(now):
         assert one(units[0]) is fits
 
 
-def test_failures_teach_nothing(now):
+def test_failures_teach_nothing(now: list[float]) -> None:
     one = gate()
     unit = tasks(planned("pgd"), 1)[0]
     one.learn(Outcome(unit, error="MemoryError", seconds=1.0))
@@ -197,7 +199,7 @@ def test_failures_teach_nothing(now):
     assert one._known == {"none/pgd/l2": [4.0]}
 
 
-def test_without_a_budget_all_goes(now):
+def test_without_a_budget_all_goes(now: list[float]) -> None:
     one = gate(None, 1e9)
     unit = tasks(planned("pgd"), 1)[0]
     one.skipped.add("none/pgd/l2")
@@ -205,7 +207,7 @@ def test_without_a_budget_all_goes(now):
     assert one.led == set()
 
 
-def test_a_follower_waits_for_a_lead_of_its_own_group(now):
+def test_a_follower_waits_for_a_lead_of_its_own_group(now: list[float]) -> None:
     lead, other, follower = planned("pgd"), planned("pgd", "linf"), planned("fgsm")
     cascade = planned("all_of", members=("x",))
     roles = roles_of(plan(lead, other, follower, cascade), suite(pgd=1))
@@ -221,7 +223,7 @@ def test_a_follower_waits_for_a_lead_of_its_own_group(now):
     assert one(tasks(follower, 1)[0])
 
 
-def test_a_follower_that_was_begun_leads_nobody(now):
+def test_a_follower_that_was_begun_leads_nobody(now: list[float]) -> None:
     lead, follower, last = planned("pgd"), planned("fgsm"), planned("noise", needs="decision")
     roles = roles_of(plan(lead, follower, last), suite(pgd=1))
     one = gate(foretold=1.0, roles=roles, led={"none/fgsm/l2"})
@@ -229,7 +231,7 @@ def test_a_follower_that_was_begun_leads_nobody(now):
     assert not one(tasks(last, 1)[0])
 
 
-def test_what_is_not_foretold_takes_no_time(now):
+def test_what_is_not_foretold_takes_no_time(now: list[float]) -> None:
     units = tasks(planned("pgd"), 1)
     one = gate(0.5, None)
     one.expected(units)

@@ -25,7 +25,7 @@ def searched(bars: tuple[float, ...], largest: float = 0.8, halvings: int = 3, *
     return asked, told, one.fixed(propose, largest, halvings), one
 
 
-def test_losing_samples_go_up_by_four_to_the_largest_budget_and_no_farther():
+def test_losing_samples_go_up_by_four_to_the_largest_budget_and_no_farther() -> None:
     asked, told, best, _ = searched((2.0,))
     assert asked == [([0], [pytest.approx(eps)]) for eps in (0.05, 0.2, 0.8)]
     assert told == [([0], [False])] * 3
@@ -33,7 +33,7 @@ def test_losing_samples_go_up_by_four_to_the_largest_budget_and_no_farther():
     assert best.rejected == {"not a win": 3}
 
 
-def test_winning_samples_go_down_by_a_third_until_a_budget_failed_and_then_by_halves():
+def test_winning_samples_go_down_by_a_third_until_a_budget_failed_and_then_by_halves() -> None:
     asked, _, best, _ = searched((0.3,))
     near = pulled(0.3, 0.8)
     expected, low = [0.05, 0.2, 0.8], 0.2
@@ -52,7 +52,7 @@ def test_winning_samples_go_down_by_a_third_until_a_budget_failed_and_then_by_ha
     assert best.distance.item() == pytest.approx(0.001, rel=0.05)
 
 
-def test_a_third_is_taken_as_long_as_every_budget_wins():
+def test_a_third_is_taken_as_long_as_every_budget_wins() -> None:
     """The attack wins at any budget, and the pull back is blocked: only the end of its way wins."""
     x0 = line(1, width=2)
     one = sweep_of(lambda x: ((x[:, 0] > 0) & (x[:, 0] == reached[-1])).long(), x0)
@@ -69,7 +69,7 @@ def test_a_third_is_taken_as_long_as_every_budget_wins():
     assert best.distance.item() == reached[-1]
 
 
-def test_a_bracket_narrower_than_a_hundredth_is_closed():
+def test_a_bracket_narrower_than_a_hundredth_is_closed() -> None:
     """Won at .8 and pulled to .3008; .25 and .275 fail, .2879 and .2944 too; .2976 comes within a hundredth."""
     asked, _, best, _ = searched((0.3,), halvings=20)
     near = pulled(0.3, 0.8)
@@ -83,7 +83,7 @@ def test_a_bracket_narrower_than_a_hundredth_is_closed():
     assert best.distance.item() == pytest.approx(near)
 
 
-def test_in_l0_a_bracket_of_one_pixel_is_closed():
+def test_in_l0_a_bracket_of_one_pixel_is_closed() -> None:
     x0 = torch.zeros(1, 64, dtype=torch.float64)
     asked = []
 
@@ -104,7 +104,7 @@ def test_in_l0_a_bracket_of_one_pixel_is_closed():
     assert asked == [4.0, 16.0, 64.0, 17.0]  # exactly one is left
 
 
-def test_samples_are_searched_each_on_its_own():
+def test_samples_are_searched_each_on_its_own() -> None:
     asked, told, best, _ = searched((0.01, 0.3, 2.0), halvings=2)
     rows = [row for row, _ in asked]
     assert rows[:3] == [[0, 1, 2]] * 3
@@ -115,11 +115,11 @@ def test_samples_are_searched_each_on_its_own():
 
 
 @pytest.mark.parametrize(("halvings", "runs"), [(0, 3), (1, 4), (2, 5)])
-def test_so_many_halvings_and_two_climbs(halvings, runs):
+def test_so_many_halvings_and_two_climbs(halvings: int, runs: int) -> None:
     assert len(searched((0.3,), halvings=halvings)[0]) == runs
 
 
-def test_budgets_bind_the_candidates_of_a_fixed_attack():
+def test_budgets_bind_the_candidates_of_a_fixed_attack() -> None:
     x0 = line(1, width=2)
     far = x0.clone()
     far[:, 0] = 0.9
@@ -129,7 +129,7 @@ def test_budgets_bind_the_candidates_of_a_fixed_attack():
     assert best.rejected == {"over budget": 3}
 
 
-def test_budgets_are_handed_over_in_the_samples_precision():
+def test_budgets_are_handed_over_in_the_samples_precision() -> None:
     x0 = line(1).float()
     seen = []
 
@@ -144,7 +144,7 @@ def test_budgets_are_handed_over_in_the_samples_precision():
 # Pixels put back
 
 
-def test_in_l0_needless_pixels_go_back_and_are_counted():
+def test_in_l0_needless_pixels_go_back_and_are_counted() -> None:
     x0 = torch.zeros(2, 6, dtype=torch.float64)
     one = sweep_of(lambda x: ((x[:, 0] > 0) & (x[:, 4] > 0)).long(), x0, "l0")
     far = torch.tensor([[0.5, 0.4, 0.9, 0.0, 0.3, 0.0], [0.0, 0.4, 0.9, 0.0, 0.0, 0.0]], dtype=torch.float64)
@@ -154,7 +154,7 @@ def test_in_l0_needless_pixels_go_back_and_are_counted():
     assert one.meter.forwards.tolist() == [4, 3]  # four changed pixels one by one; three points beyond the loser
 
 
-def test_in_l0_the_grid_holds_for_what_is_put_back():
+def test_in_l0_the_grid_holds_for_what_is_put_back() -> None:
     x0 = torch.full((1, 4), 0.25, dtype=torch.float64)
     seen = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,13 +34,13 @@ plugin = "deepfool"
 """
 
 
-def run(tmp_path, suite=SUITE, count=60):
+def run(tmp_path: Path, suite=SUITE, count=60):
     model, catalogue = toys.linear(), toys.catalogue()
     data = toys.samples(model, count)
     return model, data, runner.run(runner.Job(model, data, parse(suite, "test", catalogue), catalogue, tmp_path))
 
 
-def test_exactly_the_samples_within_the_budget_are_lost(tmp_path) -> None:
+def test_exactly_the_samples_within_the_budget_are_lost(tmp_path: Path) -> None:
     model, data, record = run(tmp_path)
     smallest = model.double().smallest(data.x.double(), data.y, 2)
     assert [cell.attack for cell in record.cells] == ["pair@0.03", "pair@0.06"]
@@ -55,7 +56,7 @@ def test_exactly_the_samples_within_the_budget_are_lost(tmp_path) -> None:
     assert record.plugins
 
 
-def test_samples_that_an_earlier_attack_broke_are_asked_no_more(tmp_path) -> None:
+def test_samples_that_an_earlier_attack_broke_are_asked_no_more(tmp_path: Path) -> None:
     _, _, record = run(tmp_path)
     for cell in record.done():
         for name, passes, back in zip(cell.member, cell.forwards, cell.backwards, strict=True):
@@ -63,7 +64,7 @@ def test_samples_that_an_earlier_attack_broke_are_asked_no_more(tmp_path) -> Non
             assert name is None or passes > 0
 
 
-def test_the_report_quotes_the_share_with_its_interval(tmp_path) -> None:
+def test_the_report_quotes_the_share_with_its_interval(tmp_path: Path) -> None:
     _, _, record = run(tmp_path)
     (table,) = [one for one in record.results if one.metric == "cascades"]
     for row, cell in zip(table.rows, record.done(), strict=True):
@@ -76,7 +77,7 @@ def test_the_report_quotes_the_share_with_its_interval(tmp_path) -> None:
     assert verify(record, tmp_path, None).failures == []
 
 
-def test_a_cascade_without_one_of_its_attacks_runs_the_others_under_another_name(tmp_path) -> None:
+def test_a_cascade_without_one_of_its_attacks_runs_the_others_under_another_name(tmp_path: Path) -> None:
     _, _, whole = run(tmp_path / "whole")
     model, catalogue = toys.linear(), toys.catalogue()
     model.info = dataclasses.replace(model.info, gradients="none", gradients_reason="forced")
@@ -100,7 +101,7 @@ def test_a_cascade_without_one_of_its_attacks_runs_the_others_under_another_name
     assert "cascade-shortened" not in {finding.code for finding in whole.findings}
 
 
-def test_a_cascade_of_which_nothing_can_run_is_excluded(tmp_path) -> None:
+def test_a_cascade_of_which_nothing_can_run_is_excluded(tmp_path: Path) -> None:
     only = SUITE.replace('[[cascade.member]]\nplugin = "noise"\n', "").replace(
         '[[cascade.member]]\nplugin = "deepfool"\n', ""
     )

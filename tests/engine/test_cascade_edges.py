@@ -49,7 +49,7 @@ def run(sweep: Sweep, answers: list[tuple[SimpleNamespace, dict[int, float]]], e
     return asked, best, by
 
 
-def test_each_attack_gets_what_the_ones_before_it_left():
+def test_each_attack_gets_what_the_ones_before_it_left() -> None:
     sweep = sweep_of((0.1, 0.2, 0.3, 0.9))
     asked, best, by = run(
         sweep,
@@ -68,14 +68,14 @@ def test_each_attack_gets_what_the_ones_before_it_left():
     assert best.rejected == {"not a win": 3 + 1}
 
 
-def test_nobody_is_asked_once_all_are_lost():
+def test_nobody_is_asked_once_all_are_lost() -> None:
     asked, best, by = run(sweep_of((0.1, 0.2)), [(FIXED, {0: 0.4, 1: 0.4}), (FIXED, {})])
     assert len(asked) == 1
     assert by.tolist() == [0, 0]
     assert best.distance.isfinite().all()
 
 
-def test_the_last_sample_is_still_asked_for():
+def test_the_last_sample_is_still_asked_for() -> None:
     asked, _, by = run(sweep_of((0.1, 0.2)), [(FIXED, {0: 0.4}), (FIXED, {1: 0.4})])
     assert asked[1][0] == [1]
     assert by.tolist() == [0, 1]
@@ -83,7 +83,7 @@ def test_the_last_sample_is_still_asked_for():
 
 @pytest.mark.parametrize("kind", [FIXED, MINIMAL])
 @pytest.mark.parametrize(("over", "lost"), [(-0.01, True), (0.0, True), (5e-7, True), (2e-6, False), (0.05, False)])
-def test_the_budget_binds_every_kind_of_attack_to_a_millionth(kind, over, lost):
+def test_the_budget_binds_every_kind_of_attack_to_a_millionth(kind: SimpleNamespace, over: float, lost: bool) -> None:
     _, best, by = run(sweep_of((0.1,)), [(kind, {0: 0.5 * (1 + over)})])
     assert by.tolist() == [0 if lost else -1]
     assert best.distance.isfinite().tolist() == best.l2.isfinite().tolist() == [lost]
@@ -91,7 +91,7 @@ def test_the_budget_binds_every_kind_of_attack_to_a_millionth(kind, over, lost):
     assert best.rejected == ({"over budget": 1} if kind is FIXED and not lost else {})
 
 
-def test_a_win_that_rounding_to_the_grid_takes_beyond_the_budget_is_none():
+def test_a_win_that_rounding_to_the_grid_takes_beyond_the_budget_is_none() -> None:
     for reach, lost in ((0.49, True), (0.4, False)):  # .49 is .5 on quarters, .4 has to go up to win
         bars = (0.45,) if lost else (0.6,)
         _, best, by = run(sweep_of(bars, levels=4), [(FIXED, {0: reach})], eps=0.5)
@@ -103,7 +103,7 @@ def test_a_win_that_rounding_to_the_grid_takes_beyond_the_budget_is_none():
 
 
 @pytest.mark.parametrize("kind", [FIXED, MINIMAL])
-def test_random_pipelines_are_drawn_from_the_run_s_generator(kind):
+def test_random_pipelines_are_drawn_from_the_run_s_generator(kind: SimpleNamespace) -> None:
     """The draw refuses anything else."""
     one, drawn = random_pipeline([beyond(0.1)])
     _, _, by = run(dataclasses.replace(sweep_of((0.1,)), pipeline=one), [(kind, {0: 0.4})])
@@ -112,7 +112,7 @@ def test_random_pipelines_are_drawn_from_the_run_s_generator(kind):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_budgets_come_in_the_samples_precision(dtype):
+def test_budgets_come_in_the_samples_precision(dtype: torch.dtype) -> None:
     sweep = sweep_of((0.1,), dtype=dtype)
     seen = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ class InPlace:
 
 
 @pytest.fixture(scope="module")
-def images():
+def images() -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(1)
     x = torch.rand(24, 1, 4, 4, generator=rng)
     with torch.no_grad():
@@ -90,7 +91,9 @@ def columns(record):
     return [(cell.id, cell.status, cell.distance, cell.l2) for cell in record.cells]
 
 
-def test_a_net_that_works_in_place_has_the_figures_of_one_that_does_not(images, tmp_path):
+def test_a_net_that_works_in_place_has_the_figures_of_one_that_does_not(
+    images: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
     (tmp_path / "suite.toml").write_text(SUITE)
     x, y = images
     told = []
@@ -109,7 +112,7 @@ def test_a_net_that_works_in_place_has_the_figures_of_one_that_does_not(images, 
     assert told[0] == told[1]
 
 
-def test_a_classifier_of_others_that_writes_into_its_input(images, tmp_path):
+def test_a_classifier_of_others_that_writes_into_its_input(images: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(SUITE)
     x, y = images
     inner = TorchClassifier.from_module(Normalised(False), (1, 4, 4), LoadOptions())
@@ -122,9 +125,9 @@ def test_a_classifier_of_others_that_writes_into_its_input(images, tmp_path):
     assert torch.equal(mine, x)
 
 
-def test_model_and_detector_share_one_pass_through_the_same_copy():
+def test_model_and_detector_share_one_pass_through_the_same_copy() -> None:
     class Counted(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.passes = 0
             self.inner = nn.Linear(3, 2)
@@ -149,11 +152,11 @@ def test_model_and_detector_share_one_pass_through_the_same_copy():
         assert torch.equal(lent(x), x)
 
 
-def test_faults_of_a_classifier_of_others_are_one_sentence():
+def test_faults_of_a_classifier_of_others_are_one_sentence() -> None:
     class Odd:
         info = toys.linear().info
 
-        def logits(self, x):
+        def logits(self, x) -> None:
             raise SystemExit(0)
 
         def twin(self, x):
@@ -168,12 +171,12 @@ def test_faults_of_a_classifier_of_others_are_one_sentence():
         model.twin(torch.rand(2, 20))
 
 
-def test_a_module_that_fails_late_fails_its_cell_and_not_the_run(images, tmp_path):
+def test_a_module_that_fails_late_fails_its_cell_and_not_the_run(images: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(SUITE.partition("[[defense]]")[0])
     x, y = images
 
     class Late(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.inner = Normalised(False)
 

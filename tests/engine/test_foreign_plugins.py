@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -94,7 +95,7 @@ search = 4
     return dataclasses.replace(job, folder=folder / f"run-{tidy}")
 
 
-def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_path):
+def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_path: Path) -> None:
     found = []
     for tidy in (True, False):
         Vandal.kept.clear()
@@ -112,7 +113,7 @@ def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_p
     assert all(value is None or value > 0 for value in wild.distance)
 
 
-def test_an_attack_holds_no_tensor_of_the_engine():
+def test_an_attack_holds_no_tensor_of_the_engine() -> None:
     model = toys.linear()
     data = toys.samples(model, 6)
     keep = torch.nn.functional.one_hot(data.y, 4).bool()
@@ -143,7 +144,7 @@ class Forger:
         return []
 
 
-def test_a_metric_of_others_cannot_change_the_record(tmp_path):
+def test_a_metric_of_others_cannot_change_the_record(tmp_path: Path) -> None:
     job = vandal_job(tmp_path, True, defended=False)
     record = run(job)
     before = json.loads(store.to_json(record))

@@ -40,7 +40,7 @@ def metric(work):
 
 
 class StrangeError(BaseException):
-    def __str__(self):
+    def __str__(self) -> None:
         raise RuntimeError("no text")
 
 
@@ -91,7 +91,7 @@ del FAULTS["KeyboardInterrupt"]
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_becomes_one_finding_that_names_the_metric(name):
+def test_a_fault_becomes_one_finding_that_names_the_metric(name: str) -> None:
     record = full_record()
     before = copy.deepcopy(record)
     results, findings = derived([Row(metric(FAULTS[name]))], record)
@@ -104,7 +104,7 @@ def test_a_fault_becomes_one_finding_that_names_the_metric(name):
     json.loads(store.to_json(record))
 
 
-def test_others_stand_and_nobody_changes_what_was_measured():
+def test_others_stand_and_nobody_changes_what_was_measured() -> None:
     record = full_record()
     before = copy.deepcopy(record)
     good, bad = metric(lambda record: [table([[1, 2]])]), metric(raising(SystemExit(3)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_slip_counts_once_in_the_grade() -> None:
     assert verdict.judge(record).grade == "D"
 
 
-def test_a_run_and_its_inspection_have_them(tmp_path) -> None:
+def test_a_run_and_its_inspection_have_them(tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(toys.SUITE)
     linear = toys.linear()
     some = toys.samples(linear, 40)

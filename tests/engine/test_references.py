@@ -226,7 +226,7 @@ def test_the_hash_is_of_what_decides_distances_and_of_nothing_else() -> None:
     assert digest(stated, shape=(3, 32, 32)) == digest(stated) == first
 
 
-def test_a_surrogate_is_known_by_its_content(tmp_path) -> None:
+def test_a_surrogate_is_known_by_its_content(tmp_path: Path) -> None:
     path, other = tmp_path / "a.onnx", tmp_path / "b.onnx"
     path.write_bytes(b"one")
     other.write_bytes(b"one")
@@ -259,7 +259,7 @@ def test_a_surrogate_is_known_by_its_content(tmp_path) -> None:
         ((1, 14, 14), 6.0, 60.0, 196.0),
     ],
 )
-def test_default_budgets_follow_the_size_of_the_input(shape, l2, l1, l0) -> None:
+def test_default_budgets_follow_the_size_of_the_input(shape: tuple[int, ...], l2: float, l1: float, l0: float) -> None:
     suite = parse(PLAN, "it", catalogue())
     found = {norm: suite.largest(norm, shape) for norm in ("l2", "l1", "l0", "linf")}
     assert found == pytest.approx({"l2": l2, "l1": l1, "l0": l0, "linf": 0.5})

@@ -4,6 +4,7 @@ decides."""
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ KEPT = PLAIN.replace(
 )
 
 
-def make(tmp_path, text):
+def make(tmp_path: Path, text):
     (tmp_path / "toy.toml").write_text(text)
     model = toys.linear(classes=2)
     data = toys.samples(model, count=50)
@@ -30,7 +31,7 @@ def make(tmp_path, text):
     return model, data, dataclasses.replace(job, folder=tmp_path / "run")
 
 
-def test_strengths_are_measured_on_the_attacks_own_candidates(tmp_path):
+def test_strengths_are_measured_on_the_attacks_own_candidates(tmp_path: Path) -> None:
     model, data, job = make(tmp_path, KEPT)
     record = run(job)
     cells = {cell.id: cell for cell in record.cells}
@@ -51,13 +52,13 @@ def test_strengths_are_measured_on_the_attacks_own_candidates(tmp_path):
     assert [point.y for point in curves.curves[0].points] == [1.0, 1.0, 0.0, 0.0]
 
 
-def test_taken_up_again_they_are_the_same(tmp_path):
+def test_taken_up_again_they_are_the_same(tmp_path: Path) -> None:
     _, _, job = make(tmp_path, KEPT)
     first, second = run(job), run(job)
     assert [cell.strengths for cell in first.cells] == [cell.strengths for cell in second.cells]
 
 
-def test_nobody_pays_for_them_unasked(tmp_path):
+def test_nobody_pays_for_them_unasked(tmp_path: Path) -> None:
     _, _, job = make(tmp_path, PLAIN)
     assert all(cell.strengths == [] for cell in run(job).cells)
 
@@ -74,6 +75,6 @@ def test_nobody_pays_for_them_unasked(tmp_path):
         "keep_strengths = 1",
     ],
 )
-def test_a_suite_that_asks_for_nonsense_is_refused(line):
+def test_a_suite_that_asks_for_nonsense_is_refused(line: str) -> None:
     with pytest.raises(SuiteError, match="not valid"):
         parse(PLAIN.replace("[[attack]]", f"{line}\n[[attack]]", 1), "toy", toys.catalogue(*toys.TOYS))

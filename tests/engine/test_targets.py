@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import safetensors.numpy
@@ -32,7 +33,7 @@ params = { loss = "margin" }
 """
 
 
-def run(tmp_path, target, suite=SUITE, count=12):
+def run(tmp_path: Path, target, suite=SUITE, count=12):
     catalogue = toys.catalogue()
     model = toys.linear()
     data = targets.without_target(toys.samples(model, count), target)
@@ -57,7 +58,7 @@ def smallest(model, x, y, goal):
 
 @pytest.mark.parametrize("target", ["class 2", "least-likely", "all", "untargeted"])
 @pytest.mark.parametrize("levels", [0, 63])
-def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path, target, levels) -> None:
+def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path: Path, target: str, levels: int) -> None:
     more = f"noise_draws = {{ samples = 6, draws = 600 }}\nlevels = {levels}\n[[attack]]"
     _, _, record = run(tmp_path, target, SUITE.replace("[[attack]]", more, 1))
     found = {row.norm: row for row in record.searches}
@@ -69,7 +70,7 @@ def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path, target, levels) -
     assert check.outcome == "pass"
 
 
-def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path) -> None:
+def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path: Path) -> None:
     model, data, record = run(tmp_path, "class 2")
     for cell in record.cells:
         cell.distance = [None if value is None else 20 * value for value in cell.distance]
@@ -79,7 +80,7 @@ def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("target", ["class 2", "least-likely"])
-def test_only_the_target_counts_and_the_nearest_point_of_its_region_is_found(tmp_path, target) -> None:
+def test_only_the_target_counts_and_the_nearest_point_of_its_region_is_found(tmp_path: Path, target: str) -> None:
     model, data, record = run(tmp_path, target)
     scores = model.logits(data.x)
     goals = torch.full_like(data.y, 2) if target == "class 2" else scores.argmin(1)
@@ -93,7 +94,7 @@ def test_only_the_target_counts_and_the_nearest_point_of_its_region_is_found(tmp
         assert best * 0.999 <= ddn.distance[row] < best * 1.05
 
 
-def test_every_other_class_in_turn_gives_a_table_and_the_nearest_counts(tmp_path) -> None:
+def test_every_other_class_in_turn_gives_a_table_and_the_nearest_counts(tmp_path: Path) -> None:
     model, data, record = run(tmp_path, "all")
     (ddn,) = [cell for cell in record.done(norm="l2") if cell.plugin == "ddn"]
     reach = model.double().smallest(data.x, data.y, 2)
@@ -114,7 +115,7 @@ def test_a_target_that_is_not_a_class_is_refused() -> None:
 
 
 @pytest.mark.parametrize("levels", [255, 15])
-def test_on_a_grid_only_images_of_the_grid_count(tmp_path, levels) -> None:
+def test_on_a_grid_only_images_of_the_grid_count(tmp_path: Path, levels: int) -> None:
     suite = SUITE.replace("norms", f"levels = {levels}\nnorms")
     _, data, free = run(tmp_path / "free", "untargeted")
     _, _, record = run(tmp_path / "grid", "untargeted", suite)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -20,14 +24,14 @@ def unit() -> UnitResult:
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> UnitStore:
     (tmp_path / "units").mkdir()
     made = UnitStore(tmp_path, "a" * 64)
     made.save("none/x/l2", 0, unit())
     return made
 
 
-def test_what_was_stored_is_read(store):
+def test_what_was_stored_is_read(store: UnitStore) -> None:
     found = store.load("none/x/l2", 0)
     assert torch.equal(found.x, unit().x)
     assert torch.equal(found.distance, unit().distance)
@@ -38,7 +42,7 @@ def test_what_was_stored_is_read(store):
     assert store.load_judged("d/x/l2/oblivious", 0).values == [1.0]
 
 
-def test_no_flipped_bit_goes_unnoticed(store):
+def test_no_flipped_bit_goes_unnoticed(store: UnitStore) -> None:
     path = store.path("none/x/l2", 0)
     good = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -65,14 +69,14 @@ def test_no_flipped_bit_goes_unnoticed(store):
     ],
     ids=["empty", "half", "short", "long", "swapped chunks", "twice", "zeros"],
 )
-def test_damaged_units_are_not_there(store, change):
+def test_damaged_units_are_not_there(store: UnitStore, change: Callable[..., Any]) -> None:
     path = store.path("none/x/l2", 0)
     path.write_bytes(change(path.read_bytes()))
     assert store.load("none/x/l2", 0) is None
     assert store.load_judged("none/x/l2", 0) is None
 
 
-def test_anothers_unit_is_not_taken(store, tmp_path):
+def test_anothers_unit_is_not_taken(store: UnitStore, tmp_path: Path) -> None:
     good = store.path("none/x/l2", 0).read_bytes()
     assert UnitStore(tmp_path, "b" * 64).load("none/x/l2", 0) is None
     for cell, chunk in (("none/x/l2", 1), ("none/y/l2", 0)):
@@ -80,7 +84,7 @@ def test_anothers_unit_is_not_taken(store, tmp_path):
         assert store.load(cell, chunk) is None
 
 
-def test_neither_a_folder_in_its_place_nor_another_file_is_a_unit(store):
+def test_neither_a_folder_in_its_place_nor_another_file_is_a_unit(store: UnitStore) -> None:
     store.path("none/z/l2", 0).mkdir()
     assert store.load("none/z/l2", 0) is None
     np.savez(store.path("none/w/l2", 0), x=np.zeros(3), meta=np.zeros(2, np.uint8))

@@ -29,7 +29,7 @@ class Learner:
         return problem.x
 
 
-def test_a_memory_lasts_for_a_unit_and_no_longer():
+def test_a_memory_lasts_for_a_unit_and_no_longer() -> None:
     model = toys.linear()
     data = toys.samples(model, count=6)
     context = Context({"none": Pipeline(Defended(model))}, data, {"none": torch.ones(6, dtype=torch.bool)}, 0)

@@ -89,7 +89,9 @@ def _file(folder: Path, kind: str, whole: tuple[float, float]) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "bounds", "grid"), KINDS)
-def test_distances_are_of_the_images_that_the_file_receives(tmp_path, kind, bounds, grid) -> None:
+def test_distances_are_of_the_images_that_the_file_receives(
+    tmp_path: Path, kind: str, bounds: tuple[float, float], grid: tuple[float, float, int]
+) -> None:
     low, high = bounds
     stretched = high - low <= 1
     whole = ((-128.0, 127.0) if kind == "int8" else (0.0, 255.0)) if stretched else bounds

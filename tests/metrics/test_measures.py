@@ -9,6 +9,7 @@ from robusteval.metrics import clever, cost, label_next, per_class, strength_cur
 from robusteval.record.run import Estimate, Record, Result, Strength
 from robusteval.report.formats import tables_csv
 from robusteval.testing import checks_for
+from robusteval.testing.checks import Check
 from robusteval.testing.metrics import MetricSubject
 from tests import records
 from tests.metrics.test_metrics import tiny
@@ -36,7 +37,7 @@ def rich() -> Record:
     [check for metric in NEW for check in checks_for(MetricSubject(metric, (rich(),)))],
     ids=str,
 )
-def test_keeps_the_kits_promises(check) -> None:
+def test_keeps_the_kits_promises(check: Check) -> None:
     check()
 
 

@@ -159,7 +159,7 @@ def test_a_median_without_enough_values_or_with_lost_ones_has_no_interval() -> N
 
 
 @pytest.mark.parametrize("trials", [1, 2, 7, 50, 500, 20_000])
-def test_intervals_agree_with_scipy(trials):
+def test_intervals_agree_with_scipy(trials: int) -> None:
     for hits in sorted({0, 1, trials // 10, trials // 2, trials - 1, trials}):
         low, high = clopper_pearson(hits, trials)
         wanted = stats.beta.ppf(0.025, hits, trials - hits + 1) if hits else 0.0
@@ -168,6 +168,6 @@ def test_intervals_agree_with_scipy(trials):
         assert high == pytest.approx(wanted, abs=1e-12, rel=1e-10)
 
 
-def test_ranks_of_the_median_agree_with_scipy():
+def test_ranks_of_the_median_agree_with_scipy() -> None:
     for count in range(1, 300):
         assert coin_quantile(0.025, count) == int(stats.binom.ppf(0.025, count, 0.5))

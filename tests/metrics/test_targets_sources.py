@@ -38,7 +38,7 @@ def test_a_run_without_targets_has_no_such_table() -> None:
 
 
 @pytest.mark.parametrize(("stem", "claims"), [("lenet", 1), ("conv4", 2), ("other", 0)])
-def test_figures_of_the_sources_stand_beside_ours(stem, claims) -> None:
+def test_figures_of_the_sources_stand_beside_ours(stem: str, claims: int) -> None:
     record = records.make()
     assert list(Sources().compute(record)) == []
     record.suite.name, record.model.file = "seeds-attacks", f"{stem}.onnx"

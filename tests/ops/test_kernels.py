@@ -28,7 +28,7 @@ def _both(call, x):
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
 @pytest.mark.parametrize(("side", "padding"), [((5, 5), 0), ((3, 3), 1), ((2, 4), (1, 2)), ((1, 3), 0)])
-def test_convolutions_agree_with_torch(channels: int, side: tuple[int, int], padding) -> None:
+def test_convolutions_agree_with_torch(channels: int, side: tuple[int, int], padding: int | tuple[int, int]) -> None:
     rng = torch.Generator().manual_seed(0)
     x = torch.rand((17, channels, 9, 11), generator=rng)
     weight, bias = torch.randn((7, channels, *side), generator=rng), torch.randn(7, generator=rng)

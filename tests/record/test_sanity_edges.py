@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def whole() -> Record:
     return record
 
 
-def test_a_record_that_makes_sense():
+def test_a_record_that_makes_sense() -> None:
     check(whole())
     check(honest())
 
@@ -99,7 +100,7 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize("path", COLUMNS)
-def test_columns_are_as_long_as_what_they_go_with(path):
+def test_columns_are_as_long_as_what_they_go_with(path: str) -> None:
     record = whole()
     put(record, path, at(record, path)[:-1])
     with pytest.raises(RecordError) as error:
@@ -118,7 +119,7 @@ def test_columns_are_as_long_as_what_they_go_with(path):
         "estimates[0].value", "estimates[0].target", "estimates[0].fit", "planted[0].random",
     ],
 )  # fmt: skip
-def test_columns_that_may_be_missing(path):
+def test_columns_that_may_be_missing(path: str) -> None:
     record = whole()
     put(record, path, [])
     check(record)
@@ -128,7 +129,7 @@ def test_columns_that_may_be_missing(path):
     "path",
     ["data.labels", "data.l2", "pipelines[0].prediction", "cells[1].distance", "cells[1].strengths[0].fools_model"],
 )
-def test_columns_that_may_not(path):
+def test_columns_that_may_not(path: str) -> None:
     record = whole()
     put(record, path, [])
     with pytest.raises(RecordError):
@@ -199,7 +200,11 @@ def test_columns_that_may_not(path):
         ("witnesses", [None], []),
     ],
 )  # fmt: skip
-def test_each_rule(path, allowed, refused):
+def test_each_rule(
+    path: str,
+    allowed: list[Any],
+    refused: list[float | str | dict[str, ReferenceColumn] | list[float | str | bool | None]],
+) -> None:
     for value in allowed:
         record = whole()
         put(record, path, value)
@@ -257,7 +262,9 @@ def test_each_rule(path, allowed, refused):
         ("gallery[0].sample", -1, "gallery[0]", f"there is no sample -1 of {N}"),
     ],
 )  # fmt: skip
-def test_the_place_and_the_reason_are_told(path, value, where, said):
+def test_the_place_and_the_reason_are_told(
+    path: str, value: float | str | list[float | str | None], where: str, said: str
+) -> None:
     record = whole()
     put(record, path, value)
     with pytest.raises(RecordError) as error:
@@ -266,7 +273,7 @@ def test_the_place_and_the_reason_are_told(path, value, where, said):
     assert said in error.value.message
 
 
-def test_a_pipeline_that_failed_needs_no_answers():
+def test_a_pipeline_that_failed_needs_no_answers() -> None:
     record = whole()
     record.pipelines[1] = dataclasses.replace(
         record.pipelines[1], status="failed", prediction=[], label=[], confidence=[], suspicion=[], certified=[]
@@ -277,7 +284,7 @@ def test_a_pipeline_that_failed_needs_no_answers():
         check(record)
 
 
-def test_one_class_is_enough():
+def test_one_class_is_enough() -> None:
     record = whole()
     record.model.classes = 1
     record.data.labels = [0] * N
@@ -287,7 +294,7 @@ def test_one_class_is_enough():
     check(record)
 
 
-def test_long_names_are_cut():
+def test_long_names_are_cut() -> None:
     record = whole()
     record.pipelines[0].defense = record.pipelines[1].defense = "d" * 81
     with pytest.raises(RecordError, match=f"at pipelines: '{'d' * 80}' is there twice"):

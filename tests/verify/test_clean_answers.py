@@ -7,6 +7,8 @@ import hashlib
 import re
 import struct
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +25,14 @@ def cleaned(record, evidence) -> Verification:
     return result
 
 
-def test_clean_samples_and_answers_as_they_are():
+def test_clean_samples_and_answers_as_they_are() -> None:
     record, evidence, _ = tiny()
     result = cleaned(record, evidence)
     assert result.failures == []
     assert (result.claims, result.confirmed, result.left) == (1 + 5 * 6, 1 + 5 * 6, {})
 
 
-def test_hashes_of_samples_do_not_depend_on_the_range():
+def test_hashes_of_samples_do_not_depend_on_the_range() -> None:
     x, labels = clean(), np.asarray(LABELS)
     one = contents(x, labels, [0.0, 1.0])
     assert one == contents(x * 255, labels, [0.0, 255.0]) == contents(x * 2 - 1, labels, [-1.0, 1.0])
@@ -43,7 +45,7 @@ def test_hashes_of_samples_do_not_depend_on_the_range():
 
 
 @pytest.mark.parametrize("label", [3, -1])
-def test_the_hash_of_a_sample_is_that_of_its_levels_and_its_label(label):
+def test_the_hash_of_a_sample_is_that_of_its_levels_and_its_label(label: int) -> None:
     """Two bytes a level, 65536 levels, the lower byte first; what lies outside the range is at its ends."""
     x = np.array([[-0.1, 0.0, 0.5, 0.75, 1.0, 1.2]], np.float32)
     told = struct.pack("<6Hq", 0, 0, 32768, 49151, 65535, 65535, label)
@@ -76,7 +78,7 @@ def test_the_hash_of_a_sample_is_that_of_its_levels_and_its_label(label):
         (lambda r, e: setattr(r.pipelines[0], "defense", "x"), "no answers of the bare model"),
     ],
 )  # fmt: skip
-def test_a_lie_about_the_clean_samples(change, said):
+def test_a_lie_about_the_clean_samples(change: Callable[..., Any], said: str) -> None:
     record, evidence, _ = tiny()
     change(record, evidence)
     result = cleaned(record, evidence)
@@ -93,26 +95,26 @@ def test_a_lie_about_the_clean_samples(change, said):
          "pipelines: the record has no answers of the bare model."),
     ],
 )  # fmt: skip
-def test_what_is_said_of_a_lie(change, said):
+def test_what_is_said_of_a_lie(change: Callable[..., Any], said: str) -> None:
     record, evidence, _ = tiny()
     change(record, evidence)
     assert cleaned(record, evidence).failures == [said]
 
 
-def test_the_ends_of_the_range_are_in_the_box():
+def test_the_ends_of_the_range_are_in_the_box() -> None:
     record, evidence, _ = tiny()
     evidence.tensors["clean"][0, 0, 0] = [0.0, 1.0]
     assert "outside the box" not in "\n".join(cleaned(record, evidence).failures)
 
 
-def test_as_many_hashes_as_samples():
+def test_as_many_hashes_as_samples() -> None:
     record, evidence, _ = tiny()
     record.data.hashes.pop()
     with pytest.raises(ValueError, match="argument"):
         cleaned(record, evidence)
 
 
-def test_scores_as_far_apart_as_numbers_go():
+def test_scores_as_far_apart_as_numbers_go() -> None:
     record, evidence, _ = tiny()
     far = np.where(np.arange(3) == counted(clean())[:, None], 1.5e308, -1.5e308)
     evidence.model.scores = lambda x: far
@@ -122,7 +124,7 @@ def test_scores_as_far_apart_as_numbers_go():
         assert cleaned(record, evidence).failures == []
 
 
-def test_a_probability_may_differ_by_a_little(monkeypatch):
+def test_a_probability_may_differ_by_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, _ = tiny()
     record.pipelines[0].confidence = [0.5 + 0.9 * CONFIDENCE, 0.5 - 0.9 * CONFIDENCE, 0.5, 0.5, 0.5, 0.5]
     assert cleaned(record, evidence).failures == []
@@ -135,7 +137,7 @@ def test_a_probability_may_differ_by_a_little(monkeypatch):
     assert cleaned(record, evidence).failures == []
 
 
-def test_what_a_record_does_not_hold_is_left():
+def test_what_a_record_does_not_hold_is_left() -> None:
     record, evidence, _ = tiny()
     record.pipelines[0].confidence = []
     result = cleaned(record, evidence)
@@ -148,7 +150,7 @@ def test_what_a_record_does_not_hold_is_left():
     assert (result.failures, result.left) == ([], {"why": 6})
 
 
-def test_scores_that_are_not_finite_are_no_answer_and_need_no_class():
+def test_scores_that_are_not_finite_are_no_answer_and_need_no_class() -> None:
     record, evidence, _ = tiny()
     evidence.model.labels = lambda x: np.where(np.arange(len(x)) == 4, -1, counted(x))
     scores = evidence.model.scores
@@ -160,7 +162,7 @@ def test_scores_that_are_not_finite_are_no_answer_and_need_no_class():
         assert cleaned(record, evidence).failures == []
 
 
-def test_many_wrong_entries_are_counted_not_listed():
+def test_many_wrong_entries_are_counted_not_listed() -> None:
     record, evidence, _ = tiny()
     result = Verification()
     module._column(result, "c", np.zeros(25, bool), list(range(25)), [9] * 25)

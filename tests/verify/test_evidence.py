@@ -4,12 +4,14 @@ with."""
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from robusteval.errors import RecordError
+from robusteval.record.run import Record
 from robusteval.verify.parts import evidence as module
 from robusteval.verify.parts.evidence import Remembered, gather, read_tensors
 from tests.verify.tiny import Counting, clean, counted, tiny
@@ -18,7 +20,7 @@ HINT = "Give the folder that the run wrote."
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Record, Path]:
     """(a record whose witness file is in tmp_path, the model's file)."""
     record, evidence, _ = tiny()
     path = tmp_path / record.witnesses.file
@@ -35,7 +37,7 @@ def refused(*given) -> RecordError:
     return error.value
 
 
-def test_what_a_run_left(kept, tmp_path):
+def test_what_a_run_left(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, model = kept
     found = gather(record, tmp_path, model)
     content = (tmp_path / record.witnesses.file).read_bytes()
@@ -48,7 +50,7 @@ def test_what_a_run_left(kept, tmp_path):
     assert found.without == ""
 
 
-def test_a_model_that_is_no_onnx_file_is_not_asked(kept, tmp_path):
+def test_a_model_that_is_no_onnx_file_is_not_asked(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, _ = kept
     record.model.format = "torch"
     found = gather(record, tmp_path, None)
@@ -59,7 +61,7 @@ def test_a_model_that_is_no_onnx_file_is_not_asked(kept, tmp_path):
     assert found.sha256 == hashlib.sha256((tmp_path / record.witnesses.file).read_bytes()).hexdigest()
 
 
-def test_a_model_that_is_gone(kept, tmp_path):
+def test_a_model_that_is_gone(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, _ = kept
     for model in (None, tmp_path / "gone.onnx"):
         error = refused(record, tmp_path, model)
@@ -68,7 +70,7 @@ def test_a_model_that_is_gone(kept, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clean", "labels"])
-def test_a_witness_file_without_clean_samples(kept, tmp_path, name):
+def test_a_witness_file_without_clean_samples(kept: tuple[Record, Path], tmp_path: Path, name: str) -> None:
     record, model = kept
     tensors = tiny()[1].tensors
     del tensors[name]
@@ -77,7 +79,7 @@ def test_a_witness_file_without_clean_samples(kept, tmp_path, name):
     assert (error.message, error.hint) == ("The witness file has no clean samples.", HINT)
 
 
-def test_no_witness_file(kept, tmp_path):
+def test_no_witness_file(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, model = kept
     path = tmp_path / record.witnesses.file
     for spoil in (lambda: path.write_bytes(b"x"), path.unlink):
@@ -93,14 +95,14 @@ def test_no_witness_file(kept, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../w", "a/w", "/w", "x/" * 50])
-def test_a_witness_file_is_in_the_folder(kept, tmp_path, name):
+def test_a_witness_file_is_in_the_folder(kept: tuple[Record, Path], tmp_path: Path, name: str) -> None:
     record, model = kept
     record.witnesses.file = name
     said = f"The witness file {name[:80]!r} is not in the run's folder."
     assert refused(record, tmp_path, model).message == said
 
 
-def test_a_model_is_asked_once_in_parts_of_128():
+def test_a_model_is_asked_once_in_parts_of_128() -> None:
     model = Counting()
     seen = []
     model.scores = lambda x: (seen.append(len(x)), np.arange(2 * len(x)).reshape(-1, 2))[1]
@@ -116,7 +118,7 @@ def test_a_model_is_asked_once_in_parts_of_128():
     assert np.array_equal(remembered.labels(x[::2]), counted(x[::2]))
 
 
-def test_other_bytes_and_the_same_in_another_shape_are_another_question():
+def test_other_bytes_and_the_same_in_another_shape_are_another_question() -> None:
     model = Counting()
     remembered = Remembered(model)
     zeros = np.zeros((2, 1, 2, 2), np.float32)

@@ -26,7 +26,7 @@ WORDS = "gallery[0]: what is written under it is not what the columns say."
 
 
 @pytest.fixture(autouse=True)
-def fresh():
+def fresh() -> None:
     """Decoded pictures are kept: each test decodes its own."""
     decode_png.cache_clear()
 
@@ -86,7 +86,7 @@ def checked(record, evidence, there) -> Verification:
     return result
 
 
-def test_a_gallery_as_it_should_be():
+def test_a_gallery_as_it_should_be() -> None:
     record, evidence, there = whole()
     result = checked(record, evidence, there)
     assert result.failures == []
@@ -111,7 +111,7 @@ def test_a_gallery_as_it_should_be():
         ("adversarial_png", grey(np.ones((1, 4, 1))), "gallery[0]: its adversarial_png is another picture."),
     ],
 )  # fmt: skip
-def test_a_picture_that_lies(name, value, said):
+def test_a_picture_that_lies(name: str, value: str | float, said: str) -> None:
     record, evidence, there = whole()
     one = record.gallery[0]
     setattr(one, name, value)
@@ -121,7 +121,7 @@ def test_a_picture_that_lies(name, value, said):
     assert result.claims - result.confirmed == bool(said)
 
 
-def test_a_confidence_at_the_limit(monkeypatch):
+def test_a_confidence_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, there = whole()
     monkeypatch.setattr(module, "CONFIDENCE", 0.25)
     evidence.model.scores = lambda x: np.float32([[0.0, 0.0, -np.inf]])  # one half, to the bit
@@ -130,7 +130,7 @@ def test_a_confidence_at_the_limit(monkeypatch):
     assert checked(record, evidence, there).failures == []
 
 
-def test_two_faults_of_one_picture():
+def test_two_faults_of_one_picture() -> None:
     record, evidence, there = whole()
     record.gallery[1].prediction, record.gallery[1].attack = 7, "x"
     (said,) = checked(record, evidence, there).failures
@@ -140,7 +140,7 @@ def test_two_faults_of_one_picture():
 @pytest.mark.parametrize(
     ("more", "same"), [(1 + 0.9e-4, True), (1 - 0.9e-4, True), (1 + 1.1e-4, False), (1 - 1.1e-4, False)]
 )
-def test_how_far_the_perturbation_is_stretched(more, same):
+def test_how_far_the_perturbation_is_stretched(more: float, same: bool) -> None:
     record, evidence, there = whole()
     one = record.gallery[0]
     right = one.perturbation_gain
@@ -151,14 +151,14 @@ def test_how_far_the_perturbation_is_stretched(more, same):
 
 @pytest.mark.parametrize(("by", "same"), [(0, True), (1, True), (-1, True), (2, False), (-2, False)])
 @pytest.mark.parametrize("name", ["clean_png", "adversarial_png"])
-def test_pixels_may_differ_by_a_level(by, same, name):
+def test_pixels_may_differ_by_a_level(by: int, same: bool, name: str) -> None:
     one = whole()[0].gallery[0]
     setattr(one, name, png(levels(64, 64, 64 + by, 64)))
     x = np.full((1, 2, 2), 64 / 255)
     assert (f"its {name} is another picture" in module._pixels(one, x, x, [0.0, 1.0])) is not same
 
 
-def test_the_gallery_is_the_rule_s():
+def test_the_gallery_is_the_rule_s() -> None:
     record, evidence, there = whole()
     rule = "gallery: it shows other samples or attacks than the rule picks."
     for change in (
@@ -175,7 +175,7 @@ def test_the_gallery_is_the_rule_s():
     assert checked(record, evidence, there).failures == [rule]
 
 
-def test_samples_that_are_no_pictures_have_none():
+def test_samples_that_are_no_pictures_have_none() -> None:
     record, evidence, there = whole()
     record.model.input_shape = [2, 2, 1]
     assert checked(record, evidence, there).failures[0].startswith("gallery: it shows other samples")
@@ -183,7 +183,7 @@ def test_samples_that_are_no_pictures_have_none():
     assert checked(record, evidence, there).failures == []
 
 
-def test_pictures_of_no_win():
+def test_pictures_of_no_win() -> None:
     for change in (
         lambda record, one: setattr(one, "cell", "gone"),
         lambda record, one: setattr(one, "sample", 5),  # wrong when clean
@@ -200,7 +200,7 @@ def test_pictures_of_no_win():
     assert checked(record, evidence, there).failures[1:] == [f"gallery[{place}]: it is of no win." for place in wrong]
 
 
-def test_what_cannot_be_proved_is_left():
+def test_what_cannot_be_proved_is_left() -> None:
     record, evidence, there = whole()
     there.images.clear()
     result = checked(record, evidence, there)
@@ -221,7 +221,7 @@ def test_what_cannot_be_proved_is_left():
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.25, 0.75), (-1.0, 3.0)])
-def test_what_lies_outside_the_range_is_shown_at_its_ends(low, high):
+def test_what_lies_outside_the_range_is_shown_at_its_ends(low: float, high: float) -> None:
     """As far as one: the perturbation is never stretched further than its peak."""
     x = np.array([[[low - 1, low], [high, high + 1]]])
     y = np.full((1, 2, 2), low)
@@ -232,7 +232,7 @@ def test_what_lies_outside_the_range_is_shown_at_its_ends(low, high):
     assert not [one for one in said if "clean_png" in one or "adversarial_png" in one]
 
 
-def test_pictures_of_another_range():
+def test_pictures_of_another_range() -> None:
     x, y = np.float32([[[-1.0, 1.0], [3.0, 0.0]]]), np.float32([[[0.0, 1.0], [3.0, -1.0]]])
     one = Picture(
         0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, png(levels(0, 128, 255, 64)), png(levels(255, 128, 128, 0)),
@@ -256,7 +256,7 @@ def levels(*values: int) -> np.ndarray:
     return np.uint8(values).reshape(2, 2, 1)
 
 
-def test_how_samples_are_shown():
+def test_how_samples_are_shown() -> None:
     x = np.arange(12).reshape(3, 2, 2)
     assert module._shown(x)[1, 0].tolist() == [2, 6, 10]
     assert module._shown(np.arange(9)).tolist() == np.arange(9).reshape(3, 3, 1).tolist()
@@ -268,7 +268,7 @@ def test_how_samples_are_shown():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("filters", [(0,), (1,), (2,), (3,), (4,), (0, 1, 2, 3, 4), (4, 3, 2, 1)])
 @pytest.mark.parametrize("parts", [1, 3])
-def test_every_filter(channels, filters, parts):
+def test_every_filter(channels: int, filters: tuple[int, ...], parts: int) -> None:
     x = np.random.default_rng(3).integers(0, 256, (6, 5, channels), np.uint8)
     text = png(x, filters, parts=parts)
     found = decode_png(text)
@@ -279,7 +279,7 @@ def test_every_filter(channels, filters, parts):
 
 
 @pytest.mark.parametrize("rows", [[[5, 9, 200, 3]], [[1, 0], [1, 0], [2, 1]]])
-def test_what_stands_before_the_first_row_and_column_is_0(rows):
+def test_what_stands_before_the_first_row_and_column_is_0(rows: list[list[int]]) -> None:
     for kind in range(5):
         x = np.uint8(rows)[:, :, None]
         assert np.array_equal(decode_png(png(x, (kind,))), x)
@@ -289,7 +289,7 @@ def test_what_stands_before_the_first_row_and_column_is_0(rows):
     ("left", "up", "corner", "guess"),
     [(1, 2, 3, 1), (3, 1, 2, 2), (2, 8, 5, 5), (0, 0, 9, 0), (1, 3, 3, 1), (4, 6, 3, 6), (2, 8, 4, 8), (8, 2, 4, 8)],
 )
-def test_the_guesses(left, up, corner, guess):
+def test_the_guesses(left: int, up: int, corner: int, guess: int) -> None:
     assert module._guess(4, left, up, corner) == guess
     assert module._guess(1, left, up, corner) == left
     assert module._guess(3, left, up, corner) == (left + up) // 2

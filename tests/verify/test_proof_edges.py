@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ def faults(record, evidence) -> str:
     return "\n".join(result.failures)
 
 
-def test_what_is_right_is_confirmed_and_counted():
+def test_what_is_right_is_confirmed_and_counted() -> None:
     record, evidence, _ = tiny()
     result = checked(record, evidence)
     assert result.failures == []
@@ -38,7 +40,7 @@ def test_what_is_right_is_confirmed_and_counted():
     assert result.notes[0].startswith("5 entries say")
 
 
-def test_which_images_stand_where():
+def test_which_images_stand_where() -> None:
     record, evidence, images = tiny()
     there = stored(record, evidence, Verification())
     assert set(there.images) == {Key(one, sample) for one, kept in images.items() for sample in kept}
@@ -70,7 +72,7 @@ def column(record, cell: str, name: str):
         (PGD, "l2", 5, None, "its l2 is that of a win"), (BEHIND, "l2", 0, 0.6, "L2 distance"),
     ],
 )  # fmt: skip
-def test_a_changed_column_is_told_of(cell, name, sample, value, said):
+def test_a_changed_column_is_told_of(cell: str, name: str, sample: int, value: float | bool | None, said: str) -> None:
     record, evidence, _ = tiny()
     column(record, cell, name)[sample] = value
     assert said in faults(record, evidence)
@@ -78,7 +80,7 @@ def test_a_changed_column_is_told_of(cell, name, sample, value, said):
 
 
 @pytest.mark.parametrize("name", ["l2", "survives_8bit"])
-def test_a_missing_column_is_told_of(name):
+def test_a_missing_column_is_told_of(name: str) -> None:
     record, evidence, _ = tiny()
     setattr(record.cells[0], name, [])
     assert f"there is no column {name}" in faults(record, evidence)
@@ -93,7 +95,7 @@ def test_a_missing_column_is_told_of(name):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("tensor", ["none.l2", "wins.0"])
-def test_a_changed_image_is_told_of(tensor, change, said):
+def test_a_changed_image_is_told_of(tensor: str, change: Callable[..., Any], said: str) -> None:
     record, evidence, _ = tiny()
     evidence.tensors[tensor] = evidence.tensors[tensor].copy()
     evidence.tensors[tensor][0] = change(evidence.tensors[tensor][0])
@@ -112,14 +114,14 @@ def test_a_changed_image_is_told_of(tensor, change, said):
         ("prediction", 2, "have another answer"), ("sha256", "00", "its bytes changed"),
     ],
 )  # fmt: skip
-def test_a_changed_entry_is_told_of(field, value, said):
+def test_a_changed_entry_is_told_of(field: str, value: str | float, said: str) -> None:
     record, evidence, _ = tiny()
     entry = next(one for one in record.witnesses.entries if (one.cell, one.sample) == (DDN, 0))
     setattr(entry, field, value)
     assert said in faults(record, evidence)
 
 
-def test_entries_are_there_once_all_of_them_and_in_order():
+def test_entries_are_there_once_all_of_them_and_in_order() -> None:
     record, evidence, _ = tiny()
     kept = record.witnesses.entries
     for change, said in (
@@ -133,7 +135,7 @@ def test_entries_are_there_once_all_of_them_and_in_order():
         assert said in faults(record, evidence), said
 
 
-def test_missing_and_surplus_tensors_are_told_of():
+def test_missing_and_surplus_tensors_are_told_of() -> None:
     for change, said in (
         (lambda kept: kept.pop("none.l2"), "is not there as the columns need it"),
         (lambda kept: kept.update({"none.l2": kept["none.l2"][:-1]}), "is not there as the columns need it"),
@@ -152,12 +154,12 @@ def test_missing_and_surplus_tensors_are_told_of():
         assert said in faults(record, evidence), said
 
 
-def test_the_file_s_hash_is_that_of_the_record():
+def test_the_file_s_hash_is_that_of_the_record() -> None:
     record, evidence, _ = tiny()
     assert "hash differs" in faults(record, dataclasses.replace(evidence, sha256="cd" * 32))
 
 
-def test_the_list_of_other_wins_is_the_rule_s():
+def test_the_list_of_other_wins_is_the_rule_s() -> None:
     for change in (lambda kept: kept.pop(), lambda kept: kept.append(kept[0]), lambda kept: kept.reverse()):
         record, evidence, _ = tiny()
         assert len(record.witnesses.wins) > 1
@@ -168,7 +170,7 @@ def test_the_list_of_other_wins_is_the_rule_s():
     assert "witnesses.limit is 7" in faults(record, evidence)
 
 
-def test_wins_that_older_runs_did_not_keep_are_counted_as_left():
+def test_wins_that_older_runs_did_not_keep_are_counted_as_left() -> None:
     record, evidence, _ = tiny()
     record.witnesses.limit, record.witnesses.wins = 0, []
     for name in [name for name in evidence.tensors if name.startswith("wins")]:
@@ -181,7 +183,7 @@ def test_wins_that_older_runs_did_not_keep_are_counted_as_left():
     assert result.claims == len(record.witnesses.entries) + 5 + 1
 
 
-def test_wins_for_which_there_is_no_room_are_counted_as_left(monkeypatch):
+def test_wins_for_which_there_is_no_room_are_counted_as_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "LIMIT", 16)
     record, _, images = tiny()
     evidence = stored_for(record, images)
@@ -190,7 +192,7 @@ def test_wins_for_which_there_is_no_room_are_counted_as_left(monkeypatch):
     assert result.left[ROOM] == 2
 
 
-def test_a_model_that_cannot_be_asked_leaves_its_answers():
+def test_a_model_that_cannot_be_asked_leaves_its_answers() -> None:
     record, evidence, _ = tiny()
     result = checked(record, dataclasses.replace(evidence, model=None, without="no ONNX file"))
     assert result.failures == []
@@ -201,7 +203,7 @@ def test_a_model_that_cannot_be_asked_leaves_its_answers():
     assert "its distance" in faults(record, dataclasses.replace(evidence, model=None))
 
 
-def test_each_image_is_asked_about_once():
+def test_each_image_is_asked_about_once() -> None:
     record, evidence, _ = tiny()
     checked(record, evidence)
     # two cells in l2 and one in linf; l1 twice, as it keeps no 8-bit images
@@ -212,7 +214,7 @@ def test_each_image_is_asked_about_once():
     assert evidence.model.asked == [4, 3, 4, 5, 5]
 
 
-def test_a_pipeline_without_clean_answers_has_no_distances():
+def test_a_pipeline_without_clean_answers_has_no_distances() -> None:
     for change in (lambda row: setattr(row, "status", "failed"), lambda row: setattr(row, "defense", "e")):
         record, evidence, _ = tiny()
         change(record.pipelines[1])
@@ -220,7 +222,7 @@ def test_a_pipeline_without_clean_answers_has_no_distances():
 
 
 @pytest.mark.parametrize(("levels", "fits"), [(0, True), (4, True), (8, True), (5, False), (255, False)])
-def test_the_grid(levels, fits):
+def test_the_grid(levels: int, fits: bool) -> None:
     """Quarters and eighths; five levels and 255 have none of them."""
     record, evidence, _ = tiny()
     record.suite.levels = levels
@@ -238,7 +240,7 @@ def test_the_grid(levels, fits):
         (0.49, "budget", 8, True),
     ],
 )  # fmt: skip
-def test_the_budget_of_a_cell(eps, threat, levels, told):
+def test_the_budget_of_a_cell(eps: float | None, threat: str, levels: int, told: bool) -> None:
     record, evidence, _ = tiny()
     one = next(one for one in record.cells if one.id == L1)
     one.eps, one.threat, record.suite.levels = eps, threat, levels
@@ -253,11 +255,11 @@ def test_the_budget_of_a_cell(eps, threat, levels, told):
         (1, 0, "least-likely", 1, True), (1, 0, "least-likely", 2, False), (-1, 0, "least-likely", -1, False),
     ],
 )  # fmt: skip
-def test_what_is_a_win(answer, label, target, aimed, won):
+def test_what_is_a_win(answer: int, label: int, target: str, aimed: int | None, won: bool) -> None:
     assert wins(answer, label, target, aimed) is won
 
 
-def test_a_target_binds_the_answers():
+def test_a_target_binds_the_answers() -> None:
     record, evidence, _ = tiny()
     for one in record.cells:
         one.target = "class 1"
@@ -266,7 +268,7 @@ def test_a_target_binds_the_answers():
     assert f"{DDN}, sample 0:" not in found
 
 
-def test_the_nearest_of_each_class_is_the_distance():
+def test_the_nearest_of_each_class_is_the_distance() -> None:
     for values, said in (([None, 0.375, 0.5], False), ([0.1, 0.375, 0.5], False), ([None, 0.5, 0.375], False),
                          ([None, 0.4, 0.5], True), ([None, None, None], True), ([None, 0.375, 0.3], True)):  # fmt: skip
         record, evidence, _ = tiny()
@@ -280,7 +282,7 @@ def test_the_nearest_of_each_class_is_the_distance():
         assert (f"{DDN}, sample 0: its nearest class" in found) is said, values
 
 
-def test_who_won_in_a_cascade_is_one_of_its_members():
+def test_who_won_in_a_cascade_is_one_of_its_members() -> None:
     record, evidence, _ = tiny()
     one = record.cells[1]
     one.params, one.member = {"fab": {}, "apgd": {}}, ["fab", "apgd", "fab", None, None, None]
@@ -293,7 +295,7 @@ def test_who_won_in_a_cascade_is_one_of_its_members():
     assert "its member goes not with its distance" in faults(record, evidence)
 
 
-def test_clean_samples_are_those_that_distances_are_measured_from():
+def test_clean_samples_are_those_that_distances_are_measured_from() -> None:
     record, evidence, _ = tiny()
     evidence.tensors["clean"] = clean() + np.float32(0.01)
     assert "its distance is" in faults(record, evidence)

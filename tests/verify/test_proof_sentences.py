@@ -34,14 +34,14 @@ def checked(record, evidence) -> Verification:
 # Which adversarials there are
 
 
-def test_a_run_that_stored_none():
+def test_a_run_that_stored_none() -> None:
     record, evidence, _ = tiny()
     record.witnesses = None
     with pytest.raises(ValueError, match="this run stored no adversarials"):
         kept(record, evidence)
 
 
-def test_the_file_s_faults():
+def test_the_file_s_faults() -> None:
     record, evidence, _ = tiny()
     found = kept(record, dataclasses.replace(evidence, sha256="cd" * 32)).failures
     assert found == ["The witness file: it is not the file that the run wrote: its hash differs."]
@@ -50,7 +50,7 @@ def test_the_file_s_faults():
     assert found == ["The witness file: it holds b, c, d, e, f, which the record does not mention."]
 
 
-def test_entries_that_are_too_many_or_in_another_order():
+def test_entries_that_are_too_many_or_in_another_order() -> None:
     record, evidence, _ = tiny()
     entries = record.witnesses.entries
     record.witnesses.entries = [entries[1], entries[0], *entries[2:]]
@@ -65,7 +65,7 @@ def test_entries_that_are_too_many_or_in_another_order():
     assert kept(record, evidence).failures == [said]
 
 
-def test_every_entry_that_is_missing_is_told_of():
+def test_every_entry_that_is_missing_is_told_of() -> None:
     record, evidence, _ = tiny()
     record.witnesses.entries = []
     unnamed = "it holds d.l2, none.l1, none.l2, none.linf, which the record does not mention"
@@ -77,7 +77,7 @@ def test_every_entry_that_is_missing_is_told_of():
     ]  # fmt: skip
 
 
-def test_rows_that_are_too_many():
+def test_rows_that_are_too_many() -> None:
     record, evidence, _ = tiny()
     rows = evidence.tensors["none.l2"]
     evidence.tensors["none.l2"] = np.concatenate([rows, rows[:1]])
@@ -85,7 +85,7 @@ def test_rows_that_are_too_many():
     assert found == [f"Tensor none.l2: it has {len(rows) + 1} rows for {len(rows)} lost samples."]
 
 
-def test_other_wins_that_are_not_as_they_should_be():
+def test_other_wins_that_are_not_as_they_should_be() -> None:
     record, evidence, _ = tiny()
     record.witnesses.wins.reverse()
     found = kept(record, evidence).failures[0]
@@ -117,7 +117,7 @@ def lawful(record, image, sample=0) -> list[str]:
     return columns._lawful(record, record.cells[1], image, clean()[sample], sample)
 
 
-def test_the_box_and_its_ends():
+def test_the_box_and_its_ends() -> None:
     record, _, _ = tiny()
     image = adversarial(0, 0.375)
     assert lawful(record, image) == []
@@ -137,7 +137,7 @@ def test_the_box_and_its_ends():
         ([0.1, 1.1, 8.0], 9), ([0.0, 1.0, 4.0], 5),
     ],
 )  # fmt: skip
-def test_the_grid_of_the_file(grid, values):
+def test_the_grid_of_the_file(grid: list[float], values: int) -> None:
     record, _, _ = tiny()
     record.model.grid = grid
     said = [f"it is not on the grid of {values} values that the file takes"] if values else []
@@ -146,20 +146,20 @@ def test_the_grid_of_the_file(grid, values):
 
 @pytest.mark.parametrize(("name", "told"), [("distance", "distance"), ("l2", "L2 distance")])
 @pytest.mark.parametrize(("more", "same"), [(0.0, True), (3e-10, True), (5e-9, False), (-5e-9, False), (1e-6, False)])
-def test_distances_are_those_of_the_bytes(name, told, more, same):
+def test_distances_are_those_of_the_bytes(name: str, told: str, more: float, same: bool) -> None:
     record, _, _ = tiny()
     getattr(record.cells[1], name)[0] += more
     found = lawful(record, adversarial(0, 0.375))
     assert found == ([] if same else [f"its {told} is 0.375, not {0.375 + more}"])
 
 
-def test_no_budget_at_all():
+def test_no_budget_at_all() -> None:
     record, _, _ = tiny()
     record.cells[1].eps = 0.0
     assert lawful(record, adversarial(0, 0.375)) == ["it is farther than the cell's budget of 0"]
 
 
-def test_answers():
+def test_answers() -> None:
     record, _, _ = tiny()
     one = record.cells[1]  # of class 0, answered 1
     assert columns._answer(record, one, 0, 1) == []
@@ -172,7 +172,7 @@ def test_answers():
     assert columns._answer(record, one, 0, 2) == said
 
 
-def test_what_survives():
+def test_what_survives() -> None:
     record, _, _ = tiny()
     one = record.cells[1]
     no, yes = (f"rounded to 8 bits it fools the model {word}" for word in ("no more", "after all"))
@@ -188,11 +188,11 @@ def test_what_survives():
     assert columns._survives(record, one, 0, 1) == [yes]
 
 
-def test_class_0_is_a_win_where_it_is_not_the_label():
+def test_class_0_is_a_win_where_it_is_not_the_label() -> None:
     assert columns.wins(0, 1, "untargeted", None)
 
 
-def test_an_image_that_is_not_finite_says_nothing_about_the_others():
+def test_an_image_that_is_not_finite_says_nothing_about_the_others() -> None:
     record, evidence, _ = tiny()
     seen = []
     evidence.model.labels = lambda x: (seen.append(x.copy()), counted(x))[1]
@@ -206,7 +206,7 @@ def test_an_image_that_is_not_finite_says_nothing_about_the_others():
     assert all(np.isfinite(x).all() for x in seen)
 
 
-def test_a_pipeline_with_a_defence_is_never_the_bare_model():
+def test_a_pipeline_with_a_defence_is_never_the_bare_model() -> None:
     record, evidence, _ = tiny()
     next(cell for cell in record.cells if cell.id == BEHIND).knowledge = "none"
     result = checked(record, evidence)

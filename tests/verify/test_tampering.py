@@ -9,7 +9,7 @@ import pytest
 
 from robusteval.verify.scope import OUT_OF_SCOPE
 from tests.verify.mutations import SWAPPED, matches, mutations
-from tests.verify.runs import ROOT
+from tests.verify.runs import ROOT, Honest
 
 _DEFAULT = 400  # changes that are tried in the usual run of the tests
 
@@ -30,11 +30,11 @@ def unnoticed(honest, chosen) -> list[str]:
     return missed
 
 
-def test_the_honest_record_has_no_fault(honest):
+def test_the_honest_record_has_no_fault(honest: Honest) -> None:
     assert honest.faults(honest.changed()) == []
 
 
-def test_some_fields(honest):
+def test_some_fields(honest: Honest) -> None:
     """A sample over all kinds of fields that are not out of scope."""
     every = [one for one in mutations(honest.data, 1, 5) if not listed(one[0], one[1])]
     chosen = random.Random(7).sample(every, _DEFAULT)
@@ -43,18 +43,18 @@ def test_some_fields(honest):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
-def test_every_field(honest, part):
+def test_every_field(honest: Honest, part: int) -> None:
     every = itertools.islice(mutations(honest.data, 2, 6), part, None, 4)
     assert unnoticed(honest, every) == []
 
 
-def test_the_table_of_what_is_out_of_scope_is_in_the_documentation():
+def test_the_table_of_what_is_out_of_scope_is_in_the_documentation() -> None:
     text = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
     for pattern, reason in OUT_OF_SCOPE.items():
         assert f"| `{pattern}` | {reason} |" in text
 
 
-def test_the_patterns_match_what_they_say():
+def test_the_patterns_match_what_they_say() -> None:
     assert matches("times.cells_s.a/b", "times**")
     assert matches("cells[*].trace[*].won", "cells[*].trace**")
     assert not matches("cells[*].distance[*]", "cells[*].trace**")

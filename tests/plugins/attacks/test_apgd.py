@@ -14,7 +14,7 @@ from tests.plugins.linear_models import linear, middling, optimum, pose, untarge
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("loss", ["ce", "dlr", "targeted-dlr"])
 @pytest.mark.parametrize("classes", [2, 3, 6])
-def test_lost_just_above_the_smallest_budget_and_not_below(norm, loss, classes) -> None:
+def test_lost_just_above_the_smallest_budget_and_not_below(norm: str, loss: str, classes: int) -> None:
     model = linear((20,), classes, (-1.0, 3.0))
     x = middling(model, 10)
     keep = untargeted(model, x)
@@ -31,7 +31,7 @@ def test_lost_just_above_the_smallest_budget_and_not_below(norm, loss, classes) 
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed) -> None:
+def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     x0 = torch.rand(5, 12, generator=rng) * 2 - 1
     x = x0 + torch.randn(5, 12, generator=rng) * (seed + 1) / 3

@@ -13,7 +13,7 @@ from tests.plugins.linear_models import linear, middling, optimum, pose, untarge
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_near_the_smallest_distance(bounds, classes) -> None:
+def test_near_the_smallest_distance(bounds: tuple[float, float], classes: int) -> None:
     model = linear((20,), classes, bounds)
     x = middling(model, 8, share=0.4)
     keep = untargeted(model, x)
@@ -46,7 +46,7 @@ def test_stalled_samples_leave_the_batch() -> None:
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
-def test_the_guessed_weight_is_the_one_at_which_a_linear_model_falls(bounds) -> None:
+def test_the_guessed_weight_is_the_one_at_which_a_linear_model_falls(bounds: tuple[float, float]) -> None:
     model = linear((20,), 2, bounds)
     x = middling(model, 8, share=0.2)
     keep = untargeted(model, x)

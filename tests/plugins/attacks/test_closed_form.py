@@ -31,7 +31,9 @@ def setting(shape, classes, bounds, count=9, spread=0.1):
 @pytest.mark.parametrize(
     ("attack", "norm"), [(DeepFool(halvings=0), "l2"), (DeepFool(halvings=6), "linf"), (DDN(), "l2")], ids=str
 )
-def test_minimal_attacks_find_the_optimum(attack, norm, shape, classes, bounds) -> None:
+def test_minimal_attacks_find_the_optimum(
+    attack: DeepFool | DDN, norm: str, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
+) -> None:
     model, x, keep = setting(shape, classes, bounds)
     problem = pose(model, x, keep, norm)
     found = attack.run(problem)
@@ -42,7 +44,7 @@ def test_minimal_attacks_find_the_optimum(attack, norm, shape, classes, bounds) 
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_deepfool_finds_the_nearest_of_many_boundaries(norm) -> None:
+def test_deepfool_finds_the_nearest_of_many_boundaries(norm: str) -> None:
     model, x, keep = setting((3, 6, 6), 7, (0.0, 1.0))
     problem = pose(model, x, keep, norm)
     ratio = problem.distance(DeepFool().run(problem)) / model.smallest(x, keep, norm)
@@ -50,7 +52,7 @@ def test_deepfool_finds_the_nearest_of_many_boundaries(norm) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_deepfool_crosses_boundaries_that_the_box_hides(norm) -> None:
+def test_deepfool_crosses_boundaries_that_the_box_hides(norm: str) -> None:
     model, x, keep = setting((1, 12, 12), 2, (0.0, 1.0), spread=0.5)
     x = x.round()  # every value sits at an edge of the box, half of them at the useless one
     keep = keep_labels(model.logits(x).argmax(1), 2)
@@ -66,7 +68,9 @@ def test_deepfool_crosses_boundaries_that_the_box_hides(norm) -> None:
     [(FGSM(), "linf"), (FGSM(), "l2"), (PGD(), "linf"), (PGD(), "l2"), (PGD(), "l1"), (PGD(loss="margin"), "linf")],
     ids=str,
 )
-def test_fixed_attacks_find_the_optimum_when_the_budget_is_searched(attack, norm, shape, classes, bounds) -> None:
+def test_fixed_attacks_find_the_optimum_when_the_budget_is_searched(
+    attack: FGSM | PGD, norm: str, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
+) -> None:
     model, x, keep = setting(shape, classes, bounds)
     smallest = model.smallest(x, keep, norm)
     low, high = torch.zeros_like(smallest), 4 * smallest
@@ -140,7 +144,9 @@ def test_l1_steps_move_few_values() -> None:
     ],
     ids=str,
 )
-def test_the_nearest_of_many_classes_is_found_through_the_engines_search(attack, norm, most, classes) -> None:
+def test_the_nearest_of_many_classes_is_found_through_the_engines_search(
+    attack: DeepFool | DDN | PGD, norm: str, most: float, classes: int
+) -> None:
     # Samples from all over the box, so that it binds, and boundaries of several classes at similar distances.
     model = linear((1, 8, 8), classes)
     x = inputs(model.info, 24)

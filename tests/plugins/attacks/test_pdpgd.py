@@ -10,13 +10,13 @@ from tests.plugins.linear_models import linear, middling, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l1", "linf"])
-def test_ends_near_the_closed_form_on_a_linear_model(norm):
+def test_ends_near_the_closed_form_on_a_linear_model(norm: str) -> None:
     found = excess(PDPGD(), norm, (-3.0, 5.0))
     assert found.min() > 0.999
     assert found.median() < 1.1
 
 
-def test_l0_ends_near_the_closed_form():
+def test_l0_ends_near_the_closed_form() -> None:
     model = linear((30,), 3)
     x = middling(model, 24)
     keep = untargeted(model, x)
@@ -26,7 +26,7 @@ def test_l0_ends_near_the_closed_form():
 
 
 @pytest.mark.parametrize("price", [0.02, 0.3, 2.0, 50.0])
-def test_the_proximal_step_of_linf_is_the_least_of_its_objective(price):
+def test_the_proximal_step_of_linf_is_the_least_of_its_objective(price: float) -> None:
     """Against a general optimiser, in a metric of its own for each value."""
     rng = torch.Generator().manual_seed(5)
     moved = torch.randn(4, 6, generator=rng, dtype=torch.float64)
@@ -45,7 +45,7 @@ def test_the_proximal_step_of_linf_is_the_least_of_its_objective(price):
         assert mine <= best * (1 + 1e-6) + 1e-8
 
 
-def test_the_proximal_step_of_l1_is_the_least_of_its_objective_for_each_value():
+def test_the_proximal_step_of_l1_is_the_least_of_its_objective_for_each_value() -> None:
     rng = torch.Generator().manual_seed(5)
     moved = torch.randn(1, 9, generator=rng, dtype=torch.float64)
     metric = torch.rand(1, 9, generator=rng, dtype=torch.float64) + 0.1
@@ -57,7 +57,7 @@ def test_the_proximal_step_of_l1_is_the_least_of_its_objective_for_each_value():
     assert (found != 0).any()
 
 
-def test_in_l0_a_pixel_stays_or_goes_with_all_of_its_channels():
+def test_in_l0_a_pixel_stays_or_goes_with_all_of_its_channels() -> None:
     rng = torch.Generator().manual_seed(5)
     moved = torch.randn(2, 3, 5, 5, generator=rng)
     found = _proximal(moved, torch.ones_like(moved), "l0", torch.full((2,), 100.0))
@@ -67,14 +67,14 @@ def test_in_l0_a_pixel_stays_or_goes_with_all_of_its_channels():
     assert not gone.all()
 
 
-def test_wins_everywhere_on_a_trained_model():
+def test_wins_everywhere_on_a_trained_model() -> None:
     model, x, keep = trained("cnn", 8)
     for norm in PDPGD.info.norms:
         assert reach(PDPGD(steps=200), model, x, keep, norm).isfinite().all()
 
 
 @pytest.mark.parametrize("norm", ["l1", "l0"])
-def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm):
+def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm: str) -> None:
     """The first boundary met is not the nearest one: it is much nearer than fmn, and than itself where it starts
     near."""
     model, x, keep = trained("robust", 16)

@@ -31,7 +31,7 @@ def share_won(name, attack, norm, eps, count=32):
     return float(distances(problem, found, model).isfinite().float().mean())
 
 
-def test_the_substitute_agrees_with_its_oracle():
+def test_the_substitute_agrees_with_its_oracle() -> None:
     model, problem = posed("cnn", SubstituteAttack(), "linf", 0.1, count=128)
     attack = SubstituteAttack(rounds=3)
     attack.run(problem)
@@ -44,7 +44,7 @@ def test_the_substitute_agrees_with_its_oracle():
     assert float(agreement) > 0.65
 
 
-def test_the_substitute_is_trained_once_and_its_queries_are_counted():
+def test_the_substitute_is_trained_once_and_its_queries_are_counted() -> None:
     _, problem = posed("cnn", SubstituteAttack(), "linf", 0.1)
     attack = SubstituteAttack(rounds=2, epochs=2, per_class=3)
     first = attack.run(problem)
@@ -56,7 +56,7 @@ def test_the_substitute_is_trained_once_and_its_queries_are_counted():
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.2), ("l2", 4.0), ("l0", 60.0)])
-def test_what_fools_the_substitute_often_fools_the_oracle(norm, eps):
+def test_what_fools_the_substitute_often_fools_the_oracle(norm: str, eps: float) -> None:
     won = share_won("cnn", SubstituteAttack(rounds=2), norm, eps, count=64)
     assert won > 0.15
     if norm != "l0":
@@ -64,21 +64,21 @@ def test_what_fools_the_substitute_often_fools_the_oracle(norm, eps):
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 2.0), ("l1", 30.0), ("l0", 30.0)])
-def test_adversarials_transfer_from_another_model(norm, eps):
+def test_adversarials_transfer_from_another_model(norm: str, eps: float) -> None:
     assert share_won("cnn", Transfer(models=(VIT,)), norm, eps) > 0.25
 
 
-def test_adversarials_transfer_best_to_the_same_weights():
+def test_adversarials_transfer_best_to_the_same_weights() -> None:
     assert share_won("int8", Transfer(models=(CNN,)), "linf", 0.1) > 0.9
 
 
-def test_transfer_asks_the_attacked_model_nothing():
+def test_transfer_asks_the_attacked_model_nothing() -> None:
     _, problem = posed("cnn", Transfer(), "linf", 0.1, count=2)
     Transfer(models=(VIT, CNN), steps=2).run(problem)
     assert int(problem.meter.forwards.sum()) == 0
 
 
-def test_transfer_without_models_or_with_strange_ones_is_refused():
+def test_transfer_without_models_or_with_strange_ones_is_refused() -> None:
     _, problem = posed("cnn", Transfer(), "linf", 0.1, count=2)
     with pytest.raises(PluginError, match="no models"):
         Transfer().run(problem)
@@ -92,7 +92,7 @@ def test_transfer_without_models_or_with_strange_ones_is_refused():
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.2), ("l2", 3.0)])
-def test_the_generator_learns_to_fool(norm, eps):
+def test_the_generator_learns_to_fool(norm: str, eps: float) -> None:
     before = share_won("cnn", AdvGAN(epochs=1), norm, eps)
     after = share_won("cnn", AdvGAN(epochs=40), norm, eps)
     assert after > 0.5

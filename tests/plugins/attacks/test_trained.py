@@ -13,6 +13,7 @@ from robusteval_attacks.square import Square
 
 from robusteval.testing import keep_labels, pose
 from tests.plugins.attacks import minimal
+from tests.plugins.conftest import Trained
 
 
 def survivors(trained, attack, norm: str, eps: float) -> float:
@@ -32,31 +33,31 @@ def median(trained, attack, norm: str) -> float:
     return float(problem.distance(found).median())
 
 
-def test_stronger_attacks_leave_fewer(fashion) -> None:
+def test_stronger_attacks_leave_fewer(fashion: Trained) -> None:
     left = [survivors(fashion, attack, "linf", 0.03) for attack in (Noise(), FGSM(), PGD(steps=20))]
     assert left[0] > left[1] > left[2]
     assert survivors(fashion, PGD(steps=20), "linf", 0.1) <= 0.02
     assert survivors(fashion, Square(queries=300), "linf", 0.1) < 0.3
 
 
-def test_ddn_beats_deepfool(fashion) -> None:
+def test_ddn_beats_deepfool(fashion: Trained) -> None:
     assert median(fashion, DDN(steps=50), "l2") < median(fashion, DeepFool(), "l2")
 
 
-def test_pgd_needs_many_steps_in_every_norm(fashion) -> None:
+def test_pgd_needs_many_steps_in_every_norm(fashion: Trained) -> None:
     for norm, eps in (("l2", 0.5), ("l1", 4.0)):
         few, many = (survivors(fashion, PGD(steps=steps), norm, eps) for steps in (2, 20))
         assert many < few
 
 
 @pytest.mark.slow
-def test_known_distances_on_lenet(lenet) -> None:
+def test_known_distances_on_lenet(lenet: Trained) -> None:
     assert median(lenet, DDN(), "l2") == pytest.approx(1.34, abs=0.04)
     assert median(lenet, DeepFool(), "l2") == pytest.approx(1.476, abs=0.03)
 
 
 @pytest.mark.slow
-def test_known_survivors_on_lenet(lenet) -> None:
+def test_known_survivors_on_lenet(lenet: Trained) -> None:
     pgd = survivors(lenet, PGD(), "linf", 0.3)
     assert pgd == 0
     assert pgd < survivors(lenet, FGSM(), "linf", 0.2) < survivors(lenet, Noise(), "linf", 0.2)
@@ -64,7 +65,7 @@ def test_known_survivors_on_lenet(lenet) -> None:
     assert survivors(lenet, Square(queries=500), "l2", 2.5) < 0.5
 
 
-def test_a_convergence_plot_can_be_drawn(fashion) -> None:
+def test_a_convergence_plot_can_be_drawn(fashion: Trained) -> None:
     keep = keep_labels(fashion.samples.y, 10)
     problem = pose(fashion.model, fashion.samples.x, keep, "linf", eps=0.05)
     PGD(steps=5).run(problem)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from robusteval_defenses.logit_odds import LogitOdds
 
 from robusteval.api import AccessError, Defended, RobustEvalError, Samples
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
-from tests.plugins.conftest import right
+from tests.plugins.conftest import Trained, right
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -57,7 +59,7 @@ def test_a_model_without_gradients_stays_without() -> None:
 
 
 @pytest.mark.parametrize("defense", [Confidence(), LogitOdds()], ids=str)
-def test_detectors_say_how_to_give_them_data(defense) -> None:
+def test_detectors_say_how_to_give_them_data(defense: Confidence | LogitOdds) -> None:
     with pytest.raises(RobustEvalError, match="--fit-data"):
         defense.fit(linear(), None, seeded())
     model = linear()
@@ -90,7 +92,7 @@ def test_confidence_does_not_saturate_where_the_model_is_sure() -> None:
 @pytest.mark.parametrize(
     "kind", [Confidence, partial(LogitOdds, statistic="margin"), partial(LogitOdds, statistic="margin", per_pair=True)]
 )
-def test_false_alarms_are_as_many_as_wanted(kind, rate) -> None:
+def test_false_alarms_are_as_many_as_wanted(kind: type[Confidence] | Callable[..., Any], rate: float) -> None:
     model = linear((12,), 4)
     defense = kind(false_alarm=rate)
     most = 3.5 if getattr(defense, "per_pair", False) else 1.6  # three pairs add up
@@ -99,7 +101,7 @@ def test_false_alarms_are_as_many_as_wanted(kind, rate) -> None:
     assert 0.5 * rate < alarms < most * rate
 
 
-def test_noise_raises_as_many_false_alarms_as_wanted(fashion) -> None:
+def test_noise_raises_as_many_false_alarms_as_wanted(fashion: Trained) -> None:
     clean = right(fashion.model, fashion.fit[torch.arange(1000)])
     defended = LogitOdds(draws=4, false_alarm=0.05).fit(fashion.model, clean[torch.arange(500)], seeded())
     for seed in (1, 2):
@@ -181,7 +183,7 @@ def caught(detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
     return float((positive[:, None] > negative[None]).double().mean())
 
 
-def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion) -> None:
+def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion: Trained) -> None:
     x, keep = fashion.samples.x, keep_labels(fashion.samples.y, 10)
     defended = Confidence().fit(fashion.model, fashion.fit, seeded())
     found = DDN(steps=40).run(pose(fashion.model, x, keep, "l2"))
@@ -190,7 +192,7 @@ def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion) -> None
     assert problem.won(DDN(steps=60).run(problem)).float().mean() > 0.95
 
 
-def test_gradients_see_through_bit_depth(fashion) -> None:
+def test_gradients_see_through_bit_depth(fashion: Trained) -> None:
     x, keep = fashion.samples.x, keep_labels(fashion.samples.y, 10)
     defended = BitDepth(bits=3).fit(fashion.model, None, seeded())
     problem = pose(defended, x, keep, "linf", eps=0.1)
@@ -198,7 +200,7 @@ def test_gradients_see_through_bit_depth(fashion) -> None:
 
 
 @pytest.mark.slow
-def test_known_worth_of_logit_odds_on_conv4(conv4) -> None:
+def test_known_worth_of_logit_odds_on_conv4(conv4: Trained) -> None:
     """The second statistic finds minimal adversarials and not strong ones; the first one finds few of either."""
     x, keep = conv4.samples.x, keep_labels(conv4.samples.y, 10)
     strong_problem = pose(conv4.model, x, keep, "l2", eps=5.0)

@@ -17,6 +17,7 @@ from sklearn.svm import SVC
 
 from robusteval.api import RobustEvalError, Samples
 from robusteval.testing import NoGradient, Rectified, inputs, keep_labels, linear, pose
+from tests.plugins.conftest import Trained
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -35,7 +36,7 @@ def caught(detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
-def test_squeezing_is_the_largest_move_of_the_prediction(bounds) -> None:
+def test_squeezing_is_the_largest_move_of_the_prediction(bounds: tuple[float, float]) -> None:
     model = linear((1, 6, 6), 3, bounds)
     low, high = bounds
     detector = FeatureSqueezing(bits=2, window=3).fit(model, learnable(model), seeded()).detector
@@ -59,14 +60,14 @@ def test_squeezing_flat_inputs_leaves_the_median_out_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.1])
-def test_false_alarms_are_as_many_as_wanted(rate) -> None:
+def test_false_alarms_are_as_many_as_wanted(rate: float) -> None:
     model = linear((1, 6, 6), 3)
     detector = FeatureSqueezing(false_alarm=rate).fit(model, learnable(model, 2000), seeded()).detector
     alarms = (detector.score(learnable(model, 2000, seed=4).x) > detector.threshold).float().mean()
     assert 0.5 * rate < alarms < 1.6 * rate
 
 
-def test_squeezing_finds_minimal_adversarials_until_they_know_it(fashion) -> None:
+def test_squeezing_finds_minimal_adversarials_until_they_know_it(fashion: Trained) -> None:
     x, y = fashion.samples.x, fashion.samples.y
     defended = FeatureSqueezing().fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
     near = DDN(steps=30).run(pose(fashion.model, x, keep_labels(y, 10), "l2"))
@@ -76,7 +77,7 @@ def test_squeezing_finds_minimal_adversarials_until_they_know_it(fashion) -> Non
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
-def test_the_machine_is_that_of_scikit_learn(kernel) -> None:
+def test_the_machine_is_that_of_scikit_learn(kernel: str) -> None:
     u = torch.randn(300, 4, generator=seeded(1)) * 3
     y = (u + torch.randn(300, 4, generator=seeded(2))).argmax(1)
     machine = fitted(u, y, kernel)
@@ -136,7 +137,7 @@ def test_the_corrector_is_random_where_its_detector_is() -> None:
         LogitOddsSvm().fit(NoGradient(model), learnable(model), seeded())
 
 
-def test_the_corrector_mends_some_and_yields_when_it_is_known(fashion) -> None:
+def test_the_corrector_mends_some_and_yields_when_it_is_known(fashion: Trained) -> None:
     """It knows FGSM of the size that it learnt; an attack through the branch that answers goes past it."""
     x, y = fashion.samples.x, fashion.samples.y
     defense = LogitOddsSvm(statistic="margin", false_alarm=0.1)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from robusteval.api import LoadOptions, RobustEvalError
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import keep_labels, pose
+from tests.plugins.conftest import Trained
 from tests.plugins.defenses.learning import seeded, some
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -43,7 +44,9 @@ def dense(layer: nn.Module, shape: tuple[int, ...]) -> float:
         (3, 2, 2, 2, 2),
     ],
 )
-def test_the_bound_of_a_convolution_is_sound_and_near(kernel, stride, padding, dilation, groups) -> None:
+def test_the_bound_of_a_convolution_is_sound_and_near(
+    kernel: int, stride: int, padding: int, dilation: int, groups: int
+) -> None:
     torch_rng = seeded(kernel + 10 * stride)
     layer = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups, bias=False).double()
     layer.weight.data = torch.randn(layer.weight.shape, generator=torch_rng, dtype=torch.float64)
@@ -92,13 +95,13 @@ def test_the_bound_is_never_below_what_scores_really_move(seed: int) -> None:
     assert bound < 100 * steepest, "A bound as loose as that would certify nothing."
 
 
-def test_layers_without_a_known_bound_are_named(fashion) -> None:
+def test_layers_without_a_known_bound_are_named(fashion: Trained) -> None:
     vit = OnnxLoader().load(EXAMPLES / "fashion-vit.onnx", LoadOptions())
     with pytest.raises(RobustEvalError, match="no bound is known for"):
         Lipschitz(epochs=1).fit(vit, some(fashion, 40), seeded())
 
 
-def test_no_attack_gets_inside_a_lipschitz_certificate(fashion) -> None:
+def test_no_attack_gets_inside_a_lipschitz_certificate(fashion: Trained) -> None:
     data, test = some(fashion, 1200), some(fashion, 100, 1500)
     defended = Lipschitz(epochs=6, radius=0.3, rate=3e-3).fit(fashion.model, data, seeded())
     radius = defended.certify(test.x)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from robusteval.api import LoadOptions, RobustEvalError, Samples
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
+from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import classifier
 
 
@@ -114,7 +115,7 @@ def test_jumprelu_is_its_formula_on_an_onnx_file(tmp_path: Path) -> None:
     assert torch.allclose(again.logits(x), behind.logits(x))
 
 
-def test_the_threshold_is_customary_given_or_chosen_by_what_it_costs(fashion) -> None:
+def test_the_threshold_is_customary_given_or_chosen_by_what_it_costs(fashion: Trained) -> None:
     assert JumpReLU().fit(network(), None, seeded()).model.activation.k == 0.0645
     assert JumpReLU(k=0.2).fit(network(), None, seeded()).model.activation.k == 0.2
     data = fashion.fit[torch.arange(600)]
@@ -137,7 +138,9 @@ def test_random_thresholds_are_drawn_from_the_range() -> None:
 
 
 @pytest.mark.parametrize("defense", [JumpReLU(), RandomJumpReLU(), GradientMasking()], ids=lambda one: one.info.name)
-def test_models_that_it_cannot_be_put_into_are_refused_in_words(defense) -> None:
+def test_models_that_it_cannot_be_put_into_are_refused_in_words(
+    defense: JumpReLU | RandomJumpReLU | GradientMasking,
+) -> None:
     with pytest.raises(RobustEvalError, match="none was seen"):
         defense.fit(linear(), None, seeded())
     with pytest.raises(RobustEvalError, match="differentiable copy"):
@@ -177,7 +180,7 @@ def test_stairs_have_no_gradient_and_the_surrogate_has_that_of_the_ramp() -> Non
     assert (blind.info.gradients, seeing.info.gradients) == ("exact", "straight-through")
 
 
-def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashion) -> None:
+def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashion: Trained) -> None:
     x, keep = fashion.samples.x[:30], keep_labels(fashion.samples.y[:30], 10)
     blind = GradientMasking(surrogate=False).fit(fashion.model, None, seeded())
     seeing = GradientMasking().fit(fashion.model, None, seeded())

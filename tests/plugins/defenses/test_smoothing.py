@@ -11,6 +11,7 @@ from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoo
 from scipy import stats
 
 from robusteval.testing import inputs, keep_labels, linear, pose
+from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import classifier
 
 
@@ -119,7 +120,7 @@ def test_every_draw_votes_anew_and_certifies_alike() -> None:
     assert any("cannot" in note or "can exceed" in note for note in defended.notes)
 
 
-def test_no_attack_beats_the_certificate(fashion) -> None:
+def test_no_attack_beats_the_certificate(fashion: Trained) -> None:
     """The smoothed network, attacked through the mean of probabilities; wins are confirmed by 500 fresh votes."""
     sigma = 0.1
     defended = RandomizedSmoothing(sigma=sigma, votes=60, n=400, alpha=0.01).fit(fashion.model, None, seeded())

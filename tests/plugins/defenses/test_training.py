@@ -23,6 +23,7 @@ from robusteval.api import Epoch, LoadOptions, RobustEvalError, Samples, paramet
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.testing import NoGradient, keep_labels, linear, pose
+from tests.plugins.conftest import Trained
 from tests.plugins.defenses.learning import seeded, some
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -83,7 +84,7 @@ def test_running_statistics_are_kept() -> None:
     assert "module.1.weight" in parameters_of(module)
 
 
-def test_what_cannot_learn_is_refused_in_a_sentence(fashion) -> None:
+def test_what_cannot_learn_is_refused_in_a_sentence(fashion: Trained) -> None:
     for defence in ALL:
         with pytest.raises(RobustEvalError, match="no differentiable copy"):
             defence().fit(NoGradient(fashion.model), some(fashion, 40), seeded())
@@ -91,7 +92,7 @@ def test_what_cannot_learn_is_refused_in_a_sentence(fashion) -> None:
             defence().fit(fashion.model, None, seeded())
 
 
-def test_adversarial_training_makes_a_net_robust(fashion) -> None:
+def test_adversarial_training_makes_a_net_robust(fashion: Trained) -> None:
     data, test = some(fashion, 1200), some(fashion, 150, 1500)
     made = AdversarialTraining(epochs=4, steps=3, step=0.5).fit(fashion.model, data, seeded()).model
     assert robust(made, test) >= robust(fashion.model, test) + 0.2
@@ -100,7 +101,7 @@ def test_adversarial_training_makes_a_net_robust(fashion) -> None:
     assert made.info.sha256 != fashion.model.info.sha256
 
 
-def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion) -> None:
+def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion: Trained) -> None:
     data, test = some(fashion, 800), some(fashion, 150, 1500)
     bare = one_step(fashion.model, test)
     fast = AdversarialTraining(mode="fgsm", alpha=0.5, eps=0.05, epochs=4).fit(fashion.model, data, seeded()).model
@@ -111,7 +112,7 @@ def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion) -> No
     assert not torch.equal(alone.logits(test.x), fast.logits(test.x))
 
 
-def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_scores(fashion) -> None:
+def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_scores(fashion: Trained) -> None:
     data, test = some(fashion, 600), some(fashion, 200, 1500)
     made = Distillation(epochs=3, temperature=10).fit(fashion.model, data, seeded()).model
     agreed = (made.logits(test.x).argmax(1) == fashion.model.logits(test.x).argmax(1)).float().mean()
@@ -120,7 +121,7 @@ def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_sc
     assert "temperature 1." in made.info.notes[-1]
 
 
-def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(fashion) -> None:
+def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(fashion: Trained) -> None:
     data = some(fashion, 600)
     targets = LabelEmbedding(weight=0.3).targets(fashion.model, data)
     assert torch.allclose(targets.sum(1), torch.ones(10))
@@ -134,7 +135,7 @@ def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(f
     assert confidence < fashion.model.logits(data.x).softmax(1).amax(1).mean() - 0.1
 
 
-def test_hidden_space_gathers_features_of_a_class(fashion) -> None:
+def test_hidden_space_gathers_features_of_a_class(fashion: Trained) -> None:
     data, test = some(fashion, 800), some(fashion, 200, 1500)
 
     def spread(model) -> float:
@@ -150,7 +151,7 @@ def test_hidden_space_gathers_features_of_a_class(fashion) -> None:
     assert right(made, test) > 0.75
 
 
-def test_the_denoiser_mends_noise_and_keeps_the_box(fashion) -> None:
+def test_the_denoiser_mends_noise_and_keeps_the_box(fashion: Trained) -> None:
     data, test = some(fashion, 600), some(fashion, 150, 1500)
     made = Denoiser(epochs=6, sigma=0.25).fit(fashion.model, data, seeded()).model
     noise = 0.25 * torch.randn(test.x.shape, generator=seeded(1))
@@ -177,7 +178,12 @@ class Interrupted(Exception):
 @pytest.mark.parametrize(
     "defence", [AdversarialTraining(epochs=3, steps=1), Distillation(epochs=2), HiddenSpace(epochs=3)]
 )
-def test_an_interrupted_training_ends_as_if_nothing_had_happened(defence, fashion, tmp_path, monkeypatch) -> None:
+def test_an_interrupted_training_ends_as_if_nothing_had_happened(
+    defence: AdversarialTraining | Distillation | HiddenSpace,
+    fashion: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = some(fashion, 200)
     whole = defence.fit(fashion.model, data, seeded(3)).model
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
@@ -202,7 +208,9 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(defence, fashio
     assert torch.equal(cached.logits(data.x), whole.logits(data.x))
 
 
-def test_other_data_parameters_or_seeds_are_other_trainings(fashion, tmp_path, monkeypatch) -> None:
+def test_other_data_parameters_or_seeds_are_other_trainings(
+    fashion: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     data = some(fashion, 60)
     spoilt = Samples(data.x, data.y.roll(1))
@@ -215,7 +223,9 @@ def test_other_data_parameters_or_seeds_are_other_trainings(fashion, tmp_path, m
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "json", "other"])
-def test_a_broken_cache_file_means_training_anew(harm, fashion, tmp_path, monkeypatch) -> None:
+def test_a_broken_cache_file_means_training_anew(
+    harm: str, fashion: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     data, defence = some(fashion, 60), LabelEmbedding(epochs=1)
     first = defence.fit(fashion.model, data, seeded()).model
@@ -238,7 +248,7 @@ def test_a_broken_cache_file_means_training_anew(harm, fashion, tmp_path, monkey
     assert Store(tmp_path / "training", facts.stem).load() is not None
 
 
-def test_a_trained_model_travels(fashion) -> None:
+def test_a_trained_model_travels(fashion: Trained) -> None:
     made = LabelEmbedding(epochs=1).fit(fashion.model, some(fashion, 60), seeded()).model
     x = some(fashion, 5).x
     again = pickle.loads(pickle.dumps(made))
