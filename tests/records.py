@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from robusteval.record.run import (
@@ -163,7 +165,15 @@ def _pipeline(defense: str, plugin: str, kind: str, prediction: np.ndarray, rng:
     )
 
 
-def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
+def _cells(
+    attack: tuple[Any, ...],
+    norm: str,
+    pipeline: Pipeline,
+    bare: NDArray[Any],
+    labels: NDArray[Any],
+    margin: NDArray[Any],
+    rng: np.random.Generator,
+) -> list[Cell]:
     """The direct cell on the bare model, or the oblivious and the adaptive one on a defended pipeline."""
     name, plugin, family, needs, factor, _ = attack
     classes, samples = len(CLASSES), labels.size

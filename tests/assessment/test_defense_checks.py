@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from robusteval.assessment.checks.spec import Measured
 from robusteval.assessment.evidence.defense_findings import defenses, detectors, label_leak
-from robusteval.record.run import Pipeline, Record, Strength
+from robusteval.record.run import Cell, Pipeline, Record, Strength
 from tests.assessment.asking import about, ask, complete, numbers, says
 from tests.engine.test_findings import N, cell, honest
 
@@ -16,18 +18,20 @@ RIGHT = [0, 1] * (N // 2)
 WRONG = [1, 0] * (N // 2)
 
 
-def defended(**more) -> Record:
+def defended(**more: Any) -> Record:
     record = honest()
     row = Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=list(RIGHT))
     record.pipelines.append(dataclasses.replace(row, **more))
     return record
 
 
-def adaptive(distance, **more):
+def adaptive(distance: Any, **more: Any) -> Cell:
     return cell("ddn", distance, **({"defense": "d", "knowledge": "adaptive", "id": "d/ddn/l2/adaptive"} | more))
 
 
-def oblivious(*answers: list[int], strengths: tuple[float, ...] = (1.0, 2.0, 3.0), attack: str = "ddn", **more):
+def oblivious(
+    *answers: list[int], strengths: tuple[float, ...] = (1.0, 2.0, 3.0), attack: str = "ddn", **more: Any
+) -> Cell:
     rows = [Strength(at, 0.5, 0.5, [True] * N, one) for at, one in zip(strengths, answers, strict=False)]
     made = {"defense": "d", "knowledge": "oblivious", "id": f"d/{attack}/l2/oblivious", "strengths": rows}
     return cell(attack, [], **(made | more))
@@ -38,7 +42,7 @@ def first(right: int, otherwise: list[int] = WRONG) -> list[int]:
     return RIGHT[:right] + otherwise[right:]
 
 
-def found(rule, record):
+def found(rule: Callable[..., Any], record: Record) -> list[Measured]:
     rows = list(rule(record))
     for row in rows:
         complete(row)

@@ -179,7 +179,7 @@ def test_a_probe_is_compared_with_its_own_norm_on_the_bare_model() -> None:
 
 
 def test_which_probes_count() -> None:
-    def value(probe, base=None):
+    def value(probe: Cell, base: Cell | None = None) -> int:
         record = honest()
         record.cells[1] = base or cell("pgd", 0.4)
         later = cell("fgsm", 0.2, id="probe/twice-steps/none/fgsm/l2")

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from robusteval.assessment.evidence.worst_case import envelope, envelope_of, held, median_loss
+from robusteval.record.run import Cell
 from tests.engine.test_findings import cell, honest
 
 INF = math.inf
@@ -88,7 +89,7 @@ def test_what_half_of_the_samples_hold_against() -> None:
 
 
 def test_attacks_at_one_budget_hold_at_the_largest_at_which_half_do() -> None:
-    def at(eps, distances, needs="gradient"):
+    def at(eps: float, distances: list[float | None], needs: str = "gradient") -> Cell:
         return cell("auto", distances, needs, eps=eps, threat="budget", id=f"auto@{eps}")
 
     record = honest()

@@ -6,12 +6,12 @@ import pytest
 
 from robusteval.assessment.findings import find
 from robusteval.record.measured import Cell
-from robusteval.record.run import Planted
+from robusteval.record.run import Planted, Record
 from tests.assessment.asking import SEVERITY, about, ask, complete, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
 
 
-def following(kind: str):
+def following(kind: str) -> Record:
     record = honest()
     record.model.gradients, record.model.gradients_reason = kind, "because"
     return record

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.assessment.findings import examine, find
-from robusteval.record.run import Estimate
+from robusteval.record.run import Estimate, Finding, Record
 from tests.assessment.asking import complete, numbers, says
 from tests.engine.test_findings import N, cell, honest
 
 
-def told(record, code):
+def told(record: Record, code: str) -> list[Finding]:
     rows = [row for row in find(record, False) if row.code == code]
     for row in rows:
         complete(row)
@@ -52,12 +54,12 @@ def test_what_a_model_puts_out() -> None:
     assert told_after(record, "logits", "outputs-are-probabilities") == []
 
 
-def told_after(record, output, code):
+def told_after(record: Record, output: str, code: str) -> list[Finding]:
     record.model.output = output
     return told(record, code)
 
 
-def estimate(values, status="done", norm="l2", **more):
+def estimate(values: list[float | None], status: str = "done", norm: str = "l2", **more: Any) -> Estimate:
     return Estimate("clever", norm, {}, status, samples=list(range(len(values))), value=values, **more)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.assessment.checks.more_effort import power
@@ -10,7 +12,7 @@ from tests.assessment.asking import SEVERITY, ask, numbers, one, says
 from tests.engine.test_findings import honest
 
 
-def planted(hits: int, luck: int = 0, count: int = 100, needs: str = "gradient", **more) -> Planted:
+def planted(hits: int, luck: int = 0, count: int = 100, needs: str = "gradient", **more: Any) -> Planted:
     row = Planted("l2", 0.25, {}, "done", samples=list(range(count)), random=[n < luck for n in range(count)])
     row.found = {"pgd": [n < hits for n in range(count)], "square": [True] * count}
     row.needs = {"pgd": needs, "square": "scores"}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from robusteval.assessment import verdict
-from robusteval.record.run import Record, Result
+from robusteval.record.run import Cell, Record, Result
 from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
 
@@ -14,12 +15,12 @@ def sentences(record: Record, word: str) -> list[str]:
     return [one for one in verdict.judge(record).sentences if word in one]
 
 
-def share(value: float | None, eps: float = 0.125, **tags) -> Result:
+def share(value: float | None, eps: float = 0.125, **tags: Any) -> Result:
     more = {"measure": "robust-accuracy", "norm": "linf", "defense": "none", "eps": eps} | tags
     return Result("m", "n", "scalar", "t", value=value, low=0.25, high=0.625, tags=more)
 
 
-def cascade(name: str, eps: float = 0.125, **more):
+def cascade(name: str, eps: float = 0.125, **more: Any) -> Cell:
     made = {"norm": "linf", "threat": "budget", "family": "cascade", "eps": eps, "id": f"none/{name}@{eps}/linf"}
     return cell(f"{name}@{eps}", 0.1, **(made | more))
 

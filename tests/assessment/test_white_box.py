@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from robusteval.record.run import Cell
 from tests.engine.test_findings import N, cell, honest
 
 
-def few(distances: list[float | None], backwards: list[int], blind: list[int] | None = None, **more) -> Cell:
+def few(distances: list[float | None], backwards: list[int], blind: list[int] | None = None, **more: Any) -> Cell:
     made = cell("pgd", distances, backwards=backwards, forwards=backwards)
     return dataclasses.replace(made, **({"blind": blind or []} | more))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,13 @@ from tests.cli.conftest import Command
 from tests.verify.guises import GUISES, PIXELS, Guise, node, write
 
 
-def facts(robusteval, folder, *words):
+def facts(robusteval: Command, folder: Path, *words: object) -> dict[str, Any]:
     screen = robusteval("inspect", folder / "net.onnx", "--data", folder / "images.npz", "--json", *words)
     assert screen.code == 0, screen.err
     return json.loads(screen.out)
 
 
-def handed_in(name, folder):
+def handed_in(name: str, folder: Path) -> Path:
     path, (x, y) = write(GUISES[name], folder)
     np.savez(folder / "images.npz", x=x, y=y)
     return path

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -174,7 +175,7 @@ def test_a_gate_names_who_missed_it(robusteval: Command, suite: Path, tmp_path: 
     assert "), fashion-int8 (" in screen.err
 
 
-def _cases(folder):
+def _cases(folder: Path) -> dict[str, Any]:
     (folder / "half.onnx").write_bytes(CNN.read_bytes()[:500])
     flat = folder / "flat.toml"
     flat.write_text(QUICK.replace("[[attack]]", 'transfer = { attack = "deepfool" }\n[[attack]]', 1))

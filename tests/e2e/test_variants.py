@@ -72,7 +72,7 @@ def sensible(record: EvaluatedRecord) -> None:
 
 
 @pytest.fixture(scope="session")
-def reference(suite: str):
+def reference(suite: str) -> dict[str, float]:
     record = evaluate(EXAMPLES / "fashion-cnn.onnx", suite)
     sensible(record)
     return medians(record)
@@ -92,7 +92,9 @@ VARIANTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_same_cnn_in_another_form_gives_the_same_figures(name: str, suite: str, reference, tmp_path: Path) -> None:
+def test_the_same_cnn_in_another_form_gives_the_same_figures(
+    name: str, suite: str, reference: dict[str, float], tmp_path: Path
+) -> None:
     record = evaluate(VARIANTS[name](tmp_path), suite)
     sensible(record)
     assert clean(record) > 0.88
@@ -102,7 +104,7 @@ def test_the_same_cnn_in_another_form_gives_the_same_figures(name: str, suite: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fashion-robust", "fashion-vit"])
-def test_the_other_examples_give_a_sensible_report(name: str, suite: str, reference) -> None:
+def test_the_other_examples_give_a_sensible_report(name: str, suite: str, reference: dict[str, float]) -> None:
     record = evaluate(EXAMPLES / f"{name}.onnx", suite)
     sensible(record)
     found = medians(record)["linf"]
@@ -168,7 +170,7 @@ def test_a_sklearn_mlp_with_zipmap_runs_on_digits(suite: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite: str, reference) -> None:
+def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite: str, reference: dict[str, float]) -> None:
     archive = np.load(Path(robusteval.__file__).parent / "data" / "fashion_mnist.npz")
     from robusteval.contracts.classifier import LoadOptions
     from robusteval.engine.data.find import RawData, prepare

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from robusteval.api import AttackInfo, Defended, DefenseInfo, ModelInfo, Problem, param
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
@@ -70,7 +72,7 @@ class FaultyDefense:
     fit_how: str = param("", "what it does when it is fitted")
     ask_how: str = param("", "what its model does when it is asked")
 
-    def fit(self, model, data, rng):
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         strike(self.fit_how)
         return Defended(Asked(model, self.ask_how))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -101,9 +102,9 @@ def sweep_of(
     norm: str = "l2",
     bounds: tuple[float, float] = (0.0, 1.0),
     levels: int = 0,
-    settle=None,
-    subject=None,
-    suspicion=None,
+    settle: Any = None,
+    subject: Any = None,
+    suspicion: Any = None,
 ) -> Sweep:
     one = subject or pipeline(rule, suspicion=suspicion)
     keep = torch.zeros(len(x0), one.classes, dtype=torch.bool)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 
-def planned(attack: str, norm: str = "l2", defense: str = "none", needs: str = "gradient", **more) -> SimpleNamespace:
+def planned(
+    attack: str, norm: str = "l2", defense: str = "none", needs: str = "gradient", **more: Any
+) -> SimpleNamespace:
     family = more.pop("family", "fixed")
     name = more.pop("id", f"{defense}/{attack}/{norm}")
     cell = SimpleNamespace(

@@ -6,12 +6,14 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from robusteval.assessment.gate import gate_met
 from robusteval.engine.catalogue.catalogue import discover
-from robusteval.engine.plan.job import plan_of
+from robusteval.engine.plan.job import Job, plan_of
+from robusteval.engine.plan.plan import Plan
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import time_budget as budget
 from robusteval.engine.schedule.executors import Outcome, Task
@@ -65,7 +67,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return time
 
 
-def tasks_of(job, chunks=1):
+def tasks_of(job: Job, chunks: int = 1) -> tuple[Plan, list[Task]]:
     plan = plan_of(job)
     chosen = [one for one in (*plan.planned, *plan.probes) if not (one.source or one.starts)]
     return plan, [Task(one, chunk) for chunk in range(chunks) for one in chosen]
@@ -153,7 +155,7 @@ def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path
     costs = {"ddn": 500.0, "pgd": 200.0}
     ordered = telling_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack, 1.0))
 
-    def begun(limit, led=()):
+    def begun(limit: float, led: tuple[str, ...] = ()) -> set[str]:
         gate = Gate(Clock(limit), lambda task: costs.get(task.planned.cell.attack, 1.0), workers=1)
         gate.roles, gate.led = roles_of(plan, job.suite), set(led)
         left = gate.expected([task for task in ordered if task.planned.cell.id not in led])
@@ -168,7 +170,7 @@ def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path
     assert "none/fgsm/l2" not in found
 
 
-def document(record):
+def document(record: Record) -> Any:
     data = json.loads(store.to_json(record))
     data.pop("times")
     return data
@@ -198,7 +200,7 @@ def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(
     job = make_job(tmp_path)
     asked = []
 
-    def three(gate, task):
+    def three(gate: Gate, task: Task) -> bool:
         """The first cell whole and the first of the two units of the second one."""
         asked.append(task)
         if len(asked) > 3:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_the_strongest_of_each_pipeline_and_norm() -> None:
 # The gate
 
 
-def gate(limit: float | None = 100.0, foretold: float | None = 10.0, workers: int = 1, **more) -> Gate:
+def gate(limit: float | None = 100.0, foretold: float | None = 10.0, workers: int = 1, **more: Any) -> Gate:
     return Gate(Clock(limit), lambda task: foretold if isinstance(task, Task) else -1.0, workers, **more)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from tests.engine.plain import beyond, line, pulled, sweep_of
 
 
-def searched(bars: tuple[float, ...], largest: float = 0.8, halvings: int = 3, **more):
+def searched(bars: tuple[float, ...], largest: float = 0.8, halvings: int = 3, **more: Any) -> Any:
     """What was asked for: [(rows, budgets)], and the nearest wins. The attack goes exactly as far as it may."""
     x0 = line(len(bars), width=2)
     told: list[tuple[list[int], list[bool]]] = []
     one = sweep_of(beyond(*bars), x0, settle=lambda *said: told.append((said[0].tolist(), said[2].tolist())), **more)
     asked: list[tuple[list[int], list[float]]] = []
 
-    def propose(rows, eps):
+    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         assert eps.dtype == torch.float64
         asked.append((rows.tolist(), eps.tolist()))
         far = x0[rows].clone()
@@ -58,7 +60,7 @@ def test_a_third_is_taken_as_long_as_every_budget_wins() -> None:
     one = sweep_of(lambda x: ((x[:, 0] > 0) & (x[:, 0] == reached[-1])).long(), x0)
     reached: list[float] = []
 
-    def propose(rows, eps):
+    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         reached.append(eps.item())
         far = x0[rows].clone()
         far[:, 0] += eps
@@ -87,7 +89,7 @@ def test_in_l0_a_bracket_of_one_pixel_is_closed() -> None:
     x0 = torch.zeros(1, 64, dtype=torch.float64)
     asked = []
 
-    def propose(rows, eps):
+    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         asked.append(eps.item())
         far = x0[rows].clone()
         far[:, : int(eps.item())] = 1.0
@@ -133,7 +135,7 @@ def test_budgets_are_handed_over_in_the_samples_precision() -> None:
     x0 = line(1).float()
     seen = []
 
-    def propose(rows, eps):
+    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         seen.append(eps.dtype)
         return x0[rows]
 
@@ -158,7 +160,7 @@ def test_in_l0_the_grid_holds_for_what_is_put_back() -> None:
     x0 = torch.full((1, 4), 0.25, dtype=torch.float64)
     seen = []
 
-    def rule(x):
+    def rule(x: torch.Tensor) -> torch.Tensor:
         seen.append(x.clone())
         return (x[:, 0] > 0.4).long()
 

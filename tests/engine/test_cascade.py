@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.run import runner
 from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
+from robusteval.record.run import Record
 from robusteval.report import render
 from robusteval.verify.run import verify
 from tests.engine import toys
@@ -34,7 +36,7 @@ plugin = "deepfool"
 """
 
 
-def run(tmp_path: Path, suite=SUITE, count=60):
+def run(tmp_path: Path, suite: str = SUITE, count: int = 60) -> tuple[toys.Linear, Samples, Record]:
     model, catalogue = toys.linear(), toys.catalogue()
     data = toys.samples(model, count)
     return model, data, runner.run(runner.Job(model, data, parse(suite, "test", catalogue), catalogue, tmp_path))

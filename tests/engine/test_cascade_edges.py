@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -33,11 +34,13 @@ def sweep_of(bars: tuple[float, ...], levels: int = 0, dtype: torch.dtype = torc
     )
 
 
-def run(sweep: Sweep, answers: list[tuple[SimpleNamespace, dict[int, float]]], eps: float = 0.5):
+def run(
+    sweep: Sweep, answers: list[tuple[SimpleNamespace, dict[int, float]]], eps: float = 0.5
+) -> tuple[Any, Any, Any]:
     """answers: for each member how far it goes for each row. What was asked: [(rows, budgets or None)]."""
     asked: list[tuple[list[int], list[float] | None]] = []
 
-    def ask(one, rows, budget):
+    def ask(one: object, rows: torch.Tensor, budget: torch.Tensor | None) -> torch.Tensor:
         reach = answers[len(asked)][1]
         assert one is answers[len(asked)][0]
         asked.append((rows.tolist(), None if budget is None else budget.tolist()))
@@ -116,7 +119,7 @@ def test_budgets_come_in_the_samples_precision(dtype: torch.dtype) -> None:
     sweep = sweep_of((0.1,), dtype=dtype)
     seen = []
 
-    def ask(one, rows, budget):
+    def ask(one: object, rows: torch.Tensor, budget: torch.Tensor) -> torch.Tensor:
         seen.append(budget.dtype)
         return sweep.x0[rows]
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from robusteval.contracts.samples import Samples
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
@@ -21,7 +22,7 @@ from tests.engine import toys
 FEW = Clever(samples=4, batches=20, batch_size=16, radius_l2=5.0, radius_linf=5.0, targets="all")
 
 
-def everything_right(samples):
+def everything_right(samples: Samples) -> torch.Tensor:
     return torch.ones(len(samples), dtype=torch.bool)
 
 
@@ -39,7 +40,7 @@ def test_on_a_linear_model_it_is_the_true_distance(norm: str, dual: float) -> No
 class Bent(toys.Linear):
     """Scores bend: the margin's slope between 0 and 1 is 2 + sin(8 t), at most 3."""
 
-    def twin(self, x):
+    def twin(self, x: torch.Tensor) -> torch.Tensor:
         t = x[:, 0]
         score = 2 * t - torch.cos(8 * t) / 8
         return torch.stack([score, torch.full_like(score, 0.9)], dim=1)

@@ -1,5 +1,7 @@
 """The look at the user's images that loaders get: the same images as are evaluated, read once, or nothing."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from robusteval.contracts.plugins import Defended, Foretold, Passes
 from robusteval.contracts.problem import Problem
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.cascades import Member
-from robusteval.engine.plan.job import plan_of
+from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
@@ -33,7 +34,7 @@ GUESSED = ("deepfool", "newtonfool", "jsma", "carlini-wagner", "lbfgs", "boundar
 CLASSES = 4
 
 
-def small(plugin):
+def small(plugin: Any) -> Any:
     """The attack with few steps, so that the test is quick."""
     attack, few = (
         plugin(),
@@ -43,7 +44,7 @@ def small(plugin):
     return dataclasses.replace(attack, **{name: value for name, value in few.items() if name in names})
 
 
-def made(attack, norm, eps):
+def made(attack: Any, norm: str, eps: float | None) -> tuple[float, float]:
     """Mean forward and backward passes per sample of one run."""
     model = toys.linear(classes=CLASSES)
     samples = toys.samples(model, 16)
@@ -120,7 +121,7 @@ adaptive = ["fmn", "pgd"]
 """
 
 
-def job_of(tmp_path: Path, suite):
+def job_of(tmp_path: Path, suite: str) -> Job:
     (tmp_path / "toy.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=40)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 
 import robusteval
 from robusteval.api import Defended
-from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.classifier import Classifier, LoadOptions, ModelInfo
 from robusteval.contracts.guard import Guarded, guarded, lending
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.sharing import lent, sharing
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
+from robusteval.record.run import Record
 from tests.engine import toys
 
 SUITE = """
@@ -65,15 +67,15 @@ class InPlace:
     inner: Classifier
 
     @property
-    def info(self):
+    def info(self) -> ModelInfo:
         return self.inner.info
 
-    def logits(self, x):
+    def logits(self, x: Tensor) -> Tensor:
         answer = self.inner.logits(x)
         x.detach().numpy()[:] = 0.0
         return answer
 
-    def twin(self, x):
+    def twin(self, x: Tensor) -> Tensor:
         answer = self.inner.twin(x)
         x.data.fill_(0.0)
         return answer
@@ -87,7 +89,7 @@ def images() -> tuple[Tensor, Tensor]:
         return x, Normalised(False)(x).argmax(1)
 
 
-def columns(record):
+def columns(record: Record) -> list[tuple[Any, ...]]:
     return [(cell.id, cell.status, cell.distance, cell.l2) for cell in record.cells]
 
 
@@ -132,7 +134,7 @@ def test_model_and_detector_share_one_pass_through_the_same_copy() -> None:
             self.passes = 0
             self.inner = nn.Linear(3, 2)
 
-        def forward(self, x):
+        def forward(self, x: Tensor) -> Any:
             self.passes += 1
             return self.inner(x)
 
@@ -156,10 +158,10 @@ def test_faults_of_a_classifier_of_others_are_one_sentence() -> None:
     class Odd:
         info = toys.linear().info
 
-        def logits(self, x) -> None:
+        def logits(self, x: Tensor) -> None:
             raise SystemExit(0)
 
-        def twin(self, x):
+        def twin(self, x: Tensor) -> list[int]:
             return [1, 2]
 
     model = guarded(Odd())
@@ -180,7 +182,7 @@ def test_a_module_that_fails_late_fails_its_cell_and_not_the_run(images: tuple[T
             super().__init__()
             self.inner = Normalised(False)
 
-        def forward(self, x):
+        def forward(self, x: Tensor) -> Any:
             if x.requires_grad and len(x) == 16:
                 raise KeyError("late")
             return self.inner(x)
@@ -190,7 +192,7 @@ def test_a_module_that_fails_late_fails_its_cell_and_not_the_run(images: tuple[T
     assert {cell.status for cell in record.cells} == {"done"}
 
     class Never(Late):
-        def forward(self, x):
+        def forward(self, x: Tensor) -> Any:
             if float(x.detach().min()) == 0.0 and float(x.detach().max()) == 1.0:
                 raise KeyError("late")  # attacks with large budgets meet the box, the clean images do not
             return self.inner(x)

@@ -14,13 +14,17 @@ from torch import Tensor
 from robusteval.api import AttackInfo, Defended, DefenseInfo, Problem
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
+from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.samples import Samples
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.asking import candidates_of
 from robusteval.record import store
+from robusteval.record.run import Record, Result
 from tests.engine import toys
 from tests.engine.test_foreign_code import InPlace
 
@@ -54,7 +58,7 @@ class Spoils:
 
     info: ClassVar[DefenseInfo] = DefenseInfo("test.spoils", "1", "detector", True, "toy", "none")
 
-    def fit(self, model, data, rng):
+    def fit(self, model: Classifier, data: Samples | None, rng: torch.Generator) -> Defended:
         data.x.fill_(0.0)
         data.y.fill_(0)
         return Defended(InPlace(model), Sorted(), certify=lambda x: x.sort(1, descending=True).values.mul_(0)[:, 0])
@@ -64,15 +68,15 @@ class Spoils:
 class Sorted:
     threshold: float = 2.0
 
-    def score(self, x):
+    def score(self, x: Tensor) -> Tensor:
         assert float(x.abs().max()) > 0, "the model before it has written into these"
         return x.sub_(0.5).abs().amax(1)
 
-    def twin(self, x):
+    def twin(self, x: Tensor) -> Tensor:
         return (x - 0.5).abs().amax(1)
 
 
-def vandal_job(folder, tidy, defended):
+def vandal_job(folder: Path, tidy: bool, defended: str) -> Job:
     word = "true" if tidy else "false"
     text = f"""
 name = "foreign"
@@ -137,7 +141,7 @@ class Forger:
 
     info = None
 
-    def compute(self, record):
+    def compute(self, record: Record) -> list[Result]:
         for cell in record.cells:
             cell.distance = [None] * len(cell.distance)
         record.pipelines.clear()

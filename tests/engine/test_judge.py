@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,16 @@ def kept(count: int, classes: int = 2, label: int = 0) -> Tensor:
     return keep
 
 
-def judged(rule, x0, candidates, eps=None, norm="l2", levels=0, bounds=BOX, keep=None) -> Judged:
+def judged(
+    rule: Any,
+    x0: Tensor,
+    candidates: Tensor,
+    eps: Tensor | None = None,
+    norm: str = "l2",
+    levels: int = 0,
+    bounds: tuple[float, float] = BOX,
+    keep: Tensor | None = None,
+) -> Judged:
     one = pipeline(rule) if not hasattr(rule, "decide") else rule
     threat = Threat(kept(len(x0), one.classes) if keep is None else keep, norm, bounds, levels)
     budget = None if eps is None else torch.tensor(eps, dtype=torch.float64)
@@ -157,7 +167,7 @@ def test_suspicion_is_the_mean_over_draws() -> None:
 def test_a_pipeline_without_randomness_is_asked_once() -> None:
     asked = []
 
-    def rule(x):
+    def rule(x: Tensor) -> Tensor:
         asked.append(len(x))
         return always(x)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from robusteval.assessment.results import derived
 from robusteval.record import store
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Curve, Point, Result
+from robusteval.record.run import Curve, Point, Record, Result
 from robusteval.testing.records import full_record
 
 
@@ -25,15 +26,15 @@ class Row:
     distribution: str = "acme"
 
 
-def table(rows, columns=("a", "b"), **more):
+def table(rows: list[list[Any]], columns: tuple[str, ...] = ("a", "b"), **more: Any) -> Result:
     return Result("acme.metric", "t", "table", "T", columns=list(columns), rows=rows, **more)
 
 
-def metric(work):
+def metric(work: Callable[..., Any]) -> type[Any]:
     class Metric:
         info: ClassVar[MetricInfo] = MetricInfo("acme.metric", "1", "toy", "none")
 
-        def compute(self, record):
+        def compute(self, record: Record) -> Any:
             return work(record)
 
     return Metric
@@ -44,15 +45,15 @@ class StrangeError(BaseException):
         raise RuntimeError("no text")
 
 
-def raising(error):
-    def work(record):
+def raising(error: BaseException) -> Callable[..., Any]:
+    def work(record: Record) -> Iterator[Any]:
         yield table([[1, 2]])
         raise error
 
     return work
 
 
-def meddling(record):
+def meddling(record: Record) -> list[Result]:
     record.cells.clear()
     record.model.sha256 = "0" * 64
     return []

@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from robusteval.engine.run.folder import claim, claim_several, locked
 from robusteval.engine.run.runner import run
 from robusteval.errors import RecordError
 from robusteval.record import store
+from robusteval.record.run import Record
 from robusteval.report.write import write_tables
 from tests.engine import faulty
 
@@ -31,13 +34,13 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_folder, "_WAIT_S", 0.0)
 
 
-def document(record) -> str:
+def document(record: Record) -> str:
     data = json.loads(store.to_json(record))
     data.pop("times")
     return json.dumps(data)
 
 
-def elsewhere(work) -> list[BaseException]:
+def elsewhere(work: Callable[..., Any]) -> list[BaseException]:
     """What the work raises in another thread, as it would in another process."""
     raised: list[BaseException] = []
 
@@ -164,7 +167,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
     job = faulty.job(tmp_path)
     honest = store._write
 
-    def failing(path, content) -> None:
+    def failing(path: Path, content: bytes) -> None:
         if path.name.endswith(full):
             raise OSError(errno.ENOSPC, "No space left on device")
         honest(path, content)
@@ -196,7 +199,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeyp
 def test_a_folder_that_goes_away_is_one_sentence(tmp_path: Path) -> None:
     job = faulty.job(tmp_path)
 
-    def remove(progress) -> None:
+    def remove(progress: object) -> None:
         shutil.rmtree(job.folder, ignore_errors=True)
 
     with pytest.raises(RecordError, match="Cannot write"):

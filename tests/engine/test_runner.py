@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,12 @@ from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import plan_of, run
 from robusteval.engine.schedule import executors
+from robusteval.engine.schedule.attempt import Task
+from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RecordError, RobustEvalError
 from robusteval.record import store
+from robusteval.record.run import Record
 from tests.engine import toys
 
 
@@ -25,7 +29,7 @@ def job(tmp_path: Path) -> Job:
     return make_job(tmp_path)
 
 
-def make_job(tmp_path: Path, suite=toys.SUITE, seed=0):
+def make_job(tmp_path: Path, suite: str = toys.SUITE, seed: int = 0) -> Job:
     (tmp_path / "toy.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=200)
@@ -37,7 +41,7 @@ def make_job(tmp_path: Path, suite=toys.SUITE, seed=0):
     return dataclasses.replace(job, folder=tmp_path / "run")
 
 
-def text(record):
+def text(record: Record) -> str:
     """The document without its times."""
     data = json.loads(store.to_json(record))
     data.pop("times")
@@ -81,7 +85,7 @@ def test_a_killed_run_goes_on_to_the_same_document(
     done = []
     honest = executors.attempt
 
-    def dying(context, task, units):
+    def dying(context: Context, task: Task, units: UnitStore) -> Any:
         if len(done) == kept:
             raise KilledError
         done.append(task)

@@ -103,7 +103,7 @@ def test_samples_are_pulled_each_to_its_own_boundary() -> None:
     one = sweep_of(beyond(*bars), x0, settle=lambda *said: told.append((said[0].tolist(), said[1], said[2].tolist())))
     asked = []
 
-    def propose(rows, eps):
+    def propose(rows: Tensor, eps: Tensor) -> Tensor:
         asked.append((rows.tolist(), eps))
         return far
 
@@ -166,7 +166,7 @@ def test_the_detector_s_score_goes_with_the_nearest_win() -> None:
 def test_on_a_grid_the_search_asks_for_points_of_the_grid() -> None:
     asked = []
 
-    def rule(x):
+    def rule(x: Tensor) -> Tensor:
         asked.extend(x[:, 0].tolist())
         return beyond(0.3)(x)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from robusteval.contracts.samples import Samples
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
@@ -22,7 +24,7 @@ KEPT = PLAIN.replace(
 )
 
 
-def make(tmp_path: Path, text):
+def make(tmp_path: Path, text: str) -> tuple[toys.Linear, Samples, Job]:
     (tmp_path / "toy.toml").write_text(text)
     model = toys.linear(classes=2)
     data = toys.samples(model, count=50)

@@ -12,7 +12,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine.search.distance_search import Sweep
-from robusteval.engine.search.judge import Threat, judge
+from robusteval.engine.search.judge import Judged, Threat, judge
 from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
 from tests.engine.toys import Linear, linear, samples
@@ -26,7 +26,9 @@ def case() -> tuple[Linear, Samples, Pipeline, Tensor]:
     return model, data, Pipeline(Defended(model)), keep
 
 
-def _judge(case, candidates, norm="l2", eps=None):
+def _judge(
+    case: tuple[Linear, Samples, Pipeline, Tensor], candidates: Tensor, norm: str = "l2", eps: Tensor | None = None
+) -> Judged:
     _, data, pipeline, keep = case
     return judge(pipeline, data.x, candidates, Threat(keep, norm, (0.0, 1.0)), eps, generator(0, "t"))
 
@@ -66,7 +68,7 @@ def test_budget_search_finds_the_linear_optimum(case: tuple[Linear, Samples, Pip
     sweep = Sweep(pipeline, data.x, Threat(keep, "linf", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
     optimum = model.double().smallest(data.x, data.y, dual=1)
 
-    def propose(rows, eps):
+    def propose(rows: Tensor, eps: Tensor) -> Tensor:
         best = data.x[rows].clone()
         reach = torch.full((len(rows),), torch.inf)
         for target in range(4):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.numpy
@@ -11,12 +12,14 @@ import torch
 
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
+from robusteval.contracts.samples import Samples
 from robusteval.engine.run import runner
 from robusteval.engine.selftest import random_search
 from robusteval.engine.suite import goals as targets
 from robusteval.engine.suite.options import NoiseDraws
 from robusteval.engine.suite.suite import parse
 from robusteval.errors import RobustEvalError
+from robusteval.record.run import Record
 from tests.engine import toys
 
 SUITE = """
@@ -33,7 +36,7 @@ params = { loss = "margin" }
 """
 
 
-def run(tmp_path: Path, target, suite=SUITE, count=12):
+def run(tmp_path: Path, target: Any, suite: str = SUITE, count: int = 12) -> tuple[toys.Linear, Samples, Record]:
     catalogue = toys.catalogue()
     model = toys.linear()
     data = targets.without_target(toys.samples(model, count), target)
@@ -41,7 +44,7 @@ def run(tmp_path: Path, target, suite=SUITE, count=12):
     return model, data, runner.run(job)
 
 
-def smallest(model, x, y, goal):
+def smallest(model: toys.Linear, x: torch.Tensor, y: Any, goal: int) -> torch.Tensor:
     """L2 distance to the region of class goal, without the box: a projection on a polyhedron, by Dykstra's method."""
     point, weight = x.double().clone(), model.weight.double()
     others = [k for k in range(weight.shape[1]) if k != goal]

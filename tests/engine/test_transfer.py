@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
 
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.samples import Samples
 from robusteval.engine.comparison.comparison import check_comparable, keys
 from robusteval.engine.comparison.transfer_matrix import FILE, Fighter, moved, transfer
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.suite.options import Transfer
@@ -29,16 +33,16 @@ def wide(model: toys.Linear) -> toys.Linear:
     return made
 
 
-def fighter(key: str, model: toys.Linear, samples) -> Fighter:
+def fighter(key: str, model: toys.Linear, samples: Samples) -> Fighter:
     x = moved(samples.x, (0.0, 1.0), model.info.bounds)
     return Fighter(key, model, replace(samples, x=x, bounds=model.info.bounds))
 
 
-def run(tmp_path: Path, fighters, suite=SUITE, catalogue=CATALOGUE):
+def run(tmp_path: Path, fighters: Any, suite: Any = SUITE, catalogue: Any = CATALOGUE) -> Any:
     return transfer(fighters, suite, catalogue, 0, tmp_path)
 
 
-def wrong(made, samples, source, target):
+def wrong(made: Any, samples: Samples, source: int, target: int) -> list[bool]:
     return [one != int(y) for one, y in zip(made.sources[source].answers[target], samples.y, strict=True)]
 
 
@@ -144,7 +148,7 @@ def test_a_transfer_attack_that_does_not_fit_is_refused(
         run(tmp_path, [fighter("a", model, toys.samples(model))], replace(SUITE, transfer=wanted))
 
 
-def job(tmp_path: Path, model, samples, **options):
+def job(tmp_path: Path, model: Classifier, samples: Samples, **options: Any) -> Job:
     (tmp_path / "toy.toml").write_text(toys.SUITE)
     data_range = options.pop("data_range", None)
     return prepare_job(

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from robusteval.api import Defended, DefenseInfo
+from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
@@ -32,13 +34,13 @@ class Flat:
     inner: toys.Linear
 
     @property
-    def info(self):
+    def info(self) -> ModelInfo:
         return self.inner.info
 
-    def logits(self, x):
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
         return self.inner.logits(x)
 
-    def twin(self, x):
+    def twin(self, x: torch.Tensor) -> torch.Tensor:
         return self.inner.twin(x.detach()) + 0 * x.sum()
 
 
@@ -46,7 +48,7 @@ class Flat:
 class Hide:
     info: ClassVar[DefenseInfo] = DefenseInfo("test.hide", "1", "retrofit", False, "Hides the gradient.", "none")
 
-    def fit(self, model, data, rng):
+    def fit(self, model: Classifier, data: Samples | None, rng: torch.Generator) -> Defended:
         return Defended(Flat(model))
 
 

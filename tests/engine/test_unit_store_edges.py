@@ -32,7 +32,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UnitStore:
     return made
 
 
-def unit(count: int = 3, **more) -> UnitResult:
+def unit(count: int = 3, **more: Any) -> UnitResult:
     """Every field has a value of its own."""
     made = UnitResult(
         distance=torch.arange(count, dtype=torch.float64) + 0.25,
@@ -185,13 +185,13 @@ def sealed(archive: bytes) -> bytes:
     return archive[:-2] + len(comment).to_bytes(2, "little") + comment
 
 
-def archive(meta: object, **arrays) -> bytes:
+def archive(meta: object, **arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)
     return buffer.getvalue()
 
 
-def parts(store) -> tuple[dict, dict]:
+def parts(store: UnitStore) -> tuple[dict, dict]:
     store.save(CELL, 0, unit(strengths=kept()))
     with np.load(store.path(CELL, 0)) as file:
         arrays = {name: file[name] for name in file.files}
@@ -259,10 +259,10 @@ def test_a_sealed_unit_whose_words_are_no_table_is_none(store: UnitStore, meta: 
 class Trap:
     """Unpickled, it makes a folder."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (self.folder,)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
 from robusteval.loaders.input_space import PixelSpace
 from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.record.run import Record
 from tests.engine import toys
 
 SIZE, CLASSES = 12, 4
@@ -117,7 +119,9 @@ def test_distances_are_of_the_images_that_the_file_receives(
             assert all(value in (True, None) for value in cell.survives_8bit), cell.id
 
 
-def _check_witnesses(folder, model, record, kind, whole, bounds) -> None:
+def _check_witnesses(
+    folder: Path, model: Path, record: Record, kind: str, whole: Any, bounds: tuple[float, float]
+) -> None:
     """Every stored image, as the whole numbers that it becomes, is itself: asked of ONNX Runtime and measured anew."""
     tensors = safetensors.numpy.load_file(folder / "run" / record.witnesses.file)
     session = onnxruntime.InferenceSession(folder / "whole.onnx")

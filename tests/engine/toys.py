@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Defended, DefenseInfo, ModelInfo, Problem, Samples, param, per_sample
+from robusteval.contracts.classifier import Classifier
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 
 
@@ -120,7 +121,7 @@ class Nothing:
     info: ClassVar[DefenseInfo] = DefenseInfo("test.nothing", "1", "preprocessor", False, "toy", "none")
     broken: bool = param(False, "raise in fit")
 
-    def fit(self, model, data, rng):
+    def fit(self, model: Classifier, data: Samples | None, rng: torch.Generator) -> Defended:
         if self.broken:
             raise RuntimeError("cannot be fitted")
         return Defended(model)

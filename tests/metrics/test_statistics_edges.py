@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from robusteval.metrics._common import statistics
@@ -121,7 +123,7 @@ def test_the_bootstrap_is_the_percentiles_of_its_resamples() -> None:
 def test_resamples_are_drawn_in_parts_that_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     values, sizes = np.array([1.0, 2.0, 4.0]), []
 
-    def statistic(samples):
+    def statistic(samples: NDArray[Any]) -> NDArray[Any]:
         sizes.append(samples.shape)
         return samples.mean(axis=1)
 
@@ -255,7 +257,7 @@ def test_the_figures_of_a_detector_are_drawn_in_parts(monkeypatch: pytest.Monkey
         def __init__(self) -> None:
             self.rng = np.random.default_rng(0)
 
-        def multinomial(self, count, shares, size):
+        def multinomial(self, count: int, shares: Any, size: int) -> NDArray[Any]:
             sizes.append((count, size))
             return self.rng.multinomial(count, shares, size=size)
 

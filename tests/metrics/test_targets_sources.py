@@ -10,7 +10,7 @@ from robusteval.record.run import Cell, Record
 from tests import records
 
 
-def bare(record) -> list[Cell]:
+def bare(record: Record) -> list[Cell]:
     return [cell for cell in record.done(knowledge="none", defense="none") if cell.norm == "l2"]
 
 

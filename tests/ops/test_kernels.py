@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +14,7 @@ from robusteval.ops import OwnKernels
 from robusteval.ops.kernels import _convolution, _pooling
 
 
-def _both(call, x):
+def _both(call: Callable[..., Any], x: torch.Tensor) -> list[Any]:
     answers = []
     for own in (False, True):
         leaf = x.clone().requires_grad_(True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import LoadOptions, ModelInfo, Samples
+from robusteval.contracts.classifier import Classifier
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from tests.plugins.linear_models import Module
 
@@ -28,7 +29,7 @@ class Trained:
     fit: Samples
 
 
-def right(model, samples: Samples) -> Samples:
+def right(model: Classifier, samples: Samples) -> Samples:
     return samples[model.logits(samples.x).argmax(1) == samples.y]
 
 

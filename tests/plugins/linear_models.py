@@ -8,8 +8,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from robusteval.api import Defended, ModelInfo, Problem
+from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter, Trace
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Attack
 
 DUAL = {"l2": 2.0, "linf": 1.0, "l1": float("inf")}
 
@@ -29,14 +31,18 @@ class Module:
         return self.net(x)
 
 
-def classifier(net: nn.Module, shape: tuple[int, ...], classes: int, bounds=(0.0, 1.0)) -> Module:
+def classifier(
+    net: nn.Module, shape: tuple[int, ...], classes: int, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Module:
     for weight in net.parameters():
         weight.requires_grad_(False)
     info = ModelInfo(name="net", format="torch", sha256="0" * 64, input_shape=shape, classes=classes, bounds=bounds)
     return Module(net.eval(), info)
 
 
-def linear(shape: tuple[int, ...], classes: int, bounds=(0.0, 1.0), seed: int = 0, zero: bool = False) -> Module:
+def linear(
+    shape: tuple[int, ...], classes: int, bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0, zero: bool = False
+) -> Module:
     """scores = W (x - centre): its boundaries are known in closed form."""
     size = int(torch.tensor(shape).prod())
     layer = nn.Linear(size, classes)
@@ -76,7 +82,17 @@ def untargeted(model: Module, x: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).bool()
 
 
-def pose(attack, model, x, keep, norm, eps=None, seed: int = 0, trace: bool = False, draws: int = 1) -> Problem:
+def pose(
+    attack: Attack,
+    model: Classifier | Defended,
+    x: Tensor,
+    keep: Tensor,
+    norm: str,
+    eps: float | Tensor | None = None,
+    seed: int = 0,
+    trace: bool = False,
+    draws: int = 1,
+) -> Problem:
     """The problem as the engine poses it to this attack; model is a Classifier or a Defended."""
     view = Pipeline(model if isinstance(model, Defended) else Defended(model))
     budget = None if eps is None else torch.full((len(x),), float(eps)) if isinstance(eps, float) else eps
@@ -88,7 +104,7 @@ def pose(attack, model, x, keep, norm, eps=None, seed: int = 0, trace: bool = Fa
     return Problem(x, keep, norm, budget, info.bounds, rng, attack.info.needs, view, meter, rows, draws, points)
 
 
-def smallest_budget(attack, model, x, keep, norm, halvings: int = 8) -> Tensor:
+def smallest_budget(attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: str, halvings: int = 8) -> Tensor:
     """The engine's search in short: the smallest eps at which the attack wins, per sample, [B]."""
     reach = optimum(model, x, keep, norm)
     low, high = torch.zeros_like(reach), 4 * reach

@@ -161,7 +161,7 @@ def test_while_it_is_written_it_is_a_hidden_neighbour(tmp_path: Path, monkeypatc
     seen = []
     real = os.replace
 
-    def replace(name, target) -> None:
+    def replace(name: str | Path, target: Path) -> None:
         seen.append((Path(name).parent, Path(name).name, Path(name).read_bytes(), target))
         real(name, target)
 
@@ -180,7 +180,7 @@ def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
 
-    def fail(*given, **more) -> None:
+    def fail(*given: object, **more: object) -> None:
         raise error
 
     monkeypatch.setattr(store.os, name, fail)
@@ -201,7 +201,7 @@ def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_tidied_up_does_not_hide_the_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*given, **more) -> None:
+    def fail(*given: object, **more: object) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(store.os, "replace", fail)

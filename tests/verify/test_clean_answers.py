@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robusteval.record.run import Record
 from robusteval.verify.parts import clean as module
 from robusteval.verify.parts.clean import CONFIDENCE, check_clean, contents
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
 from tests.verify.tiny import LABELS, clean, counted, tiny
 
 
-def cleaned(record, evidence) -> Verification:
+def cleaned(record: Record, evidence: Evidence) -> Verification:
     result = Verification()
     check_clean(record, evidence, result)
     return result

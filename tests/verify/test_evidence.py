@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Record, Path]
     return record, model
 
 
-def refused(*given) -> RecordError:
+def refused(*given: Any) -> RecordError:
     with pytest.raises(RecordError) as error:
         gather(*given)
     return error.value

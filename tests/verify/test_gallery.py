@@ -17,9 +17,10 @@ from robusteval.assessment.evidence.shown import shown
 from robusteval.record.run import Picture, Record
 from robusteval.verify.parts import gallery as module
 from robusteval.verify.parts.clean import CONFIDENCE
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.gallery import UNPROVED, check_gallery, decode_png
 from robusteval.verify.parts.result import Verification
-from robusteval.verify.parts.stored import stored
+from robusteval.verify.parts.stored import Stored, stored
 from tests.verify.tiny import clean, tiny
 
 WORDS = "gallery[0]: what is written under it is not what the columns say."
@@ -80,7 +81,7 @@ def whole() -> tuple[Record, object, object]:
     return record, evidence, stored(record, evidence, Verification())
 
 
-def checked(record, evidence, there) -> Verification:
+def checked(record: Record, evidence: Evidence, there: Stored) -> Verification:
     result = Verification()
     check_gallery(record, evidence, there, result)
     return result

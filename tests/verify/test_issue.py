@@ -39,7 +39,7 @@ def test_an_untouched_run_is_confirmed(folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_verdict_of_99_9_percent(tampered: Tampered) -> None:
-    def change(data) -> None:
+    def change(data: dict[str, Any]) -> None:
         data["verdict"]["sentences"] = ["On 10 clean samples the model is right on 99.9 %."]
 
     code, said = tampered(change)
@@ -48,7 +48,7 @@ def test_a_verdict_of_99_9_percent(tampered: Tampered) -> None:
 
 
 def test_linf_distances_tripled(tampered: Tampered) -> None:
-    def change(data) -> None:
+    def change(data: dict[str, Any]) -> None:
         for cell in data["cells"]:
             if cell["norm"] == "linf":
                 cell["distance"] = [None if value is None else 3 * value for value in cell["distance"]]
@@ -59,7 +59,7 @@ def test_linf_distances_tripled(tampered: Tampered) -> None:
 
 
 def test_wrong_clean_answers_made_right(tampered: Tampered) -> None:
-    def change(data) -> None:
+    def change(data: dict[str, Any]) -> None:
         labels = data["data"]["labels"]
         bare = data["pipelines"][0]
         wrong = [place for place, value in enumerate(bare["prediction"]) if value != labels[place]]
@@ -76,7 +76,7 @@ def test_wrong_clean_answers_made_right(tampered: Tampered) -> None:
 
 
 def test_all_distances_null_with_three_witnesses_left(tampered: Tampered) -> None:
-    def change(data) -> None:
+    def change(data: dict[str, Any]) -> None:
         for cell in data["cells"]:
             for name in ("distance", "l2", "prediction", "survives_8bit"):
                 cell[name] = [0 if value == 0 and name in ("distance", "l2") else None for value in cell[name]]
@@ -89,7 +89,7 @@ def test_all_distances_null_with_three_witnesses_left(tampered: Tampered) -> Non
 
 
 def test_missing_witnesses_are_failures(tampered: Tampered) -> None:
-    def change(data) -> None:
+    def change(data: dict[str, Any]) -> None:
         data["witnesses"]["entries"] = data["witnesses"]["entries"][:3]
         data["witnesses"]["wins"] = data["witnesses"]["wins"][:1]
 

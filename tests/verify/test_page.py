@@ -46,7 +46,7 @@ def record() -> Record:
     return tiny()[0]
 
 
-def checked(record, folder, several: bool = False) -> Verification:
+def checked(record: Record, folder: Path, several: bool = False) -> Verification:
     result = Verification()
     (check_comparison_page if several else check_page)(record, folder, result)
     return result

@@ -23,8 +23,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The parts that were asked, with what they were given beside the result; each makes one claim and a note."""
     calls = []
 
-    def part(name: str):
-        def called(*given) -> None:
+    def part(name: str) -> Callable[..., Any]:
+        def called(*given: object) -> None:
             (result,) = (one for one in given if isinstance(one, Verification))
             result.judge([], name)
             result.notes.append(name)
@@ -107,7 +107,7 @@ def test_a_part_that_cannot_be_asked_is_a_failure(asked: list[Any], monkeypatch:
     for name, part in zip(names, ("check_facts", "check_clean", "stored", "check_known", "check_derived"), strict=True):
         record, evidence, _ = tiny()
 
-        def broken(*given) -> None:
+        def broken(*given: object) -> None:
             raise KeyError("x")
 
         with monkeypatch.context() as patch:

@@ -3,6 +3,8 @@ of them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.engine.catalogue.catalogue import discover
@@ -24,7 +26,7 @@ RESULT = {
 }
 
 
-def verified(honest, data) -> Verification:
+def verified(honest: Honest, data: dict[str, Any]) -> Verification:
     return check(decode(Record, data), honest.evidence, honest.metrics, honest.shipped)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from robusteval.assessment.evidence import proof
+from robusteval.record.run import Record
 from robusteval.verify.parts.columns import DEFENDED, OLD, ROOM, check_columns, wins
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, stored
 from tests.verify.tiny import clean, stored_for, tiny
@@ -18,13 +20,13 @@ from tests.verify.tiny import clean, stored_for, tiny
 DDN, PGD, LINF, L1, BEHIND = "none/ddn/l2", "none/pgd/l2", "none/pgd/linf", "none/pgd/l1", "d/pgd/l2"
 
 
-def checked(record, evidence) -> Verification:
+def checked(record: Record, evidence: Evidence) -> Verification:
     result = Verification()
     check_columns(record, evidence, stored(record, evidence, result), result)
     return result
 
 
-def faults(record, evidence) -> str:
+def faults(record: Record, evidence: Evidence) -> str:
     result = checked(record, evidence)
     assert result.claims - result.confirmed >= bool(result.failures)
     return "\n".join(result.failures)
@@ -50,7 +52,7 @@ def test_which_images_stand_where() -> None:
     assert there.left == {}
 
 
-def column(record, cell: str, name: str):
+def column(record: Record, cell: str, name: str) -> Any:
     return getattr(next(one for one in record.cells if one.id == cell), name)
 
 

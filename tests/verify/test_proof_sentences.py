@@ -4,13 +4,17 @@ neighbours."""
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from robusteval.assessment.evidence import proof
+from robusteval.record.run import Record
 from robusteval.verify.parts import columns
 from robusteval.verify.parts.columns import DEFENDED, check_columns
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
 from tests.verify.tiny import adversarial, clean, counted, tiny
@@ -18,14 +22,14 @@ from tests.verify.tiny import adversarial, clean, counted, tiny
 DDN, BEHIND = "none/ddn/l2", "d/pgd/l2"
 
 
-def kept(record, evidence) -> Verification:
+def kept(record: Record, evidence: Evidence) -> Verification:
     """What is said about the stored adversarials alone."""
     result = Verification()
     stored(record, evidence, result)
     return result
 
 
-def checked(record, evidence) -> Verification:
+def checked(record: Record, evidence: Evidence) -> Verification:
     result = Verification()
     check_columns(record, evidence, stored(record, evidence, Verification()), result)
     return result
@@ -113,7 +117,7 @@ def test_other_wins_that_are_not_as_they_should_be() -> None:
 # What each is
 
 
-def lawful(record, image, sample=0) -> list[str]:
+def lawful(record: Record, image: NDArray[Any], sample: int = 0) -> list[str]:
     return columns._lawful(record, record.cells[1], image, clean()[sample], sample)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robusteval.record.run import Finding
+from robusteval.record.run import Finding, Record
 from robusteval.verify.parts import eight_bit
 from robusteval.verify.parts.eight_bit import check_rounded
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import STATEMENT, Verification
 from robusteval.verify.parts.same import differences
 from tests.verify.tiny import clean, counted, tiny
@@ -95,7 +96,7 @@ def test_differences_are_named_by_their_path() -> None:
 # 8-bit images
 
 
-def rounded(record, evidence):
+def rounded(record: Record, evidence: Evidence) -> Any:
     return check_rounded(record, evidence.tensors, clean(), counted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def listed(kind: str, what: str) -> bool:
     return any(matches(one, pattern) for one in kinds for pattern in OUT_OF_SCOPE)
 
 
-def unnoticed(honest, chosen) -> list[str]:
+def unnoticed(honest: Honest, chosen: Any) -> list[str]:
     """The changes that nothing notices and no line of the table covers."""
     assert honest.faults(honest.data) == [], "where the honest record fails, every change looks noticed"
     missed = []

@@ -12,16 +12,21 @@ from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
 from robusteval.api import Defended, Problem
+from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Attack
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
 from robusteval.testing import inputs, keep_all_but, keep_labels, linear, pose
+from tests.plugins.linear_models import Module
 
 SHAPES = [((20,), 2, (0.0, 1.0)), ((3, 6, 6), 2, (-1.0, 3.0)), ((1, 12, 12), 2, (0.0, 255.0))]
 
 
-def setting(shape, classes, bounds, count=9, spread=0.1):
+def setting(
+    shape: tuple[int, ...], classes: int, bounds: tuple[float, float], count: int = 9, spread: float = 0.1
+) -> tuple[Module, torch.Tensor, torch.Tensor]:
     model = linear(shape, classes, bounds)
     x = inputs(model.info, count, spread=spread)
     return model, x, keep_labels(model.logits(x).argmax(1), classes)
@@ -154,13 +159,13 @@ def test_the_nearest_of_many_classes_is_found_through_the_engines_search(
     assert (searched(model, attack, x, keep, norm) / model.smallest(x, keep, norm)).max() < most
 
 
-def searched(model, attack, x, keep, norm) -> torch.Tensor:
+def searched(model: Classifier, attack: Attack, x: torch.Tensor, keep: torch.Tensor, norm: str) -> torch.Tensor:
     """Smallest distance that the engine's search finds with this attack, [B]."""
     pipeline, meter, rng = Pipeline(Defended(model)), Meter(len(x)), torch.Generator().manual_seed(0)
     bounds, memory = model.info.bounds, {}
     sweep = Sweep(pipeline, x, Threat(keep, norm, bounds), rng, meter)
 
-    def propose(rows, eps):
+    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         view = (pipeline, meter, rows)
         return attack.run(Problem(x[rows], keep[rows], norm, eps, bounds, rng, "gradient", *view, memory=memory))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,14 @@ from torch import Tensor
 from plugins.robusteval_attacks import ddn
 from plugins.robusteval_attacks.ddn import DDN
 from robusteval.api import Passes
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.problem import Problem
 from tests.plugins.linear_models import linear, middling, pose, untargeted
 
 
-def again(problem, steps: int, radius: float, gamma: float, last_gamma: float, loss: str = "ce") -> tuple[Tensor, list]:
+def again(
+    problem: Problem, steps: int, radius: float, gamma: float, last_gamma: float, loss: str = "ce"
+) -> tuple[Tensor, list]:
     """Rony et al.'s algorithm 1 with a first radius from the linearisation, for one sample at a time in float32."""
     low, high = problem.bounds
     x0 = problem.x
@@ -54,7 +59,7 @@ def again(problem, steps: int, radius: float, gamma: float, last_gamma: float, l
     return best, radii
 
 
-def both(attack: DDN, model, x: Tensor, keep: Tensor) -> tuple[Tensor, list, Tensor, list]:
+def both(attack: DDN, model: Classifier, x: Tensor, keep: Tensor) -> tuple[Tensor, list, Tensor, list]:
     posed = pose(attack, model, x, keep, "l2", trace=True)
     found = attack.run(posed)
     expected, radii = again(
@@ -113,7 +118,7 @@ def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(
     kinds = []
     plain = type(posed).grad
 
-    def grad(self, point, kind="margin"):
+    def grad(self: Problem, point: Tensor, kind: str = "margin") -> Any:
         kinds.append(kind)
         return plain(self, point, kind)
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 import torch
 from robusteval_attacks._common.hyperplane_projection import cross

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.fmn import FMN

@@ -17,7 +17,7 @@ from tests.plugins.linear_models import linear, middling, pose, untargeted
 PAPER = JSMA(pairs=1, growth=0, refresh=1, race=False, prune=False)
 
 
-def saliency(gain, fall, mask):
+def saliency(gain: torch.Tensor, fall: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (gain * mask).sum(1) * (fall * mask).sum(1)
 
 

@@ -1,6 +1,11 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from robusteval_attacks.fmn import FMN
 from robusteval_attacks.pdpgd import PDPGD, _proximal
 from scipy.optimize import minimize
@@ -35,7 +40,7 @@ def test_the_proximal_step_of_linf_is_the_least_of_its_objective(price: float) -
     for row in range(4):
         far, weight = moved[row].numpy(), metric[row].numpy()
 
-        def cost(z, far=far, weight=weight):
+        def cost(z: NDArray[Any], far: NDArray[Any] = far, weight: NDArray[Any] = weight) -> float:
             return (weight * (z[:-1] - far) ** 2 / 2).sum() + price * z[-1]
 
         bounds = [{"type": "ineq", "fun": lambda z: z[-1] - z[:-1]}, {"type": "ineq", "fun": lambda z: z[-1] + z[:-1]}]

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from robusteval_attacks.fmn import FMN
 from robusteval_attacks.sigma_zero import SigmaZero
 

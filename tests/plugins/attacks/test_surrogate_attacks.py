@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from robusteval_attacks.advgan import AdvGAN
@@ -10,6 +12,9 @@ from robusteval_attacks.substitute import SubstituteAttack
 from robusteval_attacks.transfer import Transfer
 
 from robusteval.api import ModelError, PluginError
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.plugins import Attack
+from robusteval.contracts.problem import Problem
 from robusteval.testing.oracles import NoGradient, linear
 from robusteval.testing.problems import inputs, keep_labels, pose
 from tests.plugins.attacks.decision_models import EXAMPLES, distances, right_samples, shipped
@@ -17,14 +22,14 @@ from tests.plugins.attacks.decision_models import EXAMPLES, distances, right_sam
 CNN, VIT = str(EXAMPLES / "fashion-cnn.onnx"), str(EXAMPLES / "fashion-vit.onnx")
 
 
-def posed(name, attack, norm, eps, count=32):
+def posed(name: str, attack: Any, norm: str, eps: float, count: int = 32) -> tuple[Classifier, Problem]:
     model = shipped(name)
     x, y = right_samples(model, count)
     view = model if attack.info.needs == "gradient" else NoGradient(model)
     return model, pose(view, x, keep_labels(y, 10), norm, eps=eps, needs=attack.info.needs)
 
 
-def share_won(name, attack, norm, eps, count=32):
+def share_won(name: str, attack: Attack, norm: str, eps: float, count: int = 32) -> float:
     model, problem = posed(name, attack, norm, eps, count)
     found = attack.run(problem)
     assert bool((problem.distance(found).double() <= problem.budget.double() * (1 + 1e-5)).all())

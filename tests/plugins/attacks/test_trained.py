@@ -11,12 +11,13 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
+from robusteval.contracts.plugins import Attack
 from robusteval.testing import keep_labels, pose
 from tests.plugins.attacks import minimal
 from tests.plugins.conftest import Trained
 
 
-def survivors(trained, attack, norm: str, eps: float) -> float:
+def survivors(trained: Trained, attack: Attack, norm: str, eps: float) -> float:
     """Share of the samples that the attack leaves right, judged by the model itself."""
     keep = keep_labels(trained.samples.y, 10)
     problem = pose(trained.model, trained.samples.x, keep, norm, eps=eps, needs=attack.info.needs)
@@ -25,7 +26,7 @@ def survivors(trained, attack, norm: str, eps: float) -> float:
     return float((trained.model.logits(found).argmax(1) == trained.samples.y).float().mean())
 
 
-def median(trained, attack, norm: str) -> float:
+def median(trained: Trained, attack: Attack, norm: str) -> float:
     keep = keep_labels(trained.samples.y, 10)
     problem = pose(trained.model, trained.samples.x, keep, norm)
     found = attack.run(problem)

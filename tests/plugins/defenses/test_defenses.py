@@ -16,6 +16,8 @@ from robusteval_defenses.confidence import Confidence, _unsure
 from robusteval_defenses.logit_odds import LogitOdds
 
 from robusteval.api import AccessError, Defended, RobustEvalError, Samples
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.plugins import Detector
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained, right
 
@@ -24,7 +26,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def learnable(model, count: int = 400, seed: int = 3) -> Samples:
+def learnable(model: Classifier, count: int = 400, seed: int = 3) -> Samples:
     x = inputs(model.info, count, seed=seed, spread=0.5)
     return Samples(x, model.logits(x).argmax(1), model.info.bounds)
 
@@ -134,7 +136,7 @@ def test_odds_do_not_move_with_a_shift_of_all_scores() -> None:
     class LogProbabilities:
         info = model.info
 
-        def logits(self, x):
+        def logits(self, x: torch.Tensor) -> torch.Tensor:
             return model.logits(x).log_softmax(1)
 
         twin = logits
@@ -177,7 +179,7 @@ def test_draws_hold_their_noise_and_travel() -> None:
     assert LogitOdds(statistic="margin").fit(model, learnable(model), seeded()).draw is None
 
 
-def caught(detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
+def caught(detector: Detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
     """Area under the ROC curve."""
     negative, positive = detector.score(clean), detector.score(adversarial)
     return float((positive[:, None] > negative[None]).double().mean())

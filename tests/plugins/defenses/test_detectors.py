@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from robusteval_defenses.logit_odds_svm import Corrected, LogitOddsSvm, fitted
 from sklearn.svm import SVC
 
 from robusteval.api import RobustEvalError, Samples
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.plugins import Attack, Detector
 from robusteval.testing import NoGradient, Rectified, inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
 
@@ -24,12 +27,12 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def learnable(model, count: int = 400, seed: int = 3) -> Samples:
+def learnable(model: Classifier, count: int = 400, seed: int = 3) -> Samples:
     x = inputs(model.info, count, seed=seed, spread=0.5)
     return Samples(x, model.logits(x).argmax(1), model.info.bounds)
 
 
-def caught(detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
+def caught(detector: Detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
     """Area under the ROC curve."""
     negative, positive = detector.score(clean), detector.score(adversarial)
     return float((positive[:, None] > negative[None]).double().mean())
@@ -144,7 +147,7 @@ def test_the_corrector_mends_some_and_yields_when_it_is_known(fashion: Trained) 
     defended = defense.fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
     keep = keep_labels(y, 10)
 
-    def right(attack, target, judge) -> float:
+    def right(attack: Attack, target: Any, judge: Any) -> float:
         found = attack.run(pose(target, x, keep, "linf", eps=0.1))
         return float((judge.logits(found).argmax(1) == y).float().mean())
 

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError, Samples
+from robusteval.contracts.plugins import Attack, Defended
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
@@ -185,7 +186,7 @@ def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashio
     blind = GradientMasking(surrogate=False).fit(fashion.model, None, seeded())
     seeing = GradientMasking().fit(fashion.model, None, seeded())
 
-    def lost(attack, defended) -> float:
+    def lost(attack: Attack, defended: Defended) -> float:
         found = attack.run(pose(defended, x, keep, "linf", eps=0.08, needs=attack.info.needs))
         return float((defended.model.logits(found).argmax(1) != fashion.samples.y[:30]).float().mean())
 

@@ -20,6 +20,7 @@ from robusteval_defenses.lipschitz import Lipschitz
 from torch import nn
 
 from robusteval.api import Epoch, LoadOptions, RobustEvalError, Samples, parameters_of, trainable
+from robusteval.contracts.classifier import Classifier
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.testing import NoGradient, keep_labels, linear, pose
@@ -30,20 +31,20 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, LabelEmbedding, Lipschitz)
 
 
-def robust(model, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
+def robust(model: Classifier, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
     """Share that PGD in Linf leaves right."""
     problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
     found = PGD(steps=steps, step=0.1, schedule="constant").run(problem)
     return right(model, Samples(found, samples.y))
 
 
-def one_step(model, samples: Samples, eps: float = 0.05) -> float:
+def one_step(model: Classifier, samples: Samples, eps: float = 0.05) -> float:
     """Share that FGSM leaves right."""
     problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
     return right(model, Samples(FGSM().run(problem), samples.y))
 
 
-def right(model, samples: Samples) -> float:
+def right(model: Classifier, samples: Samples) -> float:
     return float((model.logits(samples.x).argmax(1) == samples.y).float().mean())
 
 
@@ -138,7 +139,7 @@ def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(f
 def test_hidden_space_gathers_features_of_a_class(fashion: Trained) -> None:
     data, test = some(fashion, 800), some(fashion, 200, 1500)
 
-    def spread(model) -> float:
+    def spread(model: Classifier) -> float:
         """Mean squared distance within classes over that of all."""
         _, found, seen = features(trainable(model).requires_grad_(False), test.x, 10)
         assert seen
