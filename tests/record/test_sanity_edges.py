@@ -200,11 +200,7 @@ def test_columns_that_may_not(path: str) -> None:
         ("witnesses", [None], []),
     ],
 )  # fmt: skip
-def test_each_rule(
-    path: str,
-    allowed: list[Any],
-    refused: list[float | str | dict[str, ReferenceColumn] | list[float | str | bool | None]],
-) -> None:
+def test_each_rule(path: str, allowed: list[Any], refused: list[Any]) -> None:
     for value in allowed:
         record = whole()
         put(record, path, value)
@@ -262,9 +258,7 @@ def test_each_rule(
         ("gallery[0].sample", -1, "gallery[0]", f"there is no sample -1 of {N}"),
     ],
 )  # fmt: skip
-def test_the_place_and_the_reason_are_told(
-    path: str, value: float | str | list[float | str | None], where: str, said: str
-) -> None:
+def test_the_place_and_the_reason_are_told(path: str, value: object, where: str, said: str) -> None:
     record = whole()
     put(record, path, value)
     with pytest.raises(RecordError) as error:
