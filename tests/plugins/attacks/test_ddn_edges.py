@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from plugins.robusteval_attacks import ddn
-from plugins.robusteval_attacks.ddn import DDN
 from robusteval.api import Passes
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.problem import Problem
 from tests.plugins.linear_models import linear, middling, pose, untargeted
+
+if TYPE_CHECKING:  # a module has one name for mypy
+    from robusteval_attacks import ddn
+    from robusteval_attacks.ddn import DDN
+else:
+    from plugins.robusteval_attacks import ddn
+    from plugins.robusteval_attacks.ddn import DDN
 
 
 def again(
