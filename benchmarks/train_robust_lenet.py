@@ -52,7 +52,7 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, eps: float, steps
             adversarial = perturb(model, images, labels, now, steps, rng)
             loss = nn.functional.cross_entropy(model(adversarial), labels)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
             step += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,7 +245,9 @@ def _kept(cell: Cell, right: np.ndarray) -> list[Strength]:
     return made
 
 
-def _odd(status: str, name: str, plugin: str, norm: str, reason: str) -> Cell:
+def _odd(
+    status: Literal["done", "failed", "excluded", "skipped", "pending"], name: str, plugin: str, norm: str, reason: str
+) -> Cell:
     return Cell(
         f"none/none/{plugin}/{norm}",
         name,

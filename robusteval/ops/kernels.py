@@ -84,7 +84,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.padding, ctx.sides = padding, x.shape[2:]
-        if weight.shape[1] < _FEW and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        if weight.shape[1] < _FEW and torch.backends.mkldnn.is_available():
             out: Tensor = torch.mkldnn_convolution(x, weight, bias, padding, (1, 1), (1, 1), 1)
             return out
         return torch.conv2d(x, weight, bias, padding=padding)

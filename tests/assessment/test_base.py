@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 
 from robusteval.assessment.checks.spec import Measured, Spec, far, from_rule, graded, measured, pairs, percent, where
 from robusteval.record.run import Finding
 from tests.engine.test_findings import cell, honest
+from tests.sure import sure
 
 INF = math.inf
 
@@ -60,13 +62,15 @@ def test_a_check_s_row_has_what_it_is_and_its_worst_measurement() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "severity"), [("warn", "warning"), ("fail", "alarm")])
-def test_a_measurement_that_did_not_pass_has_a_finding_of_its_weight(outcome: str, severity: str) -> None:
+def test_a_measurement_that_did_not_pass_has_a_finding_of_its_weight(
+    outcome: Literal["pass", "warn", "fail"], severity: Literal["info", "warning", "alarm"]
+) -> None:
     row = measured(0.3, "said", outcome, "code", "sentence", "advice", {"a": 1}, ["x"])
     assert row == Measured(0.3, "said", outcome, Finding("code", severity, "sentence", {"a": 1}, "advice", ["x"]))
     row = measured(0.3, "said", outcome, "code", "sentence", "advice")
     assert row.finding == Finding("code", severity, "sentence", {"share": 0.3}, "advice", [])
     row = measured(0.3, "said", outcome, "code", "sentence", "advice", {})
-    assert row.finding.evidence == {}
+    assert sure(row.finding).evidence == {}
     assert measured(0.3, "said", "pass", "code", "sentence", "advice") == Measured(0.3, "said")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
+from tests.sure import sure
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_answers_that_change(name: str, column: str, code: str, share: float | N
     else:
         (finding,) = found
         assert says(check.measured, "jpeg")
-        assert numbers(check.measured) == numbers(finding.sentence) == [about(share)]
+        assert numbers(check.measured) == numbers(finding.sentence) == [about(sure(share))]
         assert (finding.code, finding.severity, finding.evidence) == (code, SEVERITY[expected], {"share": share})
         assert finding.sentence.startswith("jpeg gave")
         assert ("batch" in finding.sentence) is (code == "batch-dependent")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -59,7 +59,9 @@ def told_after(record: Record, output: str, code: str) -> list[Finding]:
     return told(record, code)
 
 
-def estimate(values: list[float | None], status: str = "done", norm: str = "l2", **more: Any) -> Estimate:
+def estimate(
+    values: list[float | None], status: Literal["done", "failed", "excluded"] = "done", norm: str = "l2", **more: Any
+) -> Estimate:
     return Estimate("clever", norm, {}, status, samples=list(range(len(values))), value=values, **more)
 
 

@@ -16,7 +16,8 @@ from tests.verify.guises import GUISES, PIXELS, Guise, node, write
 def facts(robusteval: Command, folder: Path, *words: object) -> dict[str, Any]:
     screen = robusteval("inspect", folder / "net.onnx", "--data", folder / "images.npz", "--json", *words)
     assert screen.code == 0, screen.err
-    return json.loads(screen.out)
+    answer: dict[str, Any] = json.loads(screen.out)
+    return answer
 
 
 def handed_in(name: str, folder: Path) -> Path:

@@ -10,6 +10,7 @@ import pytest
 import robusteval as package
 from robusteval.record import reference_set, store
 from tests.cli.conftest import CNN, ROOT, Command
+from tests.sure import sure
 
 ROBUST = CNN.with_name("fashion-robust.onnx")
 TINY = """
@@ -74,7 +75,7 @@ def test_the_set_holds_what_was_measured(made: Path) -> None:
     run = store.load(made.parent / "runs" / "plain")
     mine = found.models[0]
     assert mine.sha256 == run.model.sha256
-    assert mine.grade == run.verdict.grade
+    assert mine.grade == sure(run.verdict).grade
     assert run.pipelines[1:] == []  # no defences: they say nothing about the bare model
     columns = zip(*(cell.distance for cell in run.done(norm="linf")), strict=True)
     nearest = [min((one for one in row if one is not None), default=None) for row in columns]
@@ -158,7 +159,7 @@ def test_the_python_api_takes_them_too(made: Path, tiny: Path) -> None:
     record = package.evaluate(CNN, suite=str(tiny), samples=55, references=[made])
     assert record.references[0].status == "done"
     assert [len(one.rows) for one in record.references[0].models] == [55, 55, 50]
-    assert any("same 55 images" in sentence for sentence in record.verdict.sentences)
+    assert any("same 55 images" in sentence for sentence in sure(record.verdict).sentences)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[" * 5000, '{"schema": "robusteval-references-1"}'])

@@ -24,6 +24,7 @@ from robusteval.engine.fit.train import split
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import keep_labels, pose
 from tests.cli.conftest import CNN, ROOT, Command
+from tests.sure import sure
 
 VIT = CNN.with_name("fashion-vit.onnx")
 
@@ -38,7 +39,8 @@ def few(tmp_path: Path) -> Path:
 
 def answers(path: Path, x: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: x})[0]
+    answer: np.ndarray = session.run(None, {session.get_inputs()[0].name: x})[0]
+    return answer
 
 
 @pytest.mark.parametrize("model", [CNN, VIT])
@@ -141,7 +143,7 @@ def test_an_interruption_loses_at_most_one_epoch(how: signal.Signals, few: Path,
     seen = ""
     alarm = threading.Timer(240, first.kill)  # so that a command that says nothing ends the waiting
     alarm.start()
-    while "epoch 3/" not in seen and (line := first.stderr.readline()):
+    while "epoch 3/" not in seen and (line := sure(first.stderr).readline()):
         seen += line
     alarm.cancel()
     assert "epoch 3/" in seen

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from robusteval.api import Norm
 from robusteval.contracts.meter import Meter, Trace, Watch
 
 
@@ -59,7 +60,7 @@ def test_a_trace_is_the_mean_of_what_is_finite() -> None:
     assert all(isinstance(value, float) for point in trace.points for value in point.values())
 
 
-def watch(eps: list[float] | None = None, bounds: tuple[float, float] = (0.0, 1.0), norm: str = "linf") -> Watch:
+def watch(eps: list[float] | None = None, bounds: tuple[float, float] = (0.0, 1.0), norm: Norm = "linf") -> Watch:
     """Samples 4, 1 and 2 of five, at 0, .1 and .2 in two dimensions; class 0 is kept."""
     x0 = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.2, 0.2]], dtype=torch.float64)
     keep = torch.tensor([[True, False]] * 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 import torch
@@ -33,7 +34,12 @@ class Plane:
 
 
 def pose(
-    needs: str, batch: int = 4, draws: int = 1, cliff: float = 9.0, eps: float | None = 0.5, random: bool = False
+    needs: Literal["gradient", "scores", "decision"],
+    batch: int = 4,
+    draws: int = 1,
+    cliff: float = 9.0,
+    eps: float | None = 0.5,
+    random: bool = False,
 ) -> Problem:
     x = torch.rand((batch, 3), generator=Generator().manual_seed(0))
     keep = torch.tensor([[True, False, False]]).expand(batch, 3).clone()

@@ -26,7 +26,8 @@ class Gate(nn.Module):
         self.inner, self.steps = inner, steps
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(torch.round(x * self.steps) / self.steps + 0 * x)
+        answer: Tensor = self.inner(torch.round(x * self.steps) / self.steps + 0 * x)
+        return answer
 
 
 @dataclass
@@ -48,10 +49,12 @@ class Forced:
         with torch.no_grad():
             scores = self.truth(x)
         scores = scores + self.noise * torch.randn(scores.shape, generator=self._rng)
-        return scores - self.crowd * scores.mean(0, keepdim=True)
+        answer: Tensor = scores - self.crowd * scores.mean(0, keepdim=True)
+        return answer
 
     def twin(self, x: Tensor) -> Tensor:
-        return (self.truth if self.other is None else self.other)(x)
+        answer: Tensor = (self.truth if self.other is None else self.other)(x)
+        return answer
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,8 @@ class Affine(nn.Module):
         self.inner, self.scale, self.shift = inner, scale, shift
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x * self.scale + self.shift)
+        answer: Tensor = self.inner(x * self.scale + self.shift)
+        return answer
 
 
 class Hot(nn.Module):

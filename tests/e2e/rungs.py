@@ -183,7 +183,8 @@ def _layers(kind: Kind, shape: tuple[int, ...], levels: float, weights: tuple[np
         graph.tensors,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return model.SerializeToString()
+    answer: bytes = model.SerializeToString()
+    return answer
 
 
 def _forest(rng: np.random.Generator, size: int, classes: int, trees: int = 12, depth: int = 4) -> bytes:
@@ -216,4 +217,5 @@ def _forest(rng: np.random.Generator, size: int, classes: int, trees: int = 12, 
         ],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-    return onnx.helper.make_model(made, opset_imports=opsets, ir_version=8).SerializeToString()
+    answer: bytes = onnx.helper.make_model(made, opset_imports=opsets, ir_version=8).SerializeToString()
+    return answer

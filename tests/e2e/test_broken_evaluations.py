@@ -11,6 +11,7 @@ from robusteval.assessment.gate import gate_met
 from tests.e2e.broken import CASES, PGD, SOUND, Case, classifier, evaluate, inconclusive, outcomes, suite
 from tests.e2e.broken_parts import Affine
 from tests.e2e.models import example_cnn
+from tests.sure import sure
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_nothing_fires_on_a_sound_evaluation(tmp_path: Path, network: nn.Module)
         "unbounded",
         "optimisation-complete", "twice-steps", "other-start", "predictions-batch", "predictions-repeat", "transfer",
     }  # fmt: skip
-    assert (record.verdict.grade, record.verdict.status) == ("A", "conclusive")
+    assert (sure(record.verdict).grade, sure(record.verdict).status) == ("A", "conclusive")
     assert gate_met(record, 0.001)
     assert not gate_met(record, 0.5)
 
@@ -60,13 +61,13 @@ def test_the_model_sees_another_range_than_it_was_trained_on(tmp_path: Path, net
 def test_a_gate_is_not_met_by_a_norm_in_which_nothing_was_measured(tmp_path: Path, network: nn.Module) -> None:
     toml = suite(PGD + '\nnorms = ["linf"]', norms='["linf", "l2"]')
     record = evaluate(classifier(network), toml, tmp_path)
-    assert record.verdict.grade == "F"
+    assert sure(record.verdict).grade == "F"
     assert not gate_met(record, 0.0)
 
 
 def test_a_gate_beyond_what_was_tried_is_not_met(tmp_path: Path, network: nn.Module) -> None:
     """Nothing was lost within the budget, so nothing is known beyond it."""
     record = evaluate(classifier(network), suite(PGD, extra="eps = { linf = 1e-4 }"), tmp_path)
-    record.verdict.status = "conclusive"
+    sure(record.verdict).status = "conclusive"
     assert gate_met(record, 1e-4)
     assert not gate_met(record, 2e-4)

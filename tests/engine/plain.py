@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import Defended, ModelInfo
+from robusteval.api import Defended, ModelInfo, Norm
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.engine.search.distance_search import Sweep
@@ -99,7 +99,7 @@ def line(count: int = 1, at: float = 0.0, width: int = 1) -> Tensor:
 def sweep_of(
     rule: Rule,
     x0: Tensor,
-    norm: str = "l2",
+    norm: Norm = "l2",
     bounds: tuple[float, float] = (0.0, 1.0),
     levels: int = 0,
     settle: Any = None,

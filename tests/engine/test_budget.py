@@ -23,6 +23,7 @@ from robusteval.record import store
 from robusteval.record.run import Record
 from tests.engine import toys
 from tests.engine.test_runner import make_job
+from tests.sure import sure
 
 SUITE = """
 name = "order"
@@ -188,7 +189,7 @@ def test_no_time_at_all_is_inconclusive_and_the_next_run_goes_on_as_if_nothing_h
     job = make_job(tmp_path)
     hurried = run(dataclasses.replace(job, time_budget=1e-6))
     assert {cell.status for cell in hurried.cells} == {"skipped"}
-    assert (hurried.verdict.status, hurried.verdict.grade) == ("inconclusive", "F")
+    assert (sure(hurried.verdict).status, sure(hurried.verdict).grade) == ("inconclusive", "F")
     assert not gate_met(hurried, 0.0)
     assert hurried.plan_sha256 == whole.plan_sha256
     assert document(run(job)) == document(whole)
@@ -218,8 +219,8 @@ def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(
     finding = next(one for one in record.findings if one.code == "time-budget-ended")
     assert finding.severity == "warning"
     assert set(finding.cells) == {name for name, one in status.items() if one == "skipped"}
-    assert record.verdict.grade != "A"
-    assert any(sentence.startswith("For want of time") for sentence in record.verdict.sentences)
+    assert sure(record.verdict).grade != "A"
+    assert any(sentence.startswith("For want of time") for sentence in sure(record.verdict).sentences)
     assert "cells-failed" not in {one.code for one in record.findings}
     store.load(job.folder)
     monkeypatch.undo()

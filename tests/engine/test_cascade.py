@@ -17,6 +17,7 @@ from robusteval.record.run import Record
 from robusteval.report import render
 from robusteval.verify.run import verify
 from tests.engine import toys
+from tests.sure import sure
 
 SUITE = """
 name = "two"
@@ -73,7 +74,7 @@ def test_the_report_quotes_the_share_with_its_interval(tmp_path: Path) -> None:
         kept = sum(value is None for value in cell.distance) / len(cell.distance)
         assert row[4] == pytest.approx(kept)
         assert row[5] < kept < row[6]
-    assert any("pair leaves at most" in sentence for sentence in record.verdict.sentences)
+    assert any("pair leaves at most" in sentence for sentence in sure(record.verdict).sentences)
     said = [f"{name} ({name} {discover().get('attack', name).info.version})" for name in ("noise", "pgd", "deepfool")]
     assert f"{', then '.join(said)}; parameters in record.json" in render(record)
     assert verify(record, tmp_path, None).failures == []
@@ -96,10 +97,10 @@ def test_a_cascade_without_one_of_its_attacks_runs_the_others_under_another_name
     (told,) = [finding for finding in record.findings if finding.code == "cascade-shortened"]
     assert told.severity == "warning"
     assert "pair without pgd, deepfool" in told.sentence
-    said = [sentence for sentence in record.verdict.sentences if "leaves at most" in sentence]
+    said = [sentence for sentence in sure(record.verdict).sentences if "leaves at most" in sentence]
     assert said
     assert all(one.startswith("An upper bound from black-box attacks only: within L2") for one in said)
-    assert record.verdict.sentences[0].startswith("INCONCLUSIVE: No attack with working gradients was made in L2")
+    assert sure(record.verdict).sentences[0].startswith("INCONCLUSIVE: No attack with working gradients was made in L2")
     assert "cascade-shortened" not in {finding.code for finding in whole.findings}
 
 
@@ -110,7 +111,7 @@ def test_a_cascade_of_which_nothing_can_run_is_excluded(tmp_path: Path) -> None:
     _, _, record = run(tmp_path, only.replace("l2 =", "l0 =").replace("0.03, 0.06", "3"))
     assert {cell.status for cell in record.cells} == {"excluded"}
     assert "l0" in record.cells[0].reason
-    assert record.verdict.grade == "F"
+    assert sure(record.verdict).grade == "F"
 
 
 def test_names_are_checked() -> None:

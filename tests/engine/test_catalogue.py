@@ -12,6 +12,7 @@ import pytest
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, _refuse_collisions, build, discover
 from robusteval.errors import PluginError
 from tests.engine.toys import entry_point
+from tests.sure import sure
 
 GOOD = """
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def test_the_installed_entry_points_are_those_of_pyproject() -> None:
         "robusteval"
     ]
     points = importlib.metadata.entry_points(group="robusteval")
-    installed = {point.name: point.value for point in points if point.dist.name == "robusteval"}
+    installed = {point.name: point.value for point in points if sure(point.dist).name == "robusteval"}
     assert installed == declared, "install again: pip install -e ."
 
 

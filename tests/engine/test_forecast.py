@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from robusteval.api import Norm
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended, Foretold, Passes
@@ -27,6 +28,7 @@ from robusteval.engine.schedule.schedule import Rest
 from robusteval.metrics.cost import Cost
 from robusteval.record.run import Cell
 from tests.engine import toys
+from tests.sure import sure
 
 ATTACKS = sorted(entry.name for entry in discover().of("attack") if entry.distribution == "robusteval")
 # what a hard sample takes is a guess for these; samples of a linear model are easy
@@ -44,13 +46,13 @@ def small(plugin: Any) -> Any:
     return dataclasses.replace(attack, **{name: value for name, value in few.items() if name in names})
 
 
-def made(attack: Any, norm: str, eps: float | None) -> tuple[float, float]:
+def made(attack: Any, norm: Norm, eps: float | None) -> tuple[float, float]:
     """Mean forward and backward passes per sample of one run."""
     model = toys.linear(classes=CLASSES)
     samples = toys.samples(model, 16)
     keep = torch.nn.functional.one_hot(samples.y, CLASSES).bool()
     meter, rows = Meter(16), torch.arange(16)
-    budget = torch.full((16,), eps) if attack.info.budget == "fixed" else None
+    budget = torch.full((16,), sure(eps)) if attack.info.budget == "fixed" else None
     rng = torch.Generator().manual_seed(0)
     problem = Problem(
         samples.x, keep, norm, budget, (0.0, 1.0), rng, attack.info.needs, Pipeline(Defended(model)), meter, rows
@@ -146,7 +148,7 @@ def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path: Path, monkeypat
             assert cell.foretold * attacked >= 0.9 * spent, cell.id
             assert cell.foretold * attacked <= 4 * spent, cell.id
     figures = {one.name: one.value for one in Cost().compute(record) if one.kind == "scalar"}
-    assert 0.25 <= figures["passes/made"] / figures["passes/foretold"] <= 1.1
+    assert 0.25 <= sure(figures["passes/made"]) / sure(figures["passes/foretold"]) <= 1.1
     assert record.times.foretold_s > 0
     # a run that is taken up again has less to come
     notes.clear()
@@ -206,7 +208,7 @@ def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(
     assert cascade.foretold * attacked >= 0.9 * (sum(cascade.forwards) + sum(cascade.backwards))
     # before anything is fitted the bare model is asked as well
     planned = next(one for one in plan_of(job).planned if one.members)
-    assert foretell(job).work(planned).metered.total == pytest.approx(cascade.foretold)
+    assert sure(foretell(job).work(planned)).metered.total == pytest.approx(cascade.foretold)
 
 
 def test_where_the_gradient_is_masked_all_are_foretold_to_be_left() -> None:
@@ -262,7 +264,7 @@ def test_the_passes_are_within_a_factor_of_two_of_what_was_foretold(
 ) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
     figures = {one.name: one.value for one in Cost().compute(run(job_of(tmp_path, suite))) if one.kind == "scalar"}
-    assert 0.5 <= figures["passes/made"] / figures["passes/foretold"] <= 2
+    assert 0.5 <= sure(figures["passes/made"]) / sure(figures["passes/foretold"]) <= 2
 
 
 def test_what_is_left_is_foretold_from_what_is_left_and_not_from_the_number_of_units() -> None:

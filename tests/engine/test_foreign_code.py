@@ -57,7 +57,8 @@ class Normalised(nn.Module):
         self.in_place = in_place
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x.sub_(0.4).div_(0.25) if self.in_place else (x - 0.4) / 0.25)
+        answer: Tensor = self.inner(x.sub_(0.4).div_(0.25) if self.in_place else (x - 0.4) / 0.25)
+        return answer
 
 
 @dataclass

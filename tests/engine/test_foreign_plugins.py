@@ -27,6 +27,7 @@ from robusteval.record import store
 from robusteval.record.run import Record, Result
 from tests.engine import toys
 from tests.engine.test_foreign_code import InPlace
+from tests.sure import sure
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Spoils:
     info: ClassVar[DefenseInfo] = DefenseInfo("test.spoils", "1", "detector", True, "toy", "none")
 
     def fit(self, model: Classifier, data: Samples | None, rng: torch.Generator) -> Defended:
-        data.x.fill_(0.0)
-        data.y.fill_(0)
+        sure(data).x.fill_(0.0)
+        sure(data).y.fill_(0)
         return Defended(InPlace(model), Sorted(), certify=lambda x: x.sort(1, descending=True).values.mul_(0)[:, 0])
 
 
@@ -105,12 +106,12 @@ def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_p
         Vandal.kept.clear()
         job = vandal_job(tmp_path, tidy, defended=not tidy)
         before = job.samples.copy()
-        fit = job.fit.copy()
+        fit = sure(job.fit).copy()
         record = run(job)
         assert {cell.status for cell in record.cells} == {"done"}
         assert torch.equal(job.samples.x, before.x)
         assert torch.equal(job.samples.y, before.y)
-        assert torch.equal(job.fit.x, fit.x)
+        assert torch.equal(sure(job.fit).x, fit.x)
         found.append(next(cell for cell in record.cells if cell.defense == "none"))
     tidy, wild = found
     assert tidy.distance == wild.distance

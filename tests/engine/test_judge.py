@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from robusteval.api import Norm
 from robusteval.engine.search.judge import JUDGE_DRAWS, Judged, Threat, answers, is_win, judge
 from robusteval.engine.seeding import generator
 from tests.engine.plain import Rule, beyond, pipeline, random_pipeline
+from tests.sure import sure
 
 BOX = (0.0, 1.0)
 
@@ -32,7 +34,7 @@ def judged(
     x0: Tensor,
     candidates: Tensor,
     eps: Tensor | None = None,
-    norm: str = "l2",
+    norm: Norm = "l2",
     levels: int = 0,
     bounds: tuple[float, float] = BOX,
     keep: Tensor | None = None,
@@ -69,7 +71,7 @@ def test_scores_that_are_not_finite_are_no_win() -> None:
 @pytest.mark.parametrize(
     ("over", "admitted"), [(0.0, True), (5e-7, True), (2e-6, False), (1e-3, False), (0.05, False), (-0.01, True)]
 )
-def test_the_budget_binds_to_a_millionth(norm: str, over: float, admitted: bool) -> None:
+def test_the_budget_binds_to_a_millionth(norm: Norm, over: float, admitted: bool) -> None:
     x0 = column(0.25)
     found = judged(always, x0, x0 + 0.5 * (1 + over), eps=[0.5], norm=norm)
     assert found.won.item() is admitted
@@ -161,7 +163,7 @@ def test_suspicion_is_the_mean_over_draws() -> None:
     one, _ = random_pipeline([constant(1)] * 11, suspicions=rules)
     answer, suspicion = answers(one, column(0.1, 0.2), generator(0, "t"))
     assert answer.tolist() == [1, 1]
-    assert suspicion.tolist() == pytest.approx([0.05, 0.05])
+    assert sure(suspicion).tolist() == pytest.approx([0.05, 0.05])
 
 
 def test_a_pipeline_without_randomness_is_asked_once() -> None:
@@ -173,7 +175,7 @@ def test_a_pipeline_without_randomness_is_asked_once() -> None:
 
     answer, suspicion = answers(pipeline(rule, suspicion=lambda x: x[:, 0]), column(0.1, 0.9), generator(0, "t"))
     assert answer.tolist() == [1, 2]  # the detector fires at the second
-    assert suspicion.tolist() == [0.1, 0.9]
+    assert sure(suspicion).tolist() == [0.1, 0.9]
     assert asked == [2]
 
 

@@ -10,6 +10,7 @@ from robusteval.engine.seeding import generator
 from robusteval.errors import SuiteError
 from tests.engine.plain import Rule, pipeline
 from tests.engine.test_judge import BOX, always, column, judged, kept
+from tests.sure import sure
 
 # On a grid: 0, 1/4, 1/2, 3/4, 1
 
@@ -63,7 +64,7 @@ def test_the_rows_of_a_grid_keep_their_own_budgets_goals_and_reasons() -> None:
 def test_a_grid_s_second_look_takes_the_detector_s_score_too() -> None:
     one = pipeline(between(0.55, 0.8), suspicion=lambda x: x[:, 0] / 2)
     found = judged(one, column(0.0, 0.0), column(0.6, 0.1), levels=4, keep=kept(2, 3))
-    assert found.suspicion.tolist() == [0.375, 0.0]
+    assert sure(found.suspicion).tolist() == [0.375, 0.0]
     assert found.won.tolist() == [True, False]
     assert found.rejected == {"not a win": 1}
 

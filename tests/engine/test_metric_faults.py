@@ -17,6 +17,7 @@ from robusteval.record import store
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Curve, Point, Record, Result
 from robusteval.testing.records import full_record
+from tests.sure import sure
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ del FAULTS["KeyboardInterrupt"]
 def test_a_fault_becomes_one_finding_that_names_the_metric(name: str) -> None:
     record = full_record()
     before = copy.deepcopy(record)
-    results, findings = derived([Row(metric(FAULTS[name]))], record)
+    results, findings = derived([Row(metric(sure(FAULTS[name])))], record)
     assert results == []
     (finding,) = findings
     assert (finding.code, finding.evidence["metric"]) == ("metric-failed", "acme.metric")

@@ -11,6 +11,7 @@ import torch
 from robusteval_defenses.gradient_masking import GradientMasking
 from torch import Tensor, nn
 
+from robusteval.api import Norm
 from robusteval.assessment.checks.more_effort import power
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.meter import Watch
@@ -27,6 +28,7 @@ from robusteval.errors import AccessError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from tests.engine.test_findings import cell, honest
 from tests.engine.toys import Linear, linear, samples
+from tests.sure import sure
 
 TOML = """
 name = "p"
@@ -53,7 +55,7 @@ def test_the_keys_of_a_suite() -> None:
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("l2", 0.06), ("linf", 0.02)])
-def test_a_readout_says_inner_on_the_sample_and_planted_somewhere_in_the_ball(norm: str, eps: float) -> None:
+def test_a_readout_says_inner_on_the_sample_and_planted_somewhere_in_the_ball(norm: Norm, eps: float) -> None:
     model = linear(size=12, classes=6)
     given = samples(model, count=8)
     for index in range(8):
@@ -151,7 +153,7 @@ def test_the_candidate_that_stands_out_has_the_widest_margin(count: int, size: i
     points = 100 + torch.randn(count, size, generator=rng).double()
     candidates = 100 + torch.randn(20, size, generator=rng).double()
     candidates[7] = points.mean(0) + 3 * (candidates[7] - points.mean(0))
-    best, way, top, value = outstanding(points, candidates)
+    best, way, top, value = sure(outstanding(points, candidates))
     others = torch.cat([points, candidates[:7], candidates[8:]])
     assert best == 7
     assert float(top) == pytest.approx(float((others @ way).max()), rel=1e-12)

@@ -25,6 +25,7 @@ from robusteval.record import store
 from robusteval.record.run import Record
 from robusteval.report.write import write_tables
 from tests.engine import faulty
+from tests.sure import sure
 
 OTHER = faulty.SUITE.replace("search = 2", "search = 3")
 
@@ -72,7 +73,7 @@ def test_the_lock_of_a_killed_holder_is_taken_over(tmp_path: Path) -> None:
         "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout.readline() == "held\n"
+    assert sure(holder.stdout).readline() == "held\n"
     with pytest.raises(RecordError, match="at work"), locked(tmp_path / "run"):
         pass
     holder.kill()

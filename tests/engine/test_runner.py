@@ -22,6 +22,7 @@ from robusteval.errors import RecordError, RobustEvalError
 from robusteval.record import store
 from robusteval.record.run import Record
 from tests.engine import toys
+from tests.sure import sure
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_a_bad_plugin_never_makes_a_model_look_robust(tmp_path: Path, broken: st
         assert all(value is None for value in cell.distance)
         assert sum(cell.rejected.values()) == 200
         assert "unbounded-not-zero" in codes
-    assert record.verdict.status == "inconclusive"
+    assert sure(record.verdict).status == "inconclusive"
     assert next(cell for cell in record.cells if cell.id == "none/test.sign/linf").status == "done"
 
 
@@ -184,7 +185,7 @@ def test_a_defence_without_samples_to_learn_from_is_left_out_and_crashed_nothing
     assert all("learns from samples" in cell.reason for cell in left_out)
     checks = {check.id: check.outcome for check in record.checks}
     assert (checks["attacks-completed"], checks["attacks-excluded"]) == ("pass", "pass")
-    assert "The defence confidence was not measured" in " ".join(record.verdict.sentences)
+    assert "The defence confidence was not measured" in " ".join(sure(record.verdict).sentences)
 
 
 def test_a_defence_that_does_nothing_is_worth_nothing(job: Job) -> None:

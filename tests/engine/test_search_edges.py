@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from robusteval.api import Norm
 from robusteval.engine.search.distance_search import LINE_STEPS, STRETCHES, Best
 from robusteval.engine.search.judge import Judged
 from tests.engine.plain import Rule, beyond, line, pulled, random_pipeline, sweep_of
@@ -128,7 +129,7 @@ def test_a_random_pipeline_is_pulled_on_one_draw_and_judged_by_the_majority() ->
 
 
 @pytest.mark.parametrize("norm", ["l2", "l0"])
-def test_every_step_of_the_search_draws_from_the_run_s_generator(norm: str) -> None:
+def test_every_step_of_the_search_draws_from_the_run_s_generator(norm: Norm) -> None:
     """The draw refuses anything else; the bars make judge, nudges and line search all ask."""
     for bar in (0.3, 0.5005):
         for how in ("minimal", "given", "fixed"):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from robusteval import ops
+from robusteval.api import Norm
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
@@ -27,7 +28,7 @@ def case() -> tuple[Linear, Samples, Pipeline, Tensor]:
 
 
 def _judge(
-    case: tuple[Linear, Samples, Pipeline, Tensor], candidates: Tensor, norm: str = "l2", eps: Tensor | None = None
+    case: tuple[Linear, Samples, Pipeline, Tensor], candidates: Tensor, norm: Norm = "l2", eps: Tensor | None = None
 ) -> Judged:
     _, data, pipeline, keep = case
     return judge(pipeline, data.x, candidates, Threat(keep, norm, (0.0, 1.0)), eps, generator(0, "t"))

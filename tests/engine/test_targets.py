@@ -21,6 +21,7 @@ from robusteval.engine.suite.suite import parse
 from robusteval.errors import RobustEvalError
 from robusteval.record.run import Record
 from tests.engine import toys
+from tests.sure import sure
 
 SUITE = """
 name = "targeted"
@@ -56,7 +57,8 @@ def smallest(model: toys.Linear, x: torch.Tensor, y: Any, goal: int) -> torch.Te
             raised = point + parts[number]
             moved = raised + (offset - raised @ normal).clamp_min(0) / normal.dot(normal) * normal
             parts[number], point = raised - moved, moved
-    return (point - x.double()).norm()
+    answer: torch.Tensor = (point - x.double()).norm()
+    return answer
 
 
 @pytest.mark.parametrize("target", ["class 2", "least-likely", "all", "untargeted"])
@@ -123,7 +125,7 @@ def test_on_a_grid_only_images_of_the_grid_count(tmp_path: Path, levels: int) ->
     _, data, free = run(tmp_path / "free", "untargeted")
     _, _, record = run(tmp_path / "grid", "untargeted", suite)
     assert record.suite.levels == levels
-    stored = safetensors.numpy.load((tmp_path / "grid" / record.witnesses.file).read_bytes())
+    stored = safetensors.numpy.load((tmp_path / "grid" / sure(record.witnesses).file).read_bytes())
     for norm in ("l2", "linf"):
         steps = torch.from_numpy(stored[f"none.{norm}"]).double() * levels
         assert torch.allclose(steps, steps.round(), atol=1e-4)

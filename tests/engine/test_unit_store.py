@@ -12,6 +12,7 @@ import torch
 
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import JudgedUnit, UnitResult
+from tests.sure import sure
 
 ROWS = 3
 
@@ -32,14 +33,14 @@ def store(tmp_path: Path) -> UnitStore:
 
 
 def test_what_was_stored_is_read(store: UnitStore) -> None:
-    found = store.load("none/x/l2", 0)
+    found = sure(store.load("none/x/l2", 0))
     assert torch.equal(found.x, unit().x)
     assert torch.equal(found.distance, unit().distance)
     with np.load(store.path("none/x/l2", 0)) as file:  # an ordinary .npz for whoever looks
         assert "distance" in file.files
     judged = JudgedUnit([1.0], torch.zeros(1, 2).long(), torch.empty(0), torch.ones(1, 2) > 0, *[torch.ones(1, 2)] * 2)
     store.save("d/x/l2/oblivious", 0, judged)
-    assert store.load_judged("d/x/l2/oblivious", 0).values == [1.0]
+    assert sure(store.load_judged("d/x/l2/oblivious", 0)).values == [1.0]
 
 
 def test_no_flipped_bit_goes_unnoticed(store: UnitStore) -> None:

@@ -19,6 +19,7 @@ import torch
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import UnitStore, is_unit
 from robusteval.engine.units.unit import JudgedUnit, UnitResult
+from tests.sure import sure
 
 PLAN = "12" * 32
 CELL = "none/pgd/l2"
@@ -134,11 +135,11 @@ def test_units_have_a_file_each(store: UnitStore) -> None:
     store.save(CELL, 1, unit(2))
     store.save("none/pgd/linf", 0, unit(1))
     assert len(list(store.folder.iterdir())) == 3
-    assert [len(store.load(*which).x) for which in ((CELL, 0), (CELL, 1), ("none/pgd/linf", 0))] == [3, 2, 1]
+    assert [len(sure(store.load(*which)).x) for which in ((CELL, 0), (CELL, 1), ("none/pgd/linf", 0))] == [3, 2, 1]
     assert store.path(CELL, 1).name.endswith(".1.npz")
     assert store.path(CELL, 1).parent == store.folder
     store.save(CELL, 0, unit(4))  # in place of the older one
-    assert len(store.load(CELL, 0).x) == 4
+    assert len(sure(store.load(CELL, 0)).x) == 4
 
 
 def test_units_that_are_not_there_are_none(store: UnitStore) -> None:

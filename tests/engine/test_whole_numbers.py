@@ -24,6 +24,7 @@ from robusteval.loaders.input_space import PixelSpace
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.record.run import Record
 from tests.engine import toys
+from tests.sure import sure
 
 SIZE, CLASSES = 12, 4
 SUITE = """
@@ -123,12 +124,12 @@ def _check_witnesses(
     folder: Path, model: Path, record: Record, kind: str, whole: Any, bounds: tuple[float, float]
 ) -> None:
     """Every stored image, as the whole numbers that it becomes, is itself: asked of ONNX Runtime and measured anew."""
-    tensors = safetensors.numpy.load_file(folder / "run" / record.witnesses.file)
+    tensors = safetensors.numpy.load_file(folder / "run" / sure(record.witnesses).file)
     session = onnxruntime.InferenceSession(folder / "whole.onnx")
     scale = (whole[1] - whole[0]) / (bounds[1] - bounds[0])
     clean = tensors["clean"].astype(np.float64)
-    assert record.witnesses.entries
-    for entry in record.witnesses.entries:
+    assert sure(record.witnesses).entries
+    for entry in sure(record.witnesses).entries:
         x = tensors[entry.tensor][entry.row].astype(np.float64)
         steps = (x - bounds[0]) * scale + whole[0]
         assert np.abs(steps - steps.round()).max() < 1e-2 * max(1.0, scale / 255), entry

@@ -20,6 +20,7 @@ from robusteval.engine.plan.plan import make_plan
 from robusteval.engine.suite.suite import applicable, names, parse, read
 from robusteval.record.run import Planted, Record
 from tests.engine.test_findings import N, cell, honest
+from tests.sure import sure
 
 Spoil = Callable[[Record], None]
 
@@ -105,10 +106,10 @@ def test_every_way_to_lose_the_gradients_ends_inconclusive(how: str) -> None:
     record = honest()
     LOST[how](record)
     judged(record)
-    assert record.verdict.status == "inconclusive"
-    assert record.verdict.sentences[0].startswith("INCONCLUSIVE: ")
+    assert sure(record.verdict).status == "inconclusive"
+    assert sure(record.verdict).sentences[0].startswith("INCONCLUSIVE: ")
     assert not gate_met(record, 0.0)
-    said = [one for one in record.verdict.sentences if "half of the samples" in one]
+    said = [one for one in sure(record.verdict).sentences if "half of the samples" in one]
     assert said
     assert all(one.startswith("An upper bound") for one in said)
 
@@ -181,7 +182,7 @@ def test_a_claim_about_a_defence_that_hides_its_gradient_is_marked(blind: float,
     assert next(one.outcome for one in record.checks if one.id == "gradients-adaptive") == outcome
     (said,) = [
         one
-        for one in record.verdict.sentences
+        for one in sure(record.verdict).sentences
         if "Against an attacker who knows it" in one.capitalize() or "who knows it, d" in one
     ]
     assert ("an upper bound of its worth" in said) == (outcome != "pass")

@@ -42,7 +42,8 @@ class Linear:
         scores = self.twin(x.double())
         gap = scores.gather(1, y[:, None]) - scores
         rows = (self.weight.T[y][:, None, :] - self.weight.T[None]).norm(p=dual, dim=2)
-        return (gap / rows.clamp_min(1e-12)).scatter(1, y[:, None], torch.inf).amin(1)
+        answer: Tensor = (gap / rows.clamp_min(1e-12)).scatter(1, y[:, None], torch.inf).amin(1)
+        return answer
 
     def double(self) -> Linear:
         return Linear(self.weight.double(), self.bias.double())

@@ -150,7 +150,8 @@ def test_a_module_that_multiplies_by_itself_and_one_asked_row_by_row() -> None:
             self.body, self.weight = small()[:5], nn.Parameter(torch.randn(12, 5))
 
         def forward(self, x: Tensor) -> Tensor:
-            return (self.body(x) @ self.weight + 1).softmax(1)
+            answer: Tensor = (self.body(x) @ self.weight + 1).softmax(1)
+            return answer
 
     module = Own().eval()
     model = TorchClassifier.from_module(module, (3, 16, 16), LoadOptions(mean=(0.5,), std=(0.5,)))
@@ -171,7 +172,8 @@ def test_features_of_a_module_that_fills_an_empty_tensor() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             hidden = torch.empty(len(x), 8)
             hidden[:] = torch.relu(self.first(x))
-            return self.last(hidden)
+            answer: torch.Tensor = self.last(hidden)
+            return answer
 
     model = TorchClassifier.from_module(Filled().eval(), (6,))
     x = torch.rand(4, 6)

@@ -170,10 +170,10 @@ def test_a_divergence_is_found_and_named(exported: Callable[[str], Path], monkey
     from robusteval.loaders.onnx.twin import elementwise
     from robusteval.loaders.onnx.twin.node import Rule, fixed
 
-    monkeypatch.setitem(elementwise.RULES, "Tanh", Rule(fixed(lambda x: torch.tanh(x) * 1.01)))  # type: ignore[index]
+    monkeypatch.setitem(elementwise.RULES, "Tanh", Rule(fixed(lambda x: torch.tanh(x) * 1.01)))
     from robusteval.loaders.onnx.twin import rules
 
-    monkeypatch.setitem(rules.STANDARD, "Tanh", elementwise.RULES["Tanh"])  # type: ignore[index]
+    monkeypatch.setitem(rules.STANDARD, "Tanh", elementwise.RULES["Tanh"])
     info = load_onnx(exported("lenet"), LoadOptions()).info
     assert (info.rung, info.gradients) == ("S", "surrogate")  # a hundredth off still shows the way
     assert "Tanh" in info.gradients_reason

@@ -20,7 +20,8 @@ F, WHOLE, B = TensorProto.FLOAT, TensorProto.INT32, TensorProto.BOOL
 
 def _mod(g: Graph, a: str) -> str:
     up = g("Add", a, 0.5)
-    return g("Sub", up, g("Mod", up, 1.0, fmod=1))
+    answer: str = g("Sub", up, g("Mod", up, 1.0, fmod=1))
+    return answer
 
 
 BITS: dict[str, Callable[[Graph, str], str]] = {  # x >= 0.5 as 0 or 1

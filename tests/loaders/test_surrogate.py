@@ -20,7 +20,8 @@ from tests.loaders.masked import CLASSES, PATTERNS, SIDE, Graph, attacked, image
 
 
 def linear(g: Graph, x: str) -> str:
-    return g("MatMul", g("Sub", g("Flatten", x), 0.5), PATTERNS.T.copy())
+    answer: str = g("MatMul", g("Sub", g("Flatten", x), 0.5), PATTERNS.T.copy())
+    return answer
 
 
 @pytest.fixture

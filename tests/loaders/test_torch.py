@@ -135,7 +135,7 @@ def test_safetensors(tmp_path: Path) -> None:
 def test_what_runs_code_needs_trust(tmp_path: Path) -> None:
     weights, script, program = tmp_path / "w.pt", tmp_path / "s.pt", tmp_path / "p.pt2"
     torch.save(built().state_dict(), weights)
-    torch.jit.save(torch.jit.trace(built(), images()), script)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.trace(built(), images()), script)
     dim = torch.export.Dim("n")
     torch.export.save(torch.export.export(built(), (images(),), dynamic_shapes=({0: dim},)), program)
     for path in (weights, script, program):

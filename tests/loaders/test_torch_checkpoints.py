@@ -143,11 +143,11 @@ def test_nothing_pickled_runs_with_trust_or_without(tmp_path: Path) -> None:
 
 
 def scripted(module: nn.Module, path: Path) -> None:
-    torch.jit.save(torch.jit.script(module), path)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.script(module), path)
 
 
 def traced(module: nn.Module, path: Path) -> None:
-    torch.jit.save(torch.jit.trace(module, X, check_trace=False), path)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.trace(module, X, check_trace=False), path)
 
 
 def exported(module: nn.Module, path: Path, images: int = 4, fixed: bool = False) -> None:

@@ -58,7 +58,8 @@ def test_a_module_dead_on_noise_but_alive_on_its_images_is_differentiated() -> N
     dark = 0.02 * X
 
     def threshold(net: nn.Module, x: Tensor) -> Tensor:
-        return net(50 * x) * torch.relu(0.1 - x.mean((1, 2, 3)))[:, None]  # every bright image gives zeros
+        answer: Tensor = net(50 * x) * torch.relu(0.1 - x.mean((1, 2, 3)))[:, None]
+        return answer  # every bright image gives zeros
 
     with torch.no_grad():
         y = threshold(NET, dark).argmax(1)

@@ -106,7 +106,8 @@ def test_scores_with_empty_axes(kind: str) -> None:
 def only(n: int) -> Forward:
     def forward(net: nn.Module, x: Tensor) -> Tensor:
         assert len(x) == n, f"batch of {len(x)}"
-        return net(x)
+        answer: Tensor = net(x)
+        return answer
 
     return forward
 
@@ -115,7 +116,8 @@ def up_to(n: int) -> Forward:
     def forward(net: nn.Module, x: Tensor) -> Tensor:
         if len(x) > n:
             raise ZeroDivisionError("no more memory of ours")
-        return net(x)
+        answer: Tensor = net(x)
+        return answer
 
     return forward
 
@@ -211,7 +213,8 @@ def test_two_inputs_are_one_sentence_and_a_late_fault_too() -> None:
     def touchy(net: nn.Module, x: Tensor) -> Tensor:
         if float(x.min()) > 0.9:
             raise SystemExit(0)
-        return net(x)
+        answer: Tensor = net(x)
+        return answer
 
     model = loaded(touchy)
     with pytest.raises(ModelError, match="SystemExit"):
@@ -220,7 +223,8 @@ def test_two_inputs_are_one_sentence_and_a_late_fault_too() -> None:
 
 def test_standardised_images_and_constant_ones() -> None:
     def standardised(net: nn.Module, x: Tensor) -> Tensor:
-        return net((x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True))
+        answer: Tensor = net((x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True))
+        return answer
 
     model = loaded(standardised)
     assert model.info.gradients == "exact"
@@ -256,7 +260,8 @@ def test_a_module_that_cannot_leave_training_mode_is_told_of_by_code() -> None:
             raise RuntimeError("always on")
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.inner(x)
+            answer: Tensor = self.inner(x)
+            return answer
 
     model = TorchClassifier.from_module(Stuck(), SHAPE, seen())
     assert "always on" in model.info.traits["training-mode"]

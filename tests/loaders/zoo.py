@@ -15,7 +15,8 @@ class Residual(nn.Module):
         self.body, self.after, self.skip = body, after or nn.Identity(), skip or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.skip(x) + self.body(x))
+        answer: Tensor = self.after(self.skip(x) + self.body(x))
+        return answer
 
 
 class Fn(nn.Module):
@@ -79,7 +80,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, n, d = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d))
+        answer: Tensor = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d))
+        return answer
 
 
 class ViT(nn.Module):
@@ -93,7 +95,8 @@ class ViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.place
-        return self.head(self.norm(self.blocks(x))[:, 0])
+        answer: Tensor = self.head(self.norm(self.blocks(x))[:, 0])
+        return answer
 
 
 def transformer(d: int, mix: nn.Module) -> nn.Sequential:
@@ -135,7 +138,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.a(x)
-        return self.head(self.c(torch.cat([a, self.up(self.b(a))], 1)))
+        answer: Tensor = self.head(self.c(torch.cat([a, self.up(self.b(a))], 1)))
+        return answer
 
 
 class ConvNeXt(nn.Module):
@@ -146,7 +150,8 @@ class ConvNeXt(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.conv(x).permute(0, 2, 3, 1))
-        return x + (self.scale * self.b(F.gelu(self.a(y)))).permute(0, 3, 1, 2)
+        answer: Tensor = x + (self.scale * self.b(F.gelu(self.a(y)))).permute(0, 3, 1, 2)
+        return answer
 
 
 def preact(i: int, o: int, s: int = 1) -> Residual:
@@ -233,7 +238,8 @@ class Rows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y, _ = self.gru(x.transpose(1, 2).flatten(2))
-        return self.out(self.lstm(y)[0][:, -1])
+        answer: Tensor = self.out(self.lstm(y)[0][:, -1])
+        return answer
 
 
 def make(name: str, seed: int = 0) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from robusteval.record.metric import Metric
 from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from tests import records
 from tests import references as sets
+from tests.sure import sure
 
 METRICS: list[Metric] = [
     accuracy_curve.AccuracyCurve(),
@@ -57,11 +59,17 @@ def tiny() -> Record:
     )  # fmt: skip
 
 
-def cell(name: str, plugin: str, distance: list[float | None], defense: str = "none", knowledge: str = "none") -> Cell:
+def cell(
+    name: str,
+    plugin: str,
+    distance: list[float | None],
+    defense: str = "none",
+    knowledge: Literal["none", "oblivious", "adaptive"] = "none",
+) -> Cell:
     flips = [None if one is None else 1 - label for one, label in zip(distance, [0, 0, 1, 1], strict=True)]
     return Cell(
         f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2",
-        "curve",  # type: ignore[arg-type]
+        "curve",
         status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0],
         backwards=[1, 2, 3, 0],
     )  # fmt: skip
@@ -246,9 +254,12 @@ def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case()
     rows = [dict(zip(curve["claims"].columns, row, strict=True)) for row in curve["claims"].rows]
     assert [(row["Norm"], row["By"]) for row in rows] == [("L2", "worst case"), ("Linf", "worst case")]
     for row in rows:
-        half = (float(row["High"]) - float(row["Low"])) / 2
-        low, high = statistics.clopper_pearson(
-            round(float(row["Robust accuracy"]) * int(row["Samples to halve"])), int(row["Samples to halve"])
+        half = (float(sure(row["High"])) - float(row["Low"])) / 2
+        low, high = sure(
+            statistics.clopper_pearson(
+                round(float(sure(row["Robust accuracy"])) * int(sure(row["Samples to halve"]))),
+                int(row["Samples to halve"]),
+            )
         )
         assert high - low == pytest.approx(half, rel=0.02)
     some = record.done(norm="linf", knowledge="none")[0]

@@ -28,6 +28,7 @@ from robusteval.metrics._common.statistics import (
     samples_for,
     share,
 )
+from tests.sure import sure
 
 INF = np.inf
 RATES = (0.2, 0.4, 0.6, 0.8)
@@ -45,10 +46,10 @@ def test_a_generator_belongs_to_its_figure_and_seed() -> None:
 
 def test_the_exact_interval_is_the_inverse_of_the_binomial_tails() -> None:
     for hits, trials in ((1, 10), (5, 10), (9, 10), (37, 200)):
-        low, high = clopper_pearson(hits, trials)
+        low, high = sure(clopper_pearson(hits, trials))
         assert stats.binom.sf(hits - 1, trials, low) == pytest.approx(0.025, rel=1e-6)
         assert stats.binom.cdf(hits, trials, high) == pytest.approx(0.025, rel=1e-6)
-    low, high = clopper_pearson(5, 10, 0.9)
+    low, high = sure(clopper_pearson(5, 10, 0.9))
     assert stats.binom.sf(4, 10, low) == pytest.approx(0.05, rel=1e-6)
     assert stats.binom.cdf(5, 10, high) == pytest.approx(0.05, rel=1e-6)
 
@@ -68,7 +69,7 @@ def test_impossible_hits_are_named(hits: int, trials: int) -> None:
 
 
 def test_a_share_with_its_interval() -> None:
-    low, high = clopper_pearson(3, 12)
+    low, high = sure(clopper_pearson(3, 12))
     assert share(3, 12) == Interval(0.25, low, high)
     assert share(0, 0) == Interval(None, None, None)
 
@@ -125,7 +126,8 @@ def test_resamples_are_drawn_in_parts_that_fit_in_memory(monkeypatch: pytest.Mon
 
     def statistic(samples: NDArray[Any]) -> NDArray[Any]:
         sizes.append(samples.shape)
-        return samples.mean(axis=1)
+        answer: NDArray[Any] = samples.mean(axis=1)
+        return answer
 
     monkeypatch.setattr(statistics, "CHUNK", 12)
     bootstrap(values, statistic, np.random.default_rng(0), draws=10)
@@ -190,7 +192,7 @@ def test_a_median_s_interval_at_another_level_and_beyond_reach() -> None:
 
 
 def test_the_curve_of_a_handful_of_scores() -> None:
-    curve = roc(np.array([0.1, 0.2, 0.2, 0.9]), np.array([0.2, 0.8, 0.9, 1.5]))
+    curve = sure(roc(np.array([0.1, 0.2, 0.2, 0.9]), np.array([0.2, 0.8, 0.9, 1.5])))
     assert curve.false.tolist() == [0.0, 0.0, 0.25, 0.25, 0.75, 1.0]
     assert curve.true.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     # pairs in order count one, ties a half: .1 below all four; each .2 ties one and is below three; .9 ties one, below
@@ -234,8 +236,8 @@ def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled(d
     true = np.c_[np.zeros(draws), rng.multinomial(3, above, size=draws).cumsum(axis=1) / 3]
     areas = [np.trapezoid(t, f) for f, t in zip(false, true, strict=True)]
     at = [[t[f <= rate + 1e-12].max() for f, t in zip(false, true, strict=True)] for rate in RATES]
-    found = roc_figures(negatives, positives, RATES, np.random.default_rng(2), draws)
-    curve = roc(negatives, positives)
+    found = sure(roc_figures(negatives, positives, RATES, np.random.default_rng(2), draws))
+    curve = sure(roc(negatives, positives))
     for figure, value, drawn in (
         (found.auc, curve.area(), areas),
         *zip(found.found, map(curve.true_at, RATES), at, strict=True),

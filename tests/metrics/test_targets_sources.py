@@ -8,6 +8,7 @@ from robusteval_published_claims.metric import Sources
 from robusteval.metrics.targets import Targets
 from robusteval.record.run import Cell, Record
 from tests import records
+from tests.sure import sure
 
 
 def bare(record: Record) -> list[Cell]:
@@ -51,7 +52,7 @@ def test_figures_of_the_sources_stand_beside_ours(stem: str, claims: int) -> Non
             (deepfool,) = [cell for cell in bare(record) if cell.plugin == "deepfool"]
             pairs = zip(deepfool.l2, record.data.l2, strict=True)
             ratios = [length / size for length, size in pairs if length]
-            assert rows["rho_adv by DeepFool, LeNet"][3].startswith(
+            assert sure(rows["rho_adv by DeepFool, LeNet"][3]).startswith(
                 f"{sum(ratios) / len(ratios):.3f} over {len(ratios)} "
             )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from robusteval.api import Defended, ModelInfo, Problem
+from robusteval.api import Defended, ModelInfo, Norm, Problem
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter, Trace
 from robusteval.contracts.pipeline import Pipeline
@@ -20,15 +21,17 @@ DUAL = {"l2": 2.0, "linf": 1.0, "l1": float("inf")}
 class Module:
     """A torch module as a Classifier."""
 
-    net: nn.Module
+    net: Any  # an nn.Module, whose layers tests reach for
     info: ModelInfo
 
     def logits(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.net(x)
+            answer: Tensor = self.net(x)
+            return answer
 
     def twin(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        answer: Tensor = self.net(x)
+        return answer
 
 
 def classifier(
@@ -60,7 +63,7 @@ def middling(model: Module, count: int, seed: int = 1, share: float = 0.1) -> Te
     return (low + high) / 2 + noise * (high - low) * share
 
 
-def optimum(model: Module, x: Tensor, keep: Tensor, norm: str) -> Tensor:
+def optimum(model: Module, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
     """Smallest distance to a win on the linear model without its box, [B]; keep must spare one class or all but one."""
     weight = model.net[1].weight
     scores = model.logits(x)
@@ -87,7 +90,7 @@ def pose(
     model: Classifier | Defended,
     x: Tensor,
     keep: Tensor,
-    norm: str,
+    norm: Norm,
     eps: float | Tensor | None = None,
     seed: int = 0,
     trace: bool = False,
@@ -104,7 +107,9 @@ def pose(
     return Problem(x, keep, norm, budget, info.bounds, rng, attack.info.needs, view, meter, rows, draws, points)
 
 
-def smallest_budget(attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: str, halvings: int = 8) -> Tensor:
+def smallest_budget(
+    attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: Norm, halvings: int = 8
+) -> Tensor:
     """The engine's search in short: the smallest eps at which the attack wins, per sample, [B]."""
     reach = optimum(model, x, keep, norm)
     low, high = torch.zeros_like(reach), 4 * reach

@@ -15,6 +15,7 @@ from robusteval.errors import RecordError
 from robusteval.record.run import Record
 from robusteval.verify.parts import evidence as module
 from robusteval.verify.parts.evidence import Remembered, gather, read_tensors
+from tests.sure import sure
 from tests.verify.tiny import Counting, clean, counted, tiny
 
 HINT = "Give the folder that the run wrote."
@@ -24,7 +25,7 @@ HINT = "Give the folder that the run wrote."
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Record, Path]:
     """(a record whose witness file is in tmp_path, the model's file)."""
     record, evidence, _ = tiny()
-    path = tmp_path / record.witnesses.file
+    path = tmp_path / sure(record.witnesses).file
     path.write_bytes(safetensors.numpy.save(evidence.tensors))
     model = tmp_path / "m.onnx"
     model.write_bytes(b"")
@@ -41,7 +42,7 @@ def refused(*given: Any) -> RecordError:
 def test_what_a_run_left(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, model = kept
     found = gather(record, tmp_path, model)
-    content = (tmp_path / record.witnesses.file).read_bytes()
+    content = (tmp_path / sure(record.witnesses).file).read_bytes()
     assert found.folder == tmp_path
     assert found.sha256 == hashlib.sha256(content).hexdigest()
     assert found.tensors.keys() == tiny()[1].tensors.keys()
@@ -59,7 +60,7 @@ def test_a_model_that_is_no_onnx_file_is_not_asked(kept: tuple[Record, Path], tm
     assert found.without == "the model is no ONNX file, so its answers were not asked again"
     assert found.folder == tmp_path
     assert found.tensors.keys() == tiny()[1].tensors.keys()
-    assert found.sha256 == hashlib.sha256((tmp_path / record.witnesses.file).read_bytes()).hexdigest()
+    assert found.sha256 == hashlib.sha256((tmp_path / sure(record.witnesses).file).read_bytes()).hexdigest()
 
 
 def test_a_model_that_is_gone(kept: tuple[Record, Path], tmp_path: Path) -> None:
@@ -75,14 +76,14 @@ def test_a_witness_file_without_clean_samples(kept: tuple[Record, Path], tmp_pat
     record, model = kept
     tensors = tiny()[1].tensors
     del tensors[name]
-    (tmp_path / record.witnesses.file).write_bytes(safetensors.numpy.save(tensors))
+    (tmp_path / sure(record.witnesses).file).write_bytes(safetensors.numpy.save(tensors))
     error = refused(record, tmp_path, model)
     assert (error.message, error.hint) == ("The witness file has no clean samples.", HINT)
 
 
 def test_no_witness_file(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, model = kept
-    path = tmp_path / record.witnesses.file
+    path = tmp_path / sure(record.witnesses).file
     for spoil in (lambda: path.write_bytes(b"x"), path.unlink):
         spoil()
         error = refused(record, tmp_path, model)
@@ -98,7 +99,7 @@ def test_no_witness_file(kept: tuple[Record, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "../w", "a/w", "/w", "x/" * 50])
 def test_a_witness_file_is_in_the_folder(kept: tuple[Record, Path], tmp_path: Path, name: str) -> None:
     record, model = kept
-    record.witnesses.file = name
+    sure(record.witnesses).file = name
     said = f"The witness file {name[:80]!r} is not in the run's folder."
     assert refused(record, tmp_path, model).message == said
 

@@ -21,6 +21,7 @@ from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.gallery import UNPROVED, check_gallery, decode_png
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Stored, stored
+from tests.sure import sure
 from tests.verify.tiny import clean, tiny
 
 WORDS = "gallery[0]: what is written under it is not what the columns say."
@@ -58,7 +59,8 @@ def png(levels: np.ndarray, filters: tuple[int, ...] = (0,), head: tuple[int, ..
 
 def paeth(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
     near = [abs(left + up - corner - one) for one in (left, up, corner)]
-    return np.choose(np.argmin(near, axis=0), [left, up, corner])
+    answer: np.ndarray = np.choose(np.argmin(near, axis=0), [left, up, corner])
+    return answer
 
 
 def grey(x: np.ndarray) -> str:
@@ -74,8 +76,8 @@ def whole() -> tuple[Record, object, object]:
         delta = after - before
         peak = float(np.abs(delta).max())
         record.gallery.append(
-            Picture(sample, cell.id, cell.attack, "none", cell.norm, cell.distance[sample], record.data.labels[sample],
-                    record.pipelines[0].prediction[sample], 0.5, cell.prediction[sample], 0.5, grey(before),
+            Picture(sample, cell.id, cell.attack, "none", cell.norm, sure(cell.distance[sample]), record.data.labels[sample],
+                    record.pipelines[0].prediction[sample], 0.5, sure(cell.prediction[sample]), 0.5, grey(before),
                     grey(0.5 + 0.5 * delta / peak), grey(after), 1 / peak)
         )  # fmt: skip
     return record, evidence, stored(record, evidence, Verification())
@@ -272,7 +274,7 @@ def test_how_samples_are_shown() -> None:
 def test_every_filter(channels: int, filters: tuple[int, ...], parts: int) -> None:
     x = np.random.default_rng(3).integers(0, 256, (6, 5, channels), np.uint8)
     text = png(x, filters, parts=parts)
-    found = decode_png(text)
+    found = sure(decode_png(text))
     assert found.dtype == np.float64
     assert np.array_equal(found, x)
     with Image.open(io.BytesIO(base64.b64decode(text))) as image:
@@ -283,7 +285,7 @@ def test_every_filter(channels: int, filters: tuple[int, ...], parts: int) -> No
 def test_what_stands_before_the_first_row_and_column_is_0(rows: list[list[int]]) -> None:
     for kind in range(5):
         x = np.uint8(rows)[:, :, None]
-        assert np.array_equal(decode_png(png(x, (kind,))), x)
+        assert np.array_equal(sure(decode_png(png(x, (kind,)))), x)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from robusteval.errors import RecordError
 from robusteval.verify import run as module
 from robusteval.verify.parts.result import Verification
+from tests.sure import sure
 from tests.verify.tiny import clean, tiny
 
 PARTS = ("check_facts", "check_clean", "check_columns", "check_gallery", "check_known", "check_derived")
@@ -72,7 +73,7 @@ def test_8_bit_images_that_fail_are_not_confirmed(asked: list[Any]) -> None:
         f"none/pgd/l2, sample {sample}, rounded to 8 bits" for sample in (0, 1)
     ]
     assert len(result.notes) == len(PARTS) + 2
-    record.witnesses.rounded = []  # nor are their tensors mentioned then
+    sure(record.witnesses).rounded = []  # nor are their tensors mentioned then
     result = module.check(record, evidence)
     assert (result.claims, result.confirmed, len(result.failures)) == (9, 7, 2)
 

@@ -15,6 +15,7 @@ from robusteval.verify.parts.columns import DEFENDED, OLD, ROOM, check_columns, 
 from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, stored
+from tests.sure import sure
 from tests.verify.tiny import clean, stored_for, tiny
 
 DDN, PGD, LINF, L1, BEHIND = "none/ddn/l2", "none/pgd/l2", "none/pgd/linf", "none/pgd/l1", "d/pgd/l2"
@@ -48,7 +49,7 @@ def test_which_images_stand_where() -> None:
     assert set(there.images) == {Key(one, sample) for one, kept in images.items() for sample in kept}
     assert all(np.array_equal(image, images[key.cell][key.sample]) for key, image in there.images.items())
     assert all(found == [] for found in there.faults.values())
-    assert set(there.faults) == {Key(one.cell, one.sample) for one in record.witnesses.entries}
+    assert set(there.faults) == {Key(one.cell, one.sample) for one in sure(record.witnesses).entries}
     assert there.left == {}
 
 
@@ -115,14 +116,14 @@ def test_a_changed_image_is_told_of(tensor: str, change: Callable[..., Any], sai
 )  # fmt: skip
 def test_a_changed_entry_is_told_of(field: str, value: str | float, said: str) -> None:
     record, evidence, _ = tiny()
-    entry = next(one for one in record.witnesses.entries if (one.cell, one.sample) == (DDN, 0))
+    entry = next(one for one in sure(record.witnesses).entries if (one.cell, one.sample) == (DDN, 0))
     setattr(entry, field, value)
     assert said in faults(record, evidence)
 
 
 def test_entries_are_there_once_all_of_them_and_in_order() -> None:
     record, evidence, _ = tiny()
-    kept = record.witnesses.entries
+    kept = sure(record.witnesses).entries
     for change, said in (
         (kept[1:], "is not there as the columns need it"),
         ([*kept, kept[0]], "one of them twice"),
@@ -130,7 +131,7 @@ def test_entries_are_there_once_all_of_them_and_in_order() -> None:
         ([kept[1], kept[0], *kept[2:]], "another order"),
         ([], "is not there as the columns need it"),
     ):
-        record.witnesses.entries = list(change)
+        sure(record.witnesses).entries = list(change)
         assert said in faults(record, evidence), said
 
 
@@ -161,25 +162,25 @@ def test_the_file_s_hash_is_that_of_the_record() -> None:
 def test_the_list_of_other_wins_is_the_rule_s() -> None:
     for change in (lambda kept: kept.pop(), lambda kept: kept.append(kept[0]), lambda kept: kept.reverse()):
         record, evidence, _ = tiny()
-        assert len(record.witnesses.wins) > 1
-        change(record.witnesses.wins)
+        assert len(sure(record.witnesses).wins) > 1
+        change(sure(record.witnesses).wins)
         assert "not of the cells that have such wins" in faults(record, evidence)
     record, evidence, _ = tiny()
-    record.witnesses.limit = 7
+    sure(record.witnesses).limit = 7
     assert "witnesses.limit is 7" in faults(record, evidence)
 
 
 def test_wins_that_older_runs_did_not_keep_are_counted_as_left() -> None:
     record, evidence, _ = tiny()
-    record.witnesses.limit, record.witnesses.wins = 0, []
+    sure(record.witnesses).limit, sure(record.witnesses).wins = 0, []
     for name in [name for name in evidence.tensors if name.startswith("wins")]:
         del evidence.tensors[name]
     result = checked(record, evidence)
     assert result.failures == []
-    others = 20 - len(record.witnesses.entries)
+    others = 20 - len(sure(record.witnesses).entries)
     assert result.left[OLD] == others
     assert ROOM not in result.left
-    assert result.claims == len(record.witnesses.entries) + 5 + 1
+    assert result.claims == len(sure(record.witnesses).entries) + 5 + 1
 
 
 def test_wins_for_which_there_is_no_room_are_counted_as_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +207,11 @@ def test_each_image_is_asked_about_once() -> None:
     record, evidence, _ = tiny()
     checked(record, evidence)
     # two cells in l2 and one in linf; l1 twice, as it keeps no 8-bit images
-    assert evidence.model.asked == [4, 3, 4, 5, 5]
+    assert sure(evidence.model).asked == [4, 3, 4, 5, 5]
     record.suite.levels = 64  # the saved image is asked as it is, on whatever grid the suite has its own
-    evidence.model.asked.clear()
+    sure(evidence.model).asked.clear()
     checked(record, evidence)
-    assert evidence.model.asked == [4, 3, 4, 5, 5]
+    assert sure(evidence.model).asked == [4, 3, 4, 5, 5]
 
 
 def test_a_pipeline_without_clean_answers_has_no_distances() -> None:

@@ -17,6 +17,7 @@ from robusteval.verify.parts.columns import DEFENDED, check_columns
 from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
+from tests.sure import sure
 from tests.verify.tiny import adversarial, clean, counted, tiny
 
 DDN, BEHIND = "none/ddn/l2", "d/pgd/l2"
@@ -56,22 +57,22 @@ def test_the_file_s_faults() -> None:
 
 def test_entries_that_are_too_many_or_in_another_order() -> None:
     record, evidence, _ = tiny()
-    entries = record.witnesses.entries
-    record.witnesses.entries = [entries[1], entries[0], *entries[2:]]
+    entries = sure(record.witnesses).entries
+    sure(record.witnesses).entries = [entries[1], entries[0], *entries[2:]]
     assert kept(record, evidence).failures == ["witnesses.entries: they are in another order than the run writes."]
     more = [dataclasses.replace(entries[0], cell=name) for name in "abcd"]
     first = entries[0].sample
-    record.witnesses.entries = [*entries, *more]
+    sure(record.witnesses).entries = [*entries, *more]
     who = ", ".join(f"{name}, sample {first}" for name in "abc")
     assert kept(record, evidence).failures == [f"witnesses.entries: there are entries that no column needs ({who})."]
-    record.witnesses.entries = [*entries, entries[0]]
+    sure(record.witnesses).entries = [*entries, entries[0]]
     said = "witnesses.entries: there are entries that no column needs (one of them twice)."
     assert kept(record, evidence).failures == [said]
 
 
 def test_every_entry_that_is_missing_is_told_of() -> None:
     record, evidence, _ = tiny()
-    record.witnesses.entries = []
+    sure(record.witnesses).entries = []
     unnamed = "it holds d.l2, none.l1, none.l2, none.linf, which the record does not mention"
     assert kept(record, evidence).failures == [
         *(f"{cell.id}, sample {sample}: the nearest adversarial in {cell.norm} is not there as the columns need it."
@@ -91,7 +92,7 @@ def test_rows_that_are_too_many() -> None:
 
 def test_other_wins_that_are_not_as_they_should_be() -> None:
     record, evidence, _ = tiny()
-    record.witnesses.wins.reverse()
+    sure(record.witnesses).wins.reverse()
     found = kept(record, evidence).failures[0]
     assert found == "witnesses.wins: they are not of the cells that have such wins, in their order."
     record, evidence, _ = tiny()
@@ -199,7 +200,7 @@ def test_class_0_is_a_win_where_it_is_not_the_label() -> None:
 def test_an_image_that_is_not_finite_says_nothing_about_the_others() -> None:
     record, evidence, _ = tiny()
     seen = []
-    evidence.model.labels = lambda x: (seen.append(x.copy()), counted(x))[1]
+    sure(evidence.model).labels = lambda x: (seen.append(x.copy()), counted(x))[1]
     evidence.tensors["none.linf"][1, 0, 0, 0] = np.nan
     record.model.bounds = [0.0, 1.0]
     result = checked(record, evidence)

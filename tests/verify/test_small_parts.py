@@ -15,6 +15,7 @@ from robusteval.verify.parts.eight_bit import check_rounded
 from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import STATEMENT, Verification
 from robusteval.verify.parts.same import differences
+from tests.sure import sure
 from tests.verify.tiny import clean, counted, tiny
 
 # Counting
@@ -163,8 +164,8 @@ def test_8_bit_images_that_are_not_there() -> None:
         assert asked == 11
         assert len(notes) == 2
     record, evidence, _ = tiny()
-    for kept in (record.witnesses.rounded[1:], record.witnesses.rounded[::-1], []):
-        record.witnesses.rounded = list(kept)
+    for kept in (sure(record.witnesses).rounded[1:], sure(record.witnesses).rounded[::-1], []):
+        sure(record.witnesses).rounded = list(kept)
         asked, failures, _ = rounded(record, evidence)
         assert "not those that the columns need" in failures[0]
         assert asked == 1 + sum(4 if "pgd" in one.cell else 3 for one in kept)
@@ -181,7 +182,7 @@ def test_an_answer_that_is_none_or_class_0() -> None:
 
 def test_an_8_bit_image_of_a_cell_that_keeps_none() -> None:
     record, evidence, _ = tiny()
-    record.witnesses.rounded[0].cell = "none/pgd/l1"
+    sure(record.witnesses).rounded[0].cell = "none/pgd/l1"
     asked, failures, _ = rounded(record, evidence)
     assert asked == 1 + 3 + 4
     assert failures[1] == "none/pgd/l1: its 8-bit images are not in the witness file."

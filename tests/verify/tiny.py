@@ -12,6 +12,7 @@ from robusteval.assessment.evidence import proof
 from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Rounded, Suite, Wins, Witness, Witnesses
 from robusteval.verify.parts.clean import contents
 from robusteval.verify.parts.evidence import Array, Evidence
+from tests.sure import sure
 
 SHAPE = (1, 2, 2)
 LABELS = [0, 0, 1, 2, 0, 1]
@@ -123,8 +124,8 @@ def stored_for(record: Record, images: dict[str, dict[int, Array]]) -> Evidence:
         for row, (sample, one) in enumerate(places):
             digest = hashlib.sha256(np.ascontiguousarray(tensors[name][row]).tobytes()).hexdigest()
             entries.append(
-                Witness(name, row, sample, one.id, one.defense, one.norm, one.distance[sample], LABELS[sample],
-                        one.prediction[sample], digest)
+                Witness(name, row, sample, one.id, one.defense, one.norm, sure(one.distance[sample]), LABELS[sample],
+                        sure(one.prediction[sample]), digest)
             )  # fmt: skip
     wins = []
     for place, (one, samples) in enumerate(proof.wins(record, proof.LIMIT)[0].items()):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import robusteval
-from robusteval.api import Classifier, LoadOptions, size
+from robusteval.api import Classifier, LoadOptions, Norm, size
 from robusteval.contracts.plugins import Attack
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from tests.plugins.linear_models import Module, linear, middling, optimum, pose, untargeted
@@ -29,7 +29,7 @@ def trained(name: str, count: int = 16) -> tuple[Classifier, Tensor, Tensor]:
     return model, x, untargeted(model, x)
 
 
-def reach(attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: str) -> Tensor:
+def reach(attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
     """Distance of the attack's answer after the engine's line search to the clean sample, infinite without a win,
     [B]."""
     problem = pose(attack, model, x, keep, norm)
@@ -45,7 +45,7 @@ def reach(attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: str)
 
 def excess(
     attack: Attack,
-    norm: str,
+    norm: Norm,
     bounds: tuple[float, float] = (0.0, 1.0),
     classes: int = 3,
     shape: tuple[int, ...] = (12,),

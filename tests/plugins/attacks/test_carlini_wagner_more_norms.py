@@ -9,7 +9,7 @@ from robusteval_attacks.carlini_wagner import l0 as _cw_l0
 from robusteval_attacks.deepfool import DeepFool
 from robusteval_attacks.jsma import JSMA
 
-from robusteval.api import margin
+from robusteval.api import Norm, margin
 from robusteval.testing import keep_all_but
 from tests.plugins.attacks.minimal import fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
@@ -71,7 +71,7 @@ def test_a_pixel_counts_once_whatever_its_channels() -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_confidence_is_kept(norm: str) -> None:
+def test_confidence_is_kept(norm: Norm) -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
     keep = untargeted(model, x)
@@ -82,7 +82,7 @@ def test_confidence_is_kept(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_lost_samples_stay_for_one_pass(norm: str) -> None:
+def test_lost_samples_stay_for_one_pass(norm: Norm) -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
     keep = ~untargeted(model, x)
@@ -92,7 +92,7 @@ def test_lost_samples_stay_for_one_pass(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_answers_do_not_depend_on_the_batch(norm: str) -> None:
+def test_answers_do_not_depend_on_the_batch(norm: Norm) -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
     keep = untargeted(model, x)
@@ -118,7 +118,7 @@ def test_linf_is_as_near_as_deepfool_on_a_trained_model() -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_a_target_is_reached(norm: str) -> None:
+def test_a_target_is_reached(norm: Norm) -> None:
     model, x, _ = trained("cnn", 6)
     goal = model.logits(x).argsort(1)[:, -3]
     attack = CarliniWagner(steps=50)

@@ -11,7 +11,7 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
-from robusteval.api import Defended, Problem
+from robusteval.api import Defended, Norm, Problem
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
@@ -37,7 +37,7 @@ def setting(
     ("attack", "norm"), [(DeepFool(halvings=0), "l2"), (DeepFool(halvings=6), "linf"), (DDN(), "l2")], ids=str
 )
 def test_minimal_attacks_find_the_optimum(
-    attack: DeepFool | DDN, norm: str, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
+    attack: DeepFool | DDN, norm: Norm, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
 ) -> None:
     model, x, keep = setting(shape, classes, bounds)
     problem = pose(model, x, keep, norm)
@@ -49,7 +49,7 @@ def test_minimal_attacks_find_the_optimum(
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_deepfool_finds_the_nearest_of_many_boundaries(norm: str) -> None:
+def test_deepfool_finds_the_nearest_of_many_boundaries(norm: Norm) -> None:
     model, x, keep = setting((3, 6, 6), 7, (0.0, 1.0))
     problem = pose(model, x, keep, norm)
     ratio = problem.distance(DeepFool().run(problem)) / model.smallest(x, keep, norm)
@@ -57,7 +57,7 @@ def test_deepfool_finds_the_nearest_of_many_boundaries(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_deepfool_crosses_boundaries_that_the_box_hides(norm: str) -> None:
+def test_deepfool_crosses_boundaries_that_the_box_hides(norm: Norm) -> None:
     model, x, keep = setting((1, 12, 12), 2, (0.0, 1.0), spread=0.5)
     x = x.round()  # every value sits at an edge of the box, half of them at the useless one
     keep = keep_labels(model.logits(x).argmax(1), 2)
@@ -74,7 +74,7 @@ def test_deepfool_crosses_boundaries_that_the_box_hides(norm: str) -> None:
     ids=str,
 )
 def test_fixed_attacks_find_the_optimum_when_the_budget_is_searched(
-    attack: FGSM | PGD, norm: str, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
+    attack: FGSM | PGD, norm: Norm, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
 ) -> None:
     model, x, keep = setting(shape, classes, bounds)
     smallest = model.smallest(x, keep, norm)
@@ -150,7 +150,7 @@ def test_l1_steps_move_few_values() -> None:
     ids=str,
 )
 def test_the_nearest_of_many_classes_is_found_through_the_engines_search(
-    attack: DeepFool | DDN | PGD, norm: str, most: float, classes: int
+    attack: DeepFool | DDN | PGD, norm: Norm, most: float, classes: int
 ) -> None:
     # Samples from all over the box, so that it binds, and boundaries of several classes at similar distances.
     model = linear((1, 8, 8), classes)
@@ -159,7 +159,7 @@ def test_the_nearest_of_many_classes_is_found_through_the_engines_search(
     assert (searched(model, attack, x, keep, norm) / model.smallest(x, keep, norm)).max() < most
 
 
-def searched(model: Classifier, attack: Attack, x: torch.Tensor, keep: torch.Tensor, norm: str) -> torch.Tensor:
+def searched(model: Classifier, attack: Attack, x: torch.Tensor, keep: torch.Tensor, norm: Norm) -> torch.Tensor:
     """Smallest distance that the engine's search finds with this attack, [B]."""
     pipeline, meter, rng = Pipeline(Defended(model)), Meter(len(x)), torch.Generator().manual_seed(0)
     bounds, memory = model.info.bounds, {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from robusteval.api import Passes
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.problem import Problem
 from tests.plugins.linear_models import linear, middling, pose, untargeted
+from tests.sure import sure
 
 if TYPE_CHECKING:  # a module has one name for mypy
     from robusteval_attacks import ddn
@@ -70,12 +71,12 @@ def both(attack: DDN, model: Classifier, x: Tensor, keep: Tensor) -> tuple[Tenso
     expected, radii = again(
         pose(attack, model, x, keep, "l2"), attack.steps, attack.radius, attack.gamma, attack.last_gamma, attack.loss
     )
-    return found, posed.trace.points, expected, radii
+    return found, sure(posed.trace).points, expected, radii
 
 
 @pytest.mark.parametrize("loss", ["ce", "margin"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 30])
-def test_every_step_is_that_of_the_algorithm(steps: int, loss: str) -> None:
+def test_every_step_is_that_of_the_algorithm(steps: int, loss: Literal["ce", "margin", "dlr", "nearest"]) -> None:
     model = linear((1, 4, 4), 5, seed=3)
     x = middling(model, 6, share=1.0)
     attack = DDN(steps=steps, loss=loss)

@@ -9,6 +9,7 @@ from robusteval_attacks.hopskipjump import HopSkipJump
 from robusteval_attacks.noise import Noise
 from robusteval_attacks.square import Square
 
+from robusteval.api import Norm
 from robusteval.testing.oracles import LabelsOnly, NoGradient, linear
 from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
 from tests.plugins.attacks.decision_models import distances, right_samples, shipped
@@ -19,7 +20,7 @@ from tests.plugins.attacks.decision_models import distances, right_samples, ship
 )
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-3.0, 5.0)])
 def test_labels_of_a_linear_oracle_suffice(
-    attack: HopSkipJump | Boundary, norm: str, ratio: float, bounds: tuple[float, float]
+    attack: HopSkipJump | Boundary, norm: Norm, ratio: float, bounds: tuple[float, float]
 ) -> None:
     oracle = linear((20,), 3, bounds)
     x = inputs(oracle.info, 12)
@@ -54,7 +55,7 @@ def test_a_target_is_reached_from_another_sample_of_its_class(attack: HopSkipJum
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("name", ["cnn", "int8"])
-def test_hopskipjump_needs_no_gradient(name: str, norm: str) -> None:
+def test_hopskipjump_needs_no_gradient(name: str, norm: Norm) -> None:
     """Probes smaller than a quantisation step see nothing: the paper's own size fails on int8 (1.8 in l2)."""
     model = shipped(name)
     x, y = right_samples(model, 16)

@@ -5,12 +5,13 @@ import torch
 from robusteval_attacks._common.hyperplane_projection import cross
 from robusteval_attacks.fab import FAB
 
+from robusteval.api import Norm
 from tests.plugins.attacks.minimal import excess, reach, trained
 from tests.plugins.linear_models import linear, middling, pose, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_the_projection_is_exact_within_the_box(norm: str) -> None:
+def test_the_projection_is_exact_within_the_box(norm: Norm) -> None:
     model = linear((6,), 3)
     x = middling(model, 40, share=0.9)
     problem = pose(FAB(), model, x, untargeted(model, x), norm)
@@ -34,7 +35,7 @@ def test_the_projection_is_exact_within_the_box(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_finds_the_closed_form_on_a_linear_model(norm: str) -> None:
+def test_finds_the_closed_form_on_a_linear_model(norm: Norm) -> None:
     found = excess(FAB(steps=20), norm, (-3.0, 5.0))
     assert found.min() > 0.999
     assert found.max() < 1.01

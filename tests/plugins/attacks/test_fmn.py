@@ -4,13 +4,14 @@ import pytest
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.fmn import FMN
 
+from robusteval.api import Norm
 from tests.plugins.attacks.minimal import excess, fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize(("bounds", "classes"), [((0.0, 1.0), 2), ((-3.0, 5.0), 3), ((0.0, 255.0), 10)])
-def test_finds_the_closed_form_on_a_linear_model(norm: str, bounds: tuple[float, float], classes: int) -> None:
+def test_finds_the_closed_form_on_a_linear_model(norm: Norm, bounds: tuple[float, float], classes: int) -> None:
     found = excess(FMN(), norm, bounds, classes)
     assert found.min() > 0.999
     assert found.isfinite().all()

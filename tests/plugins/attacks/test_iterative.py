@@ -8,14 +8,14 @@ from robusteval_attacks.bim import BIM
 from robusteval_attacks.least_likely import LeastLikely
 from robusteval_attacks.mim import MIM
 
-from robusteval.api import margin
+from robusteval.api import Norm, margin
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 @pytest.mark.parametrize("kind", [BIM, MIM, LeastLikely])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_two_classes_are_lost_just_above_the_smallest_budget_and_not_below(
-    kind: type[BIM | MIM | LeastLikely], norm: str
+    kind: type[BIM | MIM | LeastLikely], norm: Norm
 ) -> None:
     model = linear((20,), 2)
     x = middling(model, 12)

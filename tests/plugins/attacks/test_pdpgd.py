@@ -10,12 +10,13 @@ from robusteval_attacks.fmn import FMN
 from robusteval_attacks.pdpgd import PDPGD, _proximal
 from scipy.optimize import minimize
 
+from robusteval.api import Norm
 from tests.plugins.attacks.minimal import excess, fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l1", "linf"])
-def test_ends_near_the_closed_form_on_a_linear_model(norm: str) -> None:
+def test_ends_near_the_closed_form_on_a_linear_model(norm: Norm) -> None:
     found = excess(PDPGD(), norm, (-3.0, 5.0))
     assert found.min() > 0.999
     assert found.median() < 1.1
@@ -41,7 +42,8 @@ def test_the_proximal_step_of_linf_is_the_least_of_its_objective(price: float) -
         far, weight = moved[row].numpy(), metric[row].numpy()
 
         def cost(z: NDArray[Any], far: NDArray[Any] = far, weight: NDArray[Any] = weight) -> float:
-            return (weight * (z[:-1] - far) ** 2 / 2).sum() + price * z[-1]
+            answer: float = (weight * (z[:-1] - far) ** 2 / 2).sum() + price * z[-1]
+            return answer
 
         bounds = [{"type": "ineq", "fun": lambda z: z[-1] - z[:-1]}, {"type": "ineq", "fun": lambda z: z[-1] + z[:-1]}]
         start = np.append(far, np.abs(far).max())
@@ -79,7 +81,7 @@ def test_wins_everywhere_on_a_trained_model() -> None:
 
 
 @pytest.mark.parametrize("norm", ["l1", "l0"])
-def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm: str) -> None:
+def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm: Norm) -> None:
     """The first boundary met is not the nearest one: it is much nearer than fmn, and than itself where it starts
     near."""
     model, x, keep = trained("robust", 16)

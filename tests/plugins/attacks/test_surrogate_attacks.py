@@ -11,25 +11,26 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.substitute import SubstituteAttack
 from robusteval_attacks.transfer import Transfer
 
-from robusteval.api import ModelError, PluginError
+from robusteval.api import ModelError, Norm, PluginError
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
 from robusteval.testing.oracles import NoGradient, linear
 from robusteval.testing.problems import inputs, keep_labels, pose
 from tests.plugins.attacks.decision_models import EXAMPLES, distances, right_samples, shipped
+from tests.sure import sure
 
 CNN, VIT = str(EXAMPLES / "fashion-cnn.onnx"), str(EXAMPLES / "fashion-vit.onnx")
 
 
-def posed(name: str, attack: Any, norm: str, eps: float, count: int = 32) -> tuple[Classifier, Problem]:
+def posed(name: str, attack: Any, norm: Norm, eps: float, count: int = 32) -> tuple[Classifier, Problem]:
     model = shipped(name)
     x, y = right_samples(model, count)
     view = model if attack.info.needs == "gradient" else NoGradient(model)
     return model, pose(view, x, keep_labels(y, 10), norm, eps=eps, needs=attack.info.needs)
 
 
-def share_won(name: str, attack: Attack, norm: str, eps: float, count: int = 32) -> float:
+def share_won(name: str, attack: Attack, norm: Norm, eps: float, count: int = 32) -> float:
     model, problem = posed(name, attack, norm, eps, count)
     found = attack.run(problem)
     assert bool((problem.distance(found).double() <= problem.budget.double() * (1 + 1e-5)).all())
@@ -40,7 +41,7 @@ def test_the_substitute_agrees_with_its_oracle() -> None:
     model, problem = posed("cnn", SubstituteAttack(), "linf", 0.1, count=128)
     attack = SubstituteAttack(rounds=3)
     attack.run(problem)
-    noted = [point["agreement"] for point in problem.trace.points if "agreement" in point]
+    noted = [point["agreement"] for point in sure(problem.trace).points if "agreement" in point]
     assert len(noted) == 4
     assert noted[-1] > 0.7
     x, _ = right_samples(model, 300)
@@ -54,14 +55,14 @@ def test_the_substitute_is_trained_once_and_its_queries_are_counted() -> None:
     attack = SubstituteAttack(rounds=2, epochs=2, per_class=3)
     first = attack.run(problem)
     _, start = posed("cnn", attack, "linf", 0.1)
-    few = int((attack.train(start) and start.trace.points[0])["points"])
+    few = int((attack.train(start) and sure(start.trace).points[0])["points"])
     assert int(problem.meter.forwards.sum()) == 32 + 3 * few  # clean labels, then two doublings
     assert torch.equal(attack.run(problem), first)
     assert int(problem.meter.forwards.sum()) == 32 + 3 * few
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.2), ("l2", 4.0), ("l0", 60.0)])
-def test_what_fools_the_substitute_often_fools_the_oracle(norm: str, eps: float) -> None:
+def test_what_fools_the_substitute_often_fools_the_oracle(norm: Norm, eps: float) -> None:
     won = share_won("cnn", SubstituteAttack(rounds=2), norm, eps, count=64)
     assert won > 0.15
     if norm != "l0":
@@ -69,7 +70,7 @@ def test_what_fools_the_substitute_often_fools_the_oracle(norm: str, eps: float)
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 2.0), ("l1", 30.0), ("l0", 30.0)])
-def test_adversarials_transfer_from_another_model(norm: str, eps: float) -> None:
+def test_adversarials_transfer_from_another_model(norm: Norm, eps: float) -> None:
     assert share_won("cnn", Transfer(models=(VIT,)), norm, eps) > 0.25
 
 
@@ -97,7 +98,7 @@ def test_transfer_without_models_or_with_strange_ones_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.2), ("l2", 3.0)])
-def test_the_generator_learns_to_fool(norm: str, eps: float) -> None:
+def test_the_generator_learns_to_fool(norm: Norm, eps: float) -> None:
     before = share_won("cnn", AdvGAN(epochs=1), norm, eps)
     after = share_won("cnn", AdvGAN(epochs=40), norm, eps)
     assert after > 0.5

@@ -11,13 +11,15 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
+from robusteval.api import Norm
 from robusteval.contracts.plugins import Attack
 from robusteval.testing import keep_labels, pose
 from tests.plugins.attacks import minimal
 from tests.plugins.conftest import Trained
+from tests.sure import sure
 
 
-def survivors(trained: Trained, attack: Attack, norm: str, eps: float) -> float:
+def survivors(trained: Trained, attack: Attack, norm: Norm, eps: float) -> float:
     """Share of the samples that the attack leaves right, judged by the model itself."""
     keep = keep_labels(trained.samples.y, 10)
     problem = pose(trained.model, trained.samples.x, keep, norm, eps=eps, needs=attack.info.needs)
@@ -26,7 +28,7 @@ def survivors(trained: Trained, attack: Attack, norm: str, eps: float) -> float:
     return float((trained.model.logits(found).argmax(1) == trained.samples.y).float().mean())
 
 
-def median(trained: Trained, attack: Attack, norm: str) -> float:
+def median(trained: Trained, attack: Attack, norm: Norm) -> float:
     keep = keep_labels(trained.samples.y, 10)
     problem = pose(trained.model, trained.samples.x, keep, norm)
     found = attack.run(problem)
@@ -70,7 +72,7 @@ def test_a_convergence_plot_can_be_drawn(fashion: Trained) -> None:
     keep = keep_labels(fashion.samples.y, 10)
     problem = pose(fashion.model, fashion.samples.x, keep, "linf", eps=0.05)
     PGD(steps=5).run(problem)
-    points = problem.trace.points
+    points = sure(problem.trace).points
     assert len(points) == 6
     assert points[-1]["margin"] > points[0]["margin"] or points[-1]["samples"] < points[0]["samples"]
     assert all(torch.isfinite(torch.tensor(list(point.values()))).all() for point in points)

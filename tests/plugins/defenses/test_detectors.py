@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Attack, Detector
 from robusteval.testing import NoGradient, Rectified, inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
+from tests.sure import sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -42,7 +43,7 @@ def caught(detector: Detector, clean: torch.Tensor, adversarial: torch.Tensor) -
 def test_squeezing_is_the_largest_move_of_the_prediction(bounds: tuple[float, float]) -> None:
     model = linear((1, 6, 6), 3, bounds)
     low, high = bounds
-    detector = FeatureSqueezing(bits=2, window=3).fit(model, learnable(model), seeded()).detector
+    detector = sure(FeatureSqueezing(bits=2, window=3).fit(model, learnable(model), seeded()).detector)
     x = inputs(model.info, 7, spread=0.3)
     rounded = ((x - low) / (high - low) * 3).round() / 3 * (high - low) + low
     before = model.logits(x).softmax(1)
@@ -57,7 +58,7 @@ def test_squeezing_flat_inputs_leaves_the_median_out_and_says_so() -> None:
     model = linear((12,), 3)
     defended = FeatureSqueezing(bits=3).fit(model, learnable(model), seeded())
     assert any("flat" in note for note in defended.notes)
-    assert torch.isfinite(defended.detector.score(inputs(model.info, 3))).all()
+    assert torch.isfinite(sure(defended.detector).score(inputs(model.info, 3))).all()
     with pytest.raises(RobustEvalError, match="no squeezer left"):
         FeatureSqueezing(bits=0).fit(model, learnable(model), seeded())
 
@@ -65,7 +66,7 @@ def test_squeezing_flat_inputs_leaves_the_median_out_and_says_so() -> None:
 @pytest.mark.parametrize("rate", [0.02, 0.1])
 def test_false_alarms_are_as_many_as_wanted(rate: float) -> None:
     model = linear((1, 6, 6), 3)
-    detector = FeatureSqueezing(false_alarm=rate).fit(model, learnable(model, 2000), seeded()).detector
+    detector = sure(FeatureSqueezing(false_alarm=rate).fit(model, learnable(model, 2000), seeded()).detector)
     alarms = (detector.score(learnable(model, 2000, seed=4).x) > detector.threshold).float().mean()
     assert 0.5 * rate < alarms < 1.6 * rate
 
@@ -74,13 +75,13 @@ def test_squeezing_finds_minimal_adversarials_until_they_know_it(fashion: Traine
     x, y = fashion.samples.x, fashion.samples.y
     defended = FeatureSqueezing().fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
     near = DDN(steps=30).run(pose(fashion.model, x, keep_labels(y, 10), "l2"))
-    assert caught(defended.detector, x, near) > 0.85
+    assert caught(sure(defended.detector), x, near) > 0.85
     problem = pose(defended, x, keep_labels(y, 10, rejected=True), "linf", eps=0.1)
     assert problem.won(PGD(steps=25).run(problem)).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
-def test_the_machine_is_that_of_scikit_learn(kernel: str) -> None:
+def test_the_machine_is_that_of_scikit_learn(kernel: Literal["rbf", "linear"]) -> None:
     u = torch.randn(300, 4, generator=seeded(1)) * 3
     y = (u + torch.randn(300, 4, generator=seeded(2))).argmax(1)
     machine = fitted(u, y, kernel)
@@ -109,7 +110,7 @@ def test_classes_without_adversarials_are_never_named() -> None:
     assert (alone.scores(u).argmax(1) == 1).all()
 
 
-def corrected(statistic: str = "margin") -> tuple[object, object]:
+def corrected(statistic: Literal["noise", "margin"] = "margin") -> tuple[object, object]:
     model = Rectified(linear((1, 6, 6), 3))
     return model, LogitOddsSvm(statistic=statistic, false_alarm=0.2).fit(model, learnable(model, 800), seeded())
 

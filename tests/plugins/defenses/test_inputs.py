@@ -21,6 +21,7 @@ from robusteval_defenses.shift import Moved, Shift
 from robusteval.api import RobustEvalError
 from robusteval.testing import NoGradient, check_defense, inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
+from tests.sure import sure
 
 IMAGES = (Blur, Median, Jpeg, Mirror, Shift, Rotate)
 ALL = (*IMAGES, GaussianNoise)
@@ -168,7 +169,7 @@ def test_averaging_draws_goes_through_randomness(fashion: Trained, defense: Gaus
 
     def lost(found: torch.Tensor) -> float:
         """By majority of 11 fresh draws, as the judge counts."""
-        fresh = [defended.draw(seeded(seed)).model.logits(found).argmax(1) for seed in range(50, 61)]
+        fresh = [sure(defended.draw)(seeded(seed)).model.logits(found).argmax(1) for seed in range(50, 61)]
         wrong = torch.stack([one != fashion.samples.y[:16] for one in fresh]).float().mean(0)
         return float((wrong > 0.5).float().mean())
 

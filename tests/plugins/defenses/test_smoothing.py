@@ -13,6 +13,7 @@ from scipy import stats
 from robusteval.testing import inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import classifier
+from tests.sure import sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -48,8 +49,8 @@ def test_a_settled_radius_is_one_that_a_finite_vote_keeps() -> None:
     assert radius(600, 1000, 2.0, 0.01, 0.9) == 0.0
     model = linear((12,), 3)
     x = inputs(model.info, 5)
-    cohen = RandomizedSmoothing(n=300, settled=False).fit(model, None, seeded()).certify(x)
-    less = RandomizedSmoothing(n=300).fit(model, None, seeded()).certify(x)
+    cohen = sure(RandomizedSmoothing(n=300, settled=False).fit(model, None, seeded()).certify)(x)
+    less = sure(RandomizedSmoothing(n=300).fit(model, None, seeded()).certify)(x)
     assert torch.allclose(less, (cohen - 0.12 * vote_margin(25, 0.001)).clamp_min(0), atol=1e-6)
 
 
@@ -87,13 +88,13 @@ def test_sigma_is_a_share_of_the_range() -> None:
     one = RandomizedSmoothing(sigma=0.1, n=200).fit(linear((6,), 3), None, seeded())
     wide = linear((6,), 3, (0.0, 255.0))
     other = RandomizedSmoothing(sigma=0.1, n=200).fit(wide, None, seeded())
-    assert torch.allclose(other.certify(x * 255), one.certify(x) * 255, rtol=1e-4)
+    assert torch.allclose(sure(other.certify)(x * 255), one.certify(x) * 255, rtol=1e-4)
 
 
 def test_votes_are_what_decides() -> None:
     """Scores are logarithms of the shares of votes over the noises, up to a tenth of a vote."""
     model = linear((12,), 3)
-    smoothed = RandomizedSmoothing(sigma=0.3, votes=40).fit(model, None, seeded()).draw(seeded(3)).model
+    smoothed = sure(RandomizedSmoothing(sigma=0.3, votes=40).fit(model, None, seeded()).draw)(seeded(3)).model
     x = inputs(model.info, 20)
     noises = smoothed._noises(x, 40)
     votes = torch.stack([torch.eye(3)[model.logits((x + n).clamp(0, 1)).argmax(1)] for n in noises]).sum(0)
@@ -125,9 +126,9 @@ def test_no_attack_beats_the_certificate(fashion: Trained) -> None:
     sigma = 0.1
     defended = RandomizedSmoothing(sigma=sigma, votes=60, n=400, alpha=0.01).fit(fashion.model, None, seeded())
     x, y = fashion.samples.x[:30], fashion.samples.y[:30]
-    certified = defended.certify(x)
+    certified = sure(defended.certify)(x)
     found = DDN(steps=25).run(pose(defended, x, keep_labels(y, 10), "l2", draws=1))
-    answer = RandomizedSmoothing(sigma=sigma, votes=500).fit(fashion.model, None, seeded()).draw(seeded(9)).model
+    answer = sure(RandomizedSmoothing(sigma=sigma, votes=500).fit(fashion.model, None, seeded()).draw)(seeded(9)).model
     clean = answer.logits(x).argmax(1) == y
     assert clean.float().mean() > 0.6
     assert (certified > 0.1).float().mean() > 0.6

@@ -1,0 +1,13 @@
+"""What a test knows to be there, and a type says may be missing."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def sure(value: T | None) -> T:
+    """The value; where there is none, the test fails."""
+    assert value is not None
+    return value
