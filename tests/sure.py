@@ -11,3 +11,9 @@ def sure(value: T | None) -> T:
     """The value; where there is none, the test fails."""
     assert value is not None
     return value
+
+
+def instance(value: object, kind: type[T]) -> T:
+    """The value, which is of that kind; where it is not, the test fails."""
+    assert isinstance(value, kind), type(value)
+    return value

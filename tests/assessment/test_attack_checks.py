@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -260,7 +261,7 @@ def test_what_fools_the_twin_only(fooled: int, short: int, expected: str) -> Non
         ({"watched": {"not_carried": 90}}, "not-applicable"), ({"watched": {"fooled": 90}}, "pass"),
     ],
 )  # fmt: skip
-def test_which_attacks_are_asked_about_their_twin(change: dict[str, str | dict[str, int]], expected: str) -> None:
+def test_which_attacks_are_asked_about_their_twin(change: dict[str, Any], expected: str) -> None:
     record = honest()
     record.cells = [
         cell("a", 0.1), cell("pgd", 0.4, **({"watched": {"fooled": 90, "not_carried": 90}} | change)), cell("b", 0.1),

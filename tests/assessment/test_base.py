@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from robusteval.assessment.checks.spec import Measured, Spec, far, from_rule, graded, measured, pairs, percent, where
-from robusteval.record.run import Finding
+from robusteval.record.run import Finding, Record
 from tests.engine.test_findings import cell, honest
 from tests.sure import sure
 
@@ -91,7 +91,12 @@ def test_a_rule_s_findings_become_measurements() -> None:
     ]
     assert list(measure(honest())) == [Measured(0.0, "fine")]
     asked = []
-    never = from_rule(lambda given: iter(found), lambda given: bool(asked.append(given)), (), "fine")
+
+    def told(given: Record) -> bool:
+        asked.append(given)
+        return False
+
+    never = from_rule(lambda given: iter(found), told, (), "fine")
     assert list(never(record)) == []
     assert asked == [record]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from robusteval.assessment.checks.spec import Measured
 from robusteval.assessment.evidence.defense_findings import defenses, detectors, label_leak
-from robusteval.record.run import Cell, Pipeline, Record, Strength
+from robusteval.record.run import Cell, Finding, Pipeline, Record, Strength
 from tests.assessment.asking import about, ask, complete, numbers, says
 from tests.engine.test_findings import N, cell, honest
+from tests.sure import sure
 
 RIGHT = [0, 1] * (N // 2)
 WRONG = [1, 0] * (N // 2)
@@ -42,7 +42,7 @@ def first(right: int, otherwise: list[int] = WRONG) -> list[int]:
     return RIGHT[:right] + otherwise[right:]
 
 
-def found(rule: Callable[..., Any], record: Record) -> list[Measured]:
+def found(rule: Callable[..., Any], record: Record) -> list[Finding]:
     rows = list(rule(record))
     for row in rows:
         complete(row)
@@ -67,7 +67,7 @@ def test_a_detector_that_rejects_clean_samples(fired: int, told: bool) -> None:
 
 
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"threshold": None}, {"prediction": []}])
-def test_what_is_no_finished_detector(change: dict[str, str | list[Any] | None]) -> None:
+def test_what_is_no_finished_detector(change: dict[str, Any]) -> None:
     record = defended(**({"threshold": 0.0, "prediction": [2] * N} | change))
     assert found(detectors, record) == []
     again = dataclasses.replace(record.pipelines[1], status="done", threshold=0.0, prediction=[2] * N, defense="e")
@@ -102,7 +102,7 @@ def test_a_surrogate_that_disagrees(agreement: float | None, severity: str) -> N
     assert [row.severity for row in rows] == ([severity] if severity else [])
     for row in rows:
         assert (row.code, row.evidence) == ("surrogate-disagrees", {"agreement": agreement})
-        assert numbers(row.sentence) == [pytest.approx(100 * agreement, abs=0.051)]
+        assert numbers(row.sentence) == [pytest.approx(100 * sure(agreement), abs=0.051)]
         assert says(row.sentence, "d")
 
 

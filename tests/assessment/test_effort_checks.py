@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.record.measured import Cell
@@ -67,9 +69,7 @@ def test_a_budget_that_grows(shares: tuple[float, ...], value: float, expected: 
         ("pgd", {"strengths": kept(0.2, 0.9, order=(1, 0))}, "pass"),  # in the order of the budgets
     ],
 )  # fmt: skip
-def test_which_attacks_have_to_gain_by_a_bigger_budget(
-    name: str, change: dict[str, str | list[Strength | float]], expected: str
-) -> None:
+def test_which_attacks_have_to_gain_by_a_bigger_budget(name: str, change: dict[str, Any], expected: str) -> None:
     record = honest()
     record.cells = [
         cell("first", 0.1), cell(name, 0.4, **({"strengths": kept(0.5, 0.5)} | change)),
@@ -86,7 +86,7 @@ def test_attacks_after_one_that_is_left_out_are_looked_at() -> None:
 
 def test_samples_that_were_wrong_when_clean_do_not_count() -> None:
     record = honest()
-    record.cells[1].distance = [0.0] * 100 + [0.4] * 100
+    record.cells[1].distance = [*[0.0] * 100, *[0.4] * 100]
     record.cells[1].strengths = kept(0.5, 0.9, wrong=100)  # which fools all of those too
     check, _ = ask(record, "bigger-budget")
     assert numbers(check.measured)[:3] == [50, 1, 90]

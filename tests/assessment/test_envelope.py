@@ -93,7 +93,9 @@ def test_attacks_at_one_budget_hold_at_the_largest_at_which_half_do() -> None:
         return cell("auto", distances, needs, eps=eps, threat="budget", id=f"auto@{eps}")
 
     record = honest()
-    half, more, none = [0.1, 0.1, None, None], [0.1, None, None, None], [None] * 4
+    half: list[float | None] = [0.1, 0.1, None, None]
+    more: list[float | None] = [0.1, None, None, None]
+    none: list[float | None] = [None] * 4
     record.cells = [at(0.3, half), at(0.1, none), at(0.2, more)]
     assert held(record, "l2") == 0.2
     record.cells[0].distance = more

@@ -112,8 +112,8 @@ def test_a_model_that_was_right_nowhere_meets_no_gate() -> None:
     for one in record.cells:
         one.distance = [0.0] * N
     assert unmet(record, 0.0) == "no sample was right when clean"
-    record.cells[0].distance = record.cells[1].distance = [0.0] * (N - 1) + [0.4]
-    record.cells[2].distance = record.cells[3].distance = [0.0] * (N - 1) + [0.4]
+    record.cells[0].distance = record.cells[1].distance = [*[0.0] * (N - 1), 0.4]
+    record.cells[2].distance = record.cells[3].distance = [*[0.0] * (N - 1), 0.4]
     assert gate_met(record, 0.4)
 
 

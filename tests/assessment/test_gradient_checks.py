@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ from tests.sure import sure
 )
 def test_gradients_that_were_zero_or_not_finite(name: str, column: str, count: int, expected: str) -> None:
     record = honest()
-    record.cells = [cell("pgd", 0.4), cell("ddn", 0.3, defense="d", knowledge="adaptive", **{column: count})]
+    counted: dict[str, Any] = {column: count}
+    record.cells = [cell("pgd", 0.4), cell("ddn", 0.3, defense="d", knowledge="adaptive", **counted)]
     check, found = ask(record, name)
     share = count / (10 * N)
     assert (check.outcome, check.value) == (expected, share)
@@ -40,14 +42,17 @@ def test_gradients_that_were_zero_or_not_finite(name: str, column: str, count: i
     ("name", "column"), [("gradients-zero", "zero_gradients"), ("gradients-finite", "bad_gradients")]
 )
 def test_only_finished_attacks_that_asked_for_gradients_are_looked_at(name: str, column: str) -> None:
-    for change in ({"status": "failed"}, {"backwards": [0] * N}, {"backwards": []}):
+    changes: list[dict[str, Any]] = [{"status": "failed"}, {"backwards": [0] * N}, {"backwards": []}]
+    for change in changes:
         record = honest()
         record.cells = [cell("pgd", 0.4, **({column: 10 * N} | change))]
         assert ask(record, name)[0].outcome == "not-applicable", change
-        record.cells.append(cell("ddn", 0.3, **{column: 10 * N}))
+        many: dict[str, Any] = {column: 10 * N}
+        record.cells.append(cell("ddn", 0.3, **many))
         assert ask(record, name)[0].outcome == "fail"
     other = "bad_gradients" if column == "zero_gradients" else "zero_gradients"
-    record.cells = [cell("pgd", 0.4, **{other: 10 * N})]
+    record.cells = [cell("pgd", 0.4)]
+    setattr(record.cells[0], other, 10 * N)
     assert ask(record, name)[0].outcome == "pass"
     record.cells[0].backwards = [1] + [0] * (N - 1)
     setattr(record.cells[0], column, 1)

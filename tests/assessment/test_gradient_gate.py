@@ -77,7 +77,10 @@ def test_where_nothing_else_speaks_they_are_doubted(kind: str, outcome: str) -> 
 def test_what_does_not_speak(more: Cell | Planted) -> None:
     record = following("surrogate")
     record.cells = [cell("pgd", 0.4)]
-    (record.planted if isinstance(more, Planted) else record.cells).append(more)
+    if isinstance(more, Planted):
+        record.planted.append(more)
+    else:
+        record.cells.append(more)
     assert "gradients-unchecked" in {found.code for found in ask(record, "gradients-available")[1]}
 
 

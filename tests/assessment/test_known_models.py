@@ -15,7 +15,7 @@ from tests.engine.test_findings import honest
 COLUMNS = ["Model", "Role", "Images", "Accuracy at 0.125", "Low at 0.125", "High at 0.125"]
 
 
-def table(*rows: list, norm: str = "linf", eps: float | None = 0.125, name: str = "a", **more: Any) -> Result:
+def table(*rows: list[Any], norm: str = "linf", eps: float | None = 0.125, name: str = "a", **more: Any) -> Result:
     tags = {"norm": norm, "eps": eps, "images": 100, "set": name}
     return dataclasses.replace(
         Result("references", "n", "table", "t", tags=tags, columns=list(COLUMNS), rows=[list(row) for row in rows]),

@@ -83,12 +83,12 @@ def test_clever_is_compared_with_the_worst_case_of_its_norm_on_its_own_samples()
     record = honest()
     record.estimates = [estimate([0.29, 0.31])]
     record.estimates[0].samples = [3, 7]
-    record.cells[2].distance = [0.3] * 7 + [0.32] + [0.3] * (N - 8)
+    record.cells[2].distance = [*[0.3] * 7, 0.32, *[0.3] * (N - 8)]
     assert told(record, "clever-above-attack") == []
     record.cells[2].distance[7] = 0.305
     assert len(told(record, "clever-above-attack")) == 1
-    for change in ({"norm": "linf"}, {"status": "excluded"}):
-        record.estimates = [estimate([9.0], **change), estimate([0.1])]
+    for other in (estimate([9.0], norm="linf"), estimate([9.0], "excluded")):
+        record.estimates = [other, estimate([0.1])]
         assert told(record, "clever-above-attack") == []
     record.estimates = [estimate([9.0], norm="linf"), estimate([], "excluded"), estimate([9.0])]
     assert len(told(record, "clever-above-attack")) == 1
@@ -126,8 +126,8 @@ def test_what_the_time_budget_left_out(cells: int, probes: int, tests: list[str]
     record.skipped = tests
     rows = told(record, "time-budget-ended")
     assert len(rows) == bool(said)
-    for row in rows:
-        assert row.severity == "warning"
-        assert f" before {said} done," in row.sentence
-        assert row.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
-        assert row.cells == [one.id for one in record.cells[:cells]]
+    for finding in rows:
+        assert finding.severity == "warning"
+        assert f" before {said} done," in finding.sentence
+        assert finding.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
+        assert finding.cells == [one.id for one in record.cells[:cells]]

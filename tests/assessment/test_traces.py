@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.assessment.checks.completeness import slope
@@ -149,7 +151,10 @@ def test_a_run_that_is_long_anywhere_is_not_short() -> None:
 
 def test_which_attacks_have_to_come_to_rest() -> None:
     steep = trace(ending(0.9))
-    for change in ({"needs": "scores"}, {"knowledge": "adaptive"}, {"status": "failed"}, {"trace": []}):
+    changes: list[dict[str, Any]] = [
+        {"needs": "scores"}, {"knowledge": "adaptive"}, {"status": "failed"}, {"trace": []},
+    ]  # fmt: skip
+    for change in changes:
         record = honest()
         record.cells[1] = cell("pgd", 0.4, **({"trace": steep} | change))
         assert ask(record, "optimisation-complete")[0].outcome == "not-applicable", change

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.assessment import verdict
@@ -10,14 +12,14 @@ from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
 
 
-def checks(*outcomes: str, codes: tuple[str, ...] = ()) -> list[Check]:
+def checks(*outcomes: Any, codes: tuple[str, ...] = ()) -> list[Check]:
     return [
         Check(f"c{place}", "t", "s", "f", "l", "w", outcome, "m", codes=list(codes))
         for place, outcome in enumerate(outcomes)
     ]
 
 
-def findings(*rows: tuple[str, str]) -> list[Finding]:
+def findings(*rows: tuple[str, Any]) -> list[Finding]:
     return [Finding(code, weight, f"{code} is told.", {}, "do") for code, weight in rows]
 
 

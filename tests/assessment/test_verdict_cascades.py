@@ -15,13 +15,19 @@ def sentences(record: Record, word: str) -> list[str]:
     return [one for one in verdict.judge(record).sentences if word in one]
 
 
-def share(value: float | None, eps: float = 0.125, **tags: Any) -> Result:
-    more = {"measure": "robust-accuracy", "norm": "linf", "defense": "none", "eps": eps} | tags
+def share(value: float | None, eps: float | None = 0.125, **tags: Any) -> Result:
+    more: dict[str, Any] = {"measure": "robust-accuracy", "norm": "linf", "defense": "none", "eps": eps} | tags
     return Result("m", "n", "scalar", "t", value=value, low=0.25, high=0.625, tags=more)
 
 
 def cascade(name: str, eps: float = 0.125, **more: Any) -> Cell:
-    made = {"norm": "linf", "threat": "budget", "family": "cascade", "eps": eps, "id": f"none/{name}@{eps}/linf"}
+    made: dict[str, Any] = {
+        "norm": "linf",
+        "threat": "budget",
+        "family": "cascade",
+        "eps": eps,
+        "id": f"none/{name}@{eps}/linf",
+    }
     return cell(f"{name}@{eps}", 0.1, **(made | more))
 
 
@@ -58,13 +64,14 @@ def test_cascades_are_told_of_with_what_all_attacks_leave() -> None:
 
 
 def test_which_cascades_are_told_of() -> None:
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"family": "fixed"},
         {"status": "failed"},
         {"defense": "d", "knowledge": "adaptive"},
         {"defense": "d"},
         {"knowledge": "oblivious"},
-    ):
+    )
+    for change in changes:
         record = honest()
         record.cells.append(cascade("one", **change))
         record.results = [share(0.5)]
@@ -94,7 +101,7 @@ def test_a_model_that_was_right_nowhere_has_nothing_to_lose() -> None:
     record.cells.append(cell("pgd", 0.5, norm="linf"))
     assert numbers(sentences(record, "at a distance of")[0])[0] == 0.5
     record.cells.pop()
-    record.cells[0].distance = record.cells[1].distance = record.cells[2].distance = [0.0] * (N - 1) + [0.25]
-    record.cells[3].distance = [0.0] * (N - 1) + [0.5]
+    record.cells[0].distance = record.cells[1].distance = record.cells[2].distance = [*[0.0] * (N - 1), 0.25]
+    record.cells[3].distance = [*[0.0] * (N - 1), 0.5]
     assert sentences(record, "nothing to lose") == []
     assert numbers(sentences(record, "at a distance of")[0])[0] == 0.25

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from robusteval.assessment import verdict
+from robusteval.record.derived import Scalar
 from robusteval.record.run import Pipeline, Planted, Record, Result
 from tests.assessment.asking import about, numbers, says
 from tests.assessment.test_verdict import checks, findings
@@ -81,8 +83,8 @@ def test_the_median_distance() -> None:
         assert len(numbers(sentences(record, "at a distance of")[0])) == 3, tag
         record.results = [other, whole]
         assert len(numbers(sentences(record, "at a distance of")[0])) == 6
-    for change in ({"low": None}, {"high": None}):
-        record.results = [dataclasses.replace(whole, **change)]
+    for half in (dataclasses.replace(whole, low=None), dataclasses.replace(whole, high=None)):
+        record.results = [half]
         assert len(numbers(sentences(record, "at a distance of")[0])) == 3
     for one in record.cells:
         one.norm = "l0"
@@ -156,7 +158,7 @@ def test_planted_adversarials(needs: str, share: float, features: str, where: st
     assert "within Linf 8/255," in sentences(record, "planted on this model's")[0]
 
 
-def table(metric: str, name: str, columns: list[str], *rows: list) -> Result:
+def table(metric: str, name: str, columns: list[str], *rows: list[Any]) -> Result:
     return Result(metric, name, "table", "t", columns=columns, rows=[list(row) for row in rows])
 
 
@@ -273,8 +275,11 @@ def test_the_order_of_the_sentences() -> None:
 def test_known_models_are_told_of_and_marked_where_nothing_can_be_relied_on() -> None:
     record = honest()
     at = ["Accuracy at 0.125", "Low at 0.125", "High at 0.125"]
-    rows = [["mine", "this", 100, 0.5, 0.25, 0.625], ["trained", "reference", 100, 0.75, 0.5, 0.875]]
-    tags = {"norm": "linf", "eps": 0.125, "images": 100, "set": "a"}
+    rows: list[list[Scalar]] = [
+        ["mine", "this", 100, 0.5, 0.25, 0.625],
+        ["trained", "reference", 100, 0.75, 0.5, 0.875],
+    ]
+    tags: dict[str, Scalar] = {"norm": "linf", "eps": 0.125, "images": 100, "set": "a"}
     table_ = Result("references", "n", "table", "t", tags=tags, columns=["Model", "Role", "Images", *at], rows=rows)
     record.results = [table_]
     (said,) = sentences(record, "trained 75.0 %")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Strength,
 N = 200
 
 
-def cell(attack: str, distances: float | list[float | None], needs: str = "gradient", **more: object) -> Cell:
-    column = distances if isinstance(distances, list) else [distances] * N
+def cell(attack: str, distances: float | Sequence[float | None], needs: str = "gradient", **more: Any) -> Cell:
+    column = [distances] * N if isinstance(distances, int | float) else list(distances)
     family = "minimal" if attack in ("ddn", "deepfool") else "fixed"
     made = Cell(
         f"none/{attack}/l2", attack, attack, "1", {}, family, needs, "none", "none", "l2", "curve", 6.0, status="done"

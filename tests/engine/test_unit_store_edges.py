@@ -102,7 +102,7 @@ def same(one: object, other: object) -> None:
         {"strengths": kept(), "by_target": torch.rand(3, 4), "member": torch.tensor([0, -1, 2])},
     ],
 )
-def test_what_is_saved_is_loaded(store: UnitStore, more: dict[str, Strengths | torch.Tensor]) -> None:
+def test_what_is_saved_is_loaded(store: UnitStore, more: dict[str, Any]) -> None:
     store.save(CELL, 3, unit(**more))
     same(store.load(CELL, 3), unit(**more))
     assert UnitStore(store.folder.parent, PLAN).load(CELL, 3) is not None

@@ -18,6 +18,7 @@ from robusteval.errors import AccessError
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from tests.loaders import exports, zoo
+from tests.sure import instance
 
 S = nn.Sequential
 
@@ -147,7 +148,8 @@ def test_a_module_that_multiplies_by_itself_and_one_asked_row_by_row() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.body, self.weight = small()[:5], nn.Parameter(torch.randn(12, 5))
+            self.body = instance(small(), nn.Sequential)[:5]
+            self.weight = nn.Parameter(torch.randn(12, 5))
 
         def forward(self, x: Tensor) -> Tensor:
             answer: Tensor = (self.body(x) @ self.weight + 1).softmax(1)
@@ -175,7 +177,8 @@ def test_features_of_a_module_that_fills_an_empty_tensor() -> None:
             answer: torch.Tensor = self.last(hidden)
             return answer
 
-    model = TorchClassifier.from_module(Filled().eval(), (6,))
+    net = Filled().eval()
+    model = TorchClassifier.from_module(net, (6,))
     x = torch.rand(4, 6)
     with torch.no_grad():
-        assert torch.equal(model.features().logits(x), torch.relu(model.module.first(x)))
+        assert torch.equal(model.features().logits(x), torch.relu(net.first(x)))

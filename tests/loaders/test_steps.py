@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,11 @@ def test_a_binarised_hidden_layer_of_any_size(name: str, size: float, tmp_path: 
 
 def test_thresholds_that_let_real_numbers_through(tmp_path: Path) -> None:
     x, y = images()
-    for op, attributes in (("ThresholdedRelu", {"alpha": 0.5}), ("Shrink", {"lambd": 0.5, "bias": 0.0})):
+    cases: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("ThresholdedRelu", {"alpha": 0.5}),
+        ("Shrink", {"lambd": 0.5, "bias": 0.0}),
+    )
+    for op, attributes in cases:
         g = Graph()
         b = g("Sub", g(op, g("Flatten", "x"), **attributes), 0.3)
         model = load_onnx(g.save(tmp_path / f"{op}.onnx", g("MatMul", b, PATTERNS.T.copy())), LoadOptions(), x)

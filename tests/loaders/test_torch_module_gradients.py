@@ -78,6 +78,6 @@ def test_gradients_that_are_zero_on_every_image_are_none() -> None:
         def backward(ctx: Any, grad: Tensor) -> Tensor:
             return torch.zeros_like(grad)
 
-    model = loaded(lambda net, x: net(Masked.apply(x)))
+    model = loaded(lambda net, x: net(Masked.apply(x)))  # type: ignore[no-untyped-call]
     assert (model.info.gradients, model.info.rung) == ("none", "E")
     assert "zero" in model.info.gradients_reason

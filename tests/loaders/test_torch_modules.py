@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -256,7 +256,7 @@ def test_a_module_that_cannot_leave_training_mode_is_told_of_by_code() -> None:
             super().__init__()
             self.inner = NET
 
-        def train(self, mode: bool = True) -> nn.Module:
+        def train(self, mode: bool = True) -> Self:
             raise RuntimeError("always on")
 
         def forward(self, x: Tensor) -> Tensor:

@@ -144,7 +144,7 @@ def byte_model(source: Path, target: Path) -> Path:
     model = onnx.load(str(source))
     model.graph.node.insert(0, helper.make_node("Cast", ["bytes"], ["reals"], to=TensorProto.FLOAT))
     model.graph.node.insert(1, helper.make_node("Div", ["reals", "k255"], ["x"]))
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(255.0), "k255"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(255.0, np.float32), "k255"))
     model.graph.input[0].name = "bytes"
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     target.write_bytes(model.SerializeToString())

@@ -30,7 +30,7 @@ search = 1
 [[attack]]
 plugin = "noise"
 """
-MADE = {
+MADE: dict[str, Callable[[Path, Path], Path]] = {
     "mlp": lambda path, out: path,
     "vit": lambda path, out: path,
     "instance_norm": lambda path, out: path,

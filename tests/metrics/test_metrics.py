@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -251,13 +251,13 @@ def test_certified_accuracy_is_what_is_right_and_proved_beyond_the_budget() -> N
 def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case() -> None:
     record = records.make()
     curve = {one.name: one for one in accuracy_curve.AccuracyCurve().compute(record)}
-    rows = [dict(zip(curve["claims"].columns, row, strict=True)) for row in curve["claims"].rows]
+    rows: list[dict[str, Any]] = [dict(zip(curve["claims"].columns, row, strict=True)) for row in curve["claims"].rows]
     assert [(row["Norm"], row["By"]) for row in rows] == [("L2", "worst case"), ("Linf", "worst case")]
     for row in rows:
-        half = (float(sure(row["High"])) - float(row["Low"])) / 2
+        half = (float(row["High"]) - float(row["Low"])) / 2
         low, high = sure(
             statistics.clopper_pearson(
-                round(float(sure(row["Robust accuracy"])) * int(sure(row["Samples to halve"]))),
+                round(float(row["Robust accuracy"]) * int(row["Samples to halve"])),
                 int(row["Samples to halve"]),
             )
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from robusteval_published_claims.metric import Sources
 
 from robusteval.metrics.targets import Targets
 from robusteval.record.run import Cell, Record
 from tests import records
-from tests.sure import sure
 
 
 def bare(record: Record) -> list[Cell]:
@@ -52,7 +53,7 @@ def test_figures_of_the_sources_stand_beside_ours(stem: str, claims: int) -> Non
             (deepfool,) = [cell for cell in bare(record) if cell.plugin == "deepfool"]
             pairs = zip(deepfool.l2, record.data.l2, strict=True)
             ratios = [length / size for length, size in pairs if length]
-            assert sure(rows["rho_adv by DeepFool, LeNet"][3]).startswith(
+            assert str(rows["rho_adv by DeepFool, LeNet"][3]).startswith(
                 f"{sum(ratios) / len(ratios):.3f} over {len(ratios)} "
             )
 
@@ -69,7 +70,7 @@ def of_defences(defense: str, attack: str = "bim") -> Record:
     return record
 
 
-def told(record: Record) -> dict[str, list]:
+def told(record: Record) -> dict[object, list[Any]]:
     (table,) = list(Sources().compute(record))
     return {row[0]: row for row in table.rows}
 

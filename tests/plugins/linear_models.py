@@ -80,7 +80,7 @@ def optimum(model: Module, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
     return best
 
 
-def untargeted(model: Module, x: Tensor) -> Tensor:
+def untargeted(model: Classifier, x: Tensor) -> Tensor:
     scores = model.logits(x)
     return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).bool()
 
@@ -107,9 +107,7 @@ def pose(
     return Problem(x, keep, norm, budget, info.bounds, rng, attack.info.needs, view, meter, rows, draws, points)
 
 
-def smallest_budget(
-    attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: Norm, halvings: int = 8
-) -> Tensor:
+def smallest_budget(attack: Attack, model: Module, x: Tensor, keep: Tensor, norm: Norm, halvings: int = 8) -> Tensor:
     """The engine's search in short: the smallest eps at which the attack wins, per sample, [B]."""
     reach = optimum(model, x, keep, norm)
     low, high = torch.zeros_like(reach), 4 * reach

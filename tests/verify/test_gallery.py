@@ -76,7 +76,8 @@ def whole() -> tuple[Record, object, object]:
         delta = after - before
         peak = float(np.abs(delta).max())
         record.gallery.append(
-            Picture(sample, cell.id, cell.attack, "none", cell.norm, sure(cell.distance[sample]), record.data.labels[sample],
+            Picture(sample, cell.id, cell.attack, "none", cell.norm, sure(cell.distance[sample]),
+                    record.data.labels[sample],
                     record.pipelines[0].prediction[sample], 0.5, sure(cell.prediction[sample]), 0.5, grey(before),
                     grey(0.5 + 0.5 * delta / peak), grey(after), 1 / peak)
         )  # fmt: skip

@@ -68,5 +68,5 @@ def fewest(model: Module, x: Tensor, keep: Tensor) -> Tensor:
             slope = weight[other] - weight[inside]
             gains = torch.where(slope > 0, slope * (high - x[row]), slope * (low - x[row])).sort(descending=True).values
             count = int((gains.cumsum(0) < scores[row, inside] - scores[row, other]).sum()) + 1
-            best[row] = min(best[row], count)
+            best[row] = min(float(best[row]), count)
     return best

@@ -19,14 +19,14 @@ from robusteval.contracts.plugins import Attack
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
 from robusteval.testing import inputs, keep_all_but, keep_labels, linear, pose
-from tests.plugins.linear_models import Module
+from robusteval.testing.oracles import Linear
 
 SHAPES = [((20,), 2, (0.0, 1.0)), ((3, 6, 6), 2, (-1.0, 3.0)), ((1, 12, 12), 2, (0.0, 255.0))]
 
 
 def setting(
     shape: tuple[int, ...], classes: int, bounds: tuple[float, float], count: int = 9, spread: float = 0.1
-) -> tuple[Module, torch.Tensor, torch.Tensor]:
+) -> tuple[Linear, torch.Tensor, torch.Tensor]:
     model = linear(shape, classes, bounds)
     x = inputs(model.info, count, spread=spread)
     return model, x, keep_labels(model.logits(x).argmax(1), classes)
@@ -124,7 +124,8 @@ def test_restarts_run_on_the_survivors_only() -> None:
 def test_noise_has_the_exact_size_although_the_box_cuts_it() -> None:
     model, x, _ = setting((1, 12, 12), 2, (0.0, 1.0))
     x = torch.zeros_like(x)
-    for norm, eps in (("l2", 1.5), ("linf", 0.2)):
+    cases: tuple[tuple[Norm, float], ...] = (("l2", 1.5), ("linf", 0.2))
+    for norm, eps in cases:
         problem = pose(model, x, keep_labels(model.logits(x).argmax(1), 2), norm, eps=eps, needs="decision")
         size = problem.distance(Noise(repeats=1).run(problem))
         assert torch.allclose(size, torch.full_like(size, eps), rtol=1e-3)
@@ -162,10 +163,11 @@ def test_the_nearest_of_many_classes_is_found_through_the_engines_search(
 def searched(model: Classifier, attack: Attack, x: torch.Tensor, keep: torch.Tensor, norm: Norm) -> torch.Tensor:
     """Smallest distance that the engine's search finds with this attack, [B]."""
     pipeline, meter, rng = Pipeline(Defended(model)), Meter(len(x)), torch.Generator().manual_seed(0)
-    bounds, memory = model.info.bounds, {}
+    bounds = model.info.bounds
+    memory: dict[object, object] = {}
     sweep = Sweep(pipeline, x, Threat(keep, norm, bounds), rng, meter)
 
-    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
         view = (pipeline, meter, rows)
         return attack.run(Problem(x[rows], keep[rows], norm, eps, bounds, rng, "gradient", *view, memory=memory))
 

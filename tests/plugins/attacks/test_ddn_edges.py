@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import torch
+from robusteval_attacks._common.linearisation import aim_passes, nearest_class
 from torch import Tensor
 
 from robusteval.api import Passes
@@ -29,7 +30,7 @@ else:
 
 def again(
     problem: Problem, steps: int, radius: float, gamma: float, last_gamma: float, loss: str = "ce"
-) -> tuple[Tensor, list]:
+) -> tuple[Tensor, list[Any]]:
     """Rony et al.'s algorithm 1 with a first radius from the linearisation, for one sample at a time in float32."""
     low, high = problem.bounds
     x0 = problem.x
@@ -65,7 +66,7 @@ def again(
     return best, radii
 
 
-def both(attack: DDN, model: Classifier, x: Tensor, keep: Tensor) -> tuple[Tensor, list, Tensor, list]:
+def both(attack: DDN, model: Classifier, x: Tensor, keep: Tensor) -> tuple[Tensor, list[Any], Tensor, list[Any]]:
     posed = pose(attack, model, x, keep, "l2", trace=True)
     found = attack.run(posed)
     expected, radii = again(
@@ -121,10 +122,10 @@ def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(
     x = middling(model, 3, share=0.5)
     attack = DDN(steps=steps, loss="nearest")
     posed = pose(attack, model, x, untargeted(model, x), "l2")
-    kinds = []
+    kinds: list[Any] = []
     plain = type(posed).grad
 
-    def grad(self: Problem, point: Tensor, kind: str = "margin") -> Any:
+    def grad(self: Problem, point: Tensor, kind: Any = "margin") -> Any:
         kinds.append(kind)
         return plain(self, point, kind)
 
@@ -134,7 +135,7 @@ def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(
     assert len(kinds) == steps
     assert all(callable(kind) for kind in kinds[free:])
     scores = posed.scores(x)
-    aim = ddn.nearest_class(posed)
+    aim = nearest_class(posed)
     expected = scores.gather(1, aim[:, None]).squeeze(1) - scores.masked_fill(~posed.keep, -1e30).amax(1)
     if steps > 1:
         torch.testing.assert_close(kinds[-1](scores), expected)
@@ -143,7 +144,7 @@ def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(
 def test_what_it_costs() -> None:
     assert DDN(steps=9).passes("l2", 10) == Passes(10, 9)
     assert DDN(steps=9, loss="margin").passes("l2", 10) == Passes(10, 9)
-    assert DDN(steps=9, loss="nearest").passes("l2", 4) == Passes(10, 9) + ddn.aim_passes(4)
+    assert DDN(steps=9, loss="nearest").passes("l2", 4) == Passes(10, 9) + aim_passes(4)
     model = linear((8,), 4)
     x = middling(model, 3)
     for attack in (DDN(steps=7), DDN(steps=7, loss="nearest")):

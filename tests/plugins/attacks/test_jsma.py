@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -84,7 +85,8 @@ def test_a_step_never_leaves_its_direction_and_size() -> None:
     model = linear((30,), 2)
     x = middling(model, 12)
     keep = untargeted(model, x)
-    for direction, sign in (("up", 1), ("down", -1)):
+    cases: tuple[tuple[Literal["up", "down"], int], ...] = (("up", 1), ("down", -1))
+    for direction, sign in cases:
         attack = JSMA(direction=direction, theta=0.25)
         found = attack.run(pose(attack, model, x, keep, "l0"))
         change = (found - x)[found != x] * sign

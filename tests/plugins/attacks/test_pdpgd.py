@@ -11,6 +11,7 @@ from robusteval_attacks.pdpgd import PDPGD, _proximal
 from scipy.optimize import minimize
 
 from robusteval.api import Norm
+from robusteval.contracts.plugins import Attack
 from tests.plugins.attacks.minimal import excess, fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, untargeted
 
@@ -85,7 +86,7 @@ def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm: No
     """The first boundary met is not the nearest one: it is much nearer than fmn, and than itself where it starts
     near."""
     model, x, keep = trained("robust", 16)
-    attacks = [PDPGD(steps=100), PDPGD(steps=100, rate=0.1, dual=2.0), FMN(steps=100)]
+    attacks: list[Attack] = [PDPGD(steps=100), PDPGD(steps=100, rate=0.1, dual=2.0), FMN(steps=100)]
     mine, near, other = (reach(attack, model, x, keep, norm) for attack in attacks)
     assert mine.isfinite().all()
     assert mine.median() < 0.8 * near.median()

@@ -48,7 +48,8 @@ def test_ddn_beats_deepfool(fashion: Trained) -> None:
 
 
 def test_pgd_needs_many_steps_in_every_norm(fashion: Trained) -> None:
-    for norm, eps in (("l2", 0.5), ("l1", 4.0)):
+    cases: tuple[tuple[Norm, float], ...] = (("l2", 0.5), ("l1", 4.0))
+    for norm, eps in cases:
         few, many = (survivors(fashion, PGD(steps=steps), norm, eps) for steps in (2, 20))
         assert many < few
 

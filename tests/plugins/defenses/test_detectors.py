@@ -16,12 +16,12 @@ from robusteval_defenses.feature_squeezing import FeatureSqueezing
 from robusteval_defenses.logit_odds_svm import Corrected, LogitOddsSvm, fitted
 from sklearn.svm import SVC
 
-from robusteval.api import RobustEvalError, Samples
+from robusteval.api import Defended, RobustEvalError, Samples
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Attack, Detector
 from robusteval.testing import NoGradient, Rectified, inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
-from tests.sure import sure
+from tests.sure import instance, sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -110,14 +110,14 @@ def test_classes_without_adversarials_are_never_named() -> None:
     assert (alone.scores(u).argmax(1) == 1).all()
 
 
-def corrected(statistic: Literal["noise", "margin"] = "margin") -> tuple[object, object]:
+def corrected(statistic: Literal["noise", "margin"] = "margin") -> tuple[Rectified, Defended]:
     model = Rectified(linear((1, 6, 6), 3))
     return model, LogitOddsSvm(statistic=statistic, false_alarm=0.2).fit(model, learnable(model, 800), seeded())
 
 
 def test_the_machine_answers_where_the_detector_fires_and_the_model_elsewhere() -> None:
     model, defended = corrected()
-    inner: Corrected = defended.model
+    inner = instance(defended.model, Corrected)
     x = learnable(model, 300, seed=8).x
     fired = inner.detector.score(x) > inner.detector.threshold
     assert 0.1 < fired.float().mean() < 0.4
@@ -135,7 +135,7 @@ def test_the_corrector_is_random_where_its_detector_is() -> None:
     model, defended = corrected("noise")
     drawn = pickle.loads(pickle.dumps(defended)).draw(seeded(1))
     assert drawn.draw is None
-    assert drawn.model.detector.seed != defended.draw(seeded(2)).model.detector.seed
+    assert drawn.model.detector.seed != instance(sure(defended.draw)(seeded(2)).model, Corrected).detector.seed
     assert corrected()[1].draw is None
     with pytest.raises(RobustEvalError, match="no gradients"):
         LogitOddsSvm().fit(NoGradient(model), learnable(model), seeded())

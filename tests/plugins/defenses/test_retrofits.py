@@ -20,12 +20,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError, Samples
+from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
-from tests.plugins.linear_models import classifier
-from tests.sure import sure
+from tests.plugins.linear_models import Module, classifier
+from tests.sure import instance, sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -62,7 +63,7 @@ def test_every_way_to_write_a_relu_is_seen_and_nothing_else() -> None:
     assert torch.equal(Ways()(x)[0, 1], x[0].clamp(min=0)), "Outside the context nothing is replaced."
 
 
-def network(hidden: int = 16) -> object:
+def network(hidden: int = 16) -> Module:
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, hidden), nn.ReLU(), nn.Linear(hidden, 3))
     rng = seeded(1)
     for weight in net.parameters():
@@ -70,7 +71,7 @@ def network(hidden: int = 16) -> object:
     return classifier(net, (1, 4, 4), 3)
 
 
-def by_hand(model: object, x: torch.Tensor, k: float) -> torch.Tensor:
+def by_hand(model: Module, x: torch.Tensor, k: float) -> torch.Tensor:
     hidden = model.net[1](x.flatten(1))
     answer: torch.Tensor = model.net[3](hidden * (hidden > k))
     return answer
@@ -118,24 +119,28 @@ def test_jumprelu_is_its_formula_on_an_onnx_file(tmp_path: Path) -> None:
     assert torch.allclose(again.logits(x), behind.logits(x))
 
 
+def threshold(model: Classifier) -> float:
+    return instance(instance(model, Retrofitted).activation, Jump).k
+
+
 def test_the_threshold_is_customary_given_or_chosen_by_what_it_costs(fashion: Trained) -> None:
-    assert JumpReLU().fit(network(), None, seeded()).model.activation.k == 0.0645
-    assert JumpReLU(k=0.2).fit(network(), None, seeded()).model.activation.k == 0.2
+    assert threshold(JumpReLU().fit(network(), None, seeded()).model) == 0.0645
+    assert threshold(JumpReLU(k=0.2).fit(network(), None, seeded()).model) == 0.2
     data = fashion.fit[torch.arange(600)]
     small = JumpReLU(cost=0.01).fit(fashion.model, data, seeded())
     large = JumpReLU(cost=0.3).fit(fashion.model, data, seeded())
-    assert 0 < small.model.activation.k < large.model.activation.k
+    assert 0 < threshold(small.model) < threshold(large.model)
     right = fashion.model.logits(data.x).argmax(1) == data.y
     kept = (small.model.logits(data.x[right]).argmax(1) == data.y[right]).float().mean()
     assert kept >= 0.99
     assert any("chosen on" in note for note in small.notes)
     wrong = Samples(data.x, (data.y + 1) % 10)
-    assert JumpReLU(k=0.1).fit(fashion.model, wrong, seeded()).model.activation.k == 0.1
+    assert threshold(JumpReLU(k=0.1).fit(fashion.model, wrong, seeded()).model) == 0.1
 
 
 def test_random_thresholds_are_drawn_from_the_range() -> None:
     defended = RandomJumpReLU(k=0.4, spread=0.5).fit(network(), None, seeded())
-    drawn = [sure(defended.draw)(seeded(seed)).model.activation.k for seed in range(100)]
+    drawn = [threshold(sure(defended.draw)(seeded(seed)).model) for seed in range(100)]
     assert 0.2 <= min(drawn) < 0.22
     assert 0.58 < max(drawn) <= 0.6
 

@@ -7,13 +7,13 @@ import pickle
 import pytest
 import torch
 from robusteval_attacks.ddn import DDN
-from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, radius, vote_margin
+from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, Smoothed, radius, vote_margin
 from scipy import stats
 
 from robusteval.testing import inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import classifier
-from tests.sure import sure
+from tests.sure import instance, sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -88,7 +88,7 @@ def test_sigma_is_a_share_of_the_range() -> None:
     one = RandomizedSmoothing(sigma=0.1, n=200).fit(linear((6,), 3), None, seeded())
     wide = linear((6,), 3, (0.0, 255.0))
     other = RandomizedSmoothing(sigma=0.1, n=200).fit(wide, None, seeded())
-    assert torch.allclose(sure(other.certify)(x * 255), one.certify(x) * 255, rtol=1e-4)
+    assert torch.allclose(sure(other.certify)(x * 255), sure(one.certify)(x) * 255, rtol=1e-4)
 
 
 def test_votes_are_what_decides() -> None:
@@ -96,7 +96,7 @@ def test_votes_are_what_decides() -> None:
     model = linear((12,), 3)
     smoothed = sure(RandomizedSmoothing(sigma=0.3, votes=40).fit(model, None, seeded()).draw)(seeded(3)).model
     x = inputs(model.info, 20)
-    noises = smoothed._noises(x, 40)
+    noises = instance(smoothed, Smoothed)._noises(x, 40)
     votes = torch.stack([torch.eye(3)[model.logits((x + n).clamp(0, 1)).argmax(1)] for n in noises]).sum(0)
     shares = smoothed.logits(x).exp() * 40.1
     assert ((shares - votes).abs() <= 0.1001).all()
@@ -107,7 +107,8 @@ def test_the_twin_is_the_mean_of_probabilities() -> None:
     model = linear((12,), 3)
     smoothed = RandomizedSmoothing(sigma=0.3, steer=5).fit(model, None, seeded()).model
     x = inputs(model.info, 4)
-    mean = torch.stack([model.twin((x + n).clamp(0, 1)).softmax(1) for n in smoothed._noises(x, 5)]).mean(0)
+    noises = instance(smoothed, Smoothed)._noises(x, 5)
+    mean = torch.stack([model.twin((x + n).clamp(0, 1)).softmax(1) for n in noises]).mean(0)
     assert torch.allclose(smoothed.twin(x).softmax(1), mean, atol=1e-5)
 
 

@@ -11,8 +11,9 @@ import torch
 from robusteval_attacks.fgsm import FGSM
 from robusteval_attacks.pgd import PGD
 from robusteval_defenses._common.checkpoints import Store
+from robusteval_defenses._common.training import Retrained
 from robusteval_defenses.adversarial_training import AdversarialTraining
-from robusteval_defenses.denoiser import Denoiser
+from robusteval_defenses.denoiser import Denoised, Denoiser
 from robusteval_defenses.distillation import Distillation
 from robusteval_defenses.hidden_space import HiddenSpace, features
 from robusteval_defenses.label_embedding import LabelEmbedding
@@ -26,6 +27,7 @@ from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.testing import NoGradient, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
 from tests.plugins.defenses.learning import seeded, some
+from tests.sure import instance
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, LabelEmbedding, Lipschitz)
@@ -157,7 +159,7 @@ def test_the_denoiser_mends_noise_and_keeps_the_box(fashion: Trained) -> None:
     made = Denoiser(epochs=6, sigma=0.25).fit(fashion.model, data, seeded()).model
     noise = 0.25 * torch.randn(test.x.shape, generator=seeded(1))
     noisy = (test.x + noise).clamp(0, 1)
-    cleaned = made.front(noisy).detach()
+    cleaned = instance(made, Denoised).front(noisy).detach()
     assert (cleaned - test.x).square().mean() < 0.6 * (noisy - test.x).square().mean()
     assert cleaned.min() >= 0
     assert cleaned.max() <= 1
@@ -168,7 +170,7 @@ def test_the_denoiser_takes_flat_inputs() -> None:
     model = linear((12,), classes=3, bounds=(-1.0, 1.0))
     x = 2 * torch.rand((200, 12), generator=seeded()) - 1
     made = Denoiser(epochs=2).fit(model, Samples(x, model.logits(x).argmax(1), (-1.0, 1.0)), seeded()).model
-    assert made.front(x).shape == x.shape
+    assert instance(made, Denoised).front(x).shape == x.shape
     assert right(made, Samples(x, model.logits(x).argmax(1))) > 0.8
 
 
@@ -186,7 +188,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = some(fashion, 200)
-    whole = defence.fit(fashion.model, data, seeded(3)).model
+    whole = instance(defence.fit(fashion.model, data, seeded(3)).model, Retrained)
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     said: list[Epoch] = []
 
@@ -198,7 +200,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(
     with pytest.raises(Interrupted):
         defence.train(fashion.model, data, seeded(3), stop)
     again: list[Epoch] = []
-    resumed = defence.train(fashion.model, data, seeded(3), again.append).model
+    resumed = instance(defence.train(fashion.model, data, seeded(3), again.append).model, Retrained)
     assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
     assert again[0].resumed
     assert again[0].done == 2
