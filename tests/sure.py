@@ -17,3 +17,9 @@ def instance(value: object, kind: type[T]) -> T:
     """The value, which is of that kind; where it is not, the test fails."""
     assert isinstance(value, kind), type(value)
     return value
+
+
+def number(value: object) -> float:
+    """The value as a number; where it is none, the test fails."""
+    assert isinstance(value, int | float), value
+    return float(value)

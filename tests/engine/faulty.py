@@ -8,7 +8,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Generator, Tensor
 
@@ -62,7 +62,7 @@ class Faulty:
         strike(self.how)
         return problem.x
 
-    def passes(self, norm: str, classes: int) -> object:
+    def passes(self, norm: str, classes: int) -> None:
         strike("exit0")
 
 
@@ -79,7 +79,7 @@ class FaultyDefense:
 
 @dataclass(frozen=True)
 class Asked:
-    inner: toys.Linear
+    inner: Classifier
     how: str
 
     @property
@@ -114,7 +114,7 @@ def attacks(*hows: str) -> str:
     return SUITE + "".join(rows)
 
 
-def job(folder: Path, suite: str = SUITE, **more: object) -> Job:
+def job(folder: Path, suite: str = SUITE, **more: Any) -> Job:
     (folder / "suite.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=20)

@@ -166,7 +166,7 @@ def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path
     # ddn does not fit, pgd does, which the suite gives a priority
     assert {"none/pgd/l2", "none/fgsm/l2", "none/square/linf"} <= begun(300.0)
     assert "none/ddn/l2" not in begun(300.0)
-    found = begun(50.0, led=["none/pgd/linf"])  # of an earlier run
+    found = begun(50.0, led=("none/pgd/linf",))  # of an earlier run
     assert "none/fgsm/linf" in found
     assert "none/fgsm/l2" not in found
 

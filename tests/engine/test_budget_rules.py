@@ -113,7 +113,7 @@ def gate(limit: float | None = 100.0, foretold: float | None = 10.0, workers: in
     return Gate(Clock(limit), lambda task: foretold if isinstance(task, Task) else -1.0, workers, **more)
 
 
-def tasks(one: SimpleNamespace, count: int) -> list[Task]:
+def tasks(one: Any, count: int) -> list[Task]:
     return [Task(one, chunk) for chunk in range(count)]
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.engine.plain import beyond, line, pulled, sweep_of
+from tests.sure import sure
 
 
 def searched(bars: tuple[float, ...], largest: float = 0.8, halvings: int = 3, **more: Any) -> Any:
@@ -17,11 +18,11 @@ def searched(bars: tuple[float, ...], largest: float = 0.8, halvings: int = 3, *
     one = sweep_of(beyond(*bars), x0, settle=lambda *said: told.append((said[0].tolist(), said[2].tolist())), **more)
     asked: list[tuple[list[int], list[float]]] = []
 
-    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        assert eps.dtype == torch.float64
-        asked.append((rows.tolist(), eps.tolist()))
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        assert sure(eps).dtype == torch.float64
+        asked.append((rows.tolist(), sure(eps).tolist()))
         far = x0[rows].clone()
-        far[:, 0] += eps
+        far[:, 0] += sure(eps)
         return far
 
     return asked, told, one.fixed(propose, largest, halvings), one
@@ -60,10 +61,10 @@ def test_a_third_is_taken_as_long_as_every_budget_wins() -> None:
     one = sweep_of(lambda x: ((x[:, 0] > 0) & (x[:, 0] == reached[-1])).long(), x0)
     reached: list[float] = []
 
-    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        reached.append(eps.item())
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        reached.append(sure(eps).item())
         far = x0[rows].clone()
-        far[:, 0] += eps
+        far[:, 0] += sure(eps)
         return far
 
     best = one.fixed(propose, 0.8, 2)
@@ -89,10 +90,10 @@ def test_in_l0_a_bracket_of_one_pixel_is_closed() -> None:
     x0 = torch.zeros(1, 64, dtype=torch.float64)
     asked = []
 
-    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        asked.append(eps.item())
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        asked.append(sure(eps).item())
         far = x0[rows].clone()
-        far[:, : int(eps.item())] = 1.0
+        far[:, : int(sure(eps).item())] = 1.0
         return far
 
     one = sweep_of(lambda x: (x.sum(1) > 20).long(), x0, "l0")
@@ -135,8 +136,8 @@ def test_budgets_are_handed_over_in_the_samples_precision() -> None:
     x0 = line(1).float()
     seen = []
 
-    def propose(rows: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        seen.append(eps.dtype)
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        seen.append(sure(eps).dtype)
         return x0[rows]
 
     sweep_of(beyond(0.3), x0).fixed(propose, 0.5, 0)

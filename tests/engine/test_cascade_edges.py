@@ -15,13 +15,15 @@ from robusteval.engine.search.judge import Threat
 from robusteval.engine.seeding import generator
 from robusteval.engine.units.cascade import run_cascade
 from tests.engine.plain import beyond, pipeline, random_pipeline
+from tests.sure import sure
 
 
 def member(budget: str) -> SimpleNamespace:
     return SimpleNamespace(attack=SimpleNamespace(info=SimpleNamespace(budget=budget)))
 
 
-FIXED, MINIMAL = member("fixed"), member("minimal")
+FIXED: Any = member("fixed")
+MINIMAL: Any = member("minimal")
 
 
 def sweep_of(bars: tuple[float, ...], levels: int = 0, dtype: torch.dtype = torch.float64) -> Sweep:
@@ -34,9 +36,7 @@ def sweep_of(bars: tuple[float, ...], levels: int = 0, dtype: torch.dtype = torc
     )
 
 
-def run(
-    sweep: Sweep, answers: list[tuple[SimpleNamespace, dict[int, float]]], eps: float = 0.5
-) -> tuple[Any, Any, Any]:
+def run(sweep: Sweep, answers: list[tuple[Any, dict[int, float]]], eps: float = 0.5) -> tuple[Any, Any, Any]:
     """answers: for each member how far it goes for each row. What was asked: [(rows, budgets or None)]."""
     asked: list[tuple[list[int], list[float] | None]] = []
 
@@ -86,7 +86,7 @@ def test_the_last_sample_is_still_asked_for() -> None:
 
 @pytest.mark.parametrize("kind", [FIXED, MINIMAL])
 @pytest.mark.parametrize(("over", "lost"), [(-0.01, True), (0.0, True), (5e-7, True), (2e-6, False), (0.05, False)])
-def test_the_budget_binds_every_kind_of_attack_to_a_millionth(kind: SimpleNamespace, over: float, lost: bool) -> None:
+def test_the_budget_binds_every_kind_of_attack_to_a_millionth(kind: Any, over: float, lost: bool) -> None:
     _, best, by = run(sweep_of((0.1,)), [(kind, {0: 0.5 * (1 + over)})])
     assert by.tolist() == [0 if lost else -1]
     assert best.distance.isfinite().tolist() == best.l2.isfinite().tolist() == [lost]
@@ -106,7 +106,7 @@ def test_a_win_that_rounding_to_the_grid_takes_beyond_the_budget_is_none() -> No
 
 
 @pytest.mark.parametrize("kind", [FIXED, MINIMAL])
-def test_random_pipelines_are_drawn_from_the_run_s_generator(kind: SimpleNamespace) -> None:
+def test_random_pipelines_are_drawn_from_the_run_s_generator(kind: Any) -> None:
     """The draw refuses anything else."""
     one, drawn = random_pipeline([beyond(0.1)])
     _, _, by = run(dataclasses.replace(sweep_of((0.1,)), pipeline=one), [(kind, {0: 0.4})])
@@ -119,8 +119,8 @@ def test_budgets_come_in_the_samples_precision(dtype: torch.dtype) -> None:
     sweep = sweep_of((0.1,), dtype=dtype)
     seen = []
 
-    def ask(one: object, rows: torch.Tensor, budget: torch.Tensor) -> torch.Tensor:
-        seen.append(budget.dtype)
+    def ask(one: object, rows: torch.Tensor, budget: torch.Tensor | None) -> torch.Tensor:
+        seen.append(sure(budget).dtype)
         return sweep.x0[rows]
 
     best, by = run_cascade(sweep, (FIXED,), 0.1, ask)

@@ -140,13 +140,14 @@ def test_model_and_detector_share_one_pass_through_the_same_copy() -> None:
             return self.inner(x)
 
     base = TorchClassifier.from_module(Counted(), (3,))
+    counted: Any = base.module
     confident = dataclasses.make_dataclass(
         "Confident", [], namespace={"threshold": 0.0, "score": lambda self, x: base.logits(x).amax(1)}
     )
     pipeline = Pipeline(lending(Defended(base, confident())))
-    before = base.module.passes
+    before = counted.passes
     pipeline.decide(torch.rand(5, 3))
-    assert base.module.passes == before + 1
+    assert counted.passes == before + 1
     x = torch.rand(5, 3)
     with sharing():
         first = lent(x)
@@ -165,7 +166,8 @@ def test_faults_of_a_classifier_of_others_are_one_sentence() -> None:
         def twin(self, x: Tensor) -> list[int]:
             return [1, 2]
 
-    model = guarded(Odd())
+    odd: Any = Odd()
+    model = guarded(odd)
     assert isinstance(model, Guarded)
     assert guarded(model) is model
     with pytest.raises(ModelError, match="SystemExit"):

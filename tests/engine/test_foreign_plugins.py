@@ -77,7 +77,7 @@ class Sorted:
         return (x - 0.5).abs().amax(1)
 
 
-def vandal_job(folder: Path, tidy: bool, defended: str) -> Job:
+def vandal_job(folder: Path, tidy: bool, defended: bool) -> Job:
     word = "true" if tidy else "false"
     text = f"""
 name = "foreign"
@@ -113,8 +113,8 @@ def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_p
         assert torch.equal(job.samples.y, before.y)
         assert torch.equal(sure(job.fit).x, fit.x)
         found.append(next(cell for cell in record.cells if cell.defense == "none"))
-    tidy, wild = found
-    assert tidy.distance == wild.distance
+    good, wild = found
+    assert good.distance == wild.distance
     assert all(value is None or value > 0 for value in wild.distance)
 
 

@@ -33,7 +33,7 @@ def judged(
     rule: Any,
     x0: Tensor,
     candidates: Tensor,
-    eps: Tensor | None = None,
+    eps: Any = None,
     norm: Norm = "l2",
     levels: int = 0,
     bounds: tuple[float, float] = BOX,
@@ -159,7 +159,7 @@ def test_draws_that_are_not_finite_are_votes_against_a_win() -> None:
 
 
 def test_suspicion_is_the_mean_over_draws() -> None:
-    rules = [lambda x, n=n: torch.full((len(x),), float(n)) / 100 for n in range(11)]
+    rules: list[Any] = [lambda x, n=n: torch.full((len(x),), float(n)) / 100 for n in range(11)]
     one, _ = random_pipeline([constant(1)] * 11, suspicions=rules)
     answer, suspicion = answers(one, column(0.1, 0.2), generator(0, "t"))
     assert answer.tolist() == [1, 1]

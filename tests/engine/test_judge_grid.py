@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -112,7 +114,7 @@ def test_values_beside_on_a_grid() -> None:
     ],
 )  # fmt: skip
 def test_a_grid_that_lies_on_both(
-    levels: int, bounds: tuple[float, float], file: tuple[float, ...], expected: tuple[int, tuple[float, ...]]
+    levels: int, bounds: tuple[float, float], file: Any, expected: tuple[int, tuple[float, ...]]
 ) -> None:
     assert common_grid(levels, bounds, file) == expected
 

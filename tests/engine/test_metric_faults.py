@@ -27,7 +27,7 @@ class Row:
     distribution: str = "acme"
 
 
-def table(rows: list[list[Any]], columns: tuple[str, ...] = ("a", "b"), **more: Any) -> Result:
+def table(rows: Any, columns: tuple[str, ...] = ("a", "b"), **more: Any) -> Result:
     return Result("acme.metric", "t", "table", "T", columns=list(columns), rows=rows, **more)
 
 
@@ -42,7 +42,7 @@ def metric(work: Callable[..., Any]) -> type[Any]:
 
 
 class StrangeError(BaseException):
-    def __str__(self) -> None:
+    def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
@@ -74,13 +74,13 @@ FAULTS = {
     ],
     "nan in tags": lambda record: [table([[1, 2]], tags={"eps": math.nan})],
     "ragged table": lambda record: [table([[1, 2], [3]])],
-    "wrong kind": lambda record: [Result("acme.metric", "s", "picture", "S")],
-    "text for a number": lambda record: [Result("acme.metric", "s", "scalar", "S", value="high")],
+    "wrong kind": lambda record: [Result("acme.metric", "s", "picture", "S")],  # type: ignore[arg-type]
+    "text for a number": lambda record: [Result("acme.metric", "s", "scalar", "S", value="high")],  # type: ignore[arg-type]
     "numpy number": lambda record: [table([[np.int64(1), 2]])],
     "array": lambda record: [table([[np.zeros(3), 2]])],
     "rows are no lists": lambda record: [table([1, 2])],
     "rows are nothing": lambda record: [table(None)],
-    "name is no text": lambda record: [Result("acme.metric", 7, "scalar", "S")],
+    "name is no text": lambda record: [Result("acme.metric", 7, "scalar", "S")],  # type: ignore[arg-type]
     "another's name": lambda record: [Result("accuracy-curve", "x", "scalar", "X", value=1.0)],
     "no result": lambda record: ["figure"],
     "nothing": lambda record: None,

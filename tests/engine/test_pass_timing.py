@@ -25,6 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     model = toys.linear()
+    own = 1.0
     costs = {(True, False): 1.0, (True, True): 0.95, (False, False): 0.5, (False, True): 0.6}
     monkeypatch.setattr(
         pass_timing,
@@ -35,7 +36,6 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch: pytest.M
             * (own if way.own_kernels else 1)
         ),
     )
-    own = 1.0
     found = pass_timing.measure(model, torch.rand(4, 3, 2, 2))
     assert found.tuning == Tuning(onednn=False)
     assert found.pass_ms == pytest.approx(1e3 * 0.5 / 4)

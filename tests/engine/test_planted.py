@@ -82,7 +82,7 @@ def test_the_attacks_find_all_and_a_masked_gradient_finds_none() -> None:
         assert sum(row.random) < 6
         assert row.features.startswith("scores: ")
     masked = dataclasses.replace(model)
-    masked.twin = lambda x: model.twin(x.detach()) + 0 * x.sum()
+    masked.twin = lambda x: model.twin(x.detach()) + 0 * x.sum()  # type: ignore[method-assign]
     for row in planted.test(masked, given, right, suite(), discover(), 0):
         assert power(row.found, row.needs) < 0.5
 
@@ -113,7 +113,7 @@ class Deep:
         made = Linear(torch.randn(12, 300, generator=rng), 1000 * torch.randn(300, generator=rng))
         if self.masked:
             plain = made.twin
-            made.twin = lambda x: plain(x.detach()) + 0 * x.sum()
+            made.twin = lambda x: plain(x.detach()) + 0 * x.sum()  # type: ignore[method-assign]
         return made
 
 

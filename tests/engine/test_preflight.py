@@ -225,6 +225,9 @@ class Half:
         easy[torch.arange(len(x)), right] = 1.0 * (torch.arange(len(x)) % 4 != 0)
         return wavy if bool((wavy.argmax(1) == right).float().mean() > 0.9) else easy
 
+    def twin(self, x: Tensor) -> Tensor:
+        return self.inner.twin(x)
+
 
 def test_mean_and_std_are_tried_also_where_the_accuracy_is_high() -> None:
     raw = data(channels=3, number=200)

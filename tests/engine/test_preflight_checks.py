@@ -18,8 +18,9 @@ from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.stability import stability
 from robusteval.record.run import Check, Finding
 from tests.engine import toys
+from tests.engine.preflight_models import IMAGENET, data, model
 from tests.engine.test_findings import honest
-from tests.engine.test_preflight import IMAGENET, TestHopeless, data, model
+from tests.engine.test_preflight import TestHopeless
 
 
 def checks(classifier: Any, raw: RawData) -> dict[str, Check]:

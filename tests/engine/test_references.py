@@ -24,6 +24,7 @@ from robusteval.record.store import from_json, to_json
 from robusteval.report import render
 from tests import records, references
 from tests.engine.toys import catalogue
+from tests.sure import number
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_figures_are_those_of_the_common_images(record: Record) -> None:
         row = rows[name]
         assert (row["Images"], row["Accuracy at 0.5"]) == (count, kept / count)
         assert (row["Low at 0.5"], row["High at 0.5"]) == clopper_pearson(kept, count)
-    assert rows["strong"]["Median distance"] == pytest.approx(4 * rows["weak"]["Median distance"])
+    assert rows["strong"]["Median distance"] == pytest.approx(4 * number(rows["weak"]["Median distance"]))
     assert rows["masked, as exact gradients report it"]["Role"] == "exact"
     assert rows["masked, as exact gradients report it"]["Trust grade"] == "F"
 
@@ -135,8 +136,8 @@ def test_distances_are_shares_of_the_pixel_range(record: Record) -> None:
     table = tables(record)["l2"]
     strong = dict(zip(table.columns, table.rows[2], strict=True))
     distance = sorted(one for one in references.column(record, "l2", 20.0, list(range(80))).distance if one)
-    assert distance[0] < strong["Median distance"] < distance[-1]
-    assert strong["Median distance"] > 10
+    assert distance[0] < number(strong["Median distance"]) < distance[-1]
+    assert number(strong["Median distance"]) > 10
 
 
 def test_attacks_that_did_not_run_here_are_told(record: Record) -> None:

@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_to_the_same_document(
     class KilledError(BaseException):
         pass
 
-    done = []
+    done: list[Any] = []
     honest = executors.attempt
 
     def dying(context: Context, task: Task, units: UnitStore) -> Any:

@@ -102,9 +102,9 @@ def test_samples_are_pulled_each_to_its_own_boundary() -> None:
     far[:, 0] = torch.tensor([0.5, 1.0, 0.8])  # the last one never wins, not even a little farther
     told: list[tuple[list[int], Tensor, list[bool]]] = []
     one = sweep_of(beyond(*bars), x0, settle=lambda *said: told.append((said[0].tolist(), said[1], said[2].tolist())))
-    asked = []
+    asked: list[tuple[list[int], Tensor | None]] = []
 
-    def propose(rows: Tensor, eps: Tensor) -> Tensor:
+    def propose(rows: Tensor, eps: Tensor | None) -> Tensor:
         asked.append((rows.tolist(), eps))
         return far
 

@@ -88,7 +88,7 @@ def test_nor_into_a_plugin(value: float) -> None:
     ],
 )  # fmt: skip
 def test_settings_that_are_no_numbers_are_refused(given: dict[str, Any]) -> None:
-    good = {"samples": 10, "seed": 0, "workers": 1, "time_budget": 5.0, "data_range": (255, 0)}
+    good: dict[str, Any] = {"samples": 10, "seed": 0, "workers": 1, "time_budget": 5.0, "data_range": (255, 0)}
     check_settings(**good)
     check_settings(None, np.int64(3), 2, None, None)
     with pytest.raises((SuiteError, DataError)):
@@ -103,7 +103,7 @@ def test_settings_that_are_no_numbers_are_refused(given: dict[str, Any]) -> None
         {"input_shape": (3.5, 32, 32)},
     ],
 )  # fmt: skip
-def test_ways_to_read_a_model_that_make_no_sense_are_refused(options: dict[str, tuple[float, ...]]) -> None:
+def test_ways_to_read_a_model_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     check_options(LoadOptions())
     with pytest.raises(ModelError):
         check_options(LoadOptions(**options))

@@ -17,6 +17,7 @@ from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
 from robusteval.metrics.strength_curve import StrengthCurve
 from tests.engine import toys
+from tests.sure import sure
 
 PLAIN = toys.SUITE.split("[[defense]]")[0]
 KEPT = PLAIN.replace(
@@ -48,7 +49,7 @@ def test_strengths_are_measured_on_the_attacks_own_candidates(tmp_path: Path) ->
         assert wrong == one.fools_model
     walk = cells["none/test.walk/l2"].strengths
     assert [sum(one.fools_model) for one in walk] == [0, 50, 50]
-    smallest = sum(cells["none/test.walk/l2"].l2) / 50
+    smallest = sum(map(sure, cells["none/test.walk/l2"].l2)) / 50
     assert [one.mean_l2 for one in walk] == pytest.approx([0.5 * smallest, smallest, 1.5 * smallest], rel=1e-3)
     (curves,) = StrengthCurve().compute(record)
     assert [point.y for point in curves.curves[0].points] == [1.0, 1.0, 0.0, 0.0]

@@ -69,13 +69,13 @@ def test_budget_search_finds_the_linear_optimum(case: tuple[Linear, Samples, Pip
     sweep = Sweep(pipeline, data.x, Threat(keep, "linf", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
     optimum = model.double().smallest(data.x, data.y, dual=1)
 
-    def propose(rows: Tensor, eps: Tensor) -> Tensor:
+    def propose(rows: Tensor, eps: Tensor | None) -> Tensor:
         best = data.x[rows].clone()
         reach = torch.full((len(rows),), torch.inf)
         for target in range(4):
             step = model.weight.T[target] - model.weight.T[data.y[rows]]
-            far = data.x[rows] + eps[:, None] * step.sign()
-            x = ops.project(data.x[rows], far, "linf", eps, (0.0, 1.0))
+            far = data.x[rows] + sure(eps)[:, None] * step.sign()
+            x = ops.project(data.x[rows], far, "linf", sure(eps), (0.0, 1.0))
             win = (model.logits(x).argmax(1) != data.y[rows]) & (reach == torch.inf)
             best[win], reach[win] = x[win], 0.0
         return best

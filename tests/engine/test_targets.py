@@ -96,7 +96,7 @@ def test_only_the_target_counts_and_the_nearest_point_of_its_region_is_found(tmp
     (ddn,) = [cell for cell in record.done(norm="l2") if cell.plugin == "ddn"]
     for row in range(len(data)):
         best = float(smallest(model, data.x[row], int(data.y[row]), int(goals[row])))
-        assert best * 0.999 <= ddn.distance[row] < best * 1.05
+        assert best * 0.999 <= sure(ddn.distance[row]) < best * 1.05
 
 
 def test_every_other_class_in_turn_gives_a_table_and_the_nearest_counts(tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_every_other_class_in_turn_gives_a_table_and_the_nearest_counts(tmp_path
     reach = model.double().smallest(data.x, data.y, 2)
     for row, columns in enumerate(ddn.by_target):
         assert columns[int(data.y[row])] == 0
-        others = [value for k, value in enumerate(columns) if k != int(data.y[row])]
+        others = [sure(value) for k, value in enumerate(columns) if k != int(data.y[row])]
         assert ddn.distance[row] == min(others)
-        assert columns[ddn.prediction[row]] == ddn.distance[row]
-        assert ddn.distance[row] < 1.05 * float(reach[row])
+        assert columns[sure(ddn.prediction[row])] == ddn.distance[row]
+        assert sure(ddn.distance[row]) < 1.05 * float(reach[row])
 
 
 def test_a_target_that_is_not_a_class_is_refused() -> None:
@@ -134,6 +134,6 @@ def test_on_a_grid_only_images_of_the_grid_count(tmp_path: Path, levels: int) ->
         assert None not in grid
         # A step of the grid at most in each value is what rounding costs; it is dearer on the coarse grid.
         slack = 0.5 / levels * (data.x.shape[1] ** 0.5 if norm == "l2" else 1)
-        assert all(value <= old + 2.5 * slack for value, old in zip(grid, loose, strict=True))
+        assert all(sure(value) <= sure(old) + 2.5 * slack for value, old in zip(grid, loose, strict=True))
     if levels == 255:
         assert all(all(cell.survives_8bit) for cell in record.done())

@@ -21,8 +21,9 @@ from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
+from robusteval.engine.suite.goals import keep_mask
 from robusteval.engine.suite.suite import TRANSFER, parse
-from robusteval.engine.units.unit import UnitResult, keep_mask, nearest_wins
+from robusteval.engine.units.unit import UnitResult, nearest_wins
 from robusteval.errors import SuiteError
 from tests.engine import toys
 
@@ -31,7 +32,7 @@ from tests.engine import toys
 class Flat:
     """A model whose twin has no slope, so that no gradient attack gets anywhere."""
 
-    inner: toys.Linear
+    inner: Classifier
 
     @property
     def info(self) -> ModelInfo:

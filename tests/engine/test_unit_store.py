@@ -38,7 +38,8 @@ def test_what_was_stored_is_read(store: UnitStore) -> None:
     assert torch.equal(found.distance, unit().distance)
     with np.load(store.path("none/x/l2", 0)) as file:  # an ordinary .npz for whoever looks
         assert "distance" in file.files
-    judged = JudgedUnit([1.0], torch.zeros(1, 2).long(), torch.empty(0), torch.ones(1, 2) > 0, *[torch.ones(1, 2)] * 2)
+    one = torch.ones(1, 2)
+    judged = JudgedUnit([1.0], torch.zeros(1, 2).long(), torch.empty(0), one > 0, one, one)
     store.save("d/x/l2/oblivious", 0, judged)
     assert sure(store.load_judged("d/x/l2/oblivious", 0)).values == [1.0]
 

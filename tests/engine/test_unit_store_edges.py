@@ -79,7 +79,7 @@ def judged() -> JudgedUnit:
     )
 
 
-def same(one: object, other: object) -> None:
+def same(one: Any, other: Any) -> None:
     assert type(one) is type(other)
     for name in [field.name for field in fields(one)]:
         ours, theirs = getattr(one, name), getattr(other, name)
@@ -112,7 +112,9 @@ def test_whatever_a_unit_may_hold_besides_is_saved_too(store: UnitStore) -> None
     """Fields that are None unless something fills them."""
     optional = {field.name for field in fields(UnitResult) if field.default is None} - {"strengths"}
     for name in optional:
-        store.save(CELL, 0, unit(**{name: torch.arange(3)}))
+        made = unit()
+        setattr(made, name, torch.arange(3))
+        store.save(CELL, 0, made)
         found = store.load(CELL, 0)
         assert getattr(found, name).tolist() == [0, 1, 2], name
         assert all(getattr(found, other) is None for other in optional - {name})
@@ -192,7 +194,7 @@ def archive(meta: object, **arrays: Any) -> bytes:
     return buffer.getvalue()
 
 
-def parts(store: UnitStore) -> tuple[dict, dict]:
+def parts(store: UnitStore) -> tuple[dict[str, Any], dict[str, Any]]:
     store.save(CELL, 0, unit(strengths=kept()))
     with np.load(store.path(CELL, 0)) as file:
         arrays = {name: file[name] for name in file.files}

@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robusteval.contracts.classifier import LoadOptions
+from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.run import runner
 from robusteval.engine.run.prepare import as_received
@@ -21,7 +22,7 @@ from robusteval.engine.search.judge import common_grid
 from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
 from robusteval.loaders.input_space import PixelSpace
-from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
 from robusteval.record.run import Record
 from tests.engine import toys
 from tests.sure import sure
@@ -103,7 +104,7 @@ def test_distances_are_of_the_images_that_the_file_receives(
     toy = toys.linear(SIZE, CLASSES)
     raw = toys.samples(toy, 10)
     x = (raw.x * (high - low) + low).clamp(low, high)
-    data = toys.Samples(x, model.logits(x).argmax(1), bounds, "toy")
+    data = Samples(x, model.logits(x).argmax(1), bounds, "toy")
     received, note = as_received(model, data, 0)
     assert "were rounded" in note
     assert torch.equal(model.logits(received.x), model.logits(x)), "The file sees the same image as before."
@@ -121,7 +122,7 @@ def test_distances_are_of_the_images_that_the_file_receives(
 
 
 def _check_witnesses(
-    folder: Path, model: Path, record: Record, kind: str, whole: Any, bounds: tuple[float, float]
+    folder: Path, model: OnnxClassifier, record: Record, kind: str, whole: Any, bounds: tuple[float, float]
 ) -> None:
     """Every stored image, as the whole numbers that it becomes, is itself: asked of ONNX Runtime and measured anew."""
     tensors = safetensors.numpy.load_file(folder / "run" / sure(record.witnesses).file)
@@ -153,7 +154,7 @@ def test_suite_levels_must_be_among_the_files_whole_numbers() -> None:
 
 def test_a_normalised_range_of_whole_numbers() -> None:
     space = PixelSpace((4,), (4,), (0.0, 255.0), (127.5,), (51.0,), whole=(0.0, 255.0))
-    first, last, steps = space.grid
+    first, last, steps = sure(space.grid or None)
     x = torch.linspace(first, last, steps + 1)
     file = space.to_file(x[:, None].expand(-1, 4))[:, 0]
     assert torch.equal(file, torch.arange(steps + 1) + file[0])

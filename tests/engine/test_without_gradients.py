@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.fingerprint import attacks_sha256
 from robusteval.engine.plan.plan import make_plan
 from robusteval.engine.suite.suite import applicable, names, parse, read
-from robusteval.record.run import Planted, Record
+from robusteval.record.run import Cell, Planted, Record
 from tests.engine.test_findings import N, cell, honest
 from tests.sure import sure
 
@@ -32,11 +33,11 @@ def judged(record: Record) -> Record:
     return record
 
 
-def _white(record: Record) -> list:
+def _white(record: Record) -> list[Cell]:
     return [one for one in record.cells if one.needs == "gradient"]
 
 
-def _status(status: str) -> Spoil:
+def _status(status: Any) -> Spoil:
     def spoil(record: Record) -> None:
         for one in _white(record):
             one.status = status

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -128,7 +128,7 @@ class Nothing:
         return Defended(model)
 
 
-def catalogue(*plugins: tuple[str, type]) -> Catalogue:
+def catalogue(*plugins: tuple[str, Any]) -> Catalogue:
     """The installed catalogue with these test plugins beside it."""
     rows = tuple(Entry(kind, plugin.info.name, plugin.info.version, "test", "toys", plugin) for kind, plugin in plugins)
     return Catalogue(discover().entries + rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from robusteval_attacks.ddn import DDN
@@ -164,7 +166,7 @@ def searched(model: Classifier, attack: Attack, x: torch.Tensor, keep: torch.Ten
     """Smallest distance that the engine's search finds with this attack, [B]."""
     pipeline, meter, rng = Pipeline(Defended(model)), Meter(len(x)), torch.Generator().manual_seed(0)
     bounds = model.info.bounds
-    memory: dict[object, object] = {}
+    memory: dict[str, Any] = {}
     sweep = Sweep(pipeline, x, Threat(keep, norm, bounds), rng, meter)
 
     def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:

@@ -86,7 +86,7 @@ def test_jumprelu_is_its_formula_on_a_module() -> None:
     assert not torch.allclose(behind.logits(x), model.logits(x), atol=1e-3)
 
 
-def graph_of(model: object) -> onnx.ModelProto:
+def graph_of(model: Module) -> onnx.ModelProto:
     """The network as an ONNX file."""
     first, second = model.net[1], model.net[3]
     tensors = {"w1": first.weight, "b1": first.bias, "w2": second.weight, "b2": second.bias}

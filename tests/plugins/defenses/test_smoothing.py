@@ -12,7 +12,7 @@ from scipy import stats
 
 from robusteval.testing import inputs, keep_labels, linear, pose
 from tests.plugins.conftest import Trained
-from tests.plugins.linear_models import classifier
+from tests.plugins.linear_models import Module, classifier
 from tests.sure import instance, sure
 
 
@@ -20,7 +20,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def plane(size: int = 30) -> tuple[object, torch.Tensor]:
+def plane(size: int = 30) -> tuple[Module, torch.Tensor]:
     """Two classes divided by the plane <w, x> = 0 with |w| = 1, in a box so wide that clipping plays no part."""
     w = torch.randn(size, generator=seeded(1))
     w /= w.norm()
