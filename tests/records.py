@@ -3,6 +3,8 @@ cells."""
 
 from __future__ import annotations
 
+from robusteval.record.measured import Knowledge
+
 import base64
 import io
 from typing import Any, Literal
@@ -11,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from robusteval.record.derived import Scalar
+from robusteval.record.metric import Metric
 from robusteval.record.run import (
     Cell,
     Data,
@@ -27,6 +31,7 @@ from robusteval.record.run import (
     Witness,
     Witnesses,
 )
+from tests.sure import sure
 
 CLASSES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 # attack, plugin, family, needs, factor on the true distance, norms
@@ -130,7 +135,7 @@ def with_results(record: Record) -> Record:
         strength_curve,
     )
 
-    metrics = [
+    metrics: list[Metric] = [
         accuracy_curve.AccuracyCurve(), oblivious_curve.ObliviousCurve(), rho_adv.RhoAdv(),
         detector_roc.DetectorRoc(), cost.Cost(), per_class.PerClass(),
         certified_curve.CertifiedCurve(), clever.Clever(), label_next.LabelNext(), strength_curve.StrengthCurve(),
@@ -169,7 +174,7 @@ def _cells(
     attack: tuple[Any, ...],
     norm: str,
     pipeline: Pipeline,
-    bare: NDArray[Any],
+    bare: Pipeline,
     labels: NDArray[Any],
     margin: NDArray[Any],
     rng: np.random.Generator,
@@ -192,7 +197,7 @@ def _cells(
         "square": (1000, 0),
         "noise": (80, 0),
     }[plugin]
-    knowledge = "none" if pipeline.defense == "none" else "adaptive"
+    knowledge: Knowledge = "none" if pipeline.defense == "none" else "adaptive"
     direct = Cell(
         f"{pipeline.defense}/{knowledge}/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs,
         pipeline.defense, knowledge,
@@ -216,7 +221,7 @@ def _cells(
         score = rng.normal(1.0 + step, 1.0, samples)
         answer = np.where(holds, pipeline.prediction, flip)
         if detects:
-            answer = np.where(score > pipeline.threshold, classes, answer)
+            answer = np.where(score > sure(pipeline.threshold), classes, answer)
         mean_l2 = strength * (1.4 if family == "minimal" else 1.0 if norm == "l2" else 20.0)
         oblivious.strengths.append(
             Strength(
@@ -268,7 +273,7 @@ def _odd(
 def _findings() -> list[Finding]:
     failed = "1 of 26 attacks did not finish, so L0 is not covered."
     weaker = "Logit odds loses 61 points of accuracy once the attacker knows it."
-    shares = {"oblivious": 0.72, "adaptive": 0.11}
+    shares: dict[str, Scalar] = {"oblivious": 0.72, "adaptive": 0.11}
     more = "Give the run more memory, or leave L0 out of the claim."
     return [
         Finding("cell-failed", "warning", failed, {"failed": 1, "planned": 26}, more),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_a_gate_is_never_met_by_an_inconclusive_run(robusteval: Command, quick: 
     assert screen.code == 3  # 20 samples are too few for any claim
 
 
-def _npz(path: Path, **arrays: object) -> Path:
+def _npz(path: Path, **arrays: Any) -> Path:
     np.savez(path, **arrays)
     return path
 

@@ -212,7 +212,7 @@ def test_models_of_other_shapes_are_refused(robusteval: Command, suite: Path, tm
     other = tmp_path / "other.onnx"
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     weight = numpy_helper.from_array(np.ones((64, 10), np.float32), "w")
-    ends = [("x", ["n", 1, 8, 8]), ("y", ["n", 10])]
+    ends: list[tuple[str, list[str | int | None]]] = [("x", ["n", 1, 8, 8]), ("y", ["n", 10])]
     given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in ends)
     graph = helper.make_graph(nodes, "other", [given], [made], [weight])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), other)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import AccessError, Problem
+from robusteval.api import NeedsError, Problem
 from robusteval.contracts.meter import Meter, Trace
+from robusteval.contracts.plugins import Needs
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def pose(
         ("scores", lambda p: p.jacobian(p.x, torch.zeros(4, 1, dtype=torch.int64))),
     ],
 )
-def test_asking_for_more_than_declared_is_an_access_error(needs: str, call: object) -> None:
+def test_asking_for_more_than_declared_is_an_access_error(needs: Needs, call: object) -> None:
     problem = pose(needs)
     with pytest.raises(AccessError, match=f"needs = '{needs}'"):
         call(problem)  # type: ignore[operator]
@@ -70,7 +71,7 @@ def test_asking_for_more_than_declared_is_an_access_error(needs: str, call: obje
 
 
 @pytest.mark.parametrize("needs", ["decision", "scores", "gradient"])
-def test_what_is_declared_is_allowed(needs: str) -> None:
+def test_what_is_declared_is_allowed(needs: Needs) -> None:
     problem = pose(needs)
     assert problem.won(problem.x).shape == (4,)
     assert problem.labels(problem.x).dtype == torch.int64
@@ -156,7 +157,7 @@ def test_random_pipelines_are_averaged_over_draws_from_the_problems_generator() 
 
 
 @pytest.mark.parametrize("needs", ["gradient", "scores"])
-def test_a_problem_of_no_samples_answers_with_nothing(needs: str) -> None:
+def test_a_problem_of_no_samples_answers_with_nothing(needs: Needs) -> None:
     problem = pose(needs, batch=0)
     assert problem.scores(problem.x).shape == (0, 3)
     assert problem.won(problem.x).shape == (0,)

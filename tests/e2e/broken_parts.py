@@ -217,11 +217,11 @@ PLUGINS: tuple[tuple[str, Any], ...] = (
 
 def stranger() -> nn.Module:
     """Another model: a random line."""
-    other = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    line = nn.Linear(784, 10)
     with torch.no_grad():
-        other[1].weight.copy_(torch.randn(10, 784, generator=torch.Generator().manual_seed(0)) * 0.1)
-        other[1].bias.zero_()
-    return other
+        line.weight.copy_(torch.randn(10, 784, generator=torch.Generator().manual_seed(0)) * 0.1)
+        line.bias.zero_()
+    return nn.Sequential(nn.Flatten(), line)
 
 
 def int8_exact() -> OnnxClassifier:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def evaluate(model: object, suite: str, data: object = "fashion-mnist", **more: object) -> EvaluatedRecord:
+def evaluate(model: Any, suite: str, data: Any = "fashion-mnist", **more: Any) -> EvaluatedRecord:
     fit = "fashion-mnist" if data == "fashion-mnist" else None
     return robusteval.evaluate(model, data, suite, fit_data=fit, **more)
 

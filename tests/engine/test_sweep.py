@@ -17,6 +17,7 @@ from robusteval.engine.search.judge import Judged, Threat, judge
 from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
 from tests.engine.toys import Linear, linear, samples
+from tests.sure import sure
 
 
 @pytest.fixture

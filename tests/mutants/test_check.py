@@ -3,6 +3,7 @@ broken."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,7 +77,7 @@ def test_a_file_that_is_newly_to_be_broken_is_broken_and_its_tests_are_found(
     monkeypatch.setattr(check, "ROOT", tmp_path)
     monkeypatch.setattr(check, "FOLDER", tmp_path / "mutants")
     monkeypatch.setattr(check, "chosen", lambda: ["robusteval/*.py"])
-    monkeypatch.setattr(check.subprocess, "run", lambda *given, **more: SimpleNamespace(returncode=0))
+    monkeypatch.setattr(subprocess, "run", lambda *given, **more: SimpleNamespace(returncode=0))
     for place in (tmp_path, tmp_path / "mutants"):
         (place / "robusteval").mkdir(parents=True)
         for name in ("broken.py", "new.py"):

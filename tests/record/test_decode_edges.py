@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from typing import Any, Literal
 
 import pytest
@@ -137,7 +138,7 @@ def test_what_is_wanted_is_said(field: str, value: Any, said: str) -> None:
 
 def test_long_names_are_cut() -> None:
     assert f"at table.{'n' * 80}: a number" in refused(good(table={"n" * 90: "x"}))
-    deep = {"a" * 79: {"b" * 79: {"c" * 79: {"d" * 79: {}}}}}
+    deep: dict[str, Any] = {"a" * 79: {"b" * 79: {"c" * 79: {"d" * 79: {}}}}}
     assert decode(Outer, good(many=deep)).many == deep
     with pytest.raises(RecordError) as error:
         parse(f'{{"{"n" * 90}": 1, "{"n" * 90}": 2}}')
@@ -149,9 +150,9 @@ def test_long_names_are_cut() -> None:
 
 def test_long_paths_and_reasons_are_cut() -> None:
     names = ["a" * 80, "b" * 80, "c" * 80, "d" * 80]
-    kind = int
+    kind: Any = int
     for _ in names:
-        kind = dict[str, kind]
+        kind = types.GenericAlias(dict, (str, kind))
     made = dataclasses.make_dataclass("Deep", [("X", kind)])
     data: object = "x"
     for name in reversed(names):

@@ -72,22 +72,24 @@ def _steps(path: str) -> list[str | int]:
     return [int(part) if part.isdigit() else part.strip("'") for part in re.findall(r"[^.\[\]]+", path)]
 
 
-def _get(owner: object, step: str | int) -> object:
-    return getattr(owner, step) if isinstance(step, str) and not isinstance(owner, dict) else owner[step]  # type: ignore[index]
+def _get(owner: Any, step: Any) -> Any:
+    return getattr(owner, step) if isinstance(step, str) and not isinstance(owner, dict) else owner[step]
 
 
-def at(record: Record, path: str) -> object:
+def at(record: Record, path: str) -> Any:
     """What stands at a path such as cells[1].eps or data.l2[3]."""
-    return functools.reduce(_get, _steps(path), record)
+    owner: Any = record
+    return functools.reduce(_get, _steps(path), owner)
 
 
 def put(record: Record, path: str, value: object) -> None:
     *steps, last = _steps(path)
-    owner = functools.reduce(_get, steps, record)
-    if isinstance(owner, dict | list):
-        owner[last] = value
-    else:
+    owner: Any = record
+    owner = functools.reduce(_get, steps, owner)
+    if isinstance(last, str) and not isinstance(owner, dict):
         setattr(owner, last, value)
+    else:
+        owner[last] = value
 
 
 COLUMNS = [

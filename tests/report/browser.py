@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, ViewportSize, sync_playwright
@@ -32,7 +32,7 @@ class Look:
 
     def __init__(self, browser: Browser, width: int = 1280, scheme: str = "light", scripts: bool = True) -> None:
         size = ViewportSize(width=width, height=900)
-        dark = "dark" if scheme == "dark" else "light"
+        dark: Literal["dark", "light"] = "dark" if scheme == "dark" else "light"
         self._context = browser.new_context(
             viewport=size, color_scheme=dark, is_mobile=width < 640, java_script_enabled=scripts
         )

@@ -96,7 +96,7 @@ def test_what_is_not_even_a_table_is_refused(stored: object) -> None:
         from_json(stored)
 
 
-FOREIGN = {
+FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
     "input": ("plain", {"input": "z"}),
     "type": ("plain", {"type": "tensor(double)"}),
     "output": ("plain", {"output": "z"}),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ search = 1
 BLACK_BOX = SUITE.split("[[attack]]", maxsplit=1)[0] + '[[attack]]\nplugin = "noise"\n'
 
 
-def attacked(model: object, images: tuple[object, object], folder: Path, options: LoadOptions, suite: str) -> Path:
+def attacked(model: Any, images: tuple[object, object], folder: Path, options: LoadOptions, suite: str) -> Path:
     (folder / "two.toml").write_text(suite)
     out = folder / "run"
     robusteval.evaluate(model, images, str(folder / "two.toml"), options=options, out=out)
