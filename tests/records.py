@@ -3,8 +3,6 @@ cells."""
 
 from __future__ import annotations
 
-from robusteval.record.measured import Knowledge
-
 import base64
 import io
 from typing import Any, Literal
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from robusteval.record.derived import Scalar
+from robusteval.record.measured import Knowledge
 from robusteval.record.metric import Metric
 from robusteval.record.run import (
     Cell,

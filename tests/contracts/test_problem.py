@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import NeedsError, Problem
+from robusteval.api import Problem
 from robusteval.contracts.meter import Meter, Trace
 from robusteval.contracts.plugins import Needs
+from robusteval.errors import AccessError
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,10 @@ def test_as_many_hashes_as_samples() -> None:
         cleaned(record, evidence)
 
 
-def test_scores_as_far_apart_as_numbers_go() -> None:
+def test_scores_as_far_apart_as_numbers_go(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, _ = tiny()
     far = np.where(np.arange(3) == counted(clean())[:, None], 1.5e308, -1.5e308)
-    sure(evidence.model).scores = lambda x: far
+    monkeypatch.setattr(sure(evidence.model), "scores", lambda x: far)
     record.pipelines[0].confidence = [1.0] * 6
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -135,7 +135,8 @@ def test_a_probability_may_differ_by_a_little(monkeypatch: pytest.MonkeyPatch) -
     record.pipelines[0].confidence[1] = 0.5 - 1.1 * CONFIDENCE
     assert len(cleaned(record, evidence).failures) == 1
     monkeypatch.setattr(module, "CONFIDENCE", 0.25)
-    sure(evidence.model).scores = lambda x: np.tile(np.float32([0.0, 0.0, -np.inf]), (len(x), 1))
+    half = np.array([0.0, 0.0, -np.inf], np.float32)
+    monkeypatch.setattr(sure(evidence.model), "scores", lambda x: np.tile(half, (len(x), 1)))
     record.pipelines[0].confidence = [0.25] * 6  # one half by the scores, to the bit
     assert cleaned(record, evidence).failures == []
 
@@ -153,11 +154,12 @@ def test_what_a_record_does_not_hold_is_left() -> None:
     assert (result.failures, result.left) == ([], {"why": 6})
 
 
-def test_scores_that_are_not_finite_are_no_answer_and_need_no_class() -> None:
+def test_scores_that_are_not_finite_are_no_answer_and_need_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, _ = tiny()
-    sure(evidence.model).labels = lambda x: np.where(np.arange(len(x)) == 4, -1, counted(x))
-    scores = sure(evidence.model).scores
-    sure(evidence.model).scores = lambda x: np.where((np.arange(len(x)) == 4)[:, None], np.float32(np.inf), scores(x))
+    model = sure(evidence.model)
+    monkeypatch.setattr(model, "labels", lambda x: np.where(np.arange(len(x)) == 4, -1, counted(x)))
+    scores, none = model.scores, np.float32(np.inf)
+    monkeypatch.setattr(model, "scores", lambda x: np.where((np.arange(len(x)) == 4)[:, None], none, scores(x)))
     assert "pipelines[none].prediction[4] is 0, and -1 is right" in cleaned(record, evidence).failures[0]
     record.pipelines[0].prediction[4] = -1
     with warnings.catch_warnings():

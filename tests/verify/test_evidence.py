@@ -14,7 +14,7 @@ import safetensors.numpy
 from robusteval.errors import RecordError
 from robusteval.record.run import Record
 from robusteval.verify.parts import evidence as module
-from robusteval.verify.parts.evidence import Remembered, gather, read_tensors
+from robusteval.verify.parts.evidence import Array, Remembered, gather, read_tensors
 from tests.sure import sure
 from tests.verify.tiny import Counting, clean, counted, tiny
 
@@ -48,7 +48,8 @@ def test_what_a_run_left(kept: tuple[Record, Path], tmp_path: Path) -> None:
     assert found.tensors.keys() == tiny()[1].tensors.keys()
     assert np.array_equal(found.tensors["clean"], clean())
     assert isinstance(found.model, Remembered)
-    assert found.model.model == ("asked", (model, record))
+    asked: object = found.model.model
+    assert asked == ("asked", (model, record))
     assert found.without == ""
 
 
@@ -104,10 +105,15 @@ def test_a_witness_file_is_in_the_folder(kept: tuple[Record, Path], tmp_path: Pa
     assert refused(record, tmp_path, model).message == said
 
 
-def test_a_model_is_asked_once_in_parts_of_128() -> None:
+def test_a_model_is_asked_once_in_parts_of_128(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Counting()
     seen = []
-    model.scores = lambda x: (seen.append(len(x)), np.arange(2 * len(x)).reshape(-1, 2))[1]
+
+    def scores(x: Array) -> Array:
+        seen.append(len(x))
+        return np.arange(2 * len(x)).reshape(-1, 2)
+
+    monkeypatch.setattr(model, "scores", scores)
     remembered = Remembered(model)
     x = np.concatenate([clean()] * 50)[:257]
     assert np.array_equal(remembered.labels(x), counted(x))
@@ -128,5 +134,6 @@ def test_other_bytes_and_the_same_in_another_shape_are_another_question() -> Non
     assert remembered.labels(zeros + np.float32(0.75)).tolist() == [2, 2]
     assert len(remembered.labels(zeros.reshape(1, 2, 2, 2))) == 1
     none = remembered.labels(zeros[:0])
-    assert (none.shape, none.dtype) == ((0,), np.int64)
+    assert none.shape == (0,)
+    assert none.dtype == np.int64
     assert model.asked == [2, 2, 1]

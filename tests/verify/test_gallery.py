@@ -8,6 +8,8 @@ import dataclasses
 import io
 import struct
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def grey(x: np.ndarray) -> str:
     return png(np.round(np.clip(x, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def whole() -> tuple[Record, object, object]:
+def whole() -> tuple[Record, Evidence, Stored]:
     """(a record with its gallery, its evidence, what is stored)."""
     record, evidence, images = tiny()
     for sample, cell in shown(record):
@@ -128,7 +130,8 @@ def test_a_picture_that_lies(name: str, value: str | float, said: str) -> None:
 def test_a_confidence_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, there = whole()
     monkeypatch.setattr(module, "CONFIDENCE", 0.25)
-    evidence.model.scores = lambda x: np.float32([[0.0, 0.0, -np.inf]])  # one half, to the bit
+    half = np.array([[0.0, 0.0, -np.inf]], np.float32)  # one half, to the bit
+    monkeypatch.setattr(sure(evidence.model), "scores", lambda x: half)
     for one in record.gallery:
         one.confidence = 0.25
     assert checked(record, evidence, there).failures == []
@@ -165,12 +168,13 @@ def test_pixels_may_differ_by_a_level(by: int, same: bool, name: str) -> None:
 def test_the_gallery_is_the_rule_s() -> None:
     record, evidence, there = whole()
     rule = "gallery: it shows other samples or attacks than the rule picks."
-    for change in (
+    changes: tuple[Callable[[Any], object], ...] = (
         lambda kept: kept.pop(),
         lambda kept: kept.reverse(),
         lambda kept: kept.append(kept[0]),
         lambda kept: kept.clear(),
-    ):
+    )
+    for change in changes:
         record, evidence, there = whole()
         change(record.gallery)
         assert checked(record, evidence, there).failures == [rule]
@@ -188,11 +192,12 @@ def test_samples_that_are_no_pictures_have_none() -> None:
 
 
 def test_pictures_of_no_win() -> None:
-    for change in (
+    changes: tuple[Callable[[Any, Any], object], ...] = (
         lambda record, one: setattr(one, "cell", "gone"),
         lambda record, one: setattr(one, "sample", 5),  # wrong when clean
         lambda record, one: setattr(one, "cell", "d/pgd/l2"),
-    ):
+    )
+    for change in changes:
         record, evidence, there = whole()
         change(record, record.gallery[0])
         failures = checked(record, evidence, there).failures
@@ -237,7 +242,7 @@ def test_what_lies_outside_the_range_is_shown_at_its_ends(low: float, high: floa
 
 
 def test_pictures_of_another_range() -> None:
-    x, y = np.float32([[[-1.0, 1.0], [3.0, 0.0]]]), np.float32([[[0.0, 1.0], [3.0, -1.0]]])
+    x, y = np.array([[[-1.0, 1.0], [3.0, 0.0]]], np.float32), np.array([[[0.0, 1.0], [3.0, -1.0]]], np.float32)
     one = Picture(
         0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, png(levels(0, 128, 255, 64)), png(levels(255, 128, 128, 0)),
         png(levels(64, 128, 255, 0)), 4.0,
@@ -251,13 +256,13 @@ def test_pictures_of_another_range() -> None:
     assert module._pixels(one, x, x, [-1.0, 3.0]) == []
     # a small change is stretched to the whole range
     one.perturbation_png, one.perturbation_gain = png(levels(160, 128, 128, 0)), 32.0
-    y = x + np.float32([[[0.03125, 0.0], [0.0, -0.125]]])
+    y = x + np.array([[[0.03125, 0.0], [0.0, -0.125]]], np.float32)
     one.adversarial_png = png(levels(2, 128, 255, 56))
     assert module._pixels(one, x, y, [-1.0, 3.0]) == []
 
 
 def levels(*values: int) -> np.ndarray:
-    return np.uint8(values).reshape(2, 2, 1)
+    return np.array(values, np.uint8).reshape(2, 2, 1)
 
 
 def test_how_samples_are_shown() -> None:
@@ -285,7 +290,7 @@ def test_every_filter(channels: int, filters: tuple[int, ...], parts: int) -> No
 @pytest.mark.parametrize("rows", [[[5, 9, 200, 3]], [[1, 0], [1, 0], [2, 1]]])
 def test_what_stands_before_the_first_row_and_column_is_0(rows: list[list[int]]) -> None:
     for kind in range(5):
-        x = np.uint8(rows)[:, :, None]
+        x = np.array(rows, np.uint8)[:, :, None]
         assert np.array_equal(sure(decode_png(png(x, (kind,)))), x)
 
 

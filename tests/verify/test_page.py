@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,9 +47,10 @@ def record() -> Record:
     return tiny()[0]
 
 
-def checked(record: Record, folder: Path, several: bool = False) -> Verification:
+def checked(record: Any, folder: Path, several: bool = False) -> Verification:
     result = Verification()
-    (check_comparison_page if several else check_page)(record, folder, result)
+    check: Any = check_comparison_page if several else check_page
+    check(record, folder, result)
     return result
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from robusteval.errors import RecordError
+from robusteval.record.run import Record
 from robusteval.verify import run as module
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
 from tests.sure import sure
 from tests.verify.tiny import clean, tiny
@@ -41,7 +43,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_every_part_is_asked_with_what_is_its_own(asked: list[Any]) -> None:
     record, evidence, _ = tiny()
-    result = module.check(record, evidence, {"m": None}, ["s"])
+    metrics: Any = {"m": None}
+    shipped: Any = ["s"]
+    result = module.check(record, evidence, metrics, shipped)
     assert [one[0] for one in asked] == list(PARTS)
     given = {one[0]: one[1:] for one in asked}
     assert given["check_facts"] == (record,)
@@ -93,7 +97,8 @@ def test_more_failures_than_images_confirm_nothing(asked: list[Any], monkeypatch
 
 
 def test_clean_samples_of_another_shape_prove_nothing(asked: list[Any]) -> None:
-    for change in (lambda x: x[:-1], lambda x: x.reshape(6, 4)):
+    changes: tuple[Callable[[Any], Any], ...] = (lambda x: x[:-1], lambda x: x.reshape(6, 4))
+    for change in changes:
         record, evidence, _ = tiny()
         evidence.tensors["clean"] = change(clean())
         asked.clear()
@@ -149,9 +154,18 @@ def test_nothing_to_verify(change: Callable[..., Any], said: str, asked: list[An
 def test_a_run_s_folder(asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool) -> None:
     record, evidence, _ = tiny()
     found = evidence if there else dataclasses.replace(evidence, model=None)
-    calls = []
-    monkeypatch.setattr(module, "gather", lambda *given: (calls.append(given), found)[1])
-    monkeypatch.setattr(module, "check_page", lambda *given: (calls.append(given[:2]), given[2].notes.append("page")))
+    calls: list[Any] = []
+
+    def gathered(*given: Any) -> Evidence:
+        calls.append(given)
+        return found
+
+    def paged(record: Record, folder: Path, result: Verification) -> None:
+        calls.append((record, folder))
+        result.notes.append("page")
+
+    monkeypatch.setattr(module, "gather", gathered)
+    monkeypatch.setattr(module, "check_page", paged)
     record.model.sha256 = "0123456789abcdef" * 4
     result = module.verify(record, tmp_path, tmp_path / "m.onnx")
     assert calls == [(record, tmp_path, tmp_path / "m.onnx"), (record, tmp_path)]

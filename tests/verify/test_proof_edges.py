@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ from robusteval.verify.parts.columns import DEFENDED, OLD, ROOM, check_columns, 
 from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, stored
-from tests.sure import sure
-from tests.verify.tiny import clean, stored_for, tiny
+from tests.sure import instance, sure
+from tests.verify.tiny import Counting, clean, stored_for, tiny
 
 DDN, PGD, LINF, L1, BEHIND = "none/ddn/l2", "none/pgd/l2", "none/pgd/linf", "none/pgd/l1", "d/pgd/l2"
 
@@ -136,7 +136,7 @@ def test_entries_are_there_once_all_of_them_and_in_order() -> None:
 
 
 def test_missing_and_surplus_tensors_are_told_of() -> None:
-    for change, said in (
+    changes: tuple[tuple[Callable[[Any], object], str], ...] = (
         (lambda kept: kept.pop("none.l2"), "is not there as the columns need it"),
         (lambda kept: kept.update({"none.l2": kept["none.l2"][:-1]}), "is not there as the columns need it"),
         (
@@ -148,7 +148,8 @@ def test_missing_and_surplus_tensors_are_told_of() -> None:
         (lambda kept: kept.pop("wins.0"), "0 stored adversarials for"),
         (lambda kept: kept.update({"wins.0": kept["wins.0"][:-1]}), "stored adversarials for"),
         (lambda kept: kept.update({"more": kept["wins.0"]}), "holds more, which the record does not mention"),
-    ):
+    )
+    for change, said in changes:
         record, evidence, _ = tiny()
         change(evidence.tensors)
         assert said in faults(record, evidence), said
@@ -160,7 +161,8 @@ def test_the_file_s_hash_is_that_of_the_record() -> None:
 
 
 def test_the_list_of_other_wins_is_the_rule_s() -> None:
-    for change in (lambda kept: kept.pop(), lambda kept: kept.append(kept[0]), lambda kept: kept.reverse()):
+    changes: tuple[Any, ...] = (lambda kept: kept.pop(), lambda kept: kept.append(kept[0]), lambda kept: kept.reverse())
+    for change in changes:
         record, evidence, _ = tiny()
         assert len(sure(record.witnesses).wins) > 1
         change(sure(record.witnesses).wins)
@@ -207,15 +209,16 @@ def test_each_image_is_asked_about_once() -> None:
     record, evidence, _ = tiny()
     checked(record, evidence)
     # two cells in l2 and one in linf; l1 twice, as it keeps no 8-bit images
-    assert sure(evidence.model).asked == [4, 3, 4, 5, 5]
+    assert instance(evidence.model, Counting).asked == [4, 3, 4, 5, 5]
     record.suite.levels = 64  # the saved image is asked as it is, on whatever grid the suite has its own
-    sure(evidence.model).asked.clear()
+    instance(evidence.model, Counting).asked.clear()
     checked(record, evidence)
-    assert sure(evidence.model).asked == [4, 3, 4, 5, 5]
+    assert instance(evidence.model, Counting).asked == [4, 3, 4, 5, 5]
 
 
 def test_a_pipeline_without_clean_answers_has_no_distances() -> None:
-    for change in (lambda row: setattr(row, "status", "failed"), lambda row: setattr(row, "defense", "e")):
+    changes: tuple[Any, ...] = (lambda row: setattr(row, "status", "failed"), lambda row: setattr(row, "defense", "e"))
+    for change in changes:
         record, evidence, _ = tiny()
         change(record.pipelines[1])
         assert f"{BEHIND}: its pipeline has no clean answers" in faults(record, evidence)
@@ -240,7 +243,7 @@ def test_the_grid(levels: int, fits: bool) -> None:
         (0.49, "budget", 8, True),
     ],
 )  # fmt: skip
-def test_the_budget_of_a_cell(eps: float | None, threat: str, levels: int, told: bool) -> None:
+def test_the_budget_of_a_cell(eps: float | None, threat: Literal["curve", "budget"], levels: int, told: bool) -> None:
     record, evidence, _ = tiny()
     one = next(one for one in record.cells if one.id == L1)
     one.eps, one.threat, record.suite.levels = eps, threat, levels
@@ -275,7 +278,7 @@ def test_the_nearest_of_each_class_is_the_distance() -> None:
         one = record.cells[1]
         one.by_target = [
             list(values),
-            *[[one.distance[n], 0.0, one.distance[n]] if n != 3 else [None] * 3 for n in range(1, 6)],
+            *([one.distance[n], 0.0 if n != 3 else None, one.distance[n]] for n in range(1, 6)),
         ]
         one.by_target[1] = [0.0, one.distance[1], None]
         found = faults(record, evidence)

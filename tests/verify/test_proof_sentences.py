@@ -4,6 +4,7 @@ neighbours."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from robusteval.assessment.evidence import proof
 from robusteval.record.run import Record
 from robusteval.verify.parts import columns
 from robusteval.verify.parts.columns import DEFENDED, check_columns
-from robusteval.verify.parts.evidence import Evidence
+from robusteval.verify.parts.evidence import Array, Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
 from tests.sure import sure
@@ -99,11 +100,16 @@ def test_other_wins_that_are_not_as_they_should_be() -> None:
     wanted = proof.wins(record, proof.LIMIT)[0]
     (one, first), (two, second) = list(wanted.items())[:2]
     right = kept(record, evidence)
-    for change in (lambda rows: rows.astype(np.float64), lambda rows: rows.reshape(len(rows), -1)):
+    changes: list[Callable[[Any], Any]] = [
+        lambda rows: rows.astype(np.float64),
+        lambda rows: rows.reshape(len(rows), -1),
+    ]
+    for change in changes:
         record, evidence, _ = tiny()
         evidence.tensors["wins.0"] = change(evidence.tensors["wins.0"])
-        found = kept(record, evidence).failures
-        assert found == [f"{one}: {len(first)} stored adversarials for {len(first)} distances above 0."]
+        assert kept(record, evidence).failures == [
+            f"{one}: {len(first)} stored adversarials for {len(first)} distances above 0."
+        ]
     record, evidence, _ = tiny()
     evidence.tensors["wins.0"] = np.concatenate([evidence.tensors["wins.0"]] * 2)
     del evidence.tensors["wins.1"]
@@ -197,10 +203,15 @@ def test_class_0_is_a_win_where_it_is_not_the_label() -> None:
     assert columns.wins(0, 1, "untargeted", None)
 
 
-def test_an_image_that_is_not_finite_says_nothing_about_the_others() -> None:
+def test_an_image_that_is_not_finite_says_nothing_about_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, _ = tiny()
     seen = []
-    sure(evidence.model).labels = lambda x: (seen.append(x.copy()), counted(x))[1]
+
+    def labels(x: Array) -> Array:
+        seen.append(x.copy())
+        return counted(x)
+
+    monkeypatch.setattr(sure(evidence.model), "labels", labels)
     evidence.tensors["none.linf"][1, 0, 0, 0] = np.nan
     record.model.bounds = [0.0, 1.0]
     result = checked(record, evidence)
