@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from robusteval.metrics import (
 from robusteval.metrics._common import columns, statistics
 from robusteval.metrics._common.statistics import median, median_interval
 from robusteval.record import store
+from robusteval.record.measured import Knowledge
 from robusteval.record.metric import Metric
 from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from tests import records
@@ -60,17 +61,12 @@ def tiny() -> Record:
 
 
 def cell(
-    name: str,
-    plugin: str,
-    distance: list[float | None],
-    defense: str = "none",
-    knowledge: Literal["none", "oblivious", "adaptive"] = "none",
+    name: str, plugin: str, distance: list[float | None], defense: str = "none", knowledge: Knowledge = "none"
 ) -> Cell:
     flips = [None if one is None else 1 - label for one, label in zip(distance, [0, 0, 1, 1], strict=True)]
     return Cell(
         f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2",
-        "curve",
-        status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0],
+        "curve", status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0],
         backwards=[1, 2, 3, 0],
     )  # fmt: skip
 

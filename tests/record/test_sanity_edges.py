@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -78,14 +78,12 @@ def _get(owner: Any, step: Any) -> Any:
 
 def at(record: Record, path: str) -> Any:
     """What stands at a path such as cells[1].eps or data.l2[3]."""
-    owner: Any = record
-    return functools.reduce(_get, _steps(path), owner)
+    return functools.reduce(_get, _steps(path), cast("Any", record))
 
 
 def put(record: Record, path: str, value: object) -> None:
     *steps, last = _steps(path)
-    owner: Any = record
-    owner = functools.reduce(_get, steps, owner)
+    owner: Any = functools.reduce(_get, steps, cast("Any", record))
     if isinstance(last, str) and not isinstance(owner, dict):
         setattr(owner, last, value)
     else:

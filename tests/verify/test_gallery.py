@@ -1,5 +1,4 @@
-"""Pictures of stored adversarials: their words are the columns', their pixels the samples', and a PNG is read by
-hand."""
+"""Pictures of stored adversarials: words are the columns', pixels the samples', and a PNG is read by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ import dataclasses
 import io
 import struct
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,9 +77,9 @@ def whole() -> tuple[Record, Evidence, Stored]:
         peak = float(np.abs(delta).max())
         record.gallery.append(
             Picture(sample, cell.id, cell.attack, "none", cell.norm, sure(cell.distance[sample]),
-                    record.data.labels[sample],
-                    record.pipelines[0].prediction[sample], 0.5, sure(cell.prediction[sample]), 0.5, grey(before),
-                    grey(0.5 + 0.5 * delta / peak), grey(after), 1 / peak)
+                    record.data.labels[sample], record.pipelines[0].prediction[sample], 0.5,
+                    sure(cell.prediction[sample]), 0.5, grey(before), grey(0.5 + 0.5 * delta / peak), grey(after),
+                    1 / peak)
         )  # fmt: skip
     return record, evidence, stored(record, evidence, Verification())
 
@@ -104,8 +102,7 @@ def test_a_gallery_as_it_should_be() -> None:
     ("name", "value", "said"),
     [
         ("attack", "x", WORDS), ("defense", "d", WORDS), ("norm", "l0", WORDS), ("distance", 0.25, WORDS),
-        ("label", 2, WORDS),
-        ("clean_prediction", 2, WORDS), ("clean_confidence", 0.625, WORDS),
+        ("label", 2, WORDS), ("clean_prediction", 2, WORDS), ("clean_confidence", 0.625, WORDS),
         ("prediction", 7, "gallery[0]: it is answered {}, not 7."),
         ("confidence", 0.5 + 1.1 * CONFIDENCE, "gallery[0]: its confidence is 0.500, not 0.502."),
         ("confidence", 0.5 - 1.1 * CONFIDENCE, "gallery[0]: its confidence is 0.500, not 0.498."),
@@ -130,7 +127,7 @@ def test_a_picture_that_lies(name: str, value: str | float, said: str) -> None:
 def test_a_confidence_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, there = whole()
     monkeypatch.setattr(module, "CONFIDENCE", 0.25)
-    half = np.array([[0.0, 0.0, -np.inf]], np.float32)  # one half, to the bit
+    half = np.array([[0.0, 0.0, -np.inf]], np.float32)  # to the bit
     monkeypatch.setattr(sure(evidence.model), "scores", lambda x: half)
     for one in record.gallery:
         one.confidence = 0.25
@@ -144,15 +141,13 @@ def test_two_faults_of_one_picture() -> None:
     assert said.startswith("gallery[1]: what is written under it is not what the columns say and it is answered ")
 
 
-@pytest.mark.parametrize(
-    ("more", "same"), [(1 + 0.9e-4, True), (1 - 0.9e-4, True), (1 + 1.1e-4, False), (1 - 1.1e-4, False)]
-)
-def test_how_far_the_perturbation_is_stretched(more: float, same: bool) -> None:
+@pytest.mark.parametrize(("by", "same"), [(0.9e-4, True), (-0.9e-4, True), (1.1e-4, False), (-1.1e-4, False)])
+def test_how_far_the_perturbation_is_stretched(by: float, same: bool) -> None:
     record, evidence, there = whole()
     one = record.gallery[0]
     right = one.perturbation_gain
-    one.perturbation_gain *= more
-    said = f"gallery[0]: its perturbation is stretched {right:.4g} times, not {right * more:.4g}."
+    one.perturbation_gain *= 1 + by
+    said = f"gallery[0]: its perturbation is stretched {right:.4g} times, not {right * (1 + by):.4g}."
     assert checked(record, evidence, there).failures == ([] if same else [said])
 
 
@@ -168,12 +163,10 @@ def test_pixels_may_differ_by_a_level(by: int, same: bool, name: str) -> None:
 def test_the_gallery_is_the_rule_s() -> None:
     record, evidence, there = whole()
     rule = "gallery: it shows other samples or attacks than the rule picks."
-    changes: tuple[Callable[[Any], object], ...] = (
-        lambda kept: kept.pop(),
-        lambda kept: kept.reverse(),
+    changes: tuple[Any, ...] = (
+        lambda kept: kept.pop(), lambda kept: kept.reverse(), lambda kept: kept.clear(),
         lambda kept: kept.append(kept[0]),
-        lambda kept: kept.clear(),
-    )
+    )  # fmt: skip
     for change in changes:
         record, evidence, there = whole()
         change(record.gallery)
@@ -192,7 +185,7 @@ def test_samples_that_are_no_pictures_have_none() -> None:
 
 
 def test_pictures_of_no_win() -> None:
-    changes: tuple[Callable[[Any, Any], object], ...] = (
+    changes: tuple[Any, ...] = (
         lambda record, one: setattr(one, "cell", "gone"),
         lambda record, one: setattr(one, "sample", 5),  # wrong when clean
         lambda record, one: setattr(one, "cell", "d/pgd/l2"),
@@ -234,9 +227,8 @@ def test_what_lies_outside_the_range_is_shown_at_its_ends(low: float, high: floa
     """As far as one: the perturbation is never stretched further than its peak."""
     x = np.array([[[low - 1, low], [high, high + 1]]])
     y = np.full((1, 2, 2), low)
-    one = Picture(
-        0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, png(levels(0, 0, 255, 255)), "", png(levels(0, 0, 0, 0)), 0.0
-    )
+    ends, black = png(levels(0, 0, 255, 255)), png(levels(0, 0, 0, 0))
+    one = Picture(0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, ends, "", black, 0.0)
     said = module._pixels(one, x, y, [low, high])
     assert not [one for one in said if "clean_png" in one or "adversarial_png" in one]
 
