@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,10 +65,10 @@ def pose(
         ("scores", lambda p: p.jacobian(p.x, torch.zeros(4, 1, dtype=torch.int64))),
     ],
 )
-def test_asking_for_more_than_declared_is_an_access_error(needs: Needs, call: object) -> None:
+def test_asking_for_more_than_declared_is_an_access_error(needs: Needs, call: Callable[[Problem], object]) -> None:
     problem = pose(needs)
     with pytest.raises(AccessError, match=f"needs = '{needs}'"):
-        call(problem)  # type: ignore[operator]
+        call(problem)
     assert int(problem.meter.forwards.sum()) == 0
 
 

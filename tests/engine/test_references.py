@@ -153,11 +153,11 @@ def test_attacks_that_did_not_run_here_are_told(record: Record) -> None:
 
 def test_one_sentence_says_it(record: Record) -> None:
     tables(record)
-    sentence = only(known_models(record))  # type: ignore[arg-type]
-    assert sentence.startswith("Within Linf 8/255 it keeps ")  # type: ignore[attr-defined]
-    assert "on the same 80 images" in sentence  # type: ignore[operator]
-    assert "masked" in sentence  # type: ignore[operator]
-    assert "on 60 of them; though its own gradient would say" in sentence  # type: ignore[operator]
+    (sentence,) = known_models(record)
+    assert sentence.startswith("Within Linf 8/255 it keeps ")
+    assert "on the same 80 images" in sentence
+    assert "masked" in sentence
+    assert "on 60 of them; though its own gradient would say" in sentence
     record.results = []
     assert known_models(record) == []
 

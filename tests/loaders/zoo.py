@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.sure import sure
+
 
 class Residual(nn.Module):
     def __init__(self, body: nn.Module, after: nn.Module | None = None, skip: nn.Module | None = None) -> None:
@@ -249,7 +251,7 @@ def make(name: str, seed: int = 0) -> nn.Module:
         module = ZOO[name]()
         for layer in module.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                nn.init.uniform_(layer.running_mean, -0.5, 0.5)  # type: ignore[arg-type]
-                nn.init.uniform_(layer.running_var, 0.5, 2.0)  # type: ignore[arg-type]
+                nn.init.uniform_(sure(layer.running_mean), -0.5, 0.5)
+                nn.init.uniform_(sure(layer.running_var), 0.5, 2.0)
                 nn.init.uniform_(layer.weight, 0.5, 1.5)
     return module.eval()

@@ -69,7 +69,8 @@ class _Without(ast.NodeTransformer):
 
 
 def _without_places(tree: ast.Module) -> ast.AST:
-    return _Without().visit(ast.parse(ast.unparse(tree)))  # type: ignore[no-any-return]
+    made: ast.AST = _Without().visit(ast.parse(ast.unparse(tree)))
+    return made
 
 
 class _Float64(ast.NodeTransformer):

@@ -30,19 +30,19 @@ class Tags(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.scripts: list[tuple[str | None, str]] = []
-        self._open: str | bool | None = False
+        self._open: tuple[str | None] | None = None  # (the type of the script that is open,)
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        self._open = dict(attrs).get("type") if tag == "script" else False
+        self._open = (dict(attrs).get("type"),) if tag == "script" else None
 
     def handle_endtag(self, tag: str) -> None:
-        self._open = False
+        self._open = None
 
     def handle_data(self, data: str) -> None:
-        if self._open is not False:
-            self.scripts.append((self._open, data))  # type: ignore[arg-type]
+        if self._open is not None:
+            self.scripts.append((*self._open, data))
 
 
 def without_scripts(page: str) -> str:
