@@ -65,7 +65,7 @@ class _Shows(Guarded):
 
     def features(self) -> Classifier:
         """The features, behind the same gate. Raises AccessError where there are none."""
-        return Guarded(cast("Featured", self.inner).features())
+        return Guarded(cast(Featured, self.inner).features())
 
 
 class _Trains(Guarded):
@@ -73,7 +73,7 @@ class _Trains(Guarded):
 
     def trainable(self) -> nn.Module:
         """A fresh module of the classifier's own."""
-        return cast("Learns", self.inner).trainable()
+        return cast(Learns, self.inner).trainable()
 
 
 class _ShowsAndTrains(_Shows, _Trains):

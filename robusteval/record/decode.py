@@ -45,7 +45,7 @@ def decode(kind: type[T], data: object, what: str = "record") -> T:
     """The dataclass `kind` from parsed JSON. Nothing is guessed: an unknown or missing field, a text for a number, a
     true for a 1 raise RecordError with the path to it."""
     try:
-        made: T = _reader(cast("Any", kind))(data)
+        made: T = _reader(cast(Any, kind))(data)
     except _Misfit as misfit:
         where = "".join(reversed(misfit.path)).lstrip(".") or "its top"
         raise RecordError(f"The {what} does not fit its schema at {where[:300]}: {misfit.reason}.") from None

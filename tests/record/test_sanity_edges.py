@@ -78,12 +78,12 @@ def _get(owner: Any, step: Any) -> Any:
 
 def at(record: Record, path: str) -> Any:
     """What stands at a path such as cells[1].eps or data.l2[3]."""
-    return functools.reduce(_get, _steps(path), cast("Any", record))
+    return functools.reduce(_get, _steps(path), cast(Any, record))
 
 
 def put(record: Record, path: str, value: object) -> None:
     *steps, last = _steps(path)
-    owner: Any = functools.reduce(_get, steps, cast("Any", record))
+    owner: Any = functools.reduce(_get, steps, cast(Any, record))
     if isinstance(last, str) and not isinstance(owner, dict):
         setattr(owner, last, value)
     else:

@@ -108,7 +108,7 @@ def _read(path: Path, limit: int) -> Array:
 def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
 
 
 def _exactly(file: IO[bytes], size: int) -> bytearray:

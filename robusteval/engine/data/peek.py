@@ -63,7 +63,7 @@ def peeker(
 
 def _like(input_shape: tuple[int, ...], dataset: str) -> ModelInfo:
     """What finding and turning data ask of a model that is not open yet."""
-    return cast("ModelInfo", SimpleNamespace(input_shape=tuple(input_shape), dataset=dataset, name="the model"))
+    return cast(ModelInfo, SimpleNamespace(input_shape=tuple(input_shape), dataset=dataset, name="the model"))
 
 
 def _shown(
