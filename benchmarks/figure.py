@@ -18,7 +18,8 @@ _NORMS = {"l2": "L2", "linf": "Linf"}
 
 
 def points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One point for each minimal attack in l2 or linf that lost half of the samples; ours as they come, and longer ones.
+    """One point for each minimal attack in l2 or linf that lost half of the samples; ours as they come, and longer
+    ones.
 
     named: ours that nothing of ours beats in both strength and cost; more names would lie upon each other.
     """

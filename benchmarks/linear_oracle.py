@@ -1,4 +1,5 @@
-"""How near DeepFool, DDN and PGD come to the closed-form smallest distance of a linear model, through the engine's search.
+"""How near DeepFool, DDN and PGD come to the closed-form smallest distance of a linear model, through the engine's
+search.
 
     python benchmarks/linear_oracle.py
 

@@ -2,9 +2,9 @@
 
     ROBUSTEVAL_TEST_DATA=... python benchmarks/logit_detector.py [--images 1000] [--out benchmarks/results]
 
-Statistics are learnt from clean training images; adversarials are made against the bare model, which does not know of the
-detector, and only those that fool it count. Printed: true positives at 1 % false alarms and the area under the ROC. What
-an attack through the class "rejected" leaves of it is in the reports of suites `seeds` and `seeds-colour`.
+Statistics are learnt from clean training images; adversarials are made against the bare model, which does not know of
+the detector, and only those that fool it count. Printed: true positives at 1 % false alarms and the area under the ROC.
+What an attack through the class "rejected" leaves of it is in the reports of suites `seeds` and `seeds-colour`.
 """
 
 from __future__ import annotations

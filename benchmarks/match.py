@@ -25,11 +25,11 @@ FAR = 1e3  # a budget that limits nothing, for a peer that wants one
 
 @dataclass(frozen=True)
 class Match:
-    """Ours and the peers' under one name. budget: a key of BUDGETS, or "" for smallest distances; a list of ours is a cascade
-    at a budget, each on the survivors of the one before, and for smallest distances the worst case over its members.
-    halvings: of the budget search of each member that has a fixed budget; largest: where that search ends, 0 for the norm's
-    own largest distance. reduced: peers with as few steps as ours by default, fewer than usual; shown beside, and not among
-    those that the targets speak of. dear: of thousands of passes, left out by --quick."""
+    """Ours and the peers' under one name. budget: a key of BUDGETS, or "" for smallest distances; a list of ours is a
+    cascade at a budget, each on the survivors of the one before, and for smallest distances the worst case over its
+    members. halvings: of the budget search of each member that has a fixed budget; largest: where that search ends, 0
+    for the norm's own largest distance. reduced: peers with as few steps as ours by default, fewer than usual; shown
+    beside, and not among those that the targets speak of. dear: of thousands of passes, left out by --quick."""
 
     name: str
     norm: Norm

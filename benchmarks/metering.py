@@ -27,7 +27,7 @@ class Passes:
         def count(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             self.forwards += len(inputs[0])
             if output.requires_grad:
-                output.register_hook(count_back)  # type: ignore[no-untyped-call]
+                output.register_hook(count_back)
 
         return module.register_forward_hook(count)
 

@@ -1,4 +1,5 @@
-"""Our attacks through the engine's own path: problems with meters, the judge, and its search towards the clean sample."""
+"""Our attacks through the engine's own path: problems with meters, the judge, and its search towards the clean
+sample."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ from robusteval.ops import Norm
 
 @dataclass(frozen=True)
 class Arena:
-    """A model with its samples, as the engine sees them. x: [N, 1, 28, 28] in [0, 1], y: int64 [N], all right when clean;
-    tuning: how the engine does this model's passes here, measured as at the start of a run."""
+    """A model with its samples, as the engine sees them. x: [N, 1, 28, 28] in [0, 1], y: int64 [N], all right when
+    clean; tuning: how the engine does this model's passes here, measured as at the start of a run."""
 
     classifier: TorchClassifier
     x: Tensor

@@ -32,7 +32,8 @@ _ORDERS = {"linf": float("inf"), "l2": 2.0, "l1": 1.0, "l0": 0.0}
 
 
 class Whole(nn.Module):
-    """A module whose parts nobody calls one by one, as ART does with an nn.Sequential: passes are counted at the whole."""
+    """A module whose parts nobody calls one by one, as ART does with an nn.Sequential: passes are counted at the
+    whole."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""Our attacks beside the peers' of the same name, on the same models and images, in one run, alternating, on one thread.
+"""Our attacks beside the peers' of the same name, on the same models and images, in one run, alternating, on one
+thread.
 
     pip install --no-deps -r benchmarks/requirements.txt
     ROBUSTEVAL_TEST_DATA=... python benchmarks/train_robust_lenet.py     # once
@@ -7,7 +8,8 @@
 Installs nothing; a peer that does not import is left out, and the run says so. For each attack it prints the strength
 (optimality for smallest distances, robust accuracy for budgets, both as judged by our judge: in the box, distance in
 float64, prediction changed), CPU seconds per image, forward and backward passes per image, and the overhead: the time
-over (passes x the best cost of a pass). Ours run through the engine's own path, its judge and search included in the time.
+over (passes x the best cost of a pass). Ours run through the engine's own path, its judge and search included in the
+time.
 """
 
 from __future__ import annotations
@@ -138,8 +140,8 @@ def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
 
 
 def combined(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """The new run's rows, and the old ones of comparisons that did not run again; the strengths over both. Every row says
-    on how many images it ran, counted from the same first one."""
+    """The new run's rows, and the old ones of comparisons that did not run again; the strengths over both. Every row
+    says on how many images it ran, counted from the same first one."""
     if (old["split"], old["start"], old["machine"]) != (new["split"], new["start"], new["machine"]):
         raise SystemExit("The results there are of other images or another machine; give another --out.")
 

@@ -3,8 +3,8 @@
     python benchmarks/scaling.py --out benchmarks/results
 
 The networks are small convolutional ones with random weights, and the labels are their own answers: what is measured is
-cost, not strength. Each axis is varied alone. Prints CPU seconds and passes per image, and the share of the time that is
-not the model's (1 - passes x the cost of a pass in a plain loop over the same batch, in the same memory layout).
+cost, not strength. Each axis is varied alone. Prints CPU seconds and passes per image, and the share of the time that
+is not the model's (1 - passes x the cost of a pass in a plain loop over the same batch, in the same memory layout).
 """
 
 from __future__ import annotations

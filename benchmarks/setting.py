@@ -52,7 +52,7 @@ def new_lenet() -> nn.Module:
 
 
 def load_lenet(name: str) -> nn.Module:
-    """ "lenet" (plain) or "robust" (from train_robust_lenet.py), evaluation mode, parameters frozen."""
+    """One of "lenet" (plain) and "robust" (from train_robust_lenet.py), evaluation mode, parameters frozen."""
     path = data_folder() / "models" / "lenet.pt" if name == "lenet" else OUT / "robust-lenet.pt"
     if not path.exists():
         raise DataError(f"{path} is missing.", "Run benchmarks/train_robust_lenet.py first.")

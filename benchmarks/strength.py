@@ -17,13 +17,13 @@ def envelope(pool: list[Distances]) -> Distances:
 
 
 def optimality(distance: Distances, best: Distances) -> float:
-    """Local optimality as in AttackBench (Cina et al. 2024): 1 when nothing in the pool is nearer on any sample, 0 for an
-    attack that finds nothing.
+    """Local optimality as in AttackBench (Cina et al. 2024): 1 when nothing in the pool is nearer on any sample, 0 for
+    an attack that finds nothing.
 
     The attack's robust-accuracy curve lies above the envelope's, up to the distance e0 at which the envelope reaches
-    zero; the optimality is one minus the area between the two, over the area between the envelope and the clean accuracy.
-    All samples are right when clean, so the area under a curve up to e0 is the mean of min(distance, e0). Samples that
-    nothing in the pool lost are left out.
+    zero; the optimality is one minus the area between the two, over the area between the envelope and the clean
+    accuracy. All samples are right when clean, so the area under a curve up to e0 is the mean of min(distance, e0).
+    Samples that nothing in the pool lost are left out.
     """
     known = np.isfinite(best)
     if not known.any():
@@ -39,5 +39,6 @@ def robust_accuracy(distance: Distances, eps: float) -> float:
 
 
 def median(distance: Distances) -> float:
-    """The smallest distance at which at least half of the samples are lost, as in the reports; inf where more than half never are."""
+    """The smallest distance at which at least half of the samples are lost, as in the reports; inf where more than half
+    never are."""
     return lower_median(distance)

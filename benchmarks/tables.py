@@ -35,14 +35,15 @@ def with_strength(rows: list[Row]) -> list[Row]:
     best = pools(rows)
     out = []
     for row in rows:
-        if "failed" not in row:
-            d = distances(row)
-            if row["budget"]:
-                figures = {"robust accuracy": robust_accuracy(d, row["eps"])}
-            else:
-                figures = {"optimality": optimality(d, best[row["model"], row["norm"]][: len(d)]), "median": median(d)}
-            row = {**row, "success": float(np.isfinite(d).mean()), **figures}
-        out.append(row)
+        if "failed" in row:
+            out.append(row)
+            continue
+        d = distances(row)
+        if row["budget"]:
+            figures = {"robust accuracy": robust_accuracy(d, row["eps"])}
+        else:
+            figures = {"optimality": optimality(d, best[row["model"], row["norm"]][: len(d)]), "median": median(d)}
+        out.append({**row, "success": float(np.isfinite(d).mean()), **figures})
     return out
 
 
@@ -54,7 +55,8 @@ def by_name(rows: list[Row]) -> list[list[Row]]:
 
 def correct_peers(group: list[Row]) -> list[Row]:
     """The peers' rows that count as doing the job of this name: success and optimality, or robust accuracy at a budget,
-    within 0.05 of the best peer's in the group; without those of fewer steps than usual. None where no peer is near the best in both."""
+    within 0.05 of the best peer's in the group; without those of fewer steps than usual. None where no peer is near the
+    best in both."""
     peers = [row for row in group if not row["ours"] and "failed" not in row and "reduced" not in row]
     if not peers:
         return []
@@ -66,7 +68,8 @@ def correct_peers(group: list[Row]) -> list[Row]:
 
 
 def against_peers(row: Row, rows: list[Row]) -> float:
-    """Optimality of a row in the pool of itself and all peers' rows of its model and norm, without our other attacks."""
+    """Optimality of a row in the pool of itself and all peers' rows of its model and norm, without our other
+    attacks."""
     mine = distances(row)
     pool = [mine]
     for other in rows:
@@ -100,8 +103,10 @@ def _preface(result: dict[str, Any]) -> list[str]:
     lines = [
         f"Machine: {machine}; load average at the end {result['load average at the end']}.",
         "",
-        f"Peers: {peers}. Images: of MNIST's {result['split']} set the first from {result['start']} on that the model "
-        "gets right; how many, every row says.",
+        (
+            f"Peers: {peers}. Images: of MNIST's {result['split']} set the first from {result['start']} on that the "
+            "model gets right; how many, every row says."
+        ),
         "",
     ]
     for model, cost in result["pass"].items():
@@ -122,8 +127,7 @@ def _table(rows: list[Row], budget: bool) -> list[str]:
     lines.append("|---|---|" + "---:|" * (len(strength) + 5))
     for members in by_name(rows):
         fastest = min((row["seconds"] for row in correct_peers(members)), default=math.nan)
-        for row in members:
-            lines.append(_line(row, strength, fastest))
+        lines.extend(_line(row, strength, fastest) for row in members)
     return lines
 
 
@@ -138,4 +142,7 @@ def _line(row: Row, strength: list[str], fastest: float) -> str:
     figures = " | ".join(f"{row[key]:.3f}" for key in strength)
     passes = f"{row['forwards']:.0f} + {row['backwards']:.0f}"
     overhead = "" if row["overhead"] is None else f"{row['overhead']:.2f}"
-    return f"| {name} | {by} | {row['images']} | {figures} | {1e3 * row['seconds']:.2f} | {ratio} | {passes} | {overhead} |"
+    return (
+        f"| {name} | {by} | {row['images']} | {figures} | {1e3 * row['seconds']:.2f} | {ratio} | {passes} | "
+        f"{overhead} |"
+    )

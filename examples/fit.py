@@ -132,10 +132,10 @@ def robust_accuracy(network: nn.Module, x: Tensor, y: Tensor, attack: Pgd, rng: 
     """Share of images that no iterate of `attack` gets classified wrongly. Lost images leave the batch."""
     network.requires_grad_(False)
     survivors = 0
-    for images, labels in zip(x.split(500), y.split(500), strict=True):
+    for images, answers in zip(x.split(500), y.split(500), strict=True):
         with torch.no_grad():
-            right = network(images).argmax(dim=1) == labels
-        clean, labels = images[right], labels[right]
+            right = network(images).argmax(dim=1) == answers
+        clean, labels = images[right], answers[right]
         current = random_start(clean, attack.eps, rng)
         for step in range(attack.steps + 1):  # the last pass only judges the last iterate
             logits, gradient = input_gradient(network, current, labels)

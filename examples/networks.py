@@ -42,7 +42,8 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attention(self.norm_attention(tokens))
-        return tokens + self.mlp(self.norm_mlp(tokens))
+        mixed: Tensor = tokens + self.mlp(self.norm_mlp(tokens))
+        return mixed
 
     def attention(self, tokens: Tensor) -> Tensor:
         # Spelled out in plain matrix products: the exported graph then holds only common operators.
@@ -50,7 +51,8 @@ class Block(nn.Module):
         heads = self.qkv(tokens).reshape(-1, count, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         query, key, value = heads[0], heads[1], heads[2]
         weights = (query @ key.transpose(-2, -1) * (dim // self.heads) ** -0.5).softmax(dim=-1)
-        return self.merge((weights @ value).transpose(1, 2).reshape(-1, count, dim))
+        merged: Tensor = self.merge((weights @ value).transpose(1, 2).reshape(-1, count, dim))
+        return merged
 
 
 class VisionTransformer(nn.Module):
@@ -67,4 +69,5 @@ class VisionTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.embed(self.normalize(x)).flatten(2).transpose(1, 2) + self.position
-        return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
+        scores: Tensor = self.head(self.norm(self.blocks(tokens)).mean(dim=1))
+        return scores

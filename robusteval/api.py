@@ -1,7 +1,7 @@
 """The one module that third parties import, beside `robusteval.testing`.
 
-For metrics there are the types of the record and three modules, without torch: `columns` (cells as arrays), `detection` (what a
-detector is asked to tell apart) and `statistics` (intervals, medians, ROC).
+For metrics there are the types of the record and three modules, without torch: `columns` (cells as arrays), `detection`
+(what a detector is asked to tell apart) and `statistics` (intervals, medians, ROC).
 """
 
 from __future__ import annotations

@@ -188,9 +188,9 @@ def compare(
     address: str = "",
     overwrite: bool = False,
 ) -> EvaluatedComparison:
-    """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them or
-    one for each. out: the folder, with one run a model inside; a temporary one by default. time_budget: of all of them
-    together. surrogates: by default the other models of the call, as far as they are files.
+    """Evaluates several models on the same data and compares them: as `evaluate`, with one LoadOptions for all of them
+    or one for each. out: the folder, with one run a model inside; a temporary one by default. time_budget: of all of
+    them together. surrogates: by default the other models of the call, as far as they are files.
 
     Raises RobustEvalError with one clear sentence, also where the models take other inputs or see other samples.
     """

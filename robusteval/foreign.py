@@ -1,7 +1,9 @@
-"""Calling code that others wrote: whatever it raises is its own fault and an ordinary exception, never the end of the command.
+"""Calling code that others wrote: whatever it raises is its own fault and an ordinary exception, never the end of the
+command.
 
-`sys.exit` in a plugin is a SystemExit, which would end the whole command with the plugin's exit code; the same goes for a
-KeyboardInterrupt that it raises, and for classes of its own that are no Exception. Only a Ctrl-C of the user's is let through.
+`sys.exit` in a plugin is a SystemExit, which would end the whole command with the plugin's exit code; the same goes for
+a KeyboardInterrupt that it raises, and for classes of its own that are no Exception. Only a Ctrl-C of the user's is let
+through.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ class CtrlC:
     def __init__(self) -> None:
         self.pressed = 0.0
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.pressed and now - self.pressed < _TWICE_S:
             return
@@ -36,8 +38,8 @@ class CtrlC:
 
 @contextmanager
 def heeding_ctrl_c() -> Iterator[None]:
-    """While it lasts, a Ctrl-C is told from a KeyboardInterrupt that a plugin raises. Only where Python's own handler is in
-    place (a notebook or a server may have its own), and only in the main thread, as no other may set one."""
+    """While it lasts, a Ctrl-C is told from a KeyboardInterrupt that a plugin raises. Only where Python's own handler
+    is in place (a notebook or a server may have its own), and only in the main thread, as no other may set one."""
     before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
     if before is not signal.default_int_handler:
         yield
@@ -53,8 +55,8 @@ def heeding_ctrl_c() -> Iterator[None]:
 def foreign() -> Iterator[None]:
     """Around every call of a plugin: what comes out is an Exception, or the user's own KeyboardInterrupt.
 
-    A Ctrl-C that the plugin swallowed is raised again afterwards. Where nobody remembers who pressed what (no CtrlC is in
-    place), a KeyboardInterrupt counts as the user's.
+    A Ctrl-C that the plugin swallowed is raised again afterwards. Where nobody remembers who pressed what (no CtrlC is
+    in place), a KeyboardInterrupt counts as the user's.
     """
     try:
         yield
@@ -72,7 +74,8 @@ def foreign() -> Iterator[None]:
 
 
 def words(error: BaseException) -> str:
-    """One line that says what foreign code raised, of a bounded length; it never fails, whatever the exception's text does."""
+    """One line that says what foreign code raised, of a bounded length; it never fails, whatever the exception's text
+    does."""
     if isinstance(error, ForeignExit):
         return str(error)
     kind = type(error).__name__
@@ -85,7 +88,7 @@ def words(error: BaseException) -> str:
 def _text(value: object) -> str:
     try:
         return " ".join(str(value).split())[:400]
-    except Exception:  # an exception of a plugin's own may have a __str__ that fails
+    except Exception:  # noqa: BLE001 - an exception of a plugin's own may have a __str__ that fails
         return ""
 
 

@@ -47,7 +47,8 @@ def opened(
 
 
 def _module(module: nn.Module, options: LoadOptions, data: object) -> Classifier:
-    """A module in memory, for inputs of the stated shape, else of that of the images: as stored, else channels first."""
+    """A module in memory, for inputs of the stated shape, else of that of the images: as stored, else channels
+    first."""
     from robusteval.engine.settings import check_options
     from robusteval.loaders.pytorch.classifier import TorchClassifier
 
@@ -67,7 +68,8 @@ def _module(module: nn.Module, options: LoadOptions, data: object) -> Classifier
 
 
 def _shapes(data: object) -> list[tuple[int, ...]]:
-    """Input shapes that images given as arrays may stand for: as they are stored, and with their channels moved first."""
+    """Input shapes that images given as arrays may stand for: as they are stored, and with their channels moved
+    first."""
     images = data.x if isinstance(data, Samples) else data[0] if isinstance(data, tuple) and data else None
     if images is None:
         return []

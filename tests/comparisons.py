@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robusteval.engine.comparison.comparison import derive
+from robusteval.assessment.references.several import derive
 from robusteval.record.comparison import Comparison, Entry, Source, Transfer
 from tests import records
 

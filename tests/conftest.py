@@ -1,4 +1,5 @@
-"""What holds for all tests: nothing that is trained or measured here is kept on the developer's machine, or taken from it."""
+"""What holds for all tests: nothing that is trained or measured here is kept on the developer's machine, or taken from
+it."""
 
 from __future__ import annotations
 

@@ -1,13 +1,19 @@
-"""A realistic record, made up from a seed: two norms, four attacks, two defences, a detector, failed and excluded cells."""
+"""A realistic record, made up from a seed: two norms, four attacks, two defences, a detector, failed and excluded
+cells."""
 
 from __future__ import annotations
 
 import base64
 import io
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from robusteval.record.derived import Scalar
+from robusteval.record.measured import Knowledge
+from robusteval.record.metric import Metric
 from robusteval.record.run import (
     Cell,
     Data,
@@ -24,6 +30,7 @@ from robusteval.record.run import (
     Witness,
     Witnesses,
 )
+from tests.sure import sure
 
 CLASSES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 # attack, plugin, family, needs, factor on the true distance, norms
@@ -83,19 +90,23 @@ def make(samples: int = 300, seed: int = 7) -> Record:
         tool={"name": "robusteval", "version": "0.1.0"},
         command="robusteval run lenet-fashion.onnx --suite standard --samples 300 --seed 7",
         seed=seed,
-        environment={"python": "3.11.9", "torch": "2.13.0+cpu", "onnxruntime": "1.31.1", "cpu": "2 cores", "platform": "linux"},
+        environment={"python": "3.11.9", "torch": "2.13.0+cpu", "onnxruntime": "1.31.1", "cpu": "2 cores",
+                     "platform": "linux"},
         model=_model(),
-        data=Data("Fashion-MNIST test", "bundled", "ab" * 32, samples, labels.tolist(), rng.normal(9.2, 1.5, samples).clip(3).tolist(),
+        data=Data("Fashion-MNIST test", "bundled", "ab" * 32, samples, labels.tolist(),
+                  rng.normal(9.2, 1.5, samples).clip(3).tolist(),
                   "0..255 bytes divided by 255", "Fashion-MNIST train", "cd" * 32, 5000),
         suite=Suite("standard", "1", "ef" * 32, "The attacks that matter, in two norms."),
         plan_sha256="12" * 32,
         pipelines=[*pipelines, broken],
         cells=cells,
         estimates=[Estimate("clever", "l2", {"samples": 8}, "done", "", list(range(8)),
-                            [0.4, 1.1, None, 5.0, 0.9, 0.7, 3.0, 0.2], 5.0, [1] * 8, [0.6, 0.3, None, 0.01, 0.5, 0.9, 0.2, 0.4])],
+                            [0.4, 1.1, None, 5.0, 0.9, 0.7, 3.0, 0.2], 5.0, [1] * 8,
+                            [0.6, 0.3, None, 0.01, 0.5, 0.9, 0.2, 0.4])],
         findings=_findings(),
         gallery=_gallery(labels, clean, cells, rng),
-        witnesses=Witnesses("witnesses.safetensors", "34" * 32, [Witness("l2/none", 0, 0, cells[0].id, "none", "l2", 1.1, 3, 6)]),
+        witnesses=Witnesses("witnesses.safetensors", "34" * 32,
+                            [Witness("l2/none", 0, 0, cells[0].id, "none", "l2", 1.1, 3, 6)]),
         verdict=Verdict("conclusive", "B", "One warning lowers the grade: a cell failed, so L0 is not covered.", [
             "On clean images the model is right 92 times in 100.",
             "A change of Linf 0.1, hardly visible, is enough to break almost every answer.",
@@ -123,7 +134,7 @@ def with_results(record: Record) -> Record:
         strength_curve,
     )
 
-    metrics = [
+    metrics: list[Metric] = [
         accuracy_curve.AccuracyCurve(), oblivious_curve.ObliviousCurve(), rho_adv.RhoAdv(),
         detector_roc.DetectorRoc(), cost.Cost(), per_class.PerClass(),
         certified_curve.CertifiedCurve(), clever.Clever(), label_next.LabelNext(), strength_curve.StrengthCurve(),
@@ -135,7 +146,8 @@ def with_results(record: Record) -> Record:
 
 def _model() -> Model:
     return Model(
-        "LeNet Fashion-MNIST", "lenet-fashion.onnx", "onnx", "56" * 32, [1, 28, 28], 10, [0.0, 1.0], [0.286], [0.353], "NCHW",
+        "LeNet Fashion-MNIST", "lenet-fashion.onnx", "onnx", "56" * 32, [1, 28, 28], 10, [0.0, 1.0], [0.286], [0.353],
+        "NCHW",
         "exact", "", "A", "logits", "CPUExecutionProvider", "float32", None, 17, {"max_abs": 3.1e-6, "rows": 300.0},
         list(CLASSES), "fashion-mnist", ["The input is flattened inside the model."],
     )  # fmt: skip
@@ -157,7 +169,15 @@ def _pipeline(defense: str, plugin: str, kind: str, prediction: np.ndarray, rng:
     )
 
 
-def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
+def _cells(
+    attack: tuple[Any, ...],
+    norm: str,
+    pipeline: Pipeline,
+    bare: Pipeline,
+    labels: NDArray[Any],
+    margin: NDArray[Any],
+    rng: np.random.Generator,
+) -> list[Cell]:
     """The direct cell on the bare model, or the oblivious and the adaptive one on a defended pipeline."""
     name, plugin, family, needs, factor, _ = attack
     classes, samples = len(CLASSES), labels.size
@@ -176,9 +196,10 @@ def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
         "square": (1000, 0),
         "noise": (80, 0),
     }[plugin]
-    knowledge = "none" if pipeline.defense == "none" else "adaptive"
+    knowledge: Knowledge = "none" if pipeline.defense == "none" else "adaptive"
     direct = Cell(
-        f"{pipeline.defense}/{knowledge}/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs, pipeline.defense, knowledge,
+        f"{pipeline.defense}/{knowledge}/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs,
+        pipeline.defense, knowledge,
         norm, "curve", EPS[norm], "untargeted", "done", "", column, l2,
         [int(f) if hit else int(p) for f, p, hit in zip(flip, pipeline.prediction, lost, strict=True)],
         suspicion.tolist() if detects else [], [bool(hit) if hit else None for hit in lost],
@@ -187,7 +208,8 @@ def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
     if knowledge == "none":
         return [direct]
     oblivious = Cell(
-        f"{pipeline.defense}/oblivious/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs, pipeline.defense, "oblivious",
+        f"{pipeline.defense}/oblivious/{plugin}/{norm}", name, plugin, "1", {"steps": 40}, family, needs,
+        pipeline.defense, "oblivious",
         norm, "curve", EPS[norm], "untargeted", "done", forwards=[4] * samples, backwards=[0] * samples,
     )  # fmt: skip
     grid = (1.0, 1.5, 2.0, 3.0) if family == "minimal" else tuple(SCALE[norm] * k for k in (0.5, 1.0, 2.0, 4.0))
@@ -198,7 +220,7 @@ def _cells(attack, norm, pipeline, bare, labels, margin, rng) -> list[Cell]:
         score = rng.normal(1.0 + step, 1.0, samples)
         answer = np.where(holds, pipeline.prediction, flip)
         if detects:
-            answer = np.where(score > pipeline.threshold, classes, answer)
+            answer = np.where(score > sure(pipeline.threshold), classes, answer)
         mean_l2 = strength * (1.4 if family == "minimal" else 1.0 if norm == "l2" else 20.0)
         oblivious.strengths.append(
             Strength(
@@ -227,7 +249,9 @@ def _kept(cell: Cell, right: np.ndarray) -> list[Strength]:
     return made
 
 
-def _odd(status: str, name: str, plugin: str, norm: str, reason: str) -> Cell:
+def _odd(
+    status: Literal["done", "failed", "excluded", "skipped", "pending"], name: str, plugin: str, norm: str, reason: str
+) -> Cell:
     return Cell(
         f"none/none/{plugin}/{norm}",
         name,
@@ -248,7 +272,7 @@ def _odd(status: str, name: str, plugin: str, norm: str, reason: str) -> Cell:
 def _findings() -> list[Finding]:
     failed = "1 of 26 attacks did not finish, so L0 is not covered."
     weaker = "Logit odds loses 61 points of accuracy once the attacker knows it."
-    shares = {"oblivious": 0.72, "adaptive": 0.11}
+    shares: dict[str, Scalar] = {"oblivious": 0.72, "adaptive": 0.11}
     more = "Give the run more memory, or leave L0 out of the claim."
     return [
         Finding("cell-failed", "warning", failed, {"failed": 1, "planned": 26}, more),
@@ -267,7 +291,8 @@ def _gallery(labels: np.ndarray, clean: np.ndarray, cells: list[Cell], rng: np.r
         image = np.clip(1.2 - np.hypot(grid[0] * (1 + sample / 4), grid[1]) * 1.4, 0, 1)
         delta = rng.normal(0, 0.08, image.shape)
         pictures.append(
-            Picture(sample, cell.id, cell.attack, "none", cell.norm, 1.07 + sample / 10, int(labels[sample]), int(clean[sample]), 0.97,
+            Picture(sample, cell.id, cell.attack, "none", cell.norm, 1.07 + sample / 10, int(labels[sample]),
+                    int(clean[sample]), 0.97,
                     int((labels[sample] + 3) % 10), 0.61, png(image), png(0.5 + delta * 4), png(image + delta), 4.0)
         )  # fmt: skip
     return pictures

@@ -18,9 +18,9 @@ CHECKED = ("robusteval.ops", "robusteval.contracts", "robusteval.engine.search")
 def checker(function: Callable[..., Any]) -> Callable[..., Any]:
     """What jaxtyping's hook has each function checked by, under this name.
 
-    Of its annotations those with a shape are checked. The others are mypy's business: a test may well hand over something
-    that only looks like a classifier. jaxtyping asks before a call, with no word of what is returned, and after it with all
-    annotations; arguments are checked before it, once.
+    Of its annotations those with a shape are checked. The others are mypy's business: a test may well hand over
+    something that only looks like a classifier. jaxtyping asks before a call, with no word of what is returned, and
+    after it with all annotations; arguments are checked before it, once.
     """
     notes = function.__annotations__
     before = notes.get("return", Any) is Any
@@ -32,7 +32,8 @@ def checker(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check() -> None:
-    """Has modules that are imported from now on checked. Raises RuntimeError where one of them has been imported before."""
+    """Has modules that are imported from now on checked. Raises RuntimeError where one of them has been imported
+    before."""
     early = sorted(name for name in sys.modules if name.startswith(CHECKED))
     if early:
         raise RuntimeError(f"imported before shapes are checked: {', '.join(early)}")

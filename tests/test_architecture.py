@@ -97,7 +97,8 @@ def test_every_package_of_plugins_is_known() -> None:
 
 @pytest.mark.parametrize("package", PLUGINS)
 def test_plugins_import_the_api_and_never_each_other(package: str) -> None:
-    """A plugin sees robusteval.api, and of its own package private helpers (`_name`) and, where it is a folder, its parts."""
+    """A plugin sees robusteval.api, and of its own package private helpers (`_name`) and, where it is a folder, its
+    parts."""
     wrong = []
     for path in sorted((ROOT / "plugins" / package).rglob("*.py")):
         for name in imported(path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ AS_A_FLAG = {"labels_from_model": "labels"}  # --labels model
 
 @pytest.mark.parametrize("call", [robusteval.evaluate, robusteval.compare])
 @pytest.mark.parametrize("name", FIELDS)
-def test_the_python_api_takes_every_option_with_the_same_default(call, name: str) -> None:
+def test_the_python_api_takes_every_option_with_the_same_default(call: Callable[..., Any], name: str) -> None:
     found = inspect.signature(call).parameters
     assert name in found
     assert found[name].default == FIELDS[name].default

@@ -232,5 +232,5 @@ def _generator(x: Tensor, width: int, rng: Generator) -> nn.Module:
 
 
 @hookimpl
-def robusteval_attacks() -> list[type[AdvGAN] | type[AdvGANBlackBox]]:
+def robusteval_attacks() -> list[type[AdvGAN | AdvGANBlackBox]]:
     return [AdvGAN, AdvGANBlackBox]

@@ -11,7 +11,8 @@ from torch import Tensor
 from robusteval.api import AttackInfo, Passes, Problem, ascent, hookimpl, param, per_sample, size
 from robusteval_attacks._common.best_so_far import Nearest, linear_distance, spread
 
-# Share of the step length that is left at the end. In l1 most values must come to rest at nothing, for which steps have to be short.
+# Share of the step length that is left at the end. In l1 most values must come to rest at nothing, for which steps have
+# to be short.
 _DECAY = {"l2": 0.005, "l1": 0.0005}
 
 

@@ -33,8 +33,8 @@ _EVERY_L1 = 0.04  # l1: share of the steps between two checkpoints
 class APGD:
     """Croce & Hein's algorithm 1, and their sparse variant for l1.
 
-    Two runs of fifty steps by default, the second on what the first left, not one of a hundred: another start mostly finds
-    more than further steps do, at no higher cost (benchmarks/results/peers.md has both).
+    Two runs of fifty steps by default, the second on what the first left, not one of a hundred: another start mostly
+    finds more than further steps do, at no higher cost (benchmarks/results/peers.md has both).
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(
@@ -44,8 +44,9 @@ class APGD:
         budget="fixed",
         needs="gradient",
         summary="Gradient steps with momentum; the step size halves where progress stalls, from the best point so far.",
-        reference="Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free "
-        "attacks, 2020; l1: Mind the box: l1-APGD for sparse adversarial attacks on image classifiers, 2021",
+        reference="Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse "
+        "parameter-free attacks, 2020; l1: Mind the box: l1-APGD for sparse adversarial attacks on image classifiers, "
+        "2021",
         stochastic=True,
         strengths="No step size to tune; with loss targeted-dlr one of the strongest gradient attacks.",
         limits="Masked gradients stop it; targeted-dlr takes one run for each of up to nine classes.",

@@ -24,7 +24,8 @@ class BIM:
         summary="The fast gradient method in small steps from the clean sample.",
         reference="Kurakin, Goodfellow, Bengio: Adversarial examples in the physical world, 2016",
         strengths="Deterministic and cheap; samples that are lost leave the batch.",
-        limits="No random start, so gradients masked at the clean sample stop it; by default the steps just add up to eps.",
+        limits="No random start, so gradients masked at the clean sample stop it; by default the steps just add up to "
+        "eps.",
     )
     steps: int = param(30, "Gradient steps.", minimum=1, maximum=100_000)
     step: float | None = param(

@@ -31,7 +31,8 @@ class Boundary:
         reference="Brendel, Rauber, Bethge: Decision-based adversarial attacks, reliable attacks against black-box "
         "machine learning models, 2018",
         stochastic=True,
-        strengths="Needs the predicted label alone and supposes nothing of the model; hard to fool by masked gradients.",
+        strengths="Needs the predicted label alone and supposes nothing of the model; hard to fool by masked "
+        "gradients.",
         limits="Tens of thousands of queries; hopskipjump comes nearer with fewer.",
     )
     queries: int = param(3000, "Queries per sample, about; the paper spends up to a million.", minimum=1)

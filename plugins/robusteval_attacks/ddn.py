@@ -18,8 +18,8 @@ from robusteval_attacks._common.linearisation import aim_passes, nearest_class, 
 class DDN:
     """Rony et al.'s algorithm 1; the first radius and step are the linearised distance, where that is shorter than 1.
 
-    The radius changes fast at first and slowly at last, which with 60 steps comes nearer than the paper's constant share
-    with 100, most of all on adversarially trained models, where the first radius is far too short.
+    The radius changes fast at first and slowly at last, which with 60 steps comes nearer than the paper's constant
+    share with 100, most of all on adversarially trained models, where the first radius is far too short.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(

@@ -26,7 +26,8 @@ class DeepFool:
         norms=("l2", "linf"),
         budget="minimal",
         needs="gradient",
-        summary="Newton-like steps to the nearest linearised class boundary, then a search back towards the clean sample.",
+        summary="Newton-like steps to the nearest linearised class boundary, then a search back towards the clean "
+        "sample.",
         reference="Moosavi-Dezfooli, Fawzi, Frossard: DeepFool, a simple and accurate method to fool deep neural "
         "networks, 2016",
         strengths="A few steps; exact on linear models; the measure behind rho_adv.",
@@ -84,8 +85,9 @@ class DeepFool:
         gap = gap.clamp_min(1e-6) + 1e-6 * scores.abs().amax(1, keepdim=True)
         slope = grads[:, 1:] - grads[:, :1]
         if bool(close.any()):
-            # Clipping cuts steps short, so the last stretch would take many. Leaving out the values that sit at the edge
-            # and would leave the box closes it at once; earlier on, the shorter steps end nearer to the clean sample.
+            # Clipping cuts steps short, so the last stretch would take many. Leaving out the values that sit at the
+            # edge and would leave the box closes it at once; earlier on, the shorter steps end nearer to the clean
+            # sample.
             low, high = problem.bounds
             here, last = x[:, None], per_sample(close, slope)
             slope = slope.masked_fill(last & (((here >= high) & (slope > 0)) | ((here <= low) & (slope < 0))), 0)

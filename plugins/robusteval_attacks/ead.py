@@ -17,8 +17,8 @@ from robusteval_attacks._common.weight_search import nearest_over_weights
 class EAD:
     """FISTA on c max(kappa - margin, 0) + ||d||^2 and shrinkage by beta, with a binary search on c for each sample.
 
-    Every step shrinks by beta itself, not by beta times the step size, as published: so in the objective the l1 term weighs
-    beta over the step size, a hundred times beta.
+    Every step shrinks by beta itself, not by beta times the step size, as published: so in the objective the l1 term
+    weighs beta over the step size, a hundred times beta.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(

@@ -107,7 +107,8 @@ class FAB:
         return x
 
     def _boundary(self, problem: Problem, x: Tensor, scores: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Slope [B, *shape] of the nearest linearised boundary, and the rise [B] of the score difference that it takes."""
+        """Slope [B, *shape] of the nearest linearised boundary, and the rise [B] of the score difference that it
+        takes."""
         if classes is None:
             many = min(self.candidates, problem.classes - 1)
             classes = scores.masked_fill(problem.keep, -_OUT).topk(many, dim=1).indices

@@ -34,7 +34,8 @@ class FGSM:
         here = problem.grad(problem.x, "ce")
         step = ascent(here.grad, problem.norm) * per_sample(problem.budget.to(here.grad.dtype), here.grad)
         candidate = problem.project(problem.x + step)
-        # One long step may land where the model is more certain than before: then the clean sample is the better answer.
+        # One long step may land where the model is more certain than before: then the clean sample is the better
+        # answer.
         better = problem.loss(candidate, "margin") >= margin(here.scores, problem.keep)
         return torch.where(per_sample(better, candidate), candidate, problem.x)
 

@@ -68,7 +68,8 @@ class FMN:
         query: tuple[Tensor, Tensor, Tensor],
         gamma: float,
     ) -> Tensor:
-        """The next radius, [B]: the linearised distance of the boundary until the first win, then a search around it."""
+        """The next radius, [B]: the linearised distance of the boundary until the first win, then a search around
+        it."""
         grad, loss, won = query
         smaller, larger = radius * (1 - gamma), radius * (1 + gamma)
         if problem.norm == "l0":

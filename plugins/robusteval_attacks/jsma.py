@@ -21,10 +21,11 @@ _HARD = 60  # gradients that a hard sample takes
 class JSMA:
     """Papernot et al.'s algorithm 3, for several targets of a sample at once; the first target reached ends the sample.
 
-    For speed the defaults differ from the paper in three things, whose price the last step takes back: unpromising targets
-    leave after each step (race), a Jacobian serves more than one pair (pairs, growth), and the half of it that changes
-    least, the gradient of the sum of all scores, serves more than one step (refresh). pairs=1, growth=0, refresh=1,
-    race=False and prune=False is the paper's algorithm. What a pixel does is weighed with how far the box lets it move.
+    For speed the defaults differ from the paper in three things, whose price the last step takes back: unpromising
+    targets leave after each step (race), a Jacobian serves more than one pair (pairs, growth), and the half of it that
+    changes least, the gradient of the sum of all scores, serves more than one step (refresh). pairs=1, growth=0,
+    refresh=1, race=False and prune=False is the paper's algorithm. What a pixel does is weighed with how far the box
+    lets it move.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(
@@ -145,8 +146,8 @@ def _better_half(sample: Tensor, behind: Tensor) -> Tensor:
 def _put_back(problem: Problem, found: Tensor, lost: Tensor) -> Tensor:
     """found with the changes of the lost samples undone where the win survives it.
 
-    The changes are ordered by what undoing them costs by the gradient; a binary search finds how many of the first go. The
-    core then tries what is left one by one.
+    The changes are ordered by what undoing them costs by the gradient; a binary search finds how many of the first go.
+    The core then tries what is left one by one.
     """
     rows = lost.nonzero().squeeze(1)
     rest, best = problem[rows], found[rows]

@@ -23,8 +23,8 @@ _BAD = 1e12  # stands for a loss that is not finite: no line search goes there
 class LBFGS:
     """L-BFGS-B on ||d||^2 + c CE inside the box, one sample after the other, with a search on c for each.
 
-    CE is the cross-entropy of winning: log(1 + exp(lse of the kept scores - lse of the others)). For one target it is the
-    paper's; c is its 1 / c.
+    CE is the cross-entropy of winning: log(1 + exp(lse of the kept scores - lse of the others)). For one target it is
+    the paper's; c is its 1 / c.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(
@@ -37,8 +37,8 @@ class LBFGS:
         reference="Szegedy, Zaremba, Sutskever, Bruna, Erhan, Goodfellow, Fergus: Intriguing properties of neural "
         "networks, 2013",
         strengths="The first of all gradient attacks: a reference from another optimiser than all others.",
-        limits="One sample at a time, so it is slow; beyond two classes cross-entropy leads a little astray; ddn is as near "
-        "in fewer passes.",
+        limits="One sample at a time, so it is slow; beyond two classes cross-entropy leads a little astray; ddn is as "
+        "near in fewer passes.",
     )
     maxiter: int = param(20, "Iterations of L-BFGS for each c.", minimum=1, maximum=100_000)
     searches: int = param(9, "Values of c tried per sample.", minimum=1, maximum=50)
@@ -52,7 +52,8 @@ class LBFGS:
         return nearest_over_weights(problem, self.c, self.searches, self._minimise)
 
     def _minimise(self, problem: Problem, c: Tensor) -> tuple[Tensor, Tensor]:
-        """One run for one c [B]: the nearest win of each sample, [B, *shape], and its distance, [B], inf without one."""
+        """One run for one c [B]: the nearest win of each sample, [B, *shape], and its distance, [B], inf without
+        one."""
         best, shortest = problem.x.clone(), torch.full_like(c, math.inf)
         for row in range(len(c)):
             seen = _Seen(problem[torch.tensor([row], device=c.device)], float(c[row]))

@@ -29,8 +29,8 @@ class NewtonFool:
         budget="minimal",
         needs="gradient",
         summary="Newton's method on the softmax probability of the original class.",
-        reference="Jang, Wu, Jha: Objective metrics and gradient descent algorithms for adversarial examples in machine "
-        "learning, 2017",
+        reference="Jang, Wu, Jha: Objective metrics and gradient descent algorithms for adversarial examples in "
+        "machine learning, 2017",
         strengths="One gradient a step, no class differences, few steps; samples that are lost leave the batch.",
         limits="Greedy: it never comes back towards the clean sample, so its distances are longer than ddn's.",
     )

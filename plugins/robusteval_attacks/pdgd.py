@@ -48,8 +48,8 @@ class PDGD:
 
     repeats: int = param(
         1,
-        "Runs for each class, each with twice the dual rate of the one before: where runs alike end in the same valleys, "
-        "these find others.",
+        "Runs for each class, each with twice the dual rate of the one before: where runs alike end in the same "
+        "valleys, these find others.",
         minimum=1,
         maximum=6,
     )
@@ -64,7 +64,7 @@ class PDGD:
         for repeat in range(1, self.repeats):
             nearest.offer(found, problem.won(found))
             again = replace(self, dual_rate=min(self.dual_rate * 2**repeat, 10.0))
-            found = nearest_over_targets(problem, self.targets, again._descend)
+            found = nearest_over_targets(problem, self.targets, again._descend)  # noqa: SLF001 - a copy of itself
         return nearest.close(found) if self.repeats > 1 else found
 
     def _descend(self, problem: Problem) -> Tensor:
@@ -97,8 +97,8 @@ class PDGD:
         return nearest.close(x)
 
     def _decay(self, grad: Tensor, loss: Tensor) -> Tensor:
-        """Share of the first step that is left at the end, [B]: a value moves by at most `fine` of the linearised distance
-        over the root of the number of values."""
+        """Share of the first step that is left at the end, [B]: a value moves by at most `fine` of the linearised
+        distance over the root of the number of values."""
         root = max(1.0, grad[0].numel() ** 0.5 if len(grad) else 1.0)
         last = self.fine * linear_distance(grad, loss, root) / root
         return (last / self.rate).clamp(1e-6, self.decay)

@@ -19,8 +19,8 @@ _COUNT = 0.1  # price of a changed pixel in that of an l1 of 1
 class PDPGD:
     """Matyasko & Chau's second algorithm: as pdgd, but the norm acts through its proximal operator, in Adam's metric.
 
-    The win weighs far more than the norm at first, so that the iterate goes deep into the other class and comes back along
-    its boundary: on adversarially trained models the nearest boundary is not the first one met.
+    The win weighs far more than the norm at first, so that the iterate goes deep into the other class and comes back
+    along its boundary: on adversarially trained models the nearest boundary is not the first one met.
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(
@@ -31,8 +31,8 @@ class PDPGD:
         needs="gradient",
         summary="Gradient steps on the margin and proximal steps on the norm, balanced by a learned multiplier.",
         reference="Matyasko, Chau: PDPGD, primal-dual proximal gradient descent adversarial attack, 2021",
-        strengths="The nearest in l1 on adversarially trained models; norms without a useful gradient, treated exactly; one "
-        "pass per step.",
+        strengths="The nearest in l1 on adversarially trained models; norms without a useful gradient, treated "
+        "exactly; one pass per step.",
         limits="Needs a few hundred steps.",
     )
     steps: int = param(500, "Gradient steps.", minimum=2, maximum=100_000)
@@ -79,9 +79,9 @@ def _direction(grad: Tensor, norm: str) -> Tensor:
 def _proximal(moved: Tensor, metric: Tensor, norm: str, price: Tensor) -> Tensor:
     """argmin over z of the sum of metric (z - moved)^2 / 2 + price |z|, [B, *shape], for the norm in units of its like.
 
-    price: [B]; a norm's unit is such that its gradient is about as long in l2 as the win's. l1: soft threshold; linf: the
-    values above a level are cut to it, so much that their cut times the metric makes up the price; l0: what costs more than
-    it moves becomes 0.
+    price: [B]; a norm's unit is such that its gradient is about as long in l2 as the win's. l1: soft threshold; linf:
+    the values above a level are cut to it, so much that their cut times the metric makes up the price; l0: what costs
+    more than it moves becomes 0.
     """
     root = max(1.0, moved[0].numel() ** 0.5 if len(moved) else 1.0)
     if norm == "l1":

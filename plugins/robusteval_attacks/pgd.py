@@ -29,8 +29,9 @@ from robusteval_attacks._common.linearisation import aim_passes, nearest_class, 
 class PGD:
     """Steps of steepest ascent, projected on the ball around the clean sample and on the box; restarts on survivors.
 
-    Long steps first, short ones last: thirty such are at least as strong in l2 and linf as the forty equal ones of a tenth
-    of eps that are usual (benchmarks/results/peers.md has both, on a plain and on an adversarially trained model).
+    Long steps first, short ones last: thirty such are at least as strong in l2 and linf as the forty equal ones of a
+    tenth of eps that are usual (benchmarks/results/peers.md has both, on a plain and on an adversarially trained
+    model).
     """
 
     info: ClassVar[AttackInfo] = AttackInfo(

@@ -27,8 +27,8 @@ class Square:
         budget="fixed",
         needs="scores",
         summary="Random search: squares of extreme values are tried one by one and kept where they help.",
-        reference="Andriushchenko, Croce, Flammarion, Hein: Square attack, a query-efficient black-box adversarial attack "
-        "via random search, 2020",
+        reference="Andriushchenko, Croce, Flammarion, Hein: Square attack, a query-efficient black-box adversarial "
+        "attack via random search, 2020",
         stochastic=True,
         strengths="Needs no gradient, so masked gradients do not stop it; the check on every gradient attack.",
         limits="Thousands of queries for robust models; squares suit images better than tables of features.",

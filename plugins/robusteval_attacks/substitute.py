@@ -1,4 +1,5 @@
-"""Substitute: a small network is trained on the oracle's labels, and adversarials against it are tried on the oracle."""
+"""Substitute: a small network is trained on the oracle's labels, and adversarials against it are tried on the
+oracle."""
 
 from __future__ import annotations
 

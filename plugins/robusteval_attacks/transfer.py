@@ -36,8 +36,8 @@ class Transfer:
         budget="fixed",
         needs="decision",
         summary="Climbs the mean margin of other, given models and tries the result on this one.",
-        reference="Papernot, McDaniel, Goodfellow: Transferability in machine learning, 2016; ensembles after Liu, Chen, "
-        "Liu, Song: Delving into transferable adversarial examples and black-box attacks, 2017",
+        reference="Papernot, McDaniel, Goodfellow: Transferability in machine learning, 2016; ensembles after Liu, "
+        "Chen, Liu, Song: Delving into transferable adversarial examples and black-box attacks, 2017",
         strengths="Asks this model nothing at all, so nothing that it does to its gradients or scores matters.",
         limits="Says more about how alike the models are than about the robustness of this one.",
         surrogates=True,
@@ -60,7 +60,8 @@ class Transfer:
         return climb(problem, lambda x: _mean_margin(models, x, problem), self.steps, self.step)
 
     def load(self) -> list[Classifier]:
-        """The models, opened by the installed loaders. Raises PluginError where none is named, ModelError for bad ones."""
+        """The models, opened by the installed loaders. Raises PluginError where none is named, ModelError for bad
+        ones."""
         if not self.models:
             raise PluginError("transfer was given no models.", 'Name some: params = {models = ["other.onnx"]}.')
         return [load_model(path) for path in self.models]

@@ -47,13 +47,15 @@ class AdversarialTraining:
         version="1",
         kind="retrained",
         needs_data=True,
-        summary="Trains the model on adversarials made afresh for every batch, by one step, by many, or on other models.",
-        reference="Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples, 2014 (fgsm); Madry et al.: "
-        "Towards deep learning models resistant to adversarial attacks, 2017 (pgd); Tramer et al.: Ensemble adversarial "
-        "training, 2018 (ensemble)",
-        known_breaks="pgd holds in the norm and up to the size that it was trained at, and pays in clean accuracy. fgsm may "
-        "learn to mask the gradient (Kurakin et al. 2017: label leaking; Wong, Rice, Kolter 2020: catastrophic "
-        "overfitting): then many steps undo it. ensemble is meant for transferred adversarials and does not hold against white-box steps.",
+        summary="Trains the model on adversarials made afresh for every batch, by one step, by many, or on other "
+        "models.",
+        reference="Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples, 2014 (fgsm); Madry et "
+        "al.: Towards deep learning models resistant to adversarial attacks, 2017 (pgd); Tramer et al.: Ensemble "
+        "adversarial training, 2018 (ensemble)",
+        known_breaks="pgd holds in the norm and up to the size that it was trained at, and pays in clean accuracy. "
+        "fgsm may learn to mask the gradient (Kurakin et al. 2017: label leaking; Wong, Rice, Kolter 2020: "
+        "catastrophic overfitting): then many steps undo it. ensemble is meant for transferred adversarials and does "
+        "not hold against white-box steps.",
     )
     mode: str = param("pgd", "How adversarials are made.", choices=("fgsm", "pgd", "ensemble"))
     eps: float = param(0.1, "Size of the adversarials in Linf, as a share of the range.", minimum=0.0, maximum=1.0)
@@ -114,7 +116,8 @@ class AdversarialTraining:
         for other in others:
             if (other.info.input_shape, other.info.classes) != (model.info.input_shape, model.info.classes):
                 raise RobustEvalError(
-                    f"Adversarials cannot be made on {other.info.name!r}: its input or its classes are other than the model's.",
+                    f"Adversarials cannot be made on {other.info.name!r}: its input or its classes are other than the "
+                    "model's.",
                     "Name models of the same task in the parameter models.",
                 )
         return [trainable(other).requires_grad_(False) for other in others]

@@ -45,8 +45,8 @@ class BitDepth:
         summary="Rounds pixels to a few levels, which wipes out perturbations smaller than half a level.",
         reference="Xu, Evans, Qi: Feature squeezing, detecting adversarial examples in deep neural networks, 2018; "
         "Guo, Rana, Cisse, van der Maaten: Countering adversarial images using input transformations, 2018",
-        known_breaks="Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018: the straight-"
-        "through gradient brings accuracy back to that of the bare model.",
+        known_breaks="Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018: the "
+        "straight-through gradient brings accuracy back to that of the bare model.",
     )
     bits: int = param(4, "Bits per value.", minimum=1, maximum=16)
 

@@ -35,8 +35,8 @@ class Blur:
         summary="Blurs images by a Gaussian, which takes away high frequencies, where many perturbations live.",
         reference="Li, Li: Adversarial examples detection in deep networks with convolutional filter statistics, 2017 "
         "(average filter)",
-        known_breaks="Carlini, Wagner: Adversarial examples are not easily detected, 2017: a perturbation made through the "
-        "blur is hardly larger.",
+        known_breaks="Carlini, Wagner: Adversarial examples are not easily detected, 2017: a perturbation made through "
+        "the blur is hardly larger.",
     )
     sigma: float = param(0.8, "Standard deviation of the Gaussian, in pixels.", minimum=0.1, maximum=20.0)
 

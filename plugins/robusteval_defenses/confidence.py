@@ -27,10 +27,11 @@ class Unsureness:
 
 
 def _unsure(scores: Tensor) -> Tensor:
-    """log((1 - p) / p) of the top softmax probability p of scores [B, K]: [B]. Logits and log-probabilities give the same.
+    """log((1 - p) / p) of the top softmax probability p of scores [B, K]: [B]. Logits and log-probabilities give the
+    same.
 
-    Orders and decides as 1 - p does, but in units of the scores and without saturating: 1 - p is flat where the model is sure
-    or quite unsure, and attacks that know the detector stall there.
+    Orders and decides as 1 - p does, but in units of the scores and without saturating: 1 - p is flat where the model
+    is sure or quite unsure, and attacks that know the detector stall there.
     """
     top = scores.argmax(1, keepdim=True)
     others = scores.scatter(1, top, -torch.inf).logsumexp(1)
@@ -47,8 +48,8 @@ class Confidence:
         kind="detector",
         needs_data=True,
         summary="Rejects inputs with a low top probability: the baseline that every other detector must beat.",
-        reference="Hendrycks, Gimpel: A baseline for detecting misclassified and out-of-distribution examples in neural "
-        "networks, 2017",
+        reference="Hendrycks, Gimpel: A baseline for detecting misclassified and out-of-distribution examples in "
+        "neural networks, 2017",
         known_breaks="Any attack that goes on past the boundary is more confident than clean samples are.",
     )
     false_alarm: float = param(0.01, "Share of the clean samples that may be rejected.", minimum=0.0, maximum=1.0)

@@ -88,11 +88,11 @@ class Denoiser:
         kind="preprocessor",
         needs_data=True,
         summary="Puts a small auto-encoder in front, which was trained to undo noise and one-step adversarials.",
-        reference="Gu, Rigazio: Towards deep neural network architectures robust to adversarial examples, 2015; Meng, Chen: "
-        "MagNet, 2017; Liao et al.: Defense against adversarial attacks using high-level guided denoiser, 2018",
-        known_breaks="Carlini, Wagner: MagNet and 'Efficient defenses against adversarial attacks' are not robust, 2017; "
-        "Athalye, Carlini: On the robustness of the CVPR 2018 white-box adversarial example defenses, 2018: attacks that "
-        "differentiate through it need about the distance that they need without.",
+        reference="Gu, Rigazio: Towards deep neural network architectures robust to adversarial examples, 2015; Meng, "
+        "Chen: MagNet, 2017; Liao et al.: Defense against adversarial attacks using high-level guided denoiser, 2018",
+        known_breaks="Carlini, Wagner: MagNet and 'Efficient defenses against adversarial attacks' are not robust, "
+        "2017; Athalye, Carlini: On the robustness of the CVPR 2018 white-box adversarial example defenses, 2018: "
+        "attacks that differentiate through it need about the distance that they need without.",
     )
     eps: float = param(0.1, "Largest FGSM step in Linf, as a share of the range.", minimum=0.0, maximum=1.0)
     sigma: float = param(0.1, "Deviation of the Gaussian noise, as a share of the range.", minimum=0.0, maximum=1.0)
@@ -124,8 +124,8 @@ class Denoiser:
 
         Training(samples, schedule, facts, seed, said).run(front, loss)
         note = (
-            f"An auto-encoder comes before the model, trained for {self.epochs} epochs on {len(samples)} samples with noise "
-            f"(sigma {self.sigma:g}) and FGSM (eps up to {self.eps:g} of the range)."
+            f"An auto-encoder comes before the model, trained for {self.epochs} epochs on {len(samples)} samples with "
+            f"noise (sigma {self.sigma:g}) and FGSM (eps up to {self.eps:g} of the range)."
         )
         info = described(replace(model.info, batch=None), note)
         return Defended(Denoised(model, front.eval(), info), notes=(note,))

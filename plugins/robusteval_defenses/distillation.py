@@ -32,10 +32,11 @@ class Distillation:
         version="1",
         kind="retrained",
         needs_data=True,
-        summary="Trains a copy at a high temperature on the softened answers of another one, and uses it at temperature 1.",
+        summary="Trains a copy at a high temperature on the softened answers of another one, and uses it at "
+        "temperature 1.",
         reference="Papernot, McDaniel, Wu, Jha, Swami: Distillation as a defense to adversarial perturbations, 2016",
-        known_breaks="Carlini, Wagner: Towards evaluating the robustness of neural networks, 2017. It makes scores large, so "
-        "that the cross-entropy's gradient vanishes; attacks on the scores themselves are not slowed.",
+        known_breaks="Carlini, Wagner: Towards evaluating the robustness of neural networks, 2017. It makes scores "
+        "large, so that the cross-entropy's gradient vanishes; attacks on the scores themselves are not slowed.",
     )
     temperature: float = param(20.0, "Temperature of teacher and student.", minimum=1.0, maximum=1000.0)
     epochs: int = param(
@@ -58,8 +59,9 @@ class Distillation:
         loss = cross_entropy_to(targets, self.temperature)
         student = Training(samples, schedule, facts, seed + 1, said, "student").run(trainable(model), loss)
         note = (
-            f"Distilled at temperature {self.temperature:g} on {len(samples)} samples, {self.epochs} epochs for the teacher "
-            "and for the student; both start from the model's weights, and answers come from the student at temperature 1."
+            f"Distilled at temperature {self.temperature:g} on {len(samples)} samples, {self.epochs} epochs for the "
+            "teacher and for the student; both start from the model's weights, and answers come from the student at "
+            "temperature 1."
         )
         return Defended(retrained(model, student, note), notes=(note,))
 

@@ -36,11 +36,11 @@ class GaussianNoise:
         kind="preprocessor",
         needs_data=False,
         summary="Adds fresh Gaussian noise to every input, which drowns perturbations that are smaller.",
-        reference="Liu, Cheng, Zhang, Hsieh: Towards robust neural networks via random self-ensemble, 2018 (noise at the "
-        "input layer)",
+        reference="Liu, Cheng, Zhang, Hsieh: Towards robust neural networks via random self-ensemble, 2018 (noise at "
+        "the input layer)",
         stochastic=True,
-        known_breaks="Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018: the gradient "
-        "averaged over draws is that of the model without noise, blurred.",
+        known_breaks="Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018: the "
+        "gradient averaged over draws is that of the model without noise, blurred.",
     )
     sigma: float = param(0.05, "Standard deviation of the noise, as a share of the range.", minimum=0.0, maximum=1.0)
 

@@ -43,9 +43,10 @@ class GradientMasking:
         kind="retrofit",
         needs_data=False,
         summary="Rounds every activation, so that gradients vanish and the model is as easy to fool as before.",
-        reference="Papernot, McDaniel, Goodfellow, Jha, Celik, Swami: Practical black-box attacks against machine learning, "
-        "2017; Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018",
-        known_breaks="Any attack that needs no gradient, adversarials of the bare model, and the straight-through gradient.",
+        reference="Papernot, McDaniel, Goodfellow, Jha, Celik, Swami: Practical black-box attacks against machine "
+        "learning, 2017; Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018",
+        known_breaks="Any attack that needs no gradient, adversarials of the bare model, and the straight-through "
+        "gradient.",
     )
     step: float = param(0.1, "Height of the stairs, in units of the activations.", minimum=1e-6)
     surrogate: bool = param(True, "Whether adaptive attacks are given the straight-through gradient.")
@@ -53,8 +54,8 @@ class GradientMasking:
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         count = needs_relu(model, self.info.name)
         note = (
-            f"All {count} ReLUs of the differentiable copy are rounded to multiples of {self.step:g}; that copy is what "
-            "answers."
+            f"All {count} ReLUs of the differentiable copy are rounded to multiples of {self.step:g}; that copy is "
+            "what answers."
         )
         info = replace(model.info, notes=(*model.info.notes, note))
         if not self.surrogate:

@@ -73,11 +73,12 @@ class HiddenSpace:
         version="1",
         kind="retrained",
         needs_data=True,
-        summary="Trains the model so that features of a class gather at a prototype, far from those of the other classes.",
-        reference="Mustafa, Khan, Hayat, Goecke, Shen, Shao: Adversarial defense by restricting the hidden space of deep "
-        "neural networks, 2019",
-        known_breaks="Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free "
-        "attacks, 2020: next to nothing of the published robustness on CIFAR-10 is left.",
+        summary="Trains the model so that features of a class gather at a prototype, far from those of the other "
+        "classes.",
+        reference="Mustafa, Khan, Hayat, Goecke, Shen, Shao: Adversarial defense by restricting the hidden space of "
+        "deep neural networks, 2019",
+        known_breaks="Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse "
+        "parameter-free attacks, 2020: next to nothing of the published robustness on CIFAR-10 is left.",
     )
     pull: float = param(1.0, "Weight of the distance to the own prototype.", minimum=0.0, maximum=1000.0)
     push: float = param(1.0, "Weight of the nearness to others.", minimum=0.0, maximum=1000.0)
@@ -100,8 +101,8 @@ class HiddenSpace:
         Training(samples, schedule, facts, fresh_seed(rng), said).run(both, self.loss)
         where = "before its last linear layer" if seen else "that are its scores, as no last linear layer was seen"
         note = (
-            f"Trained for {self.epochs} epochs on {len(samples)} samples to gather the features {where} at a prototype a "
-            "class."
+            f"Trained for {self.epochs} epochs on {len(samples)} samples to gather the features {where} at a prototype "
+            "a class."
         )
         return Defended(retrained(model, both.net, note), notes=(note,))
 

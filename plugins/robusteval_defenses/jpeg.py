@@ -46,10 +46,10 @@ class Jpeg:
         kind="preprocessor",
         needs_data=False,
         summary="Compresses images as JPEG files, which drops what the eye does not see.",
-        reference="Dziugaite, Ghahramani, Roy: A study of the effect of JPG compression on adversarial images, 2016; Guo, "
-        "Rana, Cisse, van der Maaten: Countering adversarial images using input transformations, 2018",
-        known_breaks="Shin, Song: JPEG-resistant adversarial images, 2017; Athalye, Carlini, Wagner: Obfuscated gradients "
-        "give a false sense of security, 2018: 0 % by the straight-through gradient.",
+        reference="Dziugaite, Ghahramani, Roy: A study of the effect of JPG compression on adversarial images, 2016; "
+        "Guo, Rana, Cisse, van der Maaten: Countering adversarial images using input transformations, 2018",
+        known_breaks="Shin, Song: JPEG-resistant adversarial images, 2017; Athalye, Carlini, Wagner: Obfuscated "
+        "gradients give a false sense of security, 2018: 0 % by the straight-through gradient.",
     )
     quality: int = param(75, "Quality of the file, as Pillow counts it.", minimum=1, maximum=95)
 

@@ -132,5 +132,5 @@ def _described(model: Classifier, name: str, note: str) -> ModelInfo:
 
 
 @hookimpl
-def robusteval_defenses() -> list[type[JumpReLU] | type[RandomJumpReLU]]:
+def robusteval_defenses() -> list[type[JumpReLU | RandomJumpReLU]]:
     return [JumpReLU, RandomJumpReLU]

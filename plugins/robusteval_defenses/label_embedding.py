@@ -23,14 +23,16 @@ class LabelEmbedding:
         version="1",
         kind="retrained",
         needs_data=True,
-        summary="Trains the model on soft targets that carry how much classes resemble each other, or on smoothed labels.",
+        summary="Trains the model on soft targets that carry how much classes resemble each other, or on smoothed "
+        "labels.",
         reference="Szegedy et al.: Rethinking the inception architecture, 2016 (smoothing); Warde-Farley, Goodfellow: "
         "Adversarial perturbations of deep neural networks, 2016 (as a defence); class similarity as in distillation",
-        known_breaks="It lowers the confidence, and with it the gradient that one-step attacks follow; attacks on the margin "
-        "of the scores need about the distance that they need without, or less.",
+        known_breaks="It lowers the confidence, and with it the gradient that one-step attacks follow; attacks on the "
+        "margin of the scores need about the distance that they need without, or less.",
     )
     similarity: str = param(
-        "model", "What the other classes get: their mean softened probability by the model, or equal shares (smoothing).",
+        "model",
+        "What the other classes get: their mean softened probability by the model, or equal shares (smoothing).",
         choices=("model", "uniform"),
     )  # fmt: skip
     weight: float = param(0.3, "Share of a target that goes to the other classes.", minimum=0.0, maximum=0.9)

@@ -55,11 +55,12 @@ class Lipschitz:
         version="1",
         kind="retrained",
         needs_data=True,
-        summary="Trains the model to win by more than its Lipschitz bound allows a perturbation to take, and certifies it.",
-        reference="Tsuzuku, Sato, Sugiyama: Lipschitz-margin training, 2018; Cisse et al.: Parseval networks, 2017; norms of "
-        "convolutions after Sedghi, Gupta, Long: The singular values of convolutional layers, 2019",
-        known_breaks="None of the certificate, which holds for every sample, in L2 only. What an attack needs is usually "
-        "several times the certified radius, as the product of layer norms overstates how far scores move.",
+        summary="Trains the model to win by more than its Lipschitz bound allows a perturbation to take, and certifies "
+        "it.",
+        reference="Tsuzuku, Sato, Sugiyama: Lipschitz-margin training, 2018; Cisse et al.: Parseval networks, 2017; "
+        "norms of convolutions after Sedghi, Gupta, Long: The singular values of convolutional layers, 2019",
+        known_breaks="None of the certificate, which holds for every sample, in L2 only. What an attack needs is "
+        "usually several times the certified radius, as the product of layer norms overstates how far scores move.",
     )
     radius: float = param(
         0.5,
@@ -88,8 +89,8 @@ class Lipschitz:
         with torch.no_grad():
             largest = float(bound.now(exact=True)) * (1 + 1e-9)
         note = (
-            f"Trained for {self.epochs} epochs on {len(samples)} samples for margins at L2 {self.radius:g} of the range; its "
-            f"scores move by at most {largest:.4g} per unit of L2."
+            f"Trained for {self.epochs} epochs on {len(samples)} samples for margins at L2 {self.radius:g} of the "
+            f"range; its scores move by at most {largest:.4g} per unit of L2."
         )
         made = retrained(model, module, note)
         return Defended(made, certify=MarginCertificate(made, largest), notes=(note,))

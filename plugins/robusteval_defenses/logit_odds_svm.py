@@ -96,11 +96,11 @@ class LogitOddsSvm:
         kind="corrector",
         needs_data=True,
         summary="Inputs that logit-odds flags are classified by an SVM fitted on logits of FGSM adversarials.",
-        reference="Roth, Kilcher, Hofmann: The odds are odd, a statistical test for detecting adversarial examples, 2019 "
-        "(detection and correction); Cortes, Vapnik: Support-vector networks, 1995",
+        reference="Roth, Kilcher, Hofmann: The odds are odd, a statistical test for detecting adversarial examples, "
+        "2019 (detection and correction); Cortes, Vapnik: Support-vector networks, 1995",
         stochastic=True,
-        known_breaks="Tramer, Carlini, Brendel, Madry: On adaptive attacks to adversarial example defenses, 2020, for the "
-        "detector. The machine learnt one step of FGSM and knows little of stronger attacks.",
+        known_breaks="Tramer, Carlini, Brendel, Madry: On adaptive attacks to adversarial example defenses, 2020, for "
+        "the detector. The machine learnt one step of FGSM and knows little of stronger attacks.",
     )
     statistic: Literal["noise", "margin"] = param("noise", "As in logit-odds.", choices=["noise", "margin"])
     sigma: float = param(8 / 255, "Standard deviation of the noise, as a share of the range.", minimum=0.0, maximum=1.0)

@@ -29,10 +29,10 @@ class Mirror:
         kind="preprocessor",
         needs_data=False,
         summary="Shows the model the mirror image, in which a perturbation does not lie where it was made for.",
-        reference="Guo, Rana, Cisse, van der Maaten: Countering adversarial images using input transformations, 2018 (the "
-        "general idea)",
-        known_breaks="The mirror image of an adversarial for the mirrored sample: distances are those of the bare model on "
-        "mirrored samples.",
+        reference="Guo, Rana, Cisse, van der Maaten: Countering adversarial images using input transformations, 2018 "
+        "(the general idea)",
+        known_breaks="The mirror image of an adversarial for the mirrored sample: distances are those of the bare "
+        "model on mirrored samples.",
     )
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:

@@ -147,12 +147,13 @@ class RandomizedSmoothing:
         version="1",
         kind="preprocessor",
         needs_data=False,
-        summary="Answers by a vote over Gaussian noise, and certifies an L2 radius within which the vote does not change.",
+        summary="Answers by a vote over Gaussian noise, and certifies an L2 radius within which the vote does not "
+        "change.",
         reference="Cohen, Rosenfeld, Kolter: Certified adversarial robustness via randomized smoothing, 2019",
         stochastic=True,
-        known_breaks="None of the certificate, which holds for each sample with probability 1 - alpha and in L2 only. Beyond "
-        "it, Salman et al.: Provably robust deep learning via adversarially trained smoothed classifiers, 2019, attack "
-        "through the mean of probabilities over draws, as the adaptive attacks here do.",
+        known_breaks="None of the certificate, which holds for each sample with probability 1 - alpha and in L2 only. "
+        "Beyond it, Salman et al.: Provably robust deep learning via adversarially trained smoothed classifiers, 2019, "
+        "attack through the mean of probabilities over draws, as the adaptive attacks here do.",
     )
     sigma: float = param(0.12, "Standard deviation of the noise, as a share of the range.", minimum=1e-6, maximum=10.0)
     votes: int = param(25, "Draws that one answer is voted from; random pipelines are judged by 11 answers.", minimum=1)
@@ -162,8 +163,8 @@ class RandomizedSmoothing:
     alpha: float = param(0.001, "Probability that a certificate is wrong.", minimum=1e-12, maximum=0.4)
     settled: bool = param(
         True,
-        "Whether radii are reduced by what a finite vote gets wrong near their edge; without it they are Cohen's, which hold "
-        "for infinitely many votes.",
+        "Whether radii are reduced by what a finite vote gets wrong near their edge; without it they are Cohen's, "
+        "which hold for infinitely many votes.",
     )
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
@@ -173,8 +174,10 @@ class RandomizedSmoothing:
         margin = vote_margin(self.votes, self.alpha) if self.settled else 0.0
         largest = radius(self.n, self.n, sigma, self.alpha, margin)
         notes = (
-            f"Certificates: {self.n} draws, each wrong with probability {self.alpha:g} at most; none can exceed "
-            f"{largest:.3g}.",
+            (
+                f"Certificates: {self.n} draws, each wrong with probability {self.alpha:g} at most; none can exceed "
+                f"{largest:.3g}."
+            ),
         )
         smoothed = Smoothed(model, described(model.info, note), sigma, self.votes, self.steer)
         certify = Certificate(model, sigma, self.n0, self.n, self.alpha, fresh_seed(rng), margin)

@@ -52,8 +52,8 @@ class Rotate:
         summary="Turns images by a random angle, so that a perturbation does not lie where it was made for.",
         reference="Tian, Yang, Cai: Detecting adversarial examples through image transformation, 2018",
         stochastic=True,
-        known_breaks="Athalye, Engstrom, Ilyas, Kwok: Synthesizing robust adversarial examples, 2018: the gradient averaged "
-        "over rotations gives perturbations that survive all of them.",
+        known_breaks="Athalye, Engstrom, Ilyas, Kwok: Synthesizing robust adversarial examples, 2018: the gradient "
+        "averaged over rotations gives perturbations that survive all of them.",
     )
     degrees: float = param(10.0, "Largest angle either way, in degrees.", minimum=0.0, maximum=180.0)
 

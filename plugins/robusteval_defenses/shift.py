@@ -47,8 +47,8 @@ class Shift:
         reference="Xie, Wang, Zhang, Ren, Yuille: Mitigating adversarial effects through randomization, 2018 (random "
         "padding)",
         stochastic=True,
-        known_breaks="Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018: 0 % when the "
-        "gradient is averaged over draws.",
+        known_breaks="Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security, 2018: 0 % when "
+        "the gradient is averaged over draws.",
     )
     reach: int = param(2, "Pixels that images move at most, in each direction.", minimum=1, maximum=64)
 

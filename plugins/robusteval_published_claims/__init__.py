@@ -1,4 +1,5 @@
-"""What published sources claim of attacks and defences: suites that measure it, and a table that sets both side by side."""
+"""What published sources claim of attacks and defences: suites that measure it, and a table that sets both side by
+side."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ class View:
         return kept
 
     def adaptive(self, budgets: Budgets, attacks: Iterable[str] = ()) -> list[Kept]:
-        """Accuracy that attacks on this pipeline itself leave within budgets: the worst case over those named, or all."""
+        """Accuracy that attacks on this pipeline itself leave within budgets: the worst case over those named, or
+        all."""
         kept, named = [], tuple(attacks)
         for norm, sizes in budgets.items():
             cells = columns.attack_cells(self.record, norm, self.pipeline.defense)
@@ -88,8 +89,8 @@ class View:
         return View(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
 
     def median(self, attack: str, norm: str = "l2") -> statistics.Interval:
-        """Median smallest distance over the samples that are right when clean, with its interval by ranks; no value where half
-        of them hold."""
+        """Median smallest distance over the samples that are right when clean, with its interval by ranks; no value
+        where half of them hold."""
         for cell in columns.attack_cells(self.record, norm, self.pipeline.defense):
             if cell.attack == attack:
                 distance = columns.distances(cell, self.right)[self.right]

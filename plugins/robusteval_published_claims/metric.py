@@ -28,13 +28,14 @@ DESCRIPTION = (
     "architecture, other weights. Distances are L2 in units of pixels from 0 to 1."
 )
 DEFENCES_DESCRIPTION = (
-    "Figures that the sources give for defences, beside those of this run, against attacks that do not know the defence "
-    "(oblivious) and against those that do (adaptive): only the second say what a defence is worth. Detection is given with "
-    "its false alarms. Shares are of all samples, in brackets 95 % intervals. The sources' models have other weights."
+    "Figures that the sources give for defences, beside those of this run, against attacks that do not know the "
+    "defence (oblivious) and against those that do (adaptive): only the second say what a defence is worth. Detection "
+    "is given with its false alarms. Shares are of all samples, in brackets 95 % intervals. The sources' models have "
+    "other weights."
 )
 _MINIMAL = (
-    "The source raises one strength for all samples and reads the mean L2 off the curve where it meets the axis; the mean "
-    "over per-sample smallest distances is what that comes to, and the last sample goes at the largest of them."
+    "The source raises one strength for all samples and reads the mean L2 off the curve where it meets the axis; the "
+    "mean over per-sample smallest distances is what that comes to, and the last sample goes at the largest of them."
 )
 _FIXED = (
     "The source raises one budget for all samples; a budget searched per sample needs less, so our figure is smaller."
@@ -57,13 +58,13 @@ class _Claim:
 def _rho(record: Record, cell: Cell) -> str:
     """Mean of ||delta||_2 / ||x||_2 over the samples that were right when clean and lost."""
     sizes = np.asarray(record.data.l2)
-    lengths = np.array([value if value else np.nan for value in cell.l2], dtype=np.float64)
+    lengths = np.array([value or np.nan for value in cell.l2], dtype=np.float64)
     ratios = lengths / sizes
     found = ratios[np.isfinite(ratios)]
     return f"{found.mean():.3f} over {len(found)} samples" if len(found) else "no sample was lost"
 
 
-def _zero(record: Record, cell: Cell) -> str:
+def _zero(_record: Record, cell: Cell) -> str:
     """The L2 of what it took to leave no sample right: mean, and largest."""
     lengths = np.array([value for value in cell.l2 if value is not None and value > 0], dtype=np.float64)
     left = sum(value is None for value in cell.distance)
@@ -76,7 +77,8 @@ def _zero(record: Record, cell: Cell) -> str:
 _CLAIMS = (
     _Claim(
         "lenet", "deepfool", "rho_adv by DeepFool, LeNet", "Moosavi-Dezfooli 2016, 004", "0.20",
-        "Other weights; and ours keeps to the box, which the paper does not (without the box it is about 5 % less).", _rho,
+        "Other weights; and ours keeps to the box, which the paper does not (without the box it is about 5 % "
+        "less).", _rho,
     ),
     _Claim(
         "fc", "deepfool", "rho_adv by DeepFool, FC500-150-10", "Moosavi-Dezfooli 2016, 004", "0.11",
@@ -87,7 +89,8 @@ _CLAIMS = (
     _Claim("conv4", "bim", "BIM: accuracy 0 at L2", "002 fig. 14", "about 5", _FIXED, _zero),
     _Claim(
         "conv4", "jsma", "JSMA: accuracy 0 at L2", "002 fig. 10", "about 9",
-        "Ours moves the fewest pixels that it can, goes for the likeliest wrong class and puts back what was not needed.", _zero,
+        "Ours moves the fewest pixels that it can, goes for the likeliest wrong class and puts back what was not "
+        "needed.", _zero,
     ),
 )  # fmt: skip
 

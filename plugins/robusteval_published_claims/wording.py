@@ -86,7 +86,8 @@ def minimal(budgets: Budgets) -> Callable[[View], Words]:
             why = (
                 "Reproduced: C&W's adversarials pass."
                 if rate < 0.5
-                else "Not reproduced: C&W's adversarials lie just over the boundary, where log-odds are even, and that shows."
+                else "Not reproduced: C&W's adversarials lie just over the boundary, where log-odds are even, and that "
+                "shows."
             )
             plain = _baseline(view, names[0])
             if plain is not None:
@@ -152,7 +153,10 @@ def jump(view: View) -> Words:
     why = _range(kept, HIGH)
     carried = [one.fooled_too for one in kept if one.fooled_too is not None]
     if carried and min(one.value() for one in kept) < HIGH:
-        why += f" {span(carried)} of the bare model's adversarials fool it as well, so this k moves the boundary by little."
+        why += (
+            f" {span(carried)} of the bare model's adversarials fool it as well, so this k moves the boundary by "
+            "little."
+        )
     return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
 
@@ -214,8 +218,8 @@ def trained(view: View) -> Words:
         why = "Reproduced."
     else:
         why = (
-            f"Lower: it was trained for {epochs} epochs on {learnt} images, so that the suite takes minutes; `robusteval "
-            "train adversarial-training` trains in full."
+            f"Lower: it was trained for {epochs} epochs on {learnt} images, so that the suite takes minutes; "
+            "`robusteval train adversarial-training` trains in full."
         )
     return _text(oblivious, adaptive), f"{why} {_when_known(known)}"
 

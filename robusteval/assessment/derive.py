@@ -18,8 +18,8 @@ def derive(
     labels_from_model: bool,
     looked: Sequence[Check],
 ) -> None:
-    """Fills in checks, findings, results and verdict. preflight, looked: what was seen before anything was attacked, which
-    comes first."""
+    """Fills in checks, findings, results and verdict. preflight, looked: what was seen before anything was attacked,
+    which comes first."""
     checks, found = findings.examine(record, labels_from_model)
     record.checks = [*looked, *checks]
     record.findings = [*preflight, *found]

@@ -1,4 +1,5 @@
-"""Findings: why a number might be wrong. From the checks, and from rules that only tell. Each looks at the record only."""
+"""Findings: why a number might be wrong. From the checks, and from rules that only tell. Each looks at the record
+only."""
 
 from __future__ import annotations
 
@@ -75,8 +76,8 @@ def _clever(record: Record) -> Iterator[Finding]:
                 f"On {len(above)} of {len(pairs)} samples CLEVER is larger than the distance at which an attack won"
                 f" ({row.norm}): it is refuted there, and no lower bound.",
                 {"samples": len(pairs), "above": len(above), "largest_ratio": max(above)},
-                "Believe the attacks. CLEVER overestimates where few gradients were drawn or where gradients are masked:"
-                " give the suite's clever more batches, and look for findings about gradients.",
+                "Believe the attacks. CLEVER overestimates where few gradients were drawn or where gradients are "
+                "masked: give the suite's clever more batches, and look for findings about gradients.",
             )
 
 
@@ -92,8 +93,8 @@ def _time_budget(record: Record) -> Iterator[Finding]:
     yield Finding(
         "time-budget-ended",
         "warning",
-        f"The time budget ended the run before {', '.join(most)}{' and ' if most else ''}{last} were done, so what they would "
-        "have found is not in the figures.",
+        f"The time budget ended the run before {', '.join(most)}{' and ' if most else ''}{last} were done, so what "
+        "they would have found is not in the figures.",
         {"skipped": len(cells), "cells": len(record.cells), "probes": len(probes), "tests": ", ".join(record.skipped)},
         "The same command without --time-budget goes on from here: all units that were done are kept.",
         [cell.id for cell in cells],

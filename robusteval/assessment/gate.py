@@ -1,4 +1,5 @@
-"""`--fail-under`: whether a run shows that a model holds up to a distance. Fails closed: what was not measured meets no gate."""
+"""`--fail-under`: whether a run shows that a model holds up to a distance. Fails closed: what was not measured meets no
+gate."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from robusteval.record.run import Cell, Record
 
 
 def gate_met(record: Record, fail_under: float) -> bool:
-    """Whether the worst-case median distance reaches this in every norm that was asked about, in a run that can be relied on."""
+    """Whether the worst-case median distance reaches this in every norm that was asked about, in a run that can be
+    relied on."""
     return not unmet(record, fail_under)
 
 
@@ -38,7 +40,8 @@ def unmet(record: Record, fail_under: float) -> str:
 
 
 def _gap(record: Record) -> str:
-    """What the attacks on the bare model left unmeasured, in words; attacks that the model's access excludes are no gap."""
+    """What the attacks on the bare model left unmeasured, in words; attacks that the model's access excludes are no
+    gap."""
     bare = [cell for cell in record.cells if cell.knowledge == "none"]
     states = Counter(cell.status for cell in bare)
     for status in ("failed", "skipped", "pending"):

@@ -1,4 +1,5 @@
-"""The checks of the preflight as far as the record tells them: what is asked of the model before anything is attacked."""
+"""The checks of the preflight as far as the record tells them: what is asked of the model before anything is
+attacked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a metric derived, taken only where it can be saved and shown: a metric's fault costs its own figures, never the run."""
+"""What a metric derived, taken only where it can be saved and shown: a metric's fault costs its own figures, never the
+run."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ def derived(entries: Iterable[Offered], record: Record) -> tuple[list[Result], l
         try:
             with foreign():
                 results += _taken(entry.plugin().compute(given), entry.name)
-        except Exception as error:  # a third party's metric must not lose the run
+        except Exception as error:  # noqa: BLE001 - a third party's metric must not lose the run
             findings.append(_failed(entry, error))
     return results, findings
 

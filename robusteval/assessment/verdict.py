@@ -14,9 +14,10 @@ from robusteval.record.run import Grade, Record, Verdict
 from robusteval.record.units import NORM_TITLES, WORST_CASE, budget_text
 
 RULE = (
-    "A check that fails counts once, however often it does; alarms and warnings of other findings count beside the checks. "
-    "A: nothing warns. B: one or two warn. C: three or more warn. D: one fails, or in some norm no attack with working "
-    "gradients was made. F: two or more fail, or in some norm nothing was measured. D and F make the verdict inconclusive."
+    "A check that fails counts once, however often it does; alarms and warnings of other findings count beside the "
+    "checks. A: nothing warns. B: one or two warn. C: three or more warn. D: one fails, or in some norm no attack with "
+    "working gradients was made. F: two or more fail, or in some norm nothing was measured. D and F make the verdict "
+    "inconclusive."
 )
 
 
@@ -48,8 +49,8 @@ def _doubts(record: Record, blind: list[str]) -> list[str]:
     if blind:
         where = ", ".join(NORM_TITLES.get(norm, norm) for norm in blind) or "any norm"
         reasons.append(
-            f"No attack with working gradients was made in {where}, because {why_blind(record, blind)}; what is said of it is an"
-            " upper bound from black-box attacks only."
+            f"No attack with working gradients was made in {where}, because {why_blind(record, blind)}; what is said "
+            "of it is an upper bound from black-box attacks only."
         )
     known = {"no-gradients", "white-box-missing"} if blind else set()
     alarms = [one.sentence for one in record.findings if one.severity == "alarm" and one.code not in known]
@@ -61,7 +62,8 @@ def _doubts(record: Record, blind: list[str]) -> list[str]:
 
 
 def unmeasured(record: Record) -> list[str]:
-    """The norms that were asked about and in which no attack on the bare model finished; [""] where none was asked about."""
+    """The norms that were asked about and in which no attack on the bare model finished; [""] where none was asked
+    about."""
     asked = {*record.suite.norms, *(cell.norm for cell in record.cells)}
     return sorted(norm for norm in asked if not record.done(norm=norm, knowledge="none")) if asked else [""]
 
@@ -172,8 +174,8 @@ def _aim(record: Record, target: str) -> str:
 
 
 def _cascades(record: Record, bound: Bounds) -> list[str]:
-    """One sentence for each budget that a cascade was run at on the bare model: what all attacks together leave there, which
-    is the figure that the cards and the tables of the report quote too."""
+    """One sentence for each budget that a cascade was run at on the bare model: what all attacks together leave there,
+    which is the figure that the cards and the tables of the report quote too."""
     sentences = []
     cascades = [cell for cell in record.done(knowledge="none", defense="none") if cell.family == "cascade"]
     for norm, eps in dict.fromkeys((cell.norm, cell.eps or 0.0) for cell in cascades):
@@ -203,7 +205,8 @@ def _at(record: Record, norm: str, eps: float) -> str:
 
 
 def _claims(record: Record, bound: Bounds) -> list[str]:
-    """The worst case at the reference budget where no cascade answers for the norm; and what a tighter claim would take."""
+    """The worst case at the reference budget where no cascade answers for the norm; and what a tighter claim would
+    take."""
     sentences, needed = [], []
     for result in record.results:
         for facts in result.named() if (result.metric, result.name) == ("accuracy-curve", "claims") else []:

@@ -1,7 +1,8 @@
-"""The command in a process of its own, and this one beside it: whatever ends the other, this one tells what became of it.
+"""The command in a process of its own, and this one beside it: whatever ends the other, this one tells what became of
+it.
 
-A plugin may end the process that it runs in with any exit code, 0 among them, and a crash in native code or a lack of memory
-ends it too. So the command's own exit code counts only where it was said at the command's end.
+A plugin may end the process that it runs in with any exit code, 0 among them, and a crash in native code or a lack of
+memory ends it too. So the command's own exit code counts only where it was said at the command's end.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ def attended() -> int:
     how = f"with exit code {child.exitcode}" if (child.exitcode or 0) >= 0 else f"by signal {-(child.exitcode or 0)}"
     return refuse(
         f"The process that did the work was ended in the middle ({how}): by a plugin, or for want of memory.",
-        "What was finished is kept, and the same command goes on from there. With --workers 2 or more, an attack that ends "
-        "its process fails alone.",
+        "What was finished is kept, and the same command goes on from there. With --workers 2 or more, an attack that "
+        "ends its process fails alone.",
     )
 
 
 def _awaited(ours: Connection, child: BaseProcess) -> int | None:
-    """What the command says at its end; None where its process ends without a word. A pipe alone would not do: processes that
-    a plugin left behind may hold its other end."""
+    """What the command says at its end; None where its process ends without a word. A pipe alone would not do:
+    processes that a plugin left behind may hold its other end."""
     while True:
         alive = child.exitcode is None
         try:
@@ -80,7 +81,7 @@ def _awaited(ours: Connection, child: BaseProcess) -> int | None:
 def _interrupts_passed_on(child: BaseProcess) -> Iterator[None]:
     """A Ctrl-C is the command's to answer. It may come to both processes or to this one only."""
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
         if child.pid is not None and child.exitcode is None:
             with contextlib.suppress(OSError):
                 os.kill(child.pid, signal.SIGINT)
@@ -97,7 +98,8 @@ def _command(theirs: Connection) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = obey()
-    except BaseException:  # a bug keeps its traceback; the process beside this one must hear of the end in any case
+    except BaseException:  # noqa: BLE001
+        # a bug keeps its traceback; the process beside this one must hear of the end in any case
         traceback.print_exc()
         code = 1
     for stream in (sys.stdout, sys.stderr):

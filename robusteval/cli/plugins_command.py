@@ -103,7 +103,8 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
 
     screen = console()
     screen.print(
-        f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, {escape(entry.distribution)})"
+        f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, "
+        f"{escape(entry.distribution)})"
     )
     if entry.broken:
         screen.print(f"BROKEN: {entry.broken}", markup=False)

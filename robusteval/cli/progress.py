@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -22,8 +22,8 @@ def quiet_libraries() -> None:
 
 
 class Display:
-    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere. limit: seconds after
-    which nothing more is started."""
+    """Where a run's progress is shown: a bar on a terminal, a line about every ten seconds elsewhere. limit: seconds
+    after which nothing more is started."""
 
     def __init__(self, stream: TextIO, plain: bool, limit: float | None = None) -> None:
         self._stream, self._limit = stream, limit
@@ -43,7 +43,7 @@ class Display:
             self._bar = Progress(*columns, console=Console(file=stream), transient=True)
             self._task = self._bar.add_task("starting", total=None, left="")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         self._started = time.monotonic()
@@ -85,8 +85,8 @@ class Display:
             self.say(f"{progress.done}/{progress.total} units{left}")
 
     def _left(self, progress: Progress) -> str:
-        """The time left in words, by what was foretold of the units that are left and not by their number: the dearest come
-        first."""
+        """The time left in words, by what was foretold of the units that are left and not by their number: the dearest
+        come first."""
         if progress.left_s is None:
             return ""
         left = progress.left_s

@@ -86,7 +86,8 @@ def list_sets(as_json: bool) -> None:
     "--exact",
     multiple=True,
     metavar="NAME=KEY=VALUE[,...]",
-    help="Its defence with these parameters has useless gradients: measure, as a warning, what attacks with those report.",
+    help="Its defence with these parameters has useless gradients: measure, as a warning, what attacks with those "
+    "report.",
 )
 @click.option("--draws", multiple=True, metavar="NAME=N", help="Of a random defence, at each query.  [default: 8]")
 @click.option("--limit", multiple=True, metavar="NAME=N", help="Attack this one on fewer images, as it is dear.")

@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(),
     metavar="FILE",
-    help="Known models to show it beside (`robusteval references build`); may be repeated.  [default: the shipped ones]",
+    help="Known models to show it beside (`robusteval references build`); may be repeated.  [default: the shipped "
+    "ones]",
 )
 @model_options
 @click.option(
@@ -66,7 +67,8 @@ if TYPE_CHECKING:
     nargs=3,
     multiple=True,
     metavar="FILE OPTION VALUE",
-    help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range 0,255.",
+    help="Of several models, for this file only: range, mean, std, layout, shape or output, as in --only b.onnx range "
+    "0,255.",
 )
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @resource_options

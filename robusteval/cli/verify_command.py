@@ -19,8 +19,8 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(run: str, models: tuple[str, ...], as_json: bool) -> None:
-    """Check RUN again, with numpy and ONNX Runtime alone: the clean answers and every stored adversarial are asked again, and
-    figures, checks, grade and verdict are derived again.
+    """Check RUN again, with numpy and ONNX Runtime alone: the clean answers and every stored adversarial are asked
+    again, and figures, checks, grade and verdict are derived again.
 
     Of several models: each one's, and every answer in the transfer matrix.
 

@@ -12,7 +12,8 @@ OFF = "off"
 
 
 def cache_folder(kind: str) -> Path | None:
-    """The folder of one kind of them: in $ROBUSTEVAL_CACHE, or the platform's place for caches; None where that is "off"."""
+    """The folder of one kind of them: in $ROBUSTEVAL_CACHE, or the platform's place for caches; None where that is
+    "off"."""
     named = os.environ.get(VARIABLE, "")
     if named:
         return None if named == OFF else Path(named) / kind

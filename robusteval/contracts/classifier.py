@@ -1,4 +1,5 @@
-"""What a loaded model is to the rest of the house: `Classifier`, `Featured`, `ModelInfo`, and `LoadOptions` for loaders."""
+"""What a loaded model is to the rest of the house: `Classifier`, `Featured`, `ModelInfo`, and `LoadOptions` for
+loaders."""
 
 from __future__ import annotations
 
@@ -9,15 +10,16 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-# exact: of the function itself (a final softmax may be taken in logarithms, or cut); straight-through: flat steps are passed
-# as if they were not there (BPDA); surrogate: of a copy that answers differently, whose steps still lower the true margin
-# more than random steps do on the user's own images; none: no gradient helps at all, so only black-box attacks are left.
+# exact: of the function itself (a final softmax may be taken in logarithms, or cut); straight-through: flat steps are
+# passed as if they were not there (BPDA); surrogate: of a copy that answers differently, whose steps still lower the
+# true margin more than random steps do on the user's own images; none: no gradient helps at all, so only black-box
+# attacks are left.
 GRADIENTS = ("exact", "straight-through", "surrogate", "none")
 
-# peek(input_shape, bounds, dataset) -> (x, y) or None: up to 64 of the user's images as a model with this canonical input
-# shape and pixel range would get them, float32 [n, *input_shape] in `bounds`, and their labels, int64 [n], as stored (they may
-# lie beyond the model's classes). `dataset`: the data set that the file's metadata names, asked where the user named no data.
-# None: there are no images, or they do not fit that shape. Never raises.
+# peek(input_shape, bounds, dataset) -> (x, y) or None: up to 64 of the user's images as a model with this canonical
+# input shape and pixel range would get them, float32 [n, *input_shape] in `bounds`, and their labels, int64 [n], as
+# stored (they may lie beyond the model's classes). `dataset`: the data set that the file's metadata names, asked where
+# the user named no data. None: there are no images, or they do not fit that shape. Never raises.
 Peek = Callable[[tuple[int, ...], tuple[float, float], str], tuple[Tensor, Tensor] | None]
 
 
@@ -56,11 +58,12 @@ class ModelInfo:
     notes: tuple[str, ...] = ()  # what a reader of the report should know about how it was understood
     # what checks have to know of it, each with its sentence: one of TRAITS -> what was noticed
     traits: dict[str, str] = field(default_factory=dict)
-    # how canonical pixels become the file's input and its outputs become scores, as plain JSON: enough for numpy and ONNX
-    # Runtime to ask the file again (robusteval.runtime); empty where the file is no ONNX file
+    # how canonical pixels become the file's input and its outputs become scores, as plain JSON: enough for numpy and
+    # ONNX Runtime to ask the file again (robusteval.runtime); empty where the file is no ONNX file
     reading: dict[str, Any] = field(default_factory=dict)
-    # (first, last, steps) where the file takes whole numbers: the steps + 1 evenly spaced canonical values from first to last
-    # are all that it can tell apart, so candidates and clean images are rounded to them before a distance is measured
+    # (first, last, steps) where the file takes whole numbers: the steps + 1 evenly spaced canonical values from first
+    # to last are all that it can tell apart, so candidates and clean images are rounded to them before a distance is
+    # measured
     grid: tuple[float, float, int] | tuple[()] = ()
     # marks of the images it was trained on, by its file (engine.data.training_fingerprints)
     learnt: str = field(default="", repr=False)
@@ -93,12 +96,13 @@ class Classifier(Protocol):
 
 @runtime_checkable
 class Featured(Protocol):
-    """A classifier that shows its penultimate features, which the planted test reads out; others are read by their scores."""
+    """A classifier that shows its penultimate features, which the planted test reads out; others are read by their
+    scores."""
 
     def features(self) -> Classifier:
         """What the last linear layer reads, as a classifier: `logits` and `twin` give [B, D], `info.classes` is D and
-        `info.name` says which layer. A gradient is masked there as it is in the model. Raises AccessError where there is
-        no such layer."""
+        `info.name` says which layer. A gradient is masked there as it is in the model. Raises AccessError where there
+        is no such layer."""
         ...
 
 

@@ -1,13 +1,14 @@
 """The gate between the engine and code of others: that gets copies of tensors, and what it answers is looked at.
 
-A module that normalises its input in place, a classifier that writes into one channel, a detector that sorts its argument:
-none of them may change the engine's samples, or what the next one sees.
+A module that normalises its input in place, a classifier that writes into one channel, a detector that sorts its
+argument: none of them may change the engine's samples, or what the next one sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 from torch import Generator, Tensor, nn
 
@@ -64,9 +65,7 @@ class _Shows(Guarded):
 
     def features(self) -> Classifier:
         """The features, behind the same gate. Raises AccessError where there are none."""
-        inner = self.inner
-        assert isinstance(inner, Featured)
-        return Guarded(inner.features())
+        return Guarded(cast(Featured, self.inner).features())
 
 
 class _Trains(Guarded):
@@ -74,9 +73,7 @@ class _Trains(Guarded):
 
     def trainable(self) -> nn.Module:
         """A fresh module of the classifier's own."""
-        inner = self.inner
-        assert isinstance(inner, Learns)
-        return inner.trainable()
+        return cast(Learns, self.inner).trainable()
 
 
 class _ShowsAndTrains(_Shows, _Trains):

@@ -1,5 +1,5 @@
-"""The hooks, one page. Each returns types (or instances, for data sets and loaders without parameters) to offer; suites are
-texts."""
+"""The hooks, one page. Each returns types (or instances, for data sets and loaders without parameters) to offer; suites
+are texts."""
 
 from __future__ import annotations
 

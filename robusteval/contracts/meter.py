@@ -41,8 +41,9 @@ class Meter:
     def gradients(
         self, grad: Float[Tensor, " b *shape"], bad: Bool[Tensor, " b"], rows: Int64[Tensor, " b"], passes: int
     ) -> None:
-        """Counts a gradient query's backward passes, and those of the rows whose gradient was zero or not finite: a query for C
-        classes or n draws that is useless is as many useless passes, or its share of all passes would hide it."""
+        """Counts a gradient query's backward passes, and those of the rows whose gradient was zero or not finite: a
+        query for C classes or n draws that is useless is as many useless passes, or its share of all passes would hide
+        it."""
         self.backward(rows, passes)
         zero = (grad.flatten(1) == 0).all(1) & ~bad
         self.zero_gradients.index_add_(0, rows.cpu(), passes * zero.long().cpu())
@@ -72,7 +73,8 @@ class Watch:
     """Which samples an attack saw lost on its way, by its own queries, in one run of it.
 
     rows: int64 [B], the samples' places among `size`; x0: [B, *shape]; keep: bool [B, K]; eps: [B], or None where any
-    distance counts. The mask and the clean samples are those that the engine posed, whatever the attack put in their place.
+    distance counts. The mask and the clean samples are those that the engine posed, whatever the attack put in their
+    place.
     """
 
     def __init__(

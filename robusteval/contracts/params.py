@@ -23,7 +23,8 @@ def param(
     maximum: float | None = None,
     choices: Sequence[Any] | None = None,
 ) -> Any:
-    """A dataclass field that is a plugin's parameter: its default, one sentence about it (with its unit), its bounds."""
+    """A dataclass field that is a plugin's parameter: its default, one sentence about it (with its unit), its
+    bounds."""
     limits = {"minimum": minimum, "maximum": maximum, "enum": list(choices) if choices is not None else None}
     schema = {"description": description} | {key: value for key, value in limits.items() if value is not None}
     return dataclasses.field(default=default, metadata={"schema": schema})
@@ -42,7 +43,8 @@ def params_schema(plugin: type) -> dict[str, Any]:
 
 
 def make(plugin: type, params: dict[str, Any], name: str) -> Any:
-    """The plugin with these parameters. Raises SuiteError with the parameter's name when one is unknown or off limits."""
+    """The plugin with these parameters. Raises SuiteError with the parameter's name when one is unknown or off
+    limits."""
     schema = params_schema(plugin)
     for where, value in not_finite(params):
         raise SuiteError(
@@ -66,7 +68,8 @@ def make(plugin: type, params: dict[str, Any], name: str) -> Any:
 
 
 def not_finite(data: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """(where, value) of every number in nested data that is NaN, infinite, or so large that sums with it are not finite."""
+    """(where, value) of every number in nested data that is NaN, infinite, or so large that sums with it are not
+    finite."""
     if isinstance(data, Mapping | list | tuple):
         rows = data.items() if isinstance(data, Mapping) else enumerate(data)
         for key, value in rows:

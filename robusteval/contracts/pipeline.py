@@ -75,7 +75,8 @@ class Pipeline:
     def decide(
         self, x: Float[Tensor, " b *shape"]
     ) -> tuple[Int64[Tensor, " b"], Int64[Tensor, " b"], Float[Tensor, " b"] | None]:
-        """What users see: (answer, label, suspicion). answer int64 [B]: the predicted class, K where the detector fires,
+        """What users see: (answer, label, suspicion). answer int64 [B]: the predicted class, K where the detector
+        fires,
         -1 where the scores are not finite; label: the class without the detector; suspicion [B]: its score, or None."""
         parts = self._parts("truth", x, self._decided)
         if parts[0][2] is None:
@@ -103,8 +104,9 @@ class Pipeline:
     def with_detector_scale(self, x: Float[Tensor, " b *shape"]) -> Pipeline:
         """The pipeline with a scale at which the detector's spread over x is a part of the spread of the margins.
 
-        Many detectors are most suspicious at the boundary between classes. If the class "rejected" weighed as much there as
-        the others, gradients would lead back from it, and attacks would never get to the far side, where suspicion falls.
+        Many detectors are most suspicious at the boundary between classes. If the class "rejected" weighed as much
+        there as the others, gradients would lead back from it, and attacks would never get to the far side, where
+        suspicion falls.
         """
         if self.defended.detector is None or len(x) == 0:
             return self
@@ -115,7 +117,8 @@ class Pipeline:
             top = view.model.logits(x).topk(2, dim=1).values
             suspicion = view.detector.score(x)
             gap = (suspicion - view.detector.threshold).abs().median()
-            # a threshold amid the clean samples has a small gap, which says nothing of how far the detector's score goes
+            # a threshold amid the clean samples has a small gap, which says nothing of how far the detector's score
+            # goes
             spread = (suspicion - suspicion.median()).abs().median() * _SIGMAS
         scale = _WEIGHT * float((top[:, 0] - top[:, 1]).median() / torch.maximum(gap, spread).clamp_min(1e-6))
         return replace(self, scale=min(max(scale, 1e-3), 1e6))

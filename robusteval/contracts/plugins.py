@@ -33,7 +33,8 @@ class AttackInfo:
     stochastic: bool = False
     strengths: str = ""
     limits: str = ""
-    # Attacks by way of other models: it has a parameter `models` of paths, which the run fills where the suite does not.
+    # Attacks by way of other models: it has a parameter `models` of paths, which the run fills where the suite does
+    # not.
     surrogates: bool = False
 
 
@@ -61,11 +62,13 @@ class Passes:
 
 @runtime_checkable
 class Foretold(Protocol):
-    """An attack that says beforehand what it will cost; the method is optional, and a run says how many attacks lack it."""
+    """An attack that says beforehand what it will cost; the method is optional, and a run says how many attacks lack
+    it."""
 
     def passes(self, norm: str, classes: int) -> Passes:
-        """One run on one sample of a model of so many classes, from the parameters: the most that it can take, or what a
-        hard sample takes where samples leave long before. Restarts and steps count, the engine's own search does not."""
+        """One run on one sample of a model of so many classes, from the parameters: the most that it can take, or what
+        a hard sample takes where samples leave long before. Restarts and steps count, the engine's own search does
+        not."""
         ...
 
 
@@ -150,6 +153,8 @@ class LoaderInfo:
 
 @runtime_checkable
 class Loader(Protocol):
+    """Reads one kind of model files."""
+
     info: ClassVar[LoaderInfo]
 
     def load(self, path: Path, options: LoadOptions) -> Classifier:
@@ -169,7 +174,8 @@ class DatasetInfo:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A data set that ships with a package: raw images and labels, split in what is attacked and what may be learnt from."""
+    """A data set that ships with a package: raw images and labels, split in what is attacked and what may be learnt
+    from."""
 
     info: ClassVar[DatasetInfo]
 

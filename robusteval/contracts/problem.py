@@ -176,7 +176,8 @@ class Problem:
     def project(
         self, x: Float[Tensor, " b *shape"], eps: Float[Tensor, " b"] | None = None
     ) -> Float[Tensor, " b *shape"]:
-        """x inside ball and box; eps [B] replaces the problem's budget (for minimal attacks with a radius of their own)."""
+        """x inside ball and box; eps [B] replaces the problem's budget (for minimal attacks with a radius of their
+        own)."""
         return ops.project(self.x, x, self.norm, self.budget if eps is None else eps, self.bounds)
 
     def note(self, **values: Tensor | float) -> None:

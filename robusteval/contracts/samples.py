@@ -14,8 +14,8 @@ from torch import Tensor
 class Samples:
     """Images with labels, in the model's canonical layout and stated range.
 
-    x: float32 [N, *shape] with values in `bounds`; y: int64 [N], 0 <= y < K. grid: as in ModelInfo, of a model whose file
-    takes whole numbers; x lies on it.
+    x: float32 [N, *shape] with values in `bounds`; y: int64 [N], 0 <= y < K. grid: as in ModelInfo, of a model whose
+    file takes whole numbers; x lies on it.
     """
 
     x: Float[Tensor, " n *shape"]
@@ -50,8 +50,8 @@ class Samples:
         return [hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in pixels]
 
     def contents(self) -> list[str]:
-        """128 bits of the sha256 of each sample with its label, the same whatever the pixel range: values count as shares
-        of it, to 16 bits. So a run can be compared with another's samples one by one."""
+        """128 bits of the sha256 of each sample with its label, the same whatever the pixel range: values count as
+        shares of it, to 16 bits. So a run can be compared with another's samples one by one."""
         low, high = self.bounds
         made = []
         for row, label in zip(self.x.detach().cpu(), self.y.tolist(), strict=True):

@@ -32,7 +32,7 @@ def lent(x: Tensor) -> Tensor:
     known = _ANSWERS.get()
     if known is None:
         return x.clone()
-    key = (0, "copy", id(x), x._version, torch.is_grad_enabled())
+    key = (0, "copy", id(x), x._version, torch.is_grad_enabled())  # noqa: SLF001 - torch counts writes there
     if key not in known or not torch.equal(known[key][1].detach(), x.detach()):
         known[key] = (x, x.clone())  # the tensor is kept, so that its id stays its own
     return known[key][1]
@@ -46,7 +46,7 @@ def shared(model: object, kind: str, x: Tensor, ask: Callable[[Tensor], Tensor])
     known = _ANSWERS.get()
     if known is None:
         return ask(x)
-    key = (id(model), kind, id(x), x._version, torch.is_grad_enabled())
+    key = (id(model), kind, id(x), x._version, torch.is_grad_enabled())  # noqa: SLF001 - the same
     if key not in known:
         known[key] = (x, ask(x))  # the tensor is kept, so that its id stays its own
     return known[key][1]

@@ -29,7 +29,8 @@ class SuiteText:
 
 
 def suites_in(package: str, folder: str = "suites") -> dict[str, str]:
-    """The TOML texts of the files *.toml in a folder of an installed package, by name: what `robusteval_suites` returns.
+    """The TOML texts of the files *.toml in a folder of an installed package, by name: what `robusteval_suites`
+    returns.
 
     Raises OSError and UnicodeDecodeError for files that cannot be read as UTF-8.
     """

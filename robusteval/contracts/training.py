@@ -47,7 +47,8 @@ class Learns(Protocol):
 
 
 def trainable(model: Classifier) -> nn.Module:
-    """A fresh copy of the model's twin, [B, *input_shape] -> [B, K]; its parameters require gradients, in evaluation mode.
+    """A fresh copy of the model's twin, [B, *input_shape] -> [B, K]; its parameters require gradients, in evaluation
+    mode.
 
     The model itself is never touched. Normalisation keeps its running statistics. Raises RobustEvalError where the
     model has no gradients, or nothing that can be learnt.

@@ -1,4 +1,5 @@
-"""What a caller states in numbers, checked before anything is read or run: NaN, infinities and wrong kinds are refused."""
+"""What a caller states in numbers, checked before anything is read or run: NaN, infinities and wrong kinds are
+refused."""
 
 from __future__ import annotations
 

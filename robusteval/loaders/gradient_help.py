@@ -1,8 +1,8 @@
 """Does a gradient help more than chance? Measured where it counts: on the true margin, image by image.
 
-A copy of a model need not answer as the model does to show the way: what counts is whether steps along its gradient lower
-the true margin more than random steps of the same length do (compare Athalye, Carlini, Wagner 2018: a gradient that is
-worse than chance is no gradient; and Pintor et al. 2022, Indicators of attack failure, indicator 1).
+A copy of a model need not answer as the model does to show the way: what counts is whether steps along its gradient
+lower the true margin more than random steps of the same length do (compare Athalye, Carlini, Wagner 2018: a gradient
+that is worse than chance is no gradient; and Pintor et al. 2022, Indicators of attack failure, indicator 1).
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ FAR = (Move("linf", 64 / 255, 10), Move("linf", 160 / 255, 10))  # only where no
 
 @dataclass(frozen=True)
 class Help:
-    """What a gradient was worth. `drop` and `chance` are shares of the clean margin, in the mean over images and moves."""
+    """What a gradient was worth. `drop` and `chance` are shares of the clean margin, in the mean over images and
+    moves."""
 
     helps: bool  # some move lowered the true margin, and more than random moves did, by SURE standard errors
     drop: float
@@ -119,7 +120,8 @@ def gradient_help(
 
 
 def above_zero(values: Tensor) -> float:
-    """How many standard errors the mean of values [n] lies above zero; a single value or no spread counts by its sign."""
+    """How many standard errors the mean of values [n] lies above zero; a single value or no spread counts by its
+    sign."""
     n, mean = len(values), float(values.mean())
     error = float(values.std()) / math.sqrt(n) if n > 1 else 0.0
     if error <= 1e-12:
@@ -133,13 +135,15 @@ def _dead(grad: Tensor) -> Tensor:
 
 
 def _lowered(before: Tensor, after: Tensor) -> Tensor:
-    """By which share of itself each margin fell; an answer that is not finite is no fall, and no image outweighs others."""
+    """By which share of itself each margin fell; an answer that is not finite is no fall, and no image outweighs
+    others."""
     share = (before - after.double()) / before.abs().clamp_min(1e-12)
     return torch.nan_to_num(share, 0.0, 0.0, 0.0).clamp(-2.0, 2.0)
 
 
 def walk(gradient: Gradient, x: Tensor, bounds: tuple[float, float], move: Move, first: Tensor | None = None) -> Tensor:
-    """Where a short projected descent along `gradient` ends, [B, ...]. `first`: the gradient at x, where it is known."""
+    """Where a short projected descent along `gradient` ends, [B, ...]. `first`: the gradient at x, where it is
+    known."""
     low, high = bounds
     radius = _radius(x, bounds, move)
     step = radius if move.steps == 1 else 2.0 * radius / move.steps

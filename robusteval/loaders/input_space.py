@@ -31,8 +31,8 @@ class PixelSpace:
 
     @property
     def grid(self) -> tuple[float, float, int] | tuple[()]:
-        """(first, last, steps) of the canonical values that become whole numbers; () where the file takes reals, and where
-        mean or std differ from channel to channel, so that no one grid holds for all."""
+        """(first, last, steps) of the canonical values that become whole numbers; () where the file takes reals, and
+        where mean or std differ from channel to channel, so that no one grid holds for all."""
         if self.whole is None or len(set(self.mean)) > 1 or len(set(self.std)) > 1:
             return ()
         (low, high), (first, last) = self.bounds, self.whole

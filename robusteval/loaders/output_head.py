@@ -22,7 +22,8 @@ class Head:
     output: str = "logits"  # "logits", "probabilities", "log-probabilities" or "labels"
     one_score: bool = False  # a single output stands for two classes
     classes: int = 0
-    tail: str = ""  # not "": the twin's raw output is in logarithms (see onnx.gradients.tail.Soft); of one score it is the logit
+    # not "": the twin's raw output is in logarithms (see onnx.gradients.tail.Soft); of one score it is the logit
+    tail: str = ""
 
     def of_file(self, raw: Tensor) -> Tensor:
         """Scores of the model's own raw output."""
@@ -51,7 +52,8 @@ def flat_rows(raw: Tensor) -> Tensor:
 def read_head(raw: Tensor, tail: str = "", labels: bool = False) -> Head:
     """What the raw outputs of some inputs say about the scale of the scores. Raises ModelError.
 
-    `tail`: what makes them, as a prepared graph says it (onnx.gradients.tail.Soft). `labels`: they are one-hot decisions.
+    `tail`: what makes them, as a prepared graph says it (onnx.gradients.tail.Soft). `labels`: they are one-hot
+    decisions.
     """
     raw = flat_rows(raw).double()
     one = raw.shape[1] == 1

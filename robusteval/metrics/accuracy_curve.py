@@ -38,8 +38,8 @@ class AccuracyCurve:
     )
 
     def compute(self, record: Record) -> Iterable[Result]:
-        """Per norm and pipeline: one result of curves, then scalars; at last what it amounts to. Failed and empty cells are left
-        out."""
+        """Per norm and pipeline: one result of curves, then scalars; at last what it amounts to. Failed and empty cells
+        are left out."""
         made: list[Result] = []
         for pipeline in columns.pipelines(record):
             right = columns.right_when_clean(record, pipeline)
@@ -138,8 +138,9 @@ def _x_title(norm: str) -> str:
 def step_points(distance: NDArray[np.float64], limit: float | None, band: bool = False) -> list[Point]:
     """The step curve acc(eps) = share with distance > eps, as points where it falls (draw it step-after).
 
-    distance: [N]; inf never, 0 wrong when clean. limit: the largest budget searched; the curve ends there, or at the last
-    step. More than 120 steps are thinned evenly in rank, so the drawn curve is less than one point off; scalars are exact.
+    distance: [N]; inf never, 0 wrong when clean. limit: the largest budget searched; the curve ends there, or at the
+    last step. More than 120 steps are thinned evenly in rank, so the drawn curve is less than one point off; scalars
+    are exact.
     """
     samples = distance.size
     if samples == 0:
@@ -169,8 +170,8 @@ def _at_budgets(
     right: NDArray[np.bool_],
     tags: dict[str, Scalar],
 ) -> Iterator[Result]:
-    """Robust accuracy of the worst case at the budgets that were searched, and of each attack at the reference and at those
-    that cells were run at. A cell that was run at one budget has a figure at that one only."""
+    """Robust accuracy of the worst case at the budgets that were searched, and of each attack at the reference and at
+    those that cells were run at. A cell that was run at one budget has a figure at that one only."""
     listed = columns.budgets(record, norm, worst.cells)
     reference = columns.reference_budget(record, norm, listed, worst.cells)
     for eps in listed:
@@ -194,7 +195,8 @@ def _asked(cell: Cell, eps: float) -> bool:
 
 
 def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iterator[Result]:
-    """The same for adversarials made on the bare model; at the budgets of the bare model, so that they stand side by side."""
+    """The same for adversarials made on the bare model; at the budgets of the bare model, so that they stand side by
+    side."""
     if pipeline.defense == columns.BARE:
         return
     lost = columns.lost_obliviously(record, pipeline, norm)

@@ -40,17 +40,18 @@ class Cascades:
         NAME,
         "1",
         "Robust accuracy at the budgets of cascades, and which attack broke how many.",
-        "Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, 2020",
+        "Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free "
+        "attacks, 2020",
     )
 
     def compute(self, record: Record) -> Iterator[Result]:
         cells = [cell for cell in record.done() if cell.family == "cascade"]
-        rows = [_row(record, cell) for cell in columns.measured(record, cells)]
+        rows = [_row(cell) for cell in columns.measured(record, cells)]
         if rows:
             yield Result(NAME, "cascades", "table", "At fixed budgets", DESCRIPTION, columns=COLUMNS, rows=rows)
 
 
-def _row(record: Record, cell: Cell) -> list[Scalar]:
+def _row(cell: Cell) -> list[Scalar]:
     total = len(cell.distance)
     kept = sum(value is None for value in cell.distance)
     figure = share(kept, total)

@@ -19,8 +19,8 @@ from robusteval.record.run import Curve, Pipeline, Record, Result, Scalar
 NAME = "certified-curve"
 DESCRIPTION = (
     "Share of all samples that are right and for which it is proved that no perturbation up to the budget changes the "
-    "answer; a sample without certificate counts as not right. The true accuracy lies between this curve and that of the "
-    "attacks."
+    "answer; a sample without certificate counts as not right. The true accuracy lies between this curve and that of "
+    "the attacks."
 )
 
 

@@ -28,9 +28,9 @@ TABLE_COLUMNS = [
     Column("fit-p", "Fit p"),
 ]
 CAVEAT = (
-    "CLEVER is an estimate from gradients near the sample, not a bound: it is too large where few gradients were drawn, and "
-    "where gradients are masked (Goodfellow 2018; its authors reply that it is meant for white-box use). So it is never "
-    "shown alone: the truth cannot lie above the distance at which an attack won."
+    "CLEVER is an estimate from gradients near the sample, not a bound: it is too large where few gradients were "
+    "drawn, and where gradients are masked (Goodfellow 2018; its authors reply that it is meant for white-box use). So "
+    "it is never shown alone: the truth cannot lie above the distance at which an attack won."
 )
 
 
@@ -41,7 +41,8 @@ class Clever:
     info: ClassVar[MetricInfo] = MetricInfo(
         NAME,
         "1",
-        "CLEVER, an estimate of the smallest distance from gradients, beside the smallest distance that an attack found.",
+        "CLEVER, an estimate of the smallest distance from gradients, beside the smallest distance that an attack "
+        "found.",
         "Weng et al., Evaluating the Robustness of Neural Networks: An Extreme Value Theory Approach, 2018",
     )
 

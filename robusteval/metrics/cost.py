@@ -42,13 +42,14 @@ class Cost:
     info: ClassVar[MetricInfo] = MetricInfo(
         NAME,
         "3",
-        "Success rate, distances, survival of rounding to 8 bits, and forward and backward passes per sample of each attack.",
+        "Success rate, distances, survival of rounding to 8 bits, and forward and backward passes per sample of each "
+        "attack.",
         "Passes are counted at the pipeline, never by the attack",
     )
 
     def compute(self, record: Record) -> Iterable[Result]:
-        """A table; nothing when no cell finished. Then what was foretold, and what of it was made, of the cells and probes
-        that say beforehand what they cost."""
+        """A table; nothing when no cell finished. Then what was foretold, and what of it was made, of the cells and
+        probes that say beforehand what they cost."""
         known = {pipeline.defense: pipeline for pipeline in columns.pipelines(record)}
         rows = []
         for cell in record.done():
@@ -72,9 +73,9 @@ class Cost:
                 "cost",
                 "table",
                 "What the attacks cost",
-                "Success: share of the samples right when clean that were lost at any distance searched. The median counts "
-                "a sample never lost as infinite; the means are over the lost ones only. Survive 8 bits: share of the lost "
-                "ones whose adversarial still wins when its pixels are rounded to 256 levels.",
+                "Success: share of the samples right when clean that were lost at any distance searched. The median "
+                "counts a sample never lost as infinite; the means are over the lost ones only. Survive 8 bits: share "
+                "of the lost ones whose adversarial still wins when its pixels are rounded to 256 levels.",
                 columns=TABLE_COLUMNS,
                 rows=rows,
             )
@@ -95,8 +96,9 @@ def _foretold(record: Record) -> Iterator[Result]:
 
 
 def _success(distance: np.ndarray, smallest: bool) -> list[Scalar]:
-    """Success rate, median and mean distance over the samples that are right when clean. smallest: whether the distances are
-    the smallest that were found; those of an attack at one budget are not, so they have no median and no mean."""
+    """Success rate, median and mean distance over the samples that are right when clean. smallest: whether the
+    distances are the smallest that were found; those of an attack at one budget are not, so they have no median and no
+    mean."""
     lost = distance[np.isfinite(distance)]
     if distance.size == 0:
         return [None, None, None]

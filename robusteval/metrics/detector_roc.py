@@ -41,8 +41,8 @@ TABLE_COLUMNS = [
 DESCRIPTION = (
     "Negatives: clean samples that the model gets right. Positives: perturbed versions of them that fool the model. "
     "AUC: chance that a positive looks more suspicious than a negative, ties count half. TPR at 1 %: share of "
-    "positives found when the threshold raises at most 1 % false alarms. For oblivious attacks a positive fools the bare "
-    "model; for adaptive ones it fooled the whole pipeline, detector included. Intervals: 95 % bootstrap."
+    "positives found when the threshold raises at most 1 % false alarms. For oblivious attacks a positive fools the "
+    "bare model; for adaptive ones it fooled the whole pipeline, detector included. Intervals: 95 % bootstrap."
 )
 
 

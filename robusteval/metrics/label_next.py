@@ -82,8 +82,8 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
         f"label-next/{norm}",
         "table",
         f"Samples to label next, {columns.title(norm)}",
-        f"Nearest to the boundary first, worst case over attacks on the bare model; sample: its place in the evaluated data, "
-        f"from 0. Left out: {wrong} that are wrong when clean already, {never} that were never lost.{aimed}",
+        "Nearest to the boundary first, worst case over attacks on the bare model; sample: its place in the evaluated "
+        f"data, from 0. Left out: {wrong} that are wrong when clean already, {never} that were never lost.{aimed}",
         tags={"norm": norm},
         columns=[*TABLE_COLUMNS, *([Column("file", "File")] if named else [])],
         rows=rows,

@@ -88,8 +88,8 @@ def _table(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
         f"per-class/{norm}/{pipeline.defense}",
         "table",
         f"Per class, {columns.title(norm)}",
-        f"Worst case over attacks; {at}. Median distance over the samples right when clean, never lost counts as infinite. "
-        "Flips: the answer to the closest adversarial of each sample.",
+        f"Worst case over attacks; {at}. Median distance over the samples right when clean, never lost counts as "
+        "infinite. Flips: the answer to the closest adversarial of each sample.",
         tags={"norm": norm, "defense": pipeline.defense, "eps": eps},
         columns=TABLE_COLUMNS,
         rows=rows,

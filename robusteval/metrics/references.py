@@ -33,15 +33,15 @@ FACTS = [
 ]
 TAILS = [Column("median-distance", "Median distance", DISTANCE), Column("trust-grade", "Trust grade")]
 DESCRIPTION = (
-    "Known models under the same attacks on the same images. Worst case over attacks, shares of all common images with 95 % "
-    "Clopper-Pearson intervals; a model behind a defence is attacked by someone who knows it."
+    "Known models under the same attacks on the same images. Worst case over attacks, shares of all common images with "
+    "95 % Clopper-Pearson intervals; a model behind a defence is attacked by someone who knows it."
 )
 
 
 @dataclass(frozen=True)
 class Line:
-    """One model on its common images. role: this, reference, same (a reference that is the very file evaluated), or exact
-    (what exact gradients report of a masked one)."""
+    """One model on its common images. role: this, reference, same (a reference that is the very file evaluated), or
+    exact (what exact gradients report of a masked one)."""
 
     name: str
     role: str

@@ -106,10 +106,10 @@ def _scalar(pipeline: Pipeline, name: str, key: str, row: list[Scalar]) -> Resul
 def _description(record: Record) -> str:
     low, high = record.model.bounds if len(record.model.bounds) == 2 else (0.0, 1.0)
     return (
-        f"Mean of ||delta||_2 / ||x||_2 with inputs in [{low:g}, {high:g}], before any normalisation; another input range "
-        "gives another value. Averaged over the samples for which an adversarial was found; the coverage says how many. "
-        "Samples that are wrong when clean are left out (the DeepFool paper starts from the model's own answer, so it "
-        "keeps them), and so are all-zero images. The interval is a 95 % bootstrap over samples."
+        f"Mean of ||delta||_2 / ||x||_2 with inputs in [{low:g}, {high:g}], before any normalisation; another input "
+        "range gives another value. Averaged over the samples for which an adversarial was found; the coverage says "
+        "how many. Samples that are wrong when clean are left out (the DeepFool paper starts from the model's own "
+        "answer, so it keeps them), and so are all-zero images. The interval is a 95 % bootstrap over samples."
     )
 
 

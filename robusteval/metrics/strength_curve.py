@@ -21,7 +21,8 @@ class StrengthCurve:
     """One curve an attack and norm, a point a strength: measured on the candidates that the attack made at it.
 
     Not derived from smallest distances: an attack at a budget spends all of it also where less would do, and a smallest
-    adversarial that is stretched may win no more. Cells without kept strengths (see the suite's `keep_strengths`) have none.
+    adversarial that is stretched may win no more. Cells without kept strengths (see the suite's `keep_strengths`) have
+    none.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -47,8 +48,8 @@ class StrengthCurve:
                 "strength/none",
                 "curves",
                 "Accuracy as each attack grows stronger",
-                "Fixed attacks at each budget, minimal ones with their smallest adversarial stretched. The mean is over "
-                "the attacked samples, won or not (minimal attacks: over those with an adversarial).",
+                "Fixed attacks at each budget, minimal ones with their smallest adversarial stretched. The mean is "
+                "over the attacked samples, won or not (minimal attacks: over those with an adversarial).",
                 tags={"defense": columns.BARE},
                 x_title="Mean L2 size of the perturbation (input units)",
                 y_title="Accuracy",

@@ -27,8 +27,8 @@ COLUMNS = [
     Column("median-distance", "Median distance", DISTANCE),
 ]
 DESCRIPTION = (
-    "Attacks on every class in turn (--target all): the share of the samples of a class that were taken for the target, "
-    "and the median smallest distance of those, in units of the pixel range's values."
+    "Attacks on every class in turn (--target all): the share of the samples of a class that were taken for the "
+    "target, and the median smallest distance of those, in units of the pixel range's values."
 )
 
 

@@ -1,8 +1,9 @@
 """Convolution and pooling by other arithmetic than torch's, for the passes of an attack on a processor.
 
-An attack needs gradients by the input only, and many of them on the same few shapes. Torch's max pooling is scalar where
-images are laid out channels first, and its gradient of a convolution by the input goes through a matrix of patches; the
-ones here are several times faster there. They change results by rounding at most; where one does not apply, torch's does.
+An attack needs gradients by the input only, and many of them on the same few shapes. Torch's max pooling is scalar
+where images are laid out channels first, and its gradient of a convolution by the input goes through a matrix of
+patches; the ones here are several times faster there. They change results by rounding at most; where one does not
+apply, torch's does.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.padding, ctx.sides = padding, x.shape[2:]
-        if weight.shape[1] < _FEW and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        if weight.shape[1] < _FEW and torch.backends.mkldnn.is_available():
             out: Tensor = torch.mkldnn_convolution(x, weight, bias, padding, (1, 1), (1, 1), 1)
             return out
         return torch.conv2d(x, weight, bias, padding=padding)

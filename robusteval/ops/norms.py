@@ -26,7 +26,8 @@ def per_sample(values: Shaped[Tensor, " b"], like: Shaped[Tensor, " any *shape"]
 
 
 def pixel_size(delta: Float[Tensor, " b *shape"]) -> Float[Tensor, "b p"]:
-    """Magnitude of each pixel of delta: the L2 norm over channels for images [B, C, H, W], |delta| otherwise: [B, P]."""
+    """Magnitude of each pixel of delta: the L2 norm over channels for images [B, C, H, W], |delta| otherwise: [B,
+    P]."""
     if delta.dim() == 4:
         magnitude: Tensor = torch.linalg.vector_norm(delta, dim=1)
         return magnitude.flatten(1)

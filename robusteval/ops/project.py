@@ -109,9 +109,9 @@ def _largest_pixels(delta: Tensor, eps: Tensor) -> Tensor:
 def random_on_sphere(
     x0: Float[Tensor, " b *shape"], norm: Norm, eps: Float[Tensor, " b"], rng: Generator, width: float = 1.0
 ) -> Float[Tensor, " b *shape"]:
-    """Random perturbations of size eps [B]: uniform signs for linf; for l2 and l1 uniform on the sphere, by Gaussian and by
-    Laplace values; for l0 eps random pixels with random signs, changed by `width`, the pixel range's. [B, *shape], on x0's
-    device; the box is not applied."""
+    """Random perturbations of size eps [B]: uniform signs for linf; for l2 and l1 uniform on the sphere, by Gaussian
+    and by Laplace values; for l0 eps random pixels with random signs, changed by `width`, the pixel range's. [B,
+    *shape], on x0's device; the box is not applied."""
     shape, device = x0.shape, x0.device
     if norm == "linf":
         signs = torch.randint(0, 2, shape, generator=rng, device=rng.device).to(device, x0.dtype) * 2 - 1
@@ -130,8 +130,8 @@ def random_on_sphere(
 def random_in_ball(
     x0: Float[Tensor, " b *shape"], norm: Norm, eps: Float[Tensor, " b"], rng: Generator, width: float = 1.0
 ) -> Float[Tensor, " b *shape"]:
-    """Random perturbations inside the ball of radius eps [B]: uniform in it for linf, l2 and l1; for l0 a random number of
-    pixels, changed by `width`. [B, *shape]; the box is not applied."""
+    """Random perturbations inside the ball of radius eps [B]: uniform in it for linf, l2 and l1; for l0 a random number
+    of pixels, changed by `width`. [B, *shape]; the box is not applied."""
     if norm == "linf":
         return (torch.rand(x0.shape, generator=rng, device=rng.device).to(x0.device) * 2 - 1) * per_sample(eps, x0)
     radius = torch.rand(len(x0), generator=rng, device=rng.device).to(x0.device)
@@ -153,7 +153,8 @@ def to_levels(x: Float[Tensor, " *shape"], bounds: tuple[float, float], levels: 
 def to_grid_beside(
     x0: Float[Tensor, " *shape"], x: Float[Tensor, " *shape"], bounds: tuple[float, float], levels: int, away: bool
 ) -> Float[Tensor, " *shape"]:
-    """x on the grid, each value rounded away from that of x0 or towards it; values that did not move: to the nearest."""
+    """x on the grid, each value rounded away from that of x0 or towards it; values that did not move: to the
+    nearest."""
     steps, nearest = _steps(x, bounds, levels), _steps(x, bounds, levels).round()
     up = x > x0 if away else x < x0
     beside = torch.where(up, steps.ceil(), steps.floor())

@@ -1,4 +1,5 @@
-"""The comparison: what several models' runs on the same data say together. A document of its own beside their records."""
+"""The comparison: what several models' runs on the same data say together. A document of its own beside their
+records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Dataclasses from JSON by their type hints, with the standard library alone: strict, and with the path of what does not fit."""
+"""Dataclasses from JSON by their type hints, with the standard library alone: strict, and with the path of what does
+not fit."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class _Misfit(Exception):
 
 
 def parse(text: str, what: str = "record", hint: str = _ANYWHERE) -> dict[str, Any]:
-    """A JSON object from text. Raises RecordError where it is none, holds NaN, a number that is too large, or a name twice."""
+    """A JSON object from text. Raises RecordError where it is none, holds NaN, a number that is too large, or a name
+    twice."""
     if len(text) > MAX_BYTES:
         raise RecordError(f"This {what} is larger than {MAX_BYTES >> 20} MiB.", hint)
     try:
@@ -40,8 +42,8 @@ def parse(text: str, what: str = "record", hint: str = _ANYWHERE) -> dict[str, A
 
 
 def decode(kind: type[T], data: object, what: str = "record") -> T:
-    """The dataclass `kind` from parsed JSON. Nothing is guessed: an unknown or missing field, a text for a number, a true
-    for a 1 raise RecordError with the path to it."""
+    """The dataclass `kind` from parsed JSON. Nothing is guessed: an unknown or missing field, a text for a number, a
+    true for a 1 raise RecordError with the path to it."""
     try:
         made: T = _reader(cast(Any, kind))(data)
     except _Misfit as misfit:

@@ -42,6 +42,8 @@ class Finding:
 
 @dataclass
 class Point:
+    """A point of a curve."""
+
     x: float
     y: float
     low: float | None = None  # 95 % band
@@ -50,6 +52,8 @@ class Point:
 
 @dataclass
 class Curve:
+    """One line of a chart."""
+
     label: str
     points: list[Point]
     group: str = ""  # which chart: "l2", "linf", "roc", ...

@@ -66,6 +66,8 @@ class Data:
 
 @dataclass
 class Suite:
+    """What was asked for: the suite as it was read."""
+
     name: str
     version: str
     sha256: str
@@ -107,11 +109,12 @@ class Pipeline:
 
 @dataclass
 class Strength:
-    """One strength of an attack on the bare model, judged on the bare model itself or, in oblivious cells, on the defended
-    pipeline.
+    """One strength of an attack on the bare model, judged on the bare model itself or, in oblivious cells, on the
+    defended pipeline.
 
-    The means of a bare cell are over the attacked samples and the attack's own candidates, won or not (a minimal attack:
-    where it found one); those of an oblivious cell over all samples and what was judged, 0 where there was no adversarial.
+    The means of a bare cell are over the attacked samples and the attack's own candidates, won or not (a minimal
+    attack: where it found one); those of an oblivious cell over all samples and what was judged, 0 where there was no
+    adversarial.
     """
 
     strength: float  # budget in the cell's norm for fixed attacks; multiple of the smallest distance for minimal ones
@@ -157,8 +160,8 @@ class Cell:
         default_factory=list
     )  # oblivious cells; bare ones where their candidates are kept
     trace: list[dict[str, float]] = field(default_factory=list)
-    # counts over samples and runs of the attack: asked; met (a win was seen on the way); lost (met, but what was returned
-    # wins nowhere); fooled (what was returned wins, on the twin at least); not_carried (on the twin only)
+    # counts over samples and runs of the attack: asked; met (a win was seen on the way); lost (met, but what was
+    # returned wins nowhere); fooled (what was returned wins, on the twin at least); not_carried (on the twin only)
     watched: dict[str, int] = field(default_factory=dict)
     member: list[str | None] = field(default_factory=list)  # cascades only: which of its attacks, a key of params, won
     # target "all" only: smallest distance to each class, one row a sample; 0 for its true class
@@ -171,7 +174,8 @@ class Cell:
 
 @dataclass
 class Estimate:
-    """An estimate of the smallest distance of some samples, from the model's gradients: neither an attack nor a proof."""
+    """An estimate of the smallest distance of some samples, from the model's gradients: neither an attack nor a
+    proof."""
 
     name: str  # "clever"
     norm: str
@@ -187,8 +191,8 @@ class Estimate:
 
 @dataclass
 class Planted:
-    """A test of the attacks themselves: on the model's own features a readout is put that has an adversarial within eps by
-    construction, for each sample one; how many of them do the suite's attacks find? (Zimmermann et al. 2022)"""
+    """A test of the attacks themselves: on the model's own features a readout is put that has an adversarial within eps
+    by construction, for each sample one (Zimmermann et al. 2022); how many of them do the suite's attacks find?"""
 
     norm: str
     eps: float  # in the norm, in pixel units
@@ -202,7 +206,8 @@ class Planted:
     found: dict[str, list[bool]] = field(default_factory=dict)  # by attack
     needs: dict[str, str] = field(default_factory=dict)  # what each attack needs
     failed: dict[str, str] = field(default_factory=dict)  # attacks that raised, with their reasons
-    # what was read out: "penultimate: " and what, or "scores: " and why not the former; "" in older records, which read scores
+    # what was read out: "penultimate: " and what, or "scores: " and why not the former; "" in older records, which read
+    # scores
     features: str = ""
 
 
@@ -256,8 +261,8 @@ class Witness:
 
 @dataclass
 class Rounded:
-    """The wins of one attack on the bare model as 8-bit images: a uint8 tensor of the witness file, one row for each sample
-    whose `survives_8bit` is not None, in the order of the data."""
+    """The wins of one attack on the bare model as 8-bit images: a uint8 tensor of the witness file, one row for each
+    sample whose `survives_8bit` is not None, in the order of the data."""
 
     cell: str
     tensor: str
@@ -265,8 +270,8 @@ class Rounded:
 
 @dataclass
 class Wins:
-    """The wins of one attack in full: a tensor of the witness file, one row for each sample with a distance above 0 that
-    has no entry by this attack, in the order of the data."""
+    """The wins of one attack in full: a tensor of the witness file, one row for each sample with a distance above 0
+    that has no entry by this attack, in the order of the data."""
 
     cell: str
     tensor: str
@@ -274,6 +279,8 @@ class Wins:
 
 @dataclass
 class Witnesses:
+    """The file with the stored adversarials, and what is in it."""
+
     file: str
     sha256: str
     entries: list[Witness] = field(default_factory=list)

@@ -11,6 +11,8 @@ from robusteval.record.run import Record, Result
 
 @dataclass(frozen=True)
 class MetricInfo:
+    """What a metric computes, and whose definition it follows."""
+
     name: str
     version: str
     summary: str

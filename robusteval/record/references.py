@@ -33,8 +33,8 @@ class Reference:
     rows: list[int]  # which images; the columns go with them
     right: list[bool]  # whether the clean image is classified correctly
     worst: dict[str, ReferenceColumn]  # by norm
-    # What attacks with the exact gradient of this defence report, where that is known to be false; the grade that such an
-    # evaluation gives itself, and the checks that fail there.
+    # What attacks with the exact gradient of this defence report, where that is known to be false; the grade that such
+    # an evaluation gives itself, and the checks that fail there.
     exact: dict[str, ReferenceColumn] = field(default_factory=dict)
     exact_grade: str = ""
     exact_fails: list[str] = field(default_factory=list)

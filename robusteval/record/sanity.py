@@ -1,4 +1,5 @@
-"""Whether a record makes sense: what types cannot say. Columns are as long as what they go with, distances are no less than 0."""
+"""Whether a record makes sense: what types cannot say. Columns are as long as what they go with, distances are no less
+than 0."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def to_json(record: Record) -> str:
 
 
 def from_json(text: str) -> Record:
-    """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit, or that makes no
-    sense: a negative distance, a column that is too short."""
+    """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit, or that
+    makes no sense: a negative distance, a column that is too short."""
     data = parse(text)
     if data.get("schema") not in DOCUMENT.versions:
         raise RecordError(
@@ -105,8 +105,8 @@ def listed_tables(folder: Path) -> list[str]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes the whole file or nothing, in place of an older one. Raises RecordError where it cannot: the disk is full, the
-    folder is gone or may not be written to."""
+    """Writes the whole file or nothing, in place of an older one. Raises RecordError where it cannot: the disk is full,
+    the folder is gone or may not be written to."""
     try:
         _write(path, content)
     except OSError as error:
@@ -123,8 +123,8 @@ def _write(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink(missing_ok=True)

@@ -11,7 +11,8 @@ _STEPS = 32  # so many 255ths at most are written as such; 51/255 is better read
 
 
 def norm_width(norm: str, bounds: Sequence[float]) -> float:
-    """What a share of the pixel range is multiplied with to be a distance in the norm; 1 for l0, which counts pixels."""
+    """What a share of the pixel range is multiplied with to be a distance in the norm; 1 for l0, which counts
+    pixels."""
     width = bounds[1] - bounds[0] if len(bounds) == 2 else 1.0
     return 1.0 if norm == "l0" or not (math.isfinite(width) and width > 0) else width
 
@@ -31,4 +32,4 @@ def attack_text(attack: str, norm: str, eps: float | None, threat: str, width: f
     """An attack's name; of one that was run at one budget, such as a cascade, with that budget in pixel units."""
     if threat != "budget" or eps is None:
         return attack
-    return f"{attack.split('@')[0]} at {budget_text(eps, norm, width)}"
+    return f"{attack.split('@', maxsplit=1)[0]} at {budget_text(eps, norm, width)}"

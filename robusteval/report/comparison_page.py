@@ -72,7 +72,8 @@ def _norms(rows: dict[str, dict[str, Scalar]]) -> list[str]:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Who withstands most and least in each norm, by the median distance, of the models whose evaluation can be relied on."""
+    """Who withstands most and least in each norm, by the median distance, of the models whose evaluation can be relied
+    on."""
     rows = _rows(comparison)
     trusted = [one.key for one in comparison.models if one.grade not in DOUBTFUL]
     made = []
@@ -82,8 +83,8 @@ def sentences(comparison: Comparison) -> list[str]:
         if len(ranked) > 1 and len(ranked) == len(known):
             (least, weak), (most, strong) = ranked[0], ranked[-1]
             made.append(
-                f"In {norm_title(norm)}, {strong} withstands most (half of what it gets right is lost at {number(most)} or"
-                f" less) and {weak} least ({number(least)})."
+                f"In {norm_title(norm)}, {strong} withstands most (half of what it gets right is lost at "
+                f"{number(most)} or less) and {weak} least ({number(least)})."
             )
     return made
 
@@ -115,8 +116,8 @@ def models(comparison: Comparison) -> Table | None:
     columns = ["Model", "Clean accuracy", *heads, "\u03c1 adv", "Trust grade"]
     note = (
         "Worst case over attacks on each model alone. Budgets and distances are shares of each model's pixel range "
-        "(L0: pixels); \u03c1 adv is the mean of the perturbation's L2 size over the image's, and depends on where the range starts. "
-        "A dash: more than half of the images were never lost, or it was not measured."
+        "(L0: pixels); \u03c1 adv is the mean of the perturbation's L2 size over the image's, and depends on where the "
+        "range starts. A dash: more than half of the images were never lost, or it was not measured."
     )
     return Table("The models side by side", columns, body, note=note)
 
@@ -147,9 +148,9 @@ def matrix(comparison: Comparison) -> Table | None:
     at = budget(transfer.eps, transfer.norm)
     unlawful = sum(one.unlawful for one in transfer.sources)
     note = (
-        f"Made with {transfer.attack} on the model of the row, at {norm_title(transfer.norm)} {at} of the pixel range, spending the whole "
-        "budget; shown to the model of the column. Only images that both get right when clean are counted. The diagonal is the "
-        "attack's success on its own model."
+        f"Made with {transfer.attack} on the model of the row, at {norm_title(transfer.norm)} {at} of the pixel range, "
+        "spending the whole budget; shown to the model of the column. Only images that both get right when clean are "
+        "counted. The diagonal is the attack's success on its own model."
     )
     if unlawful:
         note += f" {unlawful} candidates broke the budget or the range and were replaced by the clean image."
@@ -181,8 +182,8 @@ def _figure(comparison: Comparison, result: Result, place: int) -> Figure | None
     worst = result.tags.get("role") == "worst"
     who = "Worst case over attacks" if worst else str(result.tags.get("attack"))
     caption = (
-        "Each image judged by the attack that needs least; bands are 95 % confidence intervals. The truth cannot lie above a "
-        "line, and may lie below it."
+        "Each image judged by the attack that needs least; bands are 95 % confidence intervals. The truth cannot lie "
+        "above a line, and may lie below it."
         if worst
         else ""
     )

@@ -18,8 +18,8 @@ TABLES = "tables"
 
 
 def write_tables(record: Record, folder: Path) -> None:
-    """Writes folder/tables/NAME.csv for each table of the record, and removes those of before that are no more; other files
-    stay. Raises RecordError where it cannot."""
+    """Writes folder/tables/NAME.csv for each table of the record, and removes those of before that are no more; other
+    files stay. Raises RecordError where it cannot."""
     made, place = tables_csv.tables(record), folder / TABLES
     if not made and not (place / TABLES_LIST).exists():
         return

@@ -1,1 +1,2 @@
-"""How an ONNX file is read and asked, in numpy and ONNX Runtime alone: one reading, shared by the loader and by verify."""
+"""How an ONNX file is read and asked, in numpy and ONNX Runtime alone: one reading, shared by the loader and by
+verify."""

@@ -27,11 +27,13 @@ class Runtime:
         return self._labels(self.exact(self.raw(x)))
 
     def scores(self, x: Array) -> Array:
-        """float32 [B, K]; probabilities in logarithms. Their argmax is the file's own even where float32 is too coarse."""
+        """float32 [B, K]; probabilities in logarithms. Their argmax is the file's own even where float32 is too
+        coarse."""
         return self.rounded(self.exact(self.raw(x)))
 
     def raw(self, x: Array, batch: int | None = None) -> Array:
-        """The file's own numbers for canonical x: [B, K]. `batch`: ask so many rows at once, where the file takes any."""
+        """The file's own numbers for canonical x: [B, K]. `batch`: ask so many rows at once, where the file takes
+        any."""
         if not len(x):
             return np.zeros((0, 1 if self.reading.one_score else self.reading.classes), np.float32)
         feed = self.feed(x)
@@ -47,7 +49,8 @@ class Runtime:
         return np.concatenate(parts)
 
     def feed(self, x: Array) -> Array:
-        """Canonical x [B, *shape] as the file's own numbers, [B, *file_shape] (before its batch axis is moved or cut)."""
+        """Canonical x [B, *shape] as the file's own numbers, [B, *file_shape] (before its batch axis is moved or
+        cut)."""
         one = self.reading
         dtype: np.dtype[Any] = np.dtype(DTYPES[one.type])
         x = np.asarray(x, dtype=np.float64 if dtype == np.float64 else np.float32)
@@ -157,8 +160,8 @@ def check_lawful(
 ) -> None:
     """That a reading from a record, well-formed as it is, is one of this file. Raises RecordError.
 
-    label_lists: those that the file holds (runtime.wire). It cannot say which of several outputs was meant: that stands in
-    the record, and its clean answers are asked again.
+    label_lists: those that the file holds (runtime.wire). It cannot say which of several outputs was meant: that stands
+    in the record, and its clean answers are asked again.
     """
     inputs = session.get_inputs()
     outputs = {one.name: one for one in session.get_outputs()}

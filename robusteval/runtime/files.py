@@ -1,4 +1,5 @@
-"""A model file with the data files beside it: read once, hashed as a whole, and opened where nothing else can be read."""
+"""A model file with the data files beside it: read once, hashed as a whole, and opened where nothing else can be
+read."""
 
 from __future__ import annotations
 
@@ -51,8 +52,8 @@ class Bytes:
 
 
 def read_file(path: Path) -> Bytes:
-    """The file with all its external data. Raises ModelError for links, for data outside its folder, and for sizes that no
-    ONNX file has."""
+    """The file with all its external data. Raises ModelError for links, for data outside its folder, and for sizes that
+    no ONNX file has."""
     content = read_content(path)
     external = {name: checked(path.parent, name).read_bytes() for name in outside(content)}
     if len(content) + sum(map(len, external.values())) > 2 * MAX_BYTES:

@@ -1,4 +1,5 @@
-"""How an ONNX file is read: what becomes its input, and how its output becomes scores. Plain numbers and names, no code.
+"""How an ONNX file is read: what becomes its input, and how its output becomes scores. Plain numbers and names, no
+code.
 
 The loader finds the reading out, the record carries it, and whoever checks the record asks the file again with it.
 """
@@ -54,8 +55,8 @@ class Reading:
 def whole_range(type_name: str, bounds: Range, normalised: bool) -> Range | None:
     """Where the stated pixel range goes in a file that takes whole numbers; None in one that takes reals.
 
-    A range wider than one unit, and one that is normalised outside the file, goes there as it is. One of at most a unit is
-    stretched over the 256 levels of a byte: -128..127 for int8, else 0..255.
+    A range wider than one unit, and one that is normalised outside the file, goes there as it is. One of at most a unit
+    is stretched over the 256 levels of a byte: -128..127 for int8, else 0..255.
     """
     if type_name in FLOATS:
         return None

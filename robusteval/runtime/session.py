@@ -51,10 +51,10 @@ def run_session(session: onnxruntime.InferenceSession, names: Sequence[str], fee
     options.log_severity_level = 4
     try:
         results: list[Any] = session.run(list(names), feed, options)
-        return results
     except Exception as error:  # see above
         reason = (str(error).splitlines() or ["no reason given"])[0][:300]
         raise ModelError(
             f"ONNX Runtime fails on an input of shape {[v.shape for v in feed.values()]}: {reason}",
             "Check --shape and --layout against what the model was exported with.",
         ) from error
+    return results

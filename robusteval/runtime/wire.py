@@ -38,7 +38,8 @@ def outside(content: bytes) -> list[str]:
 
 
 def label_lists(content: bytes) -> list[tuple[int | str, ...]]:
-    """Every list of class labels that an operator of the file holds. Raises ModelError where the bytes cannot be read."""
+    """Every list of class labels that an operator of the file holds. Raises ModelError where the bytes cannot be
+    read."""
     found: list[tuple[int | str, ...]] = []
     for kind, message in _messages("model", memoryview(content), 0):
         if kind != "attribute":

@@ -68,7 +68,7 @@ class Check:
             return self()
         except CheckFailed as failure:
             return Outcome(self.name, "failed", str(failure))
-        except Exception as error:  # a plugin may raise anything; whatever it raised is the finding
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; whatever it raised is the finding
             return Outcome(self.name, "failed", f"It raised {type(error).__name__}: {error}")
 
 

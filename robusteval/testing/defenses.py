@@ -54,7 +54,7 @@ def is_honest_about_data(subject: DefenseSubject) -> None:
         subject.make().fit(subject.model(), None, Generator().manual_seed(0))
     except RobustEvalError as error:
         require(subject.info.needs_data, f"info.needs_data is false, but without data: {error.message}")
-    except Exception as error:  # whatever it raises is the finding
+    except Exception as error:  # noqa: BLE001 - whatever it raises is the finding
         fail(f"Without data it raises {type(error).__name__}: {error}")
     else:
         require(not subject.info.needs_data, "info.needs_data is true, but it fits without data.")
@@ -143,8 +143,8 @@ def can_travel(subject: DefenseSubject) -> None:
     """What fit returns can be pickled and answers the same afterwards."""
     defended, x = subject.fit(), subject.samples()
     try:
-        again = pickle.loads(pickle.dumps(defended))
-    except Exception as error:  # pickling fails with errors of many types
+        again = pickle.loads(pickle.dumps(defended))  # noqa: S301 - of its own making
+    except Exception as error:  # noqa: BLE001 - pickling fails with errors of many types
         fail(f"What fit returns cannot be pickled: {error}.")
     same = torch.allclose(drawn(again).model.logits(x), drawn(defended).model.logits(x), rtol=1e-4, atol=1e-5)
     require(same, "After pickling it answers differently.")

@@ -91,8 +91,8 @@ def can_be_pickled(subject: Subject) -> None:
     """The plugin travels to a worker process and arrives equal."""
     instance = subject.make()
     try:
-        again = pickle.loads(pickle.dumps(instance))
-    except Exception as error:  # pickling fails with errors of many types
+        again = pickle.loads(pickle.dumps(instance))  # noqa: S301 - of its own making
+    except Exception as error:  # noqa: BLE001 - pickling fails with errors of many types
         fail(f"It cannot be pickled: {error}.")
     require(params_of(again) == params_of(instance), "It comes back from pickling with other parameters.")
 

@@ -65,7 +65,8 @@ class DefenseSubject:
         return made
 
     def model(self) -> Classifier:
-        """The model to defend: the one given, or an image-shaped oracle: linear behind preprocessors, else with ReLUs."""
+        """The model to defend: the one given, or an image-shaped oracle: linear behind preprocessors, else with
+        ReLUs."""
         oracle = linear((3, 8, 8), classes=3)
         return self.base or (oracle if self.info.kind == "preprocessor" else Rectified(oracle))
 

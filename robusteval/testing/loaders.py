@@ -69,7 +69,7 @@ def _refuses(subject: LoaderSubject, content: bytes | None, what: str) -> None:
                 subject.make().load(path, subject.options)
             except RobustEvalError as error:
                 require(bool(error.message.strip()), f"Its error about {what} says nothing.")
-            except Exception as error:  # any other type is the finding
+            except Exception as error:  # noqa: BLE001 - any other type is the finding
                 fail(f"{what} ({suffix}) raises {type(error).__name__}, not ModelError.")
             else:
                 fail(f"{what} ({suffix}) is loaded as if it were a model.")
@@ -144,7 +144,7 @@ def minds_each_sample_alone(subject: LoaderSubject) -> None:
 def makes_classifiers_that_travel(subject: LoaderSubject) -> None:
     """The classifier can be pickled and answers the same afterwards."""
     model, x = subject.classifier(), subject.samples()
-    again = pickle.loads(pickle.dumps(model))
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301 - of its own making
     require(torch.allclose(again.logits(x), model.logits(x), rtol=1e-5, atol=1e-6), "After pickling it differs.")
 
 

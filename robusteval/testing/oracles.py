@@ -181,7 +181,7 @@ class NoGradient:
     def logits(self, x: Tensor) -> Tensor:
         return self.inner.logits(x)
 
-    def twin(self, x: Tensor) -> Tensor:
+    def twin(self, x: Tensor) -> Tensor:  # noqa: ARG002 - as the contract has it
         raise AccessError("This model has no gradients.", "Use an attack that needs only scores or decisions.")
 
 

@@ -74,7 +74,8 @@ def pose(
     draws: int = 1,
     sightings: Sightings | None = None,
 ) -> Problem:
-    """The problem of x [B, *shape] with keep [B, K] on a bare model or a defended one; eps: one for all, [B] or none."""
+    """The problem of x [B, *shape] with keep [B, K] on a bare model or a defended one; eps: one for all, [B] or
+    none."""
     defended = pipeline if isinstance(pipeline, Defended) else Defended(pipeline)
     view: View = Pipeline(defended).with_detector_scale(x)
     if sightings is not None:

@@ -139,7 +139,7 @@ class AttackSubject:
         with global_randomness(touched):
             try:
                 result = self.make().run(posed)
-            except Exception as raised:  # whatever an attack raises is what its checks report
+            except Exception as raised:  # noqa: BLE001 - whatever an attack raises is what its checks report
                 error = raised
         after = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled())
         names = ("grad mode", "default dtype", "deterministic algorithms")

@@ -16,8 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 all confirmed, 1 something does not re-check, 2 there is nothing to check with."""
     parser = argparse.ArgumentParser(
         prog="python -m robusteval.verify",
-        description="Check a finished run again, with numpy and ONNX Runtime alone: clean answers, stored adversarials, and "
-        "all that is derived from them.",
+        description="Check a finished run again, with numpy and ONNX Runtime alone: clean answers, stored "
+        "adversarials, and all that is derived from them.",
     )
     parser.add_argument("run", help="a run's folder, or its record.json")
     parser.add_argument(
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def stand_in() -> NoReturn:
-    """The whole command line where click is not installed: `robusteval verify` works, and the rest says what it lacks."""
+    """The whole command line where click is not installed: `robusteval verify` works, and the rest says what it
+    lacks."""
     if sys.argv[1:2] == ["verify"]:
         sys.exit(main(sys.argv[2:]))
     print("Error: The package click is not installed, so only `robusteval verify` can be run.", file=sys.stderr)

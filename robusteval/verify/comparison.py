@@ -31,8 +31,8 @@ SETTINGS = "attack, version and parameters of the transfer matrix, which no run 
 
 
 def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Path | None]) -> Verification:
-    """Checks every model's run, every answer in the matrix, and the figures of all together. models: each model's file, or
-    None where it is not there. Raises RecordError where there is nothing to check with."""
+    """Checks every model's run, every answer in the matrix, and the figures of all together. models: each model's file,
+    or None where it is not there. Raises RecordError where there is nothing to check with."""
     result = Verification()
     records = []
     for one, model in zip(comparison.models, models, strict=True):
@@ -60,7 +60,8 @@ def _entry(one: Entry, record: Record) -> list[str]:
 
 
 def _derived(comparison: Comparison, records: list[Record], result: Verification) -> None:
-    """Suite and samples are those of the first record, the figures follow from the records, the matrix from its columns."""
+    """Suite and samples are those of the first record, the figures follow from the records, the matrix from its
+    columns."""
     first = records[0]
     for name in ("suite", "data", "seed", "tool"):
         found = list(differences(getattr(comparison, name), getattr(first, name), name))
@@ -121,7 +122,8 @@ def _matrix(
 
 
 def _unlawful(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:
-    """What is wrong with a source's adversarials: outside the box, over the budget, or moved where it was not attacked."""
+    """What is wrong with a source's adversarials: outside the box, over the budget, or moved where it was not
+    attacked."""
     transfer = comparison.transfer
     low, high = record.model.bounds
     if not np.isfinite(stored).all() or stored.min() < low or stored.max() > high:

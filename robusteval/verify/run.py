@@ -1,8 +1,8 @@
 """Re-checking a finished run: numpy, ONNX Runtime and the record. No torch, no attack, none of our loaders.
 
 What was measured is compared with what proves it: the clean answers and the stored adversarials, asked again. What was
-derived is derived again, by the same pure functions of the record, and compared with what is printed. What can be neither is
-counted (see docs/verify.md).
+derived is derived again, by the same pure functions of the record, and compared with what is printed. What can be
+neither is counted (see docs/verify.md).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
 def check(
     record: Record, evidence: Evidence, metrics: dict[str, Any] | None = None, shipped: list[Source] | None = None
 ) -> Verification:
-    """The record against the evidence, all but the page. metrics, shipped: what comes with robusteval, read anew where it
-    is not given."""
+    """The record against the evidence, all but the page. metrics, shipped: what comes with robusteval, read anew where
+    it is not given."""
     result = Verification()
     if record.witnesses is None:
         raise RecordError("This run stored no adversarials, so there is nothing to verify.")
@@ -61,12 +61,13 @@ def check(
 
 
 def _part(result: Verification, name: str, check: Callable[[], None]) -> None:
-    """One part of the checks. A record that was changed may lack whatever they take for granted: then it does not hold."""
+    """One part of the checks. A record that was changed may lack whatever they take for granted: then it does not
+    hold."""
     try:
         check()
     except RobustEvalError:
         raise
-    except Exception as error:  # fails closed
+    except Exception as error:  # noqa: BLE001 - fails closed
         result.judge(
             [f"they cannot be checked, as the record contradicts itself ({type(error).__name__}: {error})"], name
         )

@@ -1,8 +1,9 @@
-"""The fields of a record whose change alone `verify` does not notice in the record itself, and why: as in docs/verify.md.
+"""The fields of a record whose change alone `verify` does not notice in the record itself, and why: as in
+docs/verify.md.
 
-Patterns: [*] is any place, * any one name, ** anything below; cells are told apart by who attacks, pipelines by whether they
-are defended, checks by whether they were made before the run: [retold] where the clean answers decide them, [before] where not.
-The test of tampering changes every other field.
+Patterns: [*] is any place, * any one name, ** anything below; cells are told apart by who attacks, pipelines by whether
+they are defended, checks by whether they were made before the run: [retold] where the clean answers decide them,
+[before] where not. The test of tampering changes every other field.
 """
 
 from __future__ import annotations

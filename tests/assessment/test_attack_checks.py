@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
+from robusteval.record.measured import Cell
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
 
 INF = float("inf")
 
 
-def test_failed_cells():
+def test_failed_cells() -> None:
     record = honest()
     check, found = ask(record, "attacks-completed")
     assert (check.outcome, check.value, found) == ("pass", 0.0, [])
@@ -31,7 +33,7 @@ def test_failed_cells():
     assert ask(record, "attacks-completed")[0].value == 0.0
 
 
-def test_every_norm_that_was_asked_about_needs_an_attack_on_the_bare_model():
+def test_every_norm_that_was_asked_about_needs_an_attack_on_the_bare_model() -> None:
     record = honest()
     check, found = ask(record, "norms-attacked")
     assert (check.outcome, check.value, found) == ("pass", 4.0, [])
@@ -55,7 +57,7 @@ def test_every_norm_that_was_asked_about_needs_an_attack_on_the_bare_model():
     assert (check.outcome, check.value, finding.code, finding.severity) == ("fail", 0.0, "nothing-attacked", "alarm")
 
 
-def test_excluded_cells():
+def test_excluded_cells() -> None:
     record = honest()
     check, found = ask(record, "attacks-excluded")
     assert (check.outcome, check.value, found) == ("pass", 0.0, [])
@@ -72,7 +74,7 @@ def test_excluded_cells():
     assert finding.cells == ["none/pgd/l2", "none/square/l2"]
 
 
-def test_cells_of_defences_without_data_to_learn_from_are_no_gap():
+def test_cells_of_defences_without_data_to_learn_from_are_no_gap() -> None:
     record = honest()
     for name in ("hidden-space", "denoiser"):
         row = dataclasses.replace(record.pipelines[0], defense=name, status="excluded", reason=f"{name} learns")
@@ -106,7 +108,7 @@ def test_cells_of_defences_without_data_to_learn_from_are_no_gap():
         (400, "pass", 5),
     ],
 )
-def test_few_samples(count, expected, points):
+def test_few_samples(count: int, expected: str, points: int) -> None:
     record = honest()
     record.data.samples = count
     check, found = ask(record, "samples")
@@ -132,7 +134,7 @@ def never(count: int) -> list[float | None]:
 @pytest.mark.parametrize(
     ("left", "expected"), [(0, "pass"), (4, "pass"), (5, "warn"), (40, "warn"), (41, "fail"), (N, "fail")]
 )
-def test_an_unbounded_attack_that_does_not_win(left, expected):
+def test_an_unbounded_attack_that_does_not_win(left: int, expected: str) -> None:
     record = honest()
     record.cells = [cell("ddn", never(left)), cell("noise", 0.1, "decision"), cell("pgd", never(left))]
     check, found = ask(record, "unbounded")
@@ -167,13 +169,13 @@ def test_an_unbounded_attack_that_does_not_win(left, expected):
         ([cell("pgd", 0.3, norm="l1"), cell("ddn", never(N))], "fail"),  # one without a wide attack before it
     ],
 )
-def test_which_attacks_are_unbounded(cells, expected):
+def test_which_attacks_are_unbounded(cells: list[Cell], expected: str) -> None:
     record = honest()
     record.cells = cells
     assert ask(record, "unbounded")[0].outcome == expected
 
 
-def test_a_grey_image_is_half_of_the_range_away():
+def test_a_grey_image_is_half_of_the_range_away() -> None:
     record = honest()
     record.model.bounds = [-1.0, 1.0]
     record.cells = [cell("pgd", never(N), norm="linf", eps=0.99)]
@@ -189,11 +191,12 @@ def test_a_grey_image_is_half_of_the_range_away():
 @pytest.mark.parametrize(
     ("met", "lost", "expected"),
     [
-        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 2, "pass"), (100, 3, "warn"), (100, 20, "warn"),
+        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 2, "pass"), (100, 3, "warn"),
+        (100, 20, "warn"),
         (100, 21, "fail"),
     ],
 )  # fmt: skip
-def test_wins_met_and_lost(met, lost, expected):
+def test_wins_met_and_lost(met: int, lost: int, expected: str) -> None:
     record = honest()
     record.cells[1].watched = {"met": met, "lost": lost}
     check, found = ask(record, "silent-success")
@@ -211,7 +214,7 @@ def test_wins_met_and_lost(met, lost, expected):
         assert finding.cells == ["none/pgd/l2"]
 
 
-def test_wins_of_each_attack_on_the_bare_model_are_counted():
+def test_wins_of_each_attack_on_the_bare_model_are_counted() -> None:
     record = honest()
     record.cells[0].watched = {"met": 5, "lost": 5}
     record.cells[1].watched = {"met": 100, "lost": 50}
@@ -227,11 +230,12 @@ def test_wins_of_each_attack_on_the_bare_model_are_counted():
 @pytest.mark.parametrize(
     ("fooled", "short", "expected"),
     [
-        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 20, "pass"), (100, 21, "warn"), (100, 60, "warn"),
+        (19, 19, "not-applicable"), (20, 20, "fail"), (100, 0, "pass"), (100, 20, "pass"), (100, 21, "warn"),
+        (100, 60, "warn"),
         (100, 61, "fail"),
     ],
 )  # fmt: skip
-def test_what_fools_the_twin_only(fooled, short, expected):
+def test_what_fools_the_twin_only(fooled: int, short: int, expected: str) -> None:
     record = honest()
     record.cells[1].watched = {"fooled": fooled, "not_carried": short}
     check, found = ask(record, "transfer")
@@ -257,7 +261,7 @@ def test_what_fools_the_twin_only(fooled, short, expected):
         ({"watched": {"not_carried": 90}}, "not-applicable"), ({"watched": {"fooled": 90}}, "pass"),
     ],
 )  # fmt: skip
-def test_which_attacks_are_asked_about_their_twin(change, expected):
+def test_which_attacks_are_asked_about_their_twin(change: dict[str, Any], expected: str) -> None:
     record = honest()
     record.cells = [
         cell("a", 0.1), cell("pgd", 0.4, **({"watched": {"fooled": 90, "not_carried": 90}} | change)), cell("b", 0.1),

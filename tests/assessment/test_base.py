@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 
 from robusteval.assessment.checks.spec import Measured, Spec, far, from_rule, graded, measured, pairs, percent, where
-from robusteval.record.run import Finding
+from robusteval.record.run import Finding, Record
 from tests.engine.test_findings import cell, honest
+from tests.sure import sure
 
 INF = math.inf
 
@@ -17,11 +19,11 @@ INF = math.inf
     ("value", "expected"),
     [(0.0, "pass"), (0.1, "pass"), (0.1001, "warn"), (0.5, "warn"), (0.5001, "fail"), (INF, "fail"), (-1.0, "pass")],
 )
-def test_limits_are_exclusive(value, expected):
+def test_limits_are_exclusive(value: float, expected: str) -> None:
     assert graded(value, 0.1, 0.5) == expected
 
 
-def test_the_worst_is_by_outcome_and_then_by_value():
+def test_the_worst_is_by_outcome_and_then_by_value() -> None:
     rows = [
         Measured(9.0, "a"), Measured(None, "b"), Measured(0.1, "c", "warn"), Measured(None, "d", "warn"),
         Measured(0.2, "e", "warn"), Measured(9.0, "f", "warn", bad=0.15), Measured(0.0, "g", "fail"),
@@ -38,7 +40,7 @@ def spec(*rows: Measured) -> Spec:
     return Spec("i", "t", "s", "f", "l", "w", "without", lambda record: iter(rows))
 
 
-def test_a_check_s_row_has_what_it_is_and_its_worst_measurement():
+def test_a_check_s_row_has_what_it_is_and_its_worst_measurement() -> None:
     found = [Finding(code, "info", "said", {}, "do") for code in ("b", "a", "b")]
     check, told = spec(
         Measured(0.5, "x", "warn", found[0]), Measured(0.7, "y", "warn", found[1]), Measured(0.9, "z", "pass", found[2])
@@ -60,17 +62,19 @@ def test_a_check_s_row_has_what_it_is_and_its_worst_measurement():
 
 
 @pytest.mark.parametrize(("outcome", "severity"), [("warn", "warning"), ("fail", "alarm")])
-def test_a_measurement_that_did_not_pass_has_a_finding_of_its_weight(outcome, severity):
+def test_a_measurement_that_did_not_pass_has_a_finding_of_its_weight(
+    outcome: Literal["pass", "warn", "fail"], severity: Literal["info", "warning", "alarm"]
+) -> None:
     row = measured(0.3, "said", outcome, "code", "sentence", "advice", {"a": 1}, ["x"])
     assert row == Measured(0.3, "said", outcome, Finding("code", severity, "sentence", {"a": 1}, "advice", ["x"]))
     row = measured(0.3, "said", outcome, "code", "sentence", "advice")
     assert row.finding == Finding("code", severity, "sentence", {"share": 0.3}, "advice", [])
     row = measured(0.3, "said", outcome, "code", "sentence", "advice", {})
-    assert row.finding.evidence == {}
+    assert sure(row.finding).evidence == {}
     assert measured(0.3, "said", "pass", "code", "sentence", "advice") == Measured(0.3, "said")
 
 
-def test_a_rule_s_findings_become_measurements():
+def test_a_rule_s_findings_become_measurements() -> None:
     found = [
         Finding("a", "alarm", "first", {"n": 3, "share": 0.5, "more": 0.7}, "do"),
         Finding("w", "warning", "second", {}, "do"),
@@ -89,7 +93,12 @@ def test_a_rule_s_findings_become_measurements():
     ]
     assert list(measure(honest())) == [Measured(0.0, "fine")]
     asked = []
-    never = from_rule(lambda given: iter(found), lambda given: bool(asked.append(given)), (), "fine")
+
+    def told(given: Record) -> bool:
+        asked.append(given)
+        return False
+
+    never = from_rule(lambda given: iter(found), told, (), "fine")
     assert list(never(record)) == []
     assert asked == [record]
 
@@ -106,17 +115,17 @@ def test_a_rule_s_findings_become_measurements():
         (-0.2, "-20.0 %"),
     ],
 )
-def test_shares_in_words(share, expected):
+def test_shares_in_words(share: float, expected: str) -> None:
     assert percent(share) == expected
 
 
-def test_distances_side_by_side():
+def test_distances_side_by_side() -> None:
     assert far([0.5, None, 0.0]) == [0.5, INF, 0.0]
     one = cell("a", [0.0, 0.5, None, None, 0.7, 0.0, 0.2])
     other = cell("b", [0.3, 0.4, None, 0.6, None, 0.0])  # a probe has fewer samples
     assert pairs(one, other) == [(0.5, 0.4), (INF, 0.6), (0.7, INF)]
 
 
-def test_a_cell_in_words():
+def test_a_cell_in_words() -> None:
     assert where(cell("pgd", 0.4)) == "pgd, l2"
     assert where(cell("pgd", 0.4, norm="linf", defense="jpeg")) == "pgd, linf, jpeg"

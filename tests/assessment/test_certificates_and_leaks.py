@@ -23,7 +23,7 @@ from tests.engine.test_findings import N
         (0.3, 0.0, False),
     ],
 )
-def test_an_adversarial_inside_a_certified_ball(distance, radius, broken):
+def test_an_adversarial_inside_a_certified_ball(distance: float | None, radius: float, broken: bool) -> None:
     record = defended(certified=[radius] * 3 + [0.0] * (N - 3))
     record.cells.append(adaptive([distance] * 3 + [0.1] * (N - 3)))
     rows = found(defenses, record)
@@ -34,7 +34,7 @@ def test_an_adversarial_inside_a_certified_ball(distance, radius, broken):
         assert says(row.sentence, "d")
 
 
-def test_certificates_are_held_against_adaptive_attacks_in_l2_alone():
+def test_certificates_are_held_against_adaptive_attacks_in_l2_alone() -> None:
     record = defended(certified=[1.0] * N)
     record.cells.append(oblivious(RIGHT))
     for change in ({"norm": "linf"}, {"knowledge": "oblivious"}, {"defense": "e"}, {"status": "failed"}):
@@ -51,7 +51,7 @@ def test_certificates_are_held_against_adaptive_attacks_in_l2_alone():
 
 
 @pytest.mark.parametrize(("right", "told"), [(100, False), (104, False), (105, True), (N, True)])
-def test_adversarials_that_give_the_label_away(right, told):
+def test_adversarials_that_give_the_label_away(right: int, told: bool) -> None:
     record = defended(prediction=first(100))
     record.cells.append(oblivious(first(100), first(right), first(N) if told else first(100)))
     rows = found(label_leak, record)
@@ -63,7 +63,7 @@ def test_adversarials_that_give_the_label_away(right, told):
         assert row.cells == ["d/ddn/l2/oblivious"]
 
 
-def test_where_labels_can_leak():
+def test_where_labels_can_leak() -> None:
     record = defended(prediction=first(100))
     record.cells += [
         oblivious(first(100)), oblivious(first(N), attack="pgd"), oblivious(first(N), defense="e"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from robusteval.record.measured import Cell
 from robusteval.record.run import Strength
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
@@ -24,7 +27,8 @@ def kept(*shares: float, order: tuple[int, ...] | None = None, wrong: int = 0) -
     ("shares", "value", "expected"),
     [
         ((0.2, 0.9), 0.0, "pass"), ((1.0, 0.9), 0.1, "pass"), ((0.95, 0.84), 0.3, "warn"), ((0.95, 0.95), 0.0, "pass"),
-        ((0.2, 0.9, 0.8, 0.95), 0.1, "pass"), ((0.2, 0.9, 0.79, 0.95), 0.11, "warn"), ((0.2, 0.9, 0.4, 0.95), 0.5, "warn"),
+        ((0.2, 0.9, 0.8, 0.95), 0.1, "pass"), ((0.2, 0.9, 0.79, 0.95), 0.11, "warn"),
+        ((0.2, 0.9, 0.4, 0.95), 0.5, "warn"),
         ((0.2, 0.9, 0.39, 0.95), 0.51, "fail"), ((0.9, 0.1), 0.8, "fail"),
         ((0.2, 0.9, 0.85, 0.8, 0.79), 0.11, "warn"),  # falls add up
         ((0.5, 0.52), 0.0, "pass"), ((0.0, 0.02), 0.0, "pass"),  # two percent to the bit
@@ -33,7 +37,7 @@ def kept(*shares: float, order: tuple[int, ...] | None = None, wrong: int = 0) -
         ((0.895, 0.895), 0.3, "warn"), ((0.0, 0.0), 0.3, "warn"), ((0.9, 0.3), 0.6, "fail"),
     ],
 )  # fmt: skip
-def test_a_budget_that_grows(shares, value, expected):
+def test_a_budget_that_grows(shares: tuple[float, ...], value: float, expected: str) -> None:
     record = honest()
     record.cells[1].strengths = kept(*shares)
     check, found = ask(record, "bigger-budget")
@@ -65,7 +69,7 @@ def test_a_budget_that_grows(shares, value, expected):
         ("pgd", {"strengths": kept(0.2, 0.9, order=(1, 0))}, "pass"),  # in the order of the budgets
     ],
 )  # fmt: skip
-def test_which_attacks_have_to_gain_by_a_bigger_budget(name, change, expected):
+def test_which_attacks_have_to_gain_by_a_bigger_budget(name: str, change: dict[str, Any], expected: str) -> None:
     record = honest()
     record.cells = [
         cell("first", 0.1), cell(name, 0.4, **({"strengths": kept(0.5, 0.5)} | change)),
@@ -74,21 +78,21 @@ def test_which_attacks_have_to_gain_by_a_bigger_budget(name, change, expected):
     assert ask(record, "bigger-budget")[0].outcome == expected
 
 
-def test_attacks_after_one_that_is_left_out_are_looked_at():
+def test_attacks_after_one_that_is_left_out_are_looked_at() -> None:
     record = honest()
     record.cells = [cell("noise", 0.4, strengths=kept(0.5, 0.5)), cell("pgd", 0.4, strengths=kept(0.9, 0.1))]
     assert ask(record, "bigger-budget")[0].outcome == "fail"
 
 
-def test_samples_that_were_wrong_when_clean_do_not_count():
+def test_samples_that_were_wrong_when_clean_do_not_count() -> None:
     record = honest()
-    record.cells[1].distance = [0.0] * 100 + [0.4] * 100
+    record.cells[1].distance = [*[0.0] * 100, *[0.4] * 100]
     record.cells[1].strengths = kept(0.5, 0.9, wrong=100)  # which fools all of those too
     check, _ = ask(record, "bigger-budget")
     assert numbers(check.measured)[:3] == [50, 1, 90]
 
 
-def test_candidates_of_other_samples_are_refused():
+def test_candidates_of_other_samples_are_refused() -> None:
     record = honest()
     record.cells[1].strengths = kept(0.5, 0.9)
     record.cells[1].strengths[0].fools_model.pop()
@@ -101,7 +105,7 @@ def test_candidates_of_other_samples_are_refused():
 
 @pytest.mark.parametrize("label", ["twice-steps", "other-start"])
 @pytest.mark.parametrize(("count", "expected"), [(0, "pass"), (16, "pass"), (17, "warn"), (64, "warn")])
-def test_a_probe_that_comes_nearer(label, count, expected):
+def test_a_probe_that_comes_nearer(label: str, count: int, expected: str) -> None:
     record = honest()
     distances = [0.1] * count + [0.5] * (64 - count)
     record.probes = [cell("pgd", distances, id=f"probe/{label}/none/pgd/l2")]
@@ -127,7 +131,9 @@ def test_a_probe_that_comes_nearer(label, count, expected):
     ("distance", "share", "own"),
     [(0.255, 0.0, 1.0), (0.2549, 1.0, 1.0), (0.34, 0.0, 0.0), (0.3399, 0.0, 1.0), (None, 0.0, 0.0)],
 )
-def test_nearer_is_by_fifteen_hundredths_of_the_worst_case_and_of_the_attack(distance, share, own):
+def test_nearer_is_by_fifteen_hundredths_of_the_worst_case_and_of_the_attack(
+    distance: float | None, share: float, own: float
+) -> None:
     """The worst case is ddn's .3, the attack itself is at .4."""
     record = honest()
     probe = cell("pgd", [distance] * 60 + [0.0] * 4, id="probe/twice-steps/none/pgd/l2")
@@ -148,7 +154,9 @@ def test_nearer_is_by_fifteen_hundredths_of_the_worst_case_and_of_the_attack(dis
         ([0.4, 0.4, 0.4], [0.1], 1.0, 1),
     ],
 )
-def test_which_samples_a_probe_is_compared_on(known, probed, share, count):
+def test_which_samples_a_probe_is_compared_on(
+    known: list[float | None], probed: list[float | None], share: float, count: int
+) -> None:
     record = honest()
     record.cells = [cell("pgd", known)]
     record.probes = [cell("pgd", probed, id="probe/other-start/none/pgd/l2")]
@@ -159,7 +167,7 @@ def test_which_samples_a_probe_is_compared_on(known, probed, share, count):
         assert finding.evidence["than the attack itself"] == pytest.approx(share)
 
 
-def test_a_probe_is_compared_with_its_own_norm_on_the_bare_model():
+def test_a_probe_is_compared_with_its_own_norm_on_the_bare_model() -> None:
     record = honest()
     record.cells += [
         cell("pgd", 0.01, norm="linf", id="other"), cell("pgd", 0.01, defense="d", knowledge="adaptive", id="behind"),
@@ -170,8 +178,8 @@ def test_a_probe_is_compared_with_its_own_norm_on_the_bare_model():
     assert finding.evidence["than the attack itself"] == 30 / 64  # .34 is .85 of its .4, and no nearer
 
 
-def test_which_probes_count():
-    def value(probe, base=None):
+def test_which_probes_count() -> None:
+    def value(probe: Cell, base: Cell | None = None) -> int:
         record = honest()
         record.cells[1] = base or cell("pgd", 0.4)
         later = cell("fgsm", 0.2, id="probe/twice-steps/none/fgsm/l2")
@@ -190,7 +198,7 @@ def test_which_probes_count():
 # Targeted and untargeted
 
 
-def test_targeted_attacks_that_take_more():
+def test_targeted_attacks_that_take_more() -> None:
     for count, expected in ((0, "pass"), (20, "pass"), (21, "warn"), (50, "warn"), (51, "fail")):
         record = honest()
         record.cells = [cell("pgd", 0.4), cell("least-likely", [0.1] * count + [0.9] * (N - count))]
@@ -226,7 +234,7 @@ def test_targeted_attacks_that_take_more():
         ([cell("least-likely", 0.9), cell("pgd", 0.4)], "pass"),
     ],
 )  # fmt: skip
-def test_which_attacks_are_targeted(cells, expected):
+def test_which_attacks_are_targeted(cells: list[Cell], expected: str) -> None:
     record = honest()
     record.cells = cells
     assert ask(record, "targeted")[0].outcome == expected

@@ -7,24 +7,25 @@ import math
 import pytest
 
 from robusteval.assessment.evidence.worst_case import envelope, envelope_of, held, median_loss
+from robusteval.record.run import Cell
 from tests.engine.test_findings import cell, honest
 
 INF = math.inf
 
 
-def test_the_worst_case_is_the_smallest_distance_of_each_sample():
+def test_the_worst_case_is_the_smallest_distance_of_each_sample() -> None:
     cells = [cell("a", [0.5, None, 0.0, 3.0]), cell("b", [0.4, None, 0.0, None]), cell("c", [0.6, None, 0.0, 2.0])]
     assert envelope(cells) == [0.4, INF, 0.0, 2.0]
     assert envelope(cells[:1]) == [0.5, INF, 0.0, 3.0]
     assert envelope([]) == []
 
 
-def test_columns_of_different_lengths_are_refused():
+def test_columns_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         envelope([cell("a", [0.5, 1.0]), cell("b", [0.5])])
 
 
-def test_only_finished_attacks_that_know_the_pipeline_count():
+def test_only_finished_attacks_that_know_the_pipeline_count() -> None:
     record = honest()
     record.cells = [
         cell("a", [0.5, 0.5]),
@@ -58,11 +59,11 @@ def test_only_finished_attacks_that_know_the_pipeline_count():
         ([None], INF),
     ],
 )
-def test_the_median_is_where_half_of_the_right_ones_are_lost(distances, expected):
+def test_the_median_is_where_half_of_the_right_ones_are_lost(distances: list[float | None], expected: float) -> None:
     assert median_loss(distances) == expected
 
 
-def test_what_half_of_the_samples_hold_against():
+def test_what_half_of_the_samples_hold_against() -> None:
     record = honest()
     record.cells = [
         cell("pgd", [0.2, 0.4, None, 0.0], eps=0.5),
@@ -87,12 +88,14 @@ def test_what_half_of_the_samples_hold_against():
         assert held(record, "l2") == 0.5, change
 
 
-def test_attacks_at_one_budget_hold_at_the_largest_at_which_half_do():
-    def at(eps, distances, needs="gradient"):
+def test_attacks_at_one_budget_hold_at_the_largest_at_which_half_do() -> None:
+    def at(eps: float, distances: list[float | None], needs: str = "gradient") -> Cell:
         return cell("auto", distances, needs, eps=eps, threat="budget", id=f"auto@{eps}")
 
     record = honest()
-    half, more, none = [0.1, 0.1, None, None], [0.1, None, None, None], [None] * 4
+    half: list[float | None] = [0.1, 0.1, None, None]
+    more: list[float | None] = [0.1, None, None, None]
+    none: list[float | None] = [None] * 4
     record.cells = [at(0.3, half), at(0.1, none), at(0.2, more)]
     assert held(record, "l2") == 0.2
     record.cells[0].distance = more

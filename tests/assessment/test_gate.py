@@ -17,7 +17,7 @@ def concluded(record: Record | None = None) -> Record:
     return record
 
 
-def test_the_median_of_the_worst_case_is_what_counts():
+def test_the_median_of_the_worst_case_is_what_counts() -> None:
     record = concluded()
     assert gate_met(record, 0.3)
     assert unmet(record, 0.3) == ""
@@ -30,7 +30,7 @@ def test_the_median_of_the_worst_case_is_what_counts():
     assert numbers(unmet(record, 0.5)) == [0.3, 0.1]
 
 
-def test_a_run_that_is_inconclusive_meets_no_gate():
+def test_a_run_that_is_inconclusive_meets_no_gate() -> None:
     record = honest()
     assert not gate_met(record, 0.0)
     assert "inconclusive" in unmet(record, 0.0)
@@ -40,12 +40,12 @@ def test_a_run_that_is_inconclusive_meets_no_gate():
     assert gate_met(record, 0.0)
 
 
-def test_nan_meets_no_gate_and_is_met_by_none():
+def test_nan_meets_no_gate_and_is_met_by_none() -> None:
     record = concluded()
     assert not gate_met(record, float("nan"))
 
 
-def test_every_norm_that_was_asked_about_needs_a_value():
+def test_every_norm_that_was_asked_about_needs_a_value() -> None:
     record = concluded()
     record.suite.norms = ["l1", "l2"]
     assert unmet(record, 0.0) == "nothing was measured in l1"
@@ -57,7 +57,7 @@ def test_every_norm_that_was_asked_about_needs_a_value():
     assert unmet(record, 0.0) == "nothing was measured in any norm"
 
 
-def test_a_norm_without_working_gradients_meets_no_gate():
+def test_a_norm_without_working_gradients_meets_no_gate() -> None:
     record = concluded()
     record.cells.append(cell("square", 0.9, "scores", norm="linf"))
     assert unmet(record, 0.0) == "no attack with working gradients was made in linf"
@@ -66,7 +66,7 @@ def test_a_norm_without_working_gradients_meets_no_gate():
 
 
 @pytest.mark.parametrize("status", ["failed", "skipped", "pending"])
-def test_an_attack_on_the_bare_model_that_was_lost_is_a_gap(status):
+def test_an_attack_on_the_bare_model_that_was_lost_is_a_gap(status: str) -> None:
     record = concluded()
     record.cells.append(cell("x", [], status=status))
     assert status in unmet(record, 0.0)
@@ -77,7 +77,7 @@ def test_an_attack_on_the_bare_model_that_was_lost_is_a_gap(status):
     assert gate_met(record, 0.3)
 
 
-def test_a_cascade_without_some_of_its_members_is_a_gap():
+def test_a_cascade_without_some_of_its_members_is_a_gap() -> None:
     record = concluded()
     record.cells[1].without = {"square": "no scores"}
     record.cells[1].attack = "auto without square@0.1"
@@ -90,7 +90,7 @@ def test_a_cascade_without_some_of_its_members_is_a_gap():
     "distances",
     [[0.3] * (N - 1), [0.3] * (N + 1), [-0.1] + [0.3] * (N - 1), [float("nan")] + [0.3] * (N - 1), [float("inf")] * N],
 )
-def test_a_column_that_is_not_whole_is_a_gap(distances):
+def test_a_column_that_is_not_whole_is_a_gap(distances: list[float]) -> None:
     record = concluded()
     record.cells = [cell("pgd", distances)]
     assert not gate_met(record, 0.0)
@@ -98,26 +98,26 @@ def test_a_column_that_is_not_whole_is_a_gap(distances):
     assert gate_met(record, 0.3)
 
 
-def test_labels_and_samples_have_to_agree():
+def test_labels_and_samples_have_to_agree() -> None:
     for name in ("samples", "labels"):
         record = concluded()
         setattr(record.data, name, N - 1 if name == "samples" else [0] * (N - 1))
         assert not gate_met(record, 0.0)
 
 
-def test_a_model_that_was_right_nowhere_meets_no_gate():
+def test_a_model_that_was_right_nowhere_meets_no_gate() -> None:
     record = concluded()
     record.cells.append(cell("pgd", 0.0, defense="d", knowledge="adaptive"))
     assert gate_met(record, 0.3)  # a defence that was wrong everywhere is no matter
     for one in record.cells:
         one.distance = [0.0] * N
     assert unmet(record, 0.0) == "no sample was right when clean"
-    record.cells[0].distance = record.cells[1].distance = [0.0] * (N - 1) + [0.4]
-    record.cells[2].distance = record.cells[3].distance = [0.0] * (N - 1) + [0.4]
+    record.cells[0].distance = record.cells[1].distance = [*[0.0] * (N - 1), 0.4]
+    record.cells[2].distance = record.cells[3].distance = [*[0.0] * (N - 1), 0.4]
     assert gate_met(record, 0.4)
 
 
-def test_samples_that_no_attack_took_hold_as_far_as_attacks_with_gradients_went():
+def test_samples_that_no_attack_took_hold_as_far_as_attacks_with_gradients_went() -> None:
     record = concluded()
     never = [None] * N
     record.cells = [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
+from tests.sure import sure
 
 
 @pytest.mark.parametrize(
@@ -16,9 +18,10 @@ from tests.engine.test_findings import N, cell, honest
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, "pass"), (200, "pass"), (201, "warn"), (1000, "warn"), (1001, "fail"), (2000, "fail")]
 )
-def test_gradients_that_were_zero_or_not_finite(name, column, count, expected):
+def test_gradients_that_were_zero_or_not_finite(name: str, column: str, count: int, expected: str) -> None:
     record = honest()
-    record.cells = [cell("pgd", 0.4), cell("ddn", 0.3, defense="d", knowledge="adaptive", **{column: count})]
+    counted: dict[str, Any] = {column: count}
+    record.cells = [cell("pgd", 0.4), cell("ddn", 0.3, defense="d", knowledge="adaptive", **counted)]
     check, found = ask(record, name)
     share = count / (10 * N)
     assert (check.outcome, check.value) == (expected, share)
@@ -38,15 +41,18 @@ def test_gradients_that_were_zero_or_not_finite(name, column, count, expected):
 @pytest.mark.parametrize(
     ("name", "column"), [("gradients-zero", "zero_gradients"), ("gradients-finite", "bad_gradients")]
 )
-def test_only_finished_attacks_that_asked_for_gradients_are_looked_at(name, column):
-    for change in ({"status": "failed"}, {"backwards": [0] * N}, {"backwards": []}):
+def test_only_finished_attacks_that_asked_for_gradients_are_looked_at(name: str, column: str) -> None:
+    changes: list[dict[str, Any]] = [{"status": "failed"}, {"backwards": [0] * N}, {"backwards": []}]
+    for change in changes:
         record = honest()
         record.cells = [cell("pgd", 0.4, **({column: 10 * N} | change))]
         assert ask(record, name)[0].outcome == "not-applicable", change
-        record.cells.append(cell("ddn", 0.3, **{column: 10 * N}))
+        many: dict[str, Any] = {column: 10 * N}
+        record.cells.append(cell("ddn", 0.3, **many))
         assert ask(record, name)[0].outcome == "fail"
     other = "bad_gradients" if column == "zero_gradients" else "zero_gradients"
-    record.cells = [cell("pgd", 0.4, **{other: 10 * N})]
+    record.cells = [cell("pgd", 0.4)]
+    setattr(record.cells[0], other, 10 * N)
     assert ask(record, name)[0].outcome == "pass"
     record.cells[0].backwards = [1] + [0] * (N - 1)
     setattr(record.cells[0], column, 1)
@@ -64,7 +70,7 @@ def test_only_finished_attacks_that_asked_for_gradients_are_looked_at(name, colu
     ("share", "expected"),
     [(None, "not-applicable"), (0.0, "pass"), (1e-6, "warn"), (0.01, "warn"), (0.0101, "fail"), (1.0, "fail")],
 )
-def test_answers_that_change(name, column, code, share, expected):
+def test_answers_that_change(name: str, column: str, code: str, share: float | None, expected: str) -> None:
     record = honest()
     record.pipelines.append(dataclasses.replace(record.pipelines[0], defense="jpeg"))
     setattr(record.pipelines[1], column, share)
@@ -77,7 +83,7 @@ def test_answers_that_change(name, column, code, share, expected):
     else:
         (finding,) = found
         assert says(check.measured, "jpeg")
-        assert numbers(check.measured) == numbers(finding.sentence) == [about(share)]
+        assert numbers(check.measured) == numbers(finding.sentence) == [about(sure(share))]
         assert (finding.code, finding.severity, finding.evidence) == (code, SEVERITY[expected], {"share": share})
         assert finding.sentence.startswith("jpeg gave")
         assert ("batch" in finding.sentence) is (code == "batch-dependent")
@@ -86,7 +92,7 @@ def test_answers_that_change(name, column, code, share, expected):
         assert [one.sentence.split(" gave")[0] for one in ask(record, name)[1]] == ["The model", "jpeg"]
 
 
-def test_a_model_that_says_itself_that_it_is_random():
+def test_a_model_that_says_itself_that_it_is_random() -> None:
     record = honest()
     record.model.notes = ["Flattened.", "No random word in a note decides."]
     assert ask(record, "predictions-repeat")[1] == []

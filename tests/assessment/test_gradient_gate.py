@@ -9,7 +9,7 @@ from tests.assessment.asking import SEVERITY, about, ask, complete, find, number
 from tests.engine.test_findings import N, cell, honest
 
 
-def following(kind: str):
+def following(kind: str) -> Record:
     record = honest()
     record.model.gradients, record.model.gradients_reason = kind, "because"
     return record
@@ -18,7 +18,7 @@ def following(kind: str):
 # Available
 
 
-def test_exact_gradients_need_no_word():
+def test_exact_gradients_need_no_word() -> None:
     check, found = ask(honest(), "gradients-available")
     assert (check.outcome, check.value, found) == ("pass", None, [])
     assert says(check.measured, "exact")
@@ -28,7 +28,7 @@ def test_exact_gradients_need_no_word():
     ("kind", "outcome", "code", "severity"),
     [("straight-through", "pass", "straight-through", "info"), ("surrogate", "warn", "surrogate-gradients", "warning")],
 )
-def test_gradients_that_are_not_the_model_s_own(kind, outcome, code, severity):
+def test_gradients_that_are_not_the_model_s_own(kind: str, outcome: str, code: str, severity: str) -> None:
     check, finding = one(following(kind), "gradients-available")
     assert (check.outcome, check.value) == (outcome, None)
     assert says(check.measured, kind)
@@ -36,7 +36,7 @@ def test_gradients_that_are_not_the_model_s_own(kind, outcome, code, severity):
 
 
 @pytest.mark.parametrize("kind", ["none", "unheard of"])
-def test_no_gradients_fail(kind):
+def test_no_gradients_fail(kind: str) -> None:
     check, finding = one(following(kind), "gradients-available")
     assert (check.outcome, check.value) == ("fail", None)
     assert says(check.measured, kind)
@@ -45,7 +45,7 @@ def test_no_gradients_fail(kind):
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("straight-through", "warn"), ("surrogate", "fail")])
-def test_where_nothing_else_speaks_they_are_doubted(kind, outcome):
+def test_where_nothing_else_speaks_they_are_doubted(kind: str, outcome: str) -> None:
     record = following(kind)
     record.cells = [cell("pgd", 0.4), cell("pgd", 0.4, norm="linf"), cell("square", 0.5, "scores", norm="l1")]
     check, finding = one(record, "gradients-available")
@@ -66,14 +66,19 @@ def test_where_nothing_else_speaks_they_are_doubted(kind, outcome):
     "more",
     [
         cell("noise", 0.4, "decision"), cell("square", 0.4, "scores", status="failed"),
-        cell("square", 0.4, "scores", knowledge="adaptive"), cell("apgd", 0.4), cell("square", 0.4, "scores", norm="linf"),
-        Planted("l2", 0.1, {}, "failed", samples=[0]), Planted("l2", 0.1, {}, "done"), Planted("l1", 0.1, {}, "done", samples=[0]),
+        cell("square", 0.4, "scores", knowledge="adaptive"), cell("apgd", 0.4),
+        cell("square", 0.4, "scores", norm="linf"),
+        Planted("l2", 0.1, {}, "failed", samples=[0]), Planted("l2", 0.1, {}, "done"),
+        Planted("l1", 0.1, {}, "done", samples=[0]),
     ],
 )  # fmt: skip
-def test_what_does_not_speak(more):
+def test_what_does_not_speak(more: Cell | Planted) -> None:
     record = following("surrogate")
     record.cells = [cell("pgd", 0.4)]
-    (record.planted if isinstance(more, Planted) else record.cells).append(more)
+    if isinstance(more, Planted):
+        record.planted.append(more)
+    else:
+        record.cells.append(more)
     assert "gradients-unchecked" in {found.code for found in ask(record, "gradients-available")[1]}
 
 
@@ -83,7 +88,7 @@ def test_what_does_not_speak(more):
 @pytest.mark.parametrize(
     ("count", "expected"), [(N, "pass"), (190, "pass"), (189, "warn"), (160, "warn"), (159, "fail"), (0, "fail")]
 )
-def test_samples_without_working_gradients(count, expected):
+def test_samples_without_working_gradients(count: int, expected: str) -> None:
     record = honest()
     record.cells = [cell("pgd", 0.4, backwards=[10] * count + [0] * (N - count)), cell("ddn", 0.1, norm="linf")]
     check, found = ask(record, "gradients-worked")
@@ -98,7 +103,7 @@ def test_samples_without_working_gradients(count, expected):
         assert says(finding.sentence, "l2", "not finite")
 
 
-def test_where_there_is_nothing_to_be_asked():
+def test_where_there_is_nothing_to_be_asked() -> None:
     record = following("none")
     assert ask(record, "gradients-worked")[0].outcome == "not-applicable"
     record = honest()
@@ -118,7 +123,7 @@ def test_where_there_is_nothing_to_be_asked():
 @pytest.mark.parametrize(
     ("count", "expected"), [(N, "pass"), (160, "pass"), (159, "warn"), (100, "warn"), (99, "fail"), (0, "fail")]
 )
-def test_adaptive_attacks_without_working_gradients(count, expected):
+def test_adaptive_attacks_without_working_gradients(count: int, expected: str) -> None:
     record = honest()
     record.cells += [
         cell("pgd", 0.4, defense="jpeg", knowledge="adaptive", backwards=[10] * count + [0] * (N - count)),
@@ -138,7 +143,7 @@ def test_adaptive_attacks_without_working_gradients(count, expected):
         assert says(finding.sentence, "jpeg", "l2")
 
 
-def test_adaptive_attacks_are_asked_norm_by_norm():
+def test_adaptive_attacks_are_asked_norm_by_norm() -> None:
     record = honest()
     record.cells += [
         cell("pgd", 0.4, norm=norm, defense="d", knowledge="adaptive", backwards=[10] * count + [0] * (N - count))
@@ -149,7 +154,7 @@ def test_adaptive_attacks_are_asked_norm_by_norm():
     assert says(finding.sentence, "l2")
 
 
-def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks():
+def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks() -> None:
     assert ask(honest(), "gradients-adaptive")[0].outcome == "not-applicable"
     record = following("none")
     record.cells.append(cell("square", 0.4, "scores", defense="d", knowledge="adaptive"))
@@ -165,10 +170,11 @@ def test_without_defences_or_gradients_nothing_is_asked_of_adaptive_attacks():
     ("kind", "count", "expected"),
     [
         ("exact", 20, "pass"), ("exact", 50, "warn"), ("surrogate", 10, "pass"), ("surrogate", 11, "warn"),
-        ("surrogate", 20, "warn"), ("surrogate", 21, "fail"), ("straight-through", 11, "warn"), ("straight-through", 21, "fail"),
+        ("surrogate", 20, "warn"), ("surrogate", 21, "fail"), ("straight-through", 11, "warn"),
+        ("straight-through", 21, "fail"),
     ],
 )  # fmt: skip
-def test_a_black_box_counts_more_where_gradients_are_not_exact(kind, count, expected):
+def test_a_black_box_counts_more_where_gradients_are_not_exact(kind: str, count: int, expected: str) -> None:
     record = following(kind)
     record.cells = [cell("pgd", 0.4), cell("square", [0.1] * count + [0.9] * (N - count), "scores")]
     assert ask(record, "black-box")[0].outcome == expected
@@ -177,7 +183,7 @@ def test_a_black_box_counts_more_where_gradients_are_not_exact(kind, count, expe
     assert ask(record, "black-box")[0].outcome == ("pass" if count <= 20 else "warn")
 
 
-def test_cascades_that_ran_without_some_of_their_members():
+def test_cascades_that_ran_without_some_of_their_members() -> None:
     record = honest()
     record.cells[0].attack, record.cells[0].without = "auto without square@0.1", {"square": "no scores"}
     record.cells[1].attack, record.cells[1].without = "auto without square@0.2", {"fab": "no time"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.engine.test_findings import honest
 COLUMNS = ["Model", "Role", "Images", "Accuracy at 0.125", "Low at 0.125", "High at 0.125"]
 
 
-def table(*rows: list, norm: str = "linf", eps: float | int | None = 0.125, name: str = "a", **more) -> Result:
+def table(*rows: list[Any], norm: str = "linf", eps: float | None = 0.125, name: str = "a", **more: Any) -> Result:
     tags = {"norm": norm, "eps": eps, "images": 100, "set": name}
     return dataclasses.replace(
         Result("references", "n", "table", "t", tags=tags, columns=list(COLUMNS), rows=[list(row) for row in rows]),
@@ -34,14 +35,14 @@ def said(*results: Result) -> list[str]:
     return known_models(record)
 
 
-def test_each_known_model_beside_this_one():
+def test_each_known_model_beside_this_one() -> None:
     (sentence,) = said(table(MINE, TRAINED, MASKED))
     assert sentence.startswith("Within Linf 0.125 it keeps 50.0 % (95 %: 25.0 to 62.5 %); ")
     assert "on the same 100 images" in sentence
     assert sentence.endswith("pgd-trained 75.0 %, masked 12.5 %.")
 
 
-def test_what_has_to_be_known_about_a_model():
+def test_what_has_to_be_known_about_a_model() -> None:
     (sentence,) = said(table(MINE, [*TRAINED[:1], "same", *TRAINED[2:]], [*MASKED[:2], 60, *MASKED[3:]], EXACT))
     assert "pgd-trained 75.0 % (this very file)" in sentence
     assert "masked 12.5 % (on 60 of them; though its own gradient would say 87.5 %)." in sentence
@@ -58,7 +59,7 @@ def test_what_has_to_be_known_about_a_model():
     assert "87.5" in sentence
 
 
-def test_models_without_the_figure_are_left_out():
+def test_models_without_the_figure_are_left_out() -> None:
     (sentence,) = said(table(MINE, [*TRAINED[:3], None, None, None], MASKED))
     assert sentence.endswith("under the same attacks, masked 12.5 %.")
     assert said(table(MINE, [*TRAINED[:3], None, None, None])) == []
@@ -70,7 +71,7 @@ def test_models_without_the_figure_are_left_out():
     assert "it keeps 100.0 % (95 %: 0.0 to 100.0 %)" in sentence
 
 
-def test_linf_is_quoted_first_and_then_the_first_set():
+def test_linf_is_quoted_first_and_then_the_first_set() -> None:
     other = table(MINE, MASKED, norm="l2", name="a")
     (sentence,) = said(other, table(MINE, TRAINED, name="b"))
     assert "pgd-trained" in sentence
@@ -87,12 +88,12 @@ def test_linf_is_quoted_first_and_then_the_first_set():
         table(MINE, TRAINED, eps=1), table(),
     ],
 )  # fmt: skip
-def test_tables_of_another_kind_say_nothing(wrong):
+def test_tables_of_another_kind_say_nothing(wrong: Result) -> None:
     assert said(wrong) == said() == []
     assert len(said(wrong, table(MINE, TRAINED))) == 1
 
 
-def test_rows_fit_their_columns():
+def test_rows_fit_their_columns() -> None:
     with pytest.raises(ValueError, match="argument"):
         said(table(MINE, TRAINED[:-1]))
 
@@ -105,7 +106,9 @@ def test_rows_fit_their_columns():
         ("l2", 8 / 255, [0.0, 1.0], "L2 0.03137"), ("linf", 0.0, [0.0, 1.0], "Linf 0"),
     ],
 )  # fmt: skip
-def test_budgets_find_their_columns_and_are_written_as_everywhere(norm, eps, bounds, text):
+def test_budgets_find_their_columns_and_are_written_as_everywhere(
+    norm: str, eps: float, bounds: list[float], text: str
+) -> None:
     columns = [name.replace("0.125", f"{eps:.10g}") for name in COLUMNS]
     record = honest()
     record.model.bounds = bounds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import pytest
 
 from robusteval.assessment.findings import examine
@@ -10,14 +12,14 @@ from tests.assessment.asking import complete, find, numbers, says
 from tests.engine.test_findings import N, cell, honest
 
 
-def told(record, code):
+def told(record: Record, code: str) -> list[Finding]:
     rows = [row for row in find(record, False) if row.code == code]
     for row in rows:
         complete(row)
     return rows
 
 
-def test_alarms_come_first_and_codes_in_order():
+def test_alarms_come_first_and_codes_in_order() -> None:
     record = honest()
     record.cells[0].status = "failed"
     record.cells[1].status = "excluded"
@@ -39,7 +41,7 @@ def test_alarms_come_first_and_codes_in_order():
     assert "labels-from-model" not in {row.code for row in find(record, False)}
 
 
-def test_what_a_model_puts_out():
+def test_what_a_model_puts_out() -> None:
     record = honest()
     (row,) = told_after(record, "labels", "labels-only")
     assert (row.severity, row.evidence) == ("warning", {})
@@ -52,16 +54,18 @@ def test_what_a_model_puts_out():
     assert told_after(record, "logits", "outputs-are-probabilities") == []
 
 
-def told_after(record, output, code):
+def told_after(record: Record, output: str, code: str) -> list[Finding]:
     record.model.output = output
     return told(record, code)
 
 
-def estimate(values, status="done", norm="l2", **more):
+def estimate(
+    values: list[float | None], status: Literal["done", "failed", "excluded"] = "done", norm: str = "l2", **more: Any
+) -> Estimate:
     return Estimate("clever", norm, {}, status, samples=list(range(len(values))), value=values, **more)
 
 
-def test_clever_above_an_attack():
+def test_clever_above_an_attack() -> None:
     record = honest()
     record.cells = [cell("pgd", [0.4, 0.4, 0.0, None, 0.5, 0.2, *[0.4] * (N - 6)])]
     record.estimates = [estimate([0.4, 0.5, 0.9, 9.0, None, 0.8])]
@@ -75,16 +79,16 @@ def test_clever_above_an_attack():
     assert told(record, "clever-above-attack") == []
 
 
-def test_clever_is_compared_with_the_worst_case_of_its_norm_on_its_own_samples():
+def test_clever_is_compared_with_the_worst_case_of_its_norm_on_its_own_samples() -> None:
     record = honest()
     record.estimates = [estimate([0.29, 0.31])]
     record.estimates[0].samples = [3, 7]
-    record.cells[2].distance = [0.3] * 7 + [0.32] + [0.3] * (N - 8)
+    record.cells[2].distance = [*[0.3] * 7, 0.32, *[0.3] * (N - 8)]
     assert told(record, "clever-above-attack") == []
     record.cells[2].distance[7] = 0.305
     assert len(told(record, "clever-above-attack")) == 1
-    for change in ({"norm": "linf"}, {"status": "excluded"}):
-        record.estimates = [estimate([9.0], **change), estimate([0.1])]
+    for other in (estimate([9.0], norm="linf"), estimate([9.0], "excluded")):
+        record.estimates = [other, estimate([0.1])]
         assert told(record, "clever-above-attack") == []
     record.estimates = [estimate([9.0], norm="linf"), estimate([], "excluded"), estimate([9.0])]
     assert len(told(record, "clever-above-attack")) == 1
@@ -95,7 +99,7 @@ def test_clever_is_compared_with_the_worst_case_of_its_norm_on_its_own_samples()
         told(record, "clever-above-attack")
 
 
-def test_clever_that_failed():
+def test_clever_that_failed() -> None:
     record = honest()
     record.estimates = [estimate([], "failed", reason="no gradients"), estimate([9.0])]
     (row,) = told(record, "clever-failed")
@@ -114,7 +118,7 @@ def test_clever_that_failed():
          "1 of 4 cells, 2 of 2 probes, the test by a and the test by b were"), (0, 0, [], ""),
     ],
 )  # fmt: skip
-def test_what_the_time_budget_left_out(cells, probes, tests, said):
+def test_what_the_time_budget_left_out(cells: int, probes: int, tests: list[str], said: str) -> None:
     record = honest()
     record.probes = [cell("pgd", 0.4, id=f"probe/twice-steps/none/{name}/l2", status="failed") for name in ("pgd", "x")]
     for row in record.cells[:cells] + record.probes[:probes]:
@@ -122,8 +126,8 @@ def test_what_the_time_budget_left_out(cells, probes, tests, said):
     record.skipped = tests
     rows = told(record, "time-budget-ended")
     assert len(rows) == bool(said)
-    for row in rows:
-        assert row.severity == "warning"
-        assert f" before {said} done," in row.sentence
-        assert row.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
-        assert row.cells == [one.id for one in record.cells[:cells]]
+    for finding in rows:
+        assert finding.severity == "warning"
+        assert f" before {said} done," in finding.sentence
+        assert finding.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
+        assert finding.cells == [one.id for one in record.cells[:cells]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.assessment.checks.more_effort import power
@@ -10,7 +12,7 @@ from tests.assessment.asking import SEVERITY, ask, numbers, one, says
 from tests.engine.test_findings import honest
 
 
-def planted(hits: int, luck: int = 0, count: int = 100, needs: str = "gradient", **more) -> Planted:
+def planted(hits: int, luck: int = 0, count: int = 100, needs: str = "gradient", **more: Any) -> Planted:
     row = Planted("l2", 0.25, {}, "done", samples=list(range(count)), random=[n < luck for n in range(count)])
     row.found = {"pgd": [n < hits for n in range(count)], "square": [True] * count}
     row.needs = {"pgd": needs, "square": "scores"}
@@ -28,7 +30,7 @@ def planted(hits: int, luck: int = 0, count: int = 100, needs: str = "gradient",
         (40, 51, "fail", "planted-missed"),
     ],
 )  # fmt: skip
-def test_planted_adversarials(hits, luck, expected, code):
+def test_planted_adversarials(hits: int, luck: int, expected: str, code: str) -> None:
     record = honest()
     record.planted = [planted(hits, luck, features="penultimate: relu")]
     check, found = ask(record, "planted")
@@ -46,7 +48,7 @@ def test_planted_adversarials(hits, luck, expected, code):
         assert ("too easy" in finding.advice) is (code == "planted-too-easy")
 
 
-def test_without_gradients_all_attacks_are_asked():
+def test_without_gradients_all_attacks_are_asked() -> None:
     record = honest()
     record.planted = [planted(10, needs="scores")]
     check, _ = ask(record, "planted")
@@ -55,7 +57,7 @@ def test_without_gradients_all_attacks_are_asked():
     assert says(check.measured, "attacks")
 
 
-def test_the_worst_norm_of_the_planted_test_is_told_of():
+def test_the_worst_norm_of_the_planted_test_is_told_of() -> None:
     record = honest()
     record.planted = [planted(80), planted(70, norm="l1"), planted(90, norm="linf")]
     check, found = ask(record, "planted")
@@ -64,7 +66,7 @@ def test_the_worst_norm_of_the_planted_test_is_told_of():
     assert found[0].evidence == {"power": 0.8, "random": 0.0, "samples": 100}  # an older record knows no features
 
 
-def test_planted_tests_that_could_not_be_made():
+def test_planted_tests_that_could_not_be_made() -> None:
     record = honest()
     record.planted = [planted(100, status="excluded"), planted(100, status="failed", reason="no features", norm="l1")]
     check, finding = one(record, "planted")
@@ -82,7 +84,7 @@ def test_planted_tests_that_could_not_be_made():
     assert numbers(check.measured) == [0, 0, 0]
 
 
-def test_the_budget_of_the_planted_test_is_written_as_everywhere():
+def test_the_budget_of_the_planted_test_is_written_as_everywhere() -> None:
     record = honest()
     for norm, bounds, said in (
         ("linf", [0.0, 1.0], "linf 8/255"), ("linf", [-1.0, 1.0], "linf 8/255"), ("linf", [0.0, 255.0], "linf 0.03137"),
@@ -93,14 +95,14 @@ def test_the_budget_of_the_planted_test_is_written_as_everywhere():
         assert f"within {said} on this" in one(record, "planted")[1].sentence
 
 
-def test_a_single_planted_adversarial():
+def test_a_single_planted_adversarial() -> None:
     record = honest()
     record.planted = [planted(1, luck=1, count=1)]
     check, finding = one(record, "planted")
     assert (check.outcome, finding.evidence["random"]) == ("warn", 1.0)
 
 
-def test_power():
+def test_power() -> None:
     found = {"a": [True, False, False, False], "b": [False, True, False, False], "c": [True, True, True, False]}
     needs = {"a": "gradient", "b": "gradient", "c": "scores"}
     assert power(found, needs) == 0.75

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from robusteval.assessment.checks.cross_attack import gap
+from robusteval.record.measured import Cell
 from robusteval.record.run import Search
 from tests.assessment.asking import SEVERITY, about, ask, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
@@ -29,11 +30,11 @@ def split(count: int, near: float | None, far: float | None) -> list[float | Non
         ([1.0, 2.0, 0.0, 5.0], [INF, INF, 0.1, 0.0], 1.0),
     ],
 )  # fmt: skip
-def test_the_largest_gap_between_two_curves(strong, weak, expected):
+def test_the_largest_gap_between_two_curves(strong: list[float], weak: list[float], expected: float) -> None:
     assert gap(strong, weak) == pytest.approx(expected)
 
 
-def test_curves_of_different_samples_are_refused():
+def test_curves_of_different_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="argument"):
         gap([1.0], [1.0, 2.0])
 
@@ -41,7 +42,7 @@ def test_curves_of_different_samples_are_refused():
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, "pass"), (20, "pass"), (21, "warn"), (50, "warn"), (51, "fail"), (N, "fail")]
 )
-def test_a_black_box_that_takes_more_samples(count, expected):
+def test_a_black_box_that_takes_more_samples(count: int, expected: str) -> None:
     record = honest()
     record.cells[3].distance = split(count, 0.1, 0.9)
     check, found = ask(record, "black-box")
@@ -60,7 +61,7 @@ def test_a_black_box_that_takes_more_samples(count, expected):
 
 
 @pytest.mark.parametrize(("count", "told"), [(0, False), (20, False), (21, True), (100, True)])
-def test_a_black_box_that_is_nearer_on_single_samples(count, told):
+def test_a_black_box_that_is_nearer_on_single_samples(count: int, told: bool) -> None:
     """Near on some, far on as many others, so that no budget is better."""
     record = honest()
     record.cells = [cell("pgd", split(count, 0.3, 0.2)), cell("square", split(count, 0.26, 0.9), "scores")]
@@ -79,7 +80,7 @@ def test_a_black_box_that_is_nearer_on_single_samples(count, told):
 
 
 @pytest.mark.parametrize(("distance", "nearer"), [(0.27, 0.0), (0.2699, 0.2)])
-def test_nearer_is_by_a_tenth(distance, nearer):
+def test_nearer_is_by_a_tenth(distance: float, nearer: float) -> None:
     record = honest()
     record.cells = [
         cell("pgd", [0.0, *split(N // 5, 0.3, 0.1)[1:]]),
@@ -90,14 +91,14 @@ def test_nearer_is_by_a_tenth(distance, nearer):
 
 
 @pytest.mark.parametrize(("wrong", "count"), [(0, 1), (3, 1), (100, 100)])
-def test_samples_that_were_wrong_when_clean_are_not_counted(wrong, count):
+def test_samples_that_were_wrong_when_clean_are_not_counted(wrong: int, count: int) -> None:
     record = honest()
     clean: list[float | None] = [0.0] * wrong
     record.cells = [cell("pgd", clean + [0.3] * count), cell("square", clean + [0.1] * count, "scores")]
     assert one(record, "black-box")[1].evidence == {"share": 1.0, "nearer": 1.0}
 
 
-def test_pipelines_and_norms_are_compared_each_on_its_own():
+def test_pipelines_and_norms_are_compared_each_on_its_own() -> None:
     record = honest()
     record.cells = [
         cell("pgd", 0.4), cell("square", 0.1, "scores", norm="linf"), cell("pgd", 0.4, norm="linf"),
@@ -130,7 +131,7 @@ def test_pipelines_and_norms_are_compared_each_on_its_own():
     ("count", "expected"), [(0, "pass"), (20, "pass"), (21, "warn"), (60, "warn"), (61, "fail"), (N, "fail")]
 )
 @pytest.mark.parametrize("many", ["pgd", "apgd", "bim"])
-def test_one_step_that_beats_many(many, count, expected):
+def test_one_step_that_beats_many(many: str, count: int, expected: str) -> None:
     record = honest()
     record.cells = [cell("fgsm", split(count, 0.3, 0.5)), cell(many, 0.4), cell("ddn", 0.1)]
     check, found = ask(record, "one-step")
@@ -147,13 +148,13 @@ def test_one_step_that_beats_many(many, count, expected):
 
 
 @pytest.mark.parametrize(("distance", "outcome"), [(0.45, "pass"), (0.4499, "fail")])
-def test_one_step_is_nearer_by_a_tenth(distance, outcome):
+def test_one_step_is_nearer_by_a_tenth(distance: float, outcome: str) -> None:
     record = honest()
     record.cells = [cell("fgsm", distance), cell("pgd", 0.5)]
     assert ask(record, "one-step")[0].outcome == outcome
 
 
-def test_one_step_on_a_single_sample():
+def test_one_step_on_a_single_sample() -> None:
     record = honest()
     record.cells = [cell("fgsm", [0.1]), cell("pgd", [0.4])]
     assert ask(record, "one-step")[0].value == 1.0
@@ -172,7 +173,7 @@ def test_one_step_on_a_single_sample():
         ([cell("fgsm", [None] * N), cell("pgd", [None] * N)], "pass"),
     ],
 )  # fmt: skip
-def test_which_attacks_are_one_step_and_many(cells, expected):
+def test_which_attacks_are_one_step_and_many(cells: list[Cell], expected: str) -> None:
     record = honest()
     record.cells = cells
     assert ask(record, "one-step")[0].outcome == expected
@@ -181,7 +182,7 @@ def test_which_attacks_are_one_step_and_many(cells, expected):
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, "pass"), (4, "pass"), (5, "warn"), (20, "warn"), (21, "fail"), (N, "fail")]
 )
-def test_noise_that_takes_more_samples_than_the_attacks(count, expected):
+def test_noise_that_takes_more_samples_than_the_attacks(count: int, expected: str) -> None:
     record = honest()
     record.cells = [cell("pgd", 0.4), cell("noise", split(count, 0.1, 0.9), "decision"), cell("square", 0.01, "scores")]
     check, found = ask(record, "random-search")
@@ -206,7 +207,7 @@ def test_noise_that_takes_more_samples_than_the_attacks(count, expected):
         ([cell("pgd", 0.4, norm="l1"), cell("noise", 0.1, "decision"), cell("pgd", 0.4)], "fail"),
     ],
 )  # fmt: skip
-def test_what_noise_is_measured_by(cells, expected):
+def test_what_noise_is_measured_by(cells: list[Cell], expected: str) -> None:
     record = honest()
     record.cells = cells
     assert ask(record, "random-search")[0].outcome == expected
@@ -216,7 +217,7 @@ def test_what_noise_is_measured_by(cells, expected):
     ("hits", "expected"),
     [([0] * 10, "pass"), ([1] + [0] * 9, "warn"), ([7, 2] + [0] * 8, "warn"), ([1, 1, 1] + [0] * 7, "fail")],
 )
-def test_many_draws_of_noise(hits, expected):
+def test_many_draws_of_noise(hits: list[int], expected: str) -> None:
     record = honest()
     record.searches = [
         Search("l1", 500, [], [], []),

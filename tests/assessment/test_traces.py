@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.assessment.checks.completeness import slope
@@ -27,7 +29,7 @@ def ending(steepness: float, points: int = 21) -> list[float]:
 
 @pytest.mark.parametrize("points", [5, 6, 14, 15, 16, 21, 40, 100])
 @pytest.mark.parametrize("steepness", [0.0, 0.3, 1.0, 1.7])
-def test_the_slope_of_the_last_tenth(points, steepness):
+def test_the_slope_of_the_last_tenth(points: int, steepness: float) -> None:
     assert slope(cell("pgd", 0.4, trace=trace(ending(steepness, points)))) == pytest.approx(steepness)
     falling = [-value for value in ending(steepness, points)]
     assert slope(cell("pgd", 0.4, trace=trace(falling))) == pytest.approx(steepness)
@@ -43,12 +45,12 @@ def test_the_slope_of_the_last_tenth(points, steepness):
         ([-1e6, -1e6 - 0.5, -1e6 - 1.0], 0.0), ([0.0, 0.0, 0.0, 0.0, 1e-5], 4.0),
     ],
 )  # fmt: skip
-def test_short_and_flat_traces(values, expected):
+def test_short_and_flat_traces(values: list[float], expected: float | None) -> None:
     found = slope(cell("pgd", 0.4, trace=trace(values)))
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-def test_the_last_tenth_is_rounded_to_whole_steps():
+def test_the_last_tenth_is_rounded_to_whole_steps() -> None:
     """Sixteen points: two steps, of which the first stands still."""
     values = [0.9 * place / 13 for place in range(14)] + [0.9, 1.0]
     assert slope(cell("pgd", 0.4, trace=trace(values))) == pytest.approx(0.1 / (2 / 15))
@@ -56,7 +58,7 @@ def test_the_last_tenth_is_rounded_to_whole_steps():
     assert slope(cell("pgd", 0.4, trace=left)) is None  # a sample left at the last step
 
 
-def test_only_the_stretch_counts_in_which_no_sample_left():
+def test_only_the_stretch_counts_in_which_no_sample_left() -> None:
     early = trace([50.0, 40.0, 30.0], samples=20.0)
     assert slope(cell("pgd", 0.4, trace=early + trace(ending(0.4, 11)))) == pytest.approx(0.4)
     assert slope(cell("pgd", 0.4, trace=early + trace(ending(0.4, 5)))) == pytest.approx(0.4)
@@ -69,7 +71,7 @@ def test_only_the_stretch_counts_in_which_no_sample_left():
     assert slope(cell("pgd", 0.4, trace=five)) is None
 
 
-def test_the_median_over_the_runs_counts():
+def test_the_median_over_the_runs_counts() -> None:
     runs = [point for run, how in enumerate((0.9, 0.1, 0.2), 1) for point in trace(ending(how), run=float(run))]
     assert slope(cell("pgd", 0.4, trace=runs)) == pytest.approx(0.2)
     short = [*trace([1.0], run=1.0), *trace(ending(0.9), run=2.0), *trace(ending(0.3), run=3.0)]
@@ -78,7 +80,7 @@ def test_the_median_over_the_runs_counts():
     assert slope(cell("pgd", 0.4, trace=unnamed)) == pytest.approx(0.6)
 
 
-def test_margin_goes_before_distance_and_distance_before_loss():
+def test_margin_goes_before_distance_and_distance_before_loss() -> None:
     both = [
         {**one, **two, **three}
         for one, two, three in zip(
@@ -99,7 +101,7 @@ def test_margin_goes_before_distance_and_distance_before_loss():
     assert slope(cell("pgd", 0.4, trace=gaps)) == pytest.approx(0.4)
 
 
-def test_a_run_in_which_all_were_won_is_left_out():
+def test_a_run_in_which_all_were_won_is_left_out() -> None:
     done = trace(ending(0.9))
     done[-1]["won"] = 1.0
     assert slope(cell("pgd", 0.4, trace=done)) is None
@@ -113,11 +115,12 @@ def test_a_run_in_which_all_were_won_is_left_out():
 @pytest.mark.parametrize(
     ("steepness", "points", "expected"),
     [
-        (0.49, 21, "pass"), (0.51, 21, "warn"), (0.79, 21, "warn"), (0.81, 21, "fail"), (0.49, 4, "pass"), (0.51, 4, "fail"),
+        (0.49, 21, "pass"), (0.51, 21, "warn"), (0.79, 21, "warn"), (0.81, 21, "fail"), (0.49, 4, "pass"),
+        (0.51, 4, "fail"),
         (0.51, 5, "warn"), (0.79, 5, "warn"), (0.81, 5, "fail"),
     ],
 )  # fmt: skip
-def test_an_attack_that_had_not_come_to_rest(steepness, points, expected):
+def test_an_attack_that_had_not_come_to_rest(steepness: float, points: int, expected: str) -> None:
     record = honest()
     record.cells[1].trace = trace(ending(steepness, points))
     record.cells[0].trace = trace(ending(0.99))
@@ -136,7 +139,7 @@ def test_an_attack_that_had_not_come_to_rest(steepness, points, expected):
         assert finding.cells == ["none/fgsm/l2", "none/pgd/l2"]
 
 
-def test_a_run_that_is_long_anywhere_is_not_short():
+def test_a_run_that_is_long_anywhere_is_not_short() -> None:
     record = honest()
     record.cells[1].trace = [*trace(ending(0.6, 4), run=1.0), *trace(ending(0.6, 5), run=2.0)]
     assert ask(record, "optimisation-complete")[0].outcome == "warn"
@@ -146,21 +149,25 @@ def test_a_run_that_is_long_anywhere_is_not_short():
     assert ask(record, "optimisation-complete")[0].outcome == "fail"
 
 
-def test_which_attacks_have_to_come_to_rest():
+def test_which_attacks_have_to_come_to_rest() -> None:
     steep = trace(ending(0.9))
-    for change in ({"needs": "scores"}, {"knowledge": "adaptive"}, {"status": "failed"}, {"trace": []}):
+    changes: list[dict[str, Any]] = [
+        {"needs": "scores"}, {"knowledge": "adaptive"}, {"status": "failed"}, {"trace": []},
+    ]  # fmt: skip
+    for change in changes:
         record = honest()
         record.cells[1] = cell("pgd", 0.4, **({"trace": steep} | change))
         assert ask(record, "optimisation-complete")[0].outcome == "not-applicable", change
     record = honest()
     record.cells = [
-        cell("pgd", 0.4, norm="l1"), cell("pgd", 0.4, trace=steep), cell("pgd", 0.4, norm="linf", trace=trace(ending(0.1))),
+        cell("pgd", 0.4, norm="l1"), cell("pgd", 0.4, trace=steep),
+        cell("pgd", 0.4, norm="linf", trace=trace(ending(0.1))),
     ]  # fmt: skip
     check, found = ask(record, "optimisation-complete")
     assert (check.outcome, len(found)) == ("fail", 1)  # each norm on its own; one without a trace says nothing
 
 
-def test_of_equally_steep_attacks_the_first_is_named():
+def test_of_equally_steep_attacks_the_first_is_named() -> None:
     record = honest()
     record.cells[0].trace = record.cells[1].trace = trace(ending(0.3))
     check, _ = ask(record, "optimisation-complete")

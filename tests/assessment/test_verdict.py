@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from robusteval.assessment import verdict
@@ -10,14 +12,14 @@ from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
 
 
-def checks(*outcomes: str, codes: tuple[str, ...] = ()) -> list[Check]:
+def checks(*outcomes: Any, codes: tuple[str, ...] = ()) -> list[Check]:
     return [
         Check(f"c{place}", "t", "s", "f", "l", "w", outcome, "m", codes=list(codes))
         for place, outcome in enumerate(outcomes)
     ]
 
 
-def findings(*rows: tuple[str, str]) -> list[Finding]:
+def findings(*rows: tuple[str, Any]) -> list[Finding]:
     return [Finding(code, weight, f"{code} is told.", {}, "do") for code, weight in rows]
 
 
@@ -36,7 +38,7 @@ def sentences(record: Record, word: str) -> list[str]:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("by", ["checks", "findings"])
-def test_grades(fails, warns, grade, by):
+def test_grades(fails: int, warns: int, grade: str, by: str) -> None:
     record = honest()
     record.checks = checks("pass", "not-applicable")
     if by == "checks":
@@ -53,7 +55,7 @@ def test_grades(fails, warns, grade, by):
     assert judged.sentences[0].startswith("INCONCLUSIVE: ") is (grade in "DF")
 
 
-def test_what_checks_raised_counts_once_and_a_code_of_another_finding_once():
+def test_what_checks_raised_counts_once_and_a_code_of_another_finding_once() -> None:
     record = honest()
     record.checks = checks("fail", codes=("known",))
     record.findings = findings(("known", "alarm"), ("known", "warning"), ("told", "info"))
@@ -63,7 +65,7 @@ def test_what_checks_raised_counts_once_and_a_code_of_another_finding_once():
     assert numbers(verdict.judge(record).grade_reason)[:2] == [1, 2]
 
 
-def test_a_norm_in_which_nothing_was_measured_is_an_f():
+def test_a_norm_in_which_nothing_was_measured_is_an_f() -> None:
     record = honest()
     record.suite.norms = ["l2", "linf"]
     judged = verdict.judge(record)
@@ -81,7 +83,7 @@ def test_a_norm_in_which_nothing_was_measured_is_an_f():
     assert "any norm" in judged.sentences[0]
 
 
-def test_the_norms_without_a_measurement():
+def test_the_norms_without_a_measurement() -> None:
     record = honest()
     assert verdict.unmeasured(record) == []
     record.suite.norms = ["linf", "l1", "l2"]
@@ -90,13 +92,13 @@ def test_the_norms_without_a_measurement():
     assert verdict.unmeasured(record) == [""]
 
 
-def test_the_first_sentence_gives_the_first_two_alarms():
+def test_the_first_sentence_gives_the_first_two_alarms() -> None:
     record = honest()
     record.findings = findings(("a", "alarm"), ("w", "warning"), ("b", "alarm"), ("c", "alarm"))
     assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: a is told. b is told."
 
 
-def test_where_no_finding_says_why_the_checks_do():
+def test_where_no_finding_says_why_the_checks_do() -> None:
     record = honest()
     record.checks = checks("fail", "warn", "fail")
     record.checks[0].title, record.checks[2].title = "First", "Third"
@@ -105,7 +107,7 @@ def test_where_no_finding_says_why_the_checks_do():
     assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: no-gradients is told."
 
 
-def test_all_norms_without_working_gradients_are_named_even_strange_ones():
+def test_all_norms_without_working_gradients_are_named_even_strange_ones() -> None:
     record = honest()
     record.suite.norms = ["lp", "linf"]
     record.cells += [cell("square", 0.2, "scores", norm=norm) for norm in ("linf", "lp")]
@@ -122,7 +124,7 @@ def test_all_norms_without_working_gradients_are_named_even_strange_ones():
     assert any("In lp there was nothing to lose" in one for one in verdict.judge(record).sentences)
 
 
-def test_without_working_gradients_in_a_norm_the_grade_is_a_d_at_best():
+def test_without_working_gradients_in_a_norm_the_grade_is_a_d_at_best() -> None:
     record = honest()
     record.suite.norms = ["l2", "linf"]
     record.cells.append(cell("square", 0.2, "scores", norm="linf"))

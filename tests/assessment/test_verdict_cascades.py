@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from robusteval.assessment import verdict
-from robusteval.record.run import Record, Result
+from robusteval.record.run import Cell, Record, Result
 from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
 
@@ -14,17 +15,23 @@ def sentences(record: Record, word: str) -> list[str]:
     return [one for one in verdict.judge(record).sentences if word in one]
 
 
-def share(value: float | None, eps: float = 0.125, **tags) -> Result:
-    more = {"measure": "robust-accuracy", "norm": "linf", "defense": "none", "eps": eps} | tags
+def share(value: float | None, eps: float | None = 0.125, **tags: Any) -> Result:
+    more: dict[str, Any] = {"measure": "robust-accuracy", "norm": "linf", "defense": "none", "eps": eps} | tags
     return Result("m", "n", "scalar", "t", value=value, low=0.25, high=0.625, tags=more)
 
 
-def cascade(name: str, eps: float = 0.125, **more):
-    made = {"norm": "linf", "threat": "budget", "family": "cascade", "eps": eps, "id": f"none/{name}@{eps}/linf"}
+def cascade(name: str, eps: float = 0.125, **more: Any) -> Cell:
+    made: dict[str, Any] = {
+        "norm": "linf",
+        "threat": "budget",
+        "family": "cascade",
+        "eps": eps,
+        "id": f"none/{name}@{eps}/linf",
+    }
     return cell(f"{name}@{eps}", 0.1, **(made | more))
 
 
-def test_cascades_are_told_of_with_what_all_attacks_leave():
+def test_cascades_are_told_of_with_what_all_attacks_leave() -> None:
     record = honest()
     record.cells += [cascade("two"), cascade("one"), cascade("one", 0.25)]
     record.results = [share(0.5), share(0.375, 0.25), share(0.9, 0.3), share(None)]
@@ -56,9 +63,15 @@ def test_cascades_are_told_of_with_what_all_attacks_leave():
     assert numbers(sentences(record, "of all samples right")[0]) == [0.125, 0, 95, 0, 0]
 
 
-def test_which_cascades_are_told_of():
-    for change in ({"family": "fixed"}, {"status": "failed"}, {"defense": "d", "knowledge": "adaptive"}, {"defense": "d"},
-                   {"knowledge": "oblivious"}):  # fmt: skip
+def test_which_cascades_are_told_of() -> None:
+    changes: tuple[dict[str, Any], ...] = (
+        {"family": "fixed"},
+        {"status": "failed"},
+        {"defense": "d", "knowledge": "adaptive"},
+        {"defense": "d"},
+        {"knowledge": "oblivious"},
+    )
+    for change in changes:
         record = honest()
         record.cells.append(cascade("one", **change))
         record.results = [share(0.5)]
@@ -78,7 +91,7 @@ def test_which_cascades_are_told_of():
     assert "Linf 8/255, one leaves" in sentences(record, "of all samples right")[0]
 
 
-def test_a_model_that_was_right_nowhere_has_nothing_to_lose():
+def test_a_model_that_was_right_nowhere_has_nothing_to_lose() -> None:
     record = honest()
     for one in record.cells:
         one.distance = [0.0] * N
@@ -88,7 +101,7 @@ def test_a_model_that_was_right_nowhere_has_nothing_to_lose():
     record.cells.append(cell("pgd", 0.5, norm="linf"))
     assert numbers(sentences(record, "at a distance of")[0])[0] == 0.5
     record.cells.pop()
-    record.cells[0].distance = record.cells[1].distance = record.cells[2].distance = [0.0] * (N - 1) + [0.25]
-    record.cells[3].distance = [0.0] * (N - 1) + [0.5]
+    record.cells[0].distance = record.cells[1].distance = record.cells[2].distance = [*[0.0] * (N - 1), 0.25]
+    record.cells[3].distance = [*[0.0] * (N - 1), 0.5]
     assert sentences(record, "nothing to lose") == []
     assert numbers(sentences(record, "at a distance of")[0])[0] == 0.25

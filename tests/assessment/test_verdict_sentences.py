@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from robusteval.assessment import verdict
+from robusteval.record.derived import Scalar
 from robusteval.record.run import Pipeline, Planted, Record, Result
 from tests.assessment.asking import about, numbers, says
 from tests.assessment.test_verdict import checks, findings
@@ -17,7 +19,7 @@ def sentences(record: Record, word: str) -> list[str]:
     return [one for one in verdict.judge(record).sentences if word in one]
 
 
-def test_clean_accuracy():
+def test_clean_accuracy() -> None:
     record = honest()
     record.pipelines[0].prediction = [0, 1] * 90 + [1, 0] * 10
     assert numbers(sentences(record, "clean samples")[0]) == [N, 90]
@@ -40,7 +42,7 @@ def test_clean_accuracy():
         ("least-likely", "the one that the model finds least likely"),
     ],
 )
-def test_the_aim_of_the_attacks(target, said):
+def test_the_aim_of_the_attacks(target: str, said: str) -> None:
     record = honest()
     record.model.class_names = ["cat", "dog"]
     record.cells[0].target = "all"
@@ -51,14 +53,14 @@ def test_the_aim_of_the_attacks(target, said):
     assert sentences(record, "Only one class") == []
 
 
-def test_the_grid():
+def test_the_grid() -> None:
     record = honest()
     assert sentences(record, "on a grid") == []
     record.suite.levels = 255
     assert numbers(sentences(record, "on a grid")[0]) == [256]
 
 
-def test_the_median_distance():
+def test_the_median_distance() -> None:
     record = honest()
     (said,) = sentences(record, "at a distance of")
     assert said.endswith("are lost at a distance of 0.3 or less (pixels range from 0 to 1).")
@@ -81,15 +83,15 @@ def test_the_median_distance():
         assert len(numbers(sentences(record, "at a distance of")[0])) == 3, tag
         record.results = [other, whole]
         assert len(numbers(sentences(record, "at a distance of")[0])) == 6
-    for change in ({"low": None}, {"high": None}):
-        record.results = [dataclasses.replace(whole, **change)]
+    for half in (dataclasses.replace(whole, low=None), dataclasses.replace(whole, high=None)):
+        record.results = [half]
         assert len(numbers(sentences(record, "at a distance of")[0])) == 3
     for one in record.cells:
         one.norm = "l0"
     assert sentences(record, "at a distance of")[0].endswith("at a distance of 0.3 or less.")  # pixels counted
 
 
-def test_the_median_of_samples_most_of_which_were_never_lost():
+def test_the_median_of_samples_most_of_which_were_never_lost() -> None:
     record = honest()
     for one in record.cells:
         one.distance = [0.25] * 99 + [None] * 101
@@ -102,7 +104,7 @@ def test_the_median_of_samples_most_of_which_were_never_lost():
     assert len(sentences(record, "at a distance of")) == 1
 
 
-def test_each_norm_has_its_sentence():
+def test_each_norm_has_its_sentence() -> None:
     record = honest()
     record.cells += [
         cell("pgd", 0.125, norm="linf"), cell("pgd", 0.5, norm="l1", status="failed"),
@@ -116,7 +118,7 @@ def test_each_norm_has_its_sentence():
     assert numbers(sentences(record, "at a distance of")[0])[0] == 0.3
 
 
-def test_what_the_time_budget_left_out():
+def test_what_the_time_budget_left_out() -> None:
     record = honest()
     assert sentences(record, "For want of time") == []
     record.cells += [
@@ -138,7 +140,7 @@ def test_what_the_time_budget_left_out():
         ("scores: none", "scores"),
     ],
 )
-def test_planted_adversarials(needs, share, features, where):
+def test_planted_adversarials(needs: str, share: float, features: str, where: str) -> None:
     record = honest()
     row = Planted(
         "linf", 0.125, {}, "done", samples=list(range(20)), random=[n < 3 for n in range(20)], features=features
@@ -146,7 +148,8 @@ def test_planted_adversarials(needs, share, features, where):
     row.found = {"pgd": [n < 5 for n in range(20)], "square": [True] * 20}
     row.needs = {"pgd": needs, "square": "scores"}
     record.planted = [
-        dataclasses.replace(row, status="failed", eps=0.5), dataclasses.replace(row, samples=[], random=[], found={}), row,
+        dataclasses.replace(row, status="failed", eps=0.5), dataclasses.replace(row, samples=[], random=[], found={}),
+        row,
     ]  # fmt: skip
     (said,) = sentences(record, "planted on this model's")
     assert numbers(said) == [20, 0.125, about(share), 15]
@@ -160,14 +163,14 @@ def test_planted_adversarials(needs, share, features, where):
     assert "within Linf 8/255," in sentences(record, "planted on this model's")[0]
 
 
-def table(metric: str, name: str, columns: list[str], *rows: list) -> Result:
+def table(metric: str, name: str, columns: list[str], *rows: list[Any]) -> Result:
     return Result(metric, name, "table", "t", columns=columns, rows=[list(row) for row in rows])
 
 
 CLAIM = ["Norm", "Budget", "By", "Robust accuracy", "Low", "High", "Samples to halve"]
 
 
-def test_claims_at_the_reference_budget():
+def test_claims_at_the_reference_budget() -> None:
     record = honest()
     record.data.available = 10_000
     record.results = [
@@ -211,11 +214,11 @@ def test_claims_at_the_reference_budget():
     ("number", "rounded"),
     [(0, 0), (7, 7), (42, 42), (99, 99), (104, 100), (106, 110), (1234, 1200), (1260, 1300), (99_600, 100_000)],
 )
-def test_two_significant_digits(number, rounded):
+def test_two_significant_digits(number: int, rounded: int) -> None:
     assert verdict._rounded(number) == rounded
 
 
-def test_a_defence_is_told_of_by_its_adaptive_figure():
+def test_a_defence_is_told_of_by_its_adaptive_figure() -> None:
     record = honest()
     row = Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2))
     record.pipelines += [dataclasses.replace(row, defense="e", status="failed", reason="no memory"), row]
@@ -248,7 +251,7 @@ def test_a_defence_is_told_of_by_its_adaptive_figure():
     assert "Linf" not in next(one for one in verdict.judge(record).sentences if "d changes the median" in one)
 
 
-def test_a_defence_s_sentence_is_its_own():
+def test_a_defence_s_sentence_is_its_own() -> None:
     record = honest()
     row = Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2))
     record.pipelines.append(row)
@@ -262,7 +265,7 @@ def test_a_defence_s_sentence_is_its_own():
     assert "inf" not in said
 
 
-def test_the_order_of_the_sentences():
+def test_the_order_of_the_sentences() -> None:
     record = honest()
     record.checks = checks("fail")
     record.findings = findings(("a", "alarm"))
@@ -274,11 +277,14 @@ def test_the_order_of_the_sentences():
     assert places == sorted(places)
 
 
-def test_known_models_are_told_of_and_marked_where_nothing_can_be_relied_on():
+def test_known_models_are_told_of_and_marked_where_nothing_can_be_relied_on() -> None:
     record = honest()
     at = ["Accuracy at 0.125", "Low at 0.125", "High at 0.125"]
-    rows = [["mine", "this", 100, 0.5, 0.25, 0.625], ["trained", "reference", 100, 0.75, 0.5, 0.875]]
-    tags = {"norm": "linf", "eps": 0.125, "images": 100, "set": "a"}
+    rows: list[list[Scalar]] = [
+        ["mine", "this", 100, 0.5, 0.25, 0.625],
+        ["trained", "reference", 100, 0.75, 0.5, 0.875],
+    ]
+    tags: dict[str, Scalar] = {"norm": "linf", "eps": 0.125, "images": 100, "set": "a"}
     table_ = Result("references", "n", "table", "t", tags=tags, columns=["Model", "Role", "Images", *at], rows=rows)
     record.results = [table_]
     (said,) = sentences(record, "trained 75.0 %")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from robusteval.cli import main
+
+Command = Callable[..., "Screen"]  # words of the command line -> what it printed
 
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
@@ -40,7 +43,7 @@ class Screen:
 
 
 @pytest.fixture
-def robusteval(monkeypatch, tmp_path):
+def robusteval(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     """Runs the command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
@@ -56,7 +59,7 @@ def robusteval(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def quick(tmp_path):
+def quick(tmp_path: Path) -> Path:
     path = tmp_path / "quick.toml"
     path.write_text(QUICK)
     return path

@@ -1,10 +1,12 @@
-"""Real commands whose plugins end the process: never exit code 0 without a record, nor 3 for a gate that was not asked."""
+"""Real commands whose plugins end the process: never exit code 0 without a record, nor 3 for a gate that was not
+asked."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.cli.installed import SUITE, install, robusteval
 
 
 @pytest.fixture
-def env(tmp_path):
+def env(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "odd.toml").write_text(SUITE.format(samples=10))
     return install(tmp_path) | {"ROBUSTEVAL_CACHE": str(tmp_path / "cache")}
 
@@ -26,7 +28,9 @@ def env(tmp_path):
         ("load", "sys.exit(0)", "failed on fashion-cnn.onnx"),
     ],
 )
-def test_a_plugin_that_ends_the_process_is_one_sentence(env, tmp_path, where, how, said):
+def test_a_plugin_that_ends_the_process_is_one_sentence(
+    env: dict[str, str], tmp_path: Path, where: str, how: str, said: str
+) -> None:
     named = ("--loader", "acme.onnx") if where == "load" else ()
     words = ("run", CNN, "--suite", tmp_path / "odd.toml", "--out", tmp_path / "run", "--workers", 1, *named)
     done = robusteval(env | {"WHERE": where, "HOW": how}, *words)
@@ -36,7 +40,7 @@ def test_a_plugin_that_ends_the_process_is_one_sentence(env, tmp_path, where, ho
     assert not (tmp_path / "run" / "record.json").exists()
 
 
-def test_an_attack_that_exits_with_3_is_a_failed_cell_and_no_gate(env, tmp_path):
+def test_an_attack_that_exits_with_3_is_a_failed_cell_and_no_gate(env: dict[str, str], tmp_path: Path) -> None:
     words = ("run", CNN, "--suite", tmp_path / "odd.toml", "--out", tmp_path / "run", "--workers", 1)
     done = robusteval(env | {"WHERE": "attack", "HOW": "os._exit(3)"}, *words)
     assert done.returncode == 1, done.stderr
@@ -46,7 +50,7 @@ def test_an_attack_that_exits_with_3_is_a_failed_cell_and_no_gate(env, tmp_path)
     assert status == {"acme.odd": "failed", "fgsm": "done"}
 
 
-def test_a_plugin_that_ends_the_process_when_it_is_imported(env):
+def test_a_plugin_that_ends_the_process_when_it_is_imported(env: dict[str, str]) -> None:
     done = robusteval(env | {"WHERE": "import", "HOW": "os._exit(0)"}, "plugins", "list")
     assert (done.returncode, "was ended in the middle" in done.stderr) == (2, True)
     done = robusteval(env | {"WHERE": "import", "HOW": "raise KeyboardInterrupt"}, "plugins", "list", "--json")
@@ -54,7 +58,7 @@ def test_a_plugin_that_ends_the_process_when_it_is_imported(env):
     assert [row["broken"] for row in json.loads(done.stdout) if row["broken"]] == ["KeyboardInterrupt"]
 
 
-def test_an_outside_loader_reads_onnx_files_only_where_it_is_named(env, tmp_path):
+def test_an_outside_loader_reads_onnx_files_only_where_it_is_named(env: dict[str, str]) -> None:
     done = robusteval(env, "inspect", CNN, "--json")
     assert json.loads(done.stdout)["format"] == "onnx"
     done = robusteval(env, "inspect", CNN, "--loader", "acme.onnx")
@@ -81,7 +85,7 @@ print([cell.status for cell in record.cells], record.environment["workers"])
 """
 
 
-def test_a_model_of_this_session_alone_is_run_in_it(tmp_path):
+def test_a_model_of_this_session_alone_is_run_in_it(tmp_path: Path) -> None:
     suite = SUITE.format(samples=20).replace("acme.odd", "bim")
     (tmp_path / "two.toml").write_text(suite)
     command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "two.toml")]

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.cli.conftest import Command
 from tests.verify.guises import GUISES, PIXELS, Guise, node, write
 
 
-def facts(robusteval, folder, *words):
+def facts(robusteval: Command, folder: Path, *words: object) -> dict[str, Any]:
     screen = robusteval("inspect", folder / "net.onnx", "--data", folder / "images.npz", "--json", *words)
     assert screen.code == 0, screen.err
-    return json.loads(screen.out)
+    answer: dict[str, Any] = json.loads(screen.out)
+    return answer
 
 
-def handed_in(name, folder):
+def handed_in(name: str, folder: Path) -> Path:
     path, (x, y) = write(GUISES[name], folder)
     np.savez(folder / "images.npz", x=x, y=y)
     return path
 
 
-def test_the_output_is_chosen_by_the_images_or_by_name(robusteval, tmp_path):
+def test_the_output_is_chosen_by_the_images_or_by_name(robusteval: Command, tmp_path: Path) -> None:
     handed_in("heads", tmp_path)
     found = facts(robusteval, tmp_path)
     assert (found["reading"]["output"], found["clean"]["accuracy"]) == ("scores", 1.0)
@@ -42,7 +46,7 @@ def test_the_output_is_chosen_by_the_images_or_by_name(robusteval, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("1", "6", "6"), ("1,6,6",), ("1x6x6",), ("1 6 6",), ("1,", "6,", "6")])
-def test_shapes_as_people_write_them(words, robusteval, tmp_path):
+def test_shapes_as_people_write_them(words: tuple[str, ...], robusteval: Command, tmp_path: Path) -> None:
     path = handed_in("open-sides", tmp_path)
     screen = robusteval("inspect", "--shape", *words, path, "--json")
     assert screen.code == 0, screen.err
@@ -50,7 +54,7 @@ def test_shapes_as_people_write_them(words, robusteval, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("-1", "1"), ("-1,1",), ("-1.0", "1e0")])
-def test_ranges_as_people_write_them(words, robusteval, tmp_path):
+def test_ranges_as_people_write_them(words: tuple[str, ...], robusteval: Command, tmp_path: Path) -> None:
     path = handed_in("plain", tmp_path)
     screen = robusteval("inspect", path, "--range", *words, "--json")
     assert screen.code == 0, screen.err
@@ -58,7 +62,7 @@ def test_ranges_as_people_write_them(words, robusteval, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["no-batch-vector", "squeezed-open", "baked-1"])
-def test_what_must_be_asked_alone_is_noted(name, robusteval, tmp_path):
+def test_what_must_be_asked_alone_is_noted(name: str, robusteval: Command, tmp_path: Path) -> None:
     handed_in(name, tmp_path)
     found = facts(robusteval, tmp_path)
     assert found["batch"] == 1
@@ -66,7 +70,7 @@ def test_what_must_be_asked_alone_is_noted(name, robusteval, tmp_path):
     assert found["clean"]["accuracy"] == 1.0
 
 
-def test_one_sentence_where_nobody_can_tell_where_the_channels_are(robusteval, tmp_path):
+def test_one_sentence_where_nobody_can_tell_where_the_channels_are(robusteval: Command, tmp_path: Path) -> None:
     cut = (node("Flatten", ["x"], ["whole"]), node("Slice", ["whole", "from", "to", "axis"], ["flat"]))
     consts = {"from": np.array([0]), "to": np.array([PIXELS]), "axis": np.array([1])}
     path, _ = write(Guise(dims=("n", 5, 6, 7), pre=cut, consts=consts), tmp_path)

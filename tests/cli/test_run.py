@@ -9,24 +9,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.cli.conftest import CNN
+from tests.cli.conftest import CNN, Command
 from tests.cli.installed import SUITE, install
 from tests.cli.installed import robusteval as robusteval_process
 
 
 @pytest.fixture
-def finished(robusteval, quick, tmp_path):
+def finished(robusteval: Command, quick: Path, tmp_path: Path) -> Path:
     screen = robusteval("run", CNN, "--suite", quick, "--out", tmp_path / "run", "--workers", 1)
     assert screen.code == 0, screen.err
     return tmp_path / "run"
 
 
-def test_run_writes_record_report_and_witnesses_and_prints_a_table(robusteval, quick, tmp_path):
+def test_run_writes_record_report_and_witnesses_and_prints_a_table(
+    robusteval: Command, quick: Path, tmp_path: Path
+) -> None:
     screen = robusteval("run", CNN, "--suite", quick, "--out", tmp_path / "run", "--workers", 1)
     assert screen.code == 0
     assert "deepfool" in screen.out
@@ -40,12 +43,14 @@ def test_run_writes_record_report_and_witnesses_and_prints_a_table(robusteval, q
     assert "<html" in (tmp_path / "run" / "report.html").read_text()[:2000]
 
 
-def test_json_output_is_all_that_is_printed(robusteval, quick, tmp_path):
+def test_json_output_is_all_that_is_printed(robusteval: Command, quick: Path, tmp_path: Path) -> None:
     screen = robusteval("run", CNN, "--suite", quick, "--out", tmp_path / "run", "--workers", 1, "--json")
     assert json.loads(screen.out)["failed"] == []
 
 
-def test_verify_confirms_every_claim_and_names_the_one_that_was_tampered_with(robusteval, finished):
+def test_verify_confirms_every_claim_and_names_the_one_that_was_tampered_with(
+    robusteval: Command, finished: Path
+) -> None:
     screen = robusteval("verify", finished, "--json")
     assert screen.code == 0
     found = json.loads(screen.out)
@@ -66,7 +71,7 @@ def test_verify_confirms_every_claim_and_names_the_one_that_was_tampered_with(ro
     assert screen.out.count("bytes changed") == 1
 
 
-def test_verify_notices_a_lie_in_the_record(robusteval, finished):
+def test_verify_notices_a_lie_in_the_record(robusteval: Command, finished: Path) -> None:
     path = finished / "record.json"
     record = json.loads(path.read_text())
     record["witnesses"]["entries"][0]["distance"] *= 0.5
@@ -76,13 +81,13 @@ def test_verify_notices_a_lie_in_the_record(robusteval, finished):
     assert "its distance is" in screen.out
 
 
-def test_verify_notices_another_model(robusteval, finished):
+def test_verify_notices_another_model(robusteval: Command, finished: Path) -> None:
     screen = robusteval("verify", finished, "--model", CNN.with_name("fashion-robust.onnx"))
     assert screen.code == 2
     assert "not the one that was evaluated" in screen.err
 
 
-def test_report_is_rendered_again_without_torch_or_plugins(finished):
+def test_report_is_rendered_again_without_torch_or_plugins(finished: Path) -> None:
     before = (finished / "report.html").read_text()
     (finished / "report.html").unlink()
     code = (
@@ -93,17 +98,17 @@ def test_report_is_rendered_again_without_torch_or_plugins(finished):
     assert (finished / "report.html").read_text() == before
 
 
-def test_verify_needs_no_torch(finished):
+def test_verify_needs_no_torch(finished: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['robusteval', 'verify', sys.argv[1]]\n"
         "from robusteval.cli import main\nmain()"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(finished)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, str(finished)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "claims confirmed" in done.stdout
 
 
-def test_help_imports_nothing_heavy():
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['robusteval', '--help']\nfrom robusteval.cli import main\n"
         "try:\n    main()\nexcept SystemExit: pass\n"
@@ -113,7 +118,7 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.strip().endswith("[]")
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(robusteval, quick, tmp_path):
+def test_dry_run_prints_the_plan_and_writes_nothing(robusteval: Command, quick: Path, tmp_path: Path) -> None:
     screen = robusteval("run", CNN, "--suite", quick, "--dry-run")
     assert screen.code == 0
     assert "deepfool" in screen.out
@@ -121,7 +126,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(robusteval, quick, tmp_path)
     line = next(line for line in screen.out.splitlines() if line.startswith("fgsm"))
     assert not (tmp_path / "reports").exists()
     found = json.loads(robusteval("run", CNN, "--suite", quick, "--dry-run", "--json").out)
-    # 20 samples; one run: a forward and a backward pass, and the loss; at most five runs, with the stretch in most of them
+    # 20 samples; one run: a forward and a backward pass, and the loss; at most five runs, with the stretch in most of
+    # them
     passes = found["cells"][0]["passes"]
     assert 20 * 5 * 3 < passes <= 20 * (5 * 3 + 5 * 2 / 3 * 10)
     assert line.split()[3] == f"{passes:,.0f}"
@@ -129,7 +135,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(robusteval, quick, tmp_path)
     assert found["foretold"]["not_foretold"] == 0
 
 
-def test_a_time_budget_ends_the_run_honestly_and_the_same_command_goes_on(robusteval, quick, tmp_path):
+def test_a_time_budget_ends_the_run_honestly_and_the_same_command_goes_on(
+    robusteval: Command, quick: Path, tmp_path: Path
+) -> None:
     arguments = ("run", CNN, "--suite", quick, "--out", tmp_path / "run", "--workers", 1)
     screen = robusteval(*arguments, "--time-budget", "0.001s", "--fail-under", 0)
     assert screen.code == 3  # nothing measured is no pass
@@ -143,18 +151,18 @@ def test_a_time_budget_ends_the_run_honestly_and_the_same_command_goes_on(robust
     assert "Foretold before the run" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_gate(robusteval, quick, tmp_path):
+def test_gate(robusteval: Command, quick: Path, tmp_path: Path) -> None:
     arguments = ("run", CNN, "--suite", quick, "--samples", 200, "--out", tmp_path / "run", "--workers", 1)
     assert robusteval(*arguments, "--fail-under", 5).code == 3
     assert robusteval(*arguments, "--fail-under", 0.0001).code == 0
 
 
-def test_a_gate_is_never_met_by_an_inconclusive_run(robusteval, quick, tmp_path):
+def test_a_gate_is_never_met_by_an_inconclusive_run(robusteval: Command, quick: Path, tmp_path: Path) -> None:
     screen = robusteval("run", CNN, "--suite", quick, "--out", tmp_path / "run", "--workers", 1, "--fail-under", 0.0001)
     assert screen.code == 3  # 20 samples are too few for any claim
 
 
-def _npz(path: Path, **arrays: object) -> Path:
+def _npz(path: Path, **arrays: Any) -> Path:
     np.savez(path, **arrays)
     return path
 
@@ -214,7 +222,9 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_input_gets_one_sentence_and_exit_code_2(robusteval, quick, tmp_path, name):
+def test_bad_input_gets_one_sentence_and_exit_code_2(
+    robusteval: Command, quick: Path, tmp_path: Path, name: str
+) -> None:
     arguments, words = _bad_inputs(tmp_path)[name]
     screen = robusteval("run", *arguments)
     assert screen.code == 2
@@ -224,7 +234,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(robusteval, quick, tmp_path
     assert len(first) <= 6, screen.err
 
 
-def test_an_unwritable_folder_is_noticed_before_the_work(robusteval, quick, tmp_path):
+def test_an_unwritable_folder_is_noticed_before_the_work(robusteval: Command, quick: Path, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere; the case of a file in the way is tested above")
     locked = tmp_path / "locked"
@@ -233,9 +243,9 @@ def test_an_unwritable_folder_is_noticed_before_the_work(robusteval, quick, tmp_
     assert robusteval("run", CNN, "--suite", quick, "--out", locked / "run").code == 2
 
 
-def test_killing_the_process_and_starting_again_gives_the_same_document(tmp_path):
-    """A real kill, of a real process with workers, in the middle of the work: three units are done, and the next two wait
-    at a gate."""
+def test_killing_the_process_and_starting_again_gives_the_same_document(tmp_path: Path) -> None:
+    """A real kill, of a real process with workers, in the middle of the work: three units are done, and the next two
+    wait at a gate."""
     (tmp_path / "odd.toml").write_text(SUITE.format(samples=700))
     (tmp_path / "gate").mkdir()
     env = install(tmp_path) | {"GATE": str(tmp_path / "gate")}

@@ -1,4 +1,5 @@
-"""Several models from the command line: one page, a matrix that can be checked again, and every refusal in one sentence."""
+"""Several models from the command line: one page, a matrix that can be checked again, and every refusal in one
+sentence."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,21 +19,21 @@ import safetensors.numpy
 from onnx import TensorProto, helper, numpy_helper
 
 import robusteval as package
-from tests.cli.conftest import CNN, QUICK
+from tests.cli.conftest import CNN, QUICK, Command
 
 INT8 = CNN.with_name("fashion-int8.onnx")
 TRANSFER = 'transfer = { attack = "fgsm", eps = 0.1 }\n'
 
 
 @pytest.fixture
-def suite(tmp_path):
+def suite(tmp_path: Path) -> Path:
     path = tmp_path / "pairs.toml"
     path.write_text(QUICK.replace("[[attack]]", TRANSFER + "[[attack]]", 1))
     return path
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run of both models, made once, and what it printed."""
     folder = tmp_path_factory.mktemp("several")
     (folder / "pairs.toml").write_text(QUICK.replace("[[attack]]", TRANSFER + "[[attack]]", 1))
@@ -46,19 +49,19 @@ def finished(tmp_path_factory):
         "--workers",
         "1",
     ]
-    done = subprocess.run([*command, "--out", "run"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([*command, "--out", "run"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "run", done.stdout
 
 
 @pytest.fixture
-def both(finished, tmp_path):
+def both(finished: tuple[Path, str], tmp_path: Path) -> Path:
     """A copy of that run, to be spoilt."""
     shutil.copytree(finished[0], tmp_path / "run")
     return tmp_path / "run"
 
 
-def test_one_page_one_document_and_a_run_for_each(finished, both):
+def test_one_page_one_document_and_a_run_for_each(finished: tuple[Path, str], both: Path) -> None:
     folder, printed = both, finished[1]
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
         "comparison.json",
@@ -81,7 +84,7 @@ def test_one_page_one_document_and_a_run_for_each(finished, both):
     assert alone["model"]["sha256"] == document["models"][0]["sha256"] == hashlib.sha256(CNN.read_bytes()).hexdigest()
 
 
-def test_verify_checks_every_model_and_the_matrix(robusteval, both):
+def test_verify_checks_every_model_and_the_matrix(robusteval: Command, both: Path) -> None:
     folder = both
     screen = robusteval("verify", folder, "--json")
     assert screen.code == 0, screen.out
@@ -104,7 +107,7 @@ def test_verify_checks_every_model_and_the_matrix(robusteval, both):
     assert "over the budget" in robusteval("verify", folder).out
 
 
-def test_verify_notices_changed_adversarials_and_another_record(robusteval, both):
+def test_verify_notices_changed_adversarials_and_another_record(robusteval: Command, both: Path) -> None:
     folder = both
     path = folder / "transfer.safetensors"
     tensors = safetensors.numpy.load_file(path)
@@ -119,7 +122,7 @@ def test_verify_notices_changed_adversarials_and_another_record(robusteval, both
     assert "fashion-int8: its record.json is not the one that was compared" in screen.out
 
 
-def test_report_and_verify_need_no_torch(both):
+def test_report_and_verify_need_no_torch(both: Path) -> None:
     folder = both
     before = (folder / "report.html").read_text()
     (folder / "report.html").unlink()
@@ -128,12 +131,13 @@ def test_report_and_verify_need_no_torch(both):
         "from robusteval.cli import main\nmain()"
     )
     for command in ("report", "verify"):
-        done = subprocess.run([sys.executable, "-c", code, command, str(folder)], capture_output=True, text=True)
+        words = [sys.executable, "-c", code, command, str(folder)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert (folder / "report.html").read_text() == before
 
 
-def test_again_and_in_the_other_order_gives_the_same_matrix(robusteval, both, suite, tmp_path):
+def test_again_and_in_the_other_order_gives_the_same_matrix(robusteval: Command, both: Path, suite: Path) -> None:
     folder = both
     first = json.loads((folder / "comparison.json").read_text())
     screen = robusteval("run", INT8, CNN, "--suite", suite, "--out", folder, "--workers", 1, "--json")
@@ -146,7 +150,7 @@ def test_again_and_in_the_other_order_gives_the_same_matrix(robusteval, both, su
     assert all(0 <= value <= 1 for row in shown["transfer"] for value in row)
 
 
-def test_the_own_option_of_one_file_reaches_only_that(robusteval, suite, tmp_path):
+def test_the_own_option_of_one_file_reaches_only_that(robusteval: Command, suite: Path, tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", x=x, y=np.arange(20) % 10)
     arguments = ("--suite", suite, "--data", tmp_path / "d.npz", "--workers", 1, "--out", tmp_path / "run")
@@ -157,13 +161,13 @@ def test_the_own_option_of_one_file_reaches_only_that(robusteval, suite, tmp_pat
     assert robusteval("verify", tmp_path / "run").code == 0
 
 
-def test_dry_run_prints_both_plans_and_writes_nothing(robusteval, suite, tmp_path):
+def test_dry_run_prints_both_plans_and_writes_nothing(robusteval: Command, suite: Path, tmp_path: Path) -> None:
     screen = robusteval("run", CNN, INT8, "--suite", suite, "--dry-run", "--json")
     assert len(json.loads(screen.out)["models"]) == 2
     assert not (tmp_path / "reports").exists()
 
 
-def test_a_gate_names_who_missed_it(robusteval, suite, tmp_path):
+def test_a_gate_names_who_missed_it(robusteval: Command, suite: Path, tmp_path: Path) -> None:
     arguments = ("run", CNN, INT8, "--suite", suite, "--out", tmp_path / "run", "--workers", 1)
     screen = robusteval(*arguments, "--fail-under", 5)
     assert screen.code == 3
@@ -171,7 +175,7 @@ def test_a_gate_names_who_missed_it(robusteval, suite, tmp_path):
     assert "), fashion-int8 (" in screen.err
 
 
-def _cases(folder):
+def _cases(folder: Path) -> dict[str, Any]:
     (folder / "half.onnx").write_bytes(CNN.read_bytes()[:500])
     flat = folder / "flat.toml"
     flat.write_text(QUICK.replace("[[attack]]", 'transfer = { attack = "deepfool" }\n[[attack]]', 1))
@@ -195,7 +199,7 @@ def _cases(folder):
         "unknown option in --only", "bad number in --only", "--only for one", "none at all",
     ],
 )  # fmt: skip
-def test_bad_input_gets_one_sentence_and_exit_code_2(robusteval, tmp_path, name):
+def test_bad_input_gets_one_sentence_and_exit_code_2(robusteval: Command, tmp_path: Path, name: str) -> None:
     arguments, words = _cases(tmp_path)[name]
     screen = robusteval("run", *arguments)
     assert screen.code == 2
@@ -204,11 +208,11 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(robusteval, tmp_path, name)
     assert not (tmp_path / "reports").exists()
 
 
-def test_models_of_other_shapes_are_refused(robusteval, suite, tmp_path):
+def test_models_of_other_shapes_are_refused(robusteval: Command, suite: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     weight = numpy_helper.from_array(np.ones((64, 10), np.float32), "w")
-    ends = [("x", ["n", 1, 8, 8]), ("y", ["n", 10])]
+    ends: list[tuple[str, list[str | int | None]]] = [("x", ["n", 1, 8, 8]), ("y", ["n", 10])]
     given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in ends)
     graph = helper.make_graph(nodes, "other", [given], [made], [weight])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), other)
@@ -219,13 +223,13 @@ def test_models_of_other_shapes_are_refused(robusteval, suite, tmp_path):
     assert "1x8x8" in screen.err
 
 
-def test_a_folder_of_another_kind_is_left_alone(robusteval, both, suite):
+def test_a_folder_of_another_kind_is_left_alone(robusteval: Command, both: Path, suite: Path) -> None:
     folder = both
     assert robusteval("run", CNN, "--suite", suite, "--out", folder).code == 2
     assert robusteval("run", CNN, INT8, "--suite", suite, "--out", folder / "fashion-cnn").code == 2
 
 
-def test_from_python(suite, tmp_path):
+def test_from_python(suite: Path) -> None:
     made = package.compare([CNN, INT8], suite=str(suite), samples=12)
     assert set(made.records) == {"fashion-cnn", "fashion-int8"}
     assert made.records["fashion-cnn"].data.samples == 12

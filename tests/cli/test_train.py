@@ -23,7 +23,8 @@ from robusteval.api import LoadOptions, Samples
 from robusteval.engine.fit.train import split
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import keep_labels, pose
-from tests.cli.conftest import CNN, ROOT
+from tests.cli.conftest import CNN, ROOT, Command
+from tests.sure import sure
 
 VIT = CNN.with_name("fashion-vit.onnx")
 
@@ -38,11 +39,14 @@ def few(tmp_path: Path) -> Path:
 
 def answers(path: Path, x: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: x})[0]
+    answer: np.ndarray = session.run(None, {session.get_inputs()[0].name: x})[0]
+    return answer
 
 
 @pytest.mark.parametrize("model", [CNN, VIT])
-def test_it_writes_a_file_that_onnx_runtime_takes_at_any_batch(model, robusteval, few, tmp_path) -> None:
+def test_it_writes_a_file_that_onnx_runtime_takes_at_any_batch(
+    model: Path, robusteval: Command, few: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "sub" / "hard.onnx"
     words = ("label-embedding", model, "--fit-data", few, "--param", "epochs=1", "--out", out)
     screen = robusteval("train", *words)
@@ -64,7 +68,7 @@ def test_it_writes_a_file_that_onnx_runtime_takes_at_any_batch(model, robusteval
     assert load_file(out.with_suffix(".safetensors"))
 
 
-def test_a_denoiser_is_written_with_the_model_behind_it(robusteval, few, tmp_path) -> None:
+def test_a_denoiser_is_written_with_the_model_behind_it(robusteval: Command, few: Path, tmp_path: Path) -> None:
     out = tmp_path / "hard.onnx"
     screen = robusteval("train", "denoiser", CNN, "--fit-data", few, "--param", "epochs=1", "--out", out, "--json")
     assert screen.code == 0, screen.err
@@ -73,7 +77,7 @@ def test_a_denoiser_is_written_with_the_model_behind_it(robusteval, few, tmp_pat
     assert {"before", "after", "held_out", "learnt_sha256"} <= set(said)
 
 
-def test_bad_input_is_one_sentence_and_code_2(robusteval, few, tmp_path) -> None:
+def test_bad_input_is_one_sentence_and_code_2(robusteval: Command, few: Path, tmp_path: Path) -> None:
     out = tmp_path / "hard.onnx"
     (tmp_path / "there.onnx").write_bytes(b"x")
     rest = (CNN, "--fit-data", few, "--out", out)
@@ -119,7 +123,7 @@ def heed_interrupts() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_interruption_loses_at_most_one_epoch(how, few, tmp_path) -> None:
+def test_an_interruption_loses_at_most_one_epoch(how: signal.Signals, few: Path, tmp_path: Path) -> None:
     """Ctrl-C, and a kill that no process can answer."""
     out = tmp_path / "hard.onnx"
     words = ["adversarial-training", str(CNN), "--fit-data", str(few), "--param", "epochs=12", "--param", "steps=3"]
@@ -134,12 +138,12 @@ def test_an_interruption_loses_at_most_one_epoch(how, few, tmp_path) -> None:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - before the test has threads
     )
     seen = ""
     alarm = threading.Timer(240, first.kill)  # so that a command that says nothing ends the waiting
     alarm.start()
-    while "epoch 3/" not in seen and (line := first.stderr.readline()):
+    while "epoch 3/" not in seen and (line := sure(first.stderr).readline()):
         seen += line
     alarm.cancel()
     assert "epoch 3/" in seen
@@ -156,7 +160,7 @@ def test_an_interruption_loses_at_most_one_epoch(how, few, tmp_path) -> None:
     assert out.exists()
 
 
-def test_what_is_held_out_was_not_learnt_even_where_images_repeat(fashion_samples) -> None:
+def test_what_is_held_out_was_not_learnt_even_where_images_repeat(fashion_samples: Samples) -> None:
     twice = fashion_samples[torch.arange(400).repeat(2)]
     learnt, held = split(twice)
     assert len(learnt) + len(held) == 800
@@ -165,13 +169,15 @@ def test_what_is_held_out_was_not_learnt_even_where_images_repeat(fashion_sample
 
 
 @pytest.fixture
-def fashion_samples():
+def fashion_samples() -> Samples:
     with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
         x = torch.from_numpy(data["x_train"][:400].astype(np.float32)).reshape(-1, 1, 28, 28) / 255
         return Samples(x, torch.from_numpy(data["y_train"][:400].astype(np.int64)))
 
 
-def test_a_run_refuses_fit_data_that_share_an_image_with_the_evaluated(robusteval, quick, tmp_path) -> None:
+def test_a_run_refuses_fit_data_that_share_an_image_with_the_evaluated(
+    robusteval: Command, quick: Path, tmp_path: Path
+) -> None:
     with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
         x, y = data["x_test"][:40], data["y_test"][:40]
         np.savez(tmp_path / "evaluated.npz", x=x, y=y)
@@ -189,7 +195,9 @@ def test_a_run_refuses_fit_data_that_share_an_image_with_the_evaluated(robusteva
     assert not (tmp_path / "run" / "record.json").exists()
 
 
-def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(robusteval, few, quick, tmp_path) -> None:
+def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(
+    robusteval: Command, few: Path, quick: Path, tmp_path: Path
+) -> None:
     """Its marks tell, also after it was hardened again on other images, and also where the pixels come as floats."""
     with np.load(ROOT / "robusteval" / "data" / "fashion_mnist.npz") as data:
         np.savez(tmp_path / "more.npz", x=data["x_train"][300:400], y=data["y_train"][300:400])
@@ -227,7 +235,7 @@ def test_marks_that_nobody_wrote_are_an_error() -> None:
 
 
 @pytest.mark.slow
-def test_adversarial_training_of_the_example_holds_against_pgd(robusteval, tmp_path) -> None:
+def test_adversarial_training_of_the_example_holds_against_pgd(robusteval: Command, tmp_path: Path) -> None:
     out = tmp_path / "hard.onnx"
     screen = robusteval("train", "adversarial-training", CNN, "--out", out)
     assert screen.code == 0, screen.err

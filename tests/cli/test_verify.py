@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.cli.conftest import CNN
+from tests.cli.conftest import CNN, Command
 
 
 @pytest.fixture
-def finished(robusteval, quick, tmp_path):
+def finished(robusteval: Command, quick: Path, tmp_path: Path) -> Path:
     assert robusteval("run", CNN, "--suite", quick, "--out", tmp_path / "run", "--workers", 1).code == 0
     return tmp_path / "run"
 
 
-def test_every_attack_s_surviving_wins_are_asked_again(robusteval, finished):
+def test_every_attack_s_surviving_wins_are_asked_again(robusteval: Command, finished: Path) -> None:
     record = json.loads((finished / "record.json").read_text())
     tensors = safetensors.numpy.load_file(finished / "witnesses.safetensors")
     cells = {cell["id"]: cell for cell in record["cells"]}
@@ -34,7 +35,7 @@ def test_every_attack_s_surviving_wins_are_asked_again(robusteval, finished):
     assert sum(sum(map(bool, cells[name]["survives_8bit"])) for name in bare) > 0
 
 
-def test_a_lie_about_a_survivor_is_found(robusteval, finished):
+def test_a_lie_about_a_survivor_is_found(robusteval: Command, finished: Path) -> None:
     path = finished / "record.json"
     record = json.loads(path.read_text())
     name = record["witnesses"]["rounded"][0]["cell"]
@@ -49,7 +50,7 @@ def test_a_lie_about_a_survivor_is_found(robusteval, finished):
     assert f"{name}, sample {sample}, rounded to 8 bits: {lie}" in screen.out
 
 
-def test_a_win_made_elsewhere_is_found(robusteval, finished):
+def test_a_win_made_elsewhere_is_found(robusteval: Command, finished: Path) -> None:
     """An image that fools the model and is not the attack's rounded one."""
     record = json.loads((finished / "record.json").read_text())
     entry = record["witnesses"]["rounded"][0]

@@ -10,7 +10,7 @@ import pytest
 from robusteval.contracts.cache import cache_folder
 
 
-def test_the_variable_names_the_folder_and_off_means_none(monkeypatch, tmp_path):
+def test_the_variable_names_the_folder_and_off_means_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     assert cache_folder("training") == tmp_path / "training"
     monkeypatch.setenv("ROBUSTEVAL_CACHE", "off")
@@ -18,7 +18,7 @@ def test_the_variable_names_the_folder_and_off_means_none(monkeypatch, tmp_path)
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="XDG's folders are those of Linux and its like")
-def test_without_it_the_user_s_cache_folder(monkeypatch, tmp_path):
+def test_without_it_the_user_s_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("ROBUSTEVAL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder("pass-timing") == tmp_path / "robusteval" / "pass-timing"

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from robusteval.api import Norm
 from robusteval.contracts.meter import Meter, Trace, Watch
 
 
@@ -14,7 +15,7 @@ def rows(*places: int) -> torch.Tensor:
     return torch.tensor(places, dtype=torch.int64)
 
 
-def test_a_new_meter_stands_at_zero_for_every_sample():
+def test_a_new_meter_stands_at_zero_for_every_sample() -> None:
     meter = Meter(3)
     for name in ("forwards", "backwards", "zero_gradients", "bad_gradients"):
         column = getattr(meter, name)
@@ -22,7 +23,7 @@ def test_a_new_meter_stands_at_zero_for_every_sample():
         assert column.dtype == torch.int64
 
 
-def test_passes_are_counted_for_the_rows_that_made_them():
+def test_passes_are_counted_for_the_rows_that_made_them() -> None:
     meter = Meter(4)
     meter.forward(rows(0, 2))
     meter.forward(rows(2, 2, 3), 5)
@@ -33,7 +34,7 @@ def test_passes_are_counted_for_the_rows_that_made_them():
     assert meter.zero_gradients.tolist() == meter.bad_gradients.tolist() == [0] * 4
 
 
-def test_gradients_are_zero_bad_or_good():
+def test_gradients_are_zero_bad_or_good() -> None:
     meter = Meter(5)
     grad = torch.tensor([[0.0, 0.0], [0.0, 1e-30], [0.0, 0.0], [3.0, 4.0], [0.0, -0.0]])
     bad = torch.tensor([False, False, True, True, False])  # what was not finite came back as zero
@@ -46,7 +47,7 @@ def test_gradients_are_zero_bad_or_good():
     assert meter.zero_gradients.tolist() == [6, 0, 0, 0, 1]
 
 
-def test_a_trace_is_the_mean_of_what_is_finite():
+def test_a_trace_is_the_mean_of_what_is_finite() -> None:
     trace = Trace()
     values = torch.tensor([1.0, math.inf, 3.0, math.nan], requires_grad=True)
     trace.add(rows(0, 1, 2, 5), {"distance": values, "step": 0.5, "never": torch.full((4,), math.inf)})
@@ -59,7 +60,7 @@ def test_a_trace_is_the_mean_of_what_is_finite():
     assert all(isinstance(value, float) for point in trace.points for value in point.values())
 
 
-def watch(eps: list[float] | None = None, bounds=(0.0, 1.0), norm="linf") -> Watch:
+def watch(eps: list[float] | None = None, bounds: tuple[float, float] = (0.0, 1.0), norm: Norm = "linf") -> Watch:
     """Samples 4, 1 and 2 of five, at 0, .1 and .2 in two dimensions; class 0 is kept."""
     x0 = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.2, 0.2]], dtype=torch.float64)
     keep = torch.tensor([[True, False]] * 3)
@@ -70,7 +71,7 @@ def watch(eps: list[float] | None = None, bounds=(0.0, 1.0), norm="linf") -> Wat
 LOST, KEPT = [0.0, 1.0], [1.0, 0.0]
 
 
-def test_a_win_on_the_way_is_seen_where_it_happened():
+def test_a_win_on_the_way_is_seen_where_it_happened() -> None:
     one = watch()
     assert one.met.tolist() == [False] * 3
     assert one.met.dtype == torch.bool
@@ -82,7 +83,7 @@ def test_a_win_on_the_way_is_seen_where_it_happened():
     assert one.met.tolist() == [True, True, False]
 
 
-def test_queries_of_another_kind_are_not_looked_at():
+def test_queries_of_another_kind_are_not_looked_at() -> None:
     one = watch()
     one.see(rows(), torch.zeros(0, 2), torch.zeros(0, 2))
     one.see(rows(4), torch.full((1, 2), 0.5), torch.tensor([[0.0, 1.0, 0.0]]))  # more classes
@@ -91,7 +92,7 @@ def test_queries_of_another_kind_are_not_looked_at():
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 0.5)])
-def test_only_points_of_the_box_are_wins(bounds):
+def test_only_points_of_the_box_are_wins(bounds: tuple[float, float]) -> None:
     low, high = bounds
     for value, met in ((low, True), (high, True), (low - 1e-6, False), (high + 1e-6, False), (math.nan, False)):
         one = watch(bounds=bounds)
@@ -101,7 +102,7 @@ def test_only_points_of_the_box_are_wins(bounds):
 
 
 @pytest.mark.parametrize(("over", "met"), [(-0.1, True), (0.0, True), (5e-7, True), (2e-6, False), (0.05, False)])
-def test_only_points_within_the_sample_s_own_budget_are_wins(over, met):
+def test_only_points_within_the_sample_s_own_budget_are_wins(over: float, met: bool) -> None:
     one = watch(eps=[0.9, 0.25, 0.9])
     x = torch.tensor([[0.1 + 0.25 * (1 + over), 0.1], [0.95, 0.2]], dtype=torch.float64, requires_grad=True)
     one.see(rows(1, 2), x, torch.tensor([LOST, LOST]))
@@ -113,7 +114,7 @@ def test_only_points_within_the_sample_s_own_budget_are_wins(over, met):
     assert not one.met[2]
 
 
-def test_a_first_unlawful_win_does_not_hide_a_later_lawful_one():
+def test_a_first_unlawful_win_does_not_hide_a_later_lawful_one() -> None:
     one = watch(eps=[0.2] * 3)
     one.see(rows(4), torch.tensor([[0.9, 0.0]]).double(), torch.tensor([LOST]))
     assert one.met.tolist() == [False] * 3

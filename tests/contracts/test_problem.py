@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import AccessError, Problem
+from robusteval.api import Problem
 from robusteval.contracts.meter import Meter, Trace
+from robusteval.contracts.plugins import Needs
+from robusteval.errors import AccessError
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,12 @@ class Plane:
 
 
 def pose(
-    needs: str, batch: int = 4, draws: int = 1, cliff: float = 9.0, eps: float | None = 0.5, random: bool = False
+    needs: Literal["gradient", "scores", "decision"],
+    batch: int = 4,
+    draws: int = 1,
+    cliff: float = 9.0,
+    eps: float | None = 0.5,
+    random: bool = False,
 ) -> Problem:
     x = torch.rand((batch, 3), generator=Generator().manual_seed(0))
     keep = torch.tensor([[True, False, False]]).expand(batch, 3).clone()
@@ -56,15 +65,15 @@ def pose(
         ("scores", lambda p: p.jacobian(p.x, torch.zeros(4, 1, dtype=torch.int64))),
     ],
 )
-def test_asking_for_more_than_declared_is_an_access_error(needs: str, call: object) -> None:
+def test_asking_for_more_than_declared_is_an_access_error(needs: Needs, call: Callable[[Problem], object]) -> None:
     problem = pose(needs)
     with pytest.raises(AccessError, match=f"needs = '{needs}'"):
-        call(problem)  # type: ignore[operator]
+        call(problem)
     assert int(problem.meter.forwards.sum()) == 0
 
 
 @pytest.mark.parametrize("needs", ["decision", "scores", "gradient"])
-def test_what_is_declared_is_allowed(needs: str) -> None:
+def test_what_is_declared_is_allowed(needs: Needs) -> None:
     problem = pose(needs)
     assert problem.won(problem.x).shape == (4,)
     assert problem.labels(problem.x).dtype == torch.int64
@@ -150,7 +159,7 @@ def test_random_pipelines_are_averaged_over_draws_from_the_problems_generator() 
 
 
 @pytest.mark.parametrize("needs", ["gradient", "scores"])
-def test_a_problem_of_no_samples_answers_with_nothing(needs: str) -> None:
+def test_a_problem_of_no_samples_answers_with_nothing(needs: Needs) -> None:
     problem = pose(needs, batch=0)
     assert problem.scores(problem.x).shape == (0, 3)
     assert problem.won(problem.x).shape == (0,)

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -49,7 +49,8 @@ def run(folder: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def outcomes(acme: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What a reader's pytest says of each page's test file: by its name, one line a test that did not pass, or "passed"."""
+    """What a reader's pytest says of each page's test file: by its name, one line a test that did not pass, or
+    "passed"."""
     _, module = check_module(acme)
     extend = f"import {module}\n{module}.__path__.append({str(acme / 'new')!r})\n"
     (acme / "conftest.py").write_text(extend, encoding="utf-8")
@@ -59,7 +60,7 @@ def outcomes(acme: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=seeing(acme))
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: some test failed, and its page says so
     found: dict[str, list[str]] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in ET.parse(report).iter("testcase"):
         said = [
             f"{case.get('name')}: {part.tag} {part.get('message')}\n{part.text}" for part in case if part.tag in BAD
         ]

@@ -82,7 +82,8 @@ def shuffled() -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Case:
-    """An evaluation that must not be believed. checks: which must come out how; codes: findings that no check raises."""
+    """An evaluation that must not be believed. checks: which must come out how; codes: findings that no check
+    raises."""
 
     name: str
     model: Callable[[nn.Module], Classifier]
@@ -122,7 +123,8 @@ CASES = (
     Case("labels shuffled", classifier, suite(PGD), codes=_CHANCE, data=shuffled),
     Case("20 samples", classifier, suite(PGD), {"samples": "fail"}, samples=20),
     Case(
-        "plugin that forgets its wins", classifier, suite('plugin = "test.forgets"\nsearch = 3'), {"silent-success": "fail"}
+        "plugin that forgets its wins", classifier, suite('plugin = "test.forgets"\nsearch = 3'),
+        {"silent-success": "fail"},
     ),
     Case(
         "twin of another model", lambda net: Forced(net, stranger()), suite(PGD.replace("search = 4", "search = 1")),
@@ -158,7 +160,8 @@ CASES = (
     Case(
         "attack that finds nothing where noise does", classifier,
         suite(
-            'plugin = "test.idle"\nsearch = 0', extra="noise_draws = { samples = 6, draws = 1000 }\neps = { linf = 2.0 }"
+            'plugin = "test.idle"\nsearch = 0',
+            extra="noise_draws = { samples = 6, draws = 1000 }\neps = { linf = 2.0 }",
         ),
         {"noise-draws": "fail"},
     ),

@@ -26,13 +26,14 @@ class Gate(nn.Module):
         self.inner, self.steps = inner, steps
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(torch.round(x * self.steps) / self.steps + 0 * x)
+        answer: Tensor = self.inner(torch.round(x * self.steps) / self.steps + 0 * x)
+        return answer
 
 
 @dataclass
 class Forced:
-    """A classifier that swears to exact gradients. truth and twin: modules; noise: size of what is added to the scores at
-    every call; crowd: how much of the batch's mean is taken off."""
+    """A classifier that swears to exact gradients. truth and twin: modules; noise: size of what is added to the scores
+    at every call; crowd: how much of the batch's mean is taken off."""
 
     truth: nn.Module
     other: nn.Module | None = None
@@ -48,10 +49,12 @@ class Forced:
         with torch.no_grad():
             scores = self.truth(x)
         scores = scores + self.noise * torch.randn(scores.shape, generator=self._rng)
-        return scores - self.crowd * scores.mean(0, keepdim=True)
+        answer: Tensor = scores - self.crowd * scores.mean(0, keepdim=True)
+        return answer
 
     def twin(self, x: Tensor) -> Tensor:
-        return (self.truth if self.other is None else self.other)(x)
+        answer: Tensor = (self.truth if self.other is None else self.other)(x)
+        return answer
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,8 @@ class Affine(nn.Module):
         self.inner, self.scale, self.shift = inner, scale, shift
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x * self.scale + self.shift)
+        answer: Tensor = self.inner(x * self.scale + self.shift)
+        return answer
 
 
 class Hot(nn.Module):
@@ -213,11 +217,11 @@ PLUGINS: tuple[tuple[str, Any], ...] = (
 
 def stranger() -> nn.Module:
     """Another model: a random line."""
-    other = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    line = nn.Linear(784, 10)
     with torch.no_grad():
-        other[1].weight.copy_(torch.randn(10, 784, generator=torch.Generator().manual_seed(0)) * 0.1)
-        other[1].bias.zero_()
-    return other
+        line.weight.copy_(torch.randn(10, 784, generator=torch.Generator().manual_seed(0)) * 0.1)
+        line.bias.zero_()
+    return nn.Sequential(nn.Flatten(), line)
 
 
 def int8_exact() -> OnnxClassifier:

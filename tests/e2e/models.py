@@ -38,7 +38,8 @@ class ChannelsLast(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x.permute(0, 3, 1, 2))
+        answer: Tensor = self.inner(x.permute(0, 3, 1, 2))
+        return answer
 
 
 def export(

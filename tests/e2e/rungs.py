@@ -1,4 +1,5 @@
-"""Random small nets of every rung of the ladder: an ONNX file, and in torch the same with its steps passed straight through.
+"""Random small nets of every rung of the ladder: an ONNX file, and in torch the same with its steps passed straight
+through.
 
 A kind says what stands before, inside or behind a net of two layers; a seed says the rest: sizes, weights, steps. Add a
 kind by a row of KINDS, with what ONNX does and what an attacker who knows it would differentiate.
@@ -43,8 +44,8 @@ class Graph:
 
 @dataclass(frozen=True)
 class Kind:
-    """before, inside, after: name -> name in ONNX, of the pixels, the hidden values, the scores; the same in torch, as an
-    attacker differentiates it. batch: None for a free axis. labels: only the best class comes out. none: there is no
+    """before, inside, after: name -> name in ONNX, of the pixels, the hidden values, the scores; the same in torch, as
+    an attacker differentiates it. batch: None for a free axis. labels: only the best class comes out. none: there is no
     gradient to be had."""
 
     before: Callable[[Graph, str, float], str] | None = None
@@ -116,8 +117,8 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Net:
-    """blob: the file; x [N, *shape] and y: images, and the file's own answers to them; through: scores that are differentiable
-    straight through; None where nobody has any."""
+    """blob: the file; x [N, *shape] and y: images, and the file's own answers to them; through: scores that are
+    differentiable straight through; None where nobody has any."""
 
     blob: bytes
     x: np.ndarray
@@ -182,7 +183,8 @@ def _layers(kind: Kind, shape: tuple[int, ...], levels: float, weights: tuple[np
         graph.tensors,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return model.SerializeToString()
+    answer: bytes = model.SerializeToString()
+    return answer
 
 
 def _forest(rng: np.random.Generator, size: int, classes: int, trees: int = 12, depth: int = 4) -> bytes:
@@ -197,7 +199,8 @@ def _forest(rng: np.random.Generator, size: int, classes: int, trees: int = 12, 
     node = helper.make_node(
         "TreeEnsembleClassifier", ["x"], ["label", "scores"], domain="ai.onnx.ml", post_transform="NONE",
         nodes_treeids=[row[0] for row in rows], nodes_nodeids=[row[1] for row in rows],
-        nodes_featureids=[row[2] for row in rows], nodes_values=[row[3] for row in rows], nodes_modes=[row[4] for row in rows],
+        nodes_featureids=[row[2] for row in rows], nodes_values=[row[3] for row in rows],
+        nodes_modes=[row[4] for row in rows],
         nodes_truenodeids=[row[5] * (row[4] != "LEAF") for row in rows],
         nodes_falsenodeids=[row[6] * (row[4] != "LEAF") for row in rows],
         class_treeids=[leaf[0] for leaf in leaves], class_nodeids=[leaf[1] for leaf in leaves],
@@ -214,4 +217,5 @@ def _forest(rng: np.random.Generator, size: int, classes: int, trees: int = 12, 
         ],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-    return onnx.helper.make_model(made, opset_imports=opsets, ir_version=8).SerializeToString()
+    answer: bytes = onnx.helper.make_model(made, opset_imports=opsets, ir_version=8).SerializeToString()
+    return answer

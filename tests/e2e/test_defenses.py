@@ -1,4 +1,5 @@
-"""Every defence through the whole engine on the shipped model: judged obliviously and adaptively, and masking exposed."""
+"""Every defence through the whole engine on the shipped model: judged obliviously and adaptively, and masking
+exposed."""
 
 from __future__ import annotations
 

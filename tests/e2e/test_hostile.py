@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -25,7 +27,7 @@ plugin = "deepfool"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     model = onnx.load(EXAMPLES / "fashion-cnn.onnx")
     model.graph.name = model.producer_name = model.doc_string = EVIL
@@ -43,7 +45,7 @@ def page(tmp_path_factory):
     return path
 
 
-def test_the_name_is_shown_as_text(page):
+def test_the_name_is_shown_as_text(page: Path) -> None:
     html = page.read_text()
     assert EVIL not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
@@ -51,7 +53,7 @@ def test_the_name_is_shown_as_text(page):
 
 @pytest.mark.browser
 @needs_chromium
-def test_nothing_runs_nothing_is_asked_for_nothing_is_said(page):
+def test_nothing_runs_nothing_is_asked_for_nothing_is_said(page: Path) -> None:
     with launched() as browser, Look(browser) as look:
         shown = look.open(page)
         assert shown.locator("figure.chart[data-drawn=yes]").count() > 0

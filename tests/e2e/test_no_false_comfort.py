@@ -1,5 +1,5 @@
-"""No false comfort: of random small nets of every rung of the ladder, none is said to hold without a gradient that was followed,
-and nobody who passes gradients straight through its steps does better than the suite."""
+"""No false comfort: of random small nets of every rung of the ladder, none is said to hold without a gradient that was
+followed, and nobody who passes gradients straight through its steps does better than the suite."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import robusteval
 from robusteval.assessment.gate import gate_met
 from robusteval.record.run import Record
 from tests.e2e.rungs import KINDS, Net, make
+from tests.sure import sure
 
 EPS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.3)
 SUITE = """
@@ -63,8 +64,8 @@ def evaluate(net: Net, folder: Path, toml: str = SUITE) -> Record:
 
 
 def followed(record: Record, norm: str) -> bool:
-    """Whether some finished attack on the bare model got mostly gradients that were of use: from the columns alone, by no rule
-    of the product's."""
+    """Whether some finished attack on the bare model got mostly gradients that were of use: from the columns alone, by
+    no rule of the product's."""
     cells = [cell for cell in record.cells if (cell.status, cell.defense, cell.norm) == ("done", "none", norm)]
     asked = [
         (sum(cell.backwards), cell.zero_gradients + cell.bad_gradients) for cell in cells if cell.needs == "gradient"
@@ -73,8 +74,9 @@ def followed(record: Record, norm: str) -> bool:
 
 
 def comforting(record: Record) -> list[str]:
-    """What a record says that it must not: conclusive without a followed gradient in each norm, or a figure without its mark."""
-    verdict = record.verdict
+    """What a record says that it must not: conclusive without a followed gradient in each norm, or a figure without its
+    mark."""
+    verdict = sure(record.verdict)
     missing = [norm for norm in record.suite.norms if not followed(record, norm)]
     if not missing:
         return []
@@ -89,7 +91,8 @@ def comforting(record: Record) -> list[str]:
 
 
 def straight_through(net: Net, eps: float, steps: int = 40, seed: int = 0) -> np.ndarray:
-    """Which samples PGD on the passed-through scores takes within Linf eps, judged by ONNX Runtime as it goes: bool [N]."""
+    """Which samples PGD on the passed-through scores takes within Linf eps, judged by ONNX Runtime as it goes: bool
+    [N]."""
     rng = np.random.default_rng(seed)
     x0, y = torch.from_numpy(net.x), torch.from_numpy(net.y)
     lost = np.zeros(len(y), dtype=bool)
@@ -100,7 +103,7 @@ def straight_through(net: Net, eps: float, steps: int = 40, seed: int = 0) -> np
         x = (x0 + noise).clamp(0, 1)
         for step in range(steps):
             leaf = x.clone().requires_grad_(True)
-            scores = net.through(leaf)
+            scores = sure(net.through)(leaf)
             own = scores.gather(1, y[:, None])[:, 0]
             best = scores.scatter(1, y[:, None], -torch.inf).amax(1)
             (grad,) = torch.autograd.grad((best - own).sum(), leaf)
@@ -123,7 +126,7 @@ def check(kind: str, seed: int, folder: Path) -> None:
     net = make(kind, seed)
     record = evaluate(net, folder)
     assert comforting(record) == []
-    assert not KINDS[kind].none or record.verdict.status == "inconclusive"
+    assert not KINDS[kind].none or sure(record.verdict).status == "inconclusive"
     if net.through is not None:
         assert max(beaten(net, record).values()) <= 5, (record.model.gradients, record.model.rung)
 
@@ -145,12 +148,12 @@ def test_a_suite_without_gradients_concludes_nothing(kind: str, tmp_path: Path) 
     record = evaluate(make(kind, 0), tmp_path, BLACK)
     assert not followed(record, "linf")
     assert comforting(record) == []
-    assert record.verdict.status == "inconclusive"
+    assert sure(record.verdict).status == "inconclusive"
 
 
 def test_the_oracle_sees_comfort(tmp_path: Path) -> None:
     """What is asked above can fail: a record that was talked up is noticed."""
     record = evaluate(make("tree", 0), tmp_path, BLACK)
-    record.verdict.status, record.verdict.grade = "conclusive", "A"
-    record.verdict.sentences = [one.split(": ", 1)[-1] for one in record.verdict.sentences]
+    sure(record.verdict).status, sure(record.verdict).grade = "conclusive", "A"
+    sure(record.verdict).sentences = [one.split(": ", 1)[-1] for one in sure(record.verdict).sentences]
     assert len(comforting(record)) > 2

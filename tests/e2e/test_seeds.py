@@ -43,7 +43,7 @@ def mnist() -> dict[str, np.ndarray]:
 
 
 @needs_data
-def test_logistic_regression_of_3_and_7_falls_to_one_step_of_a_quarter(tmp_path) -> None:
+def test_logistic_regression_of_3_and_7_falls_to_one_step_of_a_quarter(tmp_path: Path) -> None:
     """Goodfellow, Shlens, Szegedy 2014, figure 2: 1.6 % error on clean digits, 99 % under FGSM with eps 0.25."""
     data = mnist()
     split = {}
@@ -68,7 +68,7 @@ def test_logistic_regression_of_3_and_7_falls_to_one_step_of_a_quarter(tmp_path)
 
 
 @needs_data
-def test_rho_adv_of_the_dense_net_is_the_papers(tmp_path) -> None:
+def test_rho_adv_of_the_dense_net_is_the_papers(tmp_path: Path) -> None:
     """Moosavi-Dezfooli et al. 2016: 0.11 for FC500-150-10 on MNIST."""
     suite = tmp_path / "rho.toml"
     suite.write_text(DEEPFOOL)

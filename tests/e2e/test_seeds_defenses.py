@@ -1,4 +1,5 @@
-"""Every registered defence on a file and on a module; certificates that no attack beats; the sources' figures of defences."""
+"""Every registered defence on a file and on a module; certificates that no attack beats; the sources' figures of
+defences."""
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.suite.suite import names, read, text
 from robusteval.metrics._common.statistics import roc
 from robusteval.testing import keep_labels, pose
+from tests.sure import sure
 
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
@@ -80,7 +82,8 @@ class Normalized(nn.Module):
         self.net.load_state_dict({name: torch.from_numpy(stored[name]) for name in self.net.state_dict()})
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net((x - 0.2860) / 0.3530)
+        answer: Tensor = self.net((x - 0.2860) / 0.3530)
+        return answer
 
 
 @pytest.mark.parametrize("kind", ["file", "module"])
@@ -131,7 +134,7 @@ def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
     model = load_model(CNN, LoadOptions())
     test = samples("test", 500)
     defended = RandomizedSmoothing(sigma=0.12, n=400, n0=50).fit(model, None, seeded())
-    radius, pipeline = defended.certify(test.x), Pipeline(defended)
+    radius, pipeline = sure(defended.certify)(test.x), Pipeline(defended)
     held = answers(pipeline, test.x, seeded(1))[0] == test.y
     assert int(((radius > 0) & held).sum()) >= 300, "A certificate that is never given is never beaten."
     problem = pose(defended, test.x, keep_labels(test.y, 10), "l2", draws=1)
@@ -162,7 +165,7 @@ def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
     model = load_model(Path(DATA) / "models" / "fc.onnx", LoadOptions())
     learnt, test = mnist("train", 4000), mnist("test", 600)
     defended = Lipschitz(epochs=6, radius=0.5).fit(model, learnt, seeded())
-    radius = defended.certify(test.x)
+    radius = sure(defended.certify)(test.x)
     held = defended.model.logits(test.x).argmax(1) == test.y
     assert float((held & (radius > 0.5)).float().mean()) >= 0.6
     problem = pose(defended.model, test.x, keep_labels(test.y, 10), "l2")
@@ -201,7 +204,7 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[980:], seeded())
     found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, keep, "linf", eps=8 / 255))
     fools = model.logits(found).argmax(1) != right.y
-    drawn = detector.draw(seeded(1)).detector
+    drawn = sure(detector.draw)(seeded(1)).detector
     assert drawn is not None
     rate, auc = area(drawn.score(right.x), drawn.score(found[fools]))
     assert int(fools.sum()) > 0.9 * len(right)
@@ -210,7 +213,7 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     few = torch.arange(6)
     problem = pose(detector, right.x[few], keep_labels(right.y[few], 10, rejected=True), "linf", eps=8 / 255, draws=2)
     known = PGD(steps=8, step=0.25).run(problem)
-    answer = detector.draw(seeded(2)).detector
+    answer = sure(detector.draw)(seeded(2)).detector
     assert answer is not None
     evaded = (model.logits(known).argmax(1) != right.y[few]) & (answer.score(known) <= answer.threshold)
     assert int(evaded.sum()) >= 5
@@ -221,8 +224,13 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
 def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path: Path) -> None:
     """The suite as it is, but for fewer steps, draws and epochs."""
     short = text("seeds", discover())
-    for long, less in (("steps = [24]0", "steps = 6"), ("steps = 60, searches = 5", "steps = 20, searches = 3"),
-                       ("queries = 200", "queries = 40"), ("epochs = .", "epochs = 1"), ("draws = 16", "draws = 4")):  # fmt: skip
+    for long, less in (
+        ("steps = [24]0", "steps = 6"),
+        ("steps = 60, searches = 5", "steps = 20, searches = 3"),
+        ("queries = 200", "queries = 40"),
+        ("epochs = .", "epochs = 1"),
+        ("draws = 16", "draws = 4"),
+    ):
         short, count = re.subn(long, less, short)
         assert count
     (tmp_path / "seeds.toml").write_text(short)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,13 +43,13 @@ adaptive = ["ddn"]
 
 
 @pytest.fixture(scope="session")
-def suite(tmp_path_factory):
+def suite(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("suite") / "variants.toml"
     path.write_text(SUITE)
     return str(path)
 
 
-def evaluate(model: object, suite: str, data: object = "fashion-mnist", **more: object) -> EvaluatedRecord:
+def evaluate(model: Any, suite: str, data: Any = "fashion-mnist", **more: Any) -> EvaluatedRecord:
     fit = "fashion-mnist" if data == "fashion-mnist" else None
     return robusteval.evaluate(model, data, suite, fit_data=fit, **more)
 
@@ -72,7 +73,7 @@ def sensible(record: EvaluatedRecord) -> None:
 
 
 @pytest.fixture(scope="session")
-def reference(suite):
+def reference(suite: str) -> dict[str, float]:
     record = evaluate(EXAMPLES / "fashion-cnn.onnx", suite)
     sensible(record)
     return medians(record)
@@ -92,7 +93,9 @@ VARIANTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_same_cnn_in_another_form_gives_the_same_figures(name, suite, reference, tmp_path):
+def test_the_same_cnn_in_another_form_gives_the_same_figures(
+    name: str, suite: str, reference: dict[str, float], tmp_path: Path
+) -> None:
     record = evaluate(VARIANTS[name](tmp_path), suite)
     sensible(record)
     assert clean(record) > 0.88
@@ -102,7 +105,7 @@ def test_the_same_cnn_in_another_form_gives_the_same_figures(name, suite, refere
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fashion-robust", "fashion-vit"])
-def test_the_other_examples_give_a_sensible_report(name, suite, reference):
+def test_the_other_examples_give_a_sensible_report(name: str, suite: str, reference: dict[str, float]) -> None:
     record = evaluate(EXAMPLES / f"{name}.onnx", suite)
     sensible(record)
     found = medians(record)["linf"]
@@ -113,7 +116,7 @@ def test_the_other_examples_give_a_sensible_report(name, suite, reference):
 
 
 @pytest.mark.slow
-def test_no_candidate_that_fails_the_judge_is_counted_on_the_robust_model(suite, tmp_path):
+def test_no_candidate_that_fails_the_judge_is_counted_on_the_robust_model(suite: str, tmp_path: Path) -> None:
     """Whatever was counted is an adversarial by a second implementation: bytes, box, float64 distance, answer."""
     model = EXAMPLES / "fashion-robust.onnx"
     record = evaluate(model, suite, out=tmp_path / "run")
@@ -130,7 +133,7 @@ def test_no_candidate_that_fails_the_judge_is_counted_on_the_robust_model(suite,
 
 
 @pytest.mark.slow
-def test_int8_is_not_falsely_robust(suite):
+def test_int8_is_not_falsely_robust(suite: str) -> None:
     """Within five points of the float model at every budget: a false robustness of .9 is the failure to avoid."""
     curves = []
     for name in ("fashion-cnn", "fashion-int8"):
@@ -143,7 +146,7 @@ def test_int8_is_not_falsely_robust(suite):
 
 
 @pytest.mark.slow
-def test_a_sklearn_mlp_with_zipmap_runs_on_digits(suite, tmp_path):
+def test_a_sklearn_mlp_with_zipmap_runs_on_digits(suite: str, tmp_path: Path) -> None:
     skl2onnx = pytest.importorskip("skl2onnx")
     from sklearn.datasets import load_digits
     from sklearn.neural_network import MLPClassifier
@@ -168,7 +171,7 @@ def test_a_sklearn_mlp_with_zipmap_runs_on_digits(suite, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite, reference):
+def test_a_torch_module_gives_the_figures_of_its_onnx_file(suite: str, reference: dict[str, float]) -> None:
     archive = np.load(Path(robusteval.__file__).parent / "data" / "fashion_mnist.npz")
     from robusteval.contracts.classifier import LoadOptions
     from robusteval.engine.data.find import RawData, prepare

@@ -8,11 +8,13 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from robusteval.api import AttackInfo, Defended, DefenseInfo, ModelInfo, Problem, param
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
@@ -60,7 +62,7 @@ class Faulty:
         strike(self.how)
         return problem.x
 
-    def passes(self, norm: str, classes: int) -> object:
+    def passes(self, norm: str, classes: int) -> None:
         strike("exit0")
 
 
@@ -70,14 +72,14 @@ class FaultyDefense:
     fit_how: str = param("", "what it does when it is fitted")
     ask_how: str = param("", "what its model does when it is asked")
 
-    def fit(self, model, data, rng):
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         strike(self.fit_how)
         return Defended(Asked(model, self.ask_how))
 
 
 @dataclass(frozen=True)
 class Asked:
-    inner: toys.Linear
+    inner: Classifier
     how: str
 
     @property
@@ -112,7 +114,7 @@ def attacks(*hows: str) -> str:
     return SUITE + "".join(rows)
 
 
-def job(folder: Path, suite: str = SUITE, **more: object) -> Job:
+def job(folder: Path, suite: str = SUITE, **more: Any) -> Job:
     (folder / "suite.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=20)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import Defended, ModelInfo
+from robusteval.api import Defended, ModelInfo, Norm
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.engine.search.distance_search import Sweep
@@ -73,7 +74,8 @@ def beyond(*bars: float) -> Rule:
 def random_pipeline(
     rules: list[Rule], classes: int = 2, suspicions: list[Rule] | None = None
 ) -> tuple[Pipeline, list[int]]:
-    """A pipeline whose draws take these rules in turn, from the first one again after the last; and its draws so far."""
+    """A pipeline whose draws take these rules in turn, from the first one again after the last; and its draws so
+    far."""
     drawn: list[int] = []
 
     def draw(rng: Generator) -> Defended:
@@ -97,12 +99,12 @@ def line(count: int = 1, at: float = 0.0, width: int = 1) -> Tensor:
 def sweep_of(
     rule: Rule,
     x0: Tensor,
-    norm: str = "l2",
+    norm: Norm = "l2",
     bounds: tuple[float, float] = (0.0, 1.0),
     levels: int = 0,
-    settle=None,
-    subject=None,
-    suspicion=None,
+    settle: Any = None,
+    subject: Any = None,
+    suspicion: Any = None,
 ) -> Sweep:
     one = subject or pipeline(rule, suspicion=suspicion)
     keep = torch.zeros(len(x0), one.classes, dtype=torch.bool)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from robusteval.assessment.gate import gate_met
 from robusteval.engine.catalogue.catalogue import discover
-from robusteval.engine.plan.job import plan_of
+from robusteval.engine.plan.job import Job, plan_of
+from robusteval.engine.plan.plan import Plan
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import time_budget as budget
 from robusteval.engine.schedule.executors import Outcome, Task
 from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of, telling_first
 from robusteval.engine.suite.suite import names, parse, read, text
 from robusteval.record import store
+from robusteval.record.run import Record
 from tests.engine import toys
 from tests.engine.test_runner import make_job
+from tests.sure import sure
 
 SUITE = """
 name = "order"
@@ -55,7 +60,7 @@ adaptive = ["square", "pgd", "early"]
 
 
 @pytest.fixture
-def now(monkeypatch):
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still until it is set."""
     time = [0.0]
     # its own `time` alone: everybody's would stop for what else waits by the clock
@@ -63,13 +68,13 @@ def now(monkeypatch):
     return time
 
 
-def tasks_of(job, chunks=1):
+def tasks_of(job: Job, chunks: int = 1) -> tuple[Plan, list[Task]]:
     plan = plan_of(job)
     chosen = [one for one in (*plan.planned, *plan.probes) if not (one.source or one.starts)]
     return plan, [Task(one, chunk) for chunk in range(chunks) for one in chosen]
 
 
-def test_the_order_is_the_rule(tmp_path):
+def test_the_order_is_the_rule(tmp_path: Path) -> None:
     job = make_job(tmp_path, SUITE)
     plan, tasks = tasks_of(job, chunks=2)
     costs = {"noise": 3.0, "square": 9.0, "fgsm": 1.0, "pgd": 5.0, "ddn": 2.0}
@@ -87,14 +92,14 @@ def test_the_order_is_the_rule(tmp_path):
     assert all(one.startswith("probe/") for one in ids[-4:])
 
 
-def test_without_priorities_gradients_go_before_scores_and_decisions(tmp_path):
+def test_without_priorities_gradients_go_before_scores_and_decisions(tmp_path: Path) -> None:
     job = make_job(tmp_path, SUITE.replace("priority = 2\n", "").replace("priority = 1\n", ""))
     plan, tasks = tasks_of(job)
     first = [task.planned.cell.id for task in telling_first(tasks, plan, job.suite, lambda task: 1.0)][:2]
     assert first == ["none/fgsm/l2", "none/fgsm/linf"]
 
 
-def test_priorities_are_no_part_of_what_was_measured():
+def test_priorities_are_no_part_of_what_was_measured() -> None:
     plain = SUITE.replace("priority = 2\n", "").replace("priority = 1\n", "")
     assert parse(SUITE, "x", discover()).sha256 == parse(plain, "x", discover()).sha256
     other = SUITE.replace('plugin = "square"', 'plugin = "square"\nsearch = 2', 1)
@@ -104,7 +109,7 @@ def test_priorities_are_no_part_of_what_was_measured():
     assert min(spec.priority for spec in read("standard", discover()).attacks) == 1
 
 
-def test_a_cell_is_begun_only_where_all_of_it_fits_and_a_begun_one_goes_on(tmp_path, now):
+def test_a_cell_is_begun_only_where_all_of_it_fits_and_a_begun_one_goes_on(tmp_path: Path, now: list[float]) -> None:
     _, tasks = tasks_of(make_job(tmp_path, SUITE), chunks=3)
     first = [task for task in tasks if task.planned.cell.id == "none/pgd/linf"]
     second = [task for task in tasks if task.planned.cell.id == "none/ddn/l2"]
@@ -125,7 +130,7 @@ def test_a_cell_is_begun_only_where_all_of_it_fits_and_a_begun_one_goes_on(tmp_p
     assert Gate(Clock(None), lambda task: 1e9, workers=1)(first[0])
 
 
-def test_what_was_measured_corrects_what_was_foretold(tmp_path, now):
+def test_what_was_measured_corrects_what_was_foretold(tmp_path: Path, now: list[float]) -> None:
     _, tasks = tasks_of(make_job(tmp_path, SUITE), chunks=2)
     one, other = [
         next(task for task in tasks if task.planned.cell.id == name) for name in ("none/pgd/linf", "none/ddn/l2")
@@ -145,13 +150,13 @@ def test_what_was_measured_corrects_what_was_foretold(tmp_path, now):
     assert Clock(100.0, started=0).keeps(1e6) == 30.0
 
 
-def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path, now):
+def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path: Path, now: list[float]) -> None:
     job = make_job(tmp_path, SUITE)
     plan, tasks = tasks_of(job)
     costs = {"ddn": 500.0, "pgd": 200.0}
     ordered = telling_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack, 1.0))
 
-    def begun(limit, led=()):
+    def begun(limit: float, led: tuple[str, ...] = ()) -> set[str]:
         gate = Gate(Clock(limit), lambda task: costs.get(task.planned.cell.attack, 1.0), workers=1)
         gate.roles, gate.led = roles_of(plan, job.suite), set(led)
         left = gate.expected([task for task in ordered if task.planned.cell.id not in led])
@@ -161,38 +166,42 @@ def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path
     # ddn does not fit, pgd does, which the suite gives a priority
     assert {"none/pgd/l2", "none/fgsm/l2", "none/square/linf"} <= begun(300.0)
     assert "none/ddn/l2" not in begun(300.0)
-    found = begun(50.0, led=["none/pgd/linf"])  # of an earlier run
+    found = begun(50.0, led=("none/pgd/linf",))  # of an earlier run
     assert "none/fgsm/linf" in found
     assert "none/fgsm/l2" not in found
 
 
-def document(record):
+def document(record: Record) -> Any:
     data = json.loads(store.to_json(record))
     data.pop("times")
     return data
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Record:
     """A run of the same plan that took its time."""
     return run(make_job(tmp_path_factory.mktemp("whole")))
 
 
-def test_no_time_at_all_is_inconclusive_and_the_next_run_goes_on_as_if_nothing_had_been(tmp_path, whole):
+def test_no_time_at_all_is_inconclusive_and_the_next_run_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, whole: Record
+) -> None:
     job = make_job(tmp_path)
     hurried = run(dataclasses.replace(job, time_budget=1e-6))
     assert {cell.status for cell in hurried.cells} == {"skipped"}
-    assert (hurried.verdict.status, hurried.verdict.grade) == ("inconclusive", "F")
+    assert (sure(hurried.verdict).status, sure(hurried.verdict).grade) == ("inconclusive", "F")
     assert not gate_met(hurried, 0.0)
     assert hurried.plan_sha256 == whole.plan_sha256
     assert document(run(job)) == document(whole)
 
 
-def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(tmp_path, whole, monkeypatch):
+def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(
+    tmp_path: Path, whole: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job(tmp_path)
     asked = []
 
-    def three(gate, task):
+    def three(gate: Gate, task: Task) -> bool:
         """The first cell whole and the first of the two units of the second one."""
         asked.append(task)
         if len(asked) > 3:
@@ -210,8 +219,8 @@ def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(tmp_path, 
     finding = next(one for one in record.findings if one.code == "time-budget-ended")
     assert finding.severity == "warning"
     assert set(finding.cells) == {name for name, one in status.items() if one == "skipped"}
-    assert record.verdict.grade != "A"
-    assert any(sentence.startswith("For want of time") for sentence in record.verdict.sentences)
+    assert sure(record.verdict).grade != "A"
+    assert any(sentence.startswith("For want of time") for sentence in sure(record.verdict).sentences)
     assert "cells-failed" not in {one.code for one in record.findings}
     store.load(job.folder)
     monkeypatch.undo()
@@ -220,7 +229,9 @@ def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(tmp_path, 
     assert resumed[0] == 3
 
 
-def test_tests_of_the_evaluation_are_left_out_and_told_of(tmp_path, now, monkeypatch):
+def test_tests_of_the_evaluation_are_left_out_and_told_of(
+    tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     suite = toys.SUITE.replace("[[attack]]", "planted = { samples = 4, inner = 20 }\n[[attack]]", 1)
     job = make_job(tmp_path, suite)
     run(job)  # all units are there; only the test is left

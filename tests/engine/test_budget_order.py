@@ -7,7 +7,7 @@ from robusteval.engine.schedule.time_budget import telling_first
 from tests.engine.plans import plan, planned, suite
 
 
-def test_an_unknown_cost_is_none():
+def test_an_unknown_cost_is_none() -> None:
     ones = [planned("first"), planned("cheap"), planned("unknown")]
     costs = {"first": 9.0, "cheap": 0.5}
     ordered = telling_first(
@@ -16,13 +16,13 @@ def test_an_unknown_cost_is_none():
     assert [task.planned.cell.attack for task in ordered] == ["first", "unknown", "cheap"]
 
 
-def test_a_defence_s_strongest_goes_before_other_leads_on_the_bare_model():
+def test_a_defence_s_strongest_goes_before_other_leads_on_the_bare_model() -> None:
     ones = [planned("pgd"), planned("apgd"), planned("pgd", defense="d")]
     ordered = telling_first([Task(one, 0) for one in ones], plan(*ones), suite(pgd=1, apgd=2), lambda task: None)
     assert [task.planned.cell.id for task in ordered] == ["none/pgd/l2", "d/pgd/l2", "none/apgd/l2"]
 
 
-def test_the_order_of_the_stages():
+def test_the_order_of_the_stages() -> None:
     ones = [
         planned("noise", needs="decision"),
         planned("pgd"),
@@ -55,7 +55,7 @@ def test_the_order_of_the_stages():
     ]  # fmt: skip
 
 
-def test_attacks_with_a_priority_go_before_cheaper_ones():
+def test_attacks_with_a_priority_go_before_cheaper_ones() -> None:
     ones = [planned("fgsm"), planned("noise", needs="decision"), planned("apgd"), planned("pgd")]
     costs = {"fgsm": 1.0, "noise": 3.0, "apgd": 5.0, "pgd": 9.0}
     ordered = telling_first(
@@ -64,7 +64,7 @@ def test_attacks_with_a_priority_go_before_cheaper_ones():
     assert [task.planned.cell.attack for task in ordered] == ["apgd", "pgd", "fgsm", "noise"]
 
 
-def test_what_a_cell_costs_is_the_sum_of_its_units():
+def test_what_a_cell_costs_is_the_sum_of_its_units() -> None:
     ones = [planned("first"), planned("wide"), planned("deep")]
     units = [Task(ones[0], 0), Task(ones[1], 0), Task(ones[1], 1), Task(ones[2], 0)]
     costs = {"first": 1.0, "wide": 2.0, "deep": 3.0}
@@ -72,7 +72,7 @@ def test_what_a_cell_costs_is_the_sum_of_its_units():
     assert [task.planned.cell.attack for task in ordered] == ["first", "deep", "wide", "wide"]
 
 
-def test_a_probe_is_last_even_of_an_attack_that_is_first():
+def test_a_probe_is_last_even_of_an_attack_that_is_first() -> None:
     one = planned("pgd", id="same")
     probe = planned("ddn", id="probe")
     follower = planned("fgsm", defense="d")

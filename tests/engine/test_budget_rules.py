@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.engine.plans import plan, planned, suite
 
 
 @pytest.fixture
-def now(monkeypatch):
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still until it is set."""
     time = [1000.0]
     monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: time[0]))
@@ -25,7 +26,7 @@ def now(monkeypatch):
 # The clock
 
 
-def test_what_is_left_of_the_budget(now):
+def test_what_is_left_of_the_budget(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.left == 100.0
     now[0] += 30
@@ -36,7 +37,7 @@ def test_what_is_left_of_the_budget(now):
     assert (Clock().foretold, Clock().took) == (0.0, 0.0)
 
 
-def test_foretold_times_are_corrected_by_those_measured(now):
+def test_foretold_times_are_corrected_by_those_measured(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.factor == 1.0
     clock.learn(3.0, 7.0)
@@ -46,7 +47,7 @@ def test_foretold_times_are_corrected_by_those_measured(now):
     assert clock.factor == 1.0
 
 
-def test_what_fits(now):
+def test_what_fits(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.fits(100.0)
     assert not clock.fits(100.1)
@@ -64,7 +65,7 @@ def test_what_fits(now):
     assert Clock().fits(1e9, 1e9)
 
 
-def test_what_is_kept_for_later(now):
+def test_what_is_kept_for_later(now: list[float]) -> None:
     clock = Clock(100.0)
     assert clock.keeps(20.0) == 20.0
     assert clock.keeps(40.0) == 30.0  # at most three tenths
@@ -76,7 +77,7 @@ def test_what_is_kept_for_later(now):
 # Roles
 
 
-def test_the_strongest_of_each_pipeline_and_norm():
+def test_the_strongest_of_each_pipeline_and_norm() -> None:
     one = plan(
         planned("noise", needs="decision"),
         planned("square", needs="scores"),
@@ -95,7 +96,8 @@ def test_the_strongest_of_each_pipeline_and_norm():
     roles = roles_of(one, suite())
     assert roles.first == {"none/fgsm/l2", "none/square/linf", "d/pgd/l2"}
     assert set(roles.group) == {
-        "none/noise/l2", "none/square/l2", "none/fgsm/l2", "none/pgd/l2", "none/noise/linf", "none/square/linf", "d/pgd/l2",
+        "none/noise/l2", "none/square/l2", "none/fgsm/l2", "none/pgd/l2", "none/noise/linf", "none/square/linf",
+        "d/pgd/l2",
     }  # fmt: skip
     assert roles.group["d/pgd/l2"] == ("d", "l2")
     assert roles.group["none/noise/linf"] == ("none", "linf")
@@ -107,11 +109,11 @@ def test_the_strongest_of_each_pipeline_and_norm():
 # The gate
 
 
-def gate(limit: float | None = 100.0, foretold: float | None = 10.0, workers: int = 1, **more) -> Gate:
+def gate(limit: float | None = 100.0, foretold: float | None = 10.0, workers: int = 1, **more: Any) -> Gate:
     return Gate(Clock(limit), lambda task: foretold if isinstance(task, Task) else -1.0, workers, **more)
 
 
-def tasks(one: SimpleNamespace, count: int) -> list[Task]:
+def tasks(one: Any, count: int) -> list[Task]:
     return [Task(one, chunk) for chunk in range(count)]
 
 
@@ -120,7 +122,9 @@ def tasks(one: SimpleNamespace, count: int) -> list[Task]:
     [(10, 1, 10.0, True), (11, 1, 10.0, False), (10, 2, 20.0, True), (11, 2, 20.0, False), (10, 0, 10.0, True),
      (11, 0, 10.0, False), (1, 4, 100.0, True), (1, 4, 100.1, False), (5, 1, None, True)],
 )  # fmt: skip
-def test_a_cell_is_begun_where_all_its_rounds_fit(now, count, workers, foretold, fits):
+def test_a_cell_is_begun_where_all_its_rounds_fit(
+    now: list[float], count: int, workers: int, foretold: float | None, fits: bool
+) -> None:
     one = gate(foretold=foretold, workers=workers)
     units = tasks(planned("pgd"), count)
     assert one.expected(units) is units
@@ -129,7 +133,7 @@ def test_a_cell_is_begun_where_all_its_rounds_fit(now, count, workers, foretold,
     assert one.led == ({"none/pgd/l2"} if fits else set())
 
 
-def test_a_begun_cell_goes_on_unit_by_unit(now):
+def test_a_begun_cell_goes_on_unit_by_unit(now: list[float]) -> None:
     one = gate()
     units, others = tasks(planned("pgd"), 4), tasks(planned("ddn"), 6)
     one.expected(units + others)
@@ -147,7 +151,7 @@ def test_a_begun_cell_goes_on_unit_by_unit(now):
     assert not one(units[3])  # what was skipped stays so
 
 
-def test_units_that_were_let_in_are_no_more_left(now):
+def test_units_that_were_let_in_are_no_more_left(now: list[float]) -> None:
     """Of three units one went; a second gate that takes the same cell up again counts two."""
     one = gate()
     units = tasks(planned("pgd"), 3)
@@ -156,7 +160,7 @@ def test_units_that_were_let_in_are_no_more_left(now):
     assert one._left == {"none/pgd/l2": 2}
 
 
-def test_some_time_is_kept(now):
+def test_some_time_is_kept(now: list[float]) -> None:
     units = tasks(planned("pgd"), 3)
     for keep, fits in ((70.0, True), (70.5, False)):
         one = gate(keep=keep)
@@ -172,7 +176,7 @@ def test_some_time_is_kept(now):
     assert not one(units[0])
 
 
-def test_a_unit_s_own_measured_time_counts_more_than_what_was_foretold(now):
+def test_a_unit_s_own_measured_time_counts_more_than_what_was_foretold(now: list[float]) -> None:
     units = tasks(planned("pgd"), 4)
     for seconds, fits in (((20.0, 30.0), True), ((20.0, 31.0), False)):  # 4 rounds of the mean in 100 s
         one = gate(foretold=1e9)
@@ -182,7 +186,7 @@ def test_a_unit_s_own_measured_time_counts_more_than_what_was_foretold(now):
         assert one(units[0]) is fits
 
 
-def test_failures_teach_nothing(now):
+def test_failures_teach_nothing(now: list[float]) -> None:
     one = gate()
     unit = tasks(planned("pgd"), 1)[0]
     one.learn(Outcome(unit, error="MemoryError", seconds=1.0))
@@ -196,7 +200,7 @@ def test_failures_teach_nothing(now):
     assert one._known == {"none/pgd/l2": [4.0]}
 
 
-def test_without_a_budget_all_goes(now):
+def test_without_a_budget_all_goes(now: list[float]) -> None:
     one = gate(None, 1e9)
     unit = tasks(planned("pgd"), 1)[0]
     one.skipped.add("none/pgd/l2")
@@ -204,7 +208,7 @@ def test_without_a_budget_all_goes(now):
     assert one.led == set()
 
 
-def test_a_follower_waits_for_a_lead_of_its_own_group(now):
+def test_a_follower_waits_for_a_lead_of_its_own_group(now: list[float]) -> None:
     lead, other, follower = planned("pgd"), planned("pgd", "linf"), planned("fgsm")
     cascade = planned("all_of", members=("x",))
     roles = roles_of(plan(lead, other, follower, cascade), suite(pgd=1))
@@ -220,7 +224,7 @@ def test_a_follower_waits_for_a_lead_of_its_own_group(now):
     assert one(tasks(follower, 1)[0])
 
 
-def test_a_follower_that_was_begun_leads_nobody(now):
+def test_a_follower_that_was_begun_leads_nobody(now: list[float]) -> None:
     lead, follower, last = planned("pgd"), planned("fgsm"), planned("noise", needs="decision")
     roles = roles_of(plan(lead, follower, last), suite(pgd=1))
     one = gate(foretold=1.0, roles=roles, led={"none/fgsm/l2"})
@@ -228,7 +232,7 @@ def test_a_follower_that_was_begun_leads_nobody(now):
     assert not one(tasks(last, 1)[0])
 
 
-def test_what_is_not_foretold_takes_no_time(now):
+def test_what_is_not_foretold_takes_no_time(now: list[float]) -> None:
     units = tasks(planned("pgd"), 1)
     one = gate(0.5, None)
     one.expected(units)

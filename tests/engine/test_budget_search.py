@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from tests.engine.plain import beyond, line, pulled, sweep_of
+from tests.sure import sure
 
 
-def searched(bars: tuple[float, ...], largest: float = 0.8, halvings: int = 3, **more):
+def searched(bars: tuple[float, ...], largest: float = 0.8, halvings: int = 3, **more: Any) -> Any:
     """What was asked for: [(rows, budgets)], and the nearest wins. The attack goes exactly as far as it may."""
     x0 = line(len(bars), width=2)
     told: list[tuple[list[int], list[bool]]] = []
     one = sweep_of(beyond(*bars), x0, settle=lambda *said: told.append((said[0].tolist(), said[2].tolist())), **more)
     asked: list[tuple[list[int], list[float]]] = []
 
-    def propose(rows, eps):
-        assert eps.dtype == torch.float64
-        asked.append((rows.tolist(), eps.tolist()))
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        assert sure(eps).dtype == torch.float64
+        asked.append((rows.tolist(), sure(eps).tolist()))
         far = x0[rows].clone()
-        far[:, 0] += eps
+        far[:, 0] += sure(eps)
         return far
 
     return asked, told, one.fixed(propose, largest, halvings), one
 
 
-def test_losing_samples_go_up_by_four_to_the_largest_budget_and_no_farther():
+def test_losing_samples_go_up_by_four_to_the_largest_budget_and_no_farther() -> None:
     asked, told, best, _ = searched((2.0,))
     assert asked == [([0], [pytest.approx(eps)]) for eps in (0.05, 0.2, 0.8)]
     assert told == [([0], [False])] * 3
@@ -33,7 +36,7 @@ def test_losing_samples_go_up_by_four_to_the_largest_budget_and_no_farther():
     assert best.rejected == {"not a win": 3}
 
 
-def test_winning_samples_go_down_by_a_third_until_a_budget_failed_and_then_by_halves():
+def test_winning_samples_go_down_by_a_third_until_a_budget_failed_and_then_by_halves() -> None:
     asked, _, best, _ = searched((0.3,))
     near = pulled(0.3, 0.8)
     expected, low = [0.05, 0.2, 0.8], 0.2
@@ -52,16 +55,16 @@ def test_winning_samples_go_down_by_a_third_until_a_budget_failed_and_then_by_ha
     assert best.distance.item() == pytest.approx(0.001, rel=0.05)
 
 
-def test_a_third_is_taken_as_long_as_every_budget_wins():
+def test_a_third_is_taken_as_long_as_every_budget_wins() -> None:
     """The attack wins at any budget, and the pull back is blocked: only the end of its way wins."""
     x0 = line(1, width=2)
     one = sweep_of(lambda x: ((x[:, 0] > 0) & (x[:, 0] == reached[-1])).long(), x0)
     reached: list[float] = []
 
-    def propose(rows, eps):
-        reached.append(eps.item())
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        reached.append(sure(eps).item())
         far = x0[rows].clone()
-        far[:, 0] += eps
+        far[:, 0] += sure(eps)
         return far
 
     best = one.fixed(propose, 0.8, 2)
@@ -69,7 +72,7 @@ def test_a_third_is_taken_as_long_as_every_budget_wins():
     assert best.distance.item() == reached[-1]
 
 
-def test_a_bracket_narrower_than_a_hundredth_is_closed():
+def test_a_bracket_narrower_than_a_hundredth_is_closed() -> None:
     """Won at .8 and pulled to .3008; .25 and .275 fail, .2879 and .2944 too; .2976 comes within a hundredth."""
     asked, _, best, _ = searched((0.3,), halvings=20)
     near = pulled(0.3, 0.8)
@@ -83,14 +86,14 @@ def test_a_bracket_narrower_than_a_hundredth_is_closed():
     assert best.distance.item() == pytest.approx(near)
 
 
-def test_in_l0_a_bracket_of_one_pixel_is_closed():
+def test_in_l0_a_bracket_of_one_pixel_is_closed() -> None:
     x0 = torch.zeros(1, 64, dtype=torch.float64)
     asked = []
 
-    def propose(rows, eps):
-        asked.append(eps.item())
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        asked.append(sure(eps).item())
         far = x0[rows].clone()
-        far[:, : int(eps.item())] = 1.0
+        far[:, : int(sure(eps).item())] = 1.0
         return far
 
     one = sweep_of(lambda x: (x.sum(1) > 20).long(), x0, "l0")
@@ -104,7 +107,7 @@ def test_in_l0_a_bracket_of_one_pixel_is_closed():
     assert asked == [4.0, 16.0, 64.0, 17.0]  # exactly one is left
 
 
-def test_samples_are_searched_each_on_its_own():
+def test_samples_are_searched_each_on_its_own() -> None:
     asked, told, best, _ = searched((0.01, 0.3, 2.0), halvings=2)
     rows = [row for row, _ in asked]
     assert rows[:3] == [[0, 1, 2]] * 3
@@ -115,11 +118,11 @@ def test_samples_are_searched_each_on_its_own():
 
 
 @pytest.mark.parametrize(("halvings", "runs"), [(0, 3), (1, 4), (2, 5)])
-def test_so_many_halvings_and_two_climbs(halvings, runs):
+def test_so_many_halvings_and_two_climbs(halvings: int, runs: int) -> None:
     assert len(searched((0.3,), halvings=halvings)[0]) == runs
 
 
-def test_budgets_bind_the_candidates_of_a_fixed_attack():
+def test_budgets_bind_the_candidates_of_a_fixed_attack() -> None:
     x0 = line(1, width=2)
     far = x0.clone()
     far[:, 0] = 0.9
@@ -129,12 +132,12 @@ def test_budgets_bind_the_candidates_of_a_fixed_attack():
     assert best.rejected == {"over budget": 3}
 
 
-def test_budgets_are_handed_over_in_the_samples_precision():
+def test_budgets_are_handed_over_in_the_samples_precision() -> None:
     x0 = line(1).float()
     seen = []
 
-    def propose(rows, eps):
-        seen.append(eps.dtype)
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
+        seen.append(sure(eps).dtype)
         return x0[rows]
 
     sweep_of(beyond(0.3), x0).fixed(propose, 0.5, 0)
@@ -144,7 +147,7 @@ def test_budgets_are_handed_over_in_the_samples_precision():
 # Pixels put back
 
 
-def test_in_l0_needless_pixels_go_back_and_are_counted():
+def test_in_l0_needless_pixels_go_back_and_are_counted() -> None:
     x0 = torch.zeros(2, 6, dtype=torch.float64)
     one = sweep_of(lambda x: ((x[:, 0] > 0) & (x[:, 4] > 0)).long(), x0, "l0")
     far = torch.tensor([[0.5, 0.4, 0.9, 0.0, 0.3, 0.0], [0.0, 0.4, 0.9, 0.0, 0.0, 0.0]], dtype=torch.float64)
@@ -154,11 +157,11 @@ def test_in_l0_needless_pixels_go_back_and_are_counted():
     assert one.meter.forwards.tolist() == [4, 3]  # four changed pixels one by one; three points beyond the loser
 
 
-def test_in_l0_the_grid_holds_for_what_is_put_back():
+def test_in_l0_the_grid_holds_for_what_is_put_back() -> None:
     x0 = torch.full((1, 4), 0.25, dtype=torch.float64)
     seen = []
 
-    def rule(x):
+    def rule(x: torch.Tensor) -> torch.Tensor:
         seen.append(x.clone())
         return (x[:, 0] > 0.4).long()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, _refuse_collisions, build, discover
 from robusteval.errors import PluginError
 from tests.engine.toys import entry_point
+from tests.sure import sure
 
 GOOD = """
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ def robusteval_attacks(): return [A]
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
     yield tmp_path
@@ -33,7 +36,7 @@ def folder(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def test_an_outside_plugin_is_found_by_its_name(folder):
+def test_an_outside_plugin_is_found_by_its_name(folder: Path) -> None:
     found = build([entry_point(folder, "acme_good", GOOD.format(name="acme.good"))])
     assert found.get("attack", "acme.good").info.name == "acme.good"
 
@@ -49,7 +52,7 @@ def test_an_outside_plugin_is_found_by_its_name(folder):
         (GOOD.format(name="acme.x").replace("info = ", "infos = "), "no info.name"),
     ],
 )
-def test_what_cannot_be_used_is_a_row_with_its_reason(folder, code, reason):
+def test_what_cannot_be_used_is_a_row_with_its_reason(folder: Path, code: str, reason: str) -> None:
     found = build(
         [entry_point(folder, "acme_bad", code), entry_point(folder, "acme_fine", GOOD.format(name="acme.fine"))]
     )
@@ -59,13 +62,13 @@ def test_what_cannot_be_used_is_a_row_with_its_reason(folder, code, reason):
     assert found.get("attack", "acme.fine")  # the others go on
 
 
-def test_asking_for_a_broken_plugin_says_why(folder):
+def test_asking_for_a_broken_plugin_says_why(folder: Path) -> None:
     found = build([entry_point(folder, "acme_bad2", GOOD.format(name="bare"))])
     with pytest.raises(PluginError, match="bare names are reserved"):
         found.get("attack", "bare")
 
 
-def test_collisions_are_refused_on_both_sides():
+def test_collisions_are_refused_on_both_sides() -> None:
     rows = [Entry("attack", "acme.x", "1", one, "p", object()) for one in ("first", "second")]
     found = Catalogue(tuple(_refuse_collisions(rows)))
     assert all(entry.broken for entry in found.entries)
@@ -73,13 +76,13 @@ def test_collisions_are_refused_on_both_sides():
         found.get("attack", "acme.x")
 
 
-def test_an_unknown_name_is_answered_with_the_nearest():
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(PluginError) as caught:
         discover().get("attack", "pdg")
     assert "pgd" in caught.value.hint
 
 
-def test_the_installed_entry_points_are_those_of_pyproject():
+def test_the_installed_entry_points_are_those_of_pyproject() -> None:
     """An editable install does not see an entry point that was added later."""
     import tomllib
     from pathlib import Path
@@ -88,9 +91,9 @@ def test_the_installed_entry_points_are_those_of_pyproject():
         "robusteval"
     ]
     points = importlib.metadata.entry_points(group="robusteval")
-    installed = {point.name: point.value for point in points if point.dist.name == "robusteval"}
+    installed = {point.name: point.value for point in points if sure(point.dist).name == "robusteval"}
     assert installed == declared, "install again: pip install -e ."
 
 
-def test_no_built_in_is_broken():
+def test_no_built_in_is_broken() -> None:
     assert [entry for entry in discover().entries if entry.broken and entry.distribution == "robusteval"] == []

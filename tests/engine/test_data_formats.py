@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from robusteval.api import Split
 from robusteval.engine.data.fashion_mnist import FashionMnist, robusteval_datasets
 from robusteval.engine.data.find import read
 from robusteval.engine.data.npz import read_npz
@@ -160,8 +161,9 @@ class TestOthers:
 
     def test_bundled(self) -> None:
         assert robusteval_datasets() == [FashionMnist]
-        for split, number in (("test", 1000), ("fit", 5000)):
-            images, labels, names = FashionMnist().raw(split)  # type: ignore[arg-type]
+        cases: tuple[tuple[Split, int], ...] = (("test", 1000), ("fit", 5000))
+        for split, number in cases:
+            images, labels, names = FashionMnist().raw(split)
             assert images.shape == (number, 28, 28)
             assert images.dtype == np.uint8
             assert np.bincount(labels).tolist() == [number // 10] * 10

@@ -1,12 +1,16 @@
 """The look at the user's images that loaders get: the same images as are evaluated, read once, or nothing."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
+from robusteval.contracts.plugins import DatasetInfo
 from robusteval.engine.data import find
 from robusteval.engine.data.find import find_data, prepare
 from robusteval.engine.data.peek import ROWS, peeker
@@ -14,6 +18,8 @@ from robusteval.engine.data.peek import ROWS, peeker
 
 class Installed:
     """A data set of 20 grey images."""
+
+    info: ClassVar[DatasetInfo] = DatasetInfo("small", "toy", "none")
 
     def raw(self, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         images = np.random.default_rng(1).integers(0, 256, (20, 4, 4), dtype=np.uint8)
@@ -31,7 +37,9 @@ def test_shows_what_is_evaluated_evenly_drawn(tmp_path: Path) -> None:
     seen = peeker(None, place, {})((3, 8, 8), (-1.0, 1.0), "")
     assert seen is not None
     x, y = seen
-    info = SimpleNamespace(input_shape=(3, 8, 8), bounds=(-1.0, 1.0), classes=5, class_names=(), dataset="", name="m")
+    info: Any = SimpleNamespace(
+        input_shape=(3, 8, 8), bounds=(-1.0, 1.0), classes=5, class_names=(), dataset="", name="m"
+    )
     whole, _ = prepare(find_data(None, info, place, None, {})[0], info)
     assert x.shape == (ROWS, 3, 8, 8)
     assert x.dtype == torch.float32
@@ -73,13 +81,20 @@ def test_labels_beyond_the_models_classes_and_one_hot_ones(tmp_path: Path) -> No
 def test_data_are_read_once_for_all_models_of_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = stored(tmp_path / "images.npz")
     reads = []
-    monkeypatch.setattr(find, "read", lambda *a, real=find.read: (reads.append(a[0]), real(*a))[1])
+    real = find.read
+
+    def read(place: Path, *more: Any) -> Any:
+        reads.append(place)
+        return real(place, *more)
+
+    monkeypatch.setattr(find, "read", read)
     kept: find.Kept = {}
     for name in ("a.onnx", "b.onnx"):
         peek = peeker(tmp_path / name, place, {}, None, kept)
         assert peek((3, 8, 8), (0.0, 1.0), "") is not None
         assert peek((8, 3, 8), (0.0, 1.0), "") is None
-        find_data(None, SimpleNamespace(dataset="", name="m"), place, None, {}, kept)
+        info: Any = SimpleNamespace(dataset="", name="m")
+        find_data(None, info, place, None, {}, kept)
     assert reads == [place]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ from tests.assessment.asking import find
 N = 200
 
 
-def cell(attack: str, distances: float | list[float | None], needs: str = "gradient", **more: object) -> Cell:
-    column = distances if isinstance(distances, list) else [distances] * N
+def cell(attack: str, distances: float | Sequence[float | None], needs: str = "gradient", **more: Any) -> Cell:
+    column = [distances] * N if isinstance(distances, int | float) else list(distances)
     family = "minimal" if attack in ("ddn", "deepfool") else "fixed"
     made = Cell(
         f"none/{attack}/l2", attack, attack, "1", {}, family, needs, "none", "none", "l2", "curve", 6.0, status="done"
@@ -38,7 +39,7 @@ def codes(record: Record) -> set[str]:
     return {finding.code for finding in find(record, False)}
 
 
-def test_an_honest_evaluation_has_no_finding_and_grade_a():
+def test_an_honest_evaluation_has_no_finding_and_grade_a() -> None:
     record = honest()
     record.checks, record.findings = examine(record, False)
     assert record.findings == []
@@ -155,7 +156,7 @@ def _mixed(record: Record, stretch: float) -> None:
     record.cells.append(cell("ddn", [0.11, 0.55] * (N // 2), defense="d", knowledge="adaptive", id="d/ddn/l2/adaptive"))
 
 
-def test_attacks_are_compared_sample_by_sample_at_the_distance_of_each():
+def test_attacks_are_compared_sample_by_sample_at_the_distance_of_each() -> None:
     """At the mean distance of 0.36 half of the samples would count as kept, although each needs no more than before."""
     record = honest()
     _mixed(record, 1.2)
@@ -204,7 +205,7 @@ CASES: dict[str, tuple[Callable[[Record], None], bool]] = {
 
 
 @pytest.mark.parametrize("code", CASES)
-def test_a_finding_fires_on_what_it_is_for(code):
+def test_a_finding_fires_on_what_it_is_for(code: str) -> None:
     spoil, inconclusive = CASES[code]
     record = honest()
     spoil(record)
@@ -213,11 +214,11 @@ def test_a_finding_fires_on_what_it_is_for(code):
     assert (verdict.judge(record).status == "inconclusive") == inconclusive
 
 
-def test_labels_of_the_models_own_are_said():
+def test_labels_of_the_models_own_are_said() -> None:
     assert "labels-from-model" in {finding.code for finding in find(honest(), True)}
 
 
-def test_defences_without_data_to_learn_from_cost_no_grade_and_others_do():
+def test_defences_without_data_to_learn_from_cost_no_grade_and_others_do() -> None:
     record = honest()
     assert verdict.judge(record).grade == "A"
     record.pipelines.append(Pipeline("d", "d", "1", "detector", {}, "excluded", "it learns from samples (--fit-data)"))

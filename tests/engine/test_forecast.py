@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from robusteval.api import Norm
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended, Foretold, Passes
 from robusteval.contracts.problem import Problem
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.cascades import Member
-from robusteval.engine.plan.job import plan_of
+from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
@@ -25,6 +28,7 @@ from robusteval.engine.schedule.schedule import Rest
 from robusteval.metrics.cost import Cost
 from robusteval.record.run import Cell
 from tests.engine import toys
+from tests.sure import sure
 
 ATTACKS = sorted(entry.name for entry in discover().of("attack") if entry.distribution == "robusteval")
 # what a hard sample takes is a guess for these; samples of a linear model are easy
@@ -32,7 +36,7 @@ GUESSED = ("deepfool", "newtonfool", "jsma", "carlini-wagner", "lbfgs", "boundar
 CLASSES = 4
 
 
-def small(plugin):
+def small(plugin: Any) -> Any:
     """The attack with few steps, so that the test is quick."""
     attack, few = (
         plugin(),
@@ -42,13 +46,13 @@ def small(plugin):
     return dataclasses.replace(attack, **{name: value for name, value in few.items() if name in names})
 
 
-def made(attack, norm, eps):
+def made(attack: Any, norm: Norm, eps: float | None) -> tuple[float, float]:
     """Mean forward and backward passes per sample of one run."""
     model = toys.linear(classes=CLASSES)
     samples = toys.samples(model, 16)
     keep = torch.nn.functional.one_hot(samples.y, CLASSES).bool()
     meter, rows = Meter(16), torch.arange(16)
-    budget = torch.full((16,), eps) if attack.info.budget == "fixed" else None
+    budget = torch.full((16,), sure(eps)) if attack.info.budget == "fixed" else None
     rng = torch.Generator().manual_seed(0)
     problem = Problem(
         samples.x, keep, norm, budget, (0.0, 1.0), rng, attack.info.needs, Pipeline(Defended(model)), meter, rows
@@ -57,14 +61,14 @@ def made(attack, norm, eps):
     return float(meter.forwards.double().mean()), float(meter.backwards.double().mean())
 
 
-def test_every_attack_of_ours_says_what_it_costs():
+def test_every_attack_of_ours_says_what_it_costs() -> None:
     assert len(ATTACKS) == 27
     for name in ATTACKS:
         assert isinstance(discover().get("attack", name)(), Foretold), name
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name != "transfer"])
-def test_no_attack_takes_more_than_it_said_and_none_says_far_too_much(name):
+def test_no_attack_takes_more_than_it_said_and_none_says_far_too_much(name: str) -> None:
     attack = small(discover().get("attack", name))
     for norm in attack.info.norms:
         said = attack.passes(norm, CLASSES)
@@ -75,7 +79,7 @@ def test_no_attack_takes_more_than_it_said_and_none_says_far_too_much(name):
             assert said.total <= 1.5 * (forward + backward), (norm, forward, backward, said)
 
 
-def test_restarts_targets_and_linearisations_are_in_it():
+def test_restarts_targets_and_linearisations_are_in_it() -> None:
     get = discover().get
     assert get("attack", "pgd")(steps=10, restarts=3).passes("l2", 10) == Passes(33, 30)
     assert get("attack", "apgd")(steps=10, restarts=1, loss="targeted-dlr", targets=9).passes("l2", 3) == Passes(23, 20)
@@ -119,7 +123,7 @@ adaptive = ["fmn", "pgd"]
 """
 
 
-def job_of(tmp_path, suite):
+def job_of(tmp_path: Path, suite: str) -> Job:
     (tmp_path / "toy.toml").write_text(suite)
     model = toys.linear()
     data = toys.samples(model, count=40)
@@ -129,7 +133,7 @@ def job_of(tmp_path, suite):
     return dataclasses.replace(job, folder=tmp_path / "run")
 
 
-def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path, monkeypatch):
+def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
     job = job_of(tmp_path, SUITE)
     notes = []
@@ -141,10 +145,10 @@ def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path, monkeypatch):
         if cell.forwards:
             spent = sum(cell.forwards) + sum(cell.backwards)
             attacked = sum(count > 0 for count in cell.forwards)
-            assert cell.foretold * attacked >= 0.9 * spent, cell.id
-            assert cell.foretold * attacked <= 4 * spent, cell.id
+            assert sure(cell.foretold) * attacked >= 0.9 * spent, cell.id
+            assert sure(cell.foretold) * attacked <= 4 * spent, cell.id
     figures = {one.name: one.value for one in Cost().compute(record) if one.kind == "scalar"}
-    assert 0.25 <= figures["passes/made"] / figures["passes/foretold"] <= 1.1
+    assert 0.25 <= sure(figures["passes/made"]) / sure(figures["passes/foretold"]) <= 1.1
     assert record.times.foretold_s > 0
     # a run that is taken up again has less to come
     notes.clear()
@@ -152,7 +156,7 @@ def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path, monkeypatch):
     assert list(filter(None, notes)) == ["Nothing is left to attack."]
 
 
-def test_an_attack_that_does_not_say_is_told_of(tmp_path, monkeypatch):
+def test_an_attack_that_does_not_say_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
     job = job_of(tmp_path, toys.SUITE)
     coming = foretell(job).forecast(plan_of(job))
@@ -162,7 +166,7 @@ def test_an_attack_that_does_not_say_is_told_of(tmp_path, monkeypatch):
     assert foretell(dataclasses.replace(job, target="all")).forecast(plan_of(job)).unsaid == 5
 
 
-def test_time_is_pairs_of_passes_and_single_ones(monkeypatch):
+def test_time_is_pairs_of_passes_and_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("robusteval.engine.schedule.forecast.OVERHEAD", 1.0)
     speed = PassTiming(pass_ms=3.0, forward_ms=1.0)
     assert Work(Passes(10, 10), 0).seconds(speed) == pytest.approx(0.030)
@@ -181,16 +185,18 @@ def test_time_is_pairs_of_passes_and_single_ones(monkeypatch):
     ("seconds", "words"),
     [(0.2, "1 s"), (7, "7 s"), (32, "30 s"), (60, "a minute"), (240, "4 min"), (7200, "2.0 h")],
 )
-def test_durations_in_words(seconds, words):
+def test_durations_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_numbers_are_rounded_to_three_digits():
+def test_numbers_are_rounded_to_three_digits() -> None:
     assert [rounded(value) for value in (0, 7, 1234, 14_712_345)] == ["0", "7", "1,230", "14,700,000"]
 
 
 @pytest.mark.parametrize(("eps", "few"), [(0.3, True), (1e-6, False)])
-def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(tmp_path, monkeypatch, eps, few):
+def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eps: float, few: bool
+) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
     job = job_of(tmp_path, SUITE.replace("[0.001]", f"[{eps}]"))
     members = discover().get("attack", "pgd")(steps=10), discover().get("attack", "fmn")(steps=20)
@@ -199,16 +205,16 @@ def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(tmp_path
     left = 1 / 41 if few else 1.0  # of 40 samples none, or all
     assert cascade.foretold == pytest.approx(first + left * second)
     attacked = sum(count > 0 for count in cascade.forwards)
-    assert cascade.foretold * attacked >= 0.9 * (sum(cascade.forwards) + sum(cascade.backwards))
+    assert sure(cascade.foretold) * attacked >= 0.9 * (sum(cascade.forwards) + sum(cascade.backwards))
     # before anything is fitted the bare model is asked as well
     planned = next(one for one in plan_of(job).planned if one.members)
-    assert foretell(job).work(planned).metered.total == pytest.approx(cascade.foretold)
+    assert sure(foretell(job).work(planned)).metered.total == pytest.approx(cascade.foretold)
 
 
-def test_where_the_gradient_is_masked_all_are_foretold_to_be_left():
+def test_where_the_gradient_is_masked_all_are_foretold_to_be_left() -> None:
     model = toys.linear()
     masked = dataclasses.replace(model)
-    masked.twin = lambda x: model.twin(x.detach()) + 0 * x.sum()
+    masked.twin = lambda x: model.twin(x.detach()) + 0 * x.sum()  # type: ignore[method-assign]
     given = toys.samples(model, count=20)
     cell = dataclasses.replace(
         Cell("c", "c", "", "1", {}, "cascade", "gradient", "none", "none", "linf", "budget"), eps=0.3
@@ -253,13 +259,15 @@ TINY = LINEAR.replace("l2 = 0.5, linf = 0.2", "l2 = 1e-4, linf = 1e-5").replace(
 
 
 @pytest.mark.parametrize("suite", [LINEAR, TINY], ids=["all fall", "nothing falls"])
-def test_the_passes_are_within_a_factor_of_two_of_what_was_foretold(tmp_path, monkeypatch, suite):
+def test_the_passes_are_within_a_factor_of_two_of_what_was_foretold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite: str
+) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
     figures = {one.name: one.value for one in Cost().compute(run(job_of(tmp_path, suite))) if one.kind == "scalar"}
-    assert 0.5 <= figures["passes/made"] / figures["passes/foretold"] <= 2
+    assert 0.5 <= sure(figures["passes/made"]) / sure(figures["passes/foretold"]) <= 2
 
 
-def test_what_is_left_is_foretold_from_what_is_left_and_not_from_the_number_of_units():
+def test_what_is_left_is_foretold_from_what_is_left_and_not_from_the_number_of_units() -> None:
     rest = Rest([100.0, 1.0, 1.0, 1.0, None], tests=2.0, workers=1, slower=2.0)
     first = rest.seconds()
     assert first == pytest.approx(2 * (103 + 103 / 4 + 2))
@@ -276,7 +284,9 @@ def test_what_is_left_is_foretold_from_what_is_left_and_not_from_the_number_of_u
     ("load", "cores", "workers", "wall"),
     [(1.0, 2, 1, 100), (1.0, 2, 2, 50), (1.0, 2, 4, 50), (4.0, 2, 1, 400), (4.0, 2, 2, 225), (1.0, 0, 4, 25)],
 )
-def test_a_busy_machine_and_more_workers_than_cores_take_longer(load, cores, workers, wall):
+def test_a_busy_machine_and_more_workers_than_cores_take_longer(
+    load: float, cores: int, workers: int, wall: int
+) -> None:
     coming = Forecast(1000, seconds=100, serial=0, longest=1, cells=1, unsaid=0, load=load, cores=cores)
     assert coming.wall(workers) == pytest.approx(wall)
     assert ("a CPU second takes 4.0 s" in coming.sentence(workers)) == (load > 1.5)

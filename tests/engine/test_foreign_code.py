@@ -1,9 +1,12 @@
-"""Code of others gets copies: whatever it writes into changes no sample, no figure, no record, and no tensor of the user's."""
+"""Code of others gets copies: whatever it writes into changes no sample, no figure, no record, and no tensor of the
+user's."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +15,13 @@ from torch import Tensor, nn
 
 import robusteval
 from robusteval.api import Defended
-from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.contracts.classifier import Classifier, LoadOptions, ModelInfo
 from robusteval.contracts.guard import Guarded, guarded, lending
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.sharing import lent, sharing
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
+from robusteval.record.run import Record
 from tests.engine import toys
 
 SUITE = """
@@ -53,7 +57,8 @@ class Normalised(nn.Module):
         self.in_place = in_place
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x.sub_(0.4).div_(0.25) if self.in_place else (x - 0.4) / 0.25)
+        answer: Tensor = self.inner(x.sub_(0.4).div_(0.25) if self.in_place else (x - 0.4) / 0.25)
+        return answer
 
 
 @dataclass
@@ -63,33 +68,35 @@ class InPlace:
     inner: Classifier
 
     @property
-    def info(self):
+    def info(self) -> ModelInfo:
         return self.inner.info
 
-    def logits(self, x):
+    def logits(self, x: Tensor) -> Tensor:
         answer = self.inner.logits(x)
         x.detach().numpy()[:] = 0.0
         return answer
 
-    def twin(self, x):
+    def twin(self, x: Tensor) -> Tensor:
         answer = self.inner.twin(x)
         x.data.fill_(0.0)
         return answer
 
 
 @pytest.fixture(scope="module")
-def images():
+def images() -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(1)
     x = torch.rand(24, 1, 4, 4, generator=rng)
     with torch.no_grad():
         return x, Normalised(False)(x).argmax(1)
 
 
-def columns(record):
+def columns(record: Record) -> list[tuple[Any, ...]]:
     return [(cell.id, cell.status, cell.distance, cell.l2) for cell in record.cells]
 
 
-def test_a_net_that_works_in_place_has_the_figures_of_one_that_does_not(images, tmp_path):
+def test_a_net_that_works_in_place_has_the_figures_of_one_that_does_not(
+    images: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
     (tmp_path / "suite.toml").write_text(SUITE)
     x, y = images
     told = []
@@ -108,7 +115,7 @@ def test_a_net_that_works_in_place_has_the_figures_of_one_that_does_not(images, 
     assert told[0] == told[1]
 
 
-def test_a_classifier_of_others_that_writes_into_its_input(images, tmp_path):
+def test_a_classifier_of_others_that_writes_into_its_input(images: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(SUITE)
     x, y = images
     inner = TorchClassifier.from_module(Normalised(False), (1, 4, 4), LoadOptions())
@@ -121,25 +128,26 @@ def test_a_classifier_of_others_that_writes_into_its_input(images, tmp_path):
     assert torch.equal(mine, x)
 
 
-def test_model_and_detector_share_one_pass_through_the_same_copy():
+def test_model_and_detector_share_one_pass_through_the_same_copy() -> None:
     class Counted(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.passes = 0
             self.inner = nn.Linear(3, 2)
 
-        def forward(self, x):
+        def forward(self, x: Tensor) -> Any:
             self.passes += 1
             return self.inner(x)
 
     base = TorchClassifier.from_module(Counted(), (3,))
+    counted: Any = base.module
     confident = dataclasses.make_dataclass(
         "Confident", [], namespace={"threshold": 0.0, "score": lambda self, x: base.logits(x).amax(1)}
     )
     pipeline = Pipeline(lending(Defended(base, confident())))
-    before = base.module.passes
+    before = counted.passes
     pipeline.decide(torch.rand(5, 3))
-    assert base.module.passes == before + 1
+    assert counted.passes == before + 1
     x = torch.rand(5, 3)
     with sharing():
         first = lent(x)
@@ -148,17 +156,18 @@ def test_model_and_detector_share_one_pass_through_the_same_copy():
         assert torch.equal(lent(x), x)
 
 
-def test_faults_of_a_classifier_of_others_are_one_sentence():
+def test_faults_of_a_classifier_of_others_are_one_sentence() -> None:
     class Odd:
         info = toys.linear().info
 
-        def logits(self, x):
+        def logits(self, x: Tensor) -> None:
             raise SystemExit(0)
 
-        def twin(self, x):
+        def twin(self, x: Tensor) -> list[int]:
             return [1, 2]
 
-    model = guarded(Odd())
+    odd: Any = Odd()
+    model = guarded(odd)
     assert isinstance(model, Guarded)
     assert guarded(model) is model
     with pytest.raises(ModelError, match="SystemExit"):
@@ -167,16 +176,16 @@ def test_faults_of_a_classifier_of_others_are_one_sentence():
         model.twin(torch.rand(2, 20))
 
 
-def test_a_module_that_fails_late_fails_its_cell_and_not_the_run(images, tmp_path):
+def test_a_module_that_fails_late_fails_its_cell_and_not_the_run(images: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(SUITE.partition("[[defense]]")[0])
     x, y = images
 
     class Late(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.inner = Normalised(False)
 
-        def forward(self, x):
+        def forward(self, x: Tensor) -> Any:
             if x.requires_grad and len(x) == 16:
                 raise KeyError("late")
             return self.inner(x)
@@ -186,7 +195,7 @@ def test_a_module_that_fails_late_fails_its_cell_and_not_the_run(images, tmp_pat
     assert {cell.status for cell in record.cells} == {"done"}
 
     class Never(Late):
-        def forward(self, x):
+        def forward(self, x: Tensor) -> Any:
             if float(x.detach().min()) == 0.0 and float(x.detach().max()) == 1.0:
                 raise KeyError("late")  # attacks with large budgets meet the box, the clean images do not
             return self.inner(x)

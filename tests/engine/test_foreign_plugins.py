@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -13,15 +14,20 @@ from torch import Tensor
 from robusteval.api import AttackInfo, Defended, DefenseInfo, Problem
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
+from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.samples import Samples
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.asking import candidates_of
 from robusteval.record import store
+from robusteval.record.run import Record, Result
 from tests.engine import toys
 from tests.engine.test_foreign_code import InPlace
+from tests.sure import sure
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,9 @@ class Spoils:
 
     info: ClassVar[DefenseInfo] = DefenseInfo("test.spoils", "1", "detector", True, "toy", "none")
 
-    def fit(self, model, data, rng):
-        data.x.fill_(0.0)
-        data.y.fill_(0)
+    def fit(self, model: Classifier, data: Samples | None, rng: torch.Generator) -> Defended:
+        sure(data).x.fill_(0.0)
+        sure(data).y.fill_(0)
         return Defended(InPlace(model), Sorted(), certify=lambda x: x.sort(1, descending=True).values.mul_(0)[:, 0])
 
 
@@ -63,15 +69,15 @@ class Spoils:
 class Sorted:
     threshold: float = 2.0
 
-    def score(self, x):
+    def score(self, x: Tensor) -> Tensor:
         assert float(x.abs().max()) > 0, "the model before it has written into these"
         return x.sub_(0.5).abs().amax(1)
 
-    def twin(self, x):
+    def twin(self, x: Tensor) -> Tensor:
         return (x - 0.5).abs().amax(1)
 
 
-def vandal_job(folder, tidy, defended):
+def vandal_job(folder: Path, tidy: bool, defended: bool) -> Job:
     word = "true" if tidy else "false"
     text = f"""
 name = "foreign"
@@ -94,25 +100,25 @@ search = 4
     return dataclasses.replace(job, folder=folder / f"run-{tidy}")
 
 
-def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_path):
+def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_path: Path) -> None:
     found = []
     for tidy in (True, False):
         Vandal.kept.clear()
         job = vandal_job(tmp_path, tidy, defended=not tidy)
         before = job.samples.copy()
-        fit = job.fit.copy()
+        fit = sure(job.fit).copy()
         record = run(job)
         assert {cell.status for cell in record.cells} == {"done"}
         assert torch.equal(job.samples.x, before.x)
         assert torch.equal(job.samples.y, before.y)
-        assert torch.equal(job.fit.x, fit.x)
+        assert torch.equal(sure(job.fit).x, fit.x)
         found.append(next(cell for cell in record.cells if cell.defense == "none"))
-    tidy, wild = found
-    assert tidy.distance == wild.distance
+    good, wild = found
+    assert good.distance == wild.distance
     assert all(value is None or value > 0 for value in wild.distance)
 
 
-def test_an_attack_holds_no_tensor_of_the_engine():
+def test_an_attack_holds_no_tensor_of_the_engine() -> None:
     model = toys.linear()
     data = toys.samples(model, 6)
     keep = torch.nn.functional.one_hot(data.y, 4).bool()
@@ -136,14 +142,14 @@ class Forger:
 
     info = None
 
-    def compute(self, record):
+    def compute(self, record: Record) -> list[Result]:
         for cell in record.cells:
             cell.distance = [None] * len(cell.distance)
         record.pipelines.clear()
         return []
 
 
-def test_a_metric_of_others_cannot_change_the_record(tmp_path):
+def test_a_metric_of_others_cannot_change_the_record(tmp_path: Path) -> None:
     job = vandal_job(tmp_path, True, defended=False)
     record = run(job)
     before = json.loads(store.to_json(record))

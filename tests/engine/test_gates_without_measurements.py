@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,14 @@ from robusteval.assessment.gate import gate_met, unmet
 from robusteval.record.run import Record
 from tests.engine.test_findings import N, cell, honest
 from tests.engine.test_without_gradients import LOST, Spoil, judged
+from tests.sure import sure
 
 
 def _in_another_norm(record: Record) -> None:
     record.suite.norms = ["l2", "linf"]
 
 
-def _first(status: str) -> Spoil:
+def _first(status: Any) -> Spoil:
     def spoil(record: Record) -> None:
         record.cells[0].status = status
 
@@ -49,7 +51,7 @@ def _none_right(record: Record) -> None:
 
 
 def _inconclusive(record: Record) -> None:
-    record.verdict = dataclasses.replace(record.verdict, status="inconclusive")
+    record.verdict = dataclasses.replace(sure(record.verdict), status="inconclusive")
 
 
 def _no_verdict(record: Record) -> None:
@@ -103,7 +105,7 @@ def test_a_gate_is_met_as_far_as_attacks_with_gradients_went() -> None:
         one.distance = [None] * N
     record.cells = [record.cells[1], cell("hopskipjump", [None] * N, "decision", family="minimal", eps=None)]
     record.cells[0].eps = 0.2
-    record.verdict = dataclasses.replace(judged(honest()).verdict, status="conclusive")
+    record.verdict = dataclasses.replace(sure(judged(honest()).verdict), status="conclusive")
     assert gate_met(record, 0.2)
     assert not gate_met(record, 0.21)
     assert not gate_met(record, math.nan)

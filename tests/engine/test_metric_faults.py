@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from robusteval.record import store
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Column, Curve, Point, Result
 from robusteval.testing.records import full_record
+from tests.sure import sure
 
 
 @dataclass(frozen=True)
@@ -25,34 +27,34 @@ class Row:
     distribution: str = "acme"
 
 
-def table(rows, columns=("a", "b"), **more):
+def table(rows: Any, columns: tuple[str, ...] = ("a", "b"), **more: Any) -> Result:
     return Result("acme.metric", "t", "table", "T", columns=list(columns), rows=rows, **more)
 
 
-def metric(work):
+def metric(work: Callable[..., Any]) -> type[Any]:
     class Metric:
         info: ClassVar[MetricInfo] = MetricInfo("acme.metric", "1", "toy", "none")
 
-        def compute(self, record):
+        def compute(self, record: Record) -> Any:
             return work(record)
 
     return Metric
 
 
 class StrangeError(BaseException):
-    def __str__(self):
+    def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
-def raising(error):
-    def work(record):
+def raising(error: BaseException) -> Callable[..., Any]:
+    def work(record: Record) -> Iterator[Any]:
         yield table([[1, 2]])
         raise error
 
     return work
 
 
-def meddling(record):
+def meddling(record: Record) -> list[Result]:
     record.cells.clear()
     record.model.sha256 = "0" * 64
     return []
@@ -83,7 +85,7 @@ FAULTS = {
     "array": lambda record: [table([[np.zeros(3), 2]])],
     "rows are no lists": lambda record: [table([1, 2])],
     "rows are nothing": lambda record: [table(None)],
-    "name is no text": lambda record: [Result("acme.metric", 7, "scalar", "S")],
+    "name is no text": lambda record: [Result("acme.metric", 7, "scalar", "S")],  # type: ignore[arg-type]
     "another's name": lambda record: [Result("accuracy-curve", "x", "scalar", "X", value=1.0)],
     "no result": lambda record: ["figure"],
     "nothing": lambda record: None,
@@ -96,10 +98,10 @@ del FAULTS["KeyboardInterrupt"]
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_becomes_one_finding_that_names_the_metric(name):
+def test_a_fault_becomes_one_finding_that_names_the_metric(name: str) -> None:
     record = full_record()
     before = copy.deepcopy(record)
-    results, findings = derived([Row(metric(FAULTS[name]))], record)
+    results, findings = derived([Row(metric(sure(FAULTS[name])))], record)
     assert results == []
     (finding,) = findings
     assert (finding.code, finding.evidence["metric"]) == ("metric-failed", "acme.metric")

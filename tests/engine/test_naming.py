@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.plan.plan import make_plan
 from robusteval.engine.suite.suite import read
@@ -10,7 +12,7 @@ from tests.engine.toys import catalogue
 INFO = ModelInfo("m", "test", "0" * 64, (1, 4, 4), 3)
 
 
-def variants(tmp_path, params: str) -> dict[str, str]:
+def variants(tmp_path: Path, params: str) -> dict[str, str]:
     path = tmp_path / "suite.toml"
     path.write_text(
         'name = "s"\nversion = "1"\nnorms = ["l2"]\nprobe_samples = 0\n'
@@ -20,7 +22,7 @@ def variants(tmp_path, params: str) -> dict[str, str]:
     return {planned.cell.attack: planned.cell.sha256 for planned in plan.planned}
 
 
-def test_parameters_decide_the_hash_of_a_variant(tmp_path):
+def test_parameters_decide_the_hash_of_a_variant(tmp_path: Path) -> None:
     first, again = variants(tmp_path, "steps = 20"), variants(tmp_path, "steps = 20")
     other = variants(tmp_path, "steps = 21")
     assert first == again

@@ -18,13 +18,14 @@ CNN = Path(__file__).parents[2] / "examples" / "fashion-cnn.onnx"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     return tmp_path
 
 
-def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
+def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     model = toys.linear()
+    own = 1.0
     costs = {(True, False): 1.0, (True, True): 0.95, (False, False): 0.5, (False, True): 0.6}
     monkeypatch.setattr(
         pass_timing,
@@ -35,7 +36,6 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
             * (own if way.own_kernels else 1)
         ),
     )
-    own = 1.0
     found = pass_timing.measure(model, torch.rand(4, 3, 2, 2))
     assert found.tuning == Tuning(onednn=False)
     assert found.pass_ms == pytest.approx(1e3 * 0.5 / 4)
@@ -46,7 +46,7 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch) -> None:
     assert pass_timing.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning()
 
 
-def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder, monkeypatch) -> None:
+def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = toys.linear()
     x = toys.samples(model, 8).x
     first = pass_timing.timed(model, x)
@@ -56,7 +56,7 @@ def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder, monkeyp
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"tuning": {"nonsense": 1}, "pass_ms": 1}', '{"tuning": 3}'])
-def test_a_broken_cache_is_measured_anew(folder, monkeypatch, content) -> None:
+def test_a_broken_cache_is_measured_anew(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     model = toys.linear()
     x = toys.samples(model, 8).x
     pass_timing.timed(model, x)
@@ -68,7 +68,7 @@ def test_a_broken_cache_is_measured_anew(folder, monkeypatch, content) -> None:
     assert pass_timing.timed(model, x) == anew
 
 
-def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch) -> None:
+def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "file"))
     model = toys.linear()
@@ -78,7 +78,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch) -> N
 @pytest.mark.parametrize(
     "tuning", [Tuning(onednn=False), Tuning(channels_last=True), Tuning(False, True, True), Tuning(own_kernels=True)]
 )
-def test_every_way_gives_the_same_gradients_to_rounding(tuning) -> None:
+def test_every_way_gives_the_same_gradients_to_rounding(tuning: Tuning) -> None:
     model = load_model(CNN)
     x = torch.rand((16, 1, 28, 28), generator=torch.Generator().manual_seed(0))
     classes = torch.arange(10).expand(16, 10)

@@ -1,4 +1,5 @@
-"""The tests of the attacks: planted adversarials exist and are found; noise counts what it finds; forgotten wins are seen."""
+"""The tests of the attacks: planted adversarials exist and are found; noise counts what it finds; forgotten wins are
+seen."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch
 from robusteval_defenses.gradient_masking import GradientMasking
 from torch import Tensor, nn
 
+from robusteval.api import Norm
 from robusteval.assessment.checks.more_effort import power
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.meter import Watch
@@ -26,6 +28,7 @@ from robusteval.errors import AccessError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from tests.engine.test_findings import cell, honest
 from tests.engine.toys import Linear, linear, samples
+from tests.sure import sure
 
 TOML = """
 name = "p"
@@ -45,14 +48,14 @@ def suite() -> Suite:
     return parse(TOML, "p", discover())
 
 
-def test_the_keys_of_a_suite():
+def test_the_keys_of_a_suite() -> None:
     made = suite()
     assert made.planted == Planted(6, 0.06, 0.02, 40)
     assert made.noise_draws == NoiseDraws(0, 10_000)
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("l2", 0.06), ("linf", 0.02)])
-def test_a_readout_says_inner_on_the_sample_and_planted_somewhere_in_the_ball(norm, eps):
+def test_a_readout_says_inner_on_the_sample_and_planted_somewhere_in_the_ball(norm: Norm, eps: float) -> None:
     model = linear(size=12, classes=6)
     given = samples(model, count=8)
     for index in range(8):
@@ -69,7 +72,7 @@ def test_a_readout_says_inner_on_the_sample_and_planted_somewhere_in_the_ball(no
         assert clean + far > 0
 
 
-def test_the_attacks_find_all_and_a_masked_gradient_finds_none():
+def test_the_attacks_find_all_and_a_masked_gradient_finds_none() -> None:
     model = linear(size=12, classes=6)
     given = samples(model, count=8)
     right = torch.ones(8, dtype=torch.bool)
@@ -79,15 +82,15 @@ def test_the_attacks_find_all_and_a_masked_gradient_finds_none():
         assert sum(row.random) < 6
         assert row.features.startswith("scores: ")
     masked = dataclasses.replace(model)
-    masked.twin = lambda x: model.twin(x.detach()) + 0 * x.sum()
+    masked.twin = lambda x: model.twin(x.detach()) + 0 * x.sum()  # type: ignore[method-assign]
     for row in planted.test(masked, given, right, suite(), discover(), 0):
         assert power(row.found, row.needs) < 0.5
 
 
 @dataclass
 class Deep:
-    """A linear model over features of its own, of more dimensions than there are inner points. masked: the features give no
-    gradient, and the scores take it from elsewhere; silent: it cannot show them."""
+    """A linear model over features of its own, of more dimensions than there are inner points. masked: the features
+    give no gradient, and the scores take it from elsewhere; silent: it cannot show them."""
 
     base: Linear
     masked: bool = False
@@ -110,11 +113,11 @@ class Deep:
         made = Linear(torch.randn(12, 300, generator=rng), 1000 * torch.randn(300, generator=rng))
         if self.masked:
             plain = made.twin
-            made.twin = lambda x: plain(x.detach()) + 0 * x.sum()
+            made.twin = lambda x: plain(x.detach()) + 0 * x.sum()  # type: ignore[method-assign]
         return made
 
 
-def test_penultimate_features_are_read_where_they_are_shown():
+def test_penultimate_features_are_read_where_they_are_shown() -> None:
     model = linear(size=12, classes=6)
     given, right = samples(model, count=8), torch.ones(8, dtype=torch.bool)
     for row in planted.test(Deep(model), given, right, suite(), discover(), 0):
@@ -129,7 +132,7 @@ def test_penultimate_features_are_read_where_they_are_shown():
         assert (row.status, power(row.found, row.needs)) == ("done", 1.0)
 
 
-def test_stairs_in_the_place_of_activations_mask_the_features_too():
+def test_stairs_in_the_place_of_activations_mask_the_features_too() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(20, 60), nn.ReLU(), nn.Linear(60, 30), nn.ReLU(), nn.Linear(30, 4))
@@ -145,12 +148,12 @@ def test_stairs_in_the_place_of_activations_mask_the_features_too():
 
 
 @pytest.mark.parametrize(("count", "size"), [(50, 8), (30, 400)])
-def test_the_candidate_that_stands_out_has_the_widest_margin(count, size):
+def test_the_candidate_that_stands_out_has_the_widest_margin(count: int, size: int) -> None:
     rng = torch.Generator().manual_seed(count)
     points = 100 + torch.randn(count, size, generator=rng).double()
     candidates = 100 + torch.randn(20, size, generator=rng).double()
     candidates[7] = points.mean(0) + 3 * (candidates[7] - points.mean(0))
-    best, way, top, value = outstanding(points, candidates)
+    best, way, top, value = sure(outstanding(points, candidates))
     others = torch.cat([points, candidates[:7], candidates[8:]])
     assert best == 7
     assert float(top) == pytest.approx(float((others @ way).max()), rel=1e-12)
@@ -163,14 +166,14 @@ def test_the_candidate_that_stands_out_has_the_widest_margin(count, size):
         assert float(((candidates[7] - others) @ turned).min() / turned.norm()) <= margin * (1 + 1e-6)
 
 
-def test_nothing_stands_out_of_a_crowd_that_surrounds_it():
+def test_nothing_stands_out_of_a_crowd_that_surrounds_it() -> None:
     rng = torch.Generator().manual_seed(0)
     points = torch.randn(400, 2, generator=rng).double()
     assert outstanding(points, 0.1 * torch.randn(20, 2, generator=rng).double()) is None
     assert outstanding(torch.ones(10, 5).double(), torch.ones(4, 5).double()) is None
 
 
-def test_samples_whose_balls_meet_are_not_planted_on_together():
+def test_samples_whose_balls_meet_are_not_planted_on_together() -> None:
     model = linear(size=12, classes=6)
     given = samples(model, count=8)
     x = given.x.clone()
@@ -182,7 +185,7 @@ def test_samples_whose_balls_meet_are_not_planted_on_together():
         assert power(row.found, row.needs) == 1.0
 
 
-def test_nothing_is_planted_where_no_attack_fits_or_none_is_asked_for():
+def test_nothing_is_planted_where_no_attack_fits_or_none_is_asked_for() -> None:
     model = linear()
     given, right = samples(model, count=4), torch.ones(4, dtype=torch.bool)
     model.info = dataclasses.replace(model.info, gradients="none")
@@ -200,7 +203,7 @@ when = "no-gradients"
 """
 
 
-def test_without_gradients_the_test_is_asked_of_the_black_box_attacks():
+def test_without_gradients_the_test_is_asked_of_the_black_box_attacks() -> None:
     model = linear(size=12, classes=6)
     given, right = samples(model, count=8), torch.ones(8, dtype=torch.bool)
     made = parse(TOML + BLACK, "p", discover())
@@ -218,7 +221,7 @@ def test_without_gradients_the_test_is_asked_of_the_black_box_attacks():
         )
 
 
-def test_a_crowd_of_equal_scores_is_excluded():
+def test_a_crowd_of_equal_scores_is_excluded() -> None:
     model = linear()
     model.weight = torch.zeros_like(model.weight)
     model.bias = torch.arange(4.0)
@@ -228,7 +231,7 @@ def test_a_crowd_of_equal_scores_is_excluded():
 
 
 @pytest.mark.parametrize(("factor", "hits"), [(1.0, False), (30.0, True)])
-def test_noise_finds_nothing_below_the_true_distance_and_something_below_a_false_one(factor, hits):
+def test_noise_finds_nothing_below_the_true_distance_and_something_below_a_false_one(factor: float, hits: bool) -> None:
     model = linear()
     given = samples(model, count=5)
     true = model.double().smallest(given.x, given.y, 2)
@@ -243,7 +246,7 @@ def test_noise_finds_nothing_below_the_true_distance_and_something_below_a_false
 
 
 @pytest.mark.parametrize("levels", [0, 31])
-def test_planted_points_lie_on_the_grid_and_are_found_there(levels):
+def test_planted_points_lie_on_the_grid_and_are_found_there(levels: int) -> None:
     model = linear(size=12, classes=6)
     given = samples(model, count=8)
     grid = () if levels == 0 else (0.0, 1.0, levels)
@@ -259,7 +262,7 @@ def test_planted_points_lie_on_the_grid_and_are_found_there(levels):
     assert float((points - given.x[:1]).abs().max()) <= 0.08 + 1e-6
 
 
-def test_a_watch_sees_lawful_wins_only():
+def test_a_watch_sees_lawful_wins_only() -> None:
     x0 = torch.zeros(3, 2)
     keep = torch.tensor([[True, False]] * 3)
     watch = Watch(5, torch.tensor([4, 0, 2]), x0, keep, "linf", torch.full((3,), 0.5), (0.0, 1.0))

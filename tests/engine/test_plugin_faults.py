@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +18,7 @@ from tests.engine import faulty
 
 
 @pytest.fixture(autouse=True)
-def ctrl_c():
+def ctrl_c() -> Iterator[None]:
     """As in a shell: one that runs the tests in the background lets them ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -31,7 +34,9 @@ def ctrl_c():
     ],
     ids=["in this process", "apart", "two workers"],
 )
-def test_a_faulty_attack_fails_its_own_cell(tmp_path, executor, hows):
+def test_a_faulty_attack_fails_its_own_cell(
+    tmp_path: Path, executor: dict[str, int | bool], hows: tuple[str, ...]
+) -> None:
     record = run(faulty.job(tmp_path, faulty.attacks(*hows), **executor))
     cells = {cell.attack: cell for cell in record.cells}
     for how in hows:
@@ -42,7 +47,7 @@ def test_a_faulty_attack_fails_its_own_cell(tmp_path, executor, hows):
     assert store.load(tmp_path / "run").plan_sha256 == record.plan_sha256
 
 
-def test_a_faulty_defence_fails_its_own_cells(tmp_path):
+def test_a_faulty_defence_fails_its_own_cells(tmp_path: Path) -> None:
     rows = [
         f'[[defense]]\nplugin = "test.faulty"\nname = "{place}-{how}"\nparams = {{ {place}_how = "{how}" }}\n'
         for place in ("fit", "ask")
@@ -67,20 +72,20 @@ def swallowed() -> None:
 
 
 @pytest.mark.parametrize("work", [press, swallowed])
-def test_the_users_own_ctrl_c_is_let_through(work):
+def test_the_users_own_ctrl_c_is_let_through(work: Callable[..., Any]) -> None:
     with pytest.raises(KeyboardInterrupt), heeding_ctrl_c(), foreign():
         work()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_one_press_that_comes_twice_is_one(monkeypatch):
+def test_one_press_that_comes_twice_is_one() -> None:
     handler = CtrlC()
     with pytest.raises(KeyboardInterrupt):
         handler(2, None)
     handler(2, None)
 
 
-def test_what_is_no_exception_becomes_one():
+def test_what_is_no_exception_becomes_one() -> None:
     with pytest.raises(ForeignExit, match=r"sys.exit\(0\)"), heeding_ctrl_c(), foreign():
         faulty.strike("exit0")
     with pytest.raises(ForeignExit, match="KeyboardInterrupt"), heeding_ctrl_c(), foreign():

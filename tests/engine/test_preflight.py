@@ -51,8 +51,8 @@ class TestGood:
         found = report(model(trained=((0.0, 1.0), (), ()), bounds=(0.0, 255.0)), raw)
         assert found.accuracy == 1.0
         assert found.notes[0] == (
-            "The pixels run from 0 to 1, 0.392 % of the stated range 0..255, so an eps in its units would mean far more "
-            "than it seems to; state what the data are with --data-range, or the model's range with --range."
+            "The pixels run from 0 to 1, 0.392 % of the stated range 0..255, so an eps in its units would mean far "
+            "more than it seems to; state what the data are with --data-range, or the model's range with --range."
         )
 
 
@@ -220,6 +220,9 @@ class Half:
         right = torch.arange(len(x)) % self.info.classes
         easy[torch.arange(len(x)), right] = 1.0 * (torch.arange(len(x)) % 4 != 0)
         return wavy if bool((wavy.argmax(1) == right).float().mean() > 0.9) else easy
+
+    def twin(self, x: Tensor) -> Tensor:
+        return self.inner.twin(x)
 
 
 def test_mean_and_std_are_tried_also_where_the_accuracy_is_high() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.stability import stability
 from robusteval.record.run import Check, Finding
 from tests.engine import toys
+from tests.engine.preflight_models import IMAGENET, data, model
 from tests.engine.test_findings import honest
-from tests.engine.test_preflight import IMAGENET, TestHopeless, data, model
+from tests.engine.test_preflight import TestHopeless
 
 
 def checks(classifier: Any, raw: RawData) -> dict[str, Check]:
@@ -54,7 +56,8 @@ def slips() -> dict[str, tuple[Any, RawData, str]]:
         ),
         "input-channels": (model(3, feed=lambda pixels: pixels.flip(1)), colours, "channels in reverse order"),
         "input-layout": (model(feed=lambda pixels: pixels.transpose(2, 3)), data(), "storing the images transposed"),
-        "label-order": (model(number=lambda index: (index + 1) % 10), data(), "adding 1 to every label would give 100.0 %"),
+        "label-order": (model(number=lambda index: (index + 1) % 10), data(),
+                        "adding 1 to every label would give 100.0 %"),
     }  # fmt: skip
 
 
@@ -110,7 +113,7 @@ def test_labels_only_and_training_mode_are_told_by_the_loader() -> None:
     ) == {"training-mode"}
 
 
-def test_a_slip_counts_once_in_the_grade(tmp_path) -> None:
+def test_a_slip_counts_once_in_the_grade() -> None:
     """A low accuracy, the setting that mends it, and the finding that names both: one fail, one warning."""
     classifier, raw, _ = slips()["input-range"]
     samples = prepare(raw, classifier.info)[0]
@@ -124,7 +127,7 @@ def test_a_slip_counts_once_in_the_grade(tmp_path) -> None:
     assert verdict.judge(record).grade == "D"
 
 
-def test_a_run_and_its_inspection_have_them(tmp_path) -> None:
+def test_a_run_and_its_inspection_have_them(tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(toys.SUITE)
     linear = toys.linear()
     some = toys.samples(linear, 40)

@@ -24,6 +24,7 @@ from robusteval.record.store import from_json, to_json
 from robusteval.report import render
 from tests import records, references
 from tests.engine.toys import catalogue
+from tests.sure import number
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_figures_are_those_of_the_common_images(record: Record) -> None:
         row = rows[name]
         assert (row["Images"], row["Accuracy at 0.5"]) == (count, kept / count)
         assert (row["Low at 0.5"], row["High at 0.5"]) == clopper_pearson(kept, count)
-    assert rows["strong"]["Median distance"] == pytest.approx(4 * rows["weak"]["Median distance"])
+    assert rows["strong"]["Median distance"] == pytest.approx(4 * number(rows["weak"]["Median distance"]))
     assert rows["masked, as exact gradients report it"]["Role"] == "exact"
     assert rows["masked, as exact gradients report it"]["Trust grade"] == "F"
 
@@ -135,8 +136,8 @@ def test_distances_are_shares_of_the_pixel_range(record: Record) -> None:
     table = tables(record)["l2"]
     strong = dict(zip(table.titles(), table.rows[2], strict=True))
     distance = sorted(one for one in references.column(record, "l2", 20.0, list(range(80))).distance if one)
-    assert distance[0] < strong["Median distance"] < distance[-1]
-    assert strong["Median distance"] > 10
+    assert distance[0] < number(strong["Median distance"]) < distance[-1]
+    assert number(strong["Median distance"]) > 10
 
 
 def test_attacks_that_did_not_run_here_are_told(record: Record) -> None:
@@ -152,11 +153,11 @@ def test_attacks_that_did_not_run_here_are_told(record: Record) -> None:
 
 def test_one_sentence_says_it(record: Record) -> None:
     tables(record)
-    sentence = only(known_models(record))  # type: ignore[arg-type]
-    assert sentence.startswith("Within Linf 8/255 it keeps ")  # type: ignore[attr-defined]
-    assert "on the same 80 images" in sentence  # type: ignore[operator]
-    assert "masked" in sentence  # type: ignore[operator]
-    assert "on 60 of them; though its own gradient would say" in sentence  # type: ignore[operator]
+    (sentence,) = known_models(record)
+    assert sentence.startswith("Within Linf 8/255 it keeps ")
+    assert "on the same 80 images" in sentence
+    assert "masked" in sentence
+    assert "on 60 of them; though its own gradient would say" in sentence
     record.results = []
     assert known_models(record) == []
 
@@ -226,7 +227,7 @@ def test_the_hash_is_of_what_decides_distances_and_of_nothing_else() -> None:
     assert digest(stated, shape=(3, 32, 32)) == digest(stated) == first
 
 
-def test_a_surrogate_is_known_by_its_content(tmp_path) -> None:
+def test_a_surrogate_is_known_by_its_content(tmp_path: Path) -> None:
     path, other = tmp_path / "a.onnx", tmp_path / "b.onnx"
     path.write_bytes(b"one")
     other.write_bytes(b"one")
@@ -259,7 +260,7 @@ def test_a_surrogate_is_known_by_its_content(tmp_path) -> None:
         ((1, 14, 14), 6.0, 60.0, 196.0),
     ],
 )
-def test_default_budgets_follow_the_size_of_the_input(shape, l2, l1, l0) -> None:
+def test_default_budgets_follow_the_size_of_the_input(shape: tuple[int, ...], l2: float, l1: float, l0: float) -> None:
     suite = parse(PLAN, "it", catalogue())
     found = {norm: suite.largest(norm, shape) for norm in ("l2", "l1", "l0", "linf")}
     assert found == pytest.approx({"l2": l2, "l1": l1, "l0": l0, "linf": 0.5})
@@ -281,7 +282,8 @@ def test_contents_do_not_depend_on_the_pixel_range_but_on_image_and_label() -> N
 
 @pytest.mark.parametrize("name", ["standard", "smoke"])
 def test_shipped_sets_are_of_the_suites_as_they_are(name: str) -> None:
-    """When this fails, a suite, an attack's version or the search has changed: `make references` builds the sets anew."""
+    """When this fails, a suite, an attack's version or the search has changed: `make references` builds the sets
+    anew."""
     found = catalogue()
     info = ModelInfo(
         "m", "onnx", "0" * 64, (1, 28, 28), 10

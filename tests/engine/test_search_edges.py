@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from robusteval.api import Norm
 from robusteval.engine.search.distance_search import LINE_STEPS, STRETCHES, Best
 from robusteval.engine.search.judge import Judged
 from tests.engine.plain import Rule, beyond, line, pulled, random_pipeline, sweep_of
@@ -25,7 +26,7 @@ def found(distances: list[float], suspicion: float | None = None) -> Judged:
     return Judged(x, won, distance, distance * 2, won.long(), doubt, rejected)
 
 
-def test_no_win_is_the_clean_sample_at_infinity():
+def test_no_win_is_the_clean_sample_at_infinity() -> None:
     x0 = line(2, 0.3)
     best = Best.none(x0)
     assert best.distance.tolist() == best.l2.tolist() == [torch.inf] * 2
@@ -40,7 +41,7 @@ def test_no_win_is_the_clean_sample_at_infinity():
     assert best.judged().won.tolist() == [True, False]
 
 
-def test_only_what_is_nearer_takes_a_place():
+def test_only_what_is_nearer_takes_a_place() -> None:
     best = Best.none(line(3))
     best.take(torch.tensor([2, 0, 1]), found([0.5, 0.4, torch.inf], 0.25))
     assert best.distance.tolist() == [0.4, torch.inf, 0.5]
@@ -68,7 +69,7 @@ def test_only_what_is_nearer_takes_a_place():
 
 
 @pytest.mark.parametrize("bar", [0.3, 0.5, 0.7311, 0.9])
-def test_ten_halvings_towards_the_clean_sample(bar):
+def test_ten_halvings_towards_the_clean_sample(bar: float) -> None:
     one = sweep_of(beyond(bar), line())
     best = one.minimal(lambda rows, eps: line(1, 1.0))
     assert best.distance.item() == pulled(bar, 1.0)
@@ -78,14 +79,14 @@ def test_ten_halvings_towards_the_clean_sample(bar):
     assert best.rejected == {}
 
 
-def test_a_win_on_the_boundary_stays_where_it_is():
+def test_a_win_on_the_boundary_stays_where_it_is() -> None:
     one = sweep_of(beyond(0.8 - 1e-6), line())
     best = one.minimal(lambda rows, eps: line(1, 0.8))
     assert best.distance.item() == 0.8
     assert best.rejected == {}
 
 
-def test_the_way_from_a_clean_sample_that_is_not_zero_stays_in_the_box():
+def test_the_way_from_a_clean_sample_that_is_not_zero_stays_in_the_box() -> None:
     x0 = line(1, 0.5)
     one = sweep_of(lambda x: ((x[:, 0] > 1.0) | (x[:, 0] < -0.25)).long(), x0, bounds=(-1.0, 2.0))
     best = one.minimal(lambda rows, eps: line(1, -1.0))
@@ -94,16 +95,16 @@ def test_the_way_from_a_clean_sample_that_is_not_zero_stays_in_the_box():
     assert best.x.item() == pytest.approx(0.5 + pulled(0.5, 1.5), abs=1e-12)
 
 
-def test_samples_are_pulled_each_to_its_own_boundary():
+def test_samples_are_pulled_each_to_its_own_boundary() -> None:
     bars = (0.1, 0.2, 0.9)
     x0 = line(3, width=2)
     far = x0.clone()
     far[:, 0] = torch.tensor([0.5, 1.0, 0.8])  # the last one never wins, not even a little farther
     told: list[tuple[list[int], Tensor, list[bool]]] = []
     one = sweep_of(beyond(*bars), x0, settle=lambda *said: told.append((said[0].tolist(), said[1], said[2].tolist())))
-    asked = []
+    asked: list[tuple[list[int], Tensor | None]] = []
 
-    def propose(rows, eps):
+    def propose(rows: Tensor, eps: Tensor | None) -> Tensor:
         asked.append((rows.tolist(), eps))
         return far
 
@@ -116,7 +117,7 @@ def test_samples_are_pulled_each_to_its_own_boundary():
     assert one.meter.forwards.tolist() == [10, 10, 3]  # three points beyond the loser
 
 
-def test_a_random_pipeline_is_pulled_on_one_draw_and_judged_by_the_majority():
+def test_a_random_pipeline_is_pulled_on_one_draw_and_judged_by_the_majority() -> None:
     """The one draw of the line search wins anywhere; the majority only beyond .5, so the far win stays."""
     rules: list[Rule] = [beyond(0.5)] * 11 + [beyond(-1.0)] + [beyond(0.5)] * 11
     one, drawn = random_pipeline(rules)
@@ -128,7 +129,7 @@ def test_a_random_pipeline_is_pulled_on_one_draw_and_judged_by_the_majority():
 
 
 @pytest.mark.parametrize("norm", ["l2", "l0"])
-def test_every_step_of_the_search_draws_from_the_run_s_generator(norm):
+def test_every_step_of_the_search_draws_from_the_run_s_generator(norm: Norm) -> None:
     """The draw refuses anything else; the bars make judge, nudges and line search all ask."""
     for bar in (0.3, 0.5005):
         for how in ("minimal", "given", "fixed"):
@@ -146,7 +147,7 @@ def test_every_step_of_the_search_draws_from_the_run_s_generator(norm):
             assert len(drawn) >= 11
 
 
-def test_where_the_detector_fires_on_the_way_back_nothing_is_won():
+def test_where_the_detector_fires_on_the_way_back_nothing_is_won() -> None:
     """Class 1 beyond .1, rejected between .3 and .6."""
     doubt = lambda x: ((x[:, 0] > 0.3) & (x[:, 0] < 0.6)).double()  # noqa: E731
     best = sweep_of(beyond(0.1), line(), suspicion=doubt).minimal(lambda rows, eps: line(1, 1.0))
@@ -157,16 +158,16 @@ def test_where_the_detector_fires_on_the_way_back_nothing_is_won():
     assert one.minimal(lambda rows, eps: far).x.tolist() == [[0.5, 0.4, 0.0]]
 
 
-def test_the_detector_s_score_goes_with_the_nearest_win():
+def test_the_detector_s_score_goes_with_the_nearest_win() -> None:
     one = sweep_of(beyond(0.3), line(), suspicion=lambda x: x[:, 0] / 4)
     best = one.minimal(lambda rows, eps: line(1, 1.0))
     assert best.suspicion.item() == pulled(0.3, 1.0) / 4
 
 
-def test_on_a_grid_the_search_asks_for_points_of_the_grid():
+def test_on_a_grid_the_search_asks_for_points_of_the_grid() -> None:
     asked = []
 
-    def rule(x):
+    def rule(x: Tensor) -> Tensor:
         asked.extend(x[:, 0].tolist())
         return beyond(0.3)(x)
 
@@ -179,7 +180,7 @@ def test_on_a_grid_the_search_asks_for_points_of_the_grid():
 
 
 @pytest.mark.parametrize(("beyond_by", "passes"), [(1.001, 1), (1.009, 2), (1.049, 3), (1.0501, None), (0.999, 0)])
-def test_a_candidate_that_loses_is_pushed_on_a_little(beyond_by, passes):
+def test_a_candidate_that_loses_is_pushed_on_a_little(beyond_by: float, passes: int | None) -> None:
     one = sweep_of(beyond(0.4 * beyond_by), line())
     best = one.minimal(lambda rows, eps: line(1, 0.4))
     if passes is None:
@@ -192,7 +193,7 @@ def test_a_candidate_that_loses_is_pushed_on_a_little(beyond_by, passes):
     assert best.rejected == ({"not a win": 1} if passes != 0 else {})
 
 
-def test_it_is_pushed_away_from_the_clean_sample_and_no_farther_than_the_box():
+def test_it_is_pushed_away_from_the_clean_sample_and_no_farther_than_the_box() -> None:
     one = sweep_of(lambda x: (x[:, 0] < 0.2985).long(), line(1, 0.8))
     assert one.minimal(lambda rows, eps: line(1, 0.2999)).distance.item() == pytest.approx(0.5015, abs=1e-3)
     one = sweep_of(beyond(0.9995), line())
@@ -202,7 +203,7 @@ def test_it_is_pushed_away_from_the_clean_sample_and_no_farther_than_the_box():
 
 
 @pytest.mark.parametrize("candidate", [torch.nan, -0.5, 1.2, 0.25])
-def test_what_is_unlawful_or_the_clean_sample_itself_is_not_pushed_on(candidate):
+def test_what_is_unlawful_or_the_clean_sample_itself_is_not_pushed_on(candidate: float) -> None:
     """Anything but the clean sample would win."""
     x0 = line(2, 0.25, 2)
     one = sweep_of(lambda x: (x[:, 0] != 0.25).long() * (x[:, 1] < 0.05).long(), x0)
@@ -214,7 +215,7 @@ def test_what_is_unlawful_or_the_clean_sample_itself_is_not_pushed_on(candidate)
 
 
 @pytest.mark.parametrize("edge", [0.0, 1.0])
-def test_the_edges_of_the_box_are_lawful(edge):
+def test_the_edges_of_the_box_are_lawful(edge: float) -> None:
     x0 = line(1, 0.5, 2)
     far = x0.clone()
     far[:, 0], far[:, 1] = edge, 0.4
@@ -222,7 +223,7 @@ def test_the_edges_of_the_box_are_lawful(edge):
     assert one.minimal(lambda rows, eps: far).distance.isfinite().all()
 
 
-def test_only_losers_are_pushed_on_until_they_win():
+def test_only_losers_are_pushed_on_until_they_win() -> None:
     x0 = line(3, width=2)
     far = x0.clone()
     far[:, 0] = 0.4
@@ -242,7 +243,7 @@ def test_only_losers_are_pushed_on_until_they_win():
 # Adversarials of another pipeline
 
 
-def test_given_candidates_are_tried_on_their_rays():
+def test_given_candidates_are_tried_on_their_rays() -> None:
     x0 = line(5, width=2)
     far = x0.clone()
     far[:, 0] = torch.tensor([0.2, 0.3, 0.25, 0.0, 0.3], dtype=torch.float64)
@@ -257,7 +258,7 @@ def test_given_candidates_are_tried_on_their_rays():
     assert best.rejected == {"not a win": 3}
 
 
-def test_given_candidates_of_single_rows_and_of_none():
+def test_given_candidates_of_single_rows_and_of_none() -> None:
     x0 = line(2, width=2)
     far = x0.clone()
     far[1, 0] = 0.5

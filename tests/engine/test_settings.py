@@ -1,9 +1,11 @@
-"""Numbers that are none: NaN, infinities, wrong signs and kinds in suites, parameters and settings, refused before anything runs."""
+"""Numbers that are none: NaN, infinities, wrong signs and kinds in suites, parameters and settings, refused before
+anything runs."""
 
 from __future__ import annotations
 
 import inspect
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ GOOD = {
 BAD = ("nan", "inf", "-inf", "-1", "true", "1e300", "1" + "0" * 30, '"much"')
 
 
-def test_the_good_suite_is_read():
+def test_the_good_suite_is_read() -> None:
     names = {row.name for row in discover().entries}
     assert "pgd" in names
     assert parse(SUITE.format(**_known()), "here", discover()).eps["linf"] == 0.1
@@ -62,7 +64,7 @@ def _known() -> dict[str, object]:
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("field", GOOD)
-def test_no_such_number_gets_into_a_suite(field, bad):
+def test_no_such_number_gets_into_a_suite(field: str, bad: str) -> None:
     with pytest.raises(SuiteError) as caught:
         parse(SUITE.format(**GOOD | {field: bad}), "here", discover())
     assert "\n" not in caught.value.message
@@ -70,7 +72,7 @@ def test_no_such_number_gets_into_a_suite(field, bad):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300])
-def test_nor_into_a_plugin(value):
+def test_nor_into_a_plugin(value: float) -> None:
     with pytest.raises(SuiteError, match="step"):
         make(discover().get("attack", "pgd"), {"step": value}, "pgd")
 
@@ -85,8 +87,8 @@ def test_nor_into_a_plugin(value):
         {"data_range": (0, math.nan)}, {"data_range": (1, 1)}, {"data_range": (0, 1, 2)},
     ],
 )  # fmt: skip
-def test_settings_that_are_no_numbers_are_refused(given):
-    good = {"samples": 10, "seed": 0, "workers": 1, "time_budget": 5.0, "data_range": (255, 0)}
+def test_settings_that_are_no_numbers_are_refused(given: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"samples": 10, "seed": 0, "workers": 1, "time_budget": 5.0, "data_range": (255, 0)}
     check_settings(**good)
     check_settings(None, np.int64(3), 2, None, None)
     with pytest.raises((SuiteError, DataError)):
@@ -101,7 +103,7 @@ def test_settings_that_are_no_numbers_are_refused(given):
         {"input_shape": (3.5, 32, 32)},
     ],
 )  # fmt: skip
-def test_ways_to_read_a_model_that_make_no_sense_are_refused(options):
+def test_ways_to_read_a_model_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     check_options(LoadOptions())
     with pytest.raises(ModelError):
         check_options(LoadOptions(**options))
@@ -114,7 +116,7 @@ def test_ways_to_read_a_model_that_make_no_sense_are_refused(options):
         ("--time-budget", "9" * 400 + "s"), ("--data-range", "nan,1"), ("--workers", "nan"), ("--seed", "0.5"),
     ],
 )  # fmt: skip
-def test_the_command_line_refuses_them_too(words):
+def test_the_command_line_refuses_them_too(words: tuple[str, str]) -> None:
     from click.testing import CliRunner
 
     from robusteval.cli.run_command import command
@@ -124,7 +126,7 @@ def test_the_command_line_refuses_them_too(words):
     assert "Invalid value" in done.output
 
 
-def test_the_api_takes_what_the_command_line_takes():
+def test_the_api_takes_what_the_command_line_takes() -> None:
     from robusteval.cli.run_command import command
 
     flags = {option.name for option in command.params}
@@ -140,7 +142,7 @@ def test_the_api_takes_what_the_command_line_takes():
     )
 
 
-def test_a_plugin_that_exits_does_not_end_the_callers_program(monkeypatch):
+def test_a_plugin_that_exits_does_not_end_the_callers_program(monkeypatch: pytest.MonkeyPatch) -> None:
     from robusteval.engine.run import prepare
 
     def leave(*given: object, **named: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -30,7 +31,7 @@ HASHES = {
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
     yield tmp_path
@@ -59,7 +60,7 @@ def broken(found: Catalogue) -> list[str]:
     return [row.broken for row in found.entries if row.broken]
 
 
-def test_a_suite_of_a_plugin_is_read_by_its_name(folder):
+def test_a_suite_of_a_plugin_is_read_by_its_name(folder: Path) -> None:
     found = offered(folder, f"{{'acme.quick': {suite('acme.quick')}}}")
     assert broken(found) == []
     read_back = read("acme.quick", found)
@@ -87,7 +88,7 @@ def test_a_suite_of_a_plugin_is_read_by_its_name(folder):
         ("{'acme.quick': open('/nowhere/at/all').read()}", "No such file"),
     ],
 )
-def test_what_is_no_suite_is_a_row_with_its_reason_and_ours_stay(folder, offers, reason):
+def test_what_is_no_suite_is_a_row_with_its_reason_and_ours_stay(folder: Path, offers: str, reason: str) -> None:
     found = offered(folder, offers)
     (said,) = broken(found)
     assert reason in said
@@ -95,7 +96,7 @@ def test_what_is_no_suite_is_a_row_with_its_reason_and_ours_stay(folder, offers,
     assert read("standard", found) == read("standard", discover())
 
 
-def test_two_plugins_of_one_name_are_both_refused(folder):
+def test_two_plugins_of_one_name_are_both_refused(folder: Path) -> None:
     found = offered(folder, *[f"{{'acme.quick': {suite('acme.quick')}}}"] * 2)
     assert [said.startswith("the name is also taken") for said in broken(found)] == [True, True]
     with pytest.raises(PluginError, match="also taken"):
@@ -110,7 +111,9 @@ def test_two_plugins_of_one_name_are_both_refused(folder):
         ("pgd", "metrics = 5\n", "metrics"),
     ],
 )
-def test_a_suite_that_asks_for_what_is_not_here_says_so_in_every_list(folder, monkeypatch, attack, more, reason):
+def test_a_suite_that_asks_for_what_is_not_here_says_so_in_every_list(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, attack: str, more: str, reason: str
+) -> None:
     found = offered(folder, f"{{'acme.quick': {suite('acme.quick', attack, more)}}}")
     assert list(faults(found)) == ["acme.quick"]
     with pytest.raises((SuiteError, PluginError), match=reason):
@@ -123,7 +126,7 @@ def test_a_suite_that_asks_for_what_is_not_here_says_so_in_every_list(folder, mo
         assert reason in told["acme.quick"]
 
 
-def test_the_lists_say_where_a_suite_comes_from(folder, monkeypatch):
+def test_the_lists_say_where_a_suite_comes_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = offered(folder, f"{{'acme.quick': {suite('acme.quick')}}}")
     monkeypatch.setattr(installed, "discover", lambda: found)
     rows = json.loads(CliRunner().invoke(suites_command.command, ["list", "--json"]).stdout)
@@ -139,26 +142,29 @@ def test_the_lists_say_where_a_suite_comes_from(folder, monkeypatch):
     assert re.search(r"acme\.quick +3 +\? +l2 +500 +toy", table)
 
 
-def test_an_unknown_suite_is_answered_with_those_there_are(folder):
+def test_an_unknown_suite_is_answered_with_those_there_are(folder: Path) -> None:
     with pytest.raises(SuiteError) as caught:
         read("acme.nothing", offered(folder, f"{{'acme.quick': {suite('acme.quick')}}}"))
     assert "acme.quick" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", HASHES)
-def test_the_suites_of_the_sources_are_what_they_were(name):
+def test_the_suites_of_the_sources_are_what_they_were(name: str) -> None:
     assert read(name, discover()).sha256 == HASHES[name]
 
 
-def test_the_broken_row_of_others_takes_nobodys_name(folder):
-    code = "from robusteval.api import hookimpl\nfrom robusteval_attacks.pgd import PGD\n@hookimpl\ndef robusteval_attacks(): return [PGD]"
+def test_the_broken_row_of_others_takes_nobodys_name(folder: Path) -> None:
+    code = (
+        "from robusteval.api import hookimpl\nfrom robusteval_attacks.pgd import PGD\n@hookimpl\ndef "
+        "robusteval_attacks(): return [PGD]"
+    )
     own = list(entry_points(group="robusteval"))
     found = build([*own, entry_point(folder, "acme_thief", code)])
     assert any("bare names" in said for said in broken(found))
     assert found.entry("attack", "pgd").distribution == "robusteval"
 
 
-def test_the_example_of_the_documentation_fits_what_is_installed(folder):
+def test_the_example_of_the_documentation_fits_what_is_installed(folder: Path) -> None:
     page = PAGES["suite"]
     name, module = page.entry_point()
     (folder / f"{module}.py").write_text(page.files()[f"{module}.py"])

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from robusteval import ops
+from robusteval.api import Norm
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
+from robusteval.contracts.samples import Samples
 from robusteval.engine.search.distance_search import Sweep
-from robusteval.engine.search.judge import Threat, judge
+from robusteval.engine.search.judge import Judged, Threat, judge
 from robusteval.engine.seeding import generator
 from robusteval.engine.suite.goals import keep_mask
-from tests.engine.toys import linear, samples
+from tests.engine.toys import Linear, linear, samples
+from tests.sure import sure
 
 
 @pytest.fixture
-def case():
+def case() -> tuple[Linear, Samples, Pipeline, Tensor]:
     model = linear()
     data = samples(model)
     keep = keep_mask(data.y, None, 4, 4)
     return model, data, Pipeline(Defended(model)), keep
 
 
-def _judge(case, candidates, norm="l2", eps=None):
+def _judge(
+    case: tuple[Linear, Samples, Pipeline, Tensor], candidates: Tensor, norm: Norm = "l2", eps: Tensor | None = None
+) -> Judged:
     _, data, pipeline, keep = case
     return judge(pipeline, data.x, candidates, Threat(keep, norm, (0.0, 1.0)), eps, generator(0, "t"))
 
 
-def test_what_is_nan_outside_or_over_budget_never_wins(case):
+def test_what_is_nan_outside_or_over_budget_never_wins(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
     _, data, _, _ = case
     far = torch.rand(data.x.shape, generator=torch.Generator().manual_seed(3))
     assert _judge(case, far).won.any()
@@ -44,12 +50,12 @@ def test_what_is_nan_outside_or_over_budget_never_wins(case):
     assert torch.isinf(judged.distance).all()
 
 
-def test_a_wrong_shape_is_the_plugins_fault(case):
+def test_a_wrong_shape_is_the_plugins_fault(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
     with pytest.raises(ValueError, match="shape"):
         _judge(case, case[1].x[:, :3])
 
 
-def test_distances_are_measured_in_float64(case):
+def test_distances_are_measured_in_float64(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
     _, data, _, _ = case
     far = torch.rand(data.x.shape, generator=torch.Generator().manual_seed(3))
     judged = _judge(case, far, norm="linf")
@@ -58,19 +64,19 @@ def test_distances_are_measured_in_float64(case):
     assert torch.equal(judged.distance[judged.won], expected[judged.won])
 
 
-def test_budget_search_finds_the_linear_optimum(case):
+def test_budget_search_finds_the_linear_optimum(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
     """A signed step of the right size is optimal in linf; the search has to find that size for each sample."""
     model, data, pipeline, keep = case
     sweep = Sweep(pipeline, data.x, Threat(keep, "linf", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
     optimum = model.double().smallest(data.x, data.y, dual=1)
 
-    def propose(rows, eps):
+    def propose(rows: Tensor, eps: Tensor | None) -> Tensor:
         best = data.x[rows].clone()
         reach = torch.full((len(rows),), torch.inf)
         for target in range(4):
             step = model.weight.T[target] - model.weight.T[data.y[rows]]
-            far = data.x[rows] + eps[:, None] * step.sign()
-            x = ops.project(data.x[rows], far, "linf", eps, (0.0, 1.0))
+            far = data.x[rows] + sure(eps)[:, None] * step.sign()
+            x = ops.project(data.x[rows], far, "linf", sure(eps), (0.0, 1.0))
             win = (model.logits(x).argmax(1) != data.y[rows]) & (reach == torch.inf)
             best[win], reach[win] = x[win], 0.0
         return best
@@ -81,7 +87,7 @@ def test_budget_search_finds_the_linear_optimum(case):
     assert ratio.max() < 1.02
 
 
-def test_line_search_pulls_a_far_win_to_the_boundary(case):
+def test_line_search_pulls_a_far_win_to_the_boundary(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
     _, data, pipeline, keep = case
     meter = Meter(len(data))
     sweep = Sweep(pipeline, data.x, Threat(keep, "l2", (0.0, 1.0)), generator(0, "s"), meter)
@@ -94,7 +100,7 @@ def test_line_search_pulls_a_far_win_to_the_boundary(case):
     assert (meter.forwards > 0).any()  # the core's own search is counted too
 
 
-def test_a_hair_on_the_wrong_side_is_nudged_over(case):
+def test_a_hair_on_the_wrong_side_is_nudged_over(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
     model, data, pipeline, keep = case
     sweep = Sweep(pipeline, data.x, Threat(keep, "l2", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
     scores = model.logits(data.x)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.numpy
@@ -10,13 +12,16 @@ import torch
 
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
+from robusteval.contracts.samples import Samples
 from robusteval.engine.run import runner
 from robusteval.engine.selftest import random_search
 from robusteval.engine.suite import goals as targets
 from robusteval.engine.suite.options import NoiseDraws
 from robusteval.engine.suite.suite import parse
 from robusteval.errors import RobustEvalError
+from robusteval.record.run import Record
 from tests.engine import toys
+from tests.sure import sure
 
 SUITE = """
 name = "targeted"
@@ -32,7 +37,7 @@ params = { loss = "margin" }
 """
 
 
-def run(tmp_path, target, suite=SUITE, count=12):
+def run(tmp_path: Path, target: Any, suite: str = SUITE, count: int = 12) -> tuple[toys.Linear, Samples, Record]:
     catalogue = toys.catalogue()
     model = toys.linear()
     data = targets.without_target(toys.samples(model, count), target)
@@ -40,7 +45,7 @@ def run(tmp_path, target, suite=SUITE, count=12):
     return model, data, runner.run(job)
 
 
-def smallest(model, x, y, goal):
+def smallest(model: toys.Linear, x: torch.Tensor, y: Any, goal: int) -> torch.Tensor:
     """L2 distance to the region of class goal, without the box: a projection on a polyhedron, by Dykstra's method."""
     point, weight = x.double().clone(), model.weight.double()
     others = [k for k in range(weight.shape[1]) if k != goal]
@@ -52,12 +57,13 @@ def smallest(model, x, y, goal):
             raised = point + parts[number]
             moved = raised + (offset - raised @ normal).clamp_min(0) / normal.dot(normal) * normal
             parts[number], point = raised - moved, moved
-    return (point - x.double()).norm()
+    answer: torch.Tensor = (point - x.double()).norm()
+    return answer
 
 
 @pytest.mark.parametrize("target", ["class 2", "least-likely", "all", "untargeted"])
 @pytest.mark.parametrize("levels", [0, 63])
-def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path, target, levels) -> None:
+def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path: Path, target: str, levels: int) -> None:
     more = f"noise_draws = {{ samples = 6, draws = 600 }}\nlevels = {levels}\n[[attack]]"
     _, _, record = run(tmp_path, target, SUITE.replace("[[attack]]", more, 1))
     found = {row.norm: row for row in record.searches}
@@ -69,7 +75,7 @@ def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path, target, levels) -
     assert check.outcome == "pass"
 
 
-def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path) -> None:
+def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path: Path) -> None:
     model, data, record = run(tmp_path, "class 2")
     for cell in record.cells:
         cell.distance = [None if value is None else 20 * value for value in cell.distance]
@@ -79,7 +85,7 @@ def test_noise_finds_targeted_wins_that_an_attack_missed(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("target", ["class 2", "least-likely"])
-def test_only_the_target_counts_and_the_nearest_point_of_its_region_is_found(tmp_path, target) -> None:
+def test_only_the_target_counts_and_the_nearest_point_of_its_region_is_found(tmp_path: Path, target: str) -> None:
     model, data, record = run(tmp_path, target)
     scores = model.logits(data.x)
     goals = torch.full_like(data.y, 2) if target == "class 2" else scores.argmin(1)
@@ -90,19 +96,19 @@ def test_only_the_target_counts_and_the_nearest_point_of_its_region_is_found(tmp
     (ddn,) = [cell for cell in record.done(norm="l2") if cell.plugin == "ddn"]
     for row in range(len(data)):
         best = float(smallest(model, data.x[row], int(data.y[row]), int(goals[row])))
-        assert best * 0.999 <= ddn.distance[row] < best * 1.05
+        assert best * 0.999 <= sure(ddn.distance[row]) < best * 1.05
 
 
-def test_every_other_class_in_turn_gives_a_table_and_the_nearest_counts(tmp_path) -> None:
+def test_every_other_class_in_turn_gives_a_table_and_the_nearest_counts(tmp_path: Path) -> None:
     model, data, record = run(tmp_path, "all")
     (ddn,) = [cell for cell in record.done(norm="l2") if cell.plugin == "ddn"]
     reach = model.double().smallest(data.x, data.y, 2)
     for row, columns in enumerate(ddn.by_target):
         assert columns[int(data.y[row])] == 0
-        others = [value for k, value in enumerate(columns) if k != int(data.y[row])]
+        others = [sure(value) for k, value in enumerate(columns) if k != int(data.y[row])]
         assert ddn.distance[row] == min(others)
-        assert columns[ddn.prediction[row]] == ddn.distance[row]
-        assert ddn.distance[row] < 1.05 * float(reach[row])
+        assert columns[sure(ddn.prediction[row])] == ddn.distance[row]
+        assert sure(ddn.distance[row]) < 1.05 * float(reach[row])
 
 
 def test_a_target_that_is_not_a_class_is_refused() -> None:
@@ -114,12 +120,12 @@ def test_a_target_that_is_not_a_class_is_refused() -> None:
 
 
 @pytest.mark.parametrize("levels", [255, 15])
-def test_on_a_grid_only_images_of_the_grid_count(tmp_path, levels) -> None:
+def test_on_a_grid_only_images_of_the_grid_count(tmp_path: Path, levels: int) -> None:
     suite = SUITE.replace("norms", f"levels = {levels}\nnorms")
     _, data, free = run(tmp_path / "free", "untargeted")
     _, _, record = run(tmp_path / "grid", "untargeted", suite)
     assert record.suite.levels == levels
-    stored = safetensors.numpy.load((tmp_path / "grid" / record.witnesses.file).read_bytes())
+    stored = safetensors.numpy.load((tmp_path / "grid" / sure(record.witnesses).file).read_bytes())
     for norm in ("l2", "linf"):
         steps = torch.from_numpy(stored[f"none.{norm}"]).double() * levels
         assert torch.allclose(steps, steps.round(), atol=1e-4)
@@ -128,6 +134,6 @@ def test_on_a_grid_only_images_of_the_grid_count(tmp_path, levels) -> None:
         assert None not in grid
         # A step of the grid at most in each value is what rounding costs; it is dearer on the coarse grid.
         slack = 0.5 / levels * (data.x.shape[1] ** 0.5 if norm == "l2" else 1)
-        assert all(value <= old + 2.5 * slack for value, old in zip(grid, loose, strict=True))
+        assert all(sure(value) <= sure(old) + 2.5 * slack for value, old in zip(grid, loose, strict=True))
     if levels == 255:
         assert all(all(cell.survives_8bit) for cell in record.done())

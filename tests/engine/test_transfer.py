@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
 
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.samples import Samples
 from robusteval.engine.comparison.comparison import check_comparable, keys
 from robusteval.engine.comparison.transfer_matrix import FILE, Fighter, moved, transfer
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.suite.options import Transfer
@@ -28,20 +33,20 @@ def wide(model: toys.Linear) -> toys.Linear:
     return made
 
 
-def fighter(key: str, model: toys.Linear, samples) -> Fighter:
+def fighter(key: str, model: toys.Linear, samples: Samples) -> Fighter:
     x = moved(samples.x, (0.0, 1.0), model.info.bounds)
     return Fighter(key, model, replace(samples, x=x, bounds=model.info.bounds))
 
 
-def run(tmp_path, fighters, suite=SUITE, catalogue=CATALOGUE):
+def run(tmp_path: Path, fighters: Any, suite: Any = SUITE, catalogue: Any = CATALOGUE) -> Any:
     return transfer(fighters, suite, catalogue, 0, tmp_path)
 
 
-def wrong(made, samples, source, target):
+def wrong(made: Any, samples: Samples, source: int, target: int) -> list[bool]:
     return [one != int(y) for one, y in zip(made.sources[source].answers[target], samples.y, strict=True)]
 
 
-def test_twins_fool_each_other_and_what_looks_elsewhere_is_not_fooled(tmp_path):
+def test_twins_fool_each_other_and_what_looks_elsewhere_is_not_fooled(tmp_path: Path) -> None:
     half = torch.zeros(20, 1)
     half[:10] = 1
     base = toys.linear()
@@ -59,7 +64,7 @@ def test_twins_fool_each_other_and_what_looks_elsewhere_is_not_fooled(tmp_path):
     assert made.sources[0].answers[2] == [int(value) for value in other.logits(samples.x).argmax(1)]
 
 
-def test_the_whole_budget_is_spent_and_never_more(tmp_path):
+def test_the_whole_budget_is_spent_and_never_more(tmp_path: Path) -> None:
     """An attack that stopped at its first win would sit just beyond its own boundary and carry over to nothing."""
     model = toys.linear()
     samples = toys.samples(model)
@@ -72,7 +77,7 @@ def test_the_whole_budget_is_spent_and_never_more(tmp_path):
     assert made.sources[0].unlawful == 0
 
 
-def test_the_range_of_the_pixels_does_not_matter(tmp_path):
+def test_the_range_of_the_pixels_does_not_matter(tmp_path: Path) -> None:
     model = toys.linear()
     samples = toys.samples(model)
     made = run(tmp_path, [fighter("narrow", model, samples), fighter("wide", wide(model), samples)])
@@ -81,7 +86,7 @@ def test_the_range_of_the_pixels_does_not_matter(tmp_path):
     assert made.right[0] == made.right[1]
 
 
-def test_the_order_of_the_models_does_not_matter(tmp_path):
+def test_the_order_of_the_models_does_not_matter(tmp_path: Path) -> None:
     samples = toys.samples(toys.linear())
     one, two, three = (fighter(f"m{seed}", toys.linear(seed=seed), samples) for seed in range(3))
     first, second = run(tmp_path, [one, two, three]), run(tmp_path, [three, one, two])
@@ -91,7 +96,7 @@ def test_the_order_of_the_models_does_not_matter(tmp_path):
             assert first.sources[place].answers[target] == second.sources[at].answers[target_at]
 
 
-def test_samples_that_are_wrong_when_clean_are_left_as_they_are(tmp_path):
+def test_samples_that_are_wrong_when_clean_are_left_as_they_are(tmp_path: Path) -> None:
     model = toys.linear()
     samples = toys.samples(model)
     samples.y[:5] = (samples.y[:5] + 1) % 4
@@ -104,7 +109,7 @@ def test_samples_that_are_wrong_when_clean_are_left_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("broken", "status"), [("raise", "failed"), ("shape", "failed"), ("nan", "done"), ("outside", "done")]
 )
-def test_a_bad_plugin_costs_its_row_or_its_candidates(tmp_path, broken, status):
+def test_a_bad_plugin_costs_its_row_or_its_candidates(tmp_path: Path, broken: str, status: str) -> None:
     class Bad(toys.Walk):
         info = replace(toys.Walk.info, name="test.bad", budget="fixed")
 
@@ -121,7 +126,7 @@ def test_a_bad_plugin_costs_its_row_or_its_candidates(tmp_path, broken, status):
         assert not any(wrong(made, samples, 0, 0))
 
 
-def test_a_model_without_gradients_is_no_source_but_a_target(tmp_path):
+def test_a_model_without_gradients_is_no_source_but_a_target(tmp_path: Path) -> None:
     model, blind = toys.linear(), toys.linear(seed=4)
     blind.info = replace(blind.info, gradients="none", gradients_reason="a tree")
     samples = toys.samples(model)
@@ -135,13 +140,15 @@ def test_a_model_without_gradients_is_no_source_but_a_target(tmp_path):
     ("wanted", "error"),
     [(Transfer("deepfool", "linf"), SuiteError), (Transfer("pgd", "l0"), SuiteError), (Transfer("pdg"), PluginError)],
 )
-def test_a_transfer_attack_that_does_not_fit_is_refused(tmp_path, wanted, error):
+def test_a_transfer_attack_that_does_not_fit_is_refused(
+    tmp_path: Path, wanted: Transfer, error: type[SuiteError | PluginError]
+) -> None:
     model = toys.linear()
     with pytest.raises(error):
         run(tmp_path, [fighter("a", model, toys.samples(model))], replace(SUITE, transfer=wanted))
 
 
-def job(tmp_path, model, samples, **options):
+def job(tmp_path: Path, model: Classifier, samples: Samples, **options: Any) -> Job:
     (tmp_path / "toy.toml").write_text(toys.SUITE)
     data_range = options.pop("data_range", None)
     return prepare_job(
@@ -151,7 +158,7 @@ def job(tmp_path, model, samples, **options):
     )
 
 
-def test_models_that_differ_are_refused_in_one_sentence(tmp_path):
+def test_models_that_differ_are_refused_in_one_sentence(tmp_path: Path) -> None:
     one, two = toys.linear(), toys.linear(classes=5)
     samples = toys.samples(one)
     with pytest.raises(ModelError, match=r"4 classes, .* 5 classes"):
@@ -160,7 +167,7 @@ def test_models_that_differ_are_refused_in_one_sentence(tmp_path):
         check_comparable([job(tmp_path, one, samples, labels_from_model=True) for _ in range(2)])
 
 
-def test_the_same_floats_in_two_ranges_are_other_images_unless_the_data_range_is_stated(tmp_path):
+def test_the_same_floats_in_two_ranges_are_other_images_unless_the_data_range_is_stated(tmp_path: Path) -> None:
     one = toys.linear()
     two = wide(one)
     samples = toys.samples(one)
@@ -169,14 +176,14 @@ def test_the_same_floats_in_two_ranges_are_other_images_unless_the_data_range_is
     check_comparable([job(tmp_path, model, samples, data_range=(0.0, 1.0)) for model in (one, two)])
 
 
-def test_keys_are_safe_short_and_unique():
+def test_keys_are_safe_short_and_unique() -> None:
     made = keys(["a/m.onnx", "b/m.onnx", "../..", ".x.onnx", "M.onnx", "a b/c<d>.onnx", "x" * 200 + ".onnx"])
     assert made[:2] == ["m", "m-2"]
     assert len({one.lower() for one in made}) == len(made)
     assert all(one[0] not in ".-" and len(one) < 70 and "/" not in one for one in made)
 
 
-def test_on_a_grid_the_adversarials_lie_on_it_and_stay_in_the_budget(tmp_path):
+def test_on_a_grid_the_adversarials_lie_on_it_and_stay_in_the_budget(tmp_path: Path) -> None:
     model = toys.linear()
     samples = toys.samples(model)
     samples = replace(samples, x=(samples.x * 255).round() / 255)

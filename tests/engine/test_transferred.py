@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
 
 from robusteval.api import Defended, DefenseInfo
+from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.samples import Samples
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
+from robusteval.engine.suite.goals import keep_mask
 from robusteval.engine.suite.suite import TRANSFER, parse
-from robusteval.engine.units.unit import UnitResult, keep_mask, nearest_wins
+from robusteval.engine.units.unit import UnitResult, nearest_wins
 from robusteval.errors import SuiteError
 from tests.engine import toys
 
@@ -27,16 +32,16 @@ from tests.engine import toys
 class Flat:
     """A model whose twin has no slope, so that no gradient attack gets anywhere."""
 
-    inner: toys.Linear
+    inner: Classifier
 
     @property
-    def info(self):
+    def info(self) -> ModelInfo:
         return self.inner.info
 
-    def logits(self, x):
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
         return self.inner.logits(x)
 
-    def twin(self, x):
+    def twin(self, x: torch.Tensor) -> torch.Tensor:
         return self.inner.twin(x.detach()) + 0 * x.sum()
 
 
@@ -44,7 +49,7 @@ class Flat:
 class Hide:
     info: ClassVar[DefenseInfo] = DefenseInfo("test.hide", "1", "retrofit", False, "Hides the gradient.", "none")
 
-    def fit(self, model, data, rng):
+    def fit(self, model: Classifier, data: Samples | None, rng: torch.Generator) -> Defended:
         return Defended(Flat(model))
 
 
@@ -66,7 +71,7 @@ adaptive = ["test.walk"]
 
 
 @pytest.fixture
-def job(tmp_path):
+def job(tmp_path: Path) -> Job:
     (tmp_path / "toy.toml").write_text(SUITE)
     model = toys.linear()
     data = toys.samples(model, count=200)
@@ -75,7 +80,7 @@ def job(tmp_path):
     return dataclasses.replace(job, folder=tmp_path / "run")
 
 
-def test_what_wins_on_the_bare_model_is_tried_and_judged_on_the_defended_one(job):
+def test_what_wins_on_the_bare_model_is_tried_and_judged_on_the_defended_one(job: Job) -> None:
     record = run(job)
     cells = {cell.id: cell for cell in record.cells}
     for norm in ("l2", "linf"):
@@ -89,7 +94,7 @@ def test_what_wins_on_the_bare_model_is_tried_and_judged_on_the_defended_one(job
     assert "black-box-stronger" in {finding.code for finding in record.findings}
 
 
-def test_it_runs_in_processes_and_after_a_kill_alike(job, tmp_path):
+def test_it_runs_in_processes_and_after_a_kill_alike(job: Job, tmp_path: Path) -> None:
     whole = run(job)
     again = run(dataclasses.replace(job, folder=tmp_path / "parallel", workers=2))
     assert [cell.distance for cell in again.cells] == [cell.distance for cell in whole.cells]
@@ -99,7 +104,7 @@ def test_it_runs_in_processes_and_after_a_kill_alike(job, tmp_path):
 
 
 @pytest.mark.parametrize(("short", "wins"), [(1.2, True), (0.95, True), (0.5, True), (0.3, False)])
-def test_it_goes_on_along_the_ray_where_the_defence_needs_more(short, wins):
+def test_it_goes_on_along_the_ray_where_the_defence_needs_more(short: float, wins: bool) -> None:
     """Candidates that end before the boundary are stretched up to three times, and the result drawn back to it."""
     model = toys.linear(classes=2)
     data = toys.samples(model, count=20)
@@ -124,13 +129,13 @@ def unit(distance: list[float], x: list[float]) -> UnitResult:
     )
 
 
-def test_the_nearest_of_several_wins_is_taken():
+def test_the_nearest_of_several_wins_is_taken() -> None:
     inf = float("inf")
     found = nearest_wins([unit([2.0, inf, 1.0, 0.0], [1, 0, 1, 0]), unit([1.0, 3.0, inf, 0.0], [2, 2, 0, 0])])
     assert found.squeeze(1).tolist() == [2, 2, 1, 0]
 
 
-def test_its_name_is_taken(job):
+def test_its_name_is_taken(job: Job) -> None:
     taken = SUITE.replace('plugin = "test.walk"\n[[attack]]', f'plugin = "test.walk"\nname = "{TRANSFER}"\n[[attack]]')
     with pytest.raises(SuiteError, match="taken"):
         parse(taken.split("[[defense]]")[0], "toy", job.catalogue)

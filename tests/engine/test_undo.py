@@ -18,7 +18,8 @@ from tests.engine.toys import linear, samples
 
 
 class Sum:
-    """Won where the changes sum up to more than a bar: each pixel's part is its own. Counts its questions per sample."""
+    """Won where the changes sum up to more than a bar: each pixel's part is its own. Counts its questions per
+    sample."""
 
     def __init__(self, x0: torch.Tensor, bar: torch.Tensor) -> None:
         self.x0, self.bar, self.asked = x0, bar, torch.zeros(len(x0), dtype=torch.long)
@@ -37,7 +38,7 @@ def _case(count: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tenso
     return x0, far, Sum(x0, (far - x0).flatten(1).sum(1) * share)
 
 
-def test_where_every_pixel_has_its_own_part_the_fewest_are_left():
+def test_where_every_pixel_has_its_own_part_the_fewest_are_left() -> None:
     x0, far, wins = _case(64, (20,))
     found = undo(x0, far, wins)
     rows = torch.arange(len(x0))
@@ -50,7 +51,7 @@ def test_where_every_pixel_has_its_own_part_the_fewest_are_left():
     assert wins.asked.max() <= HALVINGS + SINGLES + 1
 
 
-def test_a_needless_pixel_goes_back_whatever_its_change():
+def test_a_needless_pixel_goes_back_whatever_its_change() -> None:
     """The one with the largest change has no part in the win, so halving cannot find it."""
     x0 = torch.zeros(3, 6)
     far = torch.tensor([[0.5, 0.4, 0.9, 0.0, 0.3, 0.0]]).repeat(3, 1)
@@ -61,7 +62,7 @@ def test_a_needless_pixel_goes_back_whatever_its_change():
     assert undo(x0, far, wins)[1].tolist() == pytest.approx([0.5, 0, 0, 0, 0.3, 0])
 
 
-def test_a_pixel_goes_back_with_all_of_its_channels():
+def test_a_pixel_goes_back_with_all_of_its_channels() -> None:
     x0, far, wins = _case(16, (3, 4, 4))
     found = undo(x0, far, wins)
     same, old = found == x0, found == far
@@ -69,7 +70,7 @@ def test_a_pixel_goes_back_with_all_of_its_channels():
     assert (ops.size(found - x0, "l0") < ops.size(far - x0, "l0")).any()
 
 
-def test_a_sample_does_not_depend_on_its_batch():
+def test_a_sample_does_not_depend_on_its_batch() -> None:
     x0, far, wins = _case(32, (30,))
     whole = undo(x0, far, wins)
     for row in range(0, 32, 7):
@@ -77,8 +78,8 @@ def test_a_sample_does_not_depend_on_its_batch():
         assert torch.equal(undo(x0[row : row + 1], far[row : row + 1], one)[0], whole[row])
 
 
-@pytest.mark.parametrize("levels", [None, 256])
-def test_the_engine_puts_needless_pixels_of_an_attack_back(levels):
+@pytest.mark.parametrize("levels", [0, 256])
+def test_the_engine_puts_needless_pixels_of_an_attack_back(levels: int) -> None:
     model = linear()
     data = samples(model)
     keep = keep_mask(data.y, None, 4, 4)
@@ -102,7 +103,7 @@ def test_the_engine_puts_needless_pixels_of_an_attack_back(levels):
 @pytest.mark.parametrize(
     ("changed", "needed"), [(1, 1), (5, 2), (16, 3), (17, 1), (17, 17), (40, 1), (40, 25), (40, 39)]
 )
-def test_no_more_is_asked_than_halving_and_single_pixels_take(changed, needed):
+def test_no_more_is_asked_than_halving_and_single_pixels_take(changed: int, needed: int) -> None:
     """All pixels change alike but a little; the needed ones are those that change most, so halving finds them."""
     x0 = torch.zeros(1, 50, dtype=torch.float64)
     far = x0.clone()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import JudgedUnit, UnitResult
+from tests.sure import sure
 
 ROWS = 3
 
@@ -20,25 +25,26 @@ def unit() -> UnitResult:
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> UnitStore:
     (tmp_path / "units").mkdir()
     made = UnitStore(tmp_path, "a" * 64)
     made.save("none/x/l2", 0, unit())
     return made
 
 
-def test_what_was_stored_is_read(store):
-    found = store.load("none/x/l2", 0)
+def test_what_was_stored_is_read(store: UnitStore) -> None:
+    found = sure(store.load("none/x/l2", 0))
     assert torch.equal(found.x, unit().x)
     assert torch.equal(found.distance, unit().distance)
     with np.load(store.path("none/x/l2", 0)) as file:  # an ordinary .npz for whoever looks
         assert "distance" in file.files
-    judged = JudgedUnit([1.0], torch.zeros(1, 2).long(), torch.empty(0), torch.ones(1, 2) > 0, *[torch.ones(1, 2)] * 2)
+    one = torch.ones(1, 2)
+    judged = JudgedUnit([1.0], torch.zeros(1, 2).long(), torch.empty(0), one > 0, one, one)
     store.save("d/x/l2/oblivious", 0, judged)
-    assert store.load_judged("d/x/l2/oblivious", 0).values == [1.0]
+    assert sure(store.load_judged("d/x/l2/oblivious", 0)).values == [1.0]
 
 
-def test_no_flipped_bit_goes_unnoticed(store):
+def test_no_flipped_bit_goes_unnoticed(store: UnitStore) -> None:
     path = store.path("none/x/l2", 0)
     good = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -65,14 +71,14 @@ def test_no_flipped_bit_goes_unnoticed(store):
     ],
     ids=["empty", "half", "short", "long", "swapped chunks", "twice", "zeros"],
 )
-def test_damaged_units_are_not_there(store, change):
+def test_damaged_units_are_not_there(store: UnitStore, change: Callable[..., Any]) -> None:
     path = store.path("none/x/l2", 0)
     path.write_bytes(change(path.read_bytes()))
     assert store.load("none/x/l2", 0) is None
     assert store.load_judged("none/x/l2", 0) is None
 
 
-def test_anothers_unit_is_not_taken(store, tmp_path):
+def test_anothers_unit_is_not_taken(store: UnitStore, tmp_path: Path) -> None:
     good = store.path("none/x/l2", 0).read_bytes()
     assert UnitStore(tmp_path, "b" * 64).load("none/x/l2", 0) is None
     for cell, chunk in (("none/x/l2", 1), ("none/y/l2", 0)):
@@ -80,7 +86,7 @@ def test_anothers_unit_is_not_taken(store, tmp_path):
         assert store.load(cell, chunk) is None
 
 
-def test_neither_a_folder_in_its_place_nor_another_file_is_a_unit(store, tmp_path):
+def test_neither_a_folder_in_its_place_nor_another_file_is_a_unit(store: UnitStore) -> None:
     store.path("none/z/l2", 0).mkdir()
     assert store.load("none/z/l2", 0) is None
     np.savez(store.path("none/w/l2", 0), x=np.zeros(3), meta=np.zeros(2, np.uint8))

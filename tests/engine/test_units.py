@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,11 +29,17 @@ class Learner:
         return problem.x
 
 
-def test_a_memory_lasts_for_a_unit_and_no_longer():
+def test_a_memory_lasts_for_a_unit_and_no_longer() -> None:
     model = toys.linear()
     data = toys.samples(model, count=6)
     context = Context({"none": Pipeline(Defended(model))}, data, {"none": torch.ones(6, dtype=torch.bool)}, 0)
-    facts = {"plugin": "test.learner", "version": "1", "params": {}, "family": "fixed", "needs": "decision"}
+    facts: dict[str, Any] = {
+        "plugin": "test.learner",
+        "version": "1",
+        "params": {},
+        "family": "fixed",
+        "needs": "decision",
+    }
     cell = Cell(
         id="none/test.learner/l2",
         attack="test.learner",

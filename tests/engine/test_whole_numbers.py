@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robusteval.contracts.classifier import LoadOptions
+from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.run import runner
 from robusteval.engine.run.prepare import as_received
@@ -20,8 +22,10 @@ from robusteval.engine.search.judge import common_grid
 from robusteval.engine.suite.suite import parse
 from robusteval.errors import SuiteError
 from robusteval.loaders.input_space import PixelSpace
-from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
+from robusteval.record.run import Record
 from tests.engine import toys
+from tests.sure import sure
 
 SIZE, CLASSES = 12, 4
 SUITE = """
@@ -89,7 +93,9 @@ def _file(folder: Path, kind: str, whole: tuple[float, float]) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "bounds", "grid"), KINDS)
-def test_distances_are_of_the_images_that_the_file_receives(tmp_path, kind, bounds, grid) -> None:
+def test_distances_are_of_the_images_that_the_file_receives(
+    tmp_path: Path, kind: str, bounds: tuple[float, float], grid: tuple[float, float, int]
+) -> None:
     low, high = bounds
     stretched = high - low <= 1
     whole = ((-128.0, 127.0) if kind == "int8" else (0.0, 255.0)) if stretched else bounds
@@ -98,7 +104,7 @@ def test_distances_are_of_the_images_that_the_file_receives(tmp_path, kind, boun
     toy = toys.linear(SIZE, CLASSES)
     raw = toys.samples(toy, 10)
     x = (raw.x * (high - low) + low).clamp(low, high)
-    data = toys.Samples(x, model.logits(x).argmax(1), bounds, "toy")
+    data = Samples(x, model.logits(x).argmax(1), bounds, "toy")
     received, note = as_received(model, data, 0)
     assert "were rounded" in note
     assert torch.equal(model.logits(received.x), model.logits(x)), "The file sees the same image as before."
@@ -115,14 +121,16 @@ def test_distances_are_of_the_images_that_the_file_receives(tmp_path, kind, boun
             assert all(value in (True, None) for value in cell.survives_8bit), cell.id
 
 
-def _check_witnesses(folder, model, record, kind, whole, bounds) -> None:
+def _check_witnesses(
+    folder: Path, model: OnnxClassifier, record: Record, kind: str, whole: Any, bounds: tuple[float, float]
+) -> None:
     """Every stored image, as the whole numbers that it becomes, is itself: asked of ONNX Runtime and measured anew."""
-    tensors = safetensors.numpy.load_file(folder / "run" / record.witnesses.file)
+    tensors = safetensors.numpy.load_file(folder / "run" / sure(record.witnesses).file)
     session = onnxruntime.InferenceSession(folder / "whole.onnx")
     scale = (whole[1] - whole[0]) / (bounds[1] - bounds[0])
     clean = tensors["clean"].astype(np.float64)
-    assert record.witnesses.entries
-    for entry in record.witnesses.entries:
+    assert sure(record.witnesses).entries
+    for entry in sure(record.witnesses).entries:
         x = tensors[entry.tensor][entry.row].astype(np.float64)
         steps = (x - bounds[0]) * scale + whole[0]
         assert np.abs(steps - steps.round()).max() < 1e-2 * max(1.0, scale / 255), entry
@@ -146,7 +154,7 @@ def test_suite_levels_must_be_among_the_files_whole_numbers() -> None:
 
 def test_a_normalised_range_of_whole_numbers() -> None:
     space = PixelSpace((4,), (4,), (0.0, 255.0), (127.5,), (51.0,), whole=(0.0, 255.0))
-    first, last, steps = space.grid
+    first, last, steps = sure(space.grid or None)
     x = torch.linspace(first, last, steps + 1)
     file = space.to_file(x[:, None].expand(-1, 4))[:, 0]
     assert torch.equal(file, torch.arange(steps + 1) + file[0])

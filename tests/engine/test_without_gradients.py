@@ -1,9 +1,11 @@
-"""Every way to lose the gradients ends inconclusive, and every way that something was not measured leaves the gate shut."""
+"""Every way to lose the gradients ends inconclusive, and every way that something was not measured leaves the gate
+shut."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,9 @@ from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.fingerprint import attacks_sha256
 from robusteval.engine.plan.plan import make_plan
 from robusteval.engine.suite.suite import applicable, names, parse, read
-from robusteval.record.run import Planted, Record
+from robusteval.record.run import Cell, Planted, Record
 from tests.engine.test_findings import N, cell, honest
+from tests.sure import sure
 
 Spoil = Callable[[Record], None]
 
@@ -30,11 +33,11 @@ def judged(record: Record) -> Record:
     return record
 
 
-def _white(record: Record) -> list:
+def _white(record: Record) -> list[Cell]:
     return [one for one in record.cells if one.needs == "gradient"]
 
 
-def _status(status: str) -> Spoil:
+def _status(status: Any) -> Spoil:
     def spoil(record: Record) -> None:
         for one in _white(record):
             one.status = status
@@ -104,10 +107,10 @@ def test_every_way_to_lose_the_gradients_ends_inconclusive(how: str) -> None:
     record = honest()
     LOST[how](record)
     judged(record)
-    assert record.verdict.status == "inconclusive"
-    assert record.verdict.sentences[0].startswith("INCONCLUSIVE: ")
+    assert sure(record.verdict).status == "inconclusive"
+    assert sure(record.verdict).sentences[0].startswith("INCONCLUSIVE: ")
     assert not gate_met(record, 0.0)
-    said = [one for one in record.verdict.sentences if "half of the samples" in one]
+    said = [one for one in sure(record.verdict).sentences if "half of the samples" in one]
     assert said
     assert all(one.startswith("An upper bound") for one in said)
 
@@ -180,7 +183,7 @@ def test_a_claim_about_a_defence_that_hides_its_gradient_is_marked(blind: float,
     assert next(one.outcome for one in record.checks if one.id == "gradients-adaptive") == outcome
     (said,) = [
         one
-        for one in record.verdict.sentences
+        for one in sure(record.verdict).sentences
         if "Against an attacker who knows it" in one.capitalize() or "who knows it, d" in one
     ]
     assert ("an upper bound of its worth" in said) == (outcome != "pass")

@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from robusteval.api import AttackInfo, Defended, DefenseInfo, ModelInfo, Problem, Samples, param, per_sample
+from robusteval.contracts.classifier import Classifier
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 
 
@@ -41,7 +42,8 @@ class Linear:
         scores = self.twin(x.double())
         gap = scores.gather(1, y[:, None]) - scores
         rows = (self.weight.T[y][:, None, :] - self.weight.T[None]).norm(p=dual, dim=2)
-        return (gap / rows.clamp_min(1e-12)).scatter(1, y[:, None], torch.inf).amin(1)
+        answer: Tensor = (gap / rows.clamp_min(1e-12)).scatter(1, y[:, None], torch.inf).amin(1)
+        return answer
 
     def double(self) -> Linear:
         return Linear(self.weight.double(), self.bias.double())
@@ -120,13 +122,13 @@ class Nothing:
     info: ClassVar[DefenseInfo] = DefenseInfo("test.nothing", "1", "preprocessor", False, "toy", "none")
     broken: bool = param(False, "raise in fit")
 
-    def fit(self, model, data, rng):
+    def fit(self, model: Classifier, data: Samples | None, rng: torch.Generator) -> Defended:
         if self.broken:
             raise RuntimeError("cannot be fitted")
         return Defended(model)
 
 
-def catalogue(*plugins: tuple[str, type]) -> Catalogue:
+def catalogue(*plugins: tuple[str, Any]) -> Catalogue:
     """The installed catalogue with these test plugins beside it."""
     rows = tuple(Entry(kind, plugin.info.name, plugin.info.version, "test", "toys", plugin) for kind, plugin in plugins)
     return Catalogue(discover().entries + rows)

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import exports
 import pytest
 import torch
-import zoo
+
+from tests.loaders import exports, zoo
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-import zoo
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+
+from tests.loaders import zoo
 
 
 def export(

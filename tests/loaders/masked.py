@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import exports
 import numpy as np
 import onnx
 import torch
@@ -13,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from robusteval.loaders.onnx.classifier import OnnxClassifier
+from tests.loaders import exports
 
 SIDE, CLASSES = 8, 10
 _RNG = np.random.default_rng(5)

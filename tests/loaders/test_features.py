@@ -1,4 +1,5 @@
-"""Penultimate features: what the last linear layer reads, the same by ONNX Runtime, by the twin and by a hook of torch."""
+"""Penultimate features: what the last linear layer reads, the same by ONNX Runtime, by the twin and by a hook of
+torch."""
 
 from __future__ import annotations
 
@@ -7,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import exports
 import pytest
 import torch
-import zoo
 from onnx import helper
 from torch import Tensor, nn
 
@@ -18,6 +17,8 @@ from robusteval.contracts.classifier import Classifier, Featured, LoadOptions
 from robusteval.errors import AccessError
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.loaders.pytorch.classifier import TorchClassifier
+from tests.loaders import exports, zoo
+from tests.sure import instance
 
 S = nn.Sequential
 
@@ -73,17 +74,26 @@ def test_every_architecture_shows_what_its_last_layer_reads(name: str, exported:
 FORMS: dict[str, Callable[[Path], tuple[Path, LoadOptions, nn.Module]]] = {
     "softmax behind": lambda p: (exports.export(small(nn.Softmax(1)), p), LoadOptions(), small()),
     "log-softmax behind": lambda p: (exports.export(small(nn.LogSoftmax(1)), p), LoadOptions(), small()),
-    "temperature": lambda p: (exports.export(exports.Wrapped(small(), None, lambda y: y / 3), p), LoadOptions(), small()),
+    "temperature": lambda p: (
+        exports.export(exports.Wrapped(small(), None, lambda y: y / 3), p), LoadOptions(), small(),
+    ),
     "batch of one": lambda p: (exports.export(small(), p, batch=1), LoadOptions(), small()),
     "batch of three": lambda p: (exports.export(small(), p, batch=3), LoadOptions(), small()),
     "newer exporter": lambda p: (exports.export_dynamo(small(), p), LoadOptions(), small()),
     "opset 9": lambda p: (exports.export(small(), p, opset=9), LoadOptions(), small()),
     "mean and std": lambda p: (
         exports.export(small(), p), LoadOptions(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
-        S(zoo.Fn(lambda v: (v - torch.tensor([0.4, 0.5, 0.6])[:, None, None]) / torch.tensor([0.2, 0.3, 0.4])[:, None, None]), small()),
+        S(
+            zoo.Fn(
+                lambda v: (v - torch.tensor([0.4, 0.5, 0.6])[:, None, None])
+                / torch.tensor([0.2, 0.3, 0.4])[:, None, None]
+            ),
+            small(),
+        ),
     ),
     "channels last": lambda p: (
-        exports.export(exports.Wrapped(small(), lambda v: v.permute(0, 3, 1, 2)), p, (16, 16, 3)), LoadOptions(), small()
+        exports.export(exports.Wrapped(small(), lambda v: v.permute(0, 3, 1, 2)), p, (16, 16, 3)), LoadOptions(),
+        small(),
     ),
 }  # fmt: skip
 
@@ -134,14 +144,16 @@ def test_where_there_is_no_such_layer(tmp_path: Path) -> None:
     refused(load_onnx(path, LoadOptions()), "GlobalMaxPool")
 
 
-def test_a_module_that_multiplies_by_itself_and_one_asked_row_by_row(tmp_path: Path) -> None:
+def test_a_module_that_multiplies_by_itself_and_one_asked_row_by_row() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.body, self.weight = small()[:5], nn.Parameter(torch.randn(12, 5))
+            self.body = instance(small(), nn.Sequential)[:5]
+            self.weight = nn.Parameter(torch.randn(12, 5))
 
         def forward(self, x: Tensor) -> Tensor:
-            return (self.body(x) @ self.weight + 1).softmax(1)
+            answer: Tensor = (self.body(x) @ self.weight + 1).softmax(1)
+            return answer
 
     module = Own().eval()
     model = TorchClassifier.from_module(module, (3, 16, 16), LoadOptions(mean=(0.5,), std=(0.5,)))
@@ -162,9 +174,11 @@ def test_features_of_a_module_that_fills_an_empty_tensor() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             hidden = torch.empty(len(x), 8)
             hidden[:] = torch.relu(self.first(x))
-            return self.last(hidden)
+            answer: torch.Tensor = self.last(hidden)
+            return answer
 
-    model = TorchClassifier.from_module(Filled().eval(), (6,))
+    net = Filled().eval()
+    model = TorchClassifier.from_module(net, (6,))
     x = torch.rand(4, 6)
     with torch.no_grad():
-        assert torch.equal(model.features().logits(x), torch.relu(model.module.first(x)))
+        assert torch.equal(model.features().logits(x), torch.relu(net.first(x)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -34,13 +36,17 @@ def test_the_true_gradient_and_a_poor_relation_of_it_help() -> None:
     assert (true.dead, true.rows) == (0.0, 40)
 
 
+def always(answer: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda x: answer
+
+
 def test_noise_the_wrong_way_and_nothing_at_all_do_not_help() -> None:
     for seed in range(10):
         noise = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
-        assert not gradient_help(margin, lambda x, n=noise: n, images(), BOUNDS).helps  # type: ignore[misc]
+        assert not gradient_help(margin, always(noise), images(), BOUNDS).helps
     assert not gradient_help(margin, lambda x: -gradient(x), images(), BOUNDS).helps
     for nothing in (torch.zeros(40, 1, 8, 8), torch.full((40, 1, 8, 8), float("nan"))):
-        found = gradient_help(margin, lambda x, g=nothing: g, images(), BOUNDS)  # type: ignore[misc]
+        found = gradient_help(margin, always(nothing), images(), BOUNDS)
         assert (found.helps, found.dead) == (False, 1.0)
 
 

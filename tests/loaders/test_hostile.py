@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import exports
 import numpy as np
 import onnx
 import pytest
@@ -21,6 +20,7 @@ from robusteval.loaders.onnx.reading.file import read_model
 from robusteval.loaders.onnx.sandbox import probe_file
 from robusteval.loaders.onnx.twin.node import Unsupported
 from robusteval.loaders.onnx.twin.program import Program
+from tests.loaders import exports
 
 
 def load(path: Path) -> object:
@@ -136,7 +136,7 @@ def test_external_data_is_found_beside_the_file(beside: Path, monkeypatch: pytes
 
 
 def test_external_data_elsewhere_is_refused(beside: Path, tmp_path: Path) -> None:
-    os.symlink(tmp_path / "weights.bin", tmp_path / "soft.bin")
+    (tmp_path / "soft.bin").symlink_to(tmp_path / "weights.bin")
     (tmp_path / "folder").mkdir()
     for location in (
         "../weights.bin",
@@ -170,10 +170,10 @@ def test_a_divergence_is_found_and_named(exported: Callable[[str], Path], monkey
     from robusteval.loaders.onnx.twin import elementwise
     from robusteval.loaders.onnx.twin.node import Rule, fixed
 
-    monkeypatch.setitem(elementwise.RULES, "Tanh", Rule(fixed(lambda x: torch.tanh(x) * 1.01)))  # type: ignore[index]
+    monkeypatch.setitem(elementwise.RULES, "Tanh", Rule(fixed(lambda x: torch.tanh(x) * 1.01)))
     from robusteval.loaders.onnx.twin import rules
 
-    monkeypatch.setitem(rules.STANDARD, "Tanh", elementwise.RULES["Tanh"])  # type: ignore[index]
+    monkeypatch.setitem(rules.STANDARD, "Tanh", elementwise.RULES["Tanh"])
     info = load_onnx(exported("lenet"), LoadOptions()).info
     assert (info.rung, info.gradients) == ("S", "surrogate")  # a hundredth off still shows the way
     assert "Tanh" in info.gradients_reason

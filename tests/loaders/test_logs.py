@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from masked import CLASSES, PATTERNS, Graph, attacked, images, share
 from onnx import TensorProto, helper
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
+from tests.loaders.masked import CLASSES, PATTERNS, Graph, attacked, images, share
 
 SHARP = 25.0  # logits some 100 apart: float32 probabilities of exactly 0 and 1
 Make = Callable[[Graph, str], str]
@@ -21,37 +21,44 @@ Make = Callable[[Graph, str], str]
 
 def _written_out(g: Graph, z: str) -> str:
     e = g("Exp", g("Sub", z, g("ReduceMax", z, np.array([1], dtype=np.int64), keepdims=1)))
-    return g("Div", e, g("ReduceSum", e, np.array([1], dtype=np.int64), keepdims=1))
+    answer: str = g("Div", e, g("ReduceSum", e, np.array([1], dtype=np.int64), keepdims=1))
+    return answer
 
 
 def _guarded(g: Graph, z: str) -> str:
     e = g("Exp", g("Sub", z, g("ReduceMax", z, np.array([1], dtype=np.int64), keepdims=1)))
-    return g("Mul", e, g("Reciprocal", g("Add", g("ReduceSum", e, np.array([1], dtype=np.int64)), 1e-9)))
+    answer: str = g("Mul", e, g("Reciprocal", g("Add", g("ReduceSum", e, np.array([1], dtype=np.int64)), 1e-9)))
+    return answer
 
 
 def _split(g: Graph, z: str) -> str:
     first, last = g("Split", g("Softmax", z), np.array([4, 6], dtype=np.int64), outputs=2, axis=1)
-    return g("Concat", first, last, axis=1)
+    answer: str = g("Concat", first, last, axis=1)
+    return answer
 
 
 def _sliced(g: Graph, z: str) -> str:
     wide = g("Softmax", g("Concat", z, g("Sub", z, 30.0), axis=1))
-    return g("Slice", wide, np.array([0]), np.array([CLASSES]), np.array([1]))
+    answer: str = g("Slice", wide, np.array([0]), np.array([CLASSES]), np.array([1]))
+    return answer
 
 
 def _stacked(g: Graph, z: str) -> str:
     members = [g("Unsqueeze", g("Softmax", g("Mul", z, f)), np.array([0])) for f in (1.0, 1.1, 0.9)]
-    return g("ReduceMean", g("Concat", *members, axis=0), np.array([0]), keepdims=0)
+    answer: str = g("ReduceMean", g("Concat", *members, axis=0), np.array([0]), keepdims=0)
+    return answer
 
 
 def _weighted(g: Graph, z: str) -> str:
     parts = [g("Mul", g("Softmax", g("Mul", z, f)), w) for f, w in ((1.0, 0.7), (0.9, 0.3))]
-    return g("Add", *parts)
+    answer: str = g("Add", *parts)
+    return answer
 
 
 def _shaped(g: Graph, z: str) -> str:
     p = g("Reshape", g("Softmax", z), np.array([0, CLASSES, 1, 1]))
-    return g("Dropout", g("Squeeze", g("Transpose", p, perm=[0, 2, 1, 3]), np.array([1, 3])))
+    answer: str = g("Dropout", g("Squeeze", g("Transpose", p, perm=[0, 2, 1, 3]), np.array([1, 3])))
+    return answer
 
 
 SOFT: dict[str, Make] = {
@@ -84,7 +91,8 @@ SOFT: dict[str, Make] = {
 
 
 def logits(g: Graph) -> str:
-    return g("MatMul", g("Sub", g("Flatten", "x"), 0.5), SHARP * PATTERNS.T.copy())
+    answer: str = g("MatMul", g("Sub", g("Flatten", "x"), 0.5), SHARP * PATTERNS.T.copy())
+    return answer
 
 
 def load(folder: Path, make: Make, samples: Tensor | None, classes: int = CLASSES) -> OnnxClassifier:
@@ -110,7 +118,8 @@ def test_saturated_scores_fall_as_those_that_end_in_softmax(name: str, plain: On
 
 
 def _shifted(g: Graph, z: str) -> str:
-    return g("Sub", g("Mul", z, 0.25), 20.0)  # 1 for the winner, 0 for the others; half where they meet
+    answer: str = g("Sub", g("Mul", z, 0.25), 20.0)
+    return answer  # 1 for the winner, 0 for the others; half where they meet
 
 
 SIGMOIDS: dict[str, Make] = {
@@ -133,11 +142,19 @@ def test_a_sigmoid_for_each_class(name: str, tmp_path: Path) -> None:
 
 
 def _two(g: Graph, z: str) -> str:
-    return g("Softmax", g("Gather", z, np.array([0, 1]), axis=1))
+    answer: str = g("Softmax", g("Gather", z, np.array([0, 1]), axis=1))
+    return answer
 
 
 def _difference(g: Graph, z: str) -> str:
-    return g("Sub", g("Gather", z, np.array([1]), axis=1), g("Gather", z, np.array([0]), axis=1))
+    answer: str = g("Sub", g("Gather", z, np.array([1]), axis=1), g("Gather", z, np.array([0]), axis=1))
+    return answer
+
+
+def _both(g: Graph, z: str) -> str:
+    s = g("Sigmoid", _difference(g, z))
+    answer: str = g("Concat", g("Sub", 1.0, s), s, axis=1)
+    return answer
 
 
 ONE: dict[str, Make] = {
@@ -145,7 +162,7 @@ ONE: dict[str, Make] = {
     "one of two": lambda g, z: g("Slice", _two(g, z), np.array([1]), np.array([2]), np.array([1])),
     "mean": lambda g, z: g("Mean", g("Sigmoid", _difference(g, z)), g("Sigmoid", g("Mul", _difference(g, z), 0.9))),
     "the rest": lambda g, z: g("Sub", 1.0, g("Sigmoid", g("Neg", _difference(g, z)))),
-    "both": lambda g, z: (lambda s: g("Concat", g("Sub", 1.0, s), s, axis=1))(g("Sigmoid", _difference(g, z))),
+    "both": _both,
 }
 
 

@@ -6,7 +6,7 @@ import json
 import warnings
 from pathlib import Path
 
-import node_cases
+from tests.loaders import node_cases
 
 EXCEPTIONS = Path(__file__).with_name("node_exceptions.json")
 

@@ -1,4 +1,5 @@
-"""Random small nets of every rung: straight-through descent on the net itself never beats descent on its twin by much."""
+"""Random small nets of every rung: straight-through descent on the net itself never beats descent on its twin by
+much."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from masked import CLASSES, PATTERNS, SIDE, Graph, attacked, descend, images, share
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import load_onnx
+from tests.loaders.masked import CLASSES, PATTERNS, SIDE, Graph, attacked, descend, images, share
 
 RUNGS = {"A": "exact", "B": "straight-through", "C": "exact", "D": "exact", "S": "surrogate"}
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from masked import MIX, PATTERNS, Graph, attacked, descend, images, share
 from onnx import TensorProto
 from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import load_onnx
+from tests.loaders.masked import MIX, PATTERNS, Graph, attacked, descend, images, share
 
 F, WHOLE, B = TensorProto.FLOAT, TensorProto.INT32, TensorProto.BOOL
 
 
 def _mod(g: Graph, a: str) -> str:
     up = g("Add", a, 0.5)
-    return g("Sub", up, g("Mod", up, 1.0, fmod=1))
+    answer: str = g("Sub", up, g("Mod", up, 1.0, fmod=1))
+    return answer
 
 
 BITS: dict[str, Callable[[Graph, str], str]] = {  # x >= 0.5 as 0 or 1
@@ -29,7 +31,9 @@ BITS: dict[str, Callable[[Graph, str], str]] = {  # x >= 0.5 as 0 or 1
     "Less, Not, Cast": lambda g, a: g("Cast", g("Not", g("Less", a, 0.5)), to=F),
     "LessOrEqual the other way": lambda g, a: g("Cast", g("LessOrEqual", 0.5, a), to=F),
     "And": lambda g, a: g("Cast", g("And", g("Greater", a, 0.5), g("Less", a, 3.0)), to=F),
-    "Or, Xor": lambda g, a: g("Cast", g("Xor", g("Or", g("Greater", a, 0.5), g("Greater", a, 2.0)), g("Less", a, -1.0)), to=F),
+    "Or, Xor": lambda g, a: g(
+        "Cast", g("Xor", g("Or", g("Greater", a, 0.5), g("Greater", a, 2.0)), g("Less", a, -1.0)), to=F
+    ),
     "Sign": lambda g, a: g("Mul", g("Add", g("Sign", g("Sub", a, 0.5)), 1.0), 0.5),
     "Floor": lambda g, a: g("Floor", g("Add", a, 0.5)),
     "Ceil": lambda g, a: g("Ceil", g("Sub", a, 0.5)),
@@ -105,7 +109,11 @@ def test_a_binarised_hidden_layer_of_any_size(name: str, size: float, tmp_path: 
 
 def test_thresholds_that_let_real_numbers_through(tmp_path: Path) -> None:
     x, y = images()
-    for op, attributes in (("ThresholdedRelu", {"alpha": 0.5}), ("Shrink", {"lambd": 0.5, "bias": 0.0})):
+    cases: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("ThresholdedRelu", {"alpha": 0.5}),
+        ("Shrink", {"lambd": 0.5, "bias": 0.0}),
+    )
+    for op, attributes in cases:
         g = Graph()
         b = g("Sub", g(op, g("Flatten", "x"), **attributes), 0.3)
         model = load_onnx(g.save(tmp_path / f"{op}.onnx", g("MatMul", b, PATTERNS.T.copy())), LoadOptions(), x)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from masked import CLASSES, PATTERNS, SIDE, Graph, attacked, images, share
 from onnx import TensorProto, helper
 from torch import Tensor
 
@@ -17,10 +16,12 @@ from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.loaders.onnx.gradients import modes
 from robusteval.loaders.onnx.twin.graph import Twin
+from tests.loaders.masked import CLASSES, PATTERNS, SIDE, Graph, attacked, images, share
 
 
 def linear(g: Graph, x: str) -> str:
-    return g("MatMul", g("Sub", g("Flatten", x), 0.5), PATTERNS.T.copy())
+    answer: str = g("MatMul", g("Sub", g("Flatten", x), 0.5), PATTERNS.T.copy())
+    return answer
 
 
 @pytest.fixture

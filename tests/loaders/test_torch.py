@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-import torch_archs
 from torch import nn
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier, load_torch
 from robusteval.loaders.pytorch.fingerprint import parameter_sha256
+from tests.loaders import torch_archs
 
 SHAPE = (1, 12, 12)
 
@@ -33,7 +33,7 @@ def images(n: int = 4) -> torch.Tensor:
     return torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(2))
 
 
-def load(path: Path, arch: str = "torch_archs:small", trust: bool = True) -> TorchClassifier:
+def load(path: Path, arch: str = "tests.loaders.torch_archs:small", trust: bool = True) -> TorchClassifier:
     return load_torch(path, LoadOptions(input_shape=SHAPE, arch=arch, trust=trust))
 
 
@@ -135,7 +135,7 @@ def test_safetensors(tmp_path: Path) -> None:
 def test_what_runs_code_needs_trust(tmp_path: Path) -> None:
     weights, script, program = tmp_path / "w.pt", tmp_path / "s.pt", tmp_path / "p.pt2"
     torch.save(built().state_dict(), weights)
-    torch.jit.save(torch.jit.trace(built(), images()), script)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.trace(built(), images()), script)
     dim = torch.export.Dim("n")
     torch.export.save(torch.export.export(built(), (images(),), dynamic_shapes=({0: dim},)), program)
     for path in (weights, script, program):
@@ -184,7 +184,14 @@ def test_broken_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arch", ["torch_archs:not_a_module", "torch_archs:fails", "torch_archs:gone", "nowhere:x", "x"]
+    "arch",
+    [
+        "tests.loaders.torch_archs:not_a_module",
+        "tests.loaders.torch_archs:fails",
+        "tests.loaders.torch_archs:gone",
+        "nowhere:x",
+        "x",
+    ],
 )
 def test_architectures_that_do_not_work(arch: str, tmp_path: Path) -> None:
     torch.save(built().state_dict(), tmp_path / "m.pt")
@@ -195,6 +202,8 @@ def test_architectures_that_do_not_work(arch: str, tmp_path: Path) -> None:
 def test_the_shape_must_be_given_and_fit(tmp_path: Path) -> None:
     torch.save(built().state_dict(), tmp_path / "m.pt")
     with pytest.raises(ModelError, match="--shape"):
-        load_torch(tmp_path / "m.pt", LoadOptions(arch="torch_archs:small", trust=True))
+        load_torch(tmp_path / "m.pt", LoadOptions(arch="tests.loaders.torch_archs:small", trust=True))
     with pytest.raises(ModelError, match="does not take inputs"):
-        load_torch(tmp_path / "m.pt", LoadOptions(arch="torch_archs:small", trust=True, input_shape=(3, 12, 12)))
+        load_torch(
+            tmp_path / "m.pt", LoadOptions(arch="tests.loaders.torch_archs:small", trust=True, input_shape=(3, 12, 12))
+        )

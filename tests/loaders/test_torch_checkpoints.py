@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-import torch_archs
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -21,6 +20,7 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.loaders.pytorch.plugin import TorchLoader
+from tests.loaders import torch_archs
 
 SHAPE = (1, 12, 12)
 X = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(2))
@@ -42,7 +42,9 @@ def under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     return {prefix + name: value for name, value in state.items()}
 
 
-def opened(content: Any, folder: Path, trust: bool = True, arch: str = "torch_archs:small", ending: str = ".th") -> Any:
+def opened(
+    content: Any, folder: Path, trust: bool = True, arch: str = "tests.loaders.torch_archs:small", ending: str = ".th"
+) -> Any:
     path = folder / f"checkpoint{ending}"
     torch.save(content, path)
     assert path.suffix in TorchLoader.info.suffixes
@@ -105,14 +107,14 @@ def test_weights_that_do_not_fit_are_refused_with_names(kind: str, tmp_path: Pat
 def test_numbered_layers_are_no_copies(tmp_path: Path) -> None:
     two = nn.Sequential(nn.Linear(144, 144), nn.Linear(144, 144))
     with pytest.raises(ModelError, match="do not fit"):
-        opened(two.state_dict(), tmp_path, arch="torch_archs:one_layer")
+        opened(two.state_dict(), tmp_path, arch="tests.loaders.torch_archs:one_layer")
 
 
 def test_tied_weights_need_one_name(tmp_path: Path) -> None:
     tied = network(torch_archs.Tied)
     path = tmp_path / "tied.safetensors"
     safetensors.torch.save_model(tied, str(path))
-    options = LoadOptions(input_shape=SHAPE, arch="torch_archs:Tied", trust=True)
+    options = LoadOptions(input_shape=SHAPE, arch="tests.loaders.torch_archs:Tied", trust=True)
     model = TorchLoader().load(path, options)
     assert torch.equal(model.logits(X), tied(X).detach())
 
@@ -141,11 +143,11 @@ def test_nothing_pickled_runs_with_trust_or_without(tmp_path: Path) -> None:
 
 
 def scripted(module: nn.Module, path: Path) -> None:
-    torch.jit.save(torch.jit.script(module), path)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.script(module), path)
 
 
 def traced(module: nn.Module, path: Path) -> None:
-    torch.jit.save(torch.jit.trace(module, X, check_trace=False), path)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.trace(module, X, check_trace=False), path)
 
 
 def exported(module: nn.Module, path: Path, images: int = 4, fixed: bool = False) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_nets import NET, SATURATED, SHAPE, STEPS, X, Y, gradient, loaded, seen
+
+from tests.loaders.torch_nets import NET, SATURATED, SHAPE, STEPS, X, Y, gradient, loaded, seen
 
 
 @pytest.mark.parametrize("kind", SATURATED)
@@ -21,11 +22,16 @@ def test_saturated_probabilities_have_the_gradients_of_their_logarithms(kind: st
     assert torch.allclose(gradient(model), gradient(logits), rtol=1e-3, atol=1e-3)
 
 
+def _both(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    p = torch.sigmoid(500 * net(x)[:, :1])
+    return torch.cat([1 - p, p], 1)
+
+
 def test_two_classes_of_one_saturated_probability() -> None:
     y = (NET(X)[:, 0] > 0).long()
     for forward in (
         lambda net, x: torch.sigmoid(500 * net(x)[:, :1]),
-        lambda net, x: (lambda p: torch.cat([1 - p, p], 1))(torch.sigmoid(500 * net(x)[:, :1])),
+        _both,
     ):
         model = loaded(forward, seen(y=y))
         assert (model.info.rung, model.info.classes) == ("C", 2)
@@ -52,7 +58,8 @@ def test_a_module_dead_on_noise_but_alive_on_its_images_is_differentiated() -> N
     dark = 0.02 * X
 
     def threshold(net: nn.Module, x: Tensor) -> Tensor:
-        return net(50 * x) * torch.relu(0.1 - x.mean((1, 2, 3)))[:, None]  # every bright image gives zeros
+        answer: Tensor = net(50 * x) * torch.relu(0.1 - x.mean((1, 2, 3)))[:, None]
+        return answer  # every bright image gives zeros
 
     with torch.no_grad():
         y = threshold(NET, dark).argmax(1)
@@ -71,6 +78,6 @@ def test_gradients_that_are_zero_on_every_image_are_none() -> None:
         def backward(ctx: Any, grad: Tensor) -> Tensor:
             return torch.zeros_like(grad)
 
-    model = loaded(lambda net, x: net(Masked.apply(x)))
+    model = loaded(lambda net, x: net(Masked.apply(x)))  # type: ignore[no-untyped-call]
     assert (model.info.gradients, model.info.rung) == ("none", "E")
     assert "zero" in model.info.gradients_reason

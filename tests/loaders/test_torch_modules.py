@@ -1,20 +1,34 @@
-"""Modules as strangers write them: what they return, how many inputs they take, what they do to their input, how they fail."""
+"""Modules as strangers write them: what they return, how many inputs they take, what they do to their input, how they
+fail."""
 
 from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_nets import IN_PLACE, NET, OUT_OF_PLACE, SHAPE, Around, Forward, X, Y, gradient, loaded, seen, through_numpy
 
 from robusteval.assessment import looked
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier
+from tests.loaders.torch_nets import (
+    IN_PLACE,
+    NET,
+    OUT_OF_PLACE,
+    SHAPE,
+    Around,
+    Forward,
+    X,
+    Y,
+    gradient,
+    loaded,
+    seen,
+    through_numpy,
+)
 
 
 @pytest.mark.parametrize("kind", IN_PLACE)
@@ -35,7 +49,7 @@ def test_not_even_numpy_reaches_the_images() -> None:
     assert torch.equal(x, X)
 
 
-PAIR = namedtuple("PAIR", "features scores")
+PAIR = namedtuple("PAIR", "features scores")  # noqa: PYI024 - modules answer with such
 
 
 @dataclass
@@ -92,7 +106,8 @@ def test_scores_with_empty_axes(kind: str) -> None:
 def only(n: int) -> Forward:
     def forward(net: nn.Module, x: Tensor) -> Tensor:
         assert len(x) == n, f"batch of {len(x)}"
-        return net(x)
+        answer: Tensor = net(x)
+        return answer
 
     return forward
 
@@ -101,7 +116,8 @@ def up_to(n: int) -> Forward:
     def forward(net: nn.Module, x: Tensor) -> Tensor:
         if len(x) > n:
             raise ZeroDivisionError("no more memory of ours")
-        return net(x)
+        answer: Tensor = net(x)
+        return answer
 
     return forward
 
@@ -197,7 +213,8 @@ def test_two_inputs_are_one_sentence_and_a_late_fault_too() -> None:
     def touchy(net: nn.Module, x: Tensor) -> Tensor:
         if float(x.min()) > 0.9:
             raise SystemExit(0)
-        return net(x)
+        answer: Tensor = net(x)
+        return answer
 
     model = loaded(touchy)
     with pytest.raises(ModelError, match="SystemExit"):
@@ -206,7 +223,8 @@ def test_two_inputs_are_one_sentence_and_a_late_fault_too() -> None:
 
 def test_standardised_images_and_constant_ones() -> None:
     def standardised(net: nn.Module, x: Tensor) -> Tensor:
-        return net((x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True))
+        answer: Tensor = net((x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True))
+        return answer
 
     model = loaded(standardised)
     assert model.info.gradients == "exact"
@@ -238,11 +256,12 @@ def test_a_module_that_cannot_leave_training_mode_is_told_of_by_code() -> None:
             super().__init__()
             self.inner = NET
 
-        def train(self, mode: bool = True) -> nn.Module:
+        def train(self, mode: bool = True) -> Self:
             raise RuntimeError("always on")
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.inner(x)
+            answer: Tensor = self.inner(x)
+            return answer
 
     model = TorchClassifier.from_module(Stuck(), SHAPE, seen())
     assert "always on" in model.info.traits["training-mode"]

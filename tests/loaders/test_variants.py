@@ -7,17 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import exports
 import numpy as np
 import onnx
 import pytest
 import torch
-import zoo
 from onnx import TensorProto, helper
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
+from tests.loaders import exports, zoo
 
 
 def images(n: int = 4, shape: tuple[int, ...] = (3, 16, 16)) -> torch.Tensor:
@@ -145,7 +144,7 @@ def byte_model(source: Path, target: Path) -> Path:
     model = onnx.load(str(source))
     model.graph.node.insert(0, helper.make_node("Cast", ["bytes"], ["reals"], to=TensorProto.FLOAT))
     model.graph.node.insert(1, helper.make_node("Div", ["reals", "k255"], ["x"]))
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(255.0), "k255"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(255.0, np.float32), "k255"))
     model.graph.input[0].name = "bytes"
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     target.write_bytes(model.SerializeToString())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import exports
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.record import store
 from robusteval.verify.run import verify
+from tests.loaders import exports
 
 SUITE = """
 name = "one"
@@ -30,11 +30,11 @@ search = 1
 [[attack]]
 plugin = "noise"
 """
-MADE = {
+MADE: dict[str, Callable[[Path, Path], Path]] = {
     "mlp": lambda path, out: path,
     "vit": lambda path, out: path,
     "instance_norm": lambda path, out: path,
-    "mlp-half": lambda path, out: exports.halved(path, out),
+    "mlp-half": exports.halved,
     "mlp-qdq": lambda path, out: exports.quantised(path, out, "qdq"),
     "mlp-qoperator": lambda path, out: exports.quantised(path, out, "qoperator"),
     "mlp-dynamic": lambda path, out: exports.quantised(path, out, "dynamic"),
@@ -44,7 +44,7 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 @pytest.mark.filterwarnings("ignore")  # the quantiser's own
 def test_exports_are_confirmed(name: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    path = MADE[name](exported(name.split("-")[0]), tmp_path / "m.onnx")
+    path = MADE[name](exported(name.split("-", maxsplit=1)[0]), tmp_path / "m.onnx")
     rng = np.random.default_rng(0)
     x = rng.random((300, 3, 16, 16), dtype=np.float32) * rng.random((300, 3, 1, 1), dtype=np.float32)
     top = load_onnx(path, LoadOptions()).logits(torch.from_numpy(x)).topk(2, 1)

@@ -6,18 +6,17 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
-import exports
 import onnx
 import onnxruntime
 import pytest
 import torch
-import zoo
 from torch import nn
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
 from robusteval.loaders.onnx.gradients.prepass import prepare
 from robusteval.loaders.onnx.twin.graph import Twin
+from tests.loaders import exports, zoo
 
 
 def gradient_gap(path: Path, module: nn.Module) -> float:

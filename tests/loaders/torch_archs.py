@@ -29,7 +29,8 @@ class Noisy(nn.Module):
         self.inner = small()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner(x + 0.1 * torch.randn_like(x))
+        answer: torch.Tensor = self.inner(x + 0.1 * torch.randn_like(x))
+        return answer
 
 
 class Coupled(nn.Module):
@@ -40,7 +41,8 @@ class Coupled(nn.Module):
         self.inner = small()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner(x - 0.5 * x.mean(0, keepdim=True))
+        answer: torch.Tensor = self.inner(x - 0.5 * x.mean(0, keepdim=True))
+        return answer
 
 
 class Outside(nn.Module):
@@ -79,4 +81,5 @@ class Tied(nn.Module):
         self.second.weight = self.first.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(torch.relu(self.second(torch.relu(self.first(x.flatten(1))))))
+        answer: torch.Tensor = self.last(torch.relu(self.second(torch.relu(self.first(x.flatten(1))))))
+        return answer

@@ -12,7 +12,7 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 
 SHAPE = (1, 12, 12)
-Forward = Callable[[nn.Module, Tensor], Any]
+Forward = Callable[[Any, Tensor], Any]
 
 
 class Around(nn.Module):
@@ -39,13 +39,19 @@ def samples(n: int = 48) -> Tensor:
 
 def hot(net: nn.Module, x: Tensor) -> Tensor:
     """Probabilities that are one-hot in float32."""
-    return (3000 * net(x)).softmax(1)
+    answer: Tensor = (3000 * net(x)).softmax(1)
+    return answer
 
 
 def written_out(net: nn.Module, x: Tensor) -> Tensor:
     scores = 3000 * net(x)
     e = torch.exp(scores - scores.amax(1, keepdim=True))
     return e / e.sum(dim=1, keepdim=True)
+
+
+def renormalised(net: nn.Module, x: Tensor) -> Tensor:
+    p = hot(net, x) + 1e-7
+    return p / p.sum(1, keepdim=True)
 
 
 SATURATED: dict[str, Forward] = {
@@ -62,7 +68,7 @@ SATURATED: dict[str, Forward] = {
     "indexed": lambda net, x: hot(net, x)[:, [0, 1, 2, 3, 4]],
     "reshaped": lambda net, x: hot(net, x)[:, None, :].transpose(1, 2),
     "log of it": lambda net, x: torch.log(hot(net, x) + 1e-8),
-    "renormalised": lambda net, x: (lambda p: p / p.sum(1, keepdim=True))(hot(net, x) + 1e-7),
+    "renormalised": renormalised,
 }
 
 STEPS: dict[str, Forward] = {
@@ -89,17 +95,20 @@ STEPS: dict[str, Forward] = {
 
 def into_channel(net: nn.Module, x: Tensor) -> Tensor:
     x[:, 0] = (x[:, 0] - 0.1) / 0.5
-    return net(x)
+    answer: Tensor = net(x)
+    return answer
 
 
 def through_view(net: nn.Module, x: Tensor) -> Tensor:
     x.view(len(x), -1).sub_(0.1).div_(0.5)
-    return net(x)
+    answer: Tensor = net(x)
+    return answer
 
 
 def through_numpy(net: nn.Module, x: Tensor) -> Tensor:
     x.detach().numpy()[:] -= 0.1  # what no version counter notices
-    return net(x / 0.5)
+    answer: Tensor = net(x / 0.5)
+    return answer
 
 
 OUT_OF_PLACE: Forward = lambda net, x: net((x - 0.1) / 0.5)  # noqa: E731

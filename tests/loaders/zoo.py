@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.sure import sure
+
 
 class Residual(nn.Module):
     def __init__(self, body: nn.Module, after: nn.Module | None = None, skip: nn.Module | None = None) -> None:
@@ -15,7 +17,8 @@ class Residual(nn.Module):
         self.body, self.after, self.skip = body, after or nn.Identity(), skip or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.skip(x) + self.body(x))
+        answer: Tensor = self.after(self.skip(x) + self.body(x))
+        return answer
 
 
 class Fn(nn.Module):
@@ -79,7 +82,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, n, d = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d))
+        answer: Tensor = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d))
+        return answer
 
 
 class ViT(nn.Module):
@@ -93,7 +97,8 @@ class ViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.place
-        return self.head(self.norm(self.blocks(x))[:, 0])
+        answer: Tensor = self.head(self.norm(self.blocks(x))[:, 0])
+        return answer
 
 
 def transformer(d: int, mix: nn.Module) -> nn.Sequential:
@@ -135,7 +140,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.a(x)
-        return self.head(self.c(torch.cat([a, self.up(self.b(a))], 1)))
+        answer: Tensor = self.head(self.c(torch.cat([a, self.up(self.b(a))], 1)))
+        return answer
 
 
 class ConvNeXt(nn.Module):
@@ -146,7 +152,8 @@ class ConvNeXt(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.conv(x).permute(0, 2, 3, 1))
-        return x + (self.scale * self.b(F.gelu(self.a(y)))).permute(0, 3, 1, 2)
+        answer: Tensor = x + (self.scale * self.b(F.gelu(self.a(y)))).permute(0, 3, 1, 2)
+        return answer
 
 
 def preact(i: int, o: int, s: int = 1) -> Residual:
@@ -203,7 +210,8 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     ),
     "shufflenet": lambda: S(cbr(3, 8, s=2), cbr(8, 8, 1, g=2), Fn(shuffle), cbr(8, 8, g=8), cbr(8, 8, 1, g=2), head(8)),
     "inception": lambda: S(
-        cbr(3, 8), Branches(cbr(8, 4, 1), S(cbr(8, 4, 1), cbr(4, 4, 5)), S(nn.AvgPool2d(3, 1, 1), cbr(8, 4, 1))), head(12)
+        cbr(3, 8), Branches(cbr(8, 4, 1), S(cbr(8, 4, 1), cbr(4, 4, 5)), S(nn.AvgPool2d(3, 1, 1), cbr(8, 4, 1))),
+        head(12)
     ),
     "squeezenet": lambda: S(
         nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), fire(8), fire(16), nn.Conv2d(16, 10, 1),
@@ -215,7 +223,7 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "pixel_shuffle": lambda: S(
         cbr(3, 16, s=2), nn.PixelShuffle(2), cbr(4, 8), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 10)
     ),
-    "gru_rows": lambda: Rows(),
+    "gru_rows": lambda: Rows(),  # noqa: PLW0108 - it is defined below
 }  # fmt: skip
 
 
@@ -232,7 +240,8 @@ class Rows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y, _ = self.gru(x.transpose(1, 2).flatten(2))
-        return self.out(self.lstm(y)[0][:, -1])
+        answer: Tensor = self.out(self.lstm(y)[0][:, -1])
+        return answer
 
 
 def make(name: str, seed: int = 0) -> nn.Module:
@@ -242,7 +251,7 @@ def make(name: str, seed: int = 0) -> nn.Module:
         module = ZOO[name]()
         for layer in module.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                nn.init.uniform_(layer.running_mean, -0.5, 0.5)  # type: ignore[arg-type]
-                nn.init.uniform_(layer.running_var, 0.5, 2.0)  # type: ignore[arg-type]
+                nn.init.uniform_(sure(layer.running_mean), -0.5, 0.5)
+                nn.init.uniform_(sure(layer.running_var), 0.5, 2.0)
                 nn.init.uniform_(layer.weight, 0.5, 1.5)
     return module.eval()

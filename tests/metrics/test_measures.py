@@ -8,6 +8,7 @@ from robusteval.metrics import clever, cost, label_next, per_class, strength_cur
 from robusteval.record.run import Estimate, Record, Result, Strength
 from robusteval.report.formats import tables_csv
 from robusteval.testing import checks_for
+from robusteval.testing.checks import Check
 from robusteval.testing.metrics import MetricSubject
 from tests import records
 from tests.assessment.asking import find
@@ -34,9 +35,9 @@ def rich() -> Record:
 @pytest.mark.parametrize(
     "check",
     [check for metric in NEW for check in checks_for(MetricSubject(metric, (rich(),)))],
-    ids=lambda check: str(check),
+    ids=str,
 )
-def test_keeps_the_kits_promises(check) -> None:
+def test_keeps_the_kits_promises(check: Check) -> None:
     check()
 
 

@@ -24,10 +24,12 @@ from robusteval.metrics import (
 from robusteval.metrics._common import columns, statistics
 from robusteval.metrics._common.statistics import median, median_interval
 from robusteval.record import store
+from robusteval.record.measured import Knowledge
 from robusteval.record.metric import Metric
 from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Result, Strength, Suite
 from tests import records
 from tests import references as sets
+from tests.sure import number, sure
 
 METRICS: list[Metric] = [
     accuracy_curve.AccuracyCurve(),
@@ -57,11 +59,14 @@ def tiny() -> Record:
     )  # fmt: skip
 
 
-def cell(name: str, plugin: str, distance: list[float | None], defense: str = "none", knowledge: str = "none") -> Cell:
+def cell(
+    name: str, plugin: str, distance: list[float | None], defense: str = "none", knowledge: Knowledge = "none"
+) -> Cell:
     flips = [None if one is None else 1 - label for one, label in zip(distance, [0, 0, 1, 1], strict=True)]
     return Cell(
-        f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2", "curve",  # type: ignore[arg-type]
-        status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0], backwards=[1, 2, 3, 0],
+        f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2",
+        "curve", status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0],
+        backwards=[1, 2, 3, 0],
     )  # fmt: skip
 
 
@@ -107,7 +112,7 @@ def test_no_budget_beyond_what_was_searched() -> None:
     record = tiny()
     for one in record.cells:
         one.eps = 1.0
-    assert max(one.tags["eps"] for one in scalars(record, "robust-accuracy").values()) == 1.0  # type: ignore[type-var]
+    assert max(number(one.tags["eps"]) for one in scalars(record, "robust-accuracy").values()) == 1.0
 
 
 def test_median_counts_never_as_infinite() -> None:
@@ -245,8 +250,11 @@ def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case()
     assert [(row["Norm"], row["By"]) for row in rows] == [("L2", "worst case"), ("Linf", "worst case")]
     for row in rows:
         half = (float(row["High"]) - float(row["Low"])) / 2
-        low, high = statistics.clopper_pearson(
-            round(float(row["Robust accuracy"]) * int(row["Samples to halve"])), int(row["Samples to halve"])
+        low, high = sure(
+            statistics.clopper_pearson(
+                round(float(row["Robust accuracy"]) * int(row["Samples to halve"])),
+                int(row["Samples to halve"]),
+            )
         )
         assert high - low == pytest.approx(half, rel=0.02)
     some = record.done(norm="linf", knowledge="none")[0]

@@ -20,6 +20,7 @@ from robusteval.metrics._common.statistics import (
     samples_for,
     share,
 )
+from tests.sure import sure
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 40), (17, 300)])
@@ -45,7 +46,7 @@ def test_samples_for_a_share_of_none_or_all_in_closed_form(value: float, width: 
 @pytest.mark.parametrize(("value", "width"), [(0.5, 0.2), (0.25, 0.1), (0.4, 0.3), (0.1, 0.08)])
 def test_samples_for_is_the_first_that_is_narrow_enough(value: float, width: float) -> None:
     def wide(trials: int) -> bool:
-        low, high = clopper_pearson(round(value * trials), trials)
+        low, high = sure(clopper_pearson(round(value * trials), trials))
         return high - low > width
 
     found = samples_for(value, width)
@@ -55,12 +56,12 @@ def test_samples_for_is_the_first_that_is_narrow_enough(value: float, width: flo
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 1), (1, 4), (16, 64)])
 def test_a_width_that_a_power_of_two_just_reaches_takes_no_sample_more(hits: int, trials: int) -> None:
-    low, high = clopper_pearson(hits, trials)
+    low, high = sure(clopper_pearson(hits, trials))
     assert samples_for(hits / trials, high - low) == trials
 
 
 def test_a_quarter_of_the_width_takes_about_sixteen_times_as_many() -> None:
-    low, high = clopper_pearson(205, 500)
+    low, high = sure(clopper_pearson(205, 500))
     assert samples_for(0.41, high - low) == 500
     assert samples_for(0.41, (high - low) / 2) == pytest.approx(2000, rel=0.03)
     assert samples_for(0.41, (high - low) / 4) == pytest.approx(8000, rel=0.03)
@@ -159,15 +160,15 @@ def test_a_median_without_enough_values_or_with_lost_ones_has_no_interval() -> N
 
 
 @pytest.mark.parametrize("trials", [1, 2, 7, 50, 500, 20_000])
-def test_intervals_agree_with_scipy(trials):
+def test_intervals_agree_with_scipy(trials: int) -> None:
     for hits in sorted({0, 1, trials // 10, trials // 2, trials - 1, trials}):
-        low, high = clopper_pearson(hits, trials)
+        low, high = sure(clopper_pearson(hits, trials))
         wanted = stats.beta.ppf(0.025, hits, trials - hits + 1) if hits else 0.0
         assert low == pytest.approx(wanted, abs=1e-12, rel=1e-10)
         wanted = stats.beta.ppf(0.975, hits + 1, trials - hits) if hits < trials else 1.0
         assert high == pytest.approx(wanted, abs=1e-12, rel=1e-10)
 
 
-def test_ranks_of_the_median_agree_with_scipy():
+def test_ranks_of_the_median_agree_with_scipy() -> None:
     for count in range(1, 300):
         assert coin_quantile(0.025, count) == int(stats.binom.ppf(0.025, count, 0.5))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from robusteval.metrics._common import statistics
@@ -26,12 +28,13 @@ from robusteval.metrics._common.statistics import (
     samples_for,
     share,
 )
+from tests.sure import sure
 
 INF = np.inf
 RATES = (0.2, 0.4, 0.6, 0.8)
 
 
-def test_a_generator_belongs_to_its_figure_and_seed():
+def test_a_generator_belongs_to_its_figure_and_seed() -> None:
     one = generator(3, "a").random()
     assert one == generator(3, "a").random()
     assert one != generator(3, "b").random()
@@ -41,32 +44,32 @@ def test_a_generator_belongs_to_its_figure_and_seed():
     assert generator(-1, "a").random() == np.random.default_rng([2**32 - 1, zlib.crc32(b"a")]).random()
 
 
-def test_the_exact_interval_is_the_inverse_of_the_binomial_tails():
+def test_the_exact_interval_is_the_inverse_of_the_binomial_tails() -> None:
     for hits, trials in ((1, 10), (5, 10), (9, 10), (37, 200)):
-        low, high = clopper_pearson(hits, trials)
+        low, high = sure(clopper_pearson(hits, trials))
         assert stats.binom.sf(hits - 1, trials, low) == pytest.approx(0.025, rel=1e-6)
         assert stats.binom.cdf(hits, trials, high) == pytest.approx(0.025, rel=1e-6)
-    low, high = clopper_pearson(5, 10, 0.9)
+    low, high = sure(clopper_pearson(5, 10, 0.9))
     assert stats.binom.sf(4, 10, low) == pytest.approx(0.05, rel=1e-6)
     assert stats.binom.cdf(5, 10, high) == pytest.approx(0.05, rel=1e-6)
 
 
-def test_none_and_all_of_the_trials():
-    assert clopper_pearson(0, 10) == (0.0, pytest.approx(1 - 0.025**0.1))
-    assert clopper_pearson(10, 10) == (pytest.approx(0.025**0.1), 1.0)
-    assert clopper_pearson(0, 1) == (0.0, pytest.approx(0.975))
-    assert clopper_pearson(1, 1) == (pytest.approx(0.025), 1.0)
+def test_none_and_all_of_the_trials() -> None:
+    assert clopper_pearson(0, 10) == pytest.approx((0.0, 1 - 0.025**0.1))
+    assert clopper_pearson(10, 10) == pytest.approx((0.025**0.1, 1.0))
+    assert clopper_pearson(0, 1) == pytest.approx((0.0, 0.975))
+    assert clopper_pearson(1, 1) == pytest.approx((0.025, 1.0))
     assert clopper_pearson(0, 0) is None
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(-1, 5), (6, 5), (1, 0)])
-def test_impossible_hits_are_named(hits, trials):
+def test_impossible_hits_are_named(hits: int, trials: int) -> None:
     with pytest.raises(ValueError, match=f"^{hits} hits of {trials} trials are impossible.$"):
         clopper_pearson(hits, trials)
 
 
-def test_a_share_with_its_interval():
-    low, high = clopper_pearson(3, 12)
+def test_a_share_with_its_interval() -> None:
+    low, high = sure(clopper_pearson(3, 12))
     assert share(3, 12) == Interval(0.25, low, high)
     assert share(0, 0) == Interval(None, None, None)
 
@@ -83,13 +86,13 @@ def width(value: float, trials: int, level: float) -> float:
 @pytest.mark.parametrize(
     ("value", "wanted"), [(0.0, 0.3), (1.0, 0.3), (0.5, 0.4), (0.3, 0.17), (0.9, 0.05), (0.5, 0.99)]
 )
-def test_samples_for_is_where_the_width_falls_below(value, wanted, level):
+def test_samples_for_is_where_the_width_falls_below(value: float, wanted: float, level: float) -> None:
     found = samples_for(value, wanted, level)
     assert width(value, found, level) <= wanted
     assert found == 1 or width(value, found - 1, level) > wanted
 
 
-def test_samples_for_what_one_trial_already_tells():
+def test_samples_for_what_one_trial_already_tells() -> None:
     assert samples_for(0.0, 1.0) == 1
     assert samples_for(1.0, 1.0) == 1
     exact = width(0.5, 8, 0.95)
@@ -98,7 +101,7 @@ def test_samples_for_what_one_trial_already_tells():
 
 
 @pytest.mark.parametrize(("value", "wanted"), [(-0.01, 0.1), (1.01, 0.1), (0.5, 0.0), (0.5, -0.1), (0.5, math.nan)])
-def test_impossible_shares_are_named(value, wanted):
+def test_impossible_shares_are_named(value: float, wanted: float) -> None:
     with pytest.raises(ValueError, match=f"^A share of {value} known to a width of {wanted} is impossible.$"):
         samples_for(value, wanted)
 
@@ -106,7 +109,7 @@ def test_impossible_shares_are_named(value, wanted):
 # The bootstrap
 
 
-def test_the_bootstrap_is_the_percentiles_of_its_resamples():
+def test_the_bootstrap_is_the_percentiles_of_its_resamples() -> None:
     values = np.array([1.0, 2.0, 4.0, 8.0])
     rng = np.random.default_rng(5)
     means = values[rng.integers(4, size=(1000, 4))].mean(axis=1)
@@ -115,15 +118,16 @@ def test_the_bootstrap_is_the_percentiles_of_its_resamples():
     few = values[np.random.default_rng(5).integers(4, size=(10, 4))].mean(axis=1)
     low, high = np.percentile(few, [2.5, 97.5])
     found = bootstrap(values, row_means, np.random.default_rng(5), draws=10)
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found.low, found.high) == pytest.approx((low, high))
 
 
-def test_resamples_are_drawn_in_parts_that_fit_in_memory(monkeypatch):
+def test_resamples_are_drawn_in_parts_that_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     values, sizes = np.array([1.0, 2.0, 4.0]), []
 
-    def statistic(samples):
+    def statistic(samples: NDArray[Any]) -> NDArray[Any]:
         sizes.append(samples.shape)
-        return samples.mean(axis=1)
+        answer: NDArray[Any] = samples.mean(axis=1)
+        return answer
 
     monkeypatch.setattr(statistics, "CHUNK", 12)
     bootstrap(values, statistic, np.random.default_rng(0), draws=10)
@@ -134,7 +138,7 @@ def test_resamples_are_drawn_in_parts_that_fit_in_memory(monkeypatch):
     assert sizes == [(1, 3), (1, 3), (1, 3)]
 
 
-def test_figures_that_are_not_finite_have_no_interval_or_no_value():
+def test_figures_that_are_not_finite_have_no_interval_or_no_value() -> None:
     rng = generator(0, "x")
     assert bootstrap(np.array([1.0, INF]), row_means, rng) == Interval(None)
     assert bootstrap(np.array([]), row_means, rng) == Interval(None)
@@ -159,11 +163,11 @@ def test_figures_that_are_not_finite_have_no_interval_or_no_value():
         ([0.0, 0.0, INF], 0.0), ([INF], None),
     ],
 )  # fmt: skip
-def test_the_median_of_distances(values, expected):
+def test_the_median_of_distances(values: list[float], expected: float | None) -> None:
     assert median(np.array(values)) == expected
 
 
-def test_the_lower_of_two_middle_distances_is_the_median():
+def test_the_lower_of_two_middle_distances_is_the_median() -> None:
     assert lower_median(np.array([3.0, 1.0, 2.0, 4.0])) == 2.0
     assert lower_median(np.array([1.0, INF])) == 1.0
     assert lower_median(np.array([1.0, INF, INF])) == INF
@@ -171,13 +175,13 @@ def test_the_lower_of_two_middle_distances_is_the_median():
 
 
 @pytest.mark.parametrize(("size", "rank"), [(1, 0), (5, 0), (6, 1), (8, 1), (9, 2), (20, 6), (100, 40)])
-def test_the_ranks_of_a_median_s_interval_are_those_of_the_tables(size, rank):
+def test_the_ranks_of_a_median_s_interval_are_those_of_the_tables(size: int, rank: int) -> None:
     """Two-sided 95 % sign-test intervals."""
     found = median_interval(np.arange(size, 0.0, -1.0))
     assert found == ((rank, size + 1 - rank) if rank else None)
 
 
-def test_a_median_s_interval_at_another_level_and_beyond_reach():
+def test_a_median_s_interval_at_another_level_and_beyond_reach() -> None:
     assert median_interval(np.arange(1.0, 6.0), 0.9) == (1.0, 5.0)
     assert median_interval(np.array([])) is None
     assert median_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0, INF])) is None
@@ -187,11 +191,12 @@ def test_a_median_s_interval_at_another_level_and_beyond_reach():
 # Detectors
 
 
-def test_the_curve_of_a_handful_of_scores():
-    curve = roc(np.array([0.1, 0.2, 0.2, 0.9]), np.array([0.2, 0.8, 0.9, 1.5]))
+def test_the_curve_of_a_handful_of_scores() -> None:
+    curve = sure(roc(np.array([0.1, 0.2, 0.2, 0.9]), np.array([0.2, 0.8, 0.9, 1.5])))
     assert curve.false.tolist() == [0.0, 0.0, 0.25, 0.25, 0.75, 1.0]
     assert curve.true.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
-    # pairs in order count one, ties a half: .1 below all four; each .2 ties one and is below three; .9 ties one, below one
+    # pairs in order count one, ties a half: .1 below all four; each .2 ties one and is below three; .9 ties one, below
+    # one
     assert curve.area() == pytest.approx((4 + 3.5 + 3.5 + 1.5) / 16)
     for alarms, found in (
         (0.0, 0.25),
@@ -206,7 +211,7 @@ def test_the_curve_of_a_handful_of_scores():
     assert curve.true_at(0.25 - 1e-9) == 0.25
 
 
-def test_nothing_on_either_side_is_no_curve():
+def test_nothing_on_either_side_is_no_curve() -> None:
     some = np.array([1.0])
     assert roc(np.array([]), some) is roc(some, np.array([])) is None
     rng = generator(0, "x")
@@ -214,14 +219,14 @@ def test_nothing_on_either_side_is_no_curve():
     assert roc(some, some) is not None
 
 
-def test_a_curve_may_fall_behind_chance():
+def test_a_curve_may_fall_behind_chance() -> None:
     curve = Roc(np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.0, 1.0]))
     assert curve.area() == 0.25
     assert curve.true_at(0.9) == 0.0
 
 
 @pytest.mark.parametrize("draws", [1, 3, 40])
-def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled(draws):
+def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled(draws: int) -> None:
     negatives, positives = np.array([0.1, 0.2, 0.2, 0.9, 0.5]), np.array([0.2, 0.8, 0.9])
     rng = np.random.default_rng(2)
     levels = np.array([0.9, 0.8, 0.5, 0.2, 0.1])
@@ -231,8 +236,8 @@ def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled(d
     true = np.c_[np.zeros(draws), rng.multinomial(3, above, size=draws).cumsum(axis=1) / 3]
     areas = [np.trapezoid(t, f) for f, t in zip(false, true, strict=True)]
     at = [[t[f <= rate + 1e-12].max() for f, t in zip(false, true, strict=True)] for rate in RATES]
-    found = roc_figures(negatives, positives, RATES, np.random.default_rng(2), draws)
-    curve = roc(negatives, positives)
+    found = sure(roc_figures(negatives, positives, RATES, np.random.default_rng(2), draws))
+    curve = sure(roc(negatives, positives))
     for figure, value, drawn in (
         (found.auc, curve.area(), areas),
         *zip(found.found, map(curve.true_at, RATES), at, strict=True),
@@ -242,31 +247,28 @@ def test_the_figures_of_a_detector_are_the_percentiles_of_both_sides_resampled(d
     assert len(found.found) == 4
 
 
-def test_a_figure_whose_resamples_are_not_finite_has_no_interval():
+def test_a_figure_whose_resamples_are_not_finite_has_no_interval() -> None:
     assert statistics._interval(0.5, [np.array([0.1, INF]), np.array([INF, INF])]) == Interval(0.5)
     assert statistics._interval(0.5, [np.array([0.25]), np.array([0.25])]) == Interval(0.5, 0.25, 0.25)
 
 
-def test_the_figures_of_a_detector_are_drawn_in_parts(monkeypatch):
+def test_the_figures_of_a_detector_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    class Counted:
-        def __init__(self):
-            self.rng = np.random.default_rng(0)
-
-        def multinomial(self, count, shares, size):
-            sizes.append((count, size))
-            return self.rng.multinomial(count, shares, size=size)
+    class Counted(np.random.Generator):
+        def multinomial(self, n: Any, pvals: Any, size: Any = None) -> NDArray[Any]:
+            sizes.append((n, size))
+            return super().multinomial(n, pvals, size=size)
 
     negatives, positives = np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.4])
     monkeypatch.setattr(statistics, "CHUNK", 17)  # four resamples of four scores
-    roc_figures(negatives, positives, (), Counted(), 10)
+    roc_figures(negatives, positives, (), Counted(np.random.PCG64(0)), 10)
     assert sizes == [(3, 4), (2, 4), (3, 4), (2, 4), (3, 2), (2, 2)]
     sizes.clear()
     monkeypatch.setattr(statistics, "CHUNK", 3)
-    roc_figures(negatives, positives, (), Counted(), 2)
+    roc_figures(negatives, positives, (), Counted(np.random.PCG64(0)), 2)
     assert sizes == [(3, 1), (2, 1)] * 2
     sizes.clear()
     monkeypatch.undo()
-    roc_figures(negatives, positives, (), Counted())
+    roc_figures(negatives, positives, (), Counted(np.random.PCG64(0)))
     assert sizes == [(3, 500), (2, 500)]

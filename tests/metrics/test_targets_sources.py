@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from robusteval_published_claims.figures import View
 from robusteval_published_claims.metric import Sources
@@ -11,7 +13,7 @@ from robusteval.record.run import Cell, Finding, Record
 from tests import records
 
 
-def bare(record) -> list[Cell]:
+def bare(record: Record) -> list[Cell]:
     return [cell for cell in record.done(knowledge="none", defense="none") if cell.norm == "l2"]
 
 
@@ -39,7 +41,7 @@ def test_a_run_without_targets_has_no_such_table() -> None:
 
 
 @pytest.mark.parametrize(("stem", "claims"), [("lenet", 1), ("conv4", 2), ("other", 0)])
-def test_figures_of_the_sources_stand_beside_ours(stem, claims) -> None:
+def test_figures_of_the_sources_stand_beside_ours(stem: str, claims: int) -> None:
     record = records.make()
     assert list(Sources().compute(record)) == []
     record.suite.name, record.model.file = "seeds-attacks", f"{stem}.onnx"
@@ -52,7 +54,7 @@ def test_figures_of_the_sources_stand_beside_ours(stem, claims) -> None:
             (deepfool,) = [cell for cell in bare(record) if cell.plugin == "deepfool"]
             pairs = zip(deepfool.l2, record.data.l2, strict=True)
             ratios = [length / size for length, size in pairs if length]
-            assert rows["rho_adv by DeepFool, LeNet"][3].startswith(
+            assert str(rows["rho_adv by DeepFool, LeNet"][3]).startswith(
                 f"{sum(ratios) / len(ratios):.3f} over {len(ratios)} "
             )
 
@@ -69,7 +71,7 @@ def of_defences(defense: str, attack: str = "bim") -> Record:
     return record
 
 
-def told(record: Record) -> dict[str, list]:
+def told(record: Record) -> dict[object, list[Any]]:
     (table,) = list(Sources().compute(record))
     return {row[0]: row for row in table.rows}
 

@@ -53,7 +53,8 @@ class Mutant:
 
 
 def listed() -> dict[Key, int]:
-    """survivors.txt: how many mutants of each key are known to change nothing. Raises ValueError where it is malformed."""
+    """survivors.txt: how many mutants of each key are known to change nothing. Raises ValueError where it is
+    malformed."""
     found: Counter[Key] = Counter()
     reason, lines = "", [line.rstrip("\n") for line in LIST.read_text(encoding="utf-8").splitlines() if line.strip()]
     while lines:
@@ -143,8 +144,9 @@ def described(mutant: Mutant) -> tuple[Key, str, str]:
 
 
 def compare(names: list[str]) -> int:
-    """Prints the share killed by file, and every mutant that lives and is not listed; 1 where there is one, where a mutant
-    that goes by one of these names, all where none is, was not asked about, or where a file that is to be broken is not."""
+    """Prints the share killed by file, and every mutant that lives and is not listed; 1 where there is one, where a
+    mutant that goes by one of these names, all where none is, was not asked about, or where a file that is to be broken
+    is not."""
     found = mutants()
     known, used = listed(), Counter[Key]()
     table: dict[str, Counter[str]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.mutants import check
@@ -37,16 +39,16 @@ from tests.mutants.alike import kind
         ("x + 1", "x - 1", ""),
     ],
 )
-def test_words_and_places(old, new, expected):
+def test_words_and_places(old: str, new: str, expected: str) -> None:
     body = "def f():\n    {}\n"
     assert kind(body.format(old), body.format(new)) == expected
 
 
-def test_a_method_is_read_with_its_indentation():
+def test_a_method_is_read_with_its_indentation() -> None:
     assert kind("    def f(self):\n        g(x, device=y)\n", "    def f(self):\n        g(x)\n") == "device"
 
 
-def test_the_list_gives_a_reason_for_each(tmp_path, monkeypatch):
+def test_the_list_gives_a_reason_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "survivors.txt"
     monkeypatch.setattr(check, "LIST", path)
     path.write_text("# Because.\na.py f\n- x > 1\n+ x >= 1\n\na.py f\n- x > 1\n+ x >= 1\n\n# Else.\nb.py C.g\n-\n+ y\n")
@@ -57,5 +59,5 @@ def test_the_list_gives_a_reason_for_each(tmp_path, monkeypatch):
             check.listed()
 
 
-def test_the_committed_list_can_be_read():
+def test_the_committed_list_can_be_read() -> None:
     assert all(key.path.endswith(".py") and key.old != key.new for key in check.listed())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +14,7 @@ from robusteval.ops import OwnKernels
 from robusteval.ops.kernels import _convolution, _pooling
 
 
-def _both(call, x):
+def _both(call: Callable[..., Any], x: torch.Tensor) -> list[Any]:
     answers = []
     for own in (False, True):
         leaf = x.clone().requires_grad_(True)
@@ -28,7 +31,7 @@ def _both(call, x):
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
 @pytest.mark.parametrize(("side", "padding"), [((5, 5), 0), ((3, 3), 1), ((2, 4), (1, 2)), ((1, 3), 0)])
-def test_convolutions_agree_with_torch(channels: int, side: tuple[int, int], padding) -> None:
+def test_convolutions_agree_with_torch(channels: int, side: tuple[int, int], padding: int | tuple[int, int]) -> None:
     rng = torch.Generator().manual_seed(0)
     x = torch.rand((17, channels, 9, 11), generator=rng)
     weight, bias = torch.randn((7, channels, *side), generator=rng), torch.randn(7, generator=rng)

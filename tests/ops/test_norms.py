@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -55,9 +58,9 @@ def test_distance_is_measured_in_float64() -> None:
 
 
 @pytest.mark.parametrize("call", [ops.size, ops.ascent])
-def test_an_unknown_norm_is_refused(call: object) -> None:
+def test_an_unknown_norm_is_refused(call: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="unknown norm 'l7'"):
-        call(torch.zeros(1, 2), "l7")  # type: ignore[operator]
+        call(torch.zeros(1, 2), "l7")
 
 
 class TestClassGradients:

@@ -175,7 +175,9 @@ def test_random_pixels_of_l0_are_changed_by_the_whole_range(width: float) -> Non
 
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**31), bounds=st.sampled_from(BOUNDS), levels=st.sampled_from([1, 15, 255]))
-def test_rounding_ends_on_the_grid_within_a_step_and_on_the_asked_side(seed, bounds, levels) -> None:
+def test_rounding_ends_on_the_grid_within_a_step_and_on_the_asked_side(
+    seed: int, bounds: tuple[float, float], levels: int
+) -> None:
     rng = torch.Generator().manual_seed(seed)
     x0 = ops.to_grid(clean(rng, (5, 3, 4, 4), bounds, False), bounds, levels)
     x = moved(rng, x0, bounds, "uniform").clamp(*bounds)

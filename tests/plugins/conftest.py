@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from robusteval.api import LoadOptions, ModelInfo, Samples
+from robusteval.contracts.classifier import Classifier
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from tests.plugins.linear_models import Module
+from tests.sure import sure
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,12 +25,12 @@ ROOT = Path(__file__).parents[2]
 class Trained:
     """A classifier with samples that it gets right, and samples that it has not been attacked with."""
 
-    model: object
+    model: Classifier
     samples: Samples
     fit: Samples
 
 
-def right(model, samples: Samples) -> Samples:
+def right(model: Classifier, samples: Samples) -> Samples:
     return samples[model.logits(samples.x).argmax(1) == samples.y]
 
 
@@ -56,9 +58,9 @@ def shared_data() -> Path:
 def reference(name: str, architecture: str, count: int) -> Trained:
     """A reference model on MNIST, with the first `count` test images that it gets right."""
     folder = shared_data()
-    spec = importlib.util.spec_from_file_location("reference_models", folder / "models" / "models.py")
+    spec = sure(importlib.util.spec_from_file_location("reference_models", folder / "models" / "models.py"))
     models = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(models)
+    sure(spec.loader).exec_module(models)
     net = getattr(models, architecture)()
     net.load_state_dict(torch.load(folder / "models" / f"{name}.pt"))
     for weight in net.eval().parameters():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from robusteval.api import Defended, ModelInfo, Problem
+from robusteval.api import Defended, ModelInfo, Norm, Problem
+from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter, Trace
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Attack
 
 DUAL = {"l2": 2.0, "linf": 1.0, "l1": float("inf")}
 
@@ -18,25 +21,31 @@ DUAL = {"l2": 2.0, "linf": 1.0, "l1": float("inf")}
 class Module:
     """A torch module as a Classifier."""
 
-    net: nn.Module
+    net: Any  # an nn.Module, whose layers tests reach for
     info: ModelInfo
 
     def logits(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.net(x)
+            answer: Tensor = self.net(x)
+            return answer
 
     def twin(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        answer: Tensor = self.net(x)
+        return answer
 
 
-def classifier(net: nn.Module, shape: tuple[int, ...], classes: int, bounds=(0.0, 1.0)) -> Module:
+def classifier(
+    net: nn.Module, shape: tuple[int, ...], classes: int, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Module:
     for weight in net.parameters():
         weight.requires_grad_(False)
     info = ModelInfo(name="net", format="torch", sha256="0" * 64, input_shape=shape, classes=classes, bounds=bounds)
     return Module(net.eval(), info)
 
 
-def linear(shape: tuple[int, ...], classes: int, bounds=(0.0, 1.0), seed: int = 0, zero: bool = False) -> Module:
+def linear(
+    shape: tuple[int, ...], classes: int, bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0, zero: bool = False
+) -> Module:
     """scores = W (x - centre): its boundaries are known in closed form."""
     size = int(torch.tensor(shape).prod())
     layer = nn.Linear(size, classes)
@@ -54,7 +63,7 @@ def middling(model: Module, count: int, seed: int = 1, share: float = 0.1) -> Te
     return (low + high) / 2 + noise * (high - low) * share
 
 
-def optimum(model: Module, x: Tensor, keep: Tensor, norm: str) -> Tensor:
+def optimum(model: Module, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
     """Smallest distance to a win on the linear model without its box, [B]; keep must spare one class or all but one."""
     weight = model.net[1].weight
     scores = model.logits(x)
@@ -71,12 +80,22 @@ def optimum(model: Module, x: Tensor, keep: Tensor, norm: str) -> Tensor:
     return best
 
 
-def untargeted(model: Module, x: Tensor) -> Tensor:
+def untargeted(model: Classifier, x: Tensor) -> Tensor:
     scores = model.logits(x)
     return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).bool()
 
 
-def pose(attack, model, x, keep, norm, eps=None, seed: int = 0, trace: bool = False, draws: int = 1) -> Problem:
+def pose(
+    attack: Attack,
+    model: Classifier | Defended,
+    x: Tensor,
+    keep: Tensor,
+    norm: Norm,
+    eps: float | Tensor | None = None,
+    seed: int = 0,
+    trace: bool = False,
+    draws: int = 1,
+) -> Problem:
     """The problem as the engine poses it to this attack; model is a Classifier or a Defended."""
     view = Pipeline(model if isinstance(model, Defended) else Defended(model))
     budget = None if eps is None else torch.full((len(x),), float(eps)) if isinstance(eps, float) else eps
@@ -88,7 +107,7 @@ def pose(attack, model, x, keep, norm, eps=None, seed: int = 0, trace: bool = Fa
     return Problem(x, keep, norm, budget, info.bounds, rng, attack.info.needs, view, meter, rows, draws, points)
 
 
-def smallest_budget(attack, model, x, keep, norm, halvings: int = 8) -> Tensor:
+def smallest_budget(attack: Attack, model: Module, x: Tensor, keep: Tensor, norm: Norm, halvings: int = 8) -> Tensor:
     """The engine's search in short: the smallest eps at which the attack wins, per sample, [B]."""
     reach = optimum(model, x, keep, norm)
     low, high = torch.zeros_like(reach), 4 * reach

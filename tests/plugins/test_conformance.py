@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ NEEDS_MODELS = {"transfer"}
 HOOKS = ("robusteval_attacks", "robusteval_defenses")
 
 
-def offered() -> list[type]:
+def offered() -> list[Any]:
     modules = [point.load() for point in entry_points(group="robusteval") if point.value.startswith(HOOKS)]
     return [plugin for module in modules for hook in HOOKS for plugin in getattr(module, hook, list)()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -18,16 +19,16 @@ def text() -> str:
     return comparison.to_json(comparisons.make())
 
 
-def test_the_committed_schema_is_fresh():
+def test_the_committed_schema_is_fresh() -> None:
     """The command that writes it anew is in docs/document.md; run it when this fails."""
     assert comparison.DOCUMENT.schema == comparison.DOCUMENT.build_schema()
 
 
-def test_round_trip(text):
+def test_round_trip(text: str) -> None:
     assert comparison.to_json(comparison.from_json(text)) == text
 
 
-def test_a_cell_counts_only_what_both_models_get_right():
+def test_a_cell_counts_only_what_both_models_get_right() -> None:
     made = comparisons.make()
     made.data = dataclasses.replace(made.data, labels=[0, 0, 0, 0, 0])
     made.models = made.models[:2]
@@ -54,7 +55,7 @@ def test_a_cell_counts_only_what_both_models_get_right():
         (("schema",), "other"),
     ],
 )
-def test_what_does_not_fit_is_refused(text, path, value):
+def test_what_does_not_fit_is_refused(text: str, path: tuple[str | int, ...], value: str | list[int]) -> None:
     data = json.loads(text)
     place = data
     for step in path[:-1]:
@@ -65,12 +66,12 @@ def test_what_does_not_fit_is_refused(text, path, value):
 
 
 @pytest.mark.parametrize("bad", ["", "{", "[]", "{}", "[" * 100_000])
-def test_what_is_no_comparison_is_refused(bad):
+def test_what_is_no_comparison_is_refused(bad: str) -> None:
     with pytest.raises(RecordError):
         comparison.from_json(bad)
 
 
-def test_a_missing_file_is_one_sentence(tmp_path):
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     assert not comparison.is_comparison(tmp_path)
     with pytest.raises(RecordError, match="Cannot read"):
         comparison.load(tmp_path)

@@ -19,7 +19,7 @@ def text() -> str:
     return store.to_json(with_results(make(40)))
 
 
-def test_it_reads_what_pydantic_reads(text):
+def test_it_reads_what_pydantic_reads(text: str) -> None:
     found, wanted = store.from_json(text), TypeAdapter(Record).validate_python(json.loads(text))
     assert repr(found) == repr(wanted)
 
@@ -40,7 +40,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_does_not_fit_is_one_sentence(text, change):
+def test_what_does_not_fit_is_one_sentence(text: str, change: str) -> None:
     data = json.loads(text)
     CHANGES[change](data)
     with pytest.raises(RecordError, match=r"does not fit its schema at|makes no sense at"):
@@ -48,13 +48,13 @@ def test_what_does_not_fit_is_one_sentence(text, change):
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
-def test_what_is_no_number_is_refused(text, value):
+def test_what_is_no_number_is_refused(text: str, value: str) -> None:
     data = json.loads(text)
     data["times"]["wall_s"] = "HERE"
     with pytest.raises(RecordError, match="it holds"):
         store.from_json(json.dumps(data).replace('"HERE"', value))
 
 
-def test_a_name_twice_is_refused(text):
+def test_a_name_twice_is_refused(text: str) -> None:
     with pytest.raises(RecordError, match="twice"):
         store.from_json(text.replace('"seed":', '"seed": 1, "seed":', 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from typing import Any, Literal
 
 import pytest
@@ -14,7 +15,7 @@ from robusteval.record.decode import MAX_BYTES, MAX_DEPTH, decode, parse
 
 
 @pytest.fixture(autouse=True)
-def fresh():
+def fresh() -> None:
     """Readers are kept by type: each test makes its own."""
     module._reader.cache_clear()
 
@@ -44,7 +45,8 @@ class Outer:
 
 def good(**more: object) -> dict[str, object]:
     made = {
-        "text": "t", "whole": 3, "share": 0.5, "truth": True, "choice": "a", "rows": [{"number": 1.5}], "table": {"x": 2.0},
+        "text": "t", "whole": 3, "share": 0.5, "truth": True, "choice": "a", "rows": [{"number": 1.5}],
+        "table": {"x": 2.0},
     }  # fmt: skip
     return made | more
 
@@ -55,7 +57,7 @@ def refused(data: object) -> str:
     return error.value.message
 
 
-def test_what_fits_comes_back():
+def test_what_fits_comes_back() -> None:
     made = decode(Outer, good())
     assert made == Outer("t", 3, 0.5, True, "a", [Inner(1.5)], {"x": 2.0})
     made = decode(Outer, good(rows=[{"number": 1, "words": ["a", "b"]}, {"number": 2.5}], nested=[[1, None], []]))
@@ -71,7 +73,7 @@ def test_what_fits_comes_back():
 
 
 @pytest.mark.parametrize("value", ["x", 3, 0.5, True, False, None])
-def test_one_of_several_types_keeps_what_it_was(value):
+def test_one_of_several_types_keeps_what_it_was(value: str | float | bool | None) -> None:
     found = decode(Outer, good(mixed=value)).mixed
     assert type(found) is type(value)
     assert found == value
@@ -81,13 +83,15 @@ def test_one_of_several_types_keeps_what_it_was(value):
     ("field", "value"),
     [
         ("text", 1), ("text", None), ("text", True), ("whole", 1.0), ("whole", True), ("whole", "1"), ("whole", None),
-        ("share", "0.5"), ("share", True), ("share", None), ("share", [0.5]), ("truth", 1), ("truth", 0), ("truth", "true"),
-        ("truth", None), ("choice", "c"), ("choice", True), ("choice", 1.0), ("choice", None), ("rows", {}), ("rows", "ab"),
+        ("share", "0.5"), ("share", True), ("share", None), ("share", [0.5]), ("truth", 1), ("truth", 0),
+        ("truth", "true"),
+        ("truth", None), ("choice", "c"), ("choice", True), ("choice", 1.0), ("choice", None), ("rows", {}),
+        ("rows", "ab"),
         ("rows", None), ("table", []), ("table", None), ("may", "x"), ("may", True), ("either", 1.5), ("either", "x"),
         ("mixed", []), ("mixed", {}), ("nested", [1]), ("share", 10**400), ("many", []),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_by_its_field(field, value):
+def test_what_does_not_fit_is_refused_by_its_field(field: str, value: Any) -> None:
     said = refused(good(**{field: value}))
     assert said.startswith("The record does not fit its schema at ")
     assert f" at {field}" in said
@@ -97,11 +101,17 @@ def test_what_does_not_fit_is_refused_by_its_field(field, value):
     ("change", "where"),
     [
         ({"rows": [{"number": 1.5}, {"number": "x"}]}, "rows[1].number"), ({"table": {"x": 1.0, "y": "z"}}, "table.y"),
-        ({"rows": [{"number": 1.0, "words": ["a", 2]}]}, "rows[0].words[1]"), ({"nested": [[1.0], [2.0, "x"]]}, "nested[1][1]"),
+        ({"rows": [{"number": 1.0, "words": ["a", 2]}]}, "rows[0].words[1]"),
+        ({"nested": [[1.0], [2.0, "x"]]}, "nested[1][1]"),
         ({"rows": [3]}, "rows[0]"), ({"rows": [{"number": 1.0, "other": 1}]}, "rows[0]"), ({"rows": [{}]}, "rows[0]"),
     ],
 )  # fmt: skip
-def test_the_place_of_a_misfit_is_its_path(change, where):
+def test_the_place_of_a_misfit_is_its_path(
+    change: dict[
+        str, dict[str, float | str] | list[list[float | str] | int | dict[str, float | str | list[str | int]]]
+    ],
+    where: str,
+) -> None:
     assert f" at {where}" in refused(good(**change)).replace("rows[0].other", "rows[0]").replace(
         "rows[0].number", "rows[0]"
     ) or (f" at {where}" in refused(good(**change)))
@@ -118,16 +128,17 @@ def test_the_place_of_a_misfit_is_its_path(change, where):
         ("choice", "c" * 50, f"'{'c' * 40}' is none of a, b, 1"), ("rows", 3, "a list is wanted, not 3"),
         ("table", 3, "an object is wanted, not 3"), ("may", "x", "float or null is wanted, not a text"),
         ("mixed", [], "str or int or float or bool or null is wanted, not a list"),
-        ("whole", 10**60 + 0.0, f"a whole number is wanted, not {repr(1e60)[:40]}"), ("rows", 10**60, f"a list is wanted, not 1{'0' * 39}"),
+        ("whole", 10**60 + 0.0, f"a whole number is wanted, not {repr(1e60)[:40]}"),
+        ("rows", 10**60, f"a list is wanted, not 1{'0' * 39}"),
     ],
 )  # fmt: skip
-def test_what_is_wanted_is_said(field, value, said):
+def test_what_is_wanted_is_said(field: str, value: Any, said: str) -> None:
     assert refused(good(**{field: value})) == f"The record does not fit its schema at {field}: {said}."
 
 
-def test_long_names_are_cut():
+def test_long_names_are_cut() -> None:
     assert f"at table.{'n' * 80}: a number" in refused(good(table={"n" * 90: "x"}))
-    deep = {"a" * 79: {"b" * 79: {"c" * 79: {"d" * 79: {}}}}}
+    deep: dict[str, Any] = {"a" * 79: {"b" * 79: {"c" * 79: {"d" * 79: {}}}}}
     assert decode(Outer, good(many=deep)).many == deep
     with pytest.raises(RecordError) as error:
         parse(f'{{"{"n" * 90}": 1, "{"n" * 90}": 2}}')
@@ -137,11 +148,11 @@ def test_long_names_are_cut():
     assert f"it holds {'9' * 40}, which is larger" in error.value.message
 
 
-def test_long_paths_and_reasons_are_cut():
+def test_long_paths_and_reasons_are_cut() -> None:
     names = ["a" * 80, "b" * 80, "c" * 80, "d" * 80]
-    kind = int
+    kind: Any = int
     for _ in names:
-        kind = dict[str, kind]
+        kind = types.GenericAlias(dict, (str, kind))
     made = dataclasses.make_dataclass("Deep", [("X", kind)])
     data: object = "x"
     for name in reversed(names):
@@ -157,14 +168,14 @@ def test_long_paths_and_reasons_are_cut():
     assert error.value.message == f"This is not a record: {f'it holds the name {name!r} twice'[:200]}."
 
 
-def test_what_has_to_be_null():
+def test_what_has_to_be_null() -> None:
     made = dataclasses.make_dataclass("Empty", [("nothing", type(None))])
     assert decode(made, {"nothing": None}) == made(None)
     with pytest.raises(RecordError, match="at nothing: null is wanted, not a text"):
         decode(made, {"nothing": "x"})
 
 
-def test_unknown_and_missing_fields_are_named():
+def test_unknown_and_missing_fields_are_named() -> None:
     top = "The record does not fit its schema at its top: "
     assert refused(good(**{"n" * 90: 1})) == f"{top}there is no field '{'n' * 80}'."
     data = good()
@@ -175,7 +186,7 @@ def test_unknown_and_missing_fields_are_named():
         decode(Outer, good(whole="x"), "plan")
 
 
-def test_what_may_be_anything_may_not_be_nested_without_end():
+def test_what_may_be_anything_may_not_be_nested_without_end() -> None:
     def nest(depth: int) -> object:
         made: object = 1
         for level in range(depth):
@@ -186,7 +197,7 @@ def test_what_may_be_anything_may_not_be_nested_without_end():
     assert "nested" in refused(good(any=nest(MAX_DEPTH + 1)))
 
 
-def test_text_that_is_an_object():
+def test_text_that_is_an_object() -> None:
     assert parse('{"a": [1, 2.5, null, true, "x"]}') == {"a": [1, 2.5, None, True, "x"]}
     assert parse('{"a": {"x": 1}, "b": {"x": 1}}') == {"a": {"x": 1}, "b": {"x": 1}}
 
@@ -200,7 +211,7 @@ def test_text_that_is_an_object():
         ("[" * 100_000, "not a record"),
     ],
 )  # fmt: skip
-def test_text_that_is_none(text, said):
+def test_text_that_is_none(text: str, said: str) -> None:
     with pytest.raises(RecordError, match="record") as error:
         parse(text)
     assert said in error.value.message
@@ -210,7 +221,7 @@ def test_text_that_is_none(text, said):
     assert error.value.hint == "Give another."
 
 
-def test_too_much_text_is_not_read(monkeypatch):
+def test_too_much_text_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_BYTES == 512 * 2**20
     monkeypatch.setattr(module, "MAX_BYTES", 10)
     assert parse('{"a": 123}') == {"a": 123}
@@ -222,7 +233,7 @@ def test_too_much_text_is_not_read(monkeypatch):
         parse(" " * ((3 << 20) + 1))
 
 
-def test_every_type_of_the_record_can_be_read():
+def test_every_type_of_the_record_can_be_read() -> None:
     from robusteval.record.run import Record
     from tests.engine.test_findings import honest
 
@@ -230,7 +241,7 @@ def test_every_type_of_the_record_can_be_read():
     assert decode(Record, data) == honest()
 
 
-def test_a_type_without_a_rule_is_the_programmer_s_fault():
+def test_a_type_without_a_rule_is_the_programmer_s_fault() -> None:
     @dataclasses.dataclass
     class Odd:
         value: set[int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from typing import Any, cast
 
 import pytest
 
@@ -62,7 +63,7 @@ def whole() -> Record:
     return record
 
 
-def test_a_record_that_makes_sense():
+def test_a_record_that_makes_sense() -> None:
     check(whole())
     check(honest())
 
@@ -71,22 +72,22 @@ def _steps(path: str) -> list[str | int]:
     return [int(part) if part.isdigit() else part.strip("'") for part in re.findall(r"[^.\[\]]+", path)]
 
 
-def _get(owner: object, step: str | int) -> object:
-    return getattr(owner, step) if isinstance(step, str) and not isinstance(owner, dict) else owner[step]  # type: ignore[index]
+def _get(owner: Any, step: Any) -> Any:
+    return getattr(owner, step) if isinstance(step, str) and not isinstance(owner, dict) else owner[step]
 
 
-def at(record: Record, path: str) -> object:
+def at(record: Record, path: str) -> Any:
     """What stands at a path such as cells[1].eps or data.l2[3]."""
-    return functools.reduce(_get, _steps(path), record)
+    return functools.reduce(_get, _steps(path), cast(Any, record))
 
 
 def put(record: Record, path: str, value: object) -> None:
     *steps, last = _steps(path)
-    owner = functools.reduce(_get, steps, record)
-    if isinstance(owner, dict | list):
-        owner[last] = value
-    else:
+    owner: Any = functools.reduce(_get, steps, cast(Any, record))
+    if isinstance(last, str) and not isinstance(owner, dict):
         setattr(owner, last, value)
+    else:
+        owner[last] = value
 
 
 COLUMNS = [
@@ -99,7 +100,7 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize("path", COLUMNS)
-def test_columns_are_as_long_as_what_they_go_with(path):
+def test_columns_are_as_long_as_what_they_go_with(path: str) -> None:
     record = whole()
     put(record, path, at(record, path)[:-1])
     with pytest.raises(RecordError) as error:
@@ -111,13 +112,14 @@ def test_columns_are_as_long_as_what_they_go_with(path):
 @pytest.mark.parametrize(
     "path",
     [
-        "data.hashes", "pipelines[0].label", "pipelines[0].confidence", "pipelines[1].suspicion", "pipelines[1].certified",
+        "data.hashes", "pipelines[0].label", "pipelines[0].confidence", "pipelines[1].suspicion",
+        "pipelines[1].certified",
         "cells[1].l2", "cells[1].prediction", "cells[1].suspicion", "cells[1].survives_8bit", "cells[1].member",
         "cells[1].by_target", "cells[1].forwards", "cells[1].backwards", "cells[5].strengths[0].suspicion",
         "estimates[0].value", "estimates[0].target", "estimates[0].fit", "planted[0].random",
     ],
 )  # fmt: skip
-def test_columns_that_may_be_missing(path):
+def test_columns_that_may_be_missing(path: str) -> None:
     record = whole()
     put(record, path, [])
     check(record)
@@ -127,7 +129,7 @@ def test_columns_that_may_be_missing(path):
     "path",
     ["data.labels", "data.l2", "pipelines[0].prediction", "cells[1].distance", "cells[1].strengths[0].fools_model"],
 )
-def test_columns_that_may_not(path):
+def test_columns_that_may_not(path: str) -> None:
     record = whole()
     put(record, path, [])
     with pytest.raises(RecordError):
@@ -137,7 +139,8 @@ def test_columns_that_may_not(path):
 @pytest.mark.parametrize(
     ("path", "allowed", "refused"),
     [
-        ("model.bounds", [[0.0, 1e-9], [-1.0, 1.0]], [[], [0.0], [0.0, 1.0, 2.0], [1.0, 0.0], [1.0, 1.0], [0.0, float("nan")]]),
+        ("model.bounds", [[0.0, 1e-9], [-1.0, 1.0]],
+         [[], [0.0], [0.0, 1.0, 2.0], [1.0, 0.0], [1.0, 1.0], [0.0, float("nan")]]),
         ("model.classes", [2], [0, -1]),
         ("model.input_shape", [[1], [3, 1, 1]], [[0], [3, 0, 4], [-1]]),
         ("data.labels[3]", [0, 1], [2, -1]),
@@ -197,7 +200,7 @@ def test_columns_that_may_not(path):
         ("witnesses", [None], []),
     ],
 )  # fmt: skip
-def test_each_rule(path, allowed, refused):
+def test_each_rule(path: str, allowed: list[Any], refused: list[Any]) -> None:
     for value in allowed:
         record = whole()
         put(record, path, value)
@@ -212,20 +215,26 @@ def test_each_rule(path, allowed, refused):
 @pytest.mark.parametrize(
     ("path", "value", "where", "said"),
     [
-        ("data.labels[3]", 2, "data.labels[3]", "no class 2 of 2"), ("data.l2[7]", -0.5, "data.l2[7]", "-0.5 is less than 0"),
+        ("data.labels[3]", 2, "data.labels[3]", "no class 2 of 2"),
+        ("data.l2[7]", -0.5, "data.l2[7]", "-0.5 is less than 0"),
         ("pipelines[1].prediction[4]", 3, "pipelines[1].prediction[4]", "no class 3 of 2"),
         ("cells[2].distance[9]", -2.0, "cells[2].distance[9]", "-2 is less than 0"),
         ("cells[1].by_target[5]", [0.0], "cells[1].by_target[5]", "1 entries for 2"),
         ("cells[2].distance", [0.1], "cells[2].distance", f"1 entries for {N} samples"),
-        ("searches[0].hits", [101, 0], "searches[0].hits", "100 draws"), ("estimates[0].samples", [0, N], "estimates[0]", f"{N} of {N}"),
+        ("searches[0].hits", [101, 0], "searches[0].hits", "100 draws"),
+        ("estimates[0].samples", [0, N], "estimates[0]", f"{N} of {N}"),
         ("results[0].rows[1]", [1], "results[0].rows[1]", "1 entries for 2 columns"),
-        ("cells[3].norm", "l3", "cells[3].norm", "'l3' is no norm"), ("pipelines[1].defense", "none", "pipelines", "'none' is there twice"),
+        ("cells[3].norm", "l3", "cells[3].norm", "'l3' is no norm"),
+        ("pipelines[1].defense", "none", "pipelines", "'none' is there twice"),
         ("probes[0].distance", [0.1] * (N + 1), "probes[0].distance", f"{N + 1} entries for {N} samples"),
-        ("cells[2].eps", -1.0, "cells[2].eps", "-1 is no budget"), ("pipelines[1].unstable_again", 1.5, "pipelines[1]", "1.5 is no share"),
-        ("cells[1].id", "probe", "cells", "'probe' is there twice"), ("model.bounds", [1.0], "model.bounds", "a low and a high end"),
+        ("cells[2].eps", -1.0, "cells[2].eps", "-1 is no budget"),
+        ("pipelines[1].unstable_again", 1.5, "pipelines[1]", "1.5 is no share"),
+        ("cells[1].id", "probe", "cells", "'probe' is there twice"),
+        ("model.bounds", [1.0], "model.bounds", "a low and a high end"),
         ("model.classes", 0, "model.classes", "there is no class"),
         ("model.input_shape", [1, 0], "model.input_shape[1]", "0 is less than 1"),
-        ("data.labels[3]", -1, "data.labels[3]", "-1 is less than 0"), ("data.fit_samples", -1, "data[2]", "-1 is less than 0"),
+        ("data.labels[3]", -1, "data.labels[3]", "-1 is less than 0"),
+        ("data.fit_samples", -1, "data[2]", "-1 is less than 0"),
         ("suite.norms", ["n" * 50], "suite.norms", f"'{'n' * 40}' is no norm"),
         ("cells[1].norm", "n" * 50, "cells[1].norm", f"'{'n' * 40}' is no"),
         ("pipelines[0].prediction[3]", -2, "pipelines[0].prediction[3]", "-2 is less than -1"),
@@ -240,14 +249,16 @@ def test_each_rule(path, allowed, refused):
         ("estimates[0].target", [0], "estimates[0]", "a column has 1 entries for 2 samples"),
         ("references[0].models[0].rows", [0, N], "references[0].models, m", f"there is no sample {N} of {N}"),
         ("references[0].models[0].right", [], "references[0].models, m", "it has 0 entries for 2 samples"),
-        ("references[0].models[0].worst['l2'].distance", [0.1], "references[0].models, m", "it has 1 entries for 2 samples"),
-        ("references[0].models[0].worst['l2'].distance", [0.1, -1.0], "references[0].models, m[1]", "-1 is less than 0"),
+        ("references[0].models[0].worst['l2'].distance", [0.1], "references[0].models, m",
+         "it has 1 entries for 2 samples"),
+        ("references[0].models[0].worst['l2'].distance", [0.1, -1.0], "references[0].models, m[1]",
+         "-1 is less than 0"),
         ("witnesses.entries[0].sample", N, "witnesses.entries[0]", f"there is no sample {N} of {N}"),
         ("witnesses.entries[0].row", -1, "witnesses.entries[0][0]", "-1 is less than 0"),
         ("gallery[0].sample", -1, "gallery[0]", f"there is no sample -1 of {N}"),
     ],
 )  # fmt: skip
-def test_the_place_and_the_reason_are_told(path, value, where, said):
+def test_the_place_and_the_reason_are_told(path: str, value: object, where: str, said: str) -> None:
     record = whole()
     put(record, path, value)
     with pytest.raises(RecordError) as error:
@@ -256,7 +267,7 @@ def test_the_place_and_the_reason_are_told(path, value, where, said):
     assert said in error.value.message
 
 
-def test_a_pipeline_that_failed_needs_no_answers():
+def test_a_pipeline_that_failed_needs_no_answers() -> None:
     record = whole()
     record.pipelines[1] = dataclasses.replace(
         record.pipelines[1], status="failed", prediction=[], label=[], confidence=[], suspicion=[], certified=[]
@@ -267,7 +278,7 @@ def test_a_pipeline_that_failed_needs_no_answers():
         check(record)
 
 
-def test_one_class_is_enough():
+def test_one_class_is_enough() -> None:
     record = whole()
     record.model.classes = 1
     record.data.labels = [0] * N
@@ -277,7 +288,7 @@ def test_one_class_is_enough():
     check(record)
 
 
-def test_long_names_are_cut():
+def test_long_names_are_cut() -> None:
     record = whole()
     record.pipelines[0].defense = record.pipelines[1].defense = "d" * 81
     with pytest.raises(RecordError, match=f"at pipelines: '{'d' * 80}' is there twice"):

@@ -14,6 +14,7 @@ import pytest
 
 from robusteval.errors import RecordError
 from robusteval.record import store
+from robusteval.record.run import SCHEMA
 from tests.engine.test_findings import honest
 
 
@@ -28,7 +29,7 @@ def text() -> str:
     return store.to_json(honest())
 
 
-def test_the_text_is_ascii_and_indented_by_one(text):
+def test_the_text_is_ascii_and_indented_by_one(text: str) -> None:
     assert text.isascii()
     lines = text.splitlines()
     assert lines[0] == "{"
@@ -39,7 +40,7 @@ def test_the_text_is_ascii_and_indented_by_one(text):
     assert "caf\\u00e9" in found
     assert store.from_json(found).command == "caf\xe9"
     assert store.to_json(store.from_json(text)) == text
-    assert json.loads(text)["schema"] == store.SCHEMA
+    assert json.loads(text)["schema"] == SCHEMA
 
 
 def test_the_schema_says_what_it_is():
@@ -52,7 +53,7 @@ def test_the_schema_says_what_it_is():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_that_json_cannot_carry_are_not_saved(value, tmp_path):
+def test_numbers_that_json_cannot_carry_are_not_saved(value: float, tmp_path: Path) -> None:
     record = honest()
     record.data.l2[0] = value
     with pytest.raises(RecordError, match="JSON cannot carry"):
@@ -60,7 +61,7 @@ def test_numbers_that_json_cannot_carry_are_not_saved(value, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_does_not_fit_the_schema_is_named_by_its_place(tmp_path):
+def test_what_does_not_fit_the_schema_is_named_by_its_place(tmp_path: Path) -> None:
     record = honest()
     record.cells[2].status = "maybe"  # type: ignore[assignment]
     with pytest.raises(RecordError, match="does not fit its schema at") as error:
@@ -74,13 +75,13 @@ def test_what_does_not_fit_the_schema_is_named_by_its_place(tmp_path):
     assert error.value.message.endswith(f"cells[2].status: '{'m' * 199}.")
 
 
-def test_a_document_of_another_kind_is_named(text):
+def test_a_document_of_another_kind_is_named(text: str) -> None:
     for other in ("robusteval-record-0", "x", None, 3):
         data = json.loads(text)
         data["schema"] = other
         error = refused(json.dumps(data))
         assert repr(other) in error.message
-        assert repr(store.SCHEMA) in error.message
+        assert repr(SCHEMA) in error.message
         assert error.hint
     del data["schema"]
     assert "None" in refused(json.dumps(data)).message
@@ -88,7 +89,7 @@ def test_a_document_of_another_kind_is_named(text):
     assert "cells" in refused(text.replace('"untargeted"', "3", 1)).message
 
 
-def test_a_record_is_saved_under_its_name_and_read_by_folder_or_file(tmp_path, text):
+def test_a_record_is_saved_under_its_name_and_read_by_folder_or_file(tmp_path: Path, text: str) -> None:
     path = store.save(honest(), tmp_path)
     assert path == tmp_path / "record.json"
     assert path.read_text() == text
@@ -106,7 +107,7 @@ def test_a_record_is_saved_under_its_name_and_read_by_folder_or_file(tmp_path, t
     assert "Cannot read" not in error.value.message
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = store.save(honest(), tmp_path)
     monkeypatch.setattr(store, "MAX_BYTES", path.stat().st_size)
     store.load(path)
@@ -130,13 +131,13 @@ def plain(value: object) -> object:
 
 
 @pytest.mark.parametrize("number", [3, 3.0, -1, True, None, 2**53 - 1, 2**53, -(2**53), 2**60])
-def test_a_record_s_digest_is_that_of_its_plain_values(number):
+def test_a_record_s_digest_is_that_of_its_plain_values(number: float | bool | None) -> None:
     record = honest()
-    record.cells[1].params = {"b": number, "a": [number, {"c": "x"}], 1: 2}
+    record.cells[1].params = {"b": number, "a": [number, {"c": "x"}], 1: 2}  # type: ignore[dict-item]
     text = json.dumps(plain(dataclasses.asdict(record)), allow_nan=False, sort_keys=True, separators=(",", ":"))
     assert store.digest(record) == hashlib.sha256(text.encode()).hexdigest()
     again = honest()
-    again.cells[1].params = {1: 2, "a": [number, {"c": "x"}], "b": number}
+    again.cells[1].params = {1: 2, "a": [number, {"c": "x"}], "b": number}  # type: ignore[dict-item]
     assert store.digest(again) == store.digest(record)
     again.cells[1].params["b"] = 4
     assert store.digest(again) != store.digest(record)
@@ -148,7 +149,7 @@ def test_a_record_s_digest_is_that_of_its_plain_values(number):
 # Writing
 
 
-def test_a_file_is_written_whole_in_place_of_an_older_one(tmp_path):
+def test_a_file_is_written_whole_in_place_of_an_older_one(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     store.write_atomically(path, b"first")
     store.write_atomically(path, b"second")
@@ -157,15 +158,15 @@ def test_a_file_is_written_whole_in_place_of_an_older_one(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_while_it_is_written_it_is_a_hidden_neighbour(tmp_path, monkeypatch):
+def test_while_it_is_written_it_is_a_hidden_neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     real = os.replace
 
-    def replace(name, target):
+    def replace(name: Path, target: Path) -> None:
         seen.append((Path(name).parent, Path(name).name, Path(name).read_bytes(), target))
         real(name, target)
 
-    monkeypatch.setattr(store.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     store.write_atomically(tmp_path / "x.bin", b"content")
     ((folder, name, content, target),) = seen
     assert (folder, content, target) == (tmp_path, b"content", tmp_path / "x.bin")
@@ -174,17 +175,19 @@ def test_while_it_is_written_it_is_a_hidden_neighbour(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["replace", "fsync", "chmod"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(tmp_path, monkeypatch, name, error):
+def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: OSError | KeyboardInterrupt
+) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
 
-    def fail(*given):
+    def fail(*given: object, **more: object) -> None:
         raise error
 
-    monkeypatch.setattr(store.os, name, fail)
+    monkeypatch.setattr(os, name, fail)
     with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RecordError) as found:
         store.write_atomically(path, b"new")
-    if not isinstance(error, KeyboardInterrupt):
+    if isinstance(found.value, RecordError):
         assert found.value.message == f"Cannot write {path}: No space left on device."
         assert found.value.hint
     monkeypatch.undo()
@@ -192,32 +195,37 @@ def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(tmp_pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_gone_is_one_sentence(tmp_path):
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="Cannot write") as error:
         store.write_atomically(tmp_path / "gone" / "x.bin", b"")
     assert str(tmp_path / "gone") in error.value.message
 
 
-def test_what_cannot_be_tidied_up_does_not_hide_the_fault(tmp_path, monkeypatch):
-    def fail(*given, **more):
+def test_what_cannot_be_tidied_up_does_not_hide_the_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object, **more: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(store.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     monkeypatch.setattr(Path, "unlink", fail)
     with pytest.raises(RecordError, match="Input/output error"):
         store.write_atomically(tmp_path / "x.bin", b"new")
 
 
-def test_a_long_name_can_be_written(tmp_path, monkeypatch):
+def test_a_long_name_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / ("n" * 240)
     real, seen = os.replace, []
-    monkeypatch.setattr(store.os, "replace", lambda name, target: (seen.append(Path(name).name), real(name, target)))
+
+    def replace(name: Path, target: Path) -> None:
+        seen.append(name.name)
+        real(name, target)
+
+    monkeypatch.setattr(os, "replace", replace)
     store.write_atomically(path, b"x")
     assert path.read_bytes() == b"x"
     assert seen[0].startswith("." + "n" * 60 + ".")
 
 
-def test_the_list_of_our_tables(tmp_path):
+def test_the_list_of_our_tables(tmp_path: Path) -> None:
     listing = tmp_path / store.TABLES_LIST
     assert store.listed_tables(tmp_path) == []
     listing.write_text(json.dumps(["a.csv", "b.csv", "../c.csv", "d/e.csv", "f.txt", 3, None, "", ".csv"]))

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, Self
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, ViewportSize, sync_playwright
@@ -26,11 +27,12 @@ def launched() -> Iterator[Browser]:
 
 
 class Look:
-    """A page as one reader sees it, and all that it said, did and asked for meanwhile. Below 640 pixels it is a phone's."""
+    """A page as one reader sees it, and all that it said, did and asked for meanwhile. Below 640 pixels it is a
+    phone's."""
 
     def __init__(self, browser: Browser, width: int = 1280, scheme: str = "light", scripts: bool = True) -> None:
         size = ViewportSize(width=width, height=900)
-        dark = "dark" if scheme == "dark" else "light"
+        dark: Literal["dark", "light"] = "dark" if scheme == "dark" else "light"
         self._context = browser.new_context(
             viewport=size, color_scheme=dark, is_mobile=width < 640, java_script_enabled=scripts
         )
@@ -42,7 +44,7 @@ class Look:
         self.page.on("dialog", self._asked_the_reader)
         self.page.on("request", self._asked)
 
-    def __enter__(self) -> Look:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,5 @@
-"""The page for people who see little, or not at all: axe-core's rules, on what is folded too, in each way of looking at it."""
+"""The page for people who see little, or not at all: axe-core's rules, on what is folded too, in each way of looking at
+it."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def files(tmp_path_factory: pytest.TempPathFactory, record: Record, page: str, s
 
 
 def grave(page: Page, part: str | None = None) -> list[str]:
-    """Each rule that axe-core finds violated at serious or critical impact, at how many places, and the first of them."""
+    """Each rule that axe-core finds violated at serious or critical impact, at how many places, and the first of
+    them."""
     violations: list[dict[str, Any]] = Axe().run(page, part).response["violations"]
     return [
         f"{one['id']} at {len(one['nodes'])} places, such as {one['nodes'][0]['html'][:200]}: "

@@ -15,6 +15,7 @@ from robusteval.cli.run_command import _medians
 from robusteval.metrics import accuracy_curve, cascades, cost
 from robusteval.record.run import Cell, Record, Verdict
 from robusteval.record.units import attack_text, budget_text
+from robusteval.report.formats.numbers import MISSING
 from robusteval.report.sections import headline
 from tests import records
 
@@ -77,7 +78,7 @@ def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
     assert set(found.values()) == {wanted}, found
     text = "-" if wanted is None else f"{wanted:g}"
     card = next(one for one in headline.cards(record) if one.label.startswith("Median"))
-    assert card.value == (headline.MISSING if wanted is None else text)
+    assert card.value == (MISSING if wanted is None else text)
     shown = headline.attacks(record, "l2")
     assert shown is not None
     assert str(getattr(shown.rows[0][-2], "text", shown.rows[0][-2])) == card.value
@@ -111,8 +112,10 @@ def test_a_cascade_stands_in_the_column_of_its_own_budget_only() -> None:
     at = {head: place for place, head in enumerate(shown.columns)}
     row = next(row for row in shown.rows if str(row[0]).startswith("c at"))
     assert str(row[0]) == "c at 0.3"
-    assert row[at["Accuracy at L\u221e \u2264 8/255"]] == headline.MISSING
-    assert row[at["Accuracy at L\u221e \u2264 0.3"]].text == "25.0 %"  # type: ignore[union-attr]
+    assert row[at["Accuracy at L\u221e \u2264 8/255"]] == MISSING
+    figure = row[at["Accuracy at L\u221e \u2264 0.3"]]
+    assert not isinstance(figure, str)
+    assert figure.text == "25.0 %"
     assert not [one for one in record.results if one.tags.get("attack") == "c@0.3" and one.tags.get("eps") != 0.3]
 
 

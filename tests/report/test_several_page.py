@@ -6,10 +6,11 @@ import re
 
 import pytest
 
-from robusteval.engine.comparison.comparison import derive
+from robusteval.assessment.references.several import derive
 from robusteval.report.comparison_page import render_comparison, sentences
 from tests import comparisons, records, references
 from tests.report.conftest import EVIL
+from tests.sure import number
 
 
 def test_every_section_is_there(several_page: str) -> None:
@@ -74,7 +75,7 @@ def test_distances_are_shares_of_each_models_range() -> None:
             columns = [name for name in one.titles() if name.startswith(("Median", "Budget", "Accuracy"))]
             rows = [dict(zip(one.titles(), row, strict=True)) for row in one.rows]
             for name in columns:
-                assert abs(rows[0][name] - rows[1][name]) < 1e-9
+                assert abs(number(rows[0][name]) - number(rows[1][name])) < 1e-9
 
 
 def test_hostile_names_stay_text_and_make_no_link(hostile_several: str) -> None:
@@ -115,7 +116,7 @@ def test_each_model_stands_among_the_known_ones() -> None:
             )
             mine = dict(zip(own.titles(), own.rows[0], strict=True))
             width = record.model.bounds[1] - record.model.bounds[0]
-            assert rows[key]["Median distance"] == pytest.approx(mine["Median distance"] / width)
+            assert rows[key]["Median distance"] == pytest.approx(number(mine["Median distance"]) / width)
             assert rows[key]["Clean accuracy"] == mine["Clean accuracy"]
             assert rows[key]["Trust grade"] == (record.verdict.grade if record.verdict else None)
     page = render_comparison(comparison)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -11,8 +11,8 @@ from robusteval.api import AttackInfo, Problem
 from tests.testing.good import Walk
 
 
-def walk_info(**changes: object) -> AttackInfo:
-    return replace(Walk.info, **changes)  # type: ignore[arg-type]
+def walk_info(**changes: Any) -> AttackInfo:
+    return replace(Walk.info, **changes)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import torch
 from robusteval.api import LoaderInfo, LoadOptions, MetricInfo, Record, Result
 from robusteval.record.run import Curve, Point
 from robusteval.testing import Linear, NoGradient, linear
-from tests.testing.bad_defenses import Altered, company, dice, nan_scores
+from tests.testing.bad_defenses import company, dice, nan_scores
+from tests.testing.bad_learners import Altered
 from tests.testing.good import Count, Plain
 
 

@@ -20,6 +20,7 @@ from robusteval.testing import (
     check_metric,
     checks_for,
 )
+from robusteval.testing.checks import Check
 from tests.testing.bad_attacks import BAD_ATTACKS
 from tests.testing.bad_defenses import BAD_DEFENSES
 from tests.testing.bad_others import BAD_LOADERS, BAD_METRICS
@@ -154,5 +155,5 @@ def test_what_is_no_plugin_is_refused() -> None:
 
 
 @pytest.mark.parametrize("check", checks_for(Step), ids=str)
-def test_checks_can_be_parametrised(check: object) -> None:
-    check()  # type: ignore[operator]
+def test_checks_can_be_parametrised(check: Check) -> None:
+    check()

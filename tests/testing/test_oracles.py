@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from robusteval import ops
 from robusteval.api import AccessError
+from robusteval.contracts.classifier import Classifier
 from robusteval.testing import (
     Blank,
     LabelsOnly,
@@ -27,6 +28,7 @@ from robusteval.testing import (
     sphere,
 )
 from robusteval.testing.distances import smallest_step
+from robusteval.testing.oracles import Sphere
 
 ORDER = {"l1": 1, "l2": 2, "linf": float("inf")}
 
@@ -81,7 +83,7 @@ def test_l0_is_what_trying_all_subsets_finds(shape: tuple[int, ...]) -> None:
             mask = mask if len(shape) == 1 else mask.reshape(1, 2, 2).expand(shape)
             tried = torch.where(mask, corners, x[row])
             if bool((model.logits(tried).argmax(1) != y[row]).any()):
-                counts.append(bin(subset).count("1"))
+                counts.append(subset.bit_count())
         assert float(model.smallest(x[row : row + 1], keep_labels(y[row : row + 1], 3), "l0")) == min(counts)
 
 
@@ -95,7 +97,7 @@ def test_nothing_inside_the_smallest_distance_wins(norm: ops.Norm) -> None:
         x = inputs(model.info, 1, seed=2)
         y = model.logits(x).argmax(1)
         keep = keep_labels(y, model.info.classes)
-        nearest = model.smallest(x, norm) if model is ball else model.smallest(x, keep, norm)  # type: ignore[call-arg]
+        nearest = model.smallest(x, norm) if isinstance(model, Sphere) else model.smallest(x, keep, norm)
         many = x.expand(20000, -1)
         inside = many + ops.random_on_sphere(many, norm, 0.999 * nearest.float().expand(20000), rng)
         assert bool((model.logits(inside).argmax(1) == y).all())
@@ -139,7 +141,7 @@ def test_all_oracles_travel_and_do_what_they_are_for(shape: tuple[int, ...]) -> 
     inner = linear(shape)
     x = inputs(inner.info, 5)
     limit = float(x.flatten(1).mean(1).median())
-    oracles = [
+    oracles: list[Classifier] = [
         inner,
         Rescaled(inner, 0.5, 0.1),
         NoGradient(inner),

@@ -13,7 +13,7 @@ from tests.verify.runs import CNN, SUITE, Honest, open_run
 
 
 @pytest.fixture(scope="session")
-def honest(tmp_path_factory, cache) -> Honest:
+def honest(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Honest:
     place = tmp_path_factory.mktemp("honest")
     (place / "everything.toml").write_text(SUITE)
     words = ["run", CNN, "--suite", place / "everything.toml", "--out", place / "run", "--workers", 1, "--seed", 3]
@@ -27,6 +27,6 @@ def honest(tmp_path_factory, cache) -> Honest:
 
 
 @pytest.fixture
-def folder(honest, tmp_path) -> Path:
+def folder(honest: Honest, tmp_path: Path) -> Path:
     """A copy of the honest run's folder."""
     return Path(shutil.copytree(honest.folder, tmp_path / "run", ignore=shutil.ignore_patterns("units")))

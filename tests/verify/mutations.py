@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]
 SWAPPED = "two swapped"
 
 
-def named(data: dict[str, Any], path: Path) -> str:
+def named(data: Any, path: Path) -> str:
     """The path with every index as [*], but cells by who attacks, pipelines by whether they are defended, and checks by
     whether they were made before the run: one pattern for all fields of a kind."""
     words = "".join("[*]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")

@@ -1,4 +1,5 @@
-"""One honest small run with everything in it, and ways to check a changed record against its evidence in this process."""
+"""One honest small run with everything in it, and ways to check a changed record against its evidence in this
+process."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ def alone(code: str, *words: object) -> subprocess.CompletedProcess[str]:
         ("from robusteval.cli import main; main()", ["verify"]),
     ],
 )
-def test_an_honest_run_is_confirmed(folder, code, words):
+def test_an_honest_run_is_confirmed(folder: Path, code: str, words: list[str]) -> None:
     done = alone(code, *words, folder, "--model", CNN, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -50,7 +51,7 @@ def test_an_honest_run_is_confirmed(folder, code, words):
     assert any("packages that render it are not installed" in reason for reason in found["left"])
 
 
-def test_a_changed_record_is_found_there_too(folder):
+def test_a_changed_record_is_found_there_too(folder: Path) -> None:
     data = json.loads((folder / "record.json").read_text())
     data["verdict"]["sentences"][1] = data["verdict"]["sentences"][1].replace("90.0", "99.9")
     (folder / "record.json").write_text(json.dumps(data))
@@ -60,12 +61,12 @@ def test_a_changed_record_is_found_there_too(folder):
     assert "made from another record" in done.stdout
 
 
-def test_the_other_commands_say_what_they_lack():
+def test_the_other_commands_say_what_they_lack() -> None:
     done = alone("from robusteval.cli import main; main()", "run", CNN)
     assert done.returncode == 2
     assert "click is not installed" in done.stderr
 
 
-def test_the_blocker_blocks():
+def test_the_blocker_blocks() -> None:
     assert alone("import torch").returncode == 1
     assert alone("import pydantic").returncode == 1

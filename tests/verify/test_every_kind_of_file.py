@@ -1,10 +1,12 @@
-"""Every kind of file that is read: run, then verify. All that an honest run claims is confirmed, and nothing is accused."""
+"""Every kind of file that is read: run, then verify. All that an honest run claims is confirmed, and nothing is
+accused."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,10 +38,10 @@ plugin = "pgd"
 params = { steps = 4 }
 search = 1
 """
-BLACK_BOX = SUITE.split("[[attack]]")[0] + '[[attack]]\nplugin = "noise"\n'
+BLACK_BOX = SUITE.split("[[attack]]", maxsplit=1)[0] + '[[attack]]\nplugin = "noise"\n'
 
 
-def attacked(model: object, images: tuple[object, object], folder: Path, options: LoadOptions, suite: str) -> Path:
+def attacked(model: Any, images: tuple[object, object], folder: Path, options: LoadOptions, suite: str) -> Path:
     (folder / "two.toml").write_text(suite)
     out = folder / "run"
     robusteval.evaluate(model, images, str(folder / "two.toml"), options=options, out=out)
@@ -68,12 +70,11 @@ def test_a_run_is_confirmed(name: str, tmp_path: Path) -> None:
 
 def test_a_torch_module_is_confirmed_as_far_as_can_be(tmp_path: Path) -> None:
     w = {name: torch.tensor(value, dtype=torch.float32) for name, value in weights().items()}
-    net = torch.nn.Sequential(
-        torch.nn.Flatten(), torch.nn.Linear(PIXELS, 12), torch.nn.ReLU(), torch.nn.Linear(12, CLASSES)
-    )
+    first, second = torch.nn.Linear(PIXELS, 12), torch.nn.Linear(12, CLASSES)
+    net = torch.nn.Sequential(torch.nn.Flatten(), first, torch.nn.ReLU(), second)
     with torch.no_grad():
-        net[1].weight.copy_(w["w1"].T), net[1].bias.copy_(w["b1"])
-        net[3].weight.copy_(w["w2"].T), net[3].bias.copy_(w["b2"])
+        first.weight.copy_(w["w1"].T), first.bias.copy_(w["b1"])
+        second.weight.copy_(w["w2"].T), second.bias.copy_(w["b2"])
     _, images = write(GUISES["plain"], tmp_path)
     out = attacked(net, images, tmp_path, LoadOptions(), SUITE)
     record = store.load(out)
@@ -117,7 +118,13 @@ def test_a_record_from_before_readings_is_still_asked(name: str, tmp_path: Path)
 def test_a_record_that_says_two_things_is_refused(field: str, tmp_path: Path) -> None:
     path, _ = write(GUISES["plain"], tmp_path)
     model = model_of(load_onnx(path, LoadOptions()).info, str(path))
-    other = {"bounds": [0.0, 2.0], "mean": [0.5], "classes": 5, "output": "probabilities", "input_shape": [36]}
+    other: dict[str, Any] = {
+        "bounds": [0.0, 2.0],
+        "mean": [0.5],
+        "classes": 5,
+        "output": "probabilities",
+        "input_shape": [36],
+    }
     file = read_file(path)
     with pytest.raises(RecordError, match="two things"):
         reading_in(dataclasses.replace(model, **{field: other[field]}), file.session(), file)

@@ -1,26 +1,31 @@
-"""What a run left to check with is read as it is, and refused with one sentence where there is nothing to check with."""
+"""What a run left to check with is read as it is, and refused with one sentence where there is nothing to check
+with."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from robusteval.errors import RecordError
+from robusteval.record.run import Record
 from robusteval.verify.parts import evidence as module
-from robusteval.verify.parts.evidence import Remembered, gather, read_tensors
+from robusteval.verify.parts.evidence import Array, Remembered, gather, read_tensors
+from tests.sure import sure
 from tests.verify.tiny import Counting, clean, counted, tiny
 
 HINT = "Give the folder that the run wrote."
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Record, Path]:
     """(a record whose witness file is in tmp_path, the model's file)."""
     record, evidence, _ = tiny()
-    path = tmp_path / record.witnesses.file
+    path = tmp_path / sure(record.witnesses).file
     path.write_bytes(safetensors.numpy.save(evidence.tensors))
     model = tmp_path / "m.onnx"
     model.write_bytes(b"")
@@ -28,26 +33,27 @@ def kept(tmp_path, monkeypatch):
     return record, model
 
 
-def refused(*given) -> RecordError:
+def refused(*given: Any) -> RecordError:
     with pytest.raises(RecordError) as error:
         gather(*given)
     return error.value
 
 
-def test_what_a_run_left(kept, tmp_path):
+def test_what_a_run_left(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, model = kept
     found = gather(record, tmp_path, model)
-    content = (tmp_path / record.witnesses.file).read_bytes()
+    content = (tmp_path / sure(record.witnesses).file).read_bytes()
     assert found.folder == tmp_path
     assert found.sha256 == hashlib.sha256(content).hexdigest()
     assert found.tensors.keys() == tiny()[1].tensors.keys()
     assert np.array_equal(found.tensors["clean"], clean())
     assert isinstance(found.model, Remembered)
-    assert found.model.model == ("asked", (model, record))
+    asked: object = found.model.model
+    assert asked == ("asked", (model, record))
     assert found.without == ""
 
 
-def test_a_model_that_is_no_onnx_file_is_not_asked(kept, tmp_path):
+def test_a_model_that_is_no_onnx_file_is_not_asked(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, _ = kept
     record.model.format = "torch"
     found = gather(record, tmp_path, None)
@@ -55,10 +61,10 @@ def test_a_model_that_is_no_onnx_file_is_not_asked(kept, tmp_path):
     assert found.without == "the model is no ONNX file, so its answers were not asked again"
     assert found.folder == tmp_path
     assert found.tensors.keys() == tiny()[1].tensors.keys()
-    assert found.sha256 == hashlib.sha256((tmp_path / record.witnesses.file).read_bytes()).hexdigest()
+    assert found.sha256 == hashlib.sha256((tmp_path / sure(record.witnesses).file).read_bytes()).hexdigest()
 
 
-def test_a_model_that_is_gone(kept, tmp_path):
+def test_a_model_that_is_gone(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, _ = kept
     for model in (None, tmp_path / "gone.onnx"):
         error = refused(record, tmp_path, model)
@@ -67,18 +73,18 @@ def test_a_model_that_is_gone(kept, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clean", "labels"])
-def test_a_witness_file_without_clean_samples(kept, tmp_path, name):
+def test_a_witness_file_without_clean_samples(kept: tuple[Record, Path], tmp_path: Path, name: str) -> None:
     record, model = kept
     tensors = tiny()[1].tensors
     del tensors[name]
-    (tmp_path / record.witnesses.file).write_bytes(safetensors.numpy.save(tensors))
+    (tmp_path / sure(record.witnesses).file).write_bytes(safetensors.numpy.save(tensors))
     error = refused(record, tmp_path, model)
     assert (error.message, error.hint) == ("The witness file has no clean samples.", HINT)
 
 
-def test_no_witness_file(kept, tmp_path):
+def test_no_witness_file(kept: tuple[Record, Path], tmp_path: Path) -> None:
     record, model = kept
-    path = tmp_path / record.witnesses.file
+    path = tmp_path / sure(record.witnesses).file
     for spoil in (lambda: path.write_bytes(b"x"), path.unlink):
         spoil()
         error = refused(record, tmp_path, model)
@@ -92,17 +98,22 @@ def test_no_witness_file(kept, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../w", "a/w", "/w", "x/" * 50])
-def test_a_witness_file_is_in_the_folder(kept, tmp_path, name):
+def test_a_witness_file_is_in_the_folder(kept: tuple[Record, Path], tmp_path: Path, name: str) -> None:
     record, model = kept
-    record.witnesses.file = name
+    sure(record.witnesses).file = name
     said = f"The witness file {name[:80]!r} is not in the run's folder."
     assert refused(record, tmp_path, model).message == said
 
 
-def test_a_model_is_asked_once_in_parts_of_128():
+def test_a_model_is_asked_once_in_parts_of_128(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Counting()
     seen = []
-    model.scores = lambda x: (seen.append(len(x)), np.arange(2 * len(x)).reshape(-1, 2))[1]
+
+    def scores(x: Array) -> Array:
+        seen.append(len(x))
+        return np.arange(2 * len(x)).reshape(-1, 2)
+
+    monkeypatch.setattr(model, "scores", scores)
     remembered = Remembered(model)
     x = np.concatenate([clean()] * 50)[:257]
     assert np.array_equal(remembered.labels(x), counted(x))
@@ -115,7 +126,7 @@ def test_a_model_is_asked_once_in_parts_of_128():
     assert np.array_equal(remembered.labels(x[::2]), counted(x[::2]))
 
 
-def test_other_bytes_and_the_same_in_another_shape_are_another_question():
+def test_other_bytes_and_the_same_in_another_shape_are_another_question() -> None:
     model = Counting()
     remembered = Remembered(model)
     zeros = np.zeros((2, 1, 2, 2), np.float32)
@@ -123,5 +134,6 @@ def test_other_bytes_and_the_same_in_another_shape_are_another_question():
     assert remembered.labels(zeros + np.float32(0.75)).tolist() == [2, 2]
     assert len(remembered.labels(zeros.reshape(1, 2, 2, 2))) == 1
     none = remembered.labels(zeros[:0])
-    assert (none.shape, none.dtype) == ((0,), np.int64)
+    assert none.shape == (0,)
+    assert none.dtype == np.int64
     assert model.asked == [2, 2, 1]

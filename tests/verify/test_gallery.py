@@ -1,4 +1,4 @@
-"""Pictures of stored adversarials: their words are the columns', their pixels the samples', and a PNG is read by hand."""
+"""Pictures of stored adversarials: words are the columns', pixels the samples', and a PNG is read by hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +17,18 @@ from robusteval.assessment.evidence.shown import shown
 from robusteval.record.run import Picture, Record
 from robusteval.verify.parts import gallery as module
 from robusteval.verify.parts.clean import CONFIDENCE
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.gallery import UNPROVED, check_gallery, decode_png
 from robusteval.verify.parts.result import Verification
-from robusteval.verify.parts.stored import stored
+from robusteval.verify.parts.stored import Stored, stored
+from tests.sure import sure
 from tests.verify.tiny import clean, tiny
 
 WORDS = "gallery[0]: what is written under it is not what the columns say."
 
 
 @pytest.fixture(autouse=True)
-def fresh():
+def fresh() -> None:
     """Decoded pictures are kept: each test decodes its own."""
     decode_png.cache_clear()
 
@@ -56,7 +59,8 @@ def png(levels: np.ndarray, filters: tuple[int, ...] = (0,), head: tuple[int, ..
 
 def paeth(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
     near = [abs(left + up - corner - one) for one in (left, up, corner)]
-    return np.choose(np.argmin(near, axis=0), [left, up, corner])
+    answer: np.ndarray = np.choose(np.argmin(near, axis=0), [left, up, corner])
+    return answer
 
 
 def grey(x: np.ndarray) -> str:
@@ -64,7 +68,7 @@ def grey(x: np.ndarray) -> str:
     return png(np.round(np.clip(x, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def whole() -> tuple[Record, object, object]:
+def whole() -> tuple[Record, Evidence, Stored]:
     """(a record with its gallery, its evidence, what is stored)."""
     record, evidence, images = tiny()
     for sample, cell in shown(record):
@@ -72,20 +76,21 @@ def whole() -> tuple[Record, object, object]:
         delta = after - before
         peak = float(np.abs(delta).max())
         record.gallery.append(
-            Picture(sample, cell.id, cell.attack, "none", cell.norm, cell.distance[sample], record.data.labels[sample],
-                    record.pipelines[0].prediction[sample], 0.5, cell.prediction[sample], 0.5, grey(before),
-                    grey(0.5 + 0.5 * delta / peak), grey(after), 1 / peak)
+            Picture(sample, cell.id, cell.attack, "none", cell.norm, sure(cell.distance[sample]),
+                    record.data.labels[sample], record.pipelines[0].prediction[sample], 0.5,
+                    sure(cell.prediction[sample]), 0.5, grey(before), grey(0.5 + 0.5 * delta / peak), grey(after),
+                    1 / peak)
         )  # fmt: skip
     return record, evidence, stored(record, evidence, Verification())
 
 
-def checked(record, evidence, there) -> Verification:
+def checked(record: Record, evidence: Evidence, there: Stored) -> Verification:
     result = Verification()
     check_gallery(record, evidence, there, result)
     return result
 
 
-def test_a_gallery_as_it_should_be():
+def test_a_gallery_as_it_should_be() -> None:
     record, evidence, there = whole()
     result = checked(record, evidence, there)
     assert result.failures == []
@@ -96,8 +101,8 @@ def test_a_gallery_as_it_should_be():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("attack", "x", WORDS), ("defense", "d", WORDS), ("norm", "l0", WORDS), ("distance", 0.25, WORDS), ("label", 2, WORDS),
-        ("clean_prediction", 2, WORDS), ("clean_confidence", 0.625, WORDS),
+        ("attack", "x", WORDS), ("defense", "d", WORDS), ("norm", "l0", WORDS), ("distance", 0.25, WORDS),
+        ("label", 2, WORDS), ("clean_prediction", 2, WORDS), ("clean_confidence", 0.625, WORDS),
         ("prediction", 7, "gallery[0]: it is answered {}, not 7."),
         ("confidence", 0.5 + 1.1 * CONFIDENCE, "gallery[0]: its confidence is 0.500, not 0.502."),
         ("confidence", 0.5 - 1.1 * CONFIDENCE, "gallery[0]: its confidence is 0.500, not 0.498."),
@@ -109,7 +114,7 @@ def test_a_gallery_as_it_should_be():
         ("adversarial_png", grey(np.ones((1, 4, 1))), "gallery[0]: its adversarial_png is another picture."),
     ],
 )  # fmt: skip
-def test_a_picture_that_lies(name, value, said):
+def test_a_picture_that_lies(name: str, value: str | float, said: str) -> None:
     record, evidence, there = whole()
     one = record.gallery[0]
     setattr(one, name, value)
@@ -119,52 +124,50 @@ def test_a_picture_that_lies(name, value, said):
     assert result.claims - result.confirmed == bool(said)
 
 
-def test_a_confidence_at_the_limit(monkeypatch):
+def test_a_confidence_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, there = whole()
     monkeypatch.setattr(module, "CONFIDENCE", 0.25)
-    evidence.model.scores = lambda x: np.float32([[0.0, 0.0, -np.inf]])  # one half, to the bit
+    half = np.array([[0.0, 0.0, -np.inf]], np.float32)  # to the bit
+    monkeypatch.setattr(sure(evidence.model), "scores", lambda x: half)
     for one in record.gallery:
         one.confidence = 0.25
     assert checked(record, evidence, there).failures == []
 
 
-def test_two_faults_of_one_picture():
+def test_two_faults_of_one_picture() -> None:
     record, evidence, there = whole()
     record.gallery[1].prediction, record.gallery[1].attack = 7, "x"
     (said,) = checked(record, evidence, there).failures
     assert said.startswith("gallery[1]: what is written under it is not what the columns say and it is answered ")
 
 
-@pytest.mark.parametrize(
-    ("more", "same"), [(1 + 0.9e-4, True), (1 - 0.9e-4, True), (1 + 1.1e-4, False), (1 - 1.1e-4, False)]
-)
-def test_how_far_the_perturbation_is_stretched(more, same):
+@pytest.mark.parametrize(("by", "same"), [(0.9e-4, True), (-0.9e-4, True), (1.1e-4, False), (-1.1e-4, False)])
+def test_how_far_the_perturbation_is_stretched(by: float, same: bool) -> None:
     record, evidence, there = whole()
     one = record.gallery[0]
     right = one.perturbation_gain
-    one.perturbation_gain *= more
-    said = f"gallery[0]: its perturbation is stretched {right:.4g} times, not {right * more:.4g}."
+    one.perturbation_gain *= 1 + by
+    said = f"gallery[0]: its perturbation is stretched {right:.4g} times, not {right * (1 + by):.4g}."
     assert checked(record, evidence, there).failures == ([] if same else [said])
 
 
 @pytest.mark.parametrize(("by", "same"), [(0, True), (1, True), (-1, True), (2, False), (-2, False)])
 @pytest.mark.parametrize("name", ["clean_png", "adversarial_png"])
-def test_pixels_may_differ_by_a_level(by, same, name):
+def test_pixels_may_differ_by_a_level(by: int, same: bool, name: str) -> None:
     one = whole()[0].gallery[0]
     setattr(one, name, png(levels(64, 64, 64 + by, 64)))
     x = np.full((1, 2, 2), 64 / 255)
     assert (f"its {name} is another picture" in module._pixels(one, x, x, [0.0, 1.0])) is not same
 
 
-def test_the_gallery_is_the_rule_s():
+def test_the_gallery_is_the_rule_s() -> None:
     record, evidence, there = whole()
     rule = "gallery: it shows other samples or attacks than the rule picks."
-    for change in (
-        lambda kept: kept.pop(),
-        lambda kept: kept.reverse(),
+    changes: tuple[Any, ...] = (
+        lambda kept: kept.pop(), lambda kept: kept.reverse(), lambda kept: kept.clear(),
         lambda kept: kept.append(kept[0]),
-        lambda kept: kept.clear(),
-    ):
+    )  # fmt: skip
+    for change in changes:
         record, evidence, there = whole()
         change(record.gallery)
         assert checked(record, evidence, there).failures == [rule]
@@ -173,7 +176,7 @@ def test_the_gallery_is_the_rule_s():
     assert checked(record, evidence, there).failures == [rule]
 
 
-def test_samples_that_are_no_pictures_have_none():
+def test_samples_that_are_no_pictures_have_none() -> None:
     record, evidence, there = whole()
     record.model.input_shape = [2, 2, 1]
     assert checked(record, evidence, there).failures[0].startswith("gallery: it shows other samples")
@@ -181,12 +184,13 @@ def test_samples_that_are_no_pictures_have_none():
     assert checked(record, evidence, there).failures == []
 
 
-def test_pictures_of_no_win():
-    for change in (
+def test_pictures_of_no_win() -> None:
+    changes: tuple[Any, ...] = (
         lambda record, one: setattr(one, "cell", "gone"),
         lambda record, one: setattr(one, "sample", 5),  # wrong when clean
         lambda record, one: setattr(one, "cell", "d/pgd/l2"),
-    ):
+    )
+    for change in changes:
         record, evidence, there = whole()
         change(record, record.gallery[0])
         failures = checked(record, evidence, there).failures
@@ -198,7 +202,7 @@ def test_pictures_of_no_win():
     assert checked(record, evidence, there).failures[1:] == [f"gallery[{place}]: it is of no win." for place in wrong]
 
 
-def test_what_cannot_be_proved_is_left():
+def test_what_cannot_be_proved_is_left() -> None:
     record, evidence, there = whole()
     there.images.clear()
     result = checked(record, evidence, there)
@@ -219,19 +223,18 @@ def test_what_cannot_be_proved_is_left():
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.25, 0.75), (-1.0, 3.0)])
-def test_what_lies_outside_the_range_is_shown_at_its_ends(low, high):
+def test_what_lies_outside_the_range_is_shown_at_its_ends(low: float, high: float) -> None:
     """As far as one: the perturbation is never stretched further than its peak."""
     x = np.array([[[low - 1, low], [high, high + 1]]])
     y = np.full((1, 2, 2), low)
-    one = Picture(
-        0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, png(levels(0, 0, 255, 255)), "", png(levels(0, 0, 0, 0)), 0.0
-    )
+    ends, black = png(levels(0, 0, 255, 255)), png(levels(0, 0, 0, 0))
+    one = Picture(0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, ends, "", black, 0.0)
     said = module._pixels(one, x, y, [low, high])
     assert not [one for one in said if "clean_png" in one or "adversarial_png" in one]
 
 
-def test_pictures_of_another_range():
-    x, y = np.float32([[[-1.0, 1.0], [3.0, 0.0]]]), np.float32([[[0.0, 1.0], [3.0, -1.0]]])
+def test_pictures_of_another_range() -> None:
+    x, y = np.array([[[-1.0, 1.0], [3.0, 0.0]]], np.float32), np.array([[[0.0, 1.0], [3.0, -1.0]]], np.float32)
     one = Picture(
         0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, png(levels(0, 128, 255, 64)), png(levels(255, 128, 128, 0)),
         png(levels(64, 128, 255, 0)), 4.0,
@@ -245,16 +248,16 @@ def test_pictures_of_another_range():
     assert module._pixels(one, x, x, [-1.0, 3.0]) == []
     # a small change is stretched to the whole range
     one.perturbation_png, one.perturbation_gain = png(levels(160, 128, 128, 0)), 32.0
-    y = x + np.float32([[[0.03125, 0.0], [0.0, -0.125]]])
+    y = x + np.array([[[0.03125, 0.0], [0.0, -0.125]]], np.float32)
     one.adversarial_png = png(levels(2, 128, 255, 56))
     assert module._pixels(one, x, y, [-1.0, 3.0]) == []
 
 
 def levels(*values: int) -> np.ndarray:
-    return np.uint8(values).reshape(2, 2, 1)
+    return np.array(values, np.uint8).reshape(2, 2, 1)
 
 
-def test_how_samples_are_shown():
+def test_how_samples_are_shown() -> None:
     x = np.arange(12).reshape(3, 2, 2)
     assert module._shown(x)[1, 0].tolist() == [2, 6, 10]
     assert module._shown(np.arange(9)).tolist() == np.arange(9).reshape(3, 3, 1).tolist()
@@ -266,10 +269,10 @@ def test_how_samples_are_shown():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("filters", [(0,), (1,), (2,), (3,), (4,), (0, 1, 2, 3, 4), (4, 3, 2, 1)])
 @pytest.mark.parametrize("parts", [1, 3])
-def test_every_filter(channels, filters, parts):
+def test_every_filter(channels: int, filters: tuple[int, ...], parts: int) -> None:
     x = np.random.default_rng(3).integers(0, 256, (6, 5, channels), np.uint8)
     text = png(x, filters, parts=parts)
-    found = decode_png(text)
+    found = sure(decode_png(text))
     assert found.dtype == np.float64
     assert np.array_equal(found, x)
     with Image.open(io.BytesIO(base64.b64decode(text))) as image:
@@ -277,17 +280,17 @@ def test_every_filter(channels, filters, parts):
 
 
 @pytest.mark.parametrize("rows", [[[5, 9, 200, 3]], [[1, 0], [1, 0], [2, 1]]])
-def test_what_stands_before_the_first_row_and_column_is_0(rows):
+def test_what_stands_before_the_first_row_and_column_is_0(rows: list[list[int]]) -> None:
     for kind in range(5):
-        x = np.uint8(rows)[:, :, None]
-        assert np.array_equal(decode_png(png(x, (kind,))), x)
+        x = np.array(rows, np.uint8)[:, :, None]
+        assert np.array_equal(sure(decode_png(png(x, (kind,)))), x)
 
 
 @pytest.mark.parametrize(
     ("left", "up", "corner", "guess"),
     [(1, 2, 3, 1), (3, 1, 2, 2), (2, 8, 5, 5), (0, 0, 9, 0), (1, 3, 3, 1), (4, 6, 3, 6), (2, 8, 4, 8), (8, 2, 4, 8)],
 )
-def test_the_guesses(left, up, corner, guess):
+def test_the_guesses(left: int, up: int, corner: int, guess: int) -> None:
     assert module._guess(4, left, up, corner) == guess
     assert module._guess(1, left, up, corner) == left
     assert module._guess(3, left, up, corner) == (left + up) // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,15 @@ import safetensors.numpy
 from robusteval.verify.__main__ import main
 from tests.verify.runs import CNN
 
+Change = Callable[[dict[str, Any]], None]
+Tampered = Callable[[Change], tuple[int, str]]
+
 
 @pytest.fixture
-def tampered(folder, capsys):
+def tampered(folder: Path, capsys: pytest.CaptureFixture[str]) -> Tampered:
     """Changes the record, verifies, and gives (exit code, what was printed)."""
 
-    def call(change: Callable[[dict[str, Any]], None]) -> tuple[int, str]:
+    def call(change: Change) -> tuple[int, str]:
         path = folder / "record.json"
         data = json.loads(path.read_text())
         change(data)
@@ -29,13 +33,13 @@ def tampered(folder, capsys):
     return call
 
 
-def test_an_untouched_run_is_confirmed(folder, capsys):
+def test_an_untouched_run_is_confirmed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folder), "--model", str(CNN)]) == 0
     assert "0 failures" in capsys.readouterr().out
 
 
-def test_a_verdict_of_99_9_percent(tampered):
-    def change(data):
+def test_a_verdict_of_99_9_percent(tampered: Tampered) -> None:
+    def change(data: dict[str, Any]) -> None:
         data["verdict"]["sentences"] = ["On 10 clean samples the model is right on 99.9 %."]
 
     code, said = tampered(change)
@@ -43,8 +47,8 @@ def test_a_verdict_of_99_9_percent(tampered):
     assert "verdict.sentences" in said
 
 
-def test_linf_distances_tripled(tampered):
-    def change(data):
+def test_linf_distances_tripled(tampered: Tampered) -> None:
+    def change(data: dict[str, Any]) -> None:
         for cell in data["cells"]:
             if cell["norm"] == "linf":
                 cell["distance"] = [None if value is None else 3 * value for value in cell["distance"]]
@@ -54,8 +58,8 @@ def test_linf_distances_tripled(tampered):
     assert "its distance is" in said
 
 
-def test_wrong_clean_answers_made_right(tampered):
-    def change(data):
+def test_wrong_clean_answers_made_right(tampered: Tampered) -> None:
+    def change(data: dict[str, Any]) -> None:
         labels = data["data"]["labels"]
         bare = data["pipelines"][0]
         wrong = [place for place, value in enumerate(bare["prediction"]) if value != labels[place]]
@@ -71,8 +75,8 @@ def test_wrong_clean_answers_made_right(tampered):
     assert "pipelines[none].prediction" in said
 
 
-def test_all_distances_null_with_three_witnesses_left(tampered):
-    def change(data):
+def test_all_distances_null_with_three_witnesses_left(tampered: Tampered) -> None:
+    def change(data: dict[str, Any]) -> None:
         for cell in data["cells"]:
             for name in ("distance", "l2", "prediction", "survives_8bit"):
                 cell[name] = [0 if value == 0 and name in ("distance", "l2") else None for value in cell[name]]
@@ -84,8 +88,8 @@ def test_all_distances_null_with_three_witnesses_left(tampered):
     assert "entries that no column needs" in said
 
 
-def test_missing_witnesses_are_failures(tampered):
-    def change(data):
+def test_missing_witnesses_are_failures(tampered: Tampered) -> None:
+    def change(data: dict[str, Any]) -> None:
         data["witnesses"]["entries"] = data["witnesses"]["entries"][:3]
         data["witnesses"]["wins"] = data["witnesses"]["wins"][:1]
 
@@ -95,7 +99,9 @@ def test_missing_witnesses_are_failures(tampered):
 
 
 @pytest.mark.parametrize("value", ["NaN", "-1.0", "1e999", '"near"', "true"])
-def test_a_column_that_makes_no_sense_is_one_sentence(folder, capsys, value):
+def test_a_column_that_makes_no_sense_is_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
     path = folder / "record.json"
     data = json.loads(path.read_text())
     data["cells"][0]["distance"][0] = "HERE"
@@ -104,13 +110,13 @@ def test_a_column_that_makes_no_sense_is_one_sentence(folder, capsys, value):
     assert capsys.readouterr().err.startswith("Error: ")
 
 
-def test_a_short_column_is_one_sentence(tampered):
+def test_a_short_column_is_one_sentence(tampered: Tampered) -> None:
     code, _ = tampered(lambda data: data["cells"][0]["distance"].pop())
     assert code == 2
 
 
 @pytest.mark.parametrize("kind", ["bytes", "rows swapped", "a tensor missing", "a tensor more"])
-def test_the_witness_file(folder, capsys, kind):
+def test_the_witness_file(folder: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     path = folder / "witnesses.safetensors"
     tensors = safetensors.numpy.load_file(path)
     if kind == "bytes":
@@ -133,7 +139,7 @@ def test_the_witness_file(folder, capsys, kind):
     assert expected[kind] in said
 
 
-def test_another_model(folder, tmp_path, capsys):
+def test_another_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other.onnx"
     other.write_bytes((CNN.parent / "fashion-robust.onnx").read_bytes())
     assert main([str(folder), "--model", str(other)]) == 2
@@ -141,7 +147,7 @@ def test_another_model(folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("what", ["a figure", "another record's hash"])
-def test_the_page(folder, capsys, what):
+def test_the_page(folder: Path, capsys: pytest.CaptureFixture[str], what: str) -> None:
     path = folder / "report.html"
     page = path.read_text()
     assert "90.0" in page
@@ -155,14 +161,14 @@ def test_the_page(folder, capsys, what):
     assert "report.html" in capsys.readouterr().out
 
 
-def test_a_table(folder, capsys):
+def test_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = next((folder / "tables").glob("*.csv"))
     table.write_text(table.read_text() + "x\n")
     assert main([str(folder), "--model", str(CNN)]) == 1
     assert table.name in capsys.readouterr().out
 
 
-def test_a_run_without_its_page_is_confirmed_and_says_so(folder, capsys):
+def test_a_run_without_its_page_is_confirmed_and_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "report.html").unlink()
     assert main([str(folder), "--model", str(CNN)]) == 0
     assert "there is no report.html" in capsys.readouterr().out

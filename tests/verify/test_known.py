@@ -1,8 +1,10 @@
-"""Known models beside a run: shipped sets are compared with what they hold, others are left, and nobody goes by another's name."""
+"""Known models beside a run: shipped sets are compared with what they hold, others are left, and nobody goes by
+another's name."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -39,7 +41,7 @@ def known(record: Record, *shipped: Source) -> Verification:
     return result
 
 
-def test_what_a_shipped_set_says():
+def test_what_a_shipped_set_says() -> None:
     record = run(source(), source("t"))
     assert [one.status for one in record.references] == ["done", "done"]
     result = known(record, source(), source("t"))
@@ -51,7 +53,7 @@ def test_what_a_shipped_set_says():
     assert result.failures == [f"references: {path} is 0.75, and 0.5 follows from the columns."] * 2
 
 
-def test_only_the_first_differences_are_told():
+def test_only_the_first_differences_are_told() -> None:
     record = run(source())
     record.references[0].models[0].right = [False] * LEAST
     places = " and ".join(
@@ -60,7 +62,7 @@ def test_only_the_first_differences_are_told():
     assert known(record, source()).failures == [f"references: {places}."] * 2
 
 
-def test_a_run_without_known_models_says_so():
+def test_a_run_without_known_models_says_so() -> None:
     record = run()
     result = known(record)
     assert (result.failures, result.claims) == ([], 1)
@@ -71,14 +73,14 @@ def test_a_run_without_known_models_says_so():
     assert (result.claims, result.confirmed) == (1, 0)
 
 
-def test_a_set_that_only_says_that_it_is_shipped():
+def test_a_set_that_only_says_that_it_is_shipped() -> None:
     record = run(source())
     result = known(record, source("other"))
     assert result.failures[0] == "references: no set that ships with this robusteval has its hash (s.json)."
     assert len(result.failures) == 2  # and the set that ships and fits is not there
 
 
-def test_a_set_of_the_user_s_own_is_left():
+def test_a_set_of_the_user_s_own_is_left() -> None:
     own = source("own", shipped=False)
     record = run(own)
     result = known(record, source())
@@ -91,7 +93,7 @@ def test_a_set_of_the_user_s_own_is_left():
     assert (result.failures, result.claims, result.left) == ([], 1, {OWN: 2})
 
 
-def test_a_shipped_set_that_the_user_gave_by_its_path():
+def test_a_shipped_set_that_the_user_gave_by_its_path() -> None:
     record = run(dataclasses.replace(source(), shipped=False))
     result = known(record, source())
     assert (result.failures, result.claims, result.left) == ([], 1, {})
@@ -99,7 +101,7 @@ def test_a_shipped_set_that_the_user_gave_by_its_path():
     assert len(known(record, source()).failures) == 1
 
 
-def test_a_row_without_a_set_is_none_of_the_user_s():
+def test_a_row_without_a_set_is_none_of_the_user_s() -> None:
     record = run()
     record.references = [Compared("", "", False, "none", "why")]
     result = known(record)
@@ -108,7 +110,7 @@ def test_a_row_without_a_set_is_none_of_the_user_s():
     assert len(known(record).failures) == 1
 
 
-def test_the_sets_that_ship_are_read_where_none_are_given(monkeypatch):
+def test_the_sets_that_ship_are_read_where_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(source())
     monkeypatch.setattr(reference_set, "shipped", lambda: [source()])
     result = Verification()
@@ -119,7 +121,7 @@ def test_the_sets_that_ship_are_read_where_none_are_given(monkeypatch):
 
 
 @pytest.mark.parametrize("shipped", [[], None])
-def test_no_set_at_all(shipped, monkeypatch):
+def test_no_set_at_all(shipped: list[Any] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference_set, "shipped", list)
     record = run()
     result = Verification()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from robusteval.record.run import Record
 from robusteval.record.store import digest
 from robusteval.report.formats import tables_csv
 from robusteval.verify.parts import page as module
@@ -27,7 +30,7 @@ def page(mark: str, made_with: str = "bokeh 1", words: str = "words", drawing: s
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's folder, where the report is rendered by `page`, for one or for several models."""
     embed = SimpleNamespace(made_with=lambda: "bokeh 1")
     monkeypatch.setitem(sys.modules, "robusteval.report.formats.embed", embed)
@@ -40,24 +43,25 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def record():
+def record() -> Record:
     return tiny()[0]
 
 
-def checked(record, folder, several: bool = False) -> Verification:
+def checked(record: Any, folder: Path, several: bool = False) -> Verification:
     result = Verification()
-    (check_comparison_page if several else check_page)(record, folder, result)
+    check: Any = check_comparison_page if several else check_page
+    check(record, folder, result)
     return result
 
 
-def test_a_page_that_was_made_of_the_record(folder, record):
+def test_a_page_that_was_made_of_the_record(folder: Path, record: Record) -> None:
     (folder / "report.html").write_text(page(digest(record)))
     result = checked(record, folder)
     assert (result.failures, result.claims, result.left) == ([], 1, {})
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_no_page(folder, record, several):
+def test_no_page(folder: Path, record: Record, several: bool) -> None:
     for make in (lambda path: None, lambda path: path.mkdir()):
         make(folder / "report.html")
         result = checked(record, folder, several)
@@ -65,7 +69,7 @@ def test_no_page(folder, record, several):
 
 
 @pytest.mark.parametrize("mark", ["0" * 64, "", "0" * 63, None])
-def test_a_page_of_another_record(folder, record, mark):
+def test_a_page_of_another_record(folder: Path, record: Record, mark: str | None) -> None:
     (folder / "report.html").write_text(page(mark) if mark is not None else "words")
     assert checked(record, folder).failures == ["report.html: it was made from another record than record.json."]
 
@@ -78,7 +82,9 @@ def test_a_page_of_another_record(folder, record, mark):
         ("bokeh 2", "words", "2", "drawn"), ("bokeh 2", "words", "1", "drawn"), ("bokeh 2", "other", "2", "fails"),
     ],
 )  # fmt: skip
-def test_a_page_that_differs(folder, record, several, made_with, words, drawing, outcome):
+def test_a_page_that_differs(
+    folder: Path, record: Record, several: bool, made_with: str, words: str, drawing: str, outcome: str
+) -> None:
     mark = "of c" if several else digest(record)
     (folder / "report.html").write_text(page(mark, made_with, words, drawing))
     result = checked("c" if several else record, folder, several)
@@ -87,7 +93,7 @@ def test_a_page_that_differs(folder, record, several, made_with, words, drawing,
     assert (result.claims, result.confirmed) == (1, outcome != "fails")
 
 
-def test_a_page_that_does_not_say_what_drew_it(folder, record):
+def test_a_page_that_does_not_say_what_drew_it(folder: Path, record: Record) -> None:
     text = page(digest(record)).replace("robusteval-made-with", "made-with")
     (folder / "report.html").write_text(text)
     assert checked(record, folder).failures == [NOT_MADE]
@@ -96,7 +102,9 @@ def test_a_page_that_does_not_say_what_drew_it(folder, record):
 @pytest.mark.parametrize(
     "gone", ["robusteval.report.formats.embed", "robusteval.report.page", "robusteval.report.comparison_page"]
 )
-def test_where_nothing_can_be_rendered_the_hash_alone_is_compared(folder, record, monkeypatch, gone):
+def test_where_nothing_can_be_rendered_the_hash_alone_is_compared(
+    folder: Path, record: Record, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
     monkeypatch.setitem(sys.modules, gone, None)
     (folder / "report.html").write_text(page(digest(record), words="other"))
     single = not gone.endswith("comparison_page")
@@ -107,19 +115,19 @@ def test_where_nothing_can_be_rendered_the_hash_alone_is_compared(folder, record
     assert (result.failures, result.left) == (([], {BARE: 1}) if both else ([NOT_MADE], {}))
 
 
-def test_bytes_that_are_no_text_are_another_page(folder, record):
+def test_bytes_that_are_no_text_are_another_page(folder: Path, record: Record) -> None:
     (folder / "report.html").write_bytes(page(digest(record)).encode() + b"\xff")
     assert checked(record, folder).failures == [NOT_MADE]
 
 
-def test_a_page_is_read_as_utf_8(folder, record, monkeypatch):
+def test_a_page_is_read_as_utf_8(folder: Path, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     text = page(digest(record), words="caf\xe9 \u2264")
     monkeypatch.setattr(sys.modules["robusteval.report.page"], "render", lambda record: text)
     (folder / "report.html").write_bytes(text.encode())
     assert checked(record, folder).failures == []
 
 
-def test_tables(folder, record):
+def test_tables(folder: Path, record: Record) -> None:
     (folder / "report.html").write_text(page(digest(record)))
     tables = folder / "tables"
     tables.mkdir()
@@ -135,5 +143,5 @@ def test_tables(folder, record):
     assert checked(record, folder).failures == []
 
 
-def test_what_is_left_of_a_page_without_its_drawings():
+def test_what_is_left_of_a_page_without_its_drawings() -> None:
     assert module._words(page("m")) == ('<meta name="robusteval-record" content="m">words, words<img src="">, words')

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from robusteval.errors import RecordError
+from robusteval.record.run import Record
 from robusteval.verify import run as module
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
+from tests.sure import sure
 from tests.verify.tiny import clean, tiny
 
 PARTS = ("check_facts", "check_clean", "check_columns", "check_gallery", "check_known", "check_derived")
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The parts that were asked, with what they were given beside the result; each makes one claim and a note."""
     calls = []
 
-    def part(name: str):
-        def called(*given):
+    def part(name: str) -> Callable[..., Any]:
+        def called(*given: object) -> None:
             (result,) = (one for one in given if isinstance(one, Verification))
             result.judge([], name)
             result.notes.append(name)
@@ -35,9 +41,11 @@ def asked(monkeypatch):
     return calls
 
 
-def test_every_part_is_asked_with_what_is_its_own(asked):
+def test_every_part_is_asked_with_what_is_its_own(asked: list[Any]) -> None:
     record, evidence, _ = tiny()
-    result = module.check(record, evidence, {"m": None}, ["s"])
+    metrics: Any = {"m": None}
+    shipped: Any = ["s"]
+    result = module.check(record, evidence, metrics, shipped)
     assert [one[0] for one in asked] == list(PARTS)
     given = {one[0]: one[1:] for one in asked}
     assert given["check_facts"] == (record,)
@@ -60,7 +68,7 @@ def test_every_part_is_asked_with_what_is_its_own(asked):
     assert asked[-2:] == [("check_known", record, []), ("check_derived", record, {})]
 
 
-def test_8_bit_images_that_fail_are_not_confirmed(asked):
+def test_8_bit_images_that_fail_are_not_confirmed(asked: list[Any]) -> None:
     record, evidence, _ = tiny()
     record.cells[0].survives_8bit[0] = record.cells[0].survives_8bit[1] = False
     result = module.check(record, evidence)
@@ -69,18 +77,18 @@ def test_8_bit_images_that_fail_are_not_confirmed(asked):
         f"none/pgd/l2, sample {sample}, rounded to 8 bits" for sample in (0, 1)
     ]
     assert len(result.notes) == len(PARTS) + 2
-    record.witnesses.rounded = []  # nor are their tensors mentioned then
+    sure(record.witnesses).rounded = []  # nor are their tensors mentioned then
     result = module.check(record, evidence)
     assert (result.claims, result.confirmed, len(result.failures)) == (9, 7, 2)
 
 
-def test_8_bit_images_need_the_model(asked):
+def test_8_bit_images_need_the_model(asked: list[Any]) -> None:
     record, evidence, _ = tiny()
     result = module.check(record, dataclasses.replace(evidence, model=None))
     assert (result.failures, result.claims, result.notes) == ([], 7, list(PARTS))
 
 
-def test_more_failures_than_images_confirm_nothing(asked, monkeypatch):
+def test_more_failures_than_images_confirm_nothing(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, _ = tiny()
     monkeypatch.setattr(module, "check_rounded", lambda *given: (1, ["a", "b", "c"], ["n"]))
     result = module.check(record, evidence)
@@ -88,8 +96,9 @@ def test_more_failures_than_images_confirm_nothing(asked, monkeypatch):
     assert result.notes == [*PARTS[:3], "n", *PARTS[3:]]
 
 
-def test_clean_samples_of_another_shape_prove_nothing(asked):
-    for change in (lambda x: x[:-1], lambda x: x.reshape(6, 4)):
+def test_clean_samples_of_another_shape_prove_nothing(asked: list[Any]) -> None:
+    changes: tuple[Callable[[Any], Any], ...] = (lambda x: x[:-1], lambda x: x.reshape(6, 4))
+    for change in changes:
         record, evidence, _ = tiny()
         evidence.tensors["clean"] = change(clean())
         asked.clear()
@@ -99,12 +108,12 @@ def test_clean_samples_of_another_shape_prove_nothing(asked):
         assert (result.failures, result.claims, result.confirmed) == ([said], 5, 4)
 
 
-def test_a_part_that_cannot_be_asked_is_a_failure(asked, monkeypatch):
+def test_a_part_that_cannot_be_asked_is_a_failure(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["facts", "clean answers", "stored adversarials", "known models", "derived parts"]
     for name, part in zip(names, ("check_facts", "check_clean", "stored", "check_known", "check_derived"), strict=True):
         record, evidence, _ = tiny()
 
-        def broken(*given):
+        def broken(*given: object) -> None:
             raise KeyError("x")
 
         with monkeypatch.context() as patch:
@@ -118,7 +127,7 @@ def test_a_part_that_cannot_be_asked_is_a_failure(asked, monkeypatch):
                 module.check(record, evidence)
 
 
-def refuse():
+def refuse() -> None:
     raise RecordError("of its own")
 
 
@@ -126,12 +135,13 @@ def refuse():
     ("change", "said"),
     [
         (lambda r: setattr(r, "witnesses", None), "This run stored no adversarials, so there is nothing to verify."),
-        (lambda r: r.pipelines.pop(0), "The record has no clean answers of the bare model, so there is nothing to verify."),
+        (lambda r: r.pipelines.pop(0),
+         "The record has no clean answers of the bare model, so there is nothing to verify."),
         (lambda r: setattr(r.pipelines[0], "status", "failed"),
          "The record has no clean answers of the bare model, so there is nothing to verify."),
     ],
 )  # fmt: skip
-def test_nothing_to_verify(change, said, asked):
+def test_nothing_to_verify(change: Callable[..., Any], said: str, asked: list[Any]) -> None:
     record, evidence, _ = tiny()
     change(record)
     with pytest.raises(RecordError) as error:
@@ -141,12 +151,21 @@ def test_nothing_to_verify(change, said, asked):
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_run_s_folder(asked, monkeypatch, tmp_path, there):
+def test_a_run_s_folder(asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool) -> None:
     record, evidence, _ = tiny()
     found = evidence if there else dataclasses.replace(evidence, model=None)
-    calls = []
-    monkeypatch.setattr(module, "gather", lambda *given: (calls.append(given), found)[1])
-    monkeypatch.setattr(module, "check_page", lambda *given: (calls.append(given[:2]), given[2].notes.append("page")))
+    calls: list[Any] = []
+
+    def gathered(*given: Any) -> Evidence:
+        calls.append(given)
+        return found
+
+    def paged(record: Record, folder: Path, result: Verification) -> None:
+        calls.append((record, folder))
+        result.notes.append("page")
+
+    monkeypatch.setattr(module, "gather", gathered)
+    monkeypatch.setattr(module, "check_page", paged)
     record.model.sha256 = "0123456789abcdef" * 4
     result = module.verify(record, tmp_path, tmp_path / "m.onnx")
     assert calls == [(record, tmp_path, tmp_path / "m.onnx"), (record, tmp_path)]

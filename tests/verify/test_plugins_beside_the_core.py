@@ -1,6 +1,9 @@
-"""Suites and metrics that plugins bring: `verify` imports none, says that it did not check them, and confirms nothing of them."""
+"""Suites and metrics that plugins bring: `verify` imports none, says that it did not check them, and confirms nothing
+of them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from robusteval.verify.parts.derived import BROUGHT, STRANGE, built_in
 from robusteval.verify.parts.facts import SUITE, shipped_suites
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.run import check
+from tests.verify.runs import Honest
 
 RESULT = {
     "metric": "sources",
@@ -22,23 +26,23 @@ RESULT = {
 }
 
 
-def verified(honest, data) -> Verification:
+def verified(honest: Honest, data: dict[str, Any]) -> Verification:
     return check(decode(Record, data), honest.evidence, honest.metrics, honest.shipped)
 
 
-def test_what_it_takes_for_a_plugin_of_ours_is_one():
+def test_what_it_takes_for_a_plugin_of_ours_is_one() -> None:
     ours = {row.name: row.version for row in discover().of("metric") if row.distribution == "robusteval"}
     assert {name: version for name, version in ours.items() if name not in built_in()} == BROUGHT
     assert not set(BROUGHT) & set(built_in())
 
 
-def test_suites_of_plugins_are_not_among_those_it_knows():
+def test_suites_of_plugins_are_not_among_those_it_knows() -> None:
     rows = [row for row in discover().of("suite") if row.entry_point == "robusteval.engine.suite.shipped"]
     assert {one["name"] for one in shipped_suites()} == {row.name for row in rows}
 
 
 @pytest.mark.parametrize("name", ["seeds", "acme.quick"])
-def test_a_suite_of_a_plugin_is_not_checked(honest, name):
+def test_a_suite_of_a_plugin_is_not_checked(honest: Honest, name: str) -> None:
     """Nothing fails and nothing is confirmed: neither its hash nor that each of its attacks has a cell."""
     data = honest.changed()
     data["suite"]["name"], data["suite"]["sha256"] = name, "12" * 32
@@ -47,7 +51,7 @@ def test_a_suite_of_a_plugin_is_not_checked(honest, name):
     assert (found.confirmed, found.claims) == (before.confirmed, before.claims)
 
 
-def test_results_of_a_metric_of_a_plugin_are_not_checked(honest):
+def test_results_of_a_metric_of_a_plugin_are_not_checked(honest: Honest) -> None:
     data = honest.changed()
     place = [row["name"] for row in data["plugins"] if row["kind"] == "metric"].index("sources")
     later = [row["name"] for row in data["plugins"] if row["kind"] == "metric"][place:]
@@ -60,7 +64,7 @@ def test_results_of_a_metric_of_a_plugin_are_not_checked(honest):
 
 
 @pytest.mark.parametrize("change", [{"version": "2"}, {"name": "sources-again"}, {"name": "rho-adv-again"}])
-def test_what_is_listed_as_ours_and_is_not_is_a_failure(honest, change):
+def test_what_is_listed_as_ours_and_is_not_is_a_failure(honest: Honest, change: dict[str, str]) -> None:
     data = honest.changed()
     (row,) = [row for row in data["plugins"] if row["kind"] == "metric" and row["name"] == "sources"]
     row |= change

@@ -1,30 +1,37 @@
-"""Each fault of a stored adversarial, one by one: what is said of it, to the letter, and nothing about its neighbours."""
+"""Each fault of a stored adversarial, one by one: what is said of it, to the letter, and nothing about its
+neighbours."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from robusteval.assessment.evidence import proof
+from robusteval.record.run import Record
 from robusteval.verify.parts import columns
 from robusteval.verify.parts.columns import DEFENDED, check_columns
+from robusteval.verify.parts.evidence import Array, Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
+from tests.sure import sure
 from tests.verify.tiny import adversarial, clean, counted, tiny
 
 DDN, BEHIND = "none/ddn/l2", "d/pgd/l2"
 
 
-def kept(record, evidence) -> Verification:
+def kept(record: Record, evidence: Evidence) -> Verification:
     """What is said about the stored adversarials alone."""
     result = Verification()
     stored(record, evidence, result)
     return result
 
 
-def checked(record, evidence) -> Verification:
+def checked(record: Record, evidence: Evidence) -> Verification:
     result = Verification()
     check_columns(record, evidence, stored(record, evidence, Verification()), result)
     return result
@@ -33,14 +40,14 @@ def checked(record, evidence) -> Verification:
 # Which adversarials there are
 
 
-def test_a_run_that_stored_none():
+def test_a_run_that_stored_none() -> None:
     record, evidence, _ = tiny()
     record.witnesses = None
     with pytest.raises(ValueError, match="this run stored no adversarials"):
         kept(record, evidence)
 
 
-def test_the_file_s_faults():
+def test_the_file_s_faults() -> None:
     record, evidence, _ = tiny()
     found = kept(record, dataclasses.replace(evidence, sha256="cd" * 32)).failures
     assert found == ["The witness file: it is not the file that the run wrote: its hash differs."]
@@ -49,24 +56,24 @@ def test_the_file_s_faults():
     assert found == ["The witness file: it holds b, c, d, e, f, which the record does not mention."]
 
 
-def test_entries_that_are_too_many_or_in_another_order():
+def test_entries_that_are_too_many_or_in_another_order() -> None:
     record, evidence, _ = tiny()
-    entries = record.witnesses.entries
-    record.witnesses.entries = [entries[1], entries[0], *entries[2:]]
+    entries = sure(record.witnesses).entries
+    sure(record.witnesses).entries = [entries[1], entries[0], *entries[2:]]
     assert kept(record, evidence).failures == ["witnesses.entries: they are in another order than the run writes."]
     more = [dataclasses.replace(entries[0], cell=name) for name in "abcd"]
     first = entries[0].sample
-    record.witnesses.entries = [*entries, *more]
+    sure(record.witnesses).entries = [*entries, *more]
     who = ", ".join(f"{name}, sample {first}" for name in "abc")
     assert kept(record, evidence).failures == [f"witnesses.entries: there are entries that no column needs ({who})."]
-    record.witnesses.entries = [*entries, entries[0]]
+    sure(record.witnesses).entries = [*entries, entries[0]]
     said = "witnesses.entries: there are entries that no column needs (one of them twice)."
     assert kept(record, evidence).failures == [said]
 
 
-def test_every_entry_that_is_missing_is_told_of():
+def test_every_entry_that_is_missing_is_told_of() -> None:
     record, evidence, _ = tiny()
-    record.witnesses.entries = []
+    sure(record.witnesses).entries = []
     unnamed = "it holds d.l2, none.l1, none.l2, none.linf, which the record does not mention"
     assert kept(record, evidence).failures == [
         *(f"{cell.id}, sample {sample}: the nearest adversarial in {cell.norm} is not there as the columns need it."
@@ -76,7 +83,7 @@ def test_every_entry_that_is_missing_is_told_of():
     ]  # fmt: skip
 
 
-def test_rows_that_are_too_many():
+def test_rows_that_are_too_many() -> None:
     record, evidence, _ = tiny()
     rows = evidence.tensors["none.l2"]
     evidence.tensors["none.l2"] = np.concatenate([rows, rows[:1]])
@@ -84,20 +91,25 @@ def test_rows_that_are_too_many():
     assert found == [f"Tensor none.l2: it has {len(rows) + 1} rows for {len(rows)} lost samples."]
 
 
-def test_other_wins_that_are_not_as_they_should_be():
+def test_other_wins_that_are_not_as_they_should_be() -> None:
     record, evidence, _ = tiny()
-    record.witnesses.wins.reverse()
+    sure(record.witnesses).wins.reverse()
     found = kept(record, evidence).failures[0]
     assert found == "witnesses.wins: they are not of the cells that have such wins, in their order."
     record, evidence, _ = tiny()
     wanted = proof.wins(record, proof.LIMIT)[0]
     (one, first), (two, second) = list(wanted.items())[:2]
     right = kept(record, evidence)
-    for change in (lambda rows: rows.astype(np.float64), lambda rows: rows.reshape(len(rows), -1)):
+    changes: list[Callable[[Any], Any]] = [
+        lambda rows: rows.astype(np.float64),
+        lambda rows: rows.reshape(len(rows), -1),
+    ]
+    for change in changes:
         record, evidence, _ = tiny()
         evidence.tensors["wins.0"] = change(evidence.tensors["wins.0"])
-        found = kept(record, evidence).failures
-        assert found == [f"{one}: {len(first)} stored adversarials for {len(first)} distances above 0."]
+        assert kept(record, evidence).failures == [
+            f"{one}: {len(first)} stored adversarials for {len(first)} distances above 0."
+        ]
     record, evidence, _ = tiny()
     evidence.tensors["wins.0"] = np.concatenate([evidence.tensors["wins.0"]] * 2)
     del evidence.tensors["wins.1"]
@@ -112,11 +124,11 @@ def test_other_wins_that_are_not_as_they_should_be():
 # What each is
 
 
-def lawful(record, image, sample=0) -> list[str]:
+def lawful(record: Record, image: NDArray[Any], sample: int = 0) -> list[str]:
     return columns._lawful(record, record.cells[1], image, clean()[sample], sample)
 
 
-def test_the_box_and_its_ends():
+def test_the_box_and_its_ends() -> None:
     record, _, _ = tiny()
     image = adversarial(0, 0.375)
     assert lawful(record, image) == []
@@ -131,11 +143,12 @@ def test_the_box_and_its_ends():
 @pytest.mark.parametrize(
     ("grid", "values"),
     [
-        ([], 0), ([0.0, 1.0], 0), ([0.0, 1.0, 0.0], 0), ([0.0, 1.0, 8.0], 0), ([-1.0, 1.0, 16.0], 0), ([0.0, 1.0, 5.0], 6),
+        ([], 0), ([0.0, 1.0], 0), ([0.0, 1.0, 0.0], 0), ([0.0, 1.0, 8.0], 0), ([-1.0, 1.0, 16.0], 0),
+        ([0.0, 1.0, 5.0], 6),
         ([0.1, 1.1, 8.0], 9), ([0.0, 1.0, 4.0], 5),
     ],
 )  # fmt: skip
-def test_the_grid_of_the_file(grid, values):
+def test_the_grid_of_the_file(grid: list[float], values: int) -> None:
     record, _, _ = tiny()
     record.model.grid = grid
     said = [f"it is not on the grid of {values} values that the file takes"] if values else []
@@ -144,20 +157,20 @@ def test_the_grid_of_the_file(grid, values):
 
 @pytest.mark.parametrize(("name", "told"), [("distance", "distance"), ("l2", "L2 distance")])
 @pytest.mark.parametrize(("more", "same"), [(0.0, True), (3e-10, True), (5e-9, False), (-5e-9, False), (1e-6, False)])
-def test_distances_are_those_of_the_bytes(name, told, more, same):
+def test_distances_are_those_of_the_bytes(name: str, told: str, more: float, same: bool) -> None:
     record, _, _ = tiny()
     getattr(record.cells[1], name)[0] += more
     found = lawful(record, adversarial(0, 0.375))
     assert found == ([] if same else [f"its {told} is 0.375, not {0.375 + more}"])
 
 
-def test_no_budget_at_all():
+def test_no_budget_at_all() -> None:
     record, _, _ = tiny()
     record.cells[1].eps = 0.0
     assert lawful(record, adversarial(0, 0.375)) == ["it is farther than the cell's budget of 0"]
 
 
-def test_answers():
+def test_answers() -> None:
     record, _, _ = tiny()
     one = record.cells[1]  # of class 0, answered 1
     assert columns._answer(record, one, 0, 1) == []
@@ -170,7 +183,7 @@ def test_answers():
     assert columns._answer(record, one, 0, 2) == said
 
 
-def test_what_survives():
+def test_what_survives() -> None:
     record, _, _ = tiny()
     one = record.cells[1]
     no, yes = (f"rounded to 8 bits it fools the model {word}" for word in ("no more", "after all"))
@@ -186,14 +199,19 @@ def test_what_survives():
     assert columns._survives(record, one, 0, 1) == [yes]
 
 
-def test_class_0_is_a_win_where_it_is_not_the_label():
+def test_class_0_is_a_win_where_it_is_not_the_label() -> None:
     assert columns.wins(0, 1, "untargeted", None)
 
 
-def test_an_image_that_is_not_finite_says_nothing_about_the_others():
+def test_an_image_that_is_not_finite_says_nothing_about_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     record, evidence, _ = tiny()
     seen = []
-    evidence.model.labels = lambda x: (seen.append(x.copy()), counted(x))[1]
+
+    def labels(x: Array) -> Array:
+        seen.append(x.copy())
+        return counted(x)
+
+    monkeypatch.setattr(sure(evidence.model), "labels", labels)
     evidence.tensors["none.linf"][1, 0, 0, 0] = np.nan
     record.model.bounds = [0.0, 1.0]
     result = checked(record, evidence)
@@ -204,7 +222,7 @@ def test_an_image_that_is_not_finite_says_nothing_about_the_others():
     assert all(np.isfinite(x).all() for x in seen)
 
 
-def test_a_pipeline_with_a_defence_is_never_the_bare_model():
+def test_a_pipeline_with_a_defence_is_never_the_bare_model() -> None:
     record, evidence, _ = tiny()
     next(cell for cell in record.cells if cell.id == BEHIND).knowledge = "none"
     result = checked(record, evidence)

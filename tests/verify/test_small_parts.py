@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
-from robusteval.record.run import Finding
+from robusteval.record.run import Finding, Record
 from robusteval.verify.parts import eight_bit
 from robusteval.verify.parts.eight_bit import check_rounded
+from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import STATEMENT, Verification
 from robusteval.verify.parts.same import differences
+from tests.sure import sure
 from tests.verify.tiny import clean, counted, tiny
 
 # Counting
 
 
-def test_claims_are_confirmed_or_fail_and_the_rest_is_left():
+def test_claims_are_confirmed_or_fail_and_the_rest_is_left() -> None:
     result = Verification()
     assert not result.held  # nothing was checked
     result.judge([], "a")
@@ -54,18 +57,21 @@ def test_claims_are_confirmed_or_fail_and_the_rest_is_left():
 @pytest.mark.parametrize(
     ("one", "two", "same"),
     [
-        (1.0, 1.0 + 1e-10, True), (1.0, 1.0 + 1e-8, False), (0.0, 1e-13, True), (0.0, 1e-11, False), (1, 1.0, True), (1, 2, False),
-        (True, True, True), (True, 1, False), (1, True, False), (True, False, False), (None, 0, False), (None, None, True),
+        (1.0, 1.0 + 1e-10, True), (1.0, 1.0 + 1e-8, False), (0.0, 1e-13, True), (0.0, 1e-11, False), (1, 1.0, True),
+        (1, 2, False),
+        (True, True, True), (True, 1, False), (1, True, False), (True, False, False), (None, 0, False),
+        (None, None, True),
         ("a", "a", True), ("a", "b", False), ("1", 1, False), (math.inf, math.inf, True), (math.nan, math.nan, False),
-        ([1, 2], [1, 2], True), ([1, 2], [2, 1], False), ([1], [1, 2], False), ({"a": 1}, {"a": 1}, True), ({"a": 1}, {}, False),
+        ([1, 2], [1, 2], True), ([1, 2], [2, 1], False), ([1], [1, 2], False), ({"a": 1}, {"a": 1}, True),
+        ({"a": 1}, {}, False),
         ({}, {"a": 1}, False), ({"a": 1}, {"a": 2}, False), ([], {}, False), ([1], 1, False),
     ],
 )  # fmt: skip
-def test_what_is_the_same(one, two, same):
+def test_what_is_the_same(one: Any, two: Any, same: bool) -> None:
     assert (list(differences(one, two, "x")) == []) is same
 
 
-def test_differences_are_named_by_their_path():
+def test_differences_are_named_by_their_path() -> None:
     one, two = (
         Finding("a", "info", "s", {"k": 1, "m": 2}, "d"),
         Finding("a", "alarm", "s", {"k": 3, "n": 2}, "d", ["c"]),
@@ -91,11 +97,11 @@ def test_differences_are_named_by_their_path():
 # 8-bit images
 
 
-def rounded(record, evidence):
+def rounded(record: Record, evidence: Evidence) -> Any:
     return check_rounded(record, evidence.tensors, clean(), counted)
 
 
-def test_8_bit_images_that_win_as_said():
+def test_8_bit_images_that_win_as_said() -> None:
     record, evidence, _ = tiny()
     asked, failures, notes = rounded(record, evidence)
     assert (asked, failures) == (4 + 3 + 4, [])
@@ -107,7 +113,7 @@ def test_8_bit_images_that_win_as_said():
     assert notes[2].startswith("pgd, linf: ")
 
 
-def test_a_lie_about_a_survivor():
+def test_a_lie_about_a_survivor() -> None:
     record, evidence, _ = tiny()
     record.cells[0].survives_8bit[1] = False
     asked, failures, notes = rounded(record, evidence)
@@ -122,7 +128,7 @@ def test_a_lie_about_a_survivor():
     assert rounded(record, evidence)[1][1] == f"none/ddn/l2, sample 0, rounded to 8 bits: {said}."
 
 
-def test_a_run_that_kept_no_8_bit_images():
+def test_a_run_that_kept_no_8_bit_images() -> None:
     record, evidence, _ = tiny()
     record.witnesses = None
     asked, failures, notes = rounded(record, evidence)
@@ -131,7 +137,7 @@ def test_a_run_that_kept_no_8_bit_images():
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_an_image_from_elsewhere(norm):
+def test_an_image_from_elsewhere(norm: str) -> None:
     record, evidence, _ = tiny()
     name = f"rounded.none/pgd/{norm}"
     for levels, told in ((0, False), (1, norm == "linf"), (3, True)):
@@ -144,7 +150,7 @@ def test_an_image_from_elsewhere(norm):
         assert all("further from the clean sample" in one for one in failures)
 
 
-def test_8_bit_images_that_are_not_there():
+def test_8_bit_images_that_are_not_there() -> None:
     for change in (
         lambda record, kept: kept.pop("rounded.none/pgd/l2"),
         lambda record, kept: kept.update({"rounded.none/pgd/l2": kept["rounded.none/pgd/l2"][:-1]}),
@@ -158,14 +164,14 @@ def test_8_bit_images_that_are_not_there():
         assert asked == 11
         assert len(notes) == 2
     record, evidence, _ = tiny()
-    for kept in (record.witnesses.rounded[1:], record.witnesses.rounded[::-1], []):
-        record.witnesses.rounded = list(kept)
+    for kept in (sure(record.witnesses).rounded[1:], sure(record.witnesses).rounded[::-1], []):
+        sure(record.witnesses).rounded = list(kept)
         asked, failures, _ = rounded(record, evidence)
         assert "not those that the columns need" in failures[0]
         assert asked == 1 + sum(4 if "pgd" in one.cell else 3 for one in kept)
 
 
-def test_an_answer_that_is_none_or_class_0():
+def test_an_answer_that_is_none_or_class_0() -> None:
     record, evidence, _ = tiny()
     zero = check_rounded(record, evidence.tensors, clean(), lambda x: np.zeros(len(x), np.int64))[1]
     # of the samples 0 and 1 class 0 is right, of the others it is a win
@@ -174,9 +180,9 @@ def test_an_answer_that_is_none_or_class_0():
     assert len(never) == 11
 
 
-def test_an_8_bit_image_of_a_cell_that_keeps_none():
+def test_an_8_bit_image_of_a_cell_that_keeps_none() -> None:
     record, evidence, _ = tiny()
-    record.witnesses.rounded[0].cell = "none/pgd/l1"
+    sure(record.witnesses).rounded[0].cell = "none/pgd/l1"
     asked, failures, _ = rounded(record, evidence)
     assert asked == 1 + 3 + 4
     assert failures[1] == "none/pgd/l1: its 8-bit images are not in the witness file."
@@ -185,7 +191,7 @@ def test_an_8_bit_image_of_a_cell_that_keeps_none():
 @pytest.mark.parametrize("bounds", [[0.0, 1.0], [-1.0, 3.0]])
 @pytest.mark.parametrize(("share", "near"), [(0.0, True), (1.0, True), (1.00005, True), (1.001, False), (2.0, False)])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_half_a_level_is_what_rounding_explains(bounds, share, near, norm):
+def test_half_a_level_is_what_rounding_explains(bounds: list[float], share: float, near: bool, norm: str) -> None:
     """Beyond the recorded distance, each pixel by so many half levels."""
     record, _, _ = tiny()
     one = next(row for row in record.cells if row.id == f"none/pgd/{norm}")
@@ -201,7 +207,7 @@ def test_half_a_level_is_what_rounding_explains(bounds, share, near, norm):
     assert eight_bit._near(flat, base, one, 0, bounds) is near
 
 
-def test_a_target_binds_8_bit_images():
+def test_a_target_binds_8_bit_images() -> None:
     record, evidence, _ = tiny()
     record.cells[0].target = "class 1"
     assert rounded(record, evidence)[1] == []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 
 from robusteval.record.run import TITLES_ONLY
 from robusteval.verify.scope import OUT_OF_SCOPE
 from tests.verify.mutations import SWAPPED, matches, mutations
-from tests.verify.runs import ROOT
+from tests.verify.runs import ROOT, Honest
 
 _DEFAULT = 400  # changes that are tried in the usual run of the tests
 
@@ -21,7 +22,7 @@ def listed(kind: str, what: str) -> bool:
     return any(matches(one, pattern) for one in kinds for pattern in OUT_OF_SCOPE)
 
 
-def unnoticed(honest, chosen) -> list[str]:
+def unnoticed(honest: Honest, chosen: Any) -> list[str]:
     """The changes that nothing notices and no line of the table covers."""
     assert honest.faults(honest.data) == [], "where the honest record fails, every change looks noticed"
     missed = []
@@ -31,11 +32,11 @@ def unnoticed(honest, chosen) -> list[str]:
     return missed
 
 
-def test_the_honest_record_has_no_fault(honest):
+def test_the_honest_record_has_no_fault(honest: Honest) -> None:
     assert honest.faults(honest.changed()) == []
 
 
-def test_some_fields(honest):
+def test_some_fields(honest: Honest) -> None:
     """A sample over all kinds of fields that are not out of scope."""
     every = [one for one in mutations(honest.data, 1, 5) if not listed(one[0], one[1])]
     chosen = random.Random(7).sample(every, _DEFAULT)
@@ -44,7 +45,7 @@ def test_some_fields(honest):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
-def test_every_field(honest, part):
+def test_every_field(honest: Honest, part: int) -> None:
     every = itertools.islice(mutations(honest.data, 2, 6), part, None, 4)
     assert unnoticed(honest, every) == []
 
@@ -102,7 +103,7 @@ def test_the_table_of_what_is_out_of_scope_is_in_the_documentation():
         assert f"| `{pattern}` | {reason} |" in text
 
 
-def test_the_patterns_match_what_they_say():
+def test_the_patterns_match_what_they_say() -> None:
     assert matches("times.cells_s.a/b", "times**")
     assert matches("cells[*].trace[*].won", "cells[*].trace**")
     assert not matches("cells[*].distance[*]", "cells[*].trace**")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from robusteval.assessment.evidence import proof
+from robusteval.record.measured import Knowledge
 from robusteval.record.run import Cell, Data, Model, Pipeline, Record, Rounded, Suite, Wins, Witness, Witnesses
 from robusteval.verify.parts.clean import contents
 from robusteval.verify.parts.evidence import Array, Evidence
+from tests.sure import sure
 
 SHAPE = (1, 2, 2)
 LABELS = [0, 0, 1, 2, 0, 1]
@@ -44,15 +47,16 @@ class Counting:
 
 
 def clean() -> Array:
-    x = np.full((6, *SHAPE), 0.25, np.float32)
+    x: Array = np.full((6, *SHAPE), 0.25, np.float32)
     for sample, bright in enumerate(BRIGHT):
         x[sample].reshape(-1)[:bright] = 0.75
     return x
 
 
 def adversarial(sample: int, step: float) -> Array:
-    """The first dark pixel as bright as .25 + step; of a sample with two bright ones the first as dark as .75 - step."""
-    x = clean()[sample].copy()
+    """The first dark pixel as bright as .25 + step; of a sample with two bright ones the first as dark as .75 -
+    step."""
+    x: Array = clean()[sample].copy()
     flat = x.reshape(-1)
     if BRIGHT[sample] == 2:
         flat[0] -= np.float32(step)
@@ -61,10 +65,10 @@ def adversarial(sample: int, step: float) -> Array:
     return x
 
 
-def cell(name: str, steps: list[float | None], norm: str = "l2", **more: object) -> tuple[Cell, dict[int, Array]]:
+def cell(name: str, steps: list[float | None], norm: str = "l2", **more: Any) -> tuple[Cell, dict[int, Array]]:
     """A cell whose wins change one pixel by so much, and its images; never where the step is None."""
     defense = str(more.get("defense", "none"))
-    knowledge = "none" if defense == "none" else "adaptive"
+    knowledge: Knowledge = "none" if defense == "none" else "adaptive"
     images = {n: adversarial(n, step) for n, step in enumerate(steps) if step is not None}
     x = clean()
     made = Cell(
@@ -81,7 +85,7 @@ def cell(name: str, steps: list[float | None], norm: str = "l2", **more: object)
     }
     made.distance = [size[norm].get(n) for n in RIGHT] + [0.0]
     made.prediction = [int(counted(images[n][None])[0]) if n in images else None for n in RIGHT] + [None]
-    made.survives_8bit = [n in images or None for n in RIGHT] + [None]
+    made.survives_8bit = [*(True if n in images else None for n in RIGHT), None]
     for field_name, value in more.items():
         setattr(made, field_name, value)
     return made, images
@@ -122,13 +126,13 @@ def stored_for(record: Record, images: dict[str, dict[int, Array]]) -> Evidence:
         for row, (sample, one) in enumerate(places):
             digest = hashlib.sha256(np.ascontiguousarray(tensors[name][row]).tobytes()).hexdigest()
             entries.append(
-                Witness(name, row, sample, one.id, one.defense, one.norm, one.distance[sample], LABELS[sample],
-                        one.prediction[sample], digest)
+                Witness(name, row, sample, one.id, one.defense, one.norm, sure(one.distance[sample]), LABELS[sample],
+                        sure(one.prediction[sample]), digest)
             )  # fmt: skip
     wins = []
-    for place, (one, samples) in enumerate(proof.wins(record, proof.LIMIT)[0].items()):
-        tensors[f"wins.{place}"] = np.stack([images[one][sample] for sample in samples])
-        wins.append(Wins(one, f"wins.{place}"))
+    for place, (key, samples) in enumerate(proof.wins(record, proof.LIMIT)[0].items()):
+        tensors[f"wins.{place}"] = np.stack([images[key][sample] for sample in samples])
+        wins.append(Wins(key, f"wins.{place}"))
     rounded = []
     for one, samples in proof.rounded(record):
         name = f"rounded.{one.id}"

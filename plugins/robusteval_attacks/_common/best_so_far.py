@@ -64,7 +64,8 @@ def nearest_over_targets(problem: Problem, targets: int, run: Callable[[Problem]
 
 
 def over_targets_passes(run: Passes, targets: int) -> Passes:
-    """What nearest_over_targets costs per sample, from the cost of one run; targets: as many as there are classes for."""
+    """What nearest_over_targets costs per sample, from the cost of one run; targets: as many as there are classes
+    for."""
     return run * (1 + targets) + (Passes(2 + targets) if targets else Passes(0))
 
 

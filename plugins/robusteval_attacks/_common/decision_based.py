@@ -37,7 +37,8 @@ def first_wins(problem: Problem, draws: int, theta: float) -> tuple[Tensor, Tens
 
 
 def to_boundary(problem: Problem, x: Tensor, theta: float) -> Tensor:
-    """The winning end of a bisection between winning points x [B, *shape] and the clean samples, to the precision theta.
+    """The winning end of a bisection between winning points x [B, *shape] and the clean samples, to the precision
+    theta.
 
     l2 bisects the segment, linf the radius of the ball on which x is projected (section 4 of the HopSkipJump paper).
     """

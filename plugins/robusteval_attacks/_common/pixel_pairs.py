@@ -9,8 +9,8 @@ _CELLS = 4_000_000  # pairs looked at in one piece
 
 
 def best_pairs(gain: Tensor, fall: Tensor, count: int) -> Tensor:
-    """Mask [B, P] of the most salient pair and, for count > 1, of the 2 * count - 2 pixels that would raise its saliency
-    most, by the slope of the product of both sums; of fewer where fewer would raise it."""
+    """Mask [B, P] of the most salient pair and, for count > 1, of the 2 * count - 2 pixels that would raise its
+    saliency most, by the slope of the product of both sums; of fewer where fewer would raise it."""
     picked = best_pair(gain, fall)
     more = min(2 * count - 2, gain.shape[1])
     if more == 0:

@@ -22,9 +22,9 @@ def climb(
 ) -> Tensor:
     """The best iterate of each sample, [B, *shape]: the first that wins, else the one with the largest margin.
 
-    Steps are eps / steps long, or the share `step` of eps, from the clean sample; decay: share of the accumulated gradient
-    that is carried on; aim: bool [B, K] in place of problem.keep for the gradient only. Samples that won leave the batch,
-    unless not `stop`: then they go on, and the largest margin of all counts.
+    Steps are eps / steps long, or the share `step` of eps, from the clean sample; decay: share of the accumulated
+    gradient that is carried on; aim: bool [B, K] in place of problem.keep for the gradient only. Samples that won leave
+    the batch, unless not `stop`: then they go on, and the largest margin of all counts.
     """
     x, speed = problem.x, torch.zeros_like(problem.x)
     best, highest = x.clone(), x.new_full((len(x),), -math.inf)

@@ -70,12 +70,12 @@ def _fill_pixels(problem: Problem, x: Tensor, grad: Tensor, share: float) -> Ten
 
 def dense(inputs: int, outputs: int, rng: Generator) -> nn.Module:
     """A fully connected layer with He's initialisation from rng; the global generator is not touched."""
-    return _seeded(skip_init(nn.Linear, inputs, outputs), inputs, rng)  # type: ignore[no-untyped-call]
+    return _seeded(skip_init(nn.Linear, inputs, outputs), inputs, rng)
 
 
 def conv(inputs: int, outputs: int, rng: Generator) -> nn.Module:
     """A 3x3 convolution that keeps height and width, initialised likewise."""
-    return _seeded(skip_init(nn.Conv2d, inputs, outputs, 3, padding=1), 9 * inputs, rng)  # type: ignore[no-untyped-call]
+    return _seeded(skip_init(nn.Conv2d, inputs, outputs, 3, padding=1), 9 * inputs, rng)
 
 
 def _seeded(layer: nn.Module, fan: int, rng: Generator) -> nn.Module:
@@ -134,5 +134,5 @@ def fit(model: Substitute, x: Tensor, labels: Tensor, epochs: int, rate: float, 
             for rows in order.split(_BATCH):  # type: ignore[no-untyped-call]
                 optimiser.zero_grad()
                 loss = nn.functional.cross_entropy(model(x[rows]), labels[rows])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()

@@ -43,12 +43,13 @@ def nearest_over_weights(
 def nearest_around(
     problem: Problem, first: Tensor, searches: int, run: Callable[[Problem, Tensor], tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """The nearest win of each sample over `searches` weights, two of them at a time in one batch: [B, *shape], the clean
-    sample without one.
+    """The nearest win of each sample over `searches` weights, two of them at a time in one batch: [B, *shape], the
+    clean sample without one.
 
     Begins with first [B] and three times as much, and goes up by tens until a win. From then on it tries the weights on
-    both sides of the one with the nearest win, ever closer to it: where the distance is no monotone function of the weight
-    a binary search for the smallest weight that wins passes the nearest one by. run: as for nearest_over_weights.
+    both sides of the one with the nearest win, ever closer to it: where the distance is no monotone function of the
+    weight a binary search for the smallest weight that wins passes the nearest one by. run: as for
+    nearest_over_weights.
     """
     best, shortest = problem.x.clone(), problem.x.new_full((len(problem),), math.inf)
     center, ratio = first.clone(), torch.full_like(first, _RATIO)
@@ -73,8 +74,8 @@ def nearest_around(
 
 
 def balancing_weight(problem: Problem, confidence: float, otherwise: float) -> Tensor:
-    """The c, [B], at which the slopes of the squared l2 distance, in units of the range, and of c times the margin cancel on
-    the boundary, if the margin were linear: below it the clean sample is the minimum. One pass.
+    """The c, [B], at which the slopes of the squared l2 distance, in units of the range, and of c times the margin
+    cancel on the boundary, if the margin were linear: below it the clean sample is the minimum. One pass.
 
     otherwise: c where the gradient tells nothing.
     """

@@ -44,9 +44,9 @@ class CarliniWagner:
     c: float = param(0.01, "First weight of the margin, squared pixel ranges per score.", minimum=1e-9, maximum=1e9)
     guess: float = param(
         1.0,
-        "l2: the first weight in units of the one that a linearisation of the margin asks for; the others, two at a time in "
-        "one batch, close in on the one with the nearest win. 0 is the paper's binary search, which begins with c and spends "
-        "the first searches on the way there.",
+        "l2: the first weight in units of the one that a linearisation of the margin asks for; the others, two at a "
+        "time in one batch, close in on the one with the nearest win. 0 is the paper's binary search, which begins "
+        "with c and spends the first searches on the way there.",
         minimum=0.0,
         maximum=1e6,
     )

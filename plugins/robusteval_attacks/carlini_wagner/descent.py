@@ -47,7 +47,8 @@ class Adam:
         self.first, self.second, self.count = torch.zeros_like(like), torch.zeros_like(like), 0
 
     def direction(self, slope: Tensor) -> Tensor:
-        """The next step for this slope, of size one at most in the beginning; to be scaled by the rate and subtracted."""
+        """The next step for this slope, of size one at most in the beginning; to be scaled by the rate and
+        subtracted."""
         self.count += 1
         self.first = _DECAYS[0] * self.first + (1 - _DECAYS[0]) * slope
         self.second = _DECAYS[1] * self.second + (1 - _DECAYS[1]) * slope.square()

@@ -31,8 +31,9 @@ class Round(NamedTuple):
 def fewest(problem: Problem, first: float, searches: int, share: float, how: Descent) -> Tensor:
     """The win of each sample with the fewest changed pixels, [B, *shape]; the clean sample without one.
 
-    After a win the pixels leave that are worth least, a share of the free ones at once. Where the rest is not enough half
-    as many are tried; a sample ends when not even one pixel can go. first, searches: the first c, and how many of them.
+    After a win the pixels leave that are worth least, a share of the free ones at once. Where the rest is not enough
+    half as many are tried; a sample ends when not even one pixel can go. first, searches: the first c, and how many of
+    them.
     """
     best = problem.x.clone()
     rows = (~problem.won(best)).nonzero().squeeze(1)  # lost samples need no change at all

@@ -43,7 +43,8 @@ def lowest(problem: Problem, first: float, searches: int, how: Descent) -> Tenso
 def _round(
     problem: Problem, start: Tensor, tau: Tensor, c: Tensor, tries: int, how: Descent
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Runs from start with tau [B] and growing c [B]: whether there is a win within tau, bool [B], the win, and its c."""
+    """Runs from start with tau [B] and growing c [B]: whether there is a win within tau, bool [B], the win, and its
+    c."""
     won, found, c = torch.zeros_like(c, dtype=torch.bool), start.clone(), c.clone()
     for turn in range(tries):
         rows = (~won).nonzero().squeeze(1)

@@ -80,4 +80,4 @@ def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, also when several processes write."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     beside.write_bytes(content)
-    os.replace(beside, path)
+    beside.replace(path)

@@ -32,14 +32,16 @@ _MOVES = (
 
 @dataclass(frozen=True)
 class Moves:
-    """What depends on the input: by how much it moves at most (L2 over one sample), and its shape with the batch axis."""
+    """What depends on the input: by how much it moves at most (L2 over one sample), and its shape with the batch
+    axis."""
 
     factor: Tensor
     shape: tuple[int, ...]
 
 
 class LipschitzBound:
-    """The bound for one module, by its present parameters, differentiable. Raises RobustEvalError where none is known."""
+    """The bound for one module, by its present parameters, differentiable. Raises RobustEvalError where none is
+    known."""
 
     def __init__(self, module: nn.Module, shape: tuple[int, ...], name: str) -> None:
         self._name = name
@@ -103,7 +105,8 @@ class LipschitzBound:
     def _refusal(self, op: str) -> RobustEvalError:
         return RobustEvalError(
             f"The defence {self._name} cannot bound this model: no bound is known for {op}.",
-            "It works on linear layers, 2-D convolutions, pooling, batch normalisation, additions and usual activations.",
+            "It works on linear layers, 2-D convolutions, pooling, batch normalisation, additions and usual "
+            "activations.",
         )
 
 

@@ -82,10 +82,11 @@ class LogitOdds:
         kind="detector",
         needs_data=True,
         summary="Rejects inputs whose log-odds, or their change under noise, are odd for the predicted class.",
-        reference="Roth, Kilcher, Hofmann: The odds are odd, a statistical test for detecting adversarial examples, 2019",
+        reference="Roth, Kilcher, Hofmann: The odds are odd, a statistical test for detecting adversarial examples, "
+        "2019",
         stochastic=True,
-        known_breaks="Tramer, Carlini, Brendel, Madry: On adaptive attacks to adversarial example defenses, 2020: 0.0 % "
-        "on CIFAR-10 when the attack averages over 40 draws.",
+        known_breaks="Tramer, Carlini, Brendel, Madry: On adaptive attacks to adversarial example defenses, 2020: 0.0 "
+        "% on CIFAR-10 when the attack averages over 40 draws.",
     )
     statistic: Literal["noise", "margin"] = param(
         "noise", "The change of the log-odds under noise, or the log-odds themselves.", choices=["noise", "margin"]

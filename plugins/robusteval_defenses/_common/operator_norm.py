@@ -1,4 +1,5 @@
-"""Largest factors by which linear layers can stretch an input in L2: exact for matrices, tight bounds for convolutions."""
+"""Largest factors by which linear layers can stretch an input in L2: exact for matrices, tight bounds for
+convolutions."""
 
 from __future__ import annotations
 

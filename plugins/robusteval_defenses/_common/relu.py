@@ -98,7 +98,8 @@ class Retrofitted:
             return self.base.twin(x)
 
     def features(self) -> Retrofitted:
-        """The base's features, with the same activations; so is their gradient. Raises AccessError where it has none."""
+        """The base's features, with the same activations; so is their gradient. Raises AccessError where it has
+        none."""
         if not isinstance(self.base, Featured):
             raise AccessError("The model below shows no features.", "Read out the scores instead.")
         base = self.base.features()

@@ -47,6 +47,8 @@ def few_samples(count: int, false_alarm: float) -> tuple[str, ...]:
     if count * false_alarm >= 1:
         return ()
     return (
-        f"The threshold for {false_alarm:.2%} false alarms was set by only {count} clean samples, so it is the largest "
-        "score among them.",
+        (
+            f"The threshold for {false_alarm:.2%} false alarms was set by only {count} clean samples, so it is the "
+            "largest score among them."
+        ),
     )

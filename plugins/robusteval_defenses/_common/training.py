@@ -58,7 +58,8 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Training:
-    """One training of one module. `facts` decide the result together with data and schedule, and name it in the cache."""
+    """One training of one module. `facts` decide the result together with data and schedule, and name it in the
+    cache."""
 
     data: Samples
     schedule: Schedule

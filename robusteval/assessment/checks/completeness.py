@@ -53,7 +53,8 @@ def _nothing_attacked(record: Record) -> Iterator[Measured]:
 
 
 def _excluded(record: Record) -> Iterator[Measured]:
-    """Cells of a defence that was not fitted for want of data say nothing about the bare model or about other defences."""
+    """Cells of a defence that was not fitted for want of data say nothing about the bare model or about other
+    defences."""
     unfitted = {row.defense: row.reason for row in record.pipelines if row.status == "excluded"}
     gone = [cell for cell in record.cells if cell.status == "excluded" and cell.defense not in unfitted]
     said = f"{len(gone)} of {len(record.cells)} cells excluded"
@@ -64,8 +65,8 @@ def _excluded(record: Record) -> Iterator[Measured]:
         note = Finding(
             "defences-unfitted",
             "info",
-            f"{'The defence' if one else 'The defences'} {', '.join(sorted(unfitted))} {'was' if one else 'were'} not evaluated, as "
-            "there was nothing to learn from; the figures of the bare model lack nothing by that.",
+            f"{'The defence' if one else 'The defences'} {', '.join(sorted(unfitted))} {'was' if one else 'were'} not "
+            "evaluated, as there was nothing to learn from; the figures of the bare model lack nothing by that.",
             {"defences": len(unfitted), "reason": next(iter(unfitted.values()))},
             "Give samples to learn from with --fit-data; they must not be among those that are evaluated.",
         )
@@ -75,7 +76,8 @@ def _excluded(record: Record) -> Iterator[Measured]:
         finding = Finding(
             "attacks-excluded",
             "warning",
-            f"{len(gone)} cells were excluded ({', '.join(names)}), so the robust accuracy is an upper bound with less behind it.",
+            f"{len(gone)} cells were excluded ({', '.join(names)}), so the robust accuracy is an upper bound with less "
+            "behind it.",
             {"first": gone[0].id, "reason": gone[0].reason},
             "See the list of threats that are not covered.",
             [cell.id for cell in gone],
@@ -114,8 +116,10 @@ def _unbounded(record: Record) -> Iterator[Measured]:
             f"{percent(left)} of {len(best)} samples never lost ({norm})",
             graded(left, 0.02, 0.2),
             "unbounded-not-zero",
-            f"With a budget that allows almost anything, {100 * left:.1f} % of the samples were still not lost in {norm}.",
-            "An attack that is allowed to grey out the image must win: the attacks fail here, and smaller budgets are in doubt too.",
+            f"With a budget that allows almost anything, {100 * left:.1f} % of the samples were still not lost in "
+            f"{norm}.",
+            "An attack that is allowed to grey out the image must win: the attacks fail here, and smaller budgets are "
+            "in doubt too.",
             cells=[cell.id for cell in cells],
         )
 
@@ -131,7 +135,8 @@ def _silent(record: Record) -> Iterator[Measured]:
             f"{lost} of {met} wins met on the way were not returned ({where(cell)})",
             graded(share, 0.02, 0.2),
             "silent-success",
-            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {lost} of them.",
+            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {lost} of "
+            "them.",
             "The attack keeps its last iterate or its largest loss instead of what won; mend the plugin.",
             {"share": share, "met": met, "lost": lost},
             [cell.id],
@@ -146,11 +151,12 @@ def _not_carried(record: Record) -> Iterator[Measured]:
         share = short / fooled
         yield measured(
             share,
-            f"{short} of {fooled} candidates that fool the differentiable form do not fool the pipeline ({where(cell)})",
+            f"{short} of {fooled} candidates that fool the differentiable form do not fool the pipeline "
+            f"({where(cell)})",
             graded(share, 0.2, 0.6),
             "transfer-failure",
-            f"{cell.attack} ({cell.norm}, {cell.defense}): {percent(share)} of what fools the differentiable form of the pipeline"
-            " does not fool the pipeline itself.",
+            f"{cell.attack} ({cell.norm}, {cell.defense}): {percent(share)} of what fools the differentiable form of "
+            "the pipeline does not fool the pipeline itself.",
             "The attack follows a wrong model: mend the surrogate, or believe black-box attacks only.",
             {"share": share, "fooled": fooled},
             [cell.id],
@@ -158,10 +164,11 @@ def _not_carried(record: Record) -> Iterator[Measured]:
 
 
 def slope(cell: Cell) -> float | None:
-    """How steep the last tenth of the attack's curve is, relative to its mean slope: 0 stands still, 1 is a straight line.
+    """How steep the last tenth of the attack's curve is, relative to its mean slope: 0 stands still, 1 is a straight
+    line.
 
-    The median over the runs of the attack on the first chunk; of each run the stretch at its end in which no sample left.
-    None where there is too little of a trace.
+    The median over the runs of the attack on the first chunk; of each run the stretch at its end in which no sample
+    left. None where there is too little of a trace.
     """
     key = next(
         (key for key in ("margin", "distance", "loss") if cell.trace and all(key in p for p in cell.trace[-1:])), ""
@@ -213,8 +220,8 @@ def _incomplete(record: Record) -> Iterator[Measured]:
             f"{least:.2f} of the mean slope ({best.attack}, {norm}; the flattest of {names})",
             graded(least, 0.5, 0.5 if _is_short(best) else 0.8),
             "incomplete-optimisation",
-            f"In {norm} no attack with gradients had come to rest: in the last tenth of its steps the flattest, {best.attack},"
-            f" still moved at {least:.2f} of its mean speed.",
+            f"In {norm} no attack with gradients had come to rest: in the last tenth of its steps the flattest, "
+            f"{best.attack}, still moved at {least:.2f} of its mean speed.",
             "Give the attacks more steps.",
             {"slope": least},
             [cell.id for _, cell in found],
@@ -252,20 +259,22 @@ ATTACKS = (
     Spec(
         "silent-success", "No adversarial was met and lost", f"{_PINTOR}, indicator 3",
         "runs that met a win within box and budget but returned none / runs that met a win, the worst attack",
-        "warn: > 2 %, fail: > 20 %", "rounding loses a few at the boundary; more is an attack that keeps the wrong iterate",
+        "warn: > 2 %, fail: > 20 %",
+        "rounding loses a few at the boundary; more is an attack that keeps the wrong iterate",
         "no attack met 20 wins on its way, or the record does not say", _silent,
     ),
     Spec(
         "transfer", "What fools the twin fools the pipeline", f"{_PINTOR}, indicator 5",
         "candidates that win on the differentiable form only / candidates that win on it, the worst cell",
         "warn: > 20 %, fail: > 60 %",
-        "at the boundary a quantised model and its twin differ on some; where most do not carry over, the attack is blind",
+        "at the boundary a quantised model and its twin differ on some; where most do not carry over, the attack is "
+        "blind",
         "no attack with gradients fooled the differentiable form 20 times, or the record does not say", _not_carried,
     ),
     Spec(
         "optimisation-complete", "The optimisation came to rest", f"{_PINTOR}, indicator 4",
-        "movement in the last tenth of an attack's curve (margin, distance or loss) / its mean movement per tenth; median"
-        " over runs, the flattest attack of the norm",
+        "movement in the last tenth of an attack's curve (margin, distance or loss) / its mean movement per tenth; "
+        "median over runs, the flattest attack of the norm",
         "warn: > 0.5, fail: > 0.8 (> 0.5 where it took fewer than 5 steps)",
         "1 is a straight line that more steps would go on with, 0 is rest",
         "no attack with gradients left a long enough trace", _incomplete,

@@ -45,7 +45,10 @@ def _black_box(record: Record) -> Iterator[Measured]:
         share = max(gap(best_black, best_white), 0.0)
         alive = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
         nearer = sum(b < 0.9 * w for w, b in alive) / max(len(alive), 1)
-        said = f"{percent(share)} of the samples ({defense}, {norm}); single samples where it came nearer: {percent(nearer)}"
+        said = (
+            f"{percent(share)} of the samples ({defense}, {norm}); single samples where it came nearer: "
+            f"{percent(nearer)}"
+        )
         doubted = defense == "none" and record.model.gradients != "exact"  # what steers is not the model's own gradient
         outcome = graded(share, *((0.05, 0.1) if doubted else (0.1, 0.25)))
         row = measured(
@@ -53,8 +56,8 @@ def _black_box(record: Record) -> Iterator[Measured]:
             said,
             outcome,
             "black-box-stronger",
-            f"At some budget a black-box attack takes {percent(share)} more of the samples than all white-box ones together"
-            f" ({defense}, {norm}): gradients are masked, or the white-box attacks are weak.",
+            f"At some budget a black-box attack takes {percent(share)} more of the samples than all white-box ones "
+            f"together ({defense}, {norm}): gradients are masked, or the white-box attacks are weak.",
             "Do not believe the white-box figures of this pipeline; look for what hides the gradient.",
             {"share": share, "nearer": nearer},
             [cell.id for cell in cells],
@@ -63,10 +66,12 @@ def _black_box(record: Record) -> Iterator[Measured]:
             note = Finding(
                 "black-box-nearer",
                 "info",
-                f"On {percent(nearer)} of the samples a black-box attack came nearer than every white-box one ({defense}, {norm}),"
-                f" but at no budget does it take more than {percent(share)} more of them: no sign of masked gradients.",
+                f"On {percent(nearer)} of the samples a black-box attack came nearer than every white-box one "
+                f"({defense}, {norm}), but at no budget does it take more than {percent(share)} more of them: no sign "
+                "of masked gradients.",
                 {"share": share, "nearer": nearer},
-                "The worst case takes the nearest of both; more steps for the white-box attacks may close the difference.",
+                "The worst case takes the nearest of both; more steps for the white-box attacks may close the "
+                "difference.",
             )
             row = Measured(share, said, "pass", note)
         yield row
@@ -105,7 +110,8 @@ def _random(record: Record) -> Iterator[Measured]:
             f"{percent(share)} of the samples ({defense}, {norm})",
             graded(share, 0.02, 0.1),
             "random-search-wins",
-            f"At some budget random noise takes {percent(share)} more of the samples than the attacks ({defense}, {norm}).",
+            f"At some budget random noise takes {percent(share)} more of the samples than the attacks ({defense}, "
+            f"{norm}).",
             "An attack that noise beats does not follow the model: look for masked gradients or a broken attack.",
             cells=[cell.id for cell in (*noise, *others)],
         )
@@ -118,12 +124,14 @@ def _many_draws(record: Record) -> Iterator[Measured]:
         share = sum(hits > 0 for hits in search.hits) / len(search.hits)
         yield measured(
             share,
-            f"{sum(hits > 0 for hits in search.hits)} of {len(search.hits)} samples lost to {search.draws} draws ({search.norm})",
+            f"{sum(hits > 0 for hits in search.hits)} of {len(search.hits)} samples lost to {search.draws} draws "
+            f"({search.norm})",
             graded(share, 0.0, 0.2),
             "noise-finds",
-            f"Of {len(search.hits)} samples {search.draws} draws of noise, shorter than the nearest adversarial found, fooled the"
-            f" model on {percent(share)} ({search.norm}).",
-            "Adversarials are so common there that noise meets them, and the attacks did not: do not believe their distances.",
+            f"Of {len(search.hits)} samples {search.draws} draws of noise, shorter than the nearest adversarial found, "
+            f"fooled the model on {percent(share)} ({search.norm}).",
+            "Adversarials are so common there that noise meets them, and the attacks did not: do not believe their "
+            "distances.",
             {"share": share, "draws": search.draws},
         )
 
@@ -137,7 +145,8 @@ STRENGTH = (
     ),
     Spec(
         "black-box", "No black box beats the white box", f"{_CARLINI}; {_ATHALYE}",
-        "largest difference, over all budgets, of the accuracy under all white-box attacks and under all black-box ones",
+        "largest difference, over all budgets, of the accuracy under all white-box attacks and under all black-box "
+        "ones",
         "warn: > 10 %, fail: > 25 %; on a bare model whose gradients are not exact warn: > 5 %, fail: > 10 %",
         "single samples go either way, for instance in L2 on a model trained against Linf; with masked gradients whole"
         " budgets do, where accuracies differ by half or more",
@@ -151,9 +160,10 @@ STRENGTH = (
     ),
     Spec(
         "noise-draws", "Draws of noise find nothing nearer", _CARLINI,
-        "samples fooled by any of the suite's points at 0.9 of the nearest distance found (where none was found: at a quarter of"
-        " the largest budget) / samples searched",
-        "warn: any, fail: > 20 %", "noise that meets an adversarial where the attack saw none shows that it did not look",
+        "samples fooled by any of the suite's points at 0.9 of the nearest distance found (where none was found: at a "
+        "quarter of the largest budget) / samples searched",
+        "warn: any, fail: > 20 %",
+        "noise that meets an adversarial where the attack saw none shows that it did not look",
         "the suite asks for no such search (noise_draws)", _many_draws,
     ),
 )  # fmt: skip

@@ -32,8 +32,8 @@ DEFENDED = (
         "defences", "Adaptive attacks are worthy of the defence", f"{_TRAMER}; Athalye, Carlini, Wagner 2018",
         "accuracy under oblivious and under adaptive attacks at the same distances; answers of twin and truth on clean"
         " samples; adversarials inside certified radii",
-        "told of: oblivious above adaptive by > 20 %; warn: adaptive above oblivious by > 10 %, twin and truth differ on"
-        " > 2 %; fail: they differ on > 20 %, any adversarial in a certified ball",
+        "told of: oblivious above adaptive by > 20 %; warn: adaptive above oblivious by > 10 %, twin and truth differ "
+        "on > 2 %; fail: they differ on > 20 %, any adversarial in a certified ball",
         "whoever knows the defence can do all that others do, so his figure is the lower one", "no defence was fitted",
         from_rule(defenses, _defended, ("oblivious", "agreement"), "oblivious and adaptive figures agree"),
     ),

@@ -25,7 +25,8 @@ def _available(record: Record) -> Iterator[Measured]:
         note = Finding(
             "straight-through",
             "info",
-            "The model's exact gradients are useless; attacks used straight-through ones (BPDA), judged on the true model.",
+            "The model's exact gradients are useless; attacks used straight-through ones (BPDA), judged on the true "
+            "model.",
             {"reason": model.gradients_reason},
             "Trust the worst case over all attacks, black-box ones included.",
         )
@@ -35,10 +36,11 @@ def _available(record: Record) -> Iterator[Measured]:
         note = Finding(
             "surrogate-gradients",
             "warning",
-            "The gradients are those of a copy that does not answer as the model does; attacks followed them, judged on the"
-            " true model.",
+            "The gradients are those of a copy that does not answer as the model does; attacks followed them, judged "
+            "on the true model.",
             {"reason": model.gradients_reason},
-            "Trust the worst case over all attacks, black-box ones included; if you can, evaluate a differentiable form.",
+            "Trust the worst case over all attacks, black-box ones included; if you can, evaluate a differentiable "
+            "form.",
         )
         alone = _unchecked(record)
         yield Measured(None, said, "warn", note) if not alone else _lonely(record, said, "fail", alone)
@@ -46,8 +48,8 @@ def _available(record: Record) -> Iterator[Measured]:
         note = Finding(
             "no-gradients",
             "alarm",
-            "The model gives no useful gradient, so only black-box attacks were run, and what they leave is an upper bound that"
-            " may be far from the truth.",
+            "The model gives no useful gradient, so only black-box attacks were run, and what they leave is an upper "
+            "bound that may be far from the truth.",
             {"gradients": model.gradients, "reason": model.gradients_reason},
             "If you can, evaluate a differentiable form of the same model.",
         )
@@ -55,8 +57,8 @@ def _available(record: Record) -> Iterator[Measured]:
 
 
 def _unchecked(record: Record) -> list[str]:
-    """The norms in which nothing but gradients that are not the model's own speaks of the bare model: no black-box attack
-    but noise, and no planted test."""
+    """The norms in which nothing but gradients that are not the model's own speaks of the bare model: no black-box
+    attack but noise, and no planted test."""
     planted = {row.norm for row in record.planted if row.status == "done" and row.samples}
     black = {cell.norm for cell in record.done(knowledge="none") if cell.needs != "gradient" and cell.plugin != "noise"}
     return [norm for norm in asked(record) if norm not in planted | black]
@@ -69,8 +71,8 @@ def _lonely(record: Record, said: str, outcome: Outcome, norms: list[str]) -> Me
         f"{said}; nothing beside them in {where}",
         outcome,
         "gradients-unchecked",
-        f"The gradients are not the model's own ({record.model.gradients}), and in {where} neither a black-box attack nor a planted"
-        " test shows whether they are of use.",
+        f"The gradients are not the model's own ({record.model.gradients}), and in {where} neither a black-box attack "
+        "nor a planted test shows whether they are of use.",
         "Choose a suite with square or hopskipjump, or with planted = { samples = 32 }.",
         {"reason": record.model.gradients_reason},
     )
@@ -90,8 +92,9 @@ def _worked(record: Record) -> Iterator[Measured]:
                 f"{percent(share)} of the attacked samples ({norm})",
                 graded(-share, -_NEARLY_ALL, -ENOUGH),
                 "white-box-missing",
-                f"In {norm} an attack with working gradients was made on {percent(share)} of the attacked samples only, because"
-                f" {why_blind(record, [norm])}: what black-box attacks leave is an upper bound that may be far from the truth.",
+                f"In {norm} an attack with working gradients was made on {percent(share)} of the attacked samples "
+                f"only, because {why_blind(record, [norm])}: what black-box attacks leave is an upper bound that may "
+                "be far from the truth.",
                 "Choose a suite with attacks that use gradients; where these are zero, look for what hides them.",
             ),
             bad=1 - share,
@@ -111,8 +114,8 @@ def _adaptive(record: Record) -> Iterator[Measured]:
                 f"{percent(share)} of the attacked samples ({defense}, {norm})",
                 graded(-share, -ENOUGH, -0.5),
                 "adaptive-blind",
-                f"Attacks that know {defense} had working gradients on {percent(share)} of its samples only ({norm}), so what"
-                " they leave is an upper bound of its worth.",
+                f"Attacks that know {defense} had working gradients on {percent(share)} of its samples only ({norm}), "
+                "so what they leave is an upper bound of its worth.",
                 "Give the defence a differentiable surrogate, and judge it by attacks that use gradients.",
                 {"share": share},
             ),
@@ -131,7 +134,8 @@ def _share(record: Record, kind: str) -> Iterator[Measured]:
             f"{percent(share)} of {asked} ({cell.attack}, {cell.norm}, {cell.defense})",
             graded(share, 0.1, 0.5),
             "zero-gradients" if kind == "zero" else "bad-gradients",
-            f"{100 * share:.0f} % of the gradients that {cell.attack} asked for ({cell.defense}, {cell.norm}) were {kind}.",
+            f"{100 * share:.0f} % of the gradients that {cell.attack} asked for ({cell.defense}, {cell.norm}) were "
+            f"{kind}.",
             "The model or the defence masks its gradients: believe black-box attacks and straight-through ones.",
             {"share": share, "queries": asked},
             [cell.id],
@@ -190,11 +194,11 @@ GRADIENTS = (
         "gradients-available",
         "Gradients are available",
         f"{_PINTOR}, indicator 1; {_ATHALYE}",
-        "what the loader's gradient gate says: exact, straight-through, surrogate, none; beside those that are not the model's"
-        " own, the norms without a black-box attack (noise is none) and without a planted test",
+        "what the loader's gradient gate says: exact, straight-through, surrogate, none; beside those that are not the "
+        "model's own, the norms without a black-box attack (noise is none) and without a planted test",
         "warn: surrogate, or straight-through in such a norm; fail: none, or surrogate in such a norm",
-        "without gradients only black-box attacks are left, and their figures are upper bounds far from the truth; gradients of a"
-        " copy are worth what they find, which something else must show",
+        "without gradients only black-box attacks are left, and their figures are upper bounds far from the truth; "
+        "gradients of a copy are worth what they find, which something else must show",
         "",
         _available,
     ),
@@ -202,10 +206,11 @@ GRADIENTS = (
         "gradients-worked",
         "Attacks with gradients worked on nearly every sample",
         f"{_CARLINI}; {_ATHALYE}",
-        "attacked samples on which a finished attack on the bare model got gradients, at most half of them zero or not finite, or"
-        " which a cascade with gradients lost / attacked samples, the worst norm",
+        "attacked samples on which a finished attack on the bare model got gradients, at most half of them zero or not "
+        "finite, or which a cascade with gradients lost / attacked samples, the worst norm",
         "warn: < 95 %, fail: < 80 %",
-        "black-box attacks alone bound a model far above the truth, so where no gradient was followed nothing is conclusive",
+        "black-box attacks alone bound a model far above the truth, so where no gradient was followed nothing is "
+        "conclusive",
         "the model gives no gradient, which gradients-available tells, or nothing was attacked",
         _worked,
     ),

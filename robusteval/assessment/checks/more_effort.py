@@ -1,4 +1,5 @@
-"""Would another effort have found more: a bigger budget, more steps, another start, another goal; and what was planted?"""
+"""Would another effort have found more: a bigger budget, more steps, another start, another goal; and what was
+planted?"""
 
 from __future__ import annotations
 
@@ -70,8 +71,8 @@ def _probe(record: Record, label: str) -> Iterator[Measured]:
             f"{percent(share)} of {len(both)} samples ({base.attack}, {base.norm})",
             graded(share, 0.25, math.inf),
             code,
-            f"{base.attack} ({base.norm}): {what} than the worst case over all attacks on {100 * share:.0f} % of {len(both)} "
-            "samples, by more than 15 %.",
+            f"{base.attack} ({base.norm}): {what} than the worst case over all attacks on {100 * share:.0f} % of "
+            f"{len(both)} samples, by more than 15 %.",
             advice,
             {"share": share, "samples": len(both), "than the attack itself": own},
             [base.id],
@@ -132,12 +133,14 @@ def _planted(record: Record) -> Iterator[Measured]:
             outcome = "warn"  # what chance finds too proves nothing
         judged = measured(
             share,
-            f"{percent(share)} of {count} planted adversarials found by the {who}, {percent(luck)} by chance ({row.norm})",
+            f"{percent(share)} of {count} planted adversarials found by the {who}, {percent(luck)} by chance "
+            f"({row.norm})",
             outcome,
             "planted-missed" if share < 0.95 else "planted-too-easy",
-            f"The {who} of this suite found {percent(share)} of {count} adversarials that were planted within {row.norm}"
-            f" {budget_text(row.eps, row.norm, width)} on this very model (random points: {percent(luck)}).",
-            "What they did not find on the model itself proves little: gradients are masked, or the attacks are too weak."
+            f"The {who} of this suite found {percent(share)} of {count} adversarials that were planted within "
+            f"{row.norm} {budget_text(row.eps, row.norm, width)} on this very model (random points: {percent(luck)}).",
+            "What they did not find on the model itself proves little: gradients are masked, or the attacks are too "
+            "weak."
             if share < 0.95
             else "The test was too easy to prove anything here.",
             {"power": share, "random": luck, "samples": count, **({"features": row.features} if row.features else {})},
@@ -155,24 +158,24 @@ def power(found: dict[str, list[bool]], needs: dict[str, str], level: str = "") 
 EFFORT = (
     Spec(
         "bigger-budget", "A bigger budget helps", f"{_CARLINI}; {_ATHALYE}",
-        "largest fall of the share fooled as the budget grows, over the budgets at which candidates are kept; counts as 30 %"
-        " where it does not grow at all and less than 90 % are fooled",
+        "largest fall of the share fooled as the budget grows, over the budgets at which candidates are kept; counts "
+        "as 30 % where it does not grow at all and less than 90 % are fooled",
         "warn: > 10 %, fail: > 50 %",
         "the larger ball holds the smaller one; a fixed-step attack may lose a little, masked gradients lose all",
         "no candidates were kept at several budgets (keep_strengths)", _bigger,
     ),
     Spec(
         "twice-steps", "Twice the steps do not help", f"{_CARLINI}; {_TRAMER}",
-        "samples for which an attack with twice the steps came nearer than the worst case over all attacks by more than 15 % / "
-        "samples, the worst attack",
-        "warn: > 25 %", "distances this far from settled bound the model badly, yet they do bound it, so no alarm; an attack that is far"
-        " from settled where another is not changes no reported number",
+        "samples for which an attack with twice the steps came nearer than the worst case over all attacks by more "
+        "than 15 % / samples, the worst attack",
+        "warn: > 25 %", "distances this far from settled bound the model badly, yet they do bound it, so no alarm; an "
+        "attack that is far from settled where another is not changes no reported number",
         "the suite runs no probes", _steps,
     ),
     Spec(
         "other-start", "Another start does not help", f"{_CARLINI}; {_TRAMER}",
-        "samples for which an attack from another random start came nearer than the worst case over all attacks by more than "
-        "15 % / samples, the worst attack",
+        "samples for which an attack from another random start came nearer than the worst case over all attacks by "
+        "more than 15 % / samples, the worst attack",
         "warn: > 25 %", "as for twice the steps", "the suite runs no probes of attacks that start at random", _start,
     ),
     Spec(
@@ -182,9 +185,10 @@ EFFORT = (
         "the suite has not both kinds in a norm", _targeted,
     ),
     Spec(
-        "planted", "Planted adversarials are found", "Zimmermann, Brendel, Tramer, Carlini 2022, Increasing confidence in"
-        " adversarial robustness evaluations",
-        "planted adversarials found by the attacks with gradients, or by all where the model gives none / planted ones, the worst norm",
+        "planted", "Planted adversarials are found", "Zimmermann, Brendel, Tramer, Carlini 2022, Increasing confidence "
+        "in adversarial robustness evaluations",
+        "planted adversarials found by the attacks with gradients, or by all where the model gives none / planted "
+        "ones, the worst norm",
         "warn: < 95 %, or random points find more than half; fail: < 50 %",
         "they exist by construction, so what is missed is the attacks' fault; the paper asks for 95 %",
         "the suite asks for none (planted), or the model's access excludes its attacks", _planted,

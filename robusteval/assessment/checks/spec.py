@@ -87,8 +87,8 @@ def measured(
 def from_rule(
     rule: Callable[[Record], Iterator[Finding]], applies: Callable[[Record], bool], values: tuple[str, ...], fine: str
 ) -> Measure:
-    """The measure of a rule that only speaks up when something is wrong. values: the first of these keys that its evidence
-    has is the measured number; fine: what is said when nothing is wrong."""
+    """The measure of a rule that only speaks up when something is wrong. values: the first of these keys that its
+    evidence has is the measured number; fine: what is said when nothing is wrong."""
 
     def measure(record: Record) -> Iterator[Measured]:
         if not applies(record):

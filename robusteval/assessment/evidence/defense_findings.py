@@ -20,7 +20,8 @@ def detectors(record: Record) -> Iterator[Finding]:
             yield Finding(
                 "detector-rejects-most",
                 "alarm",
-                f"The detector of {row.defense} rejects {100 * fired:.0f} % of clean samples, so what it catches says nothing.",
+                f"The detector of {row.defense} rejects {100 * fired:.0f} % of clean samples, so what it catches says "
+                "nothing.",
                 {"share": fired},
                 "Fit its threshold on clean samples for a wanted false-alarm rate.",
             )
@@ -37,8 +38,8 @@ def defenses(record: Record) -> Iterator[Finding]:
             yield Finding(
                 "adaptive-much-weaker",
                 "info",  # of the defence: an evaluation that shows both figures is none the worse for it
-                f"{row.defense} keeps {100 * oblivious:.0f} % against attacks that do not know it and {100 * adaptive:.0f} %"
-                " against those that do, at the same distances: its worth is the second figure.",
+                f"{row.defense} keeps {100 * oblivious:.0f} % against attacks that do not know it and "
+                f"{100 * adaptive:.0f} % against those that do, at the same distances: its worth is the second figure.",
                 {"oblivious": oblivious, "adaptive": adaptive},
                 "Quote the adaptive figure.",
             )
@@ -46,8 +47,9 @@ def defenses(record: Record) -> Iterator[Finding]:
             yield Finding(
                 "adaptive-too-weak",
                 "warning",
-                f"{row.defense} keeps {100 * adaptive:.0f} % against attacks that know it but only {100 * oblivious:.0f} %"
-                " against those that do not, at the same distances: the adaptive attacks are too weak.",
+                f"{row.defense} keeps {100 * adaptive:.0f} % against attacks that know it but only "
+                f"{100 * oblivious:.0f} % against those that do not, at the same distances: the adaptive attacks are "
+                "too weak.",
                 {"oblivious": oblivious, "adaptive": adaptive},
                 "Take the lower figure, and give the suite a stronger adaptive attack.",
             )
@@ -87,8 +89,8 @@ def _certificate_broken(record: Record, row: Pipeline) -> Iterator[Finding]:
 def _side_by_side(record: Record, row: Pipeline) -> tuple[float | None, float | None]:
     """Accuracy under the oblivious adversarials that hurt most, over cells and strengths, and under adaptive attacks.
 
-    Right when clean, and then right or rejected: a detector that catches an adversarial has held. Adaptive attacks may go
-    as far from each sample as its oblivious adversarial does, in the same norm.
+    Right when clean, and then right or rejected: a detector that catches an adversarial has held. Adaptive attacks may
+    go as far from each sample as its oblivious adversarial does, in the same norm.
     """
     labels, rejected = record.data.labels, record.model.classes
     worst: tuple[float, str, list[float]] | None = None
@@ -109,7 +111,8 @@ def _side_by_side(record: Record, row: Pipeline) -> tuple[float | None, float | 
 
 
 def _reach(record: Record, cell: Cell, strength: float) -> list[float] | None:
-    """Largest distance of each sample's oblivious adversarial; 0 where there is none, and the sample itself is judged."""
+    """Largest distance of each sample's oblivious adversarial; 0 where there is none, and the sample itself is
+    judged."""
     if cell.family == "fixed":
         return [strength * _ROOM] * len(record.data.labels)
     bare = next((one for one in record.done(norm=cell.norm, knowledge="none") if one.attack == cell.attack), None)
@@ -134,7 +137,8 @@ def label_leak(record: Record) -> Iterator[Finding]:
                         "warning",
                         f"{row.defense} is more accurate on adversarials of {cell.attack} than on clean samples.",
                         {"adversarial": share, "clean": clean},
-                        "The perturbation gives the label away (label leaking): use another attack for training and judging.",
+                        "The perturbation gives the label away (label leaking): use another attack for training and "
+                        "judging.",
                         [cell.id],
                     )
                     break

@@ -21,8 +21,8 @@ def suite_sha256(data: dict[str, Any]) -> str:
 
 
 def variant_sha256(cell: Cell, models: dict[str, str]) -> str:
-    """sha256 of an attack's plugin, version and parameters: the same name with other parameters is another variant. models:
-    path -> sha256 of each model that an attack goes by way of."""
+    """sha256 of an attack's plugin, version and parameters: the same name with other parameters is another variant.
+    models: path -> sha256 of each model that an attack goes by way of."""
     params = by_content(cell.params, models)
     return hashlib.sha256(json.dumps([cell.plugin, cell.version, params], sort_keys=True).encode()).hexdigest()
 

@@ -1,4 +1,5 @@
-"""Which adversarials a run must keep as proof of its columns: what the run stores, and what `verify` therefore asks for."""
+"""Which adversarials a run must keep as proof of its columns: what the run stores, and what `verify` therefore asks
+for."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ def attacked(record: Record) -> Iterator[Cell]:
 
 
 def nearest(record: Record) -> dict[str, list[Place]]:
-    """By tensor, the nearest win of each sample that was right when clean and lost, in the order of the data; of several
-    as near the first cell's. Probes have no part in it."""
+    """By tensor, the nearest win of each sample that was right when clean and lost, in the order of the data; of
+    several as near the first cell's. Probes have no part in it."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in record.done():
         if cell.knowledge != "oblivious":
@@ -69,8 +70,8 @@ def wins(record: Record, limit: int) -> tuple[dict[str, list[int]], dict[str, in
 
 
 def rounded(record: Record) -> list[tuple[Cell, list[int]]]:
-    """The bare model's cells in L2 and Linf whose wins are kept as 8-bit images too, with the samples; each whole or not at
-    all."""
+    """The bare model's cells in L2 and Linf whose wins are kept as 8-bit images too, with the samples; each whole or
+    not at all."""
     size, room = math.prod(record.model.input_shape), ROUNDED_LIMIT
     made = []
     for cell in record.done(knowledge="none", defense="none"):

@@ -1,4 +1,5 @@
-"""How a figure is marked that cannot be relied on: as the upper bound that it is, before the figure and not after it."""
+"""How a figure is marked that cannot be relied on: as the upper bound that it is, before the figure and not after
+it."""
 
 from __future__ import annotations
 
@@ -10,13 +11,15 @@ from robusteval.record.run import Record
 
 @dataclass(frozen=True)
 class Bounds:
-    """blind: norms without working gradients on the bare model; doubtful: whether the whole evaluation is inconclusive."""
+    """blind: norms without working gradients on the bare model; doubtful: whether the whole evaluation is
+    inconclusive."""
 
     blind: tuple[str, ...]
     doubtful: bool
 
     def said(self, sentence: str, norm: str = "") -> str:
-        """The sentence, marked where its figure is no more than an upper bound; without a norm it speaks of all of them."""
+        """The sentence, marked where its figure is no more than an upper bound; without a norm it speaks of all of
+        them."""
         if not self.doubtful:
             return sentence
         only = norm in self.blind if norm else bool(self.blind)

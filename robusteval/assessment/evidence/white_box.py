@@ -1,6 +1,8 @@
-"""On which samples an attack with working gradients was made; elsewhere a figure is an upper bound from black-box attacks only.
+"""On which samples an attack with working gradients was made; elsewhere a figure is an upper bound from black-box
+attacks only.
 
-No gradient attack, one that crashed or was left out, and one whose gradients were zero or not finite are the same thing here.
+No gradient attack, one that crashed or was left out, and one whose gradients were zero or not finite are the same thing
+here.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ def steered(cell: Cell) -> list[bool]:
 
 
 def white_share(cells: list[Cell]) -> float:
-    """Of the attacked samples of these cells (one pipeline, one norm), the share on which gradients worked in one of them.
+    """Of the attacked samples of these cells (one pipeline, one norm), the share on which gradients worked in one of
+    them.
 
-    A sample that a cascade lost within its budget is settled, whoever took it, once gradients worked anywhere. 0 where no
-    sample was attacked, and where the columns are not of the same samples.
+    A sample that a cascade lost within its budget is settled, whoever took it, once gradients worked anywhere. 0 where
+    no sample was attacked, and where the columns are not of the same samples.
     """
     done = [cell for cell in cells if cell.status == "done" and cell.distance]
     lengths = {len(cell.distance) for cell in done} | {len(cell.backwards) for cell in done if cell.needs == "gradient"}

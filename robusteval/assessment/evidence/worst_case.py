@@ -23,14 +23,16 @@ def envelope_of(record: Record, norm: str, defense: str) -> list[float]:
 
 
 def median_loss(distances: Sequence[float | None]) -> float:
-    """`lower_median` of the samples that were right when clean, None standing for never lost; 0 where there is none such."""
+    """`lower_median` of the samples that were right when clean, None standing for never lost; 0 where there is none
+    such."""
     column = [math.inf if value is None else value for value in distances]
     alive = np.array([value for value in column if value > 0], dtype=np.float64)
     return lower_median(alive) if alive.size else 0.0
 
 
 def held(record: Record, norm: str) -> float:
-    """The distance up to which at least half of the bare model's right answers are known to hold against what was tried.
+    """The distance up to which at least half of the bare model's right answers are known to hold against what was
+    tried.
 
     Black-box attacks say nothing of the samples that they did not take, so only attacks with gradients give a reach.
     Attacks that were run at one budget only say nothing of smaller ones: their wins count in the worst case, but where

@@ -53,8 +53,8 @@ def compare(source: Source, record: Record) -> Compared:
         return made
     if common < LEAST:
         made.reason = (
-            f"Of the {len(content.images)} images in {source.file}, {common} are among the {record.data.samples} of this run; "
-            f"a comparison needs {LEAST} (same data, same --seed)."
+            f"Of the {len(content.images)} images in {source.file}, {common} are among the {record.data.samples} of "
+            f"this run; a comparison needs {LEAST} (same data, same --seed)."
         )
         return made
     kept = [_on(model, content.images, places) for model in content.models]

@@ -10,7 +10,8 @@ from robusteval.record.units import budget_text
 
 
 def known_models(record: Record) -> list[str]:
-    """One sentence: what this model and each known one keep at the budget that is quoted first; Linf where there is one.
+    """One sentence: what this model and each known one keep at the budget that is quoted first; Linf where there is
+    one.
 
     From the table of the metric `references`; empty where there is none.
     """
@@ -29,8 +30,10 @@ def known_models(record: Record) -> list[str]:
         return []
     kept, low, high = (_percent(mine[at_budget(name, norm, at)]) for name in ("accuracy", "low", "high"))
     return [
-        f"Within {norm.capitalize()} {where} it keeps {kept} (95 %: {low.removesuffix(' %')} to {high}); of the reference "
-        f"models on the same {images} images, under the same attacks, {', '.join(said)}."
+        (
+            f"Within {norm.capitalize()} {where} it keeps {kept} (95 %: {low.removesuffix(' %')} to {high}); of the "
+            f"reference models on the same {images} images, under the same attacks, {', '.join(said)}."
+        )
     ]
 
 

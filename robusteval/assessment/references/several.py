@@ -20,8 +20,8 @@ _TAILS = (Column("rho_adv", "rho_adv", "ratio"), Column("trust-grade", "Trust gr
 
 
 def derive(records: Sequence[tuple[str, Record]]) -> list[Result]:
-    """The table of models, for each norm the worst case and each attack with one line a model, and the models among known
-    ones. Distances are shares of each model's pixel range (l0: pixels), as ranges may differ."""
+    """The table of models, for each norm the worst case and each attack with one line a model, and the models among
+    known ones. Distances are shares of each model's pixel range (l0: pixels), as ranges may differ."""
     pairs: dict[tuple[str, str, str], list[Curve]] = {}
     for key, record in records:
         for result in record.results:

@@ -12,7 +12,8 @@ from robusteval.record.units import norm_width
 
 @dataclass
 class _Group:
-    """Tables of several records that say the same in the same columns; budgets as shares of each model's pixel range."""
+    """Tables of several records that say the same in the same columns; budgets as shares of each model's pixel
+    range."""
 
     first: Result
     columns: list[Column]
@@ -21,7 +22,8 @@ class _Group:
 
 
 def known(records: Sequence[tuple[str, Record]], metric: str) -> list[Result]:
-    """Tables from the records' own ones of metric `references`: first the models, named by their keys, then the known ones.
+    """Tables from the records' own ones of metric `references`: first the models, named by their keys, then the known
+    ones.
 
     Models are put together where set, common images, norm and budgets are the same. Distances and budgets are shares of
     each model's pixel range (l0: pixels).

@@ -129,7 +129,7 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry
                 for plugin in plugins
             ]
             rows += list(_suites(getattr(manager.hook, _SUITES)(), distribution, point))
-    except Exception as error:  # a plugin's import may raise anything; it must not take us down
+    except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything; it must not take us down
         return [replace(broken, broken=words(error))]
     return rows or [replace(broken, broken="it implements no hook of robusteval")]
 
@@ -144,13 +144,14 @@ def _row(kind: str, plugin: Any, distribution: str, point: importlib.metadata.En
         return replace(row, broken=_BARE)
     try:
         params_schema(plugin)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it reads the plugin's own annotations and defaults
         return replace(row, broken=f"its parameters cannot be described: {error}")
     return row
 
 
 def _suites(answers: list[Any], distribution: str, point: importlib.metadata.EntryPoint) -> Iterator[Entry]:
-    """A row for each suite that an entry point offers; what its text says beyond its name is checked when it is read."""
+    """A row for each suite that an entry point offers; what its text says beyond its name is checked when it is
+    read."""
     for texts in answers:
         if not isinstance(texts, Mapping):
             said = f"robusteval_suites gave a {type(texts).__name__}, and not the texts of suites by name"
@@ -182,8 +183,7 @@ def _refuse_collisions(rows: list[Entry]) -> list[Entry]:
     done = []
     for row in rows:
         others = [other for other in owners[row.kind, row.name] if other is not row and not other.broken]
-        if others and not row.broken:
-            names = ", ".join(sorted({other.distribution for other in others}))
-            row = replace(row, broken=f"the name is also taken by {names}")
-        done.append(row)
+        names = ", ".join(sorted({other.distribution for other in others}))
+        taken = others and not row.broken
+        done.append(replace(row, broken=f"the name is also taken by {names}") if taken else row)
     return done

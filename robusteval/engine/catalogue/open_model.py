@@ -67,7 +67,8 @@ def _loaded(entry: Entry, path: Path, options: LoadOptions) -> Classifier:
         ) from error
     if not isinstance(model, Classifier):
         raise ModelError(
-            f"The loader {entry.name} of {entry.distribution} gave a {type(model).__name__} for {path.name}, not a Classifier.",
+            f"The loader {entry.name} of {entry.distribution} gave a {type(model).__name__} for {path.name}, not a "
+            "Classifier.",
             "Tell its author: robusteval.api.Classifier says what one is.",
         )
     return guarded(model)

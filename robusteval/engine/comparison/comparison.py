@@ -44,7 +44,8 @@ def keys(files: Sequence[str]) -> list[str]:
 
 
 def check_comparable(jobs: Sequence[Job]) -> None:
-    """Raises ModelError where models take other inputs or know other classes, DataError where they see other samples."""
+    """Raises ModelError where models take other inputs or know other classes, DataError where they see other
+    samples."""
     first = jobs[0]
     for job in jobs[1:]:
         one, two = first.model.info, job.model.info
@@ -65,8 +66,10 @@ def check_comparable(jobs: Sequence[Job]) -> None:
         same = len(first.samples) == len(job.samples) and bool((first.samples.y == job.samples.y).all())
         if not same or not _same_pixels(first, job):
             raise DataError(
-                f"{Path(first.model_file).name} and {Path(job.model_file).name} would be evaluated on different samples.",
-                "Give --data for all of them and, where their pixel ranges differ and the data are floats, --data-range.",
+                f"{Path(first.model_file).name} and {Path(job.model_file).name} would be evaluated on different "
+                "samples.",
+                "Give --data for all of them and, where their pixel ranges differ and the data are floats, "
+                "--data-range.",
             )
 
 

@@ -104,7 +104,7 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
         try:
             with foreign():
                 x, source.unlawful = _attacked(one, pipelines[place], right[place], attack, suite, seed)
-        except Exception as error:  # a plugin's fault costs one row of the matrix, not the run
+        except Exception as error:  # noqa: BLE001 - a plugin's fault costs one row of the matrix, not the run
             source.status, source.reason = "failed", words(error)[:500]
             continue
         tensors[one.key] = np.ascontiguousarray(x.cpu().numpy())
@@ -120,7 +120,8 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
 
 
 def chosen_attack(suite: Suite, catalogue: Catalogue) -> tuple[str, Any]:
-    """(plugin's name, attack) that the suite's `transfer` names: one of its own, else an installed one with its defaults.
+    """(plugin's name, attack) that the suite's `transfer` names: one of its own, else an installed one with its
+    defaults.
 
     Raises SuiteError where it has no fixed budget or no such norm, PluginError where there is none of that name.
     """
@@ -151,8 +152,8 @@ def _asked(pipeline: Pipeline, x: Tensor, seed: int) -> Tensor:
 def _attacked(
     one: Fighter, pipeline: Pipeline, right: Tensor, attack: Any, suite: Suite, seed: int
 ) -> tuple[Tensor, int]:
-    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any wrong
-    class counts, also in a targeted run; on the grid where the suite has one.
+    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any
+    wrong class counts, also in a targeted run; on the grid where the suite has one.
 
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
     """

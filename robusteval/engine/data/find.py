@@ -30,8 +30,8 @@ READS = "Give an .npz file with x and y, an IDX images file with its labels besi
 def read(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
     """The images and labels at path: an `.npz` file, an IDX pair (or a folder of them), or a folder of class folders.
 
-    split says which part of a file with several parts is meant: "test" is attacked, "fit" is for defences to learn from.
-    Raises DataError; nothing larger than `limit` bytes is unpacked.
+    split says which part of a file with several parts is meant: "test" is attacked, "fit" is for defences to learn
+    from. Raises DataError; nothing larger than `limit` bytes is unpacked.
     """
     if path.is_dir():
         return read_idx(path, split, limit) if holds_idx(path) else read_images(path, limit)
@@ -122,9 +122,9 @@ def find_data(
 ) -> tuple[RawData, RawData | None]:
     """(what is attacked, what defences may learn from or None), from the first of these that there is.
 
-    Data: --data (a path, or an installed data set's name), `<model>.npz` beside the model, the data set that the model's
-    metadata name. Fit data: --fit-data, or (unless own_fit is False) the fit part of the file or data set that the data
-    come from. kept: nothing that is in it is read again, and what is read is put there.
+    Data: --data (a path, or an installed data set's name), `<model>.npz` beside the model, the data set that the
+    model's metadata name. Fit data: --fit-data, or (unless own_fit is False) the fit part of the file or data set that
+    the data come from. kept: nothing that is in it is read again, and what is read is put there.
     """
     kept = {} if kept is None else kept
     beside = model_path.with_suffix(".npz") if model_path is not None else None
@@ -164,7 +164,8 @@ def find_fit(
     if own is None:
         raise DataError(
             f"There are no labelled images to train {info.name} on.",
-            "Name some with --fit-data: a file, a folder, or an installed data set. Keep those that you evaluate out of them.",
+            "Name some with --fit-data: a file, a folder, or an installed data set. Keep those that you evaluate out "
+            "of them.",
         )
     return own
 
@@ -183,7 +184,8 @@ def _installed(place: Path, datasets: Mapping[str, Dataset]) -> bool:
 
 
 def _has_fit(place: Path, datasets: Mapping[str, Dataset]) -> bool:
-    """Whether the data bring a part of their own to learn from: x_train beside x_test, train-images beside t10k-images."""
+    """Whether the data bring a part of their own to learn from: x_train beside x_test, train-images beside
+    t10k-images."""
     if _installed(place, datasets):
         return True
     if place.is_dir():
@@ -210,8 +212,8 @@ def _nothing(beside: Path | None, info: ModelInfo, datasets: Mapping[str, Datase
     there = f" (2) put {beside.name} with x and y beside the model;" if beside is not None else ""
     return DataError(
         f"There are no labelled images to evaluate {info.name} on.{named}",
-        f"Any of these will do: (1) --data FILE_OR_FOLDER;{there} (3) name an installed data set (installed: {installed}) "
-        "in the model's metadata, as `robusteval.dataset`, or give its name to --data.",
+        f"Any of these will do: (1) --data FILE_OR_FOLDER;{there} (3) name an installed data set (installed: "
+        f"{installed}) in the model's metadata, as `robusteval.dataset`, or give its name to --data.",
     )
 
 

@@ -35,8 +35,8 @@ def read_idx(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
     images, labels = _read(images_path, limit), _read(labels_path, limit)
     if images.ndim < 2 or labels.ndim != 1:
         raise DataError(
-            f"{images_path.name} has {images.ndim} axes and {labels_path.name} has {labels.ndim}; images need 2 or more and "
-            "labels 1.",
+            f"{images_path.name} has {images.ndim} axes and {labels_path.name} has {labels.ndim}; images need 2 or "
+            "more and labels 1.",
             HINT,
         )
     return RawData(images, labels, name=images_path.name.split(".")[0], source=str(images_path))
@@ -66,7 +66,8 @@ def _choose(folder: Path, split: Split) -> Path:
     if len(stems) != 1:
         names = ", ".join(path.name for path in files[:8])
         raise DataError(
-            f"{folder.name} holds {len(files)} images files and {len(stems)} of them are named after the {split} part: {names}.",
+            f"{folder.name} holds {len(files)} images files and {len(stems)} of them are named after the {split} part: "
+            f"{names}.",
             "Give the images file itself instead of the folder.",
         )
     return fitting[0]

@@ -70,7 +70,8 @@ def _listing(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
 
 
 def _images(place: Path, home: Path) -> list[Path]:
-    """The image files in one class folder; none may lie outside `home`, where links would lead to other people's files."""
+    """The image files in one class folder; none may lie outside `home`, where links would lead to other people's
+    files."""
     found = [path for path in place.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
     for path in (place, *found):
         if not path.resolve().is_relative_to(home):

@@ -45,7 +45,8 @@ _PACKING = (struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 class RawData:
     """Images and labels as they were stored: nothing scaled, reordered or checked against a model yet.
 
-    images: [N, ...] of numbers; labels: [N] or one-hot [N, K]; layout: "NCHW" or "NHWC" where the file says it, else "".
+    images: [N, ...] of numbers; labels: [N] or one-hot [N, K]; layout: "NCHW" or "NHWC" where the file says it, else
+    "".
     """
 
     images: Array
@@ -91,8 +92,8 @@ def npz_keys(path: Path) -> list[str]:
 
 
 def read_npz(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
-    """Images and labels of an `.npz` file: x_test, y_test or x, y (fit: x_train, y_train, else x, y of a file that holds
-    nothing but those); class_names and layout if there.
+    """Images and labels of an `.npz` file: x_test, y_test or x, y (fit: x_train, y_train, else x, y of a file that
+    holds nothing but those); class_names and layout if there.
 
     `limit` is in bytes, checked against the zip directory before anything is unpacked. Raises DataError.
     """

@@ -1,4 +1,5 @@
-"""A look at some of the user's images for whoever opens the model file, before anything else is known about the model."""
+"""A look at some of the user's images for whoever opens the model file, before anything else is known about the
+model."""
 
 from __future__ import annotations
 
@@ -35,9 +36,9 @@ def peeker(
 ) -> Peek:
     """The look that contracts.classifier.Peek describes, at the data that the command will find.
 
-    data: --data or arrays. kept: what was read is put there, so that `find_data` need not read it again; one for all the
-    models of a command. learning: the data are those that `find_fit` finds (with `fit`, --fit-data), for commands that
-    only train. The same images are shown each time.
+    data: --data or arrays. kept: what was read is put there, so that `find_data` need not read it again; one for all
+    the models of a command. learning: the data are those that `find_fit` finds (with `fit`, --fit-data), for commands
+    that only train. The same images are shown each time.
     """
     store: Kept = {} if kept is None else kept
 

@@ -32,7 +32,8 @@ def check_unlearnt(info: ModelInfo, evaluated: Samples) -> None:
     shared = len(_marks(evaluated) & _read(info.learnt))
     if shared:
         raise DataError(
-            f"{info.name} was trained on {shared} of the {len(evaluated)} images to be evaluated, by the marks in its file.",
+            f"{info.name} was trained on {shared} of the {len(evaluated)} images to be evaluated, by the marks in its "
+            "file.",
             "Give --data that it was not trained on; figures would look better than they are.",
         )
 

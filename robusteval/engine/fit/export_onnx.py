@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -30,9 +29,9 @@ def write_model(
 ) -> float:
     """Writes path and, beside it, the weights as .safetensors; the largest difference from `model.logits` on probe.
 
-    The file takes canonical inputs, float32 [N, *input_shape] in the stated range, and gives scores [N, K]: range, mean,
-    deviation and layout are inside. It keeps the data set and the class names of `source`; facts: what made it; learnt:
-    marks of the images that it was trained on, as in ModelInfo.
+    The file takes canonical inputs, float32 [N, *input_shape] in the stated range, and gives scores [N, K]: range,
+    mean, deviation and layout are inside. It keeps the data set and the class names of `source`; facts: what made it;
+    learnt: marks of the images that it was trained on, as in ModelInfo.
     Raises ModelError where the model cannot be exported, or where the file does not answer as the model does.
     """
     module = trainable(model).requires_grad_(False).cpu()
@@ -41,7 +40,8 @@ def write_model(
     gap = _gap(content, model, probe.cpu())
     if not gap <= TOLERANCE:
         raise ModelError(
-            f"The ONNX file would differ from the trained model by {gap:.2g} of the largest score, so it was not written.",
+            f"The ONNX file would differ from the trained model by {gap:.2g} of the largest score, so it was not "
+            "written.",
             "Please report this with the model; the training is kept.",
         )
     written = [
@@ -53,7 +53,7 @@ def write_model(
         for place, data in written:
             part = place.with_name(place.name + ".part")
             part.write_bytes(data)
-            os.replace(part, place)
+            part.replace(place)
     except OSError as error:
         raise RobustEvalError(
             f"{path} cannot be written: {error.strerror or error}.", "Choose another --out."
@@ -113,7 +113,8 @@ def _gap(content: bytes, model: Classifier, probe: Tensor) -> float:
         truth = model.logits(x).numpy()
         try:
             (said,) = session.run(None, {"x": x.numpy().astype(np.float32)})
-        except Exception:  # onnxruntime's own exceptions; a batch that does not fit makes the file useless
+        except Exception:  # noqa: BLE001
+            # onnxruntime's own exceptions; a batch that does not fit makes the file useless
             return float("inf")
         worst = max(worst, float(np.abs(said - truth).max()) / max(1e-12, float(np.abs(truth).max())))
     return worst

@@ -80,7 +80,8 @@ def _fit(
     except RobustEvalError as error:
         row.reason = error.message
         return row
-    except Exception as error:  # a defence's fault must not end the run: its cells fail, with this reason
+    except Exception as error:  # noqa: BLE001
+        # a defence's fault must not end the run: its cells fail, with this reason
         row.reason = words(error)
         return row
     row.status = "done"

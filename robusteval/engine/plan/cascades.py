@@ -29,8 +29,8 @@ class Member:
 def cascade_cell(
     spec: CascadeSpec, members: tuple[Member, ...], unable: Mapping[str, str], share: float, **facts: Any
 ) -> tuple[Cell, tuple[Member, ...]]:
-    """A cascade's cell at the budget `share`, and its members in order. unable: members that cannot run, with the reasons;
-    facts: fields of Cell.
+    """A cascade's cell at the budget `share`, and its members in order. unable: members that cannot run, with the
+    reasons; facts: fields of Cell.
 
     Without some of its members it is another composition than the one whose name it carries: the name says so, the
     parameters and so the variant's hash are those of the rest. With none left it is excluded, for the first reason.

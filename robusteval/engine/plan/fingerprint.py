@@ -22,10 +22,10 @@ STARTS = {"l1": "2", "l0": "2"}
 def attacks_sha256(suite: Suite, catalogue: Catalogue, target: str, shape: tuple[int, ...]) -> str:
     """sha256 of everything that decides the bare model's smallest distances but the model, the samples and the seed.
 
-    shape: of one input, as largest budgets may follow it; models that attacks go by way of count by their content. Names,
-    versions and all parameters of attacks and cascades, norms, largest budgets, the grid of levels, what counts as a win, and
-    the core's own search. Defences, probes, metrics and the wording of the suite have no part in it. Raises SuiteError and
-    PluginError.
+    shape: of one input, as largest budgets may follow it; models that attacks go by way of count by their content.
+    Names, versions and all parameters of attacks and cascades, norms, largest budgets, the grid of levels, what counts
+    as a win, and the core's own search. Defences, probes, metrics and the wording of the suite have no part in it.
+    Raises SuiteError and PluginError.
     """
     attacks = [
         [spec.name, _attack(spec, catalogue), norm, suite.largest(norm, shape), spec.search, *starts(norm)]
@@ -52,8 +52,8 @@ def starts(norm: str) -> list[str]:
 
 
 def surrogates(suite: Suite, catalogue: Catalogue) -> dict[str, str]:
-    """path -> sha256 of the file, for every model that an attack of the suite goes by way of; "" where there is no such file,
-    of which the attack itself will tell."""
+    """path -> sha256 of the file, for every model that an attack of the suite goes by way of; "" where there is no such
+    file, of which the attack itself will tell."""
     specs = [*suite.attacks, *(member for cascade in suite.cascades for member in cascade.members)]
     paths = [
         str(path)

@@ -1,4 +1,5 @@
-"""What is looked at before anything is attacked, as rows of the record's checks. docs/method.md describes each by its id."""
+"""What is looked at before anything is attacked, as rows of the record's checks. docs/method.md describes each by its
+id."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ def preflight_checks(clean: Preflight, info: ModelInfo, samples: Samples) -> lis
 
 
 def findings_of(checks: list[Check], clean: Preflight) -> list[Finding]:
-    """A finding for each item that warns and has none yet; settings that would mend a low accuracy are named by its own."""
+    """A finding for each item that warns and has none yet; settings that would mend a low accuracy are named by its
+    own."""
     found = []
     for check in checks:
         if check.outcome == "warn" and not check.codes:
@@ -140,7 +142,8 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "clean-accuracy", "The model knows its data", _CARLINI,
         "clean samples answered rightly / samples, with its Clopper-Pearson 95 % interval",
-        f"warn: less than {100 * LOW:.0f} % of the way from chance to perfect, fail: then, and chance inside the interval",
+        f"warn: less than {100 * LOW:.0f} % of the way from chance to perfect, fail: then, and chance inside the "
+        "interval",
         "attacking a model that guesses measures nothing; most often a setting is wrong, not the model", _accuracy,
     ),
     Item(
@@ -149,17 +152,19 @@ ITEMS: tuple[Item, ...] = (
         f"warn: they fill <= {100 * NARROW:.0f} %; {_BETTER.removeprefix('warn: ')}",
         "in a wrong range the same eps means up to 255 times more or less", _range,
     ),
-    Item("input-normalisation", "Mean and std are right", _OWN, f"{_CHANGE}: none, ImageNet, CIFAR-10, MNIST", _BETTER, _WHY,
+    Item("input-normalisation", "Mean and std are right", _OWN, f"{_CHANGE}: none, ImageNet, CIFAR-10, MNIST", _BETTER,
+         _WHY,
          _normalisation),
     Item("input-channels", "The colours are in order", _OWN, f"{_CHANGE}: channels reversed", _BETTER, _WHY, _channels),
-    Item("input-layout", "The images are upright", _OWN, f"{_CHANGE}: height and width swapped", _BETTER, _WHY, _layout),
+    Item("input-layout", "The images are upright", _OWN, f"{_CHANGE}: height and width swapped", _BETTER, _WHY,
+         _layout),
     Item("label-order", "The labels are numbered as the model's outputs", _OWN,
          f"{_CHANGE}: shifted by one, in text order, any renumbering", _BETTER, _WHY, _labels),
     Item(
         "class-count", "Model and data speak of the same classes", _OWN,
         "classes of the model, among the labels, and among its answers",
-        "warn: one answer for everything, or the labels show fewer than half of the classes (of the samples, where those are"
-        " fewer)",
+        "warn: one answer for everything, or the labels show fewer than half of the classes (of the samples, where "
+        "those are fewer)",
         "a model that always answers the same cannot be fooled, and classes without samples are not measured", _classes,
     ),
     Item(
@@ -168,9 +173,10 @@ ITEMS: tuple[Item, ...] = (
         "probabilities saturate, so losses on them vanish; labels leave black-box attacks by decisions alone", _output,
     ),
     Item(
-        "training-mode", "No layer is in training mode", "Pintor et al. 2022, Indicators of attack failure, indicator 2",
+        "training-mode", "No layer is in training mode",
+        "Pintor et al. 2022, Indicators of attack failure, indicator 2",
         "what the loader noted while it read the model", "warn: any",
-        "dropout and batch statistics make answers random; a copy in evaluation mode is evaluated, which need not be what is"
-        " deployed", _training,
+        "dropout and batch statistics make answers random; a copy in evaluation mode is evaluated, which need not be "
+        "what is deployed", _training,
     ),
 )  # fmt: skip

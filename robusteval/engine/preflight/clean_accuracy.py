@@ -96,8 +96,8 @@ def clean_report(
 ) -> Preflight:
     """The model's accuracy on samples; raw and data_range are what `prepare` made them from.
 
-    Where it is low, the usual settings are tried on `probe` of the samples; where it is not, only other pixel ranges, means
-    and stds.
+    Where it is low, the usual settings are tried on `probe` of the samples; where it is not, only other pixel ranges,
+    means and stds.
     """
     answers = _answers(model, samples.x, batch)
     labels = samples.y.cpu().numpy()
@@ -160,8 +160,10 @@ def suggest(
         if view.range_only and abs(correct - right) <= TIED * len(labels) and not thorough:
             ties.append((view.flags, _tie(model.info.bounds, view, right / len(labels), correct / len(labels))))
         if thorough:
-            for fix in relabelled(answers, labels, model.info.classes):
-                found.append(_suggestion(view, fix.accuracy, fix.setting, fix.by_hand, fix.changes))
+            found.extend(
+                _suggestion(view, fix.accuracy, fix.setting, fix.by_hand, fix.changes)
+                for fix in relabelled(answers, labels, model.info.classes)
+            )
     return best_of(found, right, len(labels)), ties
 
 
@@ -173,9 +175,11 @@ def _narrow(samples: Samples) -> list[str]:
     if share > NARROW or most == least:
         return []
     return [
-        f"The pixels run from {least:g} to {most:g}, {100 * share:.3g} % of the stated range {show(samples.bounds)}, so an "
-        "eps in its units would mean far more than it seems to; state what the data are with --data-range, or the "
-        "model's range with --range."
+        (
+            f"The pixels run from {least:g} to {most:g}, {100 * share:.3g} % of the stated range "
+            f"{show(samples.bounds)}, so an eps in its units would mean far more than it seems to; state what the data "
+            "are with --data-range, or the model's range with --range."
+        )
     ]
 
 

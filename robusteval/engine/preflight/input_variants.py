@@ -1,4 +1,5 @@
-"""Could it be the input? The usual ways to scale, normalise, order and turn images, as maps of what the model is fed."""
+"""Could it be the input? The usual ways to scale, normalise, order and turn images, as maps of what the model is
+fed."""
 
 from __future__ import annotations
 
@@ -92,8 +93,8 @@ def input_views(
 ) -> Iterator[View]:
     """The stated view (changes 0) and every other that feeds the model something else, simplest first.
 
-    Scaling, mean and std are affine, so a view is a map of x that stands for other flags. Not thorough: the model's range,
-    mean and std only, as a high accuracy does not say that those are right.
+    Scaling, mean and std are affine, so a view is a map of x that stands for other flags. Not thorough: the model's
+    range, mean and std only, as a high accuracy does not say that those are right.
     """
     views = [
         view
@@ -190,7 +191,8 @@ def _sources(samples: Samples, stated: Range, is_bytes: bool) -> list[Range]:
 def _affine(
     info: ModelInfo, own: Norm, stated: Range, norm: Norm, source: Range
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(scale, shift) per channel such that the model, given scale * x + shift, feeds its file what `norm` and `source` say."""
+    """(scale, shift) per channel such that the model, given scale * x + shift, feeds its file what `norm` and `source`
+    say."""
 
     def fed(x: float) -> Floats:
         share = (x - info.bounds[0]) / (info.bounds[1] - info.bounds[0])

@@ -25,7 +25,8 @@ class Relabelling:
 
 
 def relabelled(answers: Labels, labels: Labels, classes: int) -> Iterator[Relabelling]:
-    """Tries labels shifted by one, sorted as text, and any renumbering; answers and labels: [N], answers may hold -1."""
+    """Tries labels shifted by one, sorted as text, and any renumbering; answers and labels: [N], answers may hold
+    -1."""
     for shift, text in ((1, "adding 1 to"), (-1, "subtracting 1 from")):
         accuracy = float((answers == (labels + shift) % classes).mean())
         yield Relabelling(f"labels shifted by {shift:+d}", f"{text} every label", accuracy, 1)
@@ -41,7 +42,8 @@ def relabelled(answers: Labels, labels: Labels, classes: int) -> Iterator[Relabe
 
 
 def _renumbered(answers: Labels, labels: Labels, classes: int) -> Relabelling:
-    """The best renumbering; its accuracy is measured on samples that it was not fitted to, or it would flatter itself."""
+    """The best renumbering; its accuracy is measured on samples that it was not fitted to, or it would flatter
+    itself."""
     order = np.argsort(labels, kind="stable")
     fold = np.empty(len(labels), np.int64)
     fold[order] = np.arange(len(labels)) % 2

@@ -1,4 +1,5 @@
-"""Building a reference set: each known model under the attacks of one suite, as a run of its own that can be re-checked."""
+"""Building a reference set: each known model under the attacks of one suite, as a run of its own that can be
+re-checked."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ _SHARE_DIGITS = 9  # of distances; float32 has no more
 @dataclass(frozen=True)
 class Wanted:
     """One model of the set to be. defense: a plugin around it, attacked by those who know it, with these parameters;
-    exact: parameters under which its attackers are given the exact, useless gradient; draws: of a random defence at each
-    query of an attack; limit: so many images."""
+    exact: parameters under which its attackers are given the exact, useless gradient; draws: of a random defence at
+    each query of an attack; limit: so many images."""
 
     name: str
     path: str
@@ -111,7 +112,8 @@ def masked(model: Classifier, fit: Samples | None, wanted: Wanted, catalogue: Ca
 def reference(wanted: Wanted, record: Record, catalogue: Catalogue, false: Record | None = None) -> Reference:
     """The row of one model, from the record of its run; false: that of the run with exact gradients.
 
-    rows are samples of the record, until `assemble` puts them into the set. Raises RecordError where nothing was measured.
+    rows are samples of the record, until `assemble` puts them into the set. Raises RecordError where nothing was
+    measured.
     """
     name = wanted.name if wanted.defense else "none"
     pipeline = next((one for one in record.pipelines if one.defense == name and one.status == "done"), None)
@@ -179,7 +181,8 @@ def assemble(made: Sequence[tuple[Reference, Record]], command: str, seed: int) 
     for model, record in made:
         if record.suite.attacks_sha256 != first.suite.attacks_sha256:
             raise RecordError(
-                f"{model.name} was attacked with {record.suite.name} {record.suite.version}, and not as {made[0][0].name} was.",
+                f"{model.name} was attacked with {record.suite.name} {record.suite.version}, and not as "
+                f"{made[0][0].name} was.",
                 "Give runs of one suite, or the model files themselves.",
             )
         for key in record.data.hashes:

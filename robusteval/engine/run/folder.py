@@ -1,8 +1,9 @@
-"""Whose a folder is: one command at a time works in it, and only what robusteval wrote there is ever replaced or removed.
+"""Whose a folder is: one command at a time works in it, and only what robusteval wrote there is ever replaced or
+removed.
 
-A folder is a run's where it carries the mark of one, `units/plan.json` with the plan's hash (a comparison of several models:
-`.robusteval.json`, with the folders of the models). Without a mark, files of the names that a run would write are somebody
-else's: they stay unless the user says --overwrite, and other files stay in any case.
+A folder is a run's where it carries the mark of one, `units/plan.json` with the plan's hash (a comparison of several
+models: `.robusteval.json`, with the folders of the models). Without a mark, files of the names that a run would write
+are somebody else's: they stay unless the user says --overwrite, and other files stay in any case.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The folder for this command alone, made where it is not there; may be entered again by whoever holds it. A lock ends
-    with the process that holds it, however that ends. Raises RecordError where another command works there."""
+    """The folder for this command alone, made where it is not there; may be entered again by whoever holds it. A lock
+    ends with the process that holds it, however that ends. Raises RecordError where another command works there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
@@ -55,10 +56,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
-    """Marks a locked folder as the run's of this plan; returns whether it was already, so that its units are used again.
+    """Marks a locked folder as the run's of this plan; returns whether it was already, so that its units are used
+    again.
 
-    Raises RecordError where the folder holds another run, or files that are not known to be robusteval's, unless overwrite;
-    then a run's own files are removed first.
+    Raises RecordError where the folder holds another run, or files that are not known to be robusteval's, unless
+    overwrite; then a run's own files are removed first.
     """
     found = _mark(folder / _RUN)
     if found is not None and found["plan"] == plan_sha256 and not overwrite:
@@ -149,7 +151,8 @@ def _bare(folder: Path, name: str, marked: bool) -> bool:
 
 
 def _clear_run(folder: Path, marked: bool) -> None:
-    """Removes what a run wrote. In a folder without its mark those are the units only, which carry a mark of their own."""
+    """Removes what a run wrote. In a folder without its mark those are the units only, which carry a mark of their
+    own."""
     for path in (folder / "units").glob("*.npz"):
         if is_unit(path):
             _remove(path)

@@ -14,7 +14,8 @@ Source = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Everything but the model. A new option is declared here; tests/test_run_options.py asks that each way in takes it.
+    """Everything but the model. A new option is declared here; tests/test_run_options.py asks that each way in takes
+    it.
 
     data, fit_data: what to attack, and what defences may learn from; None: what lies beside the model, or its metadata name.
     data_range: the values of black and white in the data, where those are not the model's range. samples: how many are

@@ -188,14 +188,14 @@ def _findings(look: Preflight) -> list[Finding]:
                 "If a setting named here is the right one, state it and run again; nothing was changed silently.",
             )
         )
-    for remark in look.remarks:
-        found.append(
-            Finding(
-                remark.code,
-                remark.severity,
-                remark.sentence,
-                {},
-                "State the range that the model was trained on with --range; check the labels' order.",
-            )
+    found.extend(
+        Finding(
+            remark.code,
+            remark.severity,
+            remark.sentence,
+            {},
+            "State the range that the model was trained on with --range; check the labels' order.",
         )
+        for remark in look.remarks
+    )
     return found

@@ -1,10 +1,10 @@
-"""The run: plan, fit, attack, judge, assemble, derive, save. One direction, each step a function of what came before."""
+"""The run: plan, fit, attack, judge, assemble, derive, save. One direction, each step a function of what came
+before."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ from robusteval.record import store
 __all__ = ["Job", "Listener", "Progress", "foretell", "plan_of", "run"]
 
 
-def run(job: Job, listener: Listener = lambda progress: None) -> document.Record:
-    """Runs a job to the end, or as far as its time budget goes; saves record and witnesses in its folder, and returns the
-    record.
+def run(job: Job, listener: Listener = lambda _: None) -> document.Record:
+    """Runs a job to the end, or as far as its time budget goes; saves record and witnesses in its folder, and returns
+    the record.
 
-    Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is kept. A
-    cell that fails is recorded with its error and the run goes on.
+    Raises RecordError when the folder cannot be used, or when it is full or gone in the middle; what was finished is
+    kept. A cell that fails is recorded with its error and the run goes on.
     """
     with heeding_ctrl_c(), exact(job.samples.x.device), locked(job.folder), started(job) as ready:
         begun = begin(ready)
@@ -161,8 +161,8 @@ def finish(
 
 
 def foretell(job: Job) -> Forecaster:
-    """What a job will cost, before anything is fitted: every sample counts as attacked, and passes through a defence as dear
-    as those of the bare model."""
+    """What a job will cost, before anything is fitted: every sample counts as attacked, and passes through a defence as
+    dear as those of the bare model."""
     with one_thread():
         bare = {"none": Pipeline(Defended(job.model))}
         left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
@@ -205,7 +205,8 @@ def _costs(job: Job, plan: Plan, fitted: Fitted, timing: pass_timing.PassTiming)
 
 
 def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_timing.PassTiming:
-    """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then say."""
+    """The cost of passes through a defence; that of the bare model where the defence fails, as its cells will then
+    say."""
     try:
         with foreign():
             return pass_timing.behind(pipeline, job.samples.x, bare.tuning.full())
@@ -241,7 +242,8 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
         try:
             with foreign():
                 _one_test(name, record, job, fitted)
-        except Exception as error:  # a model may fail at a batch of another size: the attacks' figures stay
+        except Exception as error:  # noqa: BLE001
+            # a model may fail at a batch of another size: the attacks' figures stay
             reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
             told.append(
                 document.Finding(
@@ -283,4 +285,4 @@ def _figures(catalogue: Catalogue, record: document.Record) -> tuple[list[docume
 
 
 def _stamp(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

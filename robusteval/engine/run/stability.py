@@ -13,7 +13,8 @@ from robusteval.record.run import Check, Data, Pipeline, Record, Suite
 
 
 def stability(model: Classifier, samples: Samples, seed: int = 0) -> list[Check]:
-    """Whether answers change from call to call, or with their company: the two checks that a run makes of every pipeline."""
+    """Whether answers change from call to call, or with their company: the two checks that a run makes of every
+    pipeline."""
     row = Pipeline("none", "", "", "model", {}, "done")
     clean_phase(pipeline.Pipeline(Defended(model)), row, samples, seed)
     labels = [int(label) for label in samples.y]

@@ -24,8 +24,8 @@ FILE = "witnesses.safetensors"
 
 def write(record: Record, units: UnitStore, samples: Samples, folder: Path) -> Witnesses:
     """Writes folder/witnesses.safetensors: the clean samples, their labels, for each pipeline and norm the nearest
-    adversarial of every sample that was lost, every other win as far as `proof.LIMIT` goes, and each attack's wins on the
-    bare model, rounded to 8 bits."""
+    adversarial of every sample that was lost, every other win as far as `proof.LIMIT` goes, and each attack's wins on
+    the bare model, rounded to 8 bits."""
     tensors: dict[str, NDArray[np.generic]] = {}
     size = chunk_of(samples.x.shape[1:])
     entries: list[Witness] = []

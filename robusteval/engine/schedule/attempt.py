@@ -38,7 +38,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended. error: empty, or one line that says why it failed; detail: the traceback; seconds: what it took."""
+    """How a unit ended. error: empty, or one line that says why it failed; detail: the traceback; seconds: what it
+    took."""
 
     task: Task
     error: str = ""

@@ -1,4 +1,5 @@
-"""How many samples hold out against a single step of the whole budget, asked of the model before the run, for the forecast."""
+"""How many samples hold out against a single step of the whole budget, asked of the model before the run, for the
+forecast."""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ def survivors(
     live: Mapping[str, Tensor],
     levels: int,
 ) -> dict[str, float]:
-    """By cell: about the largest share of the attacked samples that holds out at the largest budget, of cascades (what is left
-    after their first member with gradients) and of attacks with gradients at fixed budgets.
+    """By cell: about the largest share of the attacked samples that holds out at the largest budget, of cascades (what
+    is left after their first member with gradients) and of attacks with gradients at fixed budgets.
 
-    One step of the whole budget along the gradient is tried on the first 64 attacked samples; what holds against it, and
-    one more of n + 1 for what so few cannot show, counts as left. An attack of many steps that is worth its passes leaves
-    fewer. Nothing is said, so that all count, where no gradient is to be had, where a pipeline is random or not fitted
-    yet, where not every error is a win, and in L1 and L0, where one step is one pixel.
+    One step of the whole budget along the gradient is tried on the first 64 attacked samples; what holds against it,
+    and one more of n + 1 for what so few cannot show, counts as left. An attack of many steps that is worth its passes
+    leaves fewer. Nothing is said, so that all count, where no gradient is to be had, where a pipeline is random or not
+    fitted yet, where not every error is a win, and in L1 and L0, where one step is one pixel.
     """
     found: dict[str, float] = {}
     known: dict[tuple[str, str, float], float] = {}

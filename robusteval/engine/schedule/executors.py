@@ -38,7 +38,7 @@ def execute(
     store: UnitStore,
     workers: int,
     listener: Listener,
-    admit: Admit = lambda task: True,
+    admit: Admit = lambda _: True,
     apart: bool = False,
     executor: Executor | None = None,
     machines: set[str] | None = None,

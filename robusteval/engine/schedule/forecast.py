@@ -96,15 +96,16 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
         with foreign():
             said = attack.passes(norm, classes)
             return said if math.isfinite(said.total + said.own) and min(said.total, said.own) >= 0 else None
-    except Exception:  # a plugin may raise or return anything; without its word the cell is one that is not foretold
+    except Exception:  # noqa: BLE001
+        # a plugin may raise or return anything; without its word the cell is one that is not foretold
         return None
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the attacks;
-    longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see `pass_timing.contention`;
-    cores: that this process may use, 0 where as many as there are workers."""
+    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the
+    attacks; longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see
+    `pass_timing.contention`; cores: that this process may use, 0 where as many as there are workers."""
 
     passes: float
     seconds: float
@@ -121,8 +122,8 @@ class Forecast:
         return max(self.seconds / workers, self.longest) * self.slower(workers) + self.serial * self.load
 
     def slower(self, workers: int) -> float:
-        """By the clock, seconds for a CPU second of each of so many workers, which share the cores with each other and with
-        what else runs here."""
+        """By the clock, seconds for a CPU second of each of so many workers, which share the cores with each other and
+        with what else runs here."""
         if not self.cores:
             return self.load
         others = max(self.load * self.cores - 1, 0.0) if self.load > _BUSY else 0.0
@@ -136,8 +137,8 @@ class Forecast:
         each = 1e3 * (self.seconds + self.serial) / max(self.passes, 1)
         busy = f", where a CPU second takes {self.load:.1f} s just now" if self.load > _BUSY else ""
         said = (
-            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with {who} "
-            f"(foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
+            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with "
+            f"{who} (foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
         )
         if self.unsaid:
             count = "1 cell is" if self.unsaid == 1 else f"{self.unsaid} cells are"
@@ -226,8 +227,8 @@ class Forecaster:
         )
 
     def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
-        """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious ones
-        are none."""
+        """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious
+        ones are none."""
         made = {}
         for planned in (*plan.planned, *plan.probes):
             work = self.work(planned)
@@ -253,8 +254,8 @@ def forecaster(
     random: Mapping[str, bool] | None = None,
     left: Mapping[str, float] | None = None,
 ) -> Forecaster:
-    """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is taken
-    for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
+    """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is
+    taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
     info, suite = job.model.info, job.suite
     if random is None:
         random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}

@@ -42,8 +42,8 @@ _CLASSES = 10
 
 @dataclass(frozen=True)
 class PassTiming:
-    """What was chosen. pass_ms: CPU time of one forward and backward pass per sample; forward_ms: of one query of the true
-    model; by the clock, 0 where unknown."""
+    """What was chosen. pass_ms: CPU time of one forward and backward pass per sample; forward_ms: of one query of the
+    true model; by the clock, 0 where unknown."""
 
     tuning: Tuning = field(default_factory=Tuning)
     pass_ms: float = 0.0

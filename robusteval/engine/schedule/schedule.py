@@ -28,9 +28,9 @@ ERRORS_LOG = "errors.log"  # in the run folder: tracebacks of what failed
 
 @dataclass(frozen=True)
 class Progress:
-    """Told to the listener after every unit. done of total units; error: why this one failed, or empty; note: something to
-    say once; left_s: about how long the rest takes by the clock, from what was foretold of it and how far that was off so far,
-    None where nothing is known."""
+    """Told to the listener after every unit. done of total units; error: why this one failed, or empty; note: something
+    to say once; left_s: about how long the rest takes by the clock, from what was foretold of it and how far that was
+    off so far, None where nothing is known."""
 
     done: int
     total: int
@@ -155,8 +155,8 @@ def attack(
 
     go(tasks, job.workers)
     gate.keep = 0.0  # what follows is cheap, and was counted in what was kept; the tests take what it leaves
-    # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to come
-    # they would be others than those of the whole run
+    # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to
+    # come they would be others than those of the whole run
     go(_complete(todo.transferred, done), job.workers)
     go(_complete(todo.judging, done), job.workers if job.executor is not None else 1)
     return done
@@ -229,8 +229,8 @@ def _dear_first(tasks: list[Task], seconds: Callable[[Task], float | None]) -> l
 
 @dataclass
 class Rest:
-    """How long what is left will take. coming: CPU seconds of each unit, None where its attack does not say; tests: of what one
-    process does at the end; slower: seconds by the clock for a CPU second, as foretold."""
+    """How long what is left will take. coming: CPU seconds of each unit, None where its attack does not say; tests: of
+    what one process does at the end; slower: seconds by the clock for a CPU second, as foretold."""
 
     coming: list[float | None]
     tests: float
@@ -247,8 +247,8 @@ class Rest:
             self.foretold, self.took = self.foretold + foretold, self.took + took
 
     def seconds(self) -> float | None:
-        """By the clock; None while nothing is known of a unit that is left. What was foretold counts like ten seconds measured,
-        so that the first unit does not decide alone."""
+        """By the clock; None while nothing is known of a unit that is left. What was foretold counts like ten seconds
+        measured, so that the first unit does not decide alone."""
         known = [one for one in self.coming if one is not None]
         if len(known) < len(self.coming) and not known:
             return None

@@ -1,12 +1,12 @@
 """`--time-budget`: what is run first, and when nothing more is started.
 
-The order, told in docs/read-a-report.md too: (0) on the bare model the strongest attack of each norm; (1) cascades on the bare
-model; (2) on each defence the strongest adaptive attack of each norm; (3) the other attacks on the bare model and (4) the
-other adaptive ones, first those to which the suite gives a priority, then the cheapest; (5) probes. Strongest is the attack
-with the lowest `priority` in the suite; among equals the one that needs the most access, and among those the first. An attack
-without a priority is not begun where neither the strongest nor one with a priority was: alone it would claim too much.
-Oblivious cells, which judge what these found, and the tests of the evaluation come last; up to 30 % of the time is kept for
-them.
+The order, told in docs/read-a-report.md too: (0) on the bare model the strongest attack of each norm; (1) cascades on
+the bare model; (2) on each defence the strongest adaptive attack of each norm; (3) the other attacks on the bare model
+and (4) the other adaptive ones, first those to which the suite gives a priority, then the cheapest; (5) probes.
+Strongest is the attack with the lowest `priority` in the suite; among equals the one that needs the most access, and
+among those the first. An attack without a priority is not begun where neither the strongest nor one with a priority
+was: alone it would claim too much. Oblivious cells, which judge what these found, and the tests of the evaluation come
+last; up to 30 % of the time is kept for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Clock:
     """How much time is left, and by how much foretold times were off so far. budget: seconds, None for no end."""
 
     budget: float | None = None
-    started: float = field(default_factory=lambda: time.monotonic())
+    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - the clock of now
     foretold: float = 0.0
     took: float = 0.0
 
@@ -62,8 +62,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Roles:
-    """What cells are to each other. group: by cell, the pipeline and the norm; first: the strongest of each group; leads:
-    they, and those to which the suite gives a priority. Cascades, and what judges others, have no role."""
+    """What cells are to each other. group: by cell, the pipeline and the norm; first: the strongest of each group;
+    leads: they, and those to which the suite gives a priority. Cascades, and what judges others, have no role."""
 
     group: dict[str, tuple[str, str]]
     first: frozenset[str]

@@ -23,8 +23,8 @@ Grid = tuple[float, float, int] | tuple[()]  # (first, last, steps), as in Model
 @dataclass(frozen=True)
 class Threat:
     """What counts as a win, and in which norm. keep: bool [B, K'] over the pipeline's classes; levels: Q > 0 where only
-    images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does; file: the grid of a file that takes
-    whole numbers, as in ModelInfo. Where there are both, the levels lie on the file's grid (`common_grid`)."""
+    images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does; file: the grid of a file that
+    takes whole numbers, as in ModelInfo. Where there are both, the levels lie on the file's grid (`common_grid`)."""
 
     keep: Bool[Tensor, "b k"]
     norm: Norm
@@ -71,7 +71,8 @@ def common_grid(levels: int, bounds: tuple[float, float], file: Grid) -> tuple[i
     if whole and levels % file[2] == 0:
         return 0, file
     raise SuiteError(
-        f"The suite asks for images of {levels + 1} levels, but the model's file takes whole numbers, {file[2] + 1} of them.",
+        f"The suite asks for images of {levels + 1} levels, but the model's file takes whole numbers, {file[2] + 1} of "
+        "them.",
         f"Give levels = {file[2]} in the suite, or leave it away: the file's own grid is kept in any case.",
     )
 
@@ -146,7 +147,8 @@ def judge(
 
 
 def _take(judged: Judged, rows: Tensor, again: Judged) -> None:
-    """Writes the wins of `again`, of these rows, into judged; only wins, so reasons for rejection stay the first ones."""
+    """Writes the wins of `again`, of these rows, into judged; only wins, so reasons for rejection stay the first
+    ones."""
     won = rows[again.won]
     judged.x[won], judged.won[won] = again.x[again.won], True
     judged.distance[won], judged.l2[won] = again.distance[again.won], again.l2[again.won]

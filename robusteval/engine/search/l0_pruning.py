@@ -17,9 +17,9 @@ Wins = Callable[[Tensor, Tensor], Tensor]  # (positions [R] in the batch, candid
 def undo(x0: Float[Tensor, " b *shape"], far: Float[Tensor, " b *shape"], wins: Wins) -> Float[Tensor, " b *shape"]:
     """far [B, *shape] with as many of its changed pixels put back to x0 as the search found to be needless.
 
-    Where many changed, first by bisection the most of the least changed pixels that can go back together; then one by one
-    those that change more. A pixel of an image [B, C, H, W] is all of its channels, as in the l0 norm. Every row of far has
-    to win, and no row of x0.
+    Where many changed, first by bisection the most of the least changed pixels that can go back together; then one by
+    one those that change more. A pixel of an image [B, C, H, W] is all of its channels, as in the l0 norm. Every row of
+    far has to win, and no row of x0.
     """
     height = _height(far - x0)
     changed = (height > 0).sum(1)

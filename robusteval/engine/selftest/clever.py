@@ -33,7 +33,8 @@ _FLAT = 1e-5  # maxima that differ by less, relatively, are all the same: the ma
 
 @dataclass(frozen=True)
 class Score:
-    """CLEVER of one sample: the distance, the class whose margin gave it, and the p-value of the fit where one was made."""
+    """CLEVER of one sample: the distance, the class whose margin gave it, and the p-value of the fit where one was
+    made."""
 
     value: float | None
     target: int
@@ -68,7 +69,7 @@ def estimate(
                 row.value.append(score.value)
                 row.target.append(score.target)
                 row.fit.append(score.fit)
-        except Exception as error:  # an estimate that fails must not lose the attacks' figures
+        except Exception as error:  # noqa: BLE001 - an estimate that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.value, row.target, row.fit = [], [], [], []
     return made
@@ -136,7 +137,8 @@ def ball(count: int, shape: torch.Size, norm: str, radius: float, rng: Generator
 def largest(maxima: NDArray[np.float64]) -> tuple[float | None, float | None]:
     """(location of the reverse Weibull law behind these maxima [N], p-value of the fit), or (None, None) without a fit.
 
-    Never below the largest one seen. Maxima that do not vary are a linear margin: their value is the answer, without a fit.
+    Never below the largest one seen. Maxima that do not vary are a linear margin: their value is the answer, without a
+    fit.
     """
     top, spread = float(maxima.max()), float(maxima.std())
     if float(np.ptp(maxima)) <= _FLAT * max(abs(top), 1e-300):
@@ -152,8 +154,8 @@ def fit_weibull_max(scaled: NDArray[np.float64]) -> tuple[float, float]:
     """(shape, location) of largest likelihood for data [N] with maximum 0 and standard deviation 1.
 
     The scale has a closed form given the other two, so a grid that is refined around its best point does; scipy's own
-    `fit` ends far from the optimum on about half of such samples. Shapes below 1 are left out, as the likelihood is then
-    unbounded, and so are steep ones, whose law has no upper end in effect: the location would run away.
+    `fit` ends far from the optimum on about half of such samples. Shapes below 1 are left out, as the likelihood is
+    then unbounded, and so are steep ones, whose law has no upper end in effect: the location would run away.
     """
     shapes, places = np.geomspace(1.0, _STEEPEST, 25), np.geomspace(1e-3, 10 * _STEEPEST, 49)
     best = (1.0, 1.0)

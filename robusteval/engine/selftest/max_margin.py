@@ -35,8 +35,8 @@ def outstanding(points: Tensor, candidates: Tensor) -> tuple[int, Tensor, Tensor
 def _apart(low: Tensor, high: Tensor, steps: int) -> Tensor:
     """From the convex hull of `low` [n, D] to each point of `high` [T, D], the shortest way: [T, D].
 
-    That is the direction of the largest margin. Accelerated projected gradient over the weights of the hull's points: all
-    by inner products, so there may be more dimensions than points.
+    That is the direction of the largest margin. Accelerated projected gradient over the weights of the hull's points:
+    all by inner products, so there may be more dimensions than points.
     """
     gram, cross = low @ low.T, high @ low.T
     rate = 1 / torch.linalg.matrix_norm(gram, 2).clamp_min(1e-300)

@@ -1,14 +1,15 @@
 """Planted adversarials (Zimmermann, Brendel, Tramer, Carlini 2022): how many does the suite find on this very model?
 
-For each sample x a linear readout is put on the model's penultimate features f: what its last linear layer reads. It says
-"inner" on x, on noise well inside the ball and on noise on its surface, and "planted" on one more point of the surface,
-which is thus an adversarial by construction. The suite's attacks are then asked to turn "inner" into "planted" within the ball. A gradient
-that is masked before the features is as masked here as in the model itself.
+For each sample x a linear readout is put on the model's penultimate features f: what its last linear layer reads. It
+says "inner" on x, on noise well inside the ball and on noise on its surface, and "planted" on one more point of the
+surface, which is thus an adversarial by construction. The suite's attacks are then asked to turn "inner" into "planted"
+within the ball. A gradient that is masked before the features is as masked here as in the model itself.
 
-A target of the run changes nothing here: "planted" is the only class to be reached. Grids are kept: all points lie on them.
+A target of the run changes nothing here: "planted" is the only class to be reached. Grids are kept: all points lie on
+them.
 
-Where a classifier shows no such features, its scores are read out instead, and the record says so. Where a readout exists
-for no point of many, nothing is planted for the sample.
+Where a classifier shows no such features, its scores are read out instead, and the record says so. Where a readout
+exists for no point of many, nothing is planted for the sample.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _MARGIN = 4.0  # readout of the clean sample: so far from the boundary, whatever
 class Readouts:
     """A binary classifier with one linear readout per sample on features: class 0 inner, class 1 planted.
 
-    A point is given to the readout of the clean sample that it is nearest to in the norm. The samples' balls are disjoint.
+    A point is given to the readout of the clean sample that it is nearest to in the norm. The samples' balls are
+    disjoint.
     """
 
     features: Classifier
@@ -103,7 +105,7 @@ def test(
                 chosen = _disjoint(samples.x, right, settings.samples, norm, eps)
                 features, row.features = features_of(model)
                 _run(row, features, samples, chosen, attacks, grid, seed)
-        except Exception as error:  # a test that fails must not lose the attacks' figures
+        except Exception as error:  # noqa: BLE001 - a test that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.random, row.found = [], [], {}
     return made
@@ -187,7 +189,7 @@ def _run(
                 row.found[name] = _find(
                     pipeline, x0, threat, row.eps, attack, generator(seed, "planted", row.norm, name)
                 )
-        except Exception as error:  # one plugin's fault: it found nothing, and the reason is kept
+        except Exception as error:  # noqa: BLE001 - one plugin's fault: it found nothing, and the reason is kept
             row.failed[name] = words(error)[:200]
             row.found[name] = [False] * len(row.samples)
 
@@ -216,9 +218,9 @@ def _find(
 def plant(
     features: Classifier, samples: Samples, index: int, threat: Threat, eps: float, inner: int, seed: int
 ) -> tuple[Tensor, Tensor] | None:
-    """A readout (weight float64 [D], bias []) that is positive on one point of the ball's surface, and negative on the sample,
-    on `inner` points around it and on all other points of the surface that were drawn; None where none of these can be
-    told from the rest by a line. All of them are images that the threat allows: on its grid where it has one."""
+    """A readout (weight float64 [D], bias []) that is positive on one point of the ball's surface, and negative on the
+    sample, on `inner` points around it and on all other points of the surface that were drawn; None where none of these
+    can be told from the rest by a line. All of them are images that the threat allows: on its grid where it has one."""
     rng = generator(seed, "plant", threat.norm, index)
     x0 = samples.x[index : index + 1]
     near = torch.cat([x0, _noise(x0, threat, _INNER * eps, inner, rng, False)])
@@ -236,7 +238,8 @@ def plant(
 
 
 def _noise(x0: Tensor, threat: Threat, eps: float, count: int, rng: torch.Generator, surface: bool) -> Tensor:
-    """Points [count, *shape] of the ball around x0 [1, *shape], or of its surface, inside the box; on the grid, towards x0."""
+    """Points [count, *shape] of the ball around x0 [1, *shape], or of its surface, inside the box; on the grid, towards
+    x0."""
     x = x0.expand(count, *x0.shape[1:])
     size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
     draw = ops.random_on_sphere if surface else ops.random_in_ball

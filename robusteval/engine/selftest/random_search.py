@@ -1,4 +1,5 @@
-"""Many random points around a few samples: is one of them an adversarial where the attacks saw none? (Carlini et al. 2019)"""
+"""Many random points around a few samples (Carlini et al. 2019): is one of them an adversarial where the attacks saw
+none?"""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ def search(
 ) -> list[Search]:
     """A row for each of l2 and linf that attacks finished in; none where the suite asks for no samples.
 
-    Half of the points lie on the sphere, half in the ball. A hit is what the judge would call a win of the run's attacks:
-    of the target's class where there is a target, and on the grid where there is one. Only for models whose answers do not
-    change.
+    Half of the points lie on the sphere, half in the ball. A hit is what the judge would call a win of the run's
+    attacks: of the target's class where there is a target, and on the grid where there is one. Only for models whose
+    answers do not change.
     """
     settings, made = suite.noise_draws, []
     low, high = samples.bounds

@@ -15,7 +15,8 @@ _BATCH = 256
 
 
 def parse(text: str, info: ModelInfo) -> str:
-    """The target as the record names it: "untargeted", "least-likely", "all", or "class 3" for the class 3 (or its name).
+    """The target as the record names it: "untargeted", "least-likely", "all", or "class 3" for the class 3 (or its
+    name).
 
     Raises RobustEvalError for a class that the model has not.
     """

@@ -63,7 +63,8 @@ def read(name: str, catalogue: Catalogue) -> Suite:
 
 
 def text(name: str, catalogue: Catalogue) -> str:
-    """The TOML text of an installed suite, or of a file. Raises SuiteError, and PluginError for a broken suite of a plugin."""
+    """The TOML text of an installed suite, or of a file. Raises SuiteError, and PluginError for a broken suite of a
+    plugin."""
     path = Path(name)
     if path.suffix != FILE:
         if not any(entry.kind == "suite" and entry.name == name for entry in catalogue.entries):

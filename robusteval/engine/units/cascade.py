@@ -15,7 +15,8 @@ Ask = Callable[[Member, Tensor, Tensor | None], Tensor]  # (member, rows, eps or
 
 
 def run_cascade(sweep: Sweep, members: tuple[Member, ...], eps: float, ask: Ask) -> tuple[Best, Tensor]:
-    """The nearest win within eps of each sample, and the place of the member that found it, int64 [B], -1 where none did.
+    """The nearest win within eps of each sample, and the place of the member that found it, int64 [B], -1 where none
+    did.
 
     A win is kept at the distance at which it was found: no search towards the clean sample follows, as the question is
     only whether the sample is lost. A minimal attack wins where its answer lies within the budget.

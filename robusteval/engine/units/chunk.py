@@ -28,7 +28,8 @@ from robusteval.engine.units.cascade import run_cascade
 @dataclass(frozen=True)
 class Context:
     """What every unit of a run shares. attackable: per defence, bool [N]: right when clean, so worth attacking;
-    least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat; tuning: how passes are done."""
+    least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat; tuning: how passes are
+    done."""
 
     pipelines: dict[str, Pipeline]
     samples: Samples
@@ -132,8 +133,8 @@ class Chunk:
         return sweep.fixed(propose, self.planned.largest, self.planned.search)
 
     def _settle(self, keep: Tensor, candidates: Tensor, won: Tensor) -> None:
-        """Counts, of one run of the attack, wins that were met on the way and not returned, and candidates that fool the
-        differentiable twin but not the true pipeline. keep: bool [B, K] of the candidates [B, *shape]."""
+        """Counts, of one run of the attack, wins that were met on the way and not returned, and candidates that fool
+        the differentiable twin but not the true pipeline. keep: bool [B, K] of the candidates [B, *shape]."""
         watch, self._watch = self._watch, None
         if watch is None or self.planned.attack is None:
             return

@@ -16,9 +16,9 @@ from robusteval.engine.search.judge import Threat, answers, judge
 
 @dataclass
 class Strengths:
-    """Candidates of a bare cell at several strengths. x: [S, B, *shape], the clean sample where there is no adversarial;
-    fools: bool [S, B]; answer: int64 [S, B], the bare model's; distance, l2: float64 [S, B] of the attack's own
-    candidates, won or not, NaN where it made none."""
+    """Candidates of a bare cell at several strengths. x: [S, B, *shape], the clean sample where there is no
+    adversarial; fools: bool [S, B]; answer: int64 [S, B], the bare model's; distance, l2: float64 [S, B] of the
+    attack's own candidates, won or not, NaN where it made none."""
 
     values: list[float]
     x: Tensor

@@ -1,7 +1,7 @@
 """Finished units on disk, so that a run can be killed at any moment and go on.
 
-A unit is an .npz file whose comment holds the hash of all the rest, so that a damaged one is done again and never read; and it
-says which plan, cell and chunk it is of, so that none is taken for another's.
+A unit is an .npz file whose comment holds the hash of all the rest, so that a damaged one is done again and never read;
+and it says which plan, cell and chunk it is of, so that none is taken for another's.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Read = TypeVar("Read", UnitResult, JudgedUnit)
 
 
 class UnitStore:
-    """The folder `units/` of a run. Each unit is one .npz file, written whole or not at all. plan: the hash of the plan whose
-    units these are; units of another one are not there."""
+    """The folder `units/` of a run. Each unit is one .npz file, written whole or not at all. plan: the hash of the plan
+    whose units these are; units of another one are not there."""
 
     def __init__(self, folder: Path, plan: str) -> None:
         self.folder, self.plan = folder / "units", plan
@@ -170,7 +170,8 @@ def _unsealed(content: bytes) -> tuple[dict[str, Any], Arrays] | None:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays.pop("meta").tobytes())
-    except Exception:  # sealed, and yet none of ours: whatever the readers make of it, the unit is done again
+    except Exception:  # noqa: BLE001
+        # sealed, and yet none of ours: whatever the readers make of it, the unit is done again
         return None
     return (meta, arrays) if isinstance(meta, dict) else None
 

@@ -30,7 +30,8 @@ _AFTER = (  # what may stand between the last linear layer and the output, besid
 
 @dataclass(frozen=True)
 class Tapped:
-    """All that makes a classifier of the features of a file: a copy of it with one more output, and how that is read."""
+    """All that makes a classifier of the features of a file: a copy of it with one more output, and how that is
+    read."""
 
     file: ModelFile
     taken: OutputReading
@@ -41,7 +42,8 @@ class Tapped:
 
 
 def tap(file: ModelFile, given: InputReading, taken: OutputReading, climbed: Climb) -> Tapped:
-    """Finds the features, and compares the twin's with ONNX Runtime's. Raises AccessError where there are none to use."""
+    """Finds the features, and compares the twin's with ONNX Runtime's. Raises AccessError where there are none to
+    use."""
     model = file.proto()
     merge_opsets(model)
     if model.functions:  # layers inside them have no names of their own

@@ -26,5 +26,5 @@ class OnnxLoader:
 
 @hookimpl
 def robusteval_loaders() -> list[type[OnnxLoader]]:
-    """This module's loader."""
+    """The loader of this module."""
     return [OnnxLoader]

@@ -1,6 +1,7 @@
 """Tries a file in a child process with limits on memory and time, so that a hostile one harms only the child.
 
-Run as `python -m robusteval.loaders.onnx.sandbox SHAPE` with the model's bytes on standard input. It does not import torch.
+Run as `python -m robusteval.loaders.onnx.sandbox SHAPE` with the model's bytes on standard input. It does not import
+torch.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def probe_file(file: ModelFile, options: LoadOptions, seconds: int = SECONDS) ->
     ]
     hint = "If you trust the file, simplify its graph (for example with onnxsim) and export it again."
     try:
-        done = subprocess.run(command, input=file.blob, capture_output=True, timeout=_wait(seconds), check=False)
+        done = subprocess.run(  # noqa: S603 - this Python, this module, and numbers
+            command, input=file.blob, capture_output=True, timeout=_wait(seconds), check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{file.name} did not answer one input within {seconds} seconds.", hint) from error
     if done.returncode == 0:
@@ -115,7 +118,7 @@ def main() -> int:
         _try(blob, json.loads(sys.argv[1]))
     except MemoryError:
         return 4
-    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class of their own
         reason = (str(error).splitlines() or ["no reason given"])[0][:300]
         if "alloc" in reason.lower() or "memory" in reason.lower():
             return 4

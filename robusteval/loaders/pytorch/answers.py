@@ -1,4 +1,5 @@
-"""Asking a PyTorch module: canonical images in, rows of its own output [B, K] out, and every fault of its in one sentence."""
+"""Asking a PyTorch module: canonical images in, rows of its own output [B, K] out, and every fault of its in one
+sentence."""
 
 from __future__ import annotations
 
@@ -61,8 +62,8 @@ def call(module: nn.Module, space: PixelSpace, x: Tensor) -> Any:
 class Reading:
     """How a module is asked, and where its class scores are in what it returns.
 
-    batch: the only number of inputs that it takes at once, None for any. least: it takes no fewer than these. path: of the
-    output with the scores. labels: the number of classes where it answers with class numbers, else 0.
+    batch: the only number of inputs that it takes at once, None for any. least: it takes no fewer than these. path: of
+    the output with the scores. labels: the number of classes where it answers with class numbers, else 0.
     """
 
     space: PixelSpace

@@ -1,4 +1,5 @@
-"""Which weights of a checkpoint belong to which architecture: under any prefix, beside anything, or refused with names."""
+"""Which weights of a checkpoint belong to which architecture: under any prefix, beside anything, or refused with
+names."""
 
 from __future__ import annotations
 
@@ -75,8 +76,9 @@ def weights_in(found: Any, name: str = "", depth: int = 0) -> Iterator[Weights]:
 def fill(module: nn.Module, sets: list[Weights], file: str, arch: str) -> tuple[nn.Module, tuple[str, ...]]:
     """The module with the weights that fit it exactly, in evaluation mode, and notes about what was done to them.
 
-    Exactly: every name of the module is there with its shape, but for counters of batches and for names of a tensor that
-    another one of the same tensor gives; and nothing more is there under the same prefix. Raises ModelError with names.
+    Exactly: every name of the module is there with its shape, but for counters of batches and for names of a tensor
+    that another one of the same tensor gives; and nothing more is there under the same prefix. Raises ModelError with
+    names.
     """
     own = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
     fits: list[_Fit] = []

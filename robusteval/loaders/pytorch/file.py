@@ -71,7 +71,7 @@ def _run_loader(kind: str, blob: bytes) -> nn.Module:
         if kind == "TorchScript":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # addressed to those who write such files
-                module: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
+                module: nn.Module = torch.jit.load(stream, map_location="cpu")
             return module
         return torch.export.load(stream).module()
     except (KeyboardInterrupt, GeneratorExit):

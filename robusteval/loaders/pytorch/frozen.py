@@ -1,4 +1,5 @@
-"""A copy of a module that nothing here can change the user's through: in evaluation mode, without gradients of weights."""
+"""A copy of a module that nothing here can change the user's through: in evaluation mode, without gradients of
+weights."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from torch import nn
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.answers import first_line
 
-_SWITCHED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+_SWITCHED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # noqa: SLF001 - they have no public one
 
 
 def frozen_copy(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
@@ -29,7 +30,7 @@ def frozen_copy(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     notes = _modes(module)
     try:
         frozen.train(False)
-    except Exception as error:  # exported programs refuse; strangers' train() may do anything
+    except Exception as error:  # noqa: BLE001 - exported programs refuse; strangers' train() may do anything
         if _exported(frozen) is None and notes:
             notes = (f"The module cannot be put into evaluation mode ({first_line(error)}); it is asked as it is.",)
     for parameter in frozen.parameters():
@@ -44,8 +45,10 @@ def _modes(module: nn.Module) -> tuple[str, ...]:
     baked = sorted({_name(node) for node in exported.nodes if _as_in_training(node)} if exported else _traced(module))
     if baked:
         return (
-            f"The program was written in training mode ({', '.join(baked)}), which cannot be changed any more: call eval() "
-            "before the export.",
+            (
+                f"The program was written in training mode ({', '.join(baked)}), which cannot be changed any more: "
+                "call eval() before the export."
+            ),
         )
     live = [m for m in module.modules() if getattr(m, "training", False)]
     if not live or exported is not None:
@@ -60,7 +63,7 @@ def _exported(module: nn.Module) -> torch.fx.Graph | None:
     inner = getattr(module, "inner", module)
     if not isinstance(inner, torch.fx.GraphModule):
         return None
-    kernels = [node for node in inner.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
+    kernels = [node for node in inner.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]  # noqa: SLF001
     return inner.graph if kernels else None
 
 
@@ -70,7 +73,8 @@ def _name(node: torch.fx.Node) -> str:
 
 # functions of a graph that are told whether they run as in training, and where
 _TOLD = {
-    "dropout": 2, "alpha_dropout": 2, "feature_dropout": 2, "native_dropout": 2, "batch_norm": 5, "native_batch_norm": 5,
+    "dropout": 2, "alpha_dropout": 2, "feature_dropout": 2, "native_dropout": 2, "batch_norm": 5,
+    "native_batch_norm": 5,
     "cudnn_batch_norm": 5, "_native_batch_norm_legit": 5, "_native_batch_norm_legit_functional": 5,
 }  # fmt: skip
 

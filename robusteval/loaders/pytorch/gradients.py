@@ -78,7 +78,8 @@ class Twin:
 
 
 def carried(module: nn.Module, reading: Reading, x: Tensor) -> tuple[LogValues, bool]:
-    """What becomes of logarithms in one pass: the mode, and whether the module's own output [B, K] has one in the end."""
+    """What becomes of logarithms in one pass: the mode, and whether the module's own output [B, K] has one in the
+    end."""
     with LogValues() as logs:
         raw = reading.raw(module, x)
     return logs, logs.of(raw) is not None
@@ -113,7 +114,8 @@ class Ladders:
         return none(f"Its gradients do not help: {mine.words()}.", mine.figures())
 
     def _exact(self) -> tuple[tuple[Twin, float, bool] | None, str]:
-        """(the exact twin, the share of images without a gradient, whether something is flat), or None and the reason."""
+        """(the exact twin, the share of images without a gradient, whether something is flat), or None and the
+        reason."""
         twin = Twin(self.module, self.reading, self.head, Way(logs=self.logs is not None))
         try:
             grad = self._gradient(twin)(self.x)
@@ -166,7 +168,10 @@ class Ladders:
         if not self._saturated(twin):
             return Ladder(twin.way, parity=figures, notes=notes)
         if self.logs is None:
-            note = "The module's probabilities saturate, and what they are made from cannot be seen: small ones are rounded."
+            note = (
+                "The module's probabilities saturate, and what they are made from cannot be seen: small ones are "
+                "rounded."
+            )
             return Ladder(twin.way, parity=figures, notes=(*notes, note))
         steps = ", ".join(self.logs.steps)
         reason = (

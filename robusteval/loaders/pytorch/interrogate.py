@@ -43,7 +43,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Images:
-    """What a module is asked about. own: [n, *shape], the user's, maybe none; y: their labels, [n], or None; synthetic."""
+    """What a module is asked about. own: [n, *shape], the user's, maybe none; y: their labels, [n], or None;
+    synthetic."""
 
     own: Tensor
     y: Tensor | None
@@ -184,12 +185,16 @@ def _output(module: nn.Module, reading: Reading, images: Images, wanted: str) ->
         )
     classes = max(2, int(rows.max()) + 1, int(images.y.max()) + 1)
     right = accuracy(rows[: len(images.y)].long(), images.y) or 0.0
-    note = f"The module returns labels, {right:.0%} of them right on your images: read as decisions among {classes} classes."
+    note = (
+        f"The module returns labels, {right:.0%} of them right on your images: read as decisions among {classes} "
+        "classes."
+    )
     return replace(reading, labels=classes), (*notes, note)
 
 
 def _finite(answers: list[Tensor], own: int) -> tuple[Tensor, tuple[str, ...]]:
-    """Which rows have answers that are finite, bool [n], and a note about the others. Raises ModelError where none has."""
+    """Which rows have answers that are finite, bool [n], and a note about the others. Raises ModelError where none
+    has."""
     good = torch.isfinite(torch.cat(answers).double()).all(1)
     mine = good[:own] if own else good
     if not bool(mine.any()):

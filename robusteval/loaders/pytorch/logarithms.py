@@ -1,8 +1,9 @@
-"""Probabilities in logarithms: values beside the logarithms that they come from, carried through whatever follows a softmax.
+"""Probabilities in logarithms: values beside the logarithms that they come from, carried through whatever follows a
+softmax.
 
-A softmax in float32 is one-hot long before its argument stops telling classes apart, and every gradient through it is zero
-there. The function is the same in logarithms, so gradients are taken of those: exactly those of a model whose softmax, clamp,
-mean or percentage was written as logarithms from the start.
+A softmax in float32 is one-hot long before its argument stops telling classes apart, and every gradient through it is
+zero there. The function is the same in logarithms, so gradients are taken of those: exactly those of a model whose
+softmax, clamp, mean or percentage was written as logarithms from the start.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _SAME = (  # monotone, and as good as nothing between probabilities
     "maximum", "minimum",
 )  # fmt: skip
 _MOVED = (  # the same function moves the logarithms
-    "reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "movedim", "getitem",
+    "reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "movedim",
+    "getitem",
     "index_select", "gather", "select", "narrow", "flip", "roll", "expand", "repeat", "take_along_dim", "contiguous",
     "clone", "to", "type", "float", "double", "half", "detach", "alias", "slice", "chunk", "split", "unbind", "tile",
     "swapaxes", "moveaxis", "type_as", "view_as", "reshape_as", "tensor_split", "amax", "amin", "identity",
@@ -32,7 +34,8 @@ _LOGS = {"log": 1.0, "log2": math.log(2.0), "log10": math.log(10.0)}
 
 
 def plain_name(func: Call) -> str:
-    """The name of a torch function without underscores and overloads: `add` for Tensor.__iadd__, add_ and add.Tensor."""
+    """The name of a torch function without underscores and overloads: `add` for Tensor.__iadd__, add_ and
+    add.Tensor."""
     name: str = getattr(func, "__name__", "").split(".")[0]
     if name == "__get__":
         return "data" if getattr(func, "__self__", None) is Tensor.data else "get"

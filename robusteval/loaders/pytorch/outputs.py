@@ -1,4 +1,5 @@
-"""What a module returns: one tensor, or several in a tuple, a dictionary or an object. Which of them are class scores?"""
+"""What a module returns: one tensor, or several in a tuple, a dictionary or an object. Which of them are class
+scores?"""
 
 from __future__ import annotations
 
@@ -77,8 +78,8 @@ def nothing_in(result: Any) -> ModelError:
 
 
 def rows_of(raw: Tensor, n: int) -> Tensor | None:
-    """[n, K] of a tensor that answers n inputs: [n, K], [n], [n, K, 1, 1], [n, 1, 1, K], and, for a single input, [K] or a
-    number. None where it is something else: another batch, or several axes of classes."""
+    """[n, K] of a tensor that answers n inputs: [n, K], [n], [n, K, 1, 1], [n, 1, 1, K], and, for a single input, [K]
+    or a number. None where it is something else: another batch, or several axes of classes."""
     if raw.is_complex() or raw.is_sparse or raw.is_quantized:
         return None
     if raw.dim() > 0 and raw.shape[0] == n and not (n == 1 and raw.dim() == 1):
@@ -99,10 +100,12 @@ class Chosen:
 
 
 def choose(found: dict[Path, Tensor], y: Tensor | None, wanted: str) -> Chosen:
-    """The class scores among several outputs [n, K]: by name where the user gave one, else those that are right most often.
+    """The class scores among several outputs [n, K]: by name where the user gave one, else those that are right most
+    often.
 
-    y: int64 [n], the labels of the images answered, or None where there are no images of the user's. Where accuracies are
-    alike the name decides, then the fit of the number of classes, then the order. Raises ModelError for an unknown name.
+    y: int64 [n], the labels of the images answered, or None where there are no images of the user's. Where accuracies
+    are alike the name decides, then the fit of the number of classes, then the order. Raises ModelError for an unknown
+    name.
     """
     if wanted:
         return Chosen(_named(found, wanted))
@@ -146,7 +149,8 @@ def _rank(path: Path, rows: Tensor, right: float | None, y: Tensor | None) -> tu
 
 
 def accuracy(rows: Tensor, y: Tensor | None) -> float | None:
-    """The share of y [n] that rows [n, K] (scores, one score for two classes, or labels) get right; None without labels."""
+    """The share of y [n] that rows [n, K] (scores, one score for two classes, or labels) get right; None without
+    labels."""
     if y is None or not len(y):
         return None
     if rows.shape[1] > 1:

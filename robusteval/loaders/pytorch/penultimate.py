@@ -17,7 +17,8 @@ from robusteval.loaders.output_head import MAX_FEATURES, NO_FEATURES, flat_rows
 _LINEAR = ("linear", "matmul", "__matmul__", "mm", "addmm", "conv1d", "conv2d", "conv3d", "convolution")
 _PLAIN = (
     "flatten", "view", "reshape", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "to", "float", "double",
-    "clone", "dropout", "add", "__add__", "__radd__", "sub", "__sub__", "mul", "__mul__", "__rmul__", "div", "__truediv__",
+    "clone", "dropout", "add", "__add__", "__radd__", "sub", "__sub__", "mul", "__mul__", "__rmul__", "div",
+    "__truediv__",
 )  # fmt: skip
 _AFTER = (  # what may stand between the last linear layer and the output
     *_PLAIN, "softmax", "_softmax", "log_softmax", "_log_softmax", "sigmoid", "logsigmoid", "relu", "neg", "mean",

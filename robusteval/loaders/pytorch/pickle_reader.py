@@ -1,7 +1,8 @@
-"""The content of a file of torch.save: tensors by torch's own safe reader, and, under --trust, past other pickled objects.
+"""The content of a file of torch.save: tensors by torch's own safe reader, and, under --trust, past other pickled
+objects.
 
-Nothing pickled is ever run. Where weights lie beside other objects (a numpy scalar, an argparse Namespace, a class of the
-author's), those become empty stand-ins, whose code and data are left out, and only the weights are read.
+Nothing pickled is ever run. Where weights lie beside other objects (a numpy scalar, an argparse Namespace, a class of
+the author's), those become empty stand-ins, whose code and data are left out, and only the weights are read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import collections
 import io
 import pickle
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -22,14 +23,16 @@ _DAMAGED = (
     RecursionError, UnicodeDecodeError, ImportError, MemoryError,
 )  # fmt: skip
 _REBUILT = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_tensor_v3")
-_BUILTINS = {"set": set, "frozenset": frozenset, "list": list, "dict": dict, "tuple": tuple, "slice": slice, "range": range,
-             "complex": complex, "bytearray": bytearray, "int": int, "float": float, "str": str, "bool": bool}  # fmt: skip
+_BUILTINS = {
+    "set": set, "frozenset": frozenset, "list": list, "dict": dict, "tuple": tuple, "slice": slice, "range": range,
+    "complex": complex, "bytearray": bytearray, "int": int, "float": float, "str": str, "bool": bool,
+}  # fmt: skip
 
 
 class _StandIn:
     """Takes the place of an object of any class: made, filled and called without doing anything."""
 
-    def __new__(cls, *_: Any, **__: Any) -> _StandIn:
+    def __new__(cls, *_: Any, **__: Any) -> Self:
         return super().__new__(cls)
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -63,7 +66,7 @@ class _Unpickler(pickle.Unpickler):
         if module == "collections" and name in ("OrderedDict", "Counter", "deque"):
             return getattr(collections, name)
         if module == "torch._utils" and name in _REBUILT:
-            return getattr(torch._utils, name)
+            return getattr(torch._utils, name)  # noqa: SLF001 - files name it
         if module in ("torch", "torch.storage") and name.endswith("Storage"):
             found = getattr(torch, name, None) or getattr(torch.storage, name, None)
             return _StandIn if found is None else found

@@ -29,5 +29,5 @@ class TorchLoader:
 
 @hookimpl
 def robusteval_loaders() -> list[type[TorchLoader]]:
-    """This module's loader."""
+    """The loader of this module."""
     return [TorchLoader]

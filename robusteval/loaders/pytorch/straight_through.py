@@ -1,7 +1,7 @@
 """Straight-through gradients for a module: what is flat almost everywhere has the slope of what it stands for (BPDA).
 
-Athalye, Carlini, Wagner 2018, Obfuscated Gradients Give a False Sense of Security; Bengio et al. 2013 for the rule itself.
-Values stay those of the module; only derivatives are others.
+Athalye, Carlini, Wagner 2018, Obfuscated Gradients Give a False Sense of Security; Bengio et al. 2013 for the rule
+itself. Values stay those of the module; only derivatives are others.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def _near(gap: Tensor) -> Tensor:
 class StraightThrough(TorchFunctionMode):
     """While it is on, steps let gradients through. `met`: the functions where that made a difference.
 
-    Whole numbers and truth values have no gradient of their own: each gets a real shadow with one, which takes its place
-    wherever real numbers come out again. Where gradients are wanted they are also taken through what was cut off from
-    them: detach, and passes under no_grad.
+    Whole numbers and truth values have no gradient of their own: each gets a real shadow with one, which takes its
+    place wherever real numbers come out again. Where gradients are wanted they are also taken through what was cut off
+    from them: detach, and passes under no_grad.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class StraightThrough(TorchFunctionMode):
         if not self.wanted:
             return func(*args, **kwargs)
         name = plain_name(func)
-        if name == "set_grad_enabled" or name == "_set_grad_enabled":
+        if name in {"set_grad_enabled", "_set_grad_enabled"}:
             return func(*args, **kwargs)
         cut = not torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():

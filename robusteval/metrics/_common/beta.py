@@ -1,4 +1,5 @@
-"""Quantiles of the beta distribution and of coin tosses, with the standard library alone: `verify` runs where scipy is not."""
+"""Quantiles of the beta distribution and of coin tosses, with the standard library alone: `verify` runs where scipy is
+not."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def beta_quantile(share: float, a: float, b: float) -> float:
 
 
 def coin_quantile(share: float, tosses: int) -> int:
-    """The least k such that at most k of so many tosses of a fair coin are heads with a probability of at least `share`."""
+    """The least k such that at most k of so many tosses of a fair coin are heads with a probability of at least
+    `share`."""
     wanted = Fraction(share) * 2**tosses
     ways, total = 1, 1
     heads = 0
@@ -58,7 +60,8 @@ def _tail(x: float, a: float, b: float) -> float:
 
 
 def _log_beta(a: float, b: float) -> float:
-    """log B(a, b); where both are large by Stirling's series, as the difference of three logarithms of gamma loses digits."""
+    """log B(a, b); where both are large by Stirling's series, as the difference of three logarithms of gamma loses
+    digits."""
     if min(a, b) < 10:
         return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
     p, q = a / (a + b), b / (a + b)

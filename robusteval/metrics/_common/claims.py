@@ -1,4 +1,5 @@
-"""What the run claims about the bare model in a few figures, and how many samples it would take to know them twice as well."""
+"""What the run claims about the bare model in a few figures, and how many samples it would take to know them twice as
+well."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ COLUMNS = [
 ]
 DESCRIPTION = (
     "Share of all samples of which no attack on the bare model took the right answer within the budget, with the 95 % "
-    "Clopper-Pearson interval; an upper bound of the truth. At the budgets of cascades where the suite has any in the norm, by "
-    "these and all other attacks, else by all attacks at the reference budget. The last column says how many samples would "
-    "halve the interval."
+    "Clopper-Pearson interval; an upper bound of the truth. At the budgets of cascades where the suite has any in the "
+    "norm, by these and all other attacks, else by all attacks at the reference budget. The last column says how many "
+    "samples would halve the interval."
 )
 
 

@@ -1,4 +1,5 @@
-"""What a detector is asked to tell from clean samples: the adversarials of each attack, at each strength, by knowledge."""
+"""What a detector is asked to tell from clean samples: the adversarials of each attack, at each strength, by
+knowledge."""
 
 from __future__ import annotations
 

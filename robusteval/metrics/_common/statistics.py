@@ -1,4 +1,5 @@
-"""The statistics that the measures share: intervals for shares, bootstrap intervals, ROC. Every figure is finite or None."""
+"""The statistics that the measures share: intervals for shares, bootstrap intervals, ROC. Every figure is finite or
+None."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def generator(seed: int, name: str) -> np.random.Generator:
 
 
 def clopper_pearson(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float] | None:
-    """The exact interval of a share, hits of trials; None without trials. Raises ValueError when hits are impossible."""
+    """The exact interval of a share, hits of trials; None without trials. Raises ValueError when hits are
+    impossible."""
     if not 0 <= hits <= trials:
         raise ValueError(f"{hits} hits of {trials} trials are impossible.")
     if trials == 0:
@@ -57,8 +59,8 @@ def share(hits: int, trials: int) -> Interval:
 def samples_for(value: float, width: float, level: float = LEVEL) -> int:
     """How many trials it takes until the Clopper-Pearson interval of a share of this value is no wider than width.
 
-    Between whole numbers of hits the interval is that of the beta distribution, so that the width falls steadily. Raises
-    ValueError for a value outside [0, 1] and a width that is not above 0.
+    Between whole numbers of hits the interval is that of the beta distribution, so that the width falls steadily.
+    Raises ValueError for a value outside [0, 1] and a width that is not above 0.
     """
     if not 0 <= value <= 1 or not width > 0:
         raise ValueError(f"A share of {value} known to a width of {width} is impossible.")
@@ -115,11 +117,13 @@ def row_means(samples: Floats) -> Floats:
 
 
 def lower_median(values: Floats) -> float:
-    """The smallest distance at which at least half of the samples are lost: of an even number the lower of the middle two.
+    """The smallest distance at which at least half of the samples are lost: of an even number the lower of the middle
+    two.
 
-    values: one for each sample that was right when clean; infinite stands for "never". inf where more than half were never
-    lost, NaN where there is no sample. Every median distance of the house is this one: the lower of the two is what half
-    of the samples really lose at, so no gate is met by it that a mean with a far or infinite neighbour would meet.
+    values: one for each sample that was right when clean; infinite stands for "never". inf where more than half were
+    never lost, NaN where there is no sample. Every median distance of the house is this one: the lower of the two is
+    what half of the samples really lose at, so no gate is met by it that a mean with a far or infinite neighbour would
+    meet.
     """
     return float(np.sort(values)[(values.size - 1) // 2]) if values.size else float("nan")
 
@@ -131,8 +135,9 @@ def median(values: Floats) -> float | None:
 
 
 def median_interval(values: Floats, level: float = LEVEL) -> tuple[float, float] | None:
-    """Two of the values between which the median of the population lies, whatever its distribution: order statistics whose
-    ranks are quantiles of the binomial distribution. None where they are too few, or the upper one is infinite."""
+    """Two of the values between which the median of the population lies, whatever its distribution: order statistics
+    whose ranks are quantiles of the binomial distribution. None where they are too few, or the upper one is
+    infinite."""
     rank = coin_quantile((1 - level) / 2, values.size) if values.size else 0
     if rank < 1:
         return None

@@ -43,9 +43,9 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
     name = norm_title(norm)
     who = "the bare model" if defense == "none" else f"{defense}, attacked adaptively"
     caption = (
-        "Read it from left to right: the further the perturbation may go, the fewer images are still classified correctly. "
-        "The thick line is the worst case, each image judged by the attack that needs least; its band is the 95 % "
-        "confidence interval. The truth cannot lie above the thick line, and may lie below it."
+        "Read it from left to right: the further the perturbation may go, the fewer images are still classified "
+        "correctly. The thick line is the worst case, each image judged by the attack that needs least; its band is "
+        "the 95 % confidence interval. The truth cannot lie above the thick line, and may lie below it."
     )
     if defense != "none":
         caption += (
@@ -140,9 +140,9 @@ def oblivious(record: Record, defense: str) -> Figure | None:
     limit = max((point.x for line in lines[1:] for point in line.curve.points), default=None)
     key = f"oblivious-{_slot(record, defense)}"
     caption = (
-        "Solid: the defended pipeline, attacked by someone who does not know the defence; dashed: the bare model on the "
-        "same images. The thick line is the same pipeline when the attacker knows it: the gap between the two is what "
-        "the defence gains from being secret."
+        "Solid: the defended pipeline, attacked by someone who does not know the defence; dashed: the bare model on "
+        "the same images. The thick line is the same pipeline when the attacker knows it: the gap between the two is "
+        "what the defence gains from being secret."
     )
     axes = Axes(found.x_title, "Accuracy", limit, step=False)
     chart = Chart(

@@ -1,4 +1,5 @@
-"""Vega-Lite specifications of the charts, through altair. Text from the record enters only as data and literal titles."""
+"""Vega-Lite specifications of the charts, through altair. Text from the record enters only as data and literal
+titles."""
 
 from __future__ import annotations
 
@@ -69,8 +70,8 @@ def colours(names: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def plain(text: str) -> str:
-    """Text on one line. Vega-Lite builds aria descriptions by pasting titles into expressions, whose parser refuses some
-    line breaks; so such characters go, and the marks carry no aria text (the tables hold the same figures)."""
+    """Text on one line. Vega-Lite builds aria descriptions by pasting titles into expressions, whose parser refuses
+    some line breaks; so such characters go, and the marks carry no aria text (the tables hold the same figures)."""
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
@@ -158,8 +159,8 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
 
 
 def labels(lines: Sequence[Line], x_max: float) -> list[dict[str, Any]]:
-    """Where each falling line's name stands: at a height of its own, right of its line in the first gap between lines that
-    is wide enough; a thin rule leads there. x_max: the axis' end."""
+    """Where each falling line's name stands: at a height of its own, right of its line in the first gap between lines
+    that is wide enough; a thin rule leads there. x_max: the axis' end."""
     chosen = [line for line in lines if line.label and line.curve.points]
     if not chosen:
         return []

@@ -55,7 +55,10 @@ def csp_hash(script: str) -> str:
 def content_policy() -> str:
     """Nothing from outside, no eval, and no script but the two whose hashes are named."""
     hashes = " ".join(csp_hash(script) for script in (vega_bundle(), page_script()))
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'; "
+        "form-action 'none'"
+    )
 
 
 def made_with() -> str:
@@ -66,7 +69,7 @@ def made_with() -> str:
 def script_json(value: Any) -> Markup:
     """JSON for a script tag: no character in it can end the tag or open a comment."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
 
 def static_config() -> dict[str, Any]:
@@ -115,7 +118,8 @@ def static_picture(spec: dict[str, Any], width: int) -> str:
 
 
 def _renumber(svg: str) -> str:
-    """Clip paths numbered from 0: the converter counts on through the process, and the same record must give the same page."""
+    """Clip paths numbered from 0: the converter counts on through the process, and the same record must give the same
+    page."""
     found = dict.fromkeys(re.findall(r'<clipPath id="(clip\d+)"', svg))
     numbers = {name: f"clip{place}" for place, name in enumerate(found)}
     return re.sub(r'(<clipPath id="|clip-path="url\(#)(clip\d+)', lambda hit: hit[1] + numbers.get(hit[2], hit[2]), svg)

@@ -26,6 +26,8 @@ class Shot:
 
 @dataclass(frozen=True)
 class FindingView:
+    """A finding as the page shows it."""
+
     severity: str
     code: str
     sentence: str
@@ -54,7 +56,10 @@ def checks(record: Record) -> Table | None:
     if not rows:
         return None
     columns = ["Check", "What should hold", "Outcome", "Measured, worst case", "Threshold", "Source"]
-    note = "Outcomes make the grade, by the rule at the top. Formulas and reasons for the thresholds: docs/method.md, and record.json."
+    note = (
+        "Outcomes make the grade, by the rule at the top. Formulas and reasons for the thresholds: docs/method.md, "
+        "and record.json."
+    )
     return Table("Checks of this evaluation", columns, rows, words=range(1, 6), note=note)
 
 
@@ -81,14 +86,18 @@ def planted(record: Record) -> Table | None:
         )
     if not rows:
         return None
-    note = f"A linear readout {_read_out(record)} has one adversarial in the ball by construction (Zimmermann et al. 2022)."
+    note = (
+        f"A linear readout {_read_out(record)} has one adversarial in the ball by construction (Zimmermann et al. "
+        "2022)."
+    )
     return Table(
         "Planted adversarials found", ["Ball", "By", "Found", "Planted", ""], rows, heads=2, words=(4,), note=note
     )
 
 
 def _read_out(record: Record) -> str:
-    """On what the readouts stand; records from before penultimate features were read say nothing, and read the scores."""
+    """On what the readouts stand; records from before penultimate features were read say nothing, and read the
+    scores."""
     said = dict.fromkeys(one.features for one in record.planted if one.status == "done")
     kinds = [one.partition(": ") for one in said]
     where = [

@@ -90,8 +90,8 @@ def _foretold(record: Record) -> str:
     if not foretold or not made:
         return ""
     said = (
-        f"Foretold before the run: {foretold:,.0f} passes. Made: {made:,.0f}, {made / foretold:.2f} times as many; attacks stop "
-        "early where samples fall."
+        f"Foretold before the run: {foretold:,.0f} passes. Made: {made:,.0f}, {made / foretold:.2f} times as many; "
+        "attacks stop early where samples fall."
     )
     if record.times.foretold_s and record.times.wall_s:
         said += f" Foretold time {seconds(record.times.foretold_s)}, taken {seconds(record.times.wall_s)}."
@@ -127,7 +127,10 @@ def classes(record: Record) -> list[Table]:
         note = found.description
         if len(listed) > CLASS_ROWS:
             note += f" The {CLASS_ROWS} weakest of {len(listed)} classes are shown; the rest is in record.json."
-        caption = f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, weakest first"
+        caption = (
+            f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, "
+            "weakest first"
+        )
         columns = ["Class", "Images", "Clean accuracy", "Accuracy under attack", "Median distance", "Flips most to"]
         made.append(Table(caption, columns, rows, words=(5,), note=note))
     return made
@@ -139,7 +142,10 @@ def flips(record: Record) -> list[Table]:
     for found in pieces.of_kind(record, "per-class", "table"):
         if not found.name.startswith("flips/"):
             continue
-        who = f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to what"
+        who = (
+            f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to "
+            "what"
+        )
         rows = pieces.named_rows(found)
         made.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
     return made
@@ -161,7 +167,10 @@ def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Tabl
                 else blank
             )
         body.append([name, *cells])
-    note = "Rows: the true class; columns: the answer to the closest adversarial; images right when clean, worst case over attacks."
+    note = (
+        "Rows: the true class; columns: the answer to the closest adversarial; images right when clean, worst case "
+        "over attacks."
+    )
     return Table(caption, ["Class", *names], body, note=note)
 
 
@@ -233,7 +242,10 @@ def clever(record: Record) -> list[Table]:
             f"{one.title.rpartition(': ')[2]} {number(one.value)}"
             for one in pieces.matching(record, "clever-median", {"norm": found.tags.get("norm")})
         ]
-        note = f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones are poor fits."
+        note = (
+            f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones "
+            "are poor fits."
+        )
         columns = ["Image", "Class", "CLEVER", "Smallest distance found", "By", "Ratio", "Fit"]
         caption = f"CLEVER, {norm_title(found.tags.get('norm'))}"
         made.append(Table(caption, columns, rows, words=(1, 4), note=note))

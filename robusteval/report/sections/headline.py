@@ -118,8 +118,8 @@ def attacks(record: Record, norm: str) -> Table | None:
     heads = [f"Accuracy at {norm_title(norm)} \u2264 {budget(eps, norm, width)}" for eps in budgets]
     columns = ["Attack", "Needs", "Family", *heads, "Median distance", "Wins that survive 8 bits"]
     note = (
-        "Median over images right when clean; a dash means that more than half of them were never lost. A cascade asks about its "
-        "own budget only. Small: 95 % intervals."
+        "Median over images right when clean; a dash means that more than half of them were never lost. A cascade asks "
+        "about its own budget only. Small: 95 % intervals."
     )
     return Table(f"Attacks on the bare model, {norm_title(norm)}", columns, rows, words=(1, 2), note=note)
 
@@ -185,16 +185,18 @@ def defenses(record: Record) -> Table | None:
             )
             continue
         clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": pipeline.defense}))
-        for norm in pieces.norms(record):
-            rows.append(_defense_row(record, pipeline.defense, pipeline.kind, norm, clean, bare_clean))
+        rows.extend(
+            _defense_row(record, pipeline.defense, pipeline.kind, norm, clean, bare_clean)
+            for norm in pieces.norms(record)
+        )
     if not rows:
         return None
     columns = ["Defence", "Kind", "Clean accuracy", "Undefended", "Oblivious attacker", "Adaptive attacker", "Threat"]
     columns += ["Median distance, oblivious", "Median distance, adaptive"]
     note = (
-        "Only the adaptive columns say what the defence is worth: assume that an attacker knows it. Medians over images right "
-        "when clean, with 95 % intervals; a dash means that more than half of them were never lost. Oblivious ones are of the "
-        "distances tested."
+        "Only the adaptive columns say what the defence is worth: assume that an attacker knows it. Medians over "
+        "images right when clean, with 95 % intervals; a dash means that more than half of them were never lost. "
+        "Oblivious ones are of the distances tested."
     )
     return Table("Defences side by side", columns, rows, words=(1, 6), note=note)
 

@@ -17,8 +17,8 @@ MAX_LINES = 24
 TINTS = (SECOND, *PALETTE[1:])  # names are written in them, on light and on dark
 
 NOTE = (
-    "Shares of the common images, with 95 % intervals. Median over images right when clean; a dash: half of them or more "
-    "were never lost, or it was not measured. Grade: of the evaluation that the reference's figures come from."
+    "Shares of the common images, with 95 % intervals. Median over images right when clean; a dash: half of them or "
+    "more were never lost, or it was not measured. Grade: of the evaluation that the reference's figures come from."
 )
 
 
@@ -69,16 +69,19 @@ def _figure(found: Result, place: int) -> Figure | None:
         return None
     norm = norm_title(found.tags.get("norm"))
     caption = (
-        f"Thick: this model. Dashed: known models, under the same attacks on the same {scalar(found.tags.get('images'))} images; "
-        "one behind a defence is attacked by someone who knows it."
+        "Thick: this model. Dashed: known models, under the same attacks on the same "
+        f"{scalar(found.tags.get('images'))} images; one behind a defence is attacked by someone who knows it."
     )
     if "exact" in roles:
         caption += (
-            " Dotted: what attacks with the exact gradient report of a model whose gradients are masked; it is false, and shown "
-            "to be recognised."
+            " Dotted: what attacks with the exact gradient report of a model whose gradients are masked; it is false, "
+            "and shown to be recognised."
         )
     if found.tags.get("missing"):
-        caption += f" On this model these attacks did not run: {found.tags.get('missing')}. Its line may lie too high for that."
+        caption += (
+            f" On this model these attacks did not run: {found.tags.get('missing')}. Its line may lie too high "
+            "for that."
+        )
     limit = _limit(found.curves)
     # room for the rightmost name, on a phone too
     room = 1.5 * max((float(one["end"]) for one in labels(lines, limit or 1.0)), default=0.0)
@@ -116,7 +119,8 @@ def _table(record: Record, found: Result, norm: str) -> Table:
 
 
 def known_table(found: Result, links: dict[str, str]) -> Table:
-    """Several models of a comparison among known ones; budgets are shares of the pixel range. links: by a model's key."""
+    """Several models of a comparison among known ones; budgets are shares of the pixel range. links: by a model's
+    key."""
     rows = []
     for row in pieces.named_rows(found):
         name, about = str(row.get("model")), str(row.get("about") or MISSING)

@@ -84,7 +84,8 @@ def _digest(clean: Array, labels: Array, bounds: list[float]) -> str:
 
 
 def contents(clean: Array, labels: Array, bounds: list[float]) -> list[str]:
-    """128 bits of the sha256 of each sample with its label, whatever the pixel range: values as shares of it, to 16 bits."""
+    """128 bits of the sha256 of each sample with its label, whatever the pixel range: values as shares of it, to 16
+    bits."""
     low, high = bounds
     made = []
     for row, label in zip(clean, labels.tolist(), strict=True):

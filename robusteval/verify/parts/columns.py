@@ -1,4 +1,5 @@
-"""Every stored distance against its adversarial: box, grid, distance, L2, budget, answer, and what rounding leaves of it."""
+"""Every stored distance against its adversarial: box, grid, distance, L2, budget, answer, and what rounding leaves of
+it."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ def _keeps_no_images(record: Record, cell: Cell) -> bool:
 
 
 def _form(record: Record, cell: Cell, pipeline: Pipeline, result: Verification) -> None:
-    """What columns say to each other: 0 where wrong when clean and nowhere else, and nothing beside what was not won."""
+    """What columns say to each other: 0 where wrong when clean and nowhere else, and nothing beside what was not
+    won."""
     for sample, value in enumerate(cell.distance):
         faults = []
         wrong = pipeline.prediction[sample] != record.data.labels[sample]

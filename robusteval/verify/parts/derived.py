@@ -1,4 +1,5 @@
-"""What follows from the columns, derived again and compared with what is printed: checks, findings, results, verdict."""
+"""What follows from the columns, derived again and compared with what is printed: checks, findings, results,
+verdict."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
     labels_from_model = any(finding.code == "labels-from-model" for finding in record.findings)
     try:
         derive(again, lambda made: _figures(record, made, metrics), told, labels_from_model, before)
-    except Exception as error:  # columns that were changed may lack whatever the rules take for granted
+    except Exception as error:  # noqa: BLE001 - columns that were changed may lack whatever the rules take for granted
         result.judge(
             [f"they cannot be derived from its columns ({type(error).__name__}: {error})"], "The derived parts"
         )
@@ -69,7 +70,8 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
 
 
 def _figures(printed: Record, made: Record, metrics: dict[str, Any]) -> tuple[list[Result], list[Finding]]:
-    """The built-in metrics' results computed again, in the order of the record's plugins; others as they are printed."""
+    """The built-in metrics' results computed again, in the order of the record's plugins; others as they are
+    printed."""
     results: list[Result] = []
     names = [str(row.get("name")) for row in printed.plugins if row.get("kind") == "metric"]
     failed = {one.evidence.get("metric"): one for one in printed.findings if one.code == FAILED}
@@ -82,7 +84,7 @@ def _figures(printed: Record, made: Record, metrics: dict[str, Any]) -> tuple[li
             try:
                 results += list(metric().compute(made))
                 continue
-            except Exception:  # it failed in the run too, where the record says so
+            except Exception:  # noqa: BLE001, S110 - it failed in the run too, where the record says so
                 pass
         if name in failed:
             kept.append(failed[name])
@@ -100,8 +102,8 @@ def _by_id(checks: list[Check]) -> dict[str, object]:
 
 
 def _before(record: Record, codes: set[str]) -> list[Finding]:
-    """The findings that were made before anything was attacked: the first ones that a check of the preflight tells of, and
-    notes on the pixel range, and tests of the evaluation that failed, which stand beside any outcome."""
+    """The findings that were made before anything was attacked: the first ones that a check of the preflight tells of,
+    and notes on the pixel range, and tests of the evaluation that failed, which stand beside any outcome."""
     told = []
     for finding in record.findings:
         if finding.code not in BESIDE and (finding.code not in codes or finding.code not in looked.CODES):

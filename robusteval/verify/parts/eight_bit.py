@@ -18,8 +18,8 @@ Array = NDArray[Any]
 def check_rounded(
     record: Record, tensors: dict[str, Array], clean: Array, answer: Callable[[Array], Array]
 ) -> tuple[int, list[str], list[str]]:
-    """Asks about every stored 8-bit image whether it still wins, as the record says, no further from its clean sample than
-    rounding explains. answer: [B, *shape] -> labels [B].
+    """Asks about every stored 8-bit image whether it still wins, as the record says, no further from its clean sample
+    than rounding explains. answer: [B, *shape] -> labels [B].
 
     Returns (images asked about, failures, one note for each attack).
     """
@@ -49,7 +49,7 @@ def check_rounded(
                 faults.append("it lies further from the clean sample than rounding explains")
             if faults:
                 failures.append(f"{cell.id}, sample {sample}, rounded to 8 bits: {' and '.join(faults)}.")
-        if len(failures) == before and len(said):
+        if len(failures) == before and len(said):  # noqa: PLC1802 - an array
             share = 100 * sum(wins) / len(said)
             notes.append(
                 f"{cell.attack}, {cell.norm}: {share:.1f} % of {len(said)} wins survive rounding to 8 bits, as said."

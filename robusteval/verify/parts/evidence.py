@@ -35,11 +35,11 @@ class Remembered:
     known: dict[str, Array] = field(default_factory=dict)
 
     def labels(self, x: Array) -> Array:
-        """[B]"""
+        """The classes, [B]."""
         return self._ask("labels", x)
 
     def scores(self, x: Array) -> Array:
-        """[B, K]"""
+        """The scores, [B, K]."""
         return self._ask("scores", x)
 
     def _ask(self, what: str, x: Array) -> Array:
@@ -53,7 +53,8 @@ class Remembered:
 
 @dataclass
 class Evidence:
-    """tensors: of the witness file; sha256: of its bytes; model: None where it cannot be asked, for the reason `without`."""
+    """tensors: of the witness file; sha256: of its bytes; model: None where it cannot be asked, for the reason
+    `without`."""
 
     folder: Path
     tensors: dict[str, Array]
@@ -63,7 +64,8 @@ class Evidence:
 
 
 def gather(record: Record, folder: Path, model: Path | None) -> Evidence:
-    """Reads what there is. Raises RecordError where there is nothing to check with, or where the model is another one."""
+    """Reads what there is. Raises RecordError where there is nothing to check with, or where the model is another
+    one."""
     if record.witnesses is None:
         raise RecordError("This run stored no adversarials, so there is nothing to verify.")
     tensors, digest = read_tensors(folder / _plain(record.witnesses.file))

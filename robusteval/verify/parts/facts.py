@@ -1,4 +1,5 @@
-"""What the record says of the run beside its columns, as far as it can be told: suite, variants, plugins, ids, versions."""
+"""What the record says of the run beside its columns, as far as it can be told: suite, variants, plugins, ids,
+versions."""
 
 from __future__ import annotations
 
@@ -17,6 +18,9 @@ SUITE = "the suite is a plugin's or the user's own, so that its hash and what it
 PLAN = "the hash of the plan, which needs the plugins and the loaded model"
 ATTACKS = "the hash of the attacks' variants together, which needs the plugins"
 KINDS = ("attack", "defense", "metric")
+_OF_CELL = (
+    "attack", "plugin", "version", "family", "needs", "defense", "knowledge", "norm", "threat", "eps", "target",
+)  # fmt: skip
 _OWN_ATTACK = "bare-adversarials"  # the core's own, which no plugin makes
 
 
@@ -58,7 +62,8 @@ def check_facts(record: Record, result: Verification) -> None:
 
 @functools.cache
 def shipped_suites() -> tuple[dict[str, Any], ...]:
-    """The parsed suites of the core; those of plugins are not asked for, ours neither, as no plugin is imported here."""
+    """The parsed suites of the core; those of plugins are not asked for, ours neither, as no plugin is imported
+    here."""
     folder = resources.files("robusteval").joinpath("engine", "suite", "builtin")
     files = [one for one in folder.iterdir() if one.name.endswith(".toml")]
     return tuple(tomllib.loads(one.read_text(encoding="utf-8")) for one in files)
@@ -174,21 +179,9 @@ def _probes(record: Record, result: Verification) -> None:
             continue
         steps = {"steps": 2 * base.params.get("steps", 0)} if parts[1] == "twice-steps" else {}
         faults = [] if probe.params == base.params | steps else ["its parameters are not those of its cell"]
-        for name in (
-            "attack",
-            "plugin",
-            "version",
-            "family",
-            "needs",
-            "defense",
-            "knowledge",
-            "norm",
-            "threat",
-            "eps",
-            "target",
-        ):
-            if getattr(probe, name) != getattr(base, name):
-                faults.append(f"its {name} is not that of its cell")
+        faults.extend(
+            f"its {name} is not that of its cell" for name in _OF_CELL if getattr(probe, name) != getattr(base, name)
+        )
         if probe.sha256 and probe.sha256 != variant_sha256(probe, {}):
             faults.append("its sha256 is not that of its plugin, version and parameters")
         result.judge(faults, probe.id)

@@ -1,4 +1,5 @@
-"""The known models that the run is shown beside: those of a shipped set are in that set, on these images, as printed."""
+"""The known models that the run is shown beside: those of a shipped set are in that set, on these images, as
+printed."""
 
 from __future__ import annotations
 

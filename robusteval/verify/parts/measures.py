@@ -11,8 +11,8 @@ Array = NDArray[Any]
 
 
 def distance_of(before: Array, after: Array, norm: str) -> float:
-    """The distance of one sample [*shape] from another in "l0" (changed pixels; of an image [C, H, W] all channels are one
-    pixel), "l1", "l2" or "linf". Raises ValueError for another norm."""
+    """The distance of one sample [*shape] from another in "l0" (changed pixels; of an image [C, H, W] all channels are
+    one pixel), "l1", "l2" or "linf". Raises ValueError for another norm."""
     delta = after.astype(np.float64) - before.astype(np.float64)
     flat = np.abs(delta).ravel()
     if norm == "l0":
@@ -27,7 +27,8 @@ def distance_of(before: Array, after: Array, norm: str) -> float:
 
 
 def levels_of(x: Array, bounds: list[float], count: int = 255) -> Array:
-    """The level, 0 to count, of the evenly spaced values of the range that is nearest to each value of x, as float32."""
+    """The level, 0 to count, of the evenly spaced values of the range that is nearest to each value of x, as
+    float32."""
     low, high = bounds
     steps = (x.astype(np.float32) - np.float32(low)) / np.float32(high - low) * np.float32(count)
     levels: Array = np.clip(np.round(steps), 0, count)
@@ -43,7 +44,7 @@ def pixels_of(levels: Array, bounds: list[float], count: int = 255) -> Array:
 
 
 def softmax(scores: Array) -> Array:
-    """float64 [B, K]"""
+    """The shares of each row, float64 [B, K]."""
     raised = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True).astype(np.float64))
     shares: Array = raised / raised.sum(axis=1, keepdims=True)
     return shares

@@ -12,7 +12,10 @@ from robusteval.verify.parts.result import Verification
 
 PAGE, TABLES = "report.html", "tables"
 ABSENT = "there is no report.html"
-BARE = "the page's words and figures: the packages that render it are not installed, so only the hash that it carries was compared"
+BARE = (
+    "the page's words and figures: the packages that render it are not installed, so only the hash that it carries "
+    "was compared"
+)
 DRAWN = "the page's drawings: they were made with other versions of the drawing packages than are installed"
 _MARK = re.compile(r'<meta name="robusteval-record" content="([0-9a-f]{64})">')
 _WITH = re.compile(r'<meta name="robusteval-made-with" content="([^"]*)">')

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STATEMENT = (
-    "What is confirmed follows from the stored adversarials and clean samples, the model's file and the record; no attack was "
-    "run again, so a stronger attack, or an adversarial that the record leaves out, is not seen by this check."
+    "What is confirmed follows from the stored adversarials and clean samples, the model's file and the record; no "
+    "attack was run again, so a stronger attack, or an adversarial that the record leaves out, is not seen by this "
+    "check."
 )
 
 
 @dataclass
 class Verification:
-    """claims = confirmed + those that failed; `left` counts by reason what is in neither. failures: one sentence each."""
+    """claims = confirmed + those that failed; `left` counts by reason what is in neither. failures: one sentence
+    each."""
 
     claims: int = 0
     confirmed: int = 0

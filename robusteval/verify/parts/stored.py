@@ -1,4 +1,5 @@
-"""Which adversarials the witness file holds, and whether it holds all that the columns need as proof, and nothing else."""
+"""Which adversarials the witness file holds, and whether it holds all that the columns need as proof, and nothing
+else."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Stored:
-    """images: by cell and sample; faults: by the same, what is wrong with its entry; left: by cell, the wins that are not
-    kept because the file would grow too large."""
+    """images: by cell and sample; faults: by the same, what is wrong with its entry; left: by cell, the wins that are
+    not kept because the file would grow too large."""
 
     images: dict[Key, Array]
     faults: dict[Key, list[str]]
@@ -94,7 +95,8 @@ def _entry(entry: Witness, record: Record, cell: Cell, tensor: str, row: int, im
         faults.append("its entry names another pipeline or norm")
     if entry.distance != cell.distance[entry.sample]:
         faults.append(
-            f"its distance is {cell.distance[entry.sample]:.8g} in its column, and its entry says distance {entry.distance:.8g}"
+            f"its distance is {cell.distance[entry.sample]:.8g} in its column, and its entry says distance "
+            f"{entry.distance:.8g}"
         )
     if entry.label != record.data.labels[entry.sample]:
         faults.append(f"its label is {record.data.labels[entry.sample]}, not {entry.label}")

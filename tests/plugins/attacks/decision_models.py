@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robusteval.api import Classifier, load_model
+from robusteval.contracts.problem import Problem
 from robusteval.engine.data.fashion_mnist import FashionMnist
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -29,7 +30,7 @@ def right_samples(model: Classifier, count: int) -> tuple[Tensor, Tensor]:
     return x[right][:count], y[right][:count]
 
 
-def distances(problem, found: Tensor, model: Classifier) -> Tensor:
+def distances(problem: Problem, found: Tensor, model: Classifier) -> Tensor:
     """Distance of each candidate, infinite where it is no win on the true model."""
     answer = model.logits(found).argmax(1)
     kept = problem.keep.gather(1, answer[:, None]).squeeze(1)

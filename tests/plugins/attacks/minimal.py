@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 import robusteval
-from robusteval.api import Classifier, LoadOptions, size
+from robusteval.api import Classifier, LoadOptions, Norm, size
+from robusteval.contracts.plugins import Attack
 from robusteval.loaders.onnx.plugin import OnnxLoader
-from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
+from tests.plugins.linear_models import Module, linear, middling, optimum, pose, untargeted
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,8 +29,9 @@ def trained(name: str, count: int = 16) -> tuple[Classifier, Tensor, Tensor]:
     return model, x, untargeted(model, x)
 
 
-def reach(attack, model, x: Tensor, keep: Tensor, norm: str) -> Tensor:
-    """Distance of the attack's answer after the engine's line search to the clean sample, infinite without a win, [B]."""
+def reach(attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
+    """Distance of the attack's answer after the engine's line search to the clean sample, infinite without a win,
+    [B]."""
     problem = pose(attack, model, x, keep, norm)
     far = attack.run(problem)
     won, near, best = problem.won(far), x, far
@@ -41,7 +43,13 @@ def reach(attack, model, x: Tensor, keep: Tensor, norm: str) -> Tensor:
     return torch.where(won, size(found - x, norm), torch.inf)
 
 
-def excess(attack, norm: str, bounds=(0.0, 1.0), classes: int = 3, shape=(12,)) -> Tensor:
+def excess(
+    attack: Attack,
+    norm: Norm,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    classes: int = 3,
+    shape: tuple[int, ...] = (12,),
+) -> Tensor:
     """Distance found on a linear model in proportion to the closed form, [B]; 1 is optimal."""
     model = linear(shape, classes, bounds)
     x = middling(model, 24)
@@ -49,7 +57,7 @@ def excess(attack, norm: str, bounds=(0.0, 1.0), classes: int = 3, shape=(12,)) 
     return reach(attack, model, x, keep, norm) / optimum(model, x, keep, norm)
 
 
-def fewest(model, x: Tensor, keep: Tensor) -> Tensor:
+def fewest(model: Module, x: Tensor, keep: Tensor) -> Tensor:
     """Smallest number of values of a linear model's input that must change within the box for a win, [B]."""
     weight, scores = model.net[1].weight, model.logits(x)
     low, high = model.info.bounds
@@ -60,5 +68,5 @@ def fewest(model, x: Tensor, keep: Tensor) -> Tensor:
             slope = weight[other] - weight[inside]
             gains = torch.where(slope > 0, slope * (high - x[row]), slope * (low - x[row])).sort(descending=True).values
             count = int((gains.cumsum(0) < scores[row, inside] - scores[row, other]).sum()) + 1
-            best[row] = min(best[row], count)
+            best[row] = min(float(best[row]), count)
     return best

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from robusteval_attacks.apgd import APGD
 
-from robusteval.api import project_l1_box, size
+from robusteval.api import Norm, project_l1_box, size
 from tests.plugins.attacks.minimal import trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
@@ -14,7 +16,9 @@ from tests.plugins.linear_models import linear, middling, optimum, pose, untarge
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("loss", ["ce", "dlr", "targeted-dlr"])
 @pytest.mark.parametrize("classes", [2, 3, 6])
-def test_lost_just_above_the_smallest_budget_and_not_below(norm, loss, classes) -> None:
+def test_lost_just_above_the_smallest_budget_and_not_below(
+    norm: Norm, loss: Literal["ce", "margin", "dlr", "targeted-dlr"], classes: int
+) -> None:
     model = linear((20,), classes, (-1.0, 3.0))
     x = middling(model, 10)
     keep = untargeted(model, x)
@@ -31,7 +35,7 @@ def test_lost_just_above_the_smallest_budget_and_not_below(norm, loss, classes) 
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed) -> None:
+def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     x0 = torch.rand(5, 12, generator=rng) * 2 - 1
     x = x0 + torch.randn(5, 12, generator=rng) * (seed + 1) / 3

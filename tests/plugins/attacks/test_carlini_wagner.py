@@ -8,12 +8,13 @@ from robusteval_attacks._common.weight_search import balancing_weight, nearest_a
 from robusteval_attacks.carlini_wagner import CarliniWagner
 
 from robusteval.api import margin
+from robusteval.contracts.problem import Problem
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_near_the_smallest_distance(bounds, classes) -> None:
+def test_near_the_smallest_distance(bounds: tuple[float, float], classes: int) -> None:
     model = linear((20,), classes, bounds)
     x = middling(model, 8, share=0.4)
     keep = untargeted(model, x)
@@ -46,7 +47,7 @@ def test_stalled_samples_leave_the_batch() -> None:
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
-def test_the_guessed_weight_is_the_one_at_which_a_linear_model_falls(bounds) -> None:
+def test_the_guessed_weight_is_the_one_at_which_a_linear_model_falls(bounds: tuple[float, float]) -> None:
     model = linear((20,), 2, bounds)
     x = middling(model, 8, share=0.2)
     keep = untargeted(model, x)
@@ -92,7 +93,7 @@ def test_the_weights_go_up_in_pairs_and_close_in_on_the_nearest_win() -> None:
     problem = pose(CarliniWagner(), model, x, untargeted(model, x), "l2")
     nearest, tried = torch.tensor([2.0, 11.0, 1e9]), []
 
-    def run(part, c):
+    def run(part: Problem, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         goal = nearest.repeat(2)[: len(c)]
         tried.append(c.reshape(2, 3))
         length = torch.where(c > goal / 3, 1 + (c / goal).log().abs(), torch.inf)
@@ -114,7 +115,7 @@ def test_an_odd_number_of_weights_is_kept_to() -> None:
     problem = pose(CarliniWagner(), model, x, untargeted(model, x), "l2")
     count = 0
 
-    def run(part, c):
+    def run(part: Problem, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal count
         count += len(c)
         return part.x, torch.ones_like(c)

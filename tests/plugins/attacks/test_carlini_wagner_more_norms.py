@@ -9,7 +9,7 @@ from robusteval_attacks.carlini_wagner import l0 as _cw_l0
 from robusteval_attacks.deepfool import DeepFool
 from robusteval_attacks.jsma import JSMA
 
-from robusteval.api import margin
+from robusteval.api import Norm, margin
 from robusteval.testing import keep_all_but
 from tests.plugins.attacks.minimal import fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
@@ -17,7 +17,7 @@ from tests.plugins.linear_models import linear, middling, optimum, pose, untarge
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_linf_is_near_the_smallest(bounds, classes) -> None:
+def test_linf_is_near_the_smallest(bounds: tuple[float, float], classes: int) -> None:
     model = linear((12,), classes, bounds)
     x = middling(model, 24)
     keep = untargeted(model, x)
@@ -32,7 +32,7 @@ def test_linf_is_near_the_smallest(bounds, classes) -> None:
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_l0_needs_hardly_more_values_than_the_closed_form(bounds, classes) -> None:
+def test_l0_needs_hardly_more_values_than_the_closed_form(bounds: tuple[float, float], classes: int) -> None:
     model = linear((30,), classes, bounds)
     x = middling(model, 24, share=0.9)
     keep = untargeted(model, x)
@@ -71,7 +71,7 @@ def test_a_pixel_counts_once_whatever_its_channels() -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_confidence_is_kept(norm) -> None:
+def test_confidence_is_kept(norm: Norm) -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
     keep = untargeted(model, x)
@@ -82,7 +82,7 @@ def test_confidence_is_kept(norm) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_lost_samples_stay_for_one_pass(norm) -> None:
+def test_lost_samples_stay_for_one_pass(norm: Norm) -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
     keep = ~untargeted(model, x)
@@ -92,7 +92,7 @@ def test_lost_samples_stay_for_one_pass(norm) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_answers_do_not_depend_on_the_batch(norm) -> None:
+def test_answers_do_not_depend_on_the_batch(norm: Norm) -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
     keep = untargeted(model, x)
@@ -118,7 +118,7 @@ def test_linf_is_as_near_as_deepfool_on_a_trained_model() -> None:
 
 
 @pytest.mark.parametrize("norm", ["l0", "linf"])
-def test_a_target_is_reached(norm) -> None:
+def test_a_target_is_reached(norm: Norm) -> None:
     model, x, _ = trained("cnn", 6)
     goal = model.logits(x).argsort(1)[:, -3]
     attack = CarliniWagner(steps=50)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from robusteval_attacks.ddn import DDN
@@ -11,17 +13,22 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
-from robusteval.api import Defended, Problem
+from robusteval.api import Defended, Norm, Problem
+from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.contracts.plugins import Attack
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
 from robusteval.testing import inputs, keep_all_but, keep_labels, linear, pose
+from robusteval.testing.oracles import Linear
 
 SHAPES = [((20,), 2, (0.0, 1.0)), ((3, 6, 6), 2, (-1.0, 3.0)), ((1, 12, 12), 2, (0.0, 255.0))]
 
 
-def setting(shape, classes, bounds, count=9, spread=0.1):
+def setting(
+    shape: tuple[int, ...], classes: int, bounds: tuple[float, float], count: int = 9, spread: float = 0.1
+) -> tuple[Linear, torch.Tensor, torch.Tensor]:
     model = linear(shape, classes, bounds)
     x = inputs(model.info, count, spread=spread)
     return model, x, keep_labels(model.logits(x).argmax(1), classes)
@@ -31,7 +38,9 @@ def setting(shape, classes, bounds, count=9, spread=0.1):
 @pytest.mark.parametrize(
     ("attack", "norm"), [(DeepFool(halvings=0), "l2"), (DeepFool(halvings=6), "linf"), (DDN(), "l2")], ids=str
 )
-def test_minimal_attacks_find_the_optimum(attack, norm, shape, classes, bounds) -> None:
+def test_minimal_attacks_find_the_optimum(
+    attack: DeepFool | DDN, norm: Norm, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
+) -> None:
     model, x, keep = setting(shape, classes, bounds)
     problem = pose(model, x, keep, norm)
     found = attack.run(problem)
@@ -42,7 +51,7 @@ def test_minimal_attacks_find_the_optimum(attack, norm, shape, classes, bounds) 
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_deepfool_finds_the_nearest_of_many_boundaries(norm) -> None:
+def test_deepfool_finds_the_nearest_of_many_boundaries(norm: Norm) -> None:
     model, x, keep = setting((3, 6, 6), 7, (0.0, 1.0))
     problem = pose(model, x, keep, norm)
     ratio = problem.distance(DeepFool().run(problem)) / model.smallest(x, keep, norm)
@@ -50,7 +59,7 @@ def test_deepfool_finds_the_nearest_of_many_boundaries(norm) -> None:
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_deepfool_crosses_boundaries_that_the_box_hides(norm) -> None:
+def test_deepfool_crosses_boundaries_that_the_box_hides(norm: Norm) -> None:
     model, x, keep = setting((1, 12, 12), 2, (0.0, 1.0), spread=0.5)
     x = x.round()  # every value sits at an edge of the box, half of them at the useless one
     keep = keep_labels(model.logits(x).argmax(1), 2)
@@ -66,7 +75,9 @@ def test_deepfool_crosses_boundaries_that_the_box_hides(norm) -> None:
     [(FGSM(), "linf"), (FGSM(), "l2"), (PGD(), "linf"), (PGD(), "l2"), (PGD(), "l1"), (PGD(loss="margin"), "linf")],
     ids=str,
 )
-def test_fixed_attacks_find_the_optimum_when_the_budget_is_searched(attack, norm, shape, classes, bounds) -> None:
+def test_fixed_attacks_find_the_optimum_when_the_budget_is_searched(
+    attack: FGSM | PGD, norm: Norm, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
+) -> None:
     model, x, keep = setting(shape, classes, bounds)
     smallest = model.smallest(x, keep, norm)
     low, high = torch.zeros_like(smallest), 4 * smallest
@@ -115,7 +126,8 @@ def test_restarts_run_on_the_survivors_only() -> None:
 def test_noise_has_the_exact_size_although_the_box_cuts_it() -> None:
     model, x, _ = setting((1, 12, 12), 2, (0.0, 1.0))
     x = torch.zeros_like(x)
-    for norm, eps in (("l2", 1.5), ("linf", 0.2)):
+    cases: tuple[tuple[Norm, float], ...] = (("l2", 1.5), ("linf", 0.2))
+    for norm, eps in cases:
         problem = pose(model, x, keep_labels(model.logits(x).argmax(1), 2), norm, eps=eps, needs="decision")
         size = problem.distance(Noise(repeats=1).run(problem))
         assert torch.allclose(size, torch.full_like(size, eps), rtol=1e-3)
@@ -140,7 +152,9 @@ def test_l1_steps_move_few_values() -> None:
     ],
     ids=str,
 )
-def test_the_nearest_of_many_classes_is_found_through_the_engines_search(attack, norm, most, classes) -> None:
+def test_the_nearest_of_many_classes_is_found_through_the_engines_search(
+    attack: DeepFool | DDN | PGD, norm: Norm, most: float, classes: int
+) -> None:
     # Samples from all over the box, so that it binds, and boundaries of several classes at similar distances.
     model = linear((1, 8, 8), classes)
     x = inputs(model.info, 24)
@@ -148,13 +162,14 @@ def test_the_nearest_of_many_classes_is_found_through_the_engines_search(attack,
     assert (searched(model, attack, x, keep, norm) / model.smallest(x, keep, norm)).max() < most
 
 
-def searched(model, attack, x, keep, norm) -> torch.Tensor:
+def searched(model: Classifier, attack: Attack, x: torch.Tensor, keep: torch.Tensor, norm: Norm) -> torch.Tensor:
     """Smallest distance that the engine's search finds with this attack, [B]."""
     pipeline, meter, rng = Pipeline(Defended(model)), Meter(len(x)), torch.Generator().manual_seed(0)
-    bounds, memory = model.info.bounds, {}
+    bounds = model.info.bounds
+    memory: dict[str, Any] = {}
     sweep = Sweep(pipeline, x, Threat(keep, norm, bounds), rng, meter)
 
-    def propose(rows, eps):
+    def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
         view = (pipeline, meter, rows)
         return attack.run(Problem(x[rows], keep[rows], norm, eps, bounds, rng, "gradient", *view, memory=memory))
 

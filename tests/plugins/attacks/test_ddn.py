@@ -10,6 +10,7 @@ from robusteval_attacks.ddn import DDN
 
 from tests.plugins.attacks.minimal import reach, trained
 from tests.plugins.linear_models import linear, middling, pose, untargeted
+from tests.sure import sure
 
 
 def _factors(attack: DDN) -> list[float]:
@@ -18,7 +19,7 @@ def _factors(attack: DDN) -> list[float]:
     x = middling(model, 1)
     problem = pose(attack, model, x, untargeted(model, x), "l2", trace=True)
     attack.run(problem)
-    radii = [point["radius"] for point in problem.trace.points]
+    radii = [point["radius"] for point in sure(problem.trace).points]
     return [after / before for before, after in itertools.pairwise(radii)]
 
 

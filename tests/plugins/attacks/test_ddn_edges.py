@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import torch
+from robusteval_attacks._common.linearisation import aim_passes, nearest_class
 from torch import Tensor
 
-from plugins.robusteval_attacks import ddn
-from plugins.robusteval_attacks.ddn import DDN
 from robusteval.api import Passes
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.problem import Problem
 from tests.plugins.linear_models import linear, middling, pose, untargeted
+from tests.sure import sure
+
+if TYPE_CHECKING:  # a module has one name for mypy
+    from robusteval_attacks import ddn
+    from robusteval_attacks.ddn import DDN
+else:
+    from plugins.robusteval_attacks import ddn
+    from plugins.robusteval_attacks.ddn import DDN
 
 
-def again(problem, steps: int, radius: float, gamma: float, last_gamma: float, loss: str = "ce") -> tuple[Tensor, list]:
+def again(
+    problem: Problem, steps: int, radius: float, gamma: float, last_gamma: float, loss: str = "ce"
+) -> tuple[Tensor, list[Any]]:
     """Rony et al.'s algorithm 1 with a first radius from the linearisation, for one sample at a time in float32."""
     low, high = problem.bounds
     x0 = problem.x
@@ -54,18 +66,18 @@ def again(problem, steps: int, radius: float, gamma: float, last_gamma: float, l
     return best, radii
 
 
-def both(attack: DDN, model, x: Tensor, keep: Tensor) -> tuple[Tensor, list, Tensor, list]:
+def both(attack: DDN, model: Classifier, x: Tensor, keep: Tensor) -> tuple[Tensor, list[Any], Tensor, list[Any]]:
     posed = pose(attack, model, x, keep, "l2", trace=True)
     found = attack.run(posed)
     expected, radii = again(
         pose(attack, model, x, keep, "l2"), attack.steps, attack.radius, attack.gamma, attack.last_gamma, attack.loss
     )
-    return found, posed.trace.points, expected, radii
+    return found, sure(posed.trace).points, expected, radii
 
 
 @pytest.mark.parametrize("loss", ["ce", "margin"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 30])
-def test_every_step_is_that_of_the_algorithm(steps, loss):
+def test_every_step_is_that_of_the_algorithm(steps: int, loss: Literal["ce", "margin", "dlr", "nearest"]) -> None:
     model = linear((1, 4, 4), 5, seed=3)
     x = middling(model, 6, share=1.0)
     attack = DDN(steps=steps, loss=loss)
@@ -78,7 +90,7 @@ def test_every_step_is_that_of_the_algorithm(steps, loss):
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
 @pytest.mark.parametrize("radius", [0.001, 0.1, 1.0])
-def test_the_first_radius_is_in_units_of_the_range(bounds, radius):
+def test_the_first_radius_is_in_units_of_the_range(bounds: tuple[float, float], radius: float) -> None:
     model = linear((8,), 3, bounds, seed=1)
     x = middling(model, 5, share=0.8)
     found, points, expected, radii = both(DDN(steps=6, radius=radius), model, x, untargeted(model, x))
@@ -87,7 +99,7 @@ def test_the_first_radius_is_in_units_of_the_range(bounds, radius):
     assert max(radii[0]) <= radius * (bounds[1] - bounds[0]) * (1 + 1e-6)
 
 
-def test_the_nearest_win_of_the_way_is_returned_and_the_last_point_where_there_was_none():
+def test_the_nearest_win_of_the_way_is_returned_and_the_last_point_where_there_was_none() -> None:
     model = linear((8,), 2, seed=2)
     x = middling(model, 4, share=0.5)
     keep = untargeted(model, x)
@@ -103,15 +115,17 @@ def test_the_nearest_win_of_the_way_is_returned_and_the_last_point_where_there_w
 
 
 @pytest.mark.parametrize(("steps", "free"), [(5, 3), (4, 2), (1, 1)])
-def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(monkeypatch, steps, free):
+def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(
+    monkeypatch: pytest.MonkeyPatch, steps: int, free: int
+) -> None:
     model = linear((8,), 4, seed=4)
     x = middling(model, 3, share=0.5)
     attack = DDN(steps=steps, loss="nearest")
     posed = pose(attack, model, x, untargeted(model, x), "l2")
-    kinds = []
+    kinds: list[Any] = []
     plain = type(posed).grad
 
-    def grad(self, point, kind="margin"):
+    def grad(self: Problem, point: Tensor, kind: Any = "margin") -> Any:
         kinds.append(kind)
         return plain(self, point, kind)
 
@@ -121,16 +135,16 @@ def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(monkeypatc
     assert len(kinds) == steps
     assert all(callable(kind) for kind in kinds[free:])
     scores = posed.scores(x)
-    aim = ddn.nearest_class(posed)
+    aim = nearest_class(posed)
     expected = scores.gather(1, aim[:, None]).squeeze(1) - scores.masked_fill(~posed.keep, -1e30).amax(1)
     if steps > 1:
         torch.testing.assert_close(kinds[-1](scores), expected)
 
 
-def test_what_it_costs():
+def test_what_it_costs() -> None:
     assert DDN(steps=9).passes("l2", 10) == Passes(10, 9)
     assert DDN(steps=9, loss="margin").passes("l2", 10) == Passes(10, 9)
-    assert DDN(steps=9, loss="nearest").passes("l2", 4) == Passes(10, 9) + ddn.aim_passes(4)
+    assert DDN(steps=9, loss="nearest").passes("l2", 4) == Passes(10, 9) + aim_passes(4)
     model = linear((8,), 4)
     x = middling(model, 3)
     for attack in (DDN(steps=7), DDN(steps=7, loss="nearest")):
@@ -141,7 +155,7 @@ def test_what_it_costs():
         assert posed.meter.backwards.tolist() == [said.backward] * 3
 
 
-def test_the_first_radius_where_the_gradient_says_nothing():
+def test_the_first_radius_where_the_gradient_says_nothing() -> None:
     gap = torch.tensor([1.0, 1.0, 1e-3, 1e-5, 50.0, -1.0])
     grad = torch.zeros(6, 2)
     grad[:, 0] = torch.tensor([2.0, 0.0, 1.0, 1.0, 1.0, 1.0])
@@ -154,7 +168,7 @@ def test_the_first_radius_where_the_gradient_says_nothing():
     assert tall.item() == pytest.approx(1.0)
 
 
-def test_only_rows_without_a_gradient_are_given_a_random_one():
+def test_only_rows_without_a_gradient_are_given_a_random_one() -> None:
     model = linear((3,), 2)
     posed = pose(DDN(), model, torch.zeros(3, 3), torch.ones(3, 2).bool(), "l2", seed=5)
     grad = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1e-30, 0.0], [1.0, 2.0, 3.0]])
@@ -168,7 +182,7 @@ def test_only_rows_without_a_gradient_are_given_a_random_one():
     assert ddn._nonzero(torch.zeros(1, 3, dtype=torch.float64), posed).dtype == torch.float64
 
 
-def test_a_flat_model_is_walked_on_at_random_and_stays_finite():
+def test_a_flat_model_is_walked_on_at_random_and_stays_finite() -> None:
     model = linear((6,), 3, zero=True)
     x = middling(model, 2)
     keep = torch.tensor([[True, False, False]] * 2)
@@ -177,6 +191,6 @@ def test_a_flat_model_is_walked_on_at_random_and_stays_finite():
     assert (found != x).any(1).all()
 
 
-def test_the_plugin_is_offered():
+def test_the_plugin_is_offered() -> None:
     assert ddn.robusteval_attacks() == [DDN]
     assert dataclasses.asdict(DDN()) == {"steps": 60, "radius": 1.0, "loss": "ce", "gamma": 0.15, "last_gamma": 0.02}

@@ -9,6 +9,7 @@ from robusteval_attacks.hopskipjump import HopSkipJump
 from robusteval_attacks.noise import Noise
 from robusteval_attacks.square import Square
 
+from robusteval.api import Norm
 from robusteval.testing.oracles import LabelsOnly, NoGradient, linear
 from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
 from tests.plugins.attacks.decision_models import distances, right_samples, shipped
@@ -18,7 +19,9 @@ from tests.plugins.attacks.decision_models import distances, right_samples, ship
     ("attack", "norm", "ratio"), [(HopSkipJump(), "l2", 1.05), (HopSkipJump(), "linf", 1.15), (Boundary(), "l2", 1.05)]
 )
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-3.0, 5.0)])
-def test_labels_of_a_linear_oracle_suffice(attack, norm, ratio, bounds):
+def test_labels_of_a_linear_oracle_suffice(
+    attack: HopSkipJump | Boundary, norm: Norm, ratio: float, bounds: tuple[float, float]
+) -> None:
     oracle = linear((20,), 3, bounds)
     x = inputs(oracle.info, 12)
     keep = keep_labels(oracle.logits(x).argmax(1), 3)
@@ -29,7 +32,7 @@ def test_labels_of_a_linear_oracle_suffice(attack, norm, ratio, bounds):
 
 
 @pytest.mark.parametrize("attack", [HopSkipJump(queries=500), Boundary(queries=500)])
-def test_the_queries_are_about_those_allowed(attack):
+def test_the_queries_are_about_those_allowed(attack: HopSkipJump | Boundary) -> None:
     oracle = linear((20,), 3)
     x = inputs(oracle.info, 5)
     problem = pose(LabelsOnly(oracle), x, keep_labels(oracle.logits(x).argmax(1), 3), "l2", needs="decision")
@@ -39,7 +42,7 @@ def test_the_queries_are_about_those_allowed(attack):
 
 
 @pytest.mark.parametrize("attack", [HopSkipJump(queries=1500), Boundary(queries=1500)])
-def test_a_target_is_reached_from_another_sample_of_its_class(attack):
+def test_a_target_is_reached_from_another_sample_of_its_class(attack: HopSkipJump | Boundary) -> None:
     model = shipped("cnn")
     x, y = right_samples(model, 16)
     keep = keep_all_but(torch.roll(y, 1), 10)
@@ -52,7 +55,7 @@ def test_a_target_is_reached_from_another_sample_of_its_class(attack):
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("name", ["cnn", "int8"])
-def test_hopskipjump_needs_no_gradient(name, norm):
+def test_hopskipjump_needs_no_gradient(name: str, norm: Norm) -> None:
     """Probes smaller than a quantisation step see nothing: the paper's own size fails on int8 (1.8 in l2)."""
     model = shipped(name)
     x, y = right_samples(model, 16)
@@ -61,7 +64,7 @@ def test_hopskipjump_needs_no_gradient(name, norm):
     assert float(reached.median()) < (1.0 if norm == "l2" else 0.07)
 
 
-def test_square_needs_no_gradient():
+def test_square_needs_no_gradient() -> None:
     model = shipped("int8")
     x, y = right_samples(model, 16)
     keep = keep_labels(y, 10)

@@ -12,7 +12,7 @@ from tests.plugins.linear_models import linear, middling, optimum, pose, untarge
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_within_twice_the_smallest_distance(bounds, classes) -> None:
+def test_within_twice_the_smallest_distance(bounds: tuple[float, float], classes: int) -> None:
     model = linear((20,), classes, bounds)
     x = middling(model, 8, share=0.4)
     keep = untargeted(model, x)

@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 import pytest
 import torch
 from robusteval_attacks._common.hyperplane_projection import cross
 from robusteval_attacks.fab import FAB
 
+from robusteval.api import Norm
 from tests.plugins.attacks.minimal import excess, reach, trained
 from tests.plugins.linear_models import linear, middling, pose, untargeted
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_the_projection_is_exact_within_the_box(norm):
+def test_the_projection_is_exact_within_the_box(norm: Norm) -> None:
     model = linear((6,), 3)
     x = middling(model, 40, share=0.9)
     problem = pose(FAB(), model, x, untargeted(model, x), norm)
@@ -32,13 +35,13 @@ def test_the_projection_is_exact_within_the_box(norm):
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_finds_the_closed_form_on_a_linear_model(norm):
+def test_finds_the_closed_form_on_a_linear_model(norm: Norm) -> None:
     found = excess(FAB(steps=20), norm, (-3.0, 5.0))
     assert found.min() > 0.999
     assert found.max() < 1.01
 
 
-def test_targets_and_restarts_find_no_less():
+def test_targets_and_restarts_find_no_less() -> None:
     model, x, keep = trained("robust", 8)
     once, more = (pose(FAB(steps=10, restarts=n), model, x, keep, "linf") for n in (1, 2))
     first, best = FAB(steps=10).run(once), FAB(steps=10, restarts=2).run(more)
@@ -47,7 +50,7 @@ def test_targets_and_restarts_find_no_less():
     assert reach(FAB(steps=10, targets=9), model, x, keep, "linf").isfinite().all()
 
 
-def test_going_further_finds_what_withstood():
+def test_going_further_finds_what_withstood() -> None:
     model, x, keep = trained("robust", 48)
     never = [
         int(reach(FAB(steps=40, candidates=3, growth=by), model, x, keep, "l2").isinf().sum()) for by in (1.0, 1.2)

@@ -8,13 +8,15 @@ from robusteval_attacks.bim import BIM
 from robusteval_attacks.least_likely import LeastLikely
 from robusteval_attacks.mim import MIM
 
-from robusteval.api import margin
+from robusteval.api import Norm, margin
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
 @pytest.mark.parametrize("kind", [BIM, MIM, LeastLikely])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_two_classes_are_lost_just_above_the_smallest_budget_and_not_below(kind, norm) -> None:
+def test_two_classes_are_lost_just_above_the_smallest_budget_and_not_below(
+    kind: type[BIM | MIM | LeastLikely], norm: Norm
+) -> None:
     model = linear((20,), 2)
     x = middling(model, 12)
     keep = untargeted(model, x)
@@ -49,7 +51,7 @@ def test_least_likely_ends_in_the_last_class() -> None:
 
 
 @pytest.mark.parametrize("kind", [BIM, MIM, LeastLikely])
-def test_the_lost_leave_the_batch(kind) -> None:
+def test_the_lost_leave_the_batch(kind: type[BIM | MIM | LeastLikely]) -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
     problem = pose(kind(), model, x, untargeted(model, x), "linf", 10 * optimum(model, x, untargeted(model, x), "linf"))

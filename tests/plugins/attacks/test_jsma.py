@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -11,18 +12,19 @@ from robusteval_attacks.jsma import JSMA
 
 from robusteval.testing import keep_all_but, keep_labels
 from tests.plugins.attacks.minimal import fewest, reach, trained
+from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import linear, middling, pose, untargeted
 
 PAPER = JSMA(pairs=1, growth=0, refresh=1, race=False, prune=False)
 
 
-def saliency(gain, fall, mask):
+def saliency(gain: torch.Tensor, fall: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (gain * mask).sum(1) * (fall * mask).sum(1)
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("slope", [-1.0, 0.0, 1.0])
-def test_the_pair_is_the_best_of_all_pairs(seed, slope, monkeypatch) -> None:
+def test_the_pair_is_the_best_of_all_pairs(seed: int, slope: float, monkeypatch: pytest.MonkeyPatch) -> None:
     if seed % 2:
         monkeypatch.setattr(_pairs, "_CELLS", 50)  # many pieces
     rng = torch.Generator().manual_seed(seed)
@@ -70,7 +72,7 @@ def test_pixels_that_would_lower_the_product_stay() -> None:
 
 @pytest.mark.parametrize("attack", [JSMA(), PAPER], ids=["fast", "paper"])
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
-def test_two_classes_need_hardly_more_values_than_the_closed_form(attack, bounds) -> None:
+def test_two_classes_need_hardly_more_values_than_the_closed_form(attack: JSMA, bounds: tuple[float, float]) -> None:
     model = linear((30,), 2, bounds)
     x = middling(model, 24, share=0.9)
     keep = untargeted(model, x)
@@ -83,7 +85,8 @@ def test_a_step_never_leaves_its_direction_and_size() -> None:
     model = linear((30,), 2)
     x = middling(model, 12)
     keep = untargeted(model, x)
-    for direction, sign in (("up", 1), ("down", -1)):
+    cases: tuple[tuple[Literal["up", "down"], int], ...] = (("up", 1), ("down", -1))
+    for direction, sign in cases:
         attack = JSMA(direction=direction, theta=0.25)
         found = attack.run(pose(attack, model, x, keep, "l0"))
         change = (found - x)[found != x] * sign
@@ -140,7 +143,7 @@ def test_the_lost_leave_and_passes_are_few() -> None:
 
 
 @pytest.mark.slow
-def test_the_four_convolutions_are_lost_within_the_l2_of_the_literature(conv4) -> None:
+def test_the_four_convolutions_are_lost_within_the_l2_of_the_literature(conv4: Trained) -> None:
     keep = keep_labels(conv4.samples.y, 10)[:100]
     x = conv4.samples.x[:100]
     problem = pose(JSMA(), conv4.model, x, keep, "l0")

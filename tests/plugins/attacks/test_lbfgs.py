@@ -14,7 +14,7 @@ from tests.plugins.linear_models import linear, middling, pose, untargeted
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize(("classes", "near"), [(2, 1.02), (4, 1.25)])  # cross-entropy pulls towards all other classes
-def test_near_the_smallest_distance_of_linear_models(bounds, classes, near) -> None:
+def test_near_the_smallest_distance_of_linear_models(bounds: tuple[float, float], classes: int, near: float) -> None:
     ratio = excess(LBFGS(), "l2", bounds, classes)
     assert (ratio >= 0.999).all()
     assert ratio.median() < near

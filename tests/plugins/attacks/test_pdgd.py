@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.pdgd import PDGD
@@ -7,20 +9,20 @@ from tests.plugins.linear_models import pose
 
 
 @pytest.mark.parametrize(("bounds", "classes"), [((0.0, 1.0), 2), ((-3.0, 5.0), 3), ((0.0, 255.0), 10)])
-def test_finds_the_closed_form_on_a_linear_model(bounds, classes):
+def test_finds_the_closed_form_on_a_linear_model(bounds: tuple[float, float], classes: int) -> None:
     found = excess(PDGD(), "l2", bounds, classes)
     assert found.min() > 0.999
     assert found.median() < (1.02 if classes < 10 else 1.2)  # with ten it may settle at another class
 
 
-def test_is_far_nearer_than_ddn_on_the_robust_model():
+def test_is_far_nearer_than_ddn_on_the_robust_model() -> None:
     model, x, keep = trained("robust")
     found, other = reach(PDGD(), model, x, keep, "l2"), reach(DDN(), model, x, keep, "l2")
     assert found.isfinite().all()
     assert (found / other).median() < 0.97
 
 
-def test_repeats_differ_and_never_lose():
+def test_repeats_differ_and_never_lose() -> None:
     model, x, keep = trained("robust")
     x, keep = x[:6], keep[:6]
     problem = pose(PDGD(), model, x, keep, "l2")

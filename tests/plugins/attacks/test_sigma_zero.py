@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from robusteval_attacks.fmn import FMN
 from robusteval_attacks.sigma_zero import SigmaZero
 
@@ -5,7 +7,7 @@ from tests.plugins.attacks.minimal import fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, untargeted
 
 
-def test_needs_hardly_more_values_than_the_closed_form():
+def test_needs_hardly_more_values_than_the_closed_form() -> None:
     model = linear((30,), 3)
     x = middling(model, 24)
     keep = untargeted(model, x)
@@ -14,7 +16,7 @@ def test_needs_hardly_more_values_than_the_closed_form():
     assert (found - least).mean() < 1
 
 
-def test_changes_no_more_pixels_than_fmn():
+def test_changes_no_more_pixels_than_fmn() -> None:
     model, x, keep = trained("cnn", 8)
     found = reach(SigmaZero(steps=300), model, x, keep, "l0")
     assert found.median() <= reach(FMN(steps=300), model, x, keep, "l0").median()

@@ -11,11 +11,15 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
+from robusteval.api import Norm
+from robusteval.contracts.plugins import Attack
 from robusteval.testing import keep_labels, pose
 from tests.plugins.attacks import minimal
+from tests.plugins.conftest import Trained
+from tests.sure import sure
 
 
-def survivors(trained, attack, norm: str, eps: float) -> float:
+def survivors(trained: Trained, attack: Attack, norm: Norm, eps: float) -> float:
     """Share of the samples that the attack leaves right, judged by the model itself."""
     keep = keep_labels(trained.samples.y, 10)
     problem = pose(trained.model, trained.samples.x, keep, norm, eps=eps, needs=attack.info.needs)
@@ -24,7 +28,7 @@ def survivors(trained, attack, norm: str, eps: float) -> float:
     return float((trained.model.logits(found).argmax(1) == trained.samples.y).float().mean())
 
 
-def median(trained, attack, norm: str) -> float:
+def median(trained: Trained, attack: Attack, norm: Norm) -> float:
     keep = keep_labels(trained.samples.y, 10)
     problem = pose(trained.model, trained.samples.x, keep, norm)
     found = attack.run(problem)
@@ -32,31 +36,32 @@ def median(trained, attack, norm: str) -> float:
     return float(problem.distance(found).median())
 
 
-def test_stronger_attacks_leave_fewer(fashion) -> None:
+def test_stronger_attacks_leave_fewer(fashion: Trained) -> None:
     left = [survivors(fashion, attack, "linf", 0.03) for attack in (Noise(), FGSM(), PGD(steps=20))]
     assert left[0] > left[1] > left[2]
     assert survivors(fashion, PGD(steps=20), "linf", 0.1) <= 0.02
     assert survivors(fashion, Square(queries=300), "linf", 0.1) < 0.3
 
 
-def test_ddn_beats_deepfool(fashion) -> None:
+def test_ddn_beats_deepfool(fashion: Trained) -> None:
     assert median(fashion, DDN(steps=50), "l2") < median(fashion, DeepFool(), "l2")
 
 
-def test_pgd_needs_many_steps_in_every_norm(fashion) -> None:
-    for norm, eps in (("l2", 0.5), ("l1", 4.0)):
+def test_pgd_needs_many_steps_in_every_norm(fashion: Trained) -> None:
+    cases: tuple[tuple[Norm, float], ...] = (("l2", 0.5), ("l1", 4.0))
+    for norm, eps in cases:
         few, many = (survivors(fashion, PGD(steps=steps), norm, eps) for steps in (2, 20))
         assert many < few
 
 
 @pytest.mark.slow
-def test_known_distances_on_lenet(lenet) -> None:
+def test_known_distances_on_lenet(lenet: Trained) -> None:
     assert median(lenet, DDN(), "l2") == pytest.approx(1.34, abs=0.04)
     assert median(lenet, DeepFool(), "l2") == pytest.approx(1.476, abs=0.03)
 
 
 @pytest.mark.slow
-def test_known_survivors_on_lenet(lenet) -> None:
+def test_known_survivors_on_lenet(lenet: Trained) -> None:
     pgd = survivors(lenet, PGD(), "linf", 0.3)
     assert pgd == 0
     assert pgd < survivors(lenet, FGSM(), "linf", 0.2) < survivors(lenet, Noise(), "linf", 0.2)
@@ -64,11 +69,11 @@ def test_known_survivors_on_lenet(lenet) -> None:
     assert survivors(lenet, Square(queries=500), "l2", 2.5) < 0.5
 
 
-def test_a_convergence_plot_can_be_drawn(fashion) -> None:
+def test_a_convergence_plot_can_be_drawn(fashion: Trained) -> None:
     keep = keep_labels(fashion.samples.y, 10)
     problem = pose(fashion.model, fashion.samples.x, keep, "linf", eps=0.05)
     PGD(steps=5).run(problem)
-    points = problem.trace.points
+    points = sure(problem.trace).points
     assert len(points) == 6
     assert points[-1]["margin"] > points[0]["margin"] or points[-1]["samples"] < points[0]["samples"]
     assert all(torch.isfinite(torch.tensor(list(point.values()))).all() for point in points)

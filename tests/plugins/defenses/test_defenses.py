@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.pgd import PGD
+from robusteval_defenses._common.odds import OddsDetector
 from robusteval_defenses.bit_depth import BitDepth
 from robusteval_defenses.confidence import Confidence, _unsure
 from robusteval_defenses.logit_odds import LogitOdds
 
 from robusteval.api import AccessError, Defended, RobustEvalError, Samples
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.plugins import Detector
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
-from tests.plugins.conftest import right
+from tests.plugins.conftest import Trained, right
+from tests.sure import instance, sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def learnable(model, count: int = 400, seed: int = 3) -> Samples:
+def learnable(model: Classifier, count: int = 400, seed: int = 3) -> Samples:
     x = inputs(model.info, count, seed=seed, spread=0.5)
     return Samples(x, model.logits(x).argmax(1), model.info.bounds)
 
@@ -51,13 +57,13 @@ def test_a_model_without_gradients_stays_without() -> None:
     assert behind.model.info.gradients == "none"
     with pytest.raises(AccessError):
         behind.model.twin(inputs(model.info, 2))
-    detector = LogitOdds().fit(model, learnable(model), seeded()).detector
+    detector = sure(LogitOdds().fit(model, learnable(model), seeded()).detector)
     with pytest.raises(AccessError):
         detector.twin(inputs(model.info, 2))
 
 
 @pytest.mark.parametrize("defense", [Confidence(), LogitOdds()], ids=str)
-def test_detectors_say_how_to_give_them_data(defense) -> None:
+def test_detectors_say_how_to_give_them_data(defense: Confidence | LogitOdds) -> None:
     with pytest.raises(RobustEvalError, match="--fit-data"):
         defense.fit(linear(), None, seeded())
     model = linear()
@@ -70,7 +76,7 @@ def test_detectors_say_how_to_give_them_data(defense) -> None:
 def test_confidence_is_the_log_odds_against_the_top_class() -> None:
     model = linear((4,), 3)
     x = inputs(model.info, 5, spread=0.5)
-    detector = Confidence().fit(model, learnable(model), seeded()).detector
+    detector = sure(Confidence().fit(model, learnable(model), seeded()).detector)
     expected = (1 - model.logits(x).softmax(1).amax(1)).logit()
     assert torch.allclose(detector.score(x), expected, atol=1e-6)
     assert torch.allclose(detector.twin(x), expected, atol=1e-6)
@@ -90,20 +96,20 @@ def test_confidence_does_not_saturate_where_the_model_is_sure() -> None:
 @pytest.mark.parametrize(
     "kind", [Confidence, partial(LogitOdds, statistic="margin"), partial(LogitOdds, statistic="margin", per_pair=True)]
 )
-def test_false_alarms_are_as_many_as_wanted(kind, rate) -> None:
+def test_false_alarms_are_as_many_as_wanted(kind: type[Confidence] | Callable[..., Any], rate: float) -> None:
     model = linear((12,), 4)
     defense = kind(false_alarm=rate)
     most = 3.5 if getattr(defense, "per_pair", False) else 1.6  # three pairs add up
-    detector = defense.fit(model, learnable(model, 3000), seeded()).detector
+    detector = sure(defense.fit(model, learnable(model, 3000), seeded()).detector)
     alarms = (detector.score(learnable(model, 3000, seed=4).x) > detector.threshold).float().mean()
     assert 0.5 * rate < alarms < most * rate
 
 
-def test_noise_raises_as_many_false_alarms_as_wanted(fashion) -> None:
+def test_noise_raises_as_many_false_alarms_as_wanted(fashion: Trained) -> None:
     clean = right(fashion.model, fashion.fit[torch.arange(1000)])
     defended = LogitOdds(draws=4, false_alarm=0.05).fit(fashion.model, clean[torch.arange(500)], seeded())
     for seed in (1, 2):
-        detector = defended.draw(seeded(seed)).detector
+        detector = sure(sure(defended.draw)(seeded(seed)).detector)
         assert 0.02 < (detector.score(clean.x[500:]) > detector.threshold).float().mean() < 0.10
 
 
@@ -111,14 +117,14 @@ def test_noise_that_moves_all_samples_alike_says_nothing() -> None:
     """On a linear model noise shifts the odds of every sample by the same: no sample is odd, whatever the draw."""
     model = linear((12,), 3)
     data = learnable(model)
-    detector = LogitOdds(draws=4).fit(model, data, seeded()).detector
+    detector = sure(LogitOdds(draws=4).fit(model, data, seeded()).detector)
     assert detector.score(data.x).abs().max() < 0.5
 
 
 def test_margin_odds_are_z_scores_by_class_pair() -> None:
     model = linear((12,), 3)
     data = learnable(model)
-    detector = LogitOdds(statistic="margin").fit(model, data, seeded()).detector
+    detector = sure(LogitOdds(statistic="margin").fit(model, data, seeded()).detector)
     scores = model.logits(data.x)
     mine = scores[data.y == 1] - scores[data.y == 1][:, 1:2]
     z = (mine - mine.mean(0)) / mine.std(0, correction=0)
@@ -132,25 +138,25 @@ def test_odds_do_not_move_with_a_shift_of_all_scores() -> None:
     class LogProbabilities:
         info = model.info
 
-        def logits(self, x):
+        def logits(self, x: torch.Tensor) -> torch.Tensor:
             return model.logits(x).log_softmax(1)
 
         twin = logits
 
     data = learnable(model)
     for defense in (LogitOdds(draws=3), LogitOdds(statistic="margin"), Confidence()):
-        one = defense.fit(model, data, seeded()).detector
+        one = sure(defense.fit(model, data, seeded()).detector)
         other = defense.fit(LogProbabilities(), data, seeded()).detector
-        assert torch.allclose(one.score(data.x), other.score(data.x), atol=1e-3)
+        assert torch.allclose(one.score(data.x), sure(other).score(data.x), atol=1e-3)
 
 
 def test_fixed_and_pairwise_thresholds() -> None:
     model = linear((12,), 3)
     data = learnable(model)
-    assert LogitOdds(tau=1.28).fit(model, data, seeded()).detector.threshold == 1.28
-    detector = LogitOdds(per_pair=True, statistic="margin").fit(model, data, seeded()).detector
+    assert sure(LogitOdds(tau=1.28).fit(model, data, seeded()).detector).threshold == 1.28
+    detector = sure(LogitOdds(per_pair=True, statistic="margin").fit(model, data, seeded()).detector)
     assert detector.threshold == 0
-    assert len(detector.tau.unique()) > 3
+    assert len(instance(detector, OddsDetector).tau.unique()) > 3
 
 
 def test_classes_without_clean_samples_are_named() -> None:
@@ -158,7 +164,7 @@ def test_classes_without_clean_samples_are_named() -> None:
     data = learnable(model)
     defended = LogitOdds().fit(model, data[data.y != 2], seeded())
     assert any("class 2" in note for note in defended.notes)
-    assert torch.isfinite(defended.detector.score(data.x)).all()
+    assert torch.isfinite(sure(defended.detector).score(data.x)).all()
 
 
 def test_draws_hold_their_noise_and_travel() -> None:
@@ -168,29 +174,29 @@ def test_draws_hold_their_noise_and_travel() -> None:
     drawn = pickle.loads(pickle.dumps(defended)).draw(seeded(5))
     assert isinstance(drawn, Defended)
     assert drawn.draw is None
-    score = drawn.detector.score(x)
-    assert torch.equal(score, drawn.detector.score(x))
-    assert torch.allclose(score[2:3], drawn.detector.score(x[2:3]), atol=1e-4)
-    assert torch.allclose(drawn.detector.twin(x), score, atol=1e-4)
+    score = sure(drawn.detector).score(x)
+    assert torch.equal(score, sure(drawn.detector).score(x))
+    assert torch.allclose(score[2:3], sure(drawn.detector).score(x[2:3]), atol=1e-4)
+    assert torch.allclose(sure(drawn.detector).twin(x), score, atol=1e-4)
     assert LogitOdds(statistic="margin").fit(model, learnable(model), seeded()).draw is None
 
 
-def caught(detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
+def caught(detector: Detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
     """Area under the ROC curve."""
     negative, positive = detector.score(clean), detector.score(adversarial)
     return float((positive[:, None] > negative[None]).double().mean())
 
 
-def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion) -> None:
+def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion: Trained) -> None:
     x, keep = fashion.samples.x, keep_labels(fashion.samples.y, 10)
     defended = Confidence().fit(fashion.model, fashion.fit, seeded())
     found = DDN(steps=40).run(pose(fashion.model, x, keep, "l2"))
-    assert caught(defended.detector, x, found) > 0.9
+    assert caught(sure(defended.detector), x, found) > 0.9
     problem = pose(defended, x, keep_labels(fashion.samples.y, 10, rejected=True), "l2")
     assert problem.won(DDN(steps=60).run(problem)).float().mean() > 0.95
 
 
-def test_gradients_see_through_bit_depth(fashion) -> None:
+def test_gradients_see_through_bit_depth(fashion: Trained) -> None:
     x, keep = fashion.samples.x, keep_labels(fashion.samples.y, 10)
     defended = BitDepth(bits=3).fit(fashion.model, None, seeded())
     problem = pose(defended, x, keep, "linf", eps=0.1)
@@ -198,7 +204,7 @@ def test_gradients_see_through_bit_depth(fashion) -> None:
 
 
 @pytest.mark.slow
-def test_known_worth_of_logit_odds_on_conv4(conv4) -> None:
+def test_known_worth_of_logit_odds_on_conv4(conv4: Trained) -> None:
     """The second statistic finds minimal adversarials and not strong ones; the first one finds few of either."""
     x, keep = conv4.samples.x, keep_labels(conv4.samples.y, 10)
     strong_problem = pose(conv4.model, x, keep, "l2", eps=5.0)
@@ -209,9 +215,9 @@ def test_known_worth_of_logit_odds_on_conv4(conv4) -> None:
     strong = strong[strong_problem.won(strong)]
     weak = DDN(steps=40).run(pose(conv4.model, x, keep, "l2"))
     margin = LogitOdds(statistic="margin").fit(conv4.model, conv4.fit, seeded()).detector
-    assert caught(margin, x, weak) > 0.97
-    assert caught(margin, x, strong) < 0.8
+    assert caught(sure(margin), x, weak) > 0.97
+    assert caught(sure(margin), x, strong) < 0.8
     noise = LogitOdds(sigma=0.1, draws=8).fit(conv4.model, conv4.fit, seeded()).detector
-    assert 0.7 < caught(noise, x, strong) < 0.92
-    fixed = LogitOdds(statistic="margin", tau=1.28).fit(conv4.model, conv4.fit, seeded()).detector
+    assert 0.7 < caught(sure(noise), x, strong) < 0.92
+    fixed = sure(LogitOdds(statistic="margin", tau=1.28).fit(conv4.model, conv4.fit, seeded()).detector)
     assert 0.25 < (fixed.score(x) > fixed.threshold).float().mean() < 0.45

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from robusteval_defenses.shift import Moved, Shift
 
 from robusteval.api import RobustEvalError
 from robusteval.testing import NoGradient, check_defense, inputs, keep_labels, linear, pose
+from tests.plugins.conftest import Trained
+from tests.sure import sure
 
 IMAGES = (Blur, Median, Jpeg, Mirror, Shift, Rotate)
 ALL = (*IMAGES, GaussianNoise)
@@ -35,19 +38,19 @@ def blob(height: int = 9, width: int = 9, channels: int = 1) -> torch.Tensor:
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("defense", ALL, ids=lambda kind: kind.info.name)
-def test_images_of_any_range_keep_every_promise(defense, channels, bounds) -> None:
+def test_images_of_any_range_keep_every_promise(defense: Any, channels: int, bounds: tuple[float, float]) -> None:
     report = check_defense(defense, model=linear((channels, 7, 5), 3, bounds))
     assert report.ok, str(report)
 
 
 @pytest.mark.parametrize("defense", IMAGES, ids=lambda kind: kind.info.name)
-def test_flat_inputs_are_refused_in_words(defense) -> None:
+def test_flat_inputs_are_refused_in_words(defense: Any) -> None:
     with pytest.raises(RobustEvalError, match="flat inputs of 12 values"):
         defense().fit(linear((12,), 3), None, seeded())
 
 
 @pytest.mark.parametrize("defense", ALL, ids=lambda kind: kind.info.name)
-def test_the_range_changes_nothing_but_the_units(defense) -> None:
+def test_the_range_changes_nothing_but_the_units(defense: Any) -> None:
     """The same picture in 0..1 and in -1..3 is shown to the model as the same picture."""
     x = blob(channels=3)
     seen = {}
@@ -147,7 +150,7 @@ def test_mirror_exchanges_left_and_right() -> None:
 
 
 @pytest.mark.parametrize("defense", [Blur(), Median(), Jpeg(), Mirror()], ids=lambda one: one.info.name)
-def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
+def test_an_attack_that_knows_it_goes_through(fashion: Trained, defense: Blur | Median | Jpeg | Mirror) -> None:
     defended = defense.fit(fashion.model, None, seeded())
     right = defended.model.logits(fashion.samples.x).argmax(1) == fashion.samples.y
     samples = fashion.samples[right]
@@ -156,8 +159,9 @@ def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
 
 
 @pytest.mark.parametrize("defense", [GaussianNoise(), Shift(), Rotate()], ids=lambda one: one.info.name)
-def test_averaging_draws_goes_through_randomness(fashion, defense) -> None:
-    """Adversarials of the bare model mostly fail on the random pipeline; those made by averaging hold on fresh draws."""
+def test_averaging_draws_goes_through_randomness(fashion: Trained, defense: GaussianNoise | Shift | Rotate) -> None:
+    """Adversarials of the bare model mostly fail on the random pipeline; those made by averaging hold on fresh
+    draws."""
     defended = defense.fit(fashion.model, None, seeded())
     x, keep = fashion.samples.x[:16], keep_labels(fashion.samples.y[:16], 10)
     near = DDN(steps=20).run(pose(fashion.model, x, keep, "l2"))
@@ -165,7 +169,7 @@ def test_averaging_draws_goes_through_randomness(fashion, defense) -> None:
 
     def lost(found: torch.Tensor) -> float:
         """By majority of 11 fresh draws, as the judge counts."""
-        fresh = [defended.draw(seeded(seed)).model.logits(found).argmax(1) for seed in range(50, 61)]
+        fresh = [sure(defended.draw)(seeded(seed)).model.logits(found).argmax(1) for seed in range(50, 61)]
         wrong = torch.stack([one != fashion.samples.y[:16] for one in fresh]).float().mean(0)
         return float((wrong > 0.5).float().mean())
 

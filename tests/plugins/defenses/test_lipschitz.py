@@ -1,4 +1,5 @@
-"""The Lipschitz defence: bounds of layers and networks against what they really do, and certificates against attacks."""
+"""The Lipschitz defence: bounds of layers and networks against what they really do, and certificates against
+attacks."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from torch.nn import functional as F
 from robusteval.api import LoadOptions, RobustEvalError
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import keep_labels, pose
+from tests.plugins.conftest import Trained
 from tests.plugins.defenses.learning import seeded, some
+from tests.sure import sure
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -42,7 +45,9 @@ def dense(layer: nn.Module, shape: tuple[int, ...]) -> float:
         (3, 2, 2, 2, 2),
     ],
 )
-def test_the_bound_of_a_convolution_is_sound_and_near(kernel, stride, padding, dilation, groups) -> None:
+def test_the_bound_of_a_convolution_is_sound_and_near(
+    kernel: int, stride: int, padding: int, dilation: int, groups: int
+) -> None:
     torch_rng = seeded(kernel + 10 * stride)
     layer = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups, bias=False).double()
     layer.weight.data = torch.randn(layer.weight.shape, generator=torch_rng, dtype=torch.float64)
@@ -65,7 +70,7 @@ class Branches(nn.Module):
         super().__init__()
         self.first, self.side = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(2, 4, 1)
         self.norm, self.last = nn.BatchNorm2d(4), nn.Linear(4 * 9 + 4, 3)
-        self.norm.running_var.fill_(0.3)
+        sure(self.norm.running_var).fill_(0.3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = (x - 0.3) / 0.5
@@ -91,16 +96,16 @@ def test_the_bound_is_never_below_what_scores_really_move(seed: int) -> None:
     assert bound < 100 * steepest, "A bound as loose as that would certify nothing."
 
 
-def test_layers_without_a_known_bound_are_named(fashion) -> None:
+def test_layers_without_a_known_bound_are_named(fashion: Trained) -> None:
     vit = OnnxLoader().load(EXAMPLES / "fashion-vit.onnx", LoadOptions())
     with pytest.raises(RobustEvalError, match="no bound is known for"):
         Lipschitz(epochs=1).fit(vit, some(fashion, 40), seeded())
 
 
-def test_no_attack_gets_inside_a_lipschitz_certificate(fashion) -> None:
+def test_no_attack_gets_inside_a_lipschitz_certificate(fashion: Trained) -> None:
     data, test = some(fashion, 1200), some(fashion, 100, 1500)
     defended = Lipschitz(epochs=6, radius=0.3, rate=3e-3).fit(fashion.model, data, seeded())
-    radius = defended.certify(test.x)
+    radius = sure(defended.certify)(test.x)
     held = defended.model.logits(test.x).argmax(1) == test.y
     assert float(((radius > 0.05) & held).float().mean()) > 0.3
     problem = pose(defended.model, test.x, keep_labels(test.y, 10), "l2")
@@ -110,4 +115,4 @@ def test_no_attack_gets_inside_a_lipschitz_certificate(fashion) -> None:
     assert bool((problem.distance(found)[won] > radius[won]).all())
     bare = Lipschitz(epochs=0).fit(fashion.model, data, seeded())
     assert torch.equal(bare.model.logits(test.x).argmax(1), fashion.model.logits(test.x).argmax(1))
-    assert bare.certify(test.x).median() < 0.2 * radius.median()
+    assert sure(bare.certify)(test.x).median() < 0.2 * radius.median()

@@ -20,9 +20,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError, Samples
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.plugins import Attack, Defended
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
-from tests.plugins.linear_models import classifier
+from tests.plugins.conftest import Trained
+from tests.plugins.linear_models import Module, classifier
+from tests.sure import instance, sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -59,7 +63,7 @@ def test_every_way_to_write_a_relu_is_seen_and_nothing_else() -> None:
     assert torch.equal(Ways()(x)[0, 1], x[0].clamp(min=0)), "Outside the context nothing is replaced."
 
 
-def network(hidden: int = 16) -> object:
+def network(hidden: int = 16) -> Module:
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, hidden), nn.ReLU(), nn.Linear(hidden, 3))
     rng = seeded(1)
     for weight in net.parameters():
@@ -67,9 +71,10 @@ def network(hidden: int = 16) -> object:
     return classifier(net, (1, 4, 4), 3)
 
 
-def by_hand(model: object, x: torch.Tensor, k: float) -> torch.Tensor:
+def by_hand(model: Module, x: torch.Tensor, k: float) -> torch.Tensor:
     hidden = model.net[1](x.flatten(1))
-    return model.net[3](hidden * (hidden > k))
+    answer: torch.Tensor = model.net[3](hidden * (hidden > k))
+    return answer
 
 
 def test_jumprelu_is_its_formula_on_a_module() -> None:
@@ -81,7 +86,7 @@ def test_jumprelu_is_its_formula_on_a_module() -> None:
     assert not torch.allclose(behind.logits(x), model.logits(x), atol=1e-3)
 
 
-def graph_of(model: object) -> onnx.ModelProto:
+def graph_of(model: Module) -> onnx.ModelProto:
     """The network as an ONNX file."""
     first, second = model.net[1], model.net[3]
     tensors = {"w1": first.weight, "b1": first.bias, "w2": second.weight, "b2": second.bias}
@@ -114,30 +119,36 @@ def test_jumprelu_is_its_formula_on_an_onnx_file(tmp_path: Path) -> None:
     assert torch.allclose(again.logits(x), behind.logits(x))
 
 
-def test_the_threshold_is_customary_given_or_chosen_by_what_it_costs(fashion) -> None:
-    assert JumpReLU().fit(network(), None, seeded()).model.activation.k == 0.0645
-    assert JumpReLU(k=0.2).fit(network(), None, seeded()).model.activation.k == 0.2
+def threshold(model: Classifier) -> float:
+    return instance(instance(model, Retrofitted).activation, Jump).k
+
+
+def test_the_threshold_is_customary_given_or_chosen_by_what_it_costs(fashion: Trained) -> None:
+    assert threshold(JumpReLU().fit(network(), None, seeded()).model) == 0.0645
+    assert threshold(JumpReLU(k=0.2).fit(network(), None, seeded()).model) == 0.2
     data = fashion.fit[torch.arange(600)]
     small = JumpReLU(cost=0.01).fit(fashion.model, data, seeded())
     large = JumpReLU(cost=0.3).fit(fashion.model, data, seeded())
-    assert 0 < small.model.activation.k < large.model.activation.k
+    assert 0 < threshold(small.model) < threshold(large.model)
     right = fashion.model.logits(data.x).argmax(1) == data.y
     kept = (small.model.logits(data.x[right]).argmax(1) == data.y[right]).float().mean()
     assert kept >= 0.99
     assert any("chosen on" in note for note in small.notes)
     wrong = Samples(data.x, (data.y + 1) % 10)
-    assert JumpReLU(k=0.1).fit(fashion.model, wrong, seeded()).model.activation.k == 0.1
+    assert threshold(JumpReLU(k=0.1).fit(fashion.model, wrong, seeded()).model) == 0.1
 
 
 def test_random_thresholds_are_drawn_from_the_range() -> None:
     defended = RandomJumpReLU(k=0.4, spread=0.5).fit(network(), None, seeded())
-    drawn = [defended.draw(seeded(seed)).model.activation.k for seed in range(100)]
+    drawn = [threshold(sure(defended.draw)(seeded(seed)).model) for seed in range(100)]
     assert 0.2 <= min(drawn) < 0.22
     assert 0.58 < max(drawn) <= 0.6
 
 
 @pytest.mark.parametrize("defense", [JumpReLU(), RandomJumpReLU(), GradientMasking()], ids=lambda one: one.info.name)
-def test_models_that_it_cannot_be_put_into_are_refused_in_words(defense) -> None:
+def test_models_that_it_cannot_be_put_into_are_refused_in_words(
+    defense: JumpReLU | RandomJumpReLU | GradientMasking,
+) -> None:
     with pytest.raises(RobustEvalError, match="none was seen"):
         defense.fit(linear(), None, seeded())
     with pytest.raises(RobustEvalError, match="differentiable copy"):
@@ -152,9 +163,7 @@ def test_threads_do_not_see_each_others_activations() -> None:
     wrong: list[int] = []
 
     def ask(place: int) -> None:
-        for _ in range(200):
-            if not torch.equal(defended[place].logits(x), expected[place]):
-                wrong.append(place)
+        wrong.extend(place for _ in range(200) if not torch.equal(defended[place].logits(x), expected[place]))
 
     threads = [threading.Thread(target=ask, args=(place,)) for place in range(3)]
     for thread in threads:
@@ -179,12 +188,12 @@ def test_stairs_have_no_gradient_and_the_surrogate_has_that_of_the_ramp() -> Non
     assert (blind.info.gradients, seeing.info.gradients) == ("exact", "straight-through")
 
 
-def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashion) -> None:
+def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashion: Trained) -> None:
     x, keep = fashion.samples.x[:30], keep_labels(fashion.samples.y[:30], 10)
     blind = GradientMasking(surrogate=False).fit(fashion.model, None, seeded())
     seeing = GradientMasking().fit(fashion.model, None, seeded())
 
-    def lost(attack, defended) -> float:
+    def lost(attack: Attack, defended: Defended) -> float:
         found = attack.run(pose(defended, x, keep, "linf", eps=0.08, needs=attack.info.needs))
         return float((defended.model.logits(found).argmax(1) != fashion.samples.y[:30]).float().mean())
 

@@ -7,18 +7,20 @@ import pickle
 import pytest
 import torch
 from robusteval_attacks.ddn import DDN
-from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, radius, vote_margin
+from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, Smoothed, radius, vote_margin
 from scipy import stats
 
 from robusteval.testing import inputs, keep_labels, linear, pose
-from tests.plugins.linear_models import classifier
+from tests.plugins.conftest import Trained
+from tests.plugins.linear_models import Module, classifier
+from tests.sure import instance, sure
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def plane(size: int = 30) -> tuple[object, torch.Tensor]:
+def plane(size: int = 30) -> tuple[Module, torch.Tensor]:
     """Two classes divided by the plane <w, x> = 0 with |w| = 1, in a box so wide that clipping plays no part."""
     w = torch.randn(size, generator=seeded(1))
     w /= w.norm()
@@ -36,7 +38,8 @@ def test_the_radius_is_that_of_the_lower_bound() -> None:
 
 
 def test_a_settled_radius_is_one_that_a_finite_vote_keeps() -> None:
-    """At its edge the top class has just the share with which 11 answers of so many votes are wrong alpha of the time."""
+    """At its edge the top class has just the share with which 11 answers of so many votes are wrong alpha of the
+    time."""
     for votes, alpha in ((25, 0.01), (101, 0.05)):
         share = stats.norm.cdf(vote_margin(votes, alpha))
         right = stats.binom.sf(votes // 2, votes, share)
@@ -46,8 +49,8 @@ def test_a_settled_radius_is_one_that_a_finite_vote_keeps() -> None:
     assert radius(600, 1000, 2.0, 0.01, 0.9) == 0.0
     model = linear((12,), 3)
     x = inputs(model.info, 5)
-    cohen = RandomizedSmoothing(n=300, settled=False).fit(model, None, seeded()).certify(x)
-    less = RandomizedSmoothing(n=300).fit(model, None, seeded()).certify(x)
+    cohen = sure(RandomizedSmoothing(n=300, settled=False).fit(model, None, seeded()).certify)(x)
+    less = sure(RandomizedSmoothing(n=300).fit(model, None, seeded()).certify)(x)
     assert torch.allclose(less, (cohen - 0.12 * vote_margin(25, 0.001)).clamp_min(0), atol=1e-6)
 
 
@@ -85,15 +88,15 @@ def test_sigma_is_a_share_of_the_range() -> None:
     one = RandomizedSmoothing(sigma=0.1, n=200).fit(linear((6,), 3), None, seeded())
     wide = linear((6,), 3, (0.0, 255.0))
     other = RandomizedSmoothing(sigma=0.1, n=200).fit(wide, None, seeded())
-    assert torch.allclose(other.certify(x * 255), one.certify(x) * 255, rtol=1e-4)
+    assert torch.allclose(sure(other.certify)(x * 255), sure(one.certify)(x) * 255, rtol=1e-4)
 
 
 def test_votes_are_what_decides() -> None:
     """Scores are logarithms of the shares of votes over the noises, up to a tenth of a vote."""
     model = linear((12,), 3)
-    smoothed = RandomizedSmoothing(sigma=0.3, votes=40).fit(model, None, seeded()).draw(seeded(3)).model
+    smoothed = sure(RandomizedSmoothing(sigma=0.3, votes=40).fit(model, None, seeded()).draw)(seeded(3)).model
     x = inputs(model.info, 20)
-    noises = smoothed._noises(x, 40)
+    noises = instance(smoothed, Smoothed)._noises(x, 40)
     votes = torch.stack([torch.eye(3)[model.logits((x + n).clamp(0, 1)).argmax(1)] for n in noises]).sum(0)
     shares = smoothed.logits(x).exp() * 40.1
     assert ((shares - votes).abs() <= 0.1001).all()
@@ -104,7 +107,8 @@ def test_the_twin_is_the_mean_of_probabilities() -> None:
     model = linear((12,), 3)
     smoothed = RandomizedSmoothing(sigma=0.3, steer=5).fit(model, None, seeded()).model
     x = inputs(model.info, 4)
-    mean = torch.stack([model.twin((x + n).clamp(0, 1)).softmax(1) for n in smoothed._noises(x, 5)]).mean(0)
+    noises = instance(smoothed, Smoothed)._noises(x, 5)
+    mean = torch.stack([model.twin((x + n).clamp(0, 1)).softmax(1) for n in noises]).mean(0)
     assert torch.allclose(smoothed.twin(x).softmax(1), mean, atol=1e-5)
 
 
@@ -118,14 +122,14 @@ def test_every_draw_votes_anew_and_certifies_alike() -> None:
     assert any("cannot" in note or "can exceed" in note for note in defended.notes)
 
 
-def test_no_attack_beats_the_certificate(fashion) -> None:
+def test_no_attack_beats_the_certificate(fashion: Trained) -> None:
     """The smoothed network, attacked through the mean of probabilities; wins are confirmed by 500 fresh votes."""
     sigma = 0.1
     defended = RandomizedSmoothing(sigma=sigma, votes=60, n=400, alpha=0.01).fit(fashion.model, None, seeded())
     x, y = fashion.samples.x[:30], fashion.samples.y[:30]
-    certified = defended.certify(x)
+    certified = sure(defended.certify)(x)
     found = DDN(steps=25).run(pose(defended, x, keep_labels(y, 10), "l2", draws=1))
-    answer = RandomizedSmoothing(sigma=sigma, votes=500).fit(fashion.model, None, seeded()).draw(seeded(9)).model
+    answer = sure(RandomizedSmoothing(sigma=sigma, votes=500).fit(fashion.model, None, seeded()).draw)(seeded(9)).model
     clean = answer.logits(x).argmax(1) == y
     assert clean.float().mean() > 0.6
     assert (certified > 0.1).float().mean() > 0.6

@@ -11,8 +11,9 @@ import torch
 from robusteval_attacks.fgsm import FGSM
 from robusteval_attacks.pgd import PGD
 from robusteval_defenses._common.checkpoints import Store
+from robusteval_defenses._common.training import Retrained
 from robusteval_defenses.adversarial_training import AdversarialTraining
-from robusteval_defenses.denoiser import Denoiser
+from robusteval_defenses.denoiser import Denoised, Denoiser
 from robusteval_defenses.distillation import Distillation
 from robusteval_defenses.hidden_space import HiddenSpace, features
 from robusteval_defenses.label_embedding import LabelEmbedding
@@ -20,29 +21,32 @@ from robusteval_defenses.lipschitz import Lipschitz
 from torch import nn
 
 from robusteval.api import Epoch, LoadOptions, RobustEvalError, Samples, parameters_of, trainable
+from robusteval.contracts.classifier import Classifier
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.testing import NoGradient, keep_labels, linear, pose
+from tests.plugins.conftest import Trained
 from tests.plugins.defenses.learning import seeded, some
+from tests.sure import instance
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, LabelEmbedding, Lipschitz)
 
 
-def robust(model, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
+def robust(model: Classifier, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
     """Share that PGD in Linf leaves right."""
     problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
     found = PGD(steps=steps, step=0.1, schedule="constant").run(problem)
     return right(model, Samples(found, samples.y))
 
 
-def one_step(model, samples: Samples, eps: float = 0.05) -> float:
+def one_step(model: Classifier, samples: Samples, eps: float = 0.05) -> float:
     """Share that FGSM leaves right."""
     problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
     return right(model, Samples(FGSM().run(problem), samples.y))
 
 
-def right(model, samples: Samples) -> float:
+def right(model: Classifier, samples: Samples) -> float:
     return float((model.logits(samples.x).argmax(1) == samples.y).float().mean())
 
 
@@ -83,7 +87,7 @@ def test_running_statistics_are_kept() -> None:
     assert "module.1.weight" in parameters_of(module)
 
 
-def test_what_cannot_learn_is_refused_in_a_sentence(fashion) -> None:
+def test_what_cannot_learn_is_refused_in_a_sentence(fashion: Trained) -> None:
     for defence in ALL:
         with pytest.raises(RobustEvalError, match="no differentiable copy"):
             defence().fit(NoGradient(fashion.model), some(fashion, 40), seeded())
@@ -91,7 +95,7 @@ def test_what_cannot_learn_is_refused_in_a_sentence(fashion) -> None:
             defence().fit(fashion.model, None, seeded())
 
 
-def test_adversarial_training_makes_a_net_robust(fashion) -> None:
+def test_adversarial_training_makes_a_net_robust(fashion: Trained) -> None:
     data, test = some(fashion, 1200), some(fashion, 150, 1500)
     made = AdversarialTraining(epochs=4, steps=3, step=0.5).fit(fashion.model, data, seeded()).model
     assert robust(made, test) >= robust(fashion.model, test) + 0.2
@@ -100,7 +104,7 @@ def test_adversarial_training_makes_a_net_robust(fashion) -> None:
     assert made.info.sha256 != fashion.model.info.sha256
 
 
-def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion) -> None:
+def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion: Trained) -> None:
     data, test = some(fashion, 800), some(fashion, 150, 1500)
     bare = one_step(fashion.model, test)
     fast = AdversarialTraining(mode="fgsm", alpha=0.5, eps=0.05, epochs=4).fit(fashion.model, data, seeded()).model
@@ -111,7 +115,7 @@ def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion) -> No
     assert not torch.equal(alone.logits(test.x), fast.logits(test.x))
 
 
-def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_scores(fashion) -> None:
+def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_scores(fashion: Trained) -> None:
     data, test = some(fashion, 600), some(fashion, 200, 1500)
     made = Distillation(epochs=3, temperature=10).fit(fashion.model, data, seeded()).model
     agreed = (made.logits(test.x).argmax(1) == fashion.model.logits(test.x).argmax(1)).float().mean()
@@ -120,7 +124,7 @@ def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_sc
     assert "temperature 1." in made.info.notes[-1]
 
 
-def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(fashion) -> None:
+def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(fashion: Trained) -> None:
     data = some(fashion, 600)
     targets = LabelEmbedding(weight=0.3).targets(fashion.model, data)
     assert torch.allclose(targets.sum(1), torch.ones(10))
@@ -134,10 +138,10 @@ def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(f
     assert confidence < fashion.model.logits(data.x).softmax(1).amax(1).mean() - 0.1
 
 
-def test_hidden_space_gathers_features_of_a_class(fashion) -> None:
+def test_hidden_space_gathers_features_of_a_class(fashion: Trained) -> None:
     data, test = some(fashion, 800), some(fashion, 200, 1500)
 
-    def spread(model) -> float:
+    def spread(model: Classifier) -> float:
         """Mean squared distance within classes over that of all."""
         _, found, seen = features(trainable(model).requires_grad_(False), test.x, 10)
         assert seen
@@ -150,12 +154,12 @@ def test_hidden_space_gathers_features_of_a_class(fashion) -> None:
     assert right(made, test) > 0.75
 
 
-def test_the_denoiser_mends_noise_and_keeps_the_box(fashion) -> None:
+def test_the_denoiser_mends_noise_and_keeps_the_box(fashion: Trained) -> None:
     data, test = some(fashion, 600), some(fashion, 150, 1500)
     made = Denoiser(epochs=6, sigma=0.25).fit(fashion.model, data, seeded()).model
     noise = 0.25 * torch.randn(test.x.shape, generator=seeded(1))
     noisy = (test.x + noise).clamp(0, 1)
-    cleaned = made.front(noisy).detach()
+    cleaned = instance(made, Denoised).front(noisy).detach()
     assert (cleaned - test.x).square().mean() < 0.6 * (noisy - test.x).square().mean()
     assert cleaned.min() >= 0
     assert cleaned.max() <= 1
@@ -166,7 +170,7 @@ def test_the_denoiser_takes_flat_inputs() -> None:
     model = linear((12,), classes=3, bounds=(-1.0, 1.0))
     x = 2 * torch.rand((200, 12), generator=seeded()) - 1
     made = Denoiser(epochs=2).fit(model, Samples(x, model.logits(x).argmax(1), (-1.0, 1.0)), seeded()).model
-    assert made.front(x).shape == x.shape
+    assert instance(made, Denoised).front(x).shape == x.shape
     assert right(made, Samples(x, model.logits(x).argmax(1))) > 0.8
 
 
@@ -177,9 +181,14 @@ class Interrupted(Exception):
 @pytest.mark.parametrize(
     "defence", [AdversarialTraining(epochs=3, steps=1), Distillation(epochs=2), HiddenSpace(epochs=3)]
 )
-def test_an_interrupted_training_ends_as_if_nothing_had_happened(defence, fashion, tmp_path, monkeypatch) -> None:
+def test_an_interrupted_training_ends_as_if_nothing_had_happened(
+    defence: AdversarialTraining | Distillation | HiddenSpace,
+    fashion: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = some(fashion, 200)
-    whole = defence.fit(fashion.model, data, seeded(3)).model
+    whole = instance(defence.fit(fashion.model, data, seeded(3)).model, Retrained)
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     said: list[Epoch] = []
 
@@ -191,7 +200,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(defence, fashio
     with pytest.raises(Interrupted):
         defence.train(fashion.model, data, seeded(3), stop)
     again: list[Epoch] = []
-    resumed = defence.train(fashion.model, data, seeded(3), again.append).model
+    resumed = instance(defence.train(fashion.model, data, seeded(3), again.append).model, Retrained)
     assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
     assert again[0].resumed
     assert again[0].done == 2
@@ -202,7 +211,9 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(defence, fashio
     assert torch.equal(cached.logits(data.x), whole.logits(data.x))
 
 
-def test_other_data_parameters_or_seeds_are_other_trainings(fashion, tmp_path, monkeypatch) -> None:
+def test_other_data_parameters_or_seeds_are_other_trainings(
+    fashion: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     data = some(fashion, 60)
     spoilt = Samples(data.x, data.y.roll(1))
@@ -215,7 +226,9 @@ def test_other_data_parameters_or_seeds_are_other_trainings(fashion, tmp_path, m
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "json", "other"])
-def test_a_broken_cache_file_means_training_anew(harm, fashion, tmp_path, monkeypatch) -> None:
+def test_a_broken_cache_file_means_training_anew(
+    harm: str, fashion: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path))
     data, defence = some(fashion, 60), LabelEmbedding(epochs=1)
     first = defence.fit(fashion.model, data, seeded()).model
@@ -238,7 +251,7 @@ def test_a_broken_cache_file_means_training_anew(harm, fashion, tmp_path, monkey
     assert Store(tmp_path / "training", facts.stem).load() is not None
 
 
-def test_a_trained_model_travels(fashion) -> None:
+def test_a_trained_model_travels(fashion: Trained) -> None:
     made = LabelEmbedding(epochs=1).fit(fashion.model, some(fashion, 60), seeded()).model
     x = some(fashion, 5).x
     again = pickle.loads(pickle.dumps(made))

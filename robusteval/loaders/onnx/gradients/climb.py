@@ -21,9 +21,11 @@ WHOLE = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInt
 
 
 def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, Climb]:
-    """Reads the head off some answers, then finds the rung whose gradients serve, by the user's images where there are any.
+    """Reads the head off some answers, then finds the rung whose gradients serve, by the user's images where there are
+    any.
 
-    samples: float32 [n, *input_shape] in the stated range. Raises ModelError where they are not answered by finite numbers.
+    samples: float32 [n, *input_shape] in the stated range. Raises ModelError where they are not answered by finite
+    numbers.
     """
     labels = truth.taken.kind == "labels"
     prepared, refusal = _prepared(file, truth, False)

@@ -1,8 +1,8 @@
 """Saturated outputs in logarithms: the end of a graph written anew for log p in the place of p.
 
-A softmax in float32 says 1 and 0 for logits that are 104 apart, and its gradient is zero then, whatever stands behind it: a
-clip, a mean over members, a percentage. So the end of the graph is followed back from the scores to what makes positive
-numbers (Softmax, Sigmoid, Exp, ...), and every operator between is replaced by its twin on logarithms.
+A softmax in float32 says 1 and 0 for logits that are 104 apart, and its gradient is zero then, whatever stands behind
+it: a clip, a mean over members, a percentage. So the end of the graph is followed back from the scores to what makes
+positive numbers (Softmax, Sigmoid, Exp, ...), and every operator between is replaced by its twin on logarithms.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Logs:
         return float(value.flat[0]) if bool(np.all(value == value.flat[0])) else None
 
     def strip(self, name: str, monotone: bool) -> tuple[str, list[onnx.NodeProto], str]:
-        """The tensor behind what only moves numbers and, `monotone`, what changes all classes alike and keeps their order.
+        """The tensor behind what only moves numbers and, `monotone`, what changes all classes alike and keeps their
+        order.
 
         With the moving nodes, last first, and "Log" where a logarithm was among what was taken away.
         """
@@ -138,7 +139,8 @@ class Logs:
         return outs[output]
 
     def log(self, name: str) -> str | None:
-        """The name of a tensor holding log of `name`; None where that is not known to be positive, or nothing is won."""
+        """The name of a tensor holding log of `name`; None where that is not known to be positive, or nothing is
+        won."""
         return self._kept("log", name)
 
     def rest(self, name: str) -> str | None:
@@ -205,7 +207,8 @@ class Logs:
         return self.emit("LogConstant", [name], name, DOMAIN)
 
     def _joined(self, node: onnx.NodeProto, op: str) -> str | None:
-        """Several positive tensors added, averaged, compared or put side by side; what is small and everywhere is left out."""
+        """Several positive tensors added, averaged, compared or put side by side; what is small and everywhere is left
+        out."""
         small = [n for n in node.input if op == "LogSum" and 0 < (self._uniform(n) or 0.0) <= SMALL]
         parts = [n for n in node.input if n not in small]
         logs = [self._either(n) for n in parts]

@@ -1,4 +1,5 @@
-"""Which of a twin's gradients serve: exact, straight-through or a surrogate's, by what they do to ONNX Runtime's margin."""
+"""Which of a twin's gradients serve: exact, straight-through or a surrogate's, by what they do to ONNX Runtime's
+margin."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ class Bench:
 
 
 def settle(file: ModelFile, truth: Truth, probes: Probes, prepared: Prepared, head: Head, start: Climb) -> Climb:
-    """The most faithful gradients among those that serve about as well as the best; rung E with the reason where none does."""
+    """The most faithful gradients among those that serve about as well as the best; rung E with the reason where none
+    does."""
     bench = Bench(file, truth, tapped_truths(file, truth, prepared), probes, prepared, head, start)
     failures: list[Parity] = []
     first = _first(bench, failures)
@@ -78,7 +80,8 @@ def settle(file: ModelFile, truth: Truth, probes: Probes, prepared: Prepared, he
 
 
 def _trials(bench: Bench, first: Trial) -> list[Trial]:
-    """The gradient as it is; and straight through what is flat, where there is such a thing or the gradient serves badly."""
+    """The gradient as it is; and straight through what is flat, where there is such a thing or the gradient serves
+    badly."""
     flat = set(first.runner.module.steps_on_path())
     rounded = bench.truth.given.space.whole is not None
     if first.kind == 0 and first.help.helps and first.help.dead <= ALARM and not flat and not rounded:
@@ -143,7 +146,8 @@ def _ways(truth: Truth, start: Climb) -> tuple[tuple[bool, str], ...]:
 
 
 def _measured(bench: Bench, trial: Trial, quick: bool) -> Trial:
-    """Steps along the twin's margin, judged on ONNX Runtime's: before a single last softmax, where it can be asked there."""
+    """Steps along the twin's margin, judged on ONNX Runtime's: before a single last softmax, where it can be asked
+    there."""
     x, runner, forced = bench.probes.walk, trial.runner, bench.start.forced_batch
     top = _scores(bench, None, x, forced).argmax(1)
     shown = _before_the_end(bench, x, top)
@@ -167,7 +171,8 @@ def _measured(bench: Bench, trial: Trial, quick: bool) -> Trial:
 
 
 def _before_the_end(bench: Bench, x: Tensor, top: Tensor) -> Truth | None:
-    """ONNX Runtime before what saturates, where one tensor there holds the classes' scores: there margins are not flat."""
+    """ONNX Runtime before what saturates, where one tensor there holds the classes' scores: there margins are not
+    flat."""
     if len(bench.tapped) != 1:
         return None
     scores = _scores(bench, bench.tapped[0], x, bench.start.forced_batch)
@@ -204,8 +209,8 @@ def _apart(bench: Bench, trial: Trial) -> str:
     where = first_divergence(bench.file, bench.truth, bench.prepared, bench.probes.x)
     parity = trial.parity
     return (
-        f"The twin's answers differ from ONNX Runtime's by {parity.gap:.2g} of their size, and {1 - parity.agreement:.1%} "
-        f"of its labels{where}"
+        f"The twin's answers differ from ONNX Runtime's by {parity.gap:.2g} of their size, and "
+        f"{1 - parity.agreement:.1%} of its labels{where}"
     )
 
 
@@ -223,8 +228,10 @@ def _landed(bench: Bench, trial: Trial) -> Climb:
         ops = list(runner.module.steps_on_path()) + (["rounding of the input"] if runner.given.space.whole else [])
         ops = ops or ["what saturates"]
         reasons = [
-            "The twin passes gradients straight through what is flat almost everywhere (BPDA): "
-            f"{', '.join(ops)}{RAMPS[trial.width]}."
+            (
+                "The twin passes gradients straight through what is flat almost everywhere (BPDA): "
+                f"{', '.join(ops)}{RAMPS[trial.width]}."
+            )
         ]
     if trial.kind == 2:
         rung = "S"

@@ -71,7 +71,8 @@ def compare(
     probes: Probes,
     climb: Climb,
 ) -> Parity:
-    """Both on the same inputs, in batches of several sizes, rows alone and together. Made-up inputs besides are no gate."""
+    """Both on the same inputs, in batches of several sizes, rows alone and together. Made-up inputs besides are no
+    gate."""
     tolerance, x, forced = TOLERANCES[climb.precision], probes.x, climb.forced_batch
     want = truth.raw(x, forced)
     scores = runner.head.of_file(want)
@@ -121,7 +122,8 @@ def compare(
 
 
 def _several_ways(runner: TwinRunner, x: Tensor) -> tuple[Tensor, float]:
-    """The twin's answers to x, and how far those to rows alone, by three and by seventeen are from them. Raises ValueError."""
+    """The twin's answers to x, and how far those to rows alone, by three and by seventeen are from them. Raises
+    ValueError."""
     whole = runner.raw(x)
     large = math.prod(x.shape[1:]) >= LARGE
     many = x[:3] if large else torch.cat([x] * (1 + 17 // len(x)))[:17]

@@ -15,7 +15,8 @@ from robusteval.loaders.onnx.twin.rules import has_rule
 
 @dataclass(frozen=True)
 class Prepared:
-    """A graph for the walker. Its output may be in logarithms: `before` names the tensors that go into what saturates."""
+    """A graph for the walker. Its output may be in logarithms: `before` names the tensors that go into what
+    saturates."""
 
     graph: onnx.GraphProto
     opsets: dict[str, int]
@@ -28,10 +29,11 @@ class Prepared:
 def prepare(
     model: onnx.ModelProto, target: str, one_score: bool = False, soft: bool = True, labels: bool = False
 ) -> Prepared:
-    """Cuts `model` down to what makes the tensor `target`, in logarithms where it is made of softmaxes, sigmoids and the like.
+    """Cuts `model` down to what makes the tensor `target`, in logarithms where it is made of softmaxes, sigmoids and
+    the like.
 
-    `one_score`: the file has a single output, the probability of the second class, whose logit is wanted. `soft` False: no
-    logarithms, `target` is wanted as it is. `labels`: it holds labels, and what its ArgMax reads is wanted. Raises
+    `one_score`: the file has a single output, the probability of the second class, whose logit is wanted. `soft` False:
+    no logarithms, `target` is wanted as it is. `labels`: it holds labels, and what its ArgMax reads is wanted. Raises
     Unsupported.
     """
     opsets = merge_opsets(model)

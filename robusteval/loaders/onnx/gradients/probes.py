@@ -20,7 +20,8 @@ LARGE = 3 * 96 * 96  # inputs from this size on are checked with fewer rows
 
 @dataclass(frozen=True)
 class Probes:
-    """Inputs whose answers are finite. `x` decide, [n, ...]: the user's images, or made-up inputs where there are none."""
+    """Inputs whose answers are finite. `x` decide, [n, ...]: the user's images, or made-up inputs where there are
+    none."""
 
     x: Tensor
     raw: Tensor  # ONNX Runtime's own answers to x
@@ -51,8 +52,9 @@ def probe_inputs(given: InputReading, samples: Tensor | None) -> Tensor:
 def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Probes:
     """Asks ONNX Runtime, and keeps what it answers with finite numbers. Raises ModelError where the user's images fail.
 
-    `logarithms`: the file ends in a logarithm, so that minus infinity is a fair answer. A made-up input that fails, such as
-    a constant image in a file that standardises each image, is a note where there are images, and where others are left.
+    `logarithms`: the file ends in a logarithm, so that minus infinity is a fair answer. A made-up input that fails,
+    such as a constant image in a file that standardises each image, is a note where there are images, and where others
+    are left.
     """
     made = probe_inputs(truth.given, None)
     shape = truth.given.space.input_shape
@@ -64,7 +66,8 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
         answers, fine = _asked(truth, real, logarithms)
         if not bool(fine.all()):
             raise ModelError(
-                f"The model answers {int((~fine).sum())} of {len(fine)} of the given images with values that are not finite.",
+                f"The model answers {int((~fine).sum())} of {len(fine)} of the given images with values that are not "
+                "finite.",
                 "Check the export, and the range of the data.",
             )
     try:
@@ -77,7 +80,10 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
     if not bool(good.all()):
         which = "a constant image among them, " if not bool(good[-2:].all()) else ""
         notes = (
-            f"Of {len(made)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no finite answer.",
+            (
+                f"Of {len(made)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no "
+                "finite answer."
+            ),
         )
     if real is not None and answers is not None:
         return Probes(real, answers, real[:most], made[good], True, notes)
@@ -90,7 +96,8 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
 
 
 def _asked(truth: Truth, x: Tensor, logarithms: bool) -> tuple[Tensor, Tensor]:
-    """Answers to x, and which of them are finite; asked alone where some are not, as one row may spoil those beside it."""
+    """Answers to x, and which of them are finite; asked alone where some are not, as one row may spoil those beside
+    it."""
     raw = truth.raw(x)
     fine = _finite(raw, logarithms)
     if not bool(fine.all()) and truth.given.batch is None:

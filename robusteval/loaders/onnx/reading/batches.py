@@ -1,4 +1,5 @@
-"""How a file takes a batch, told by trying: any number of rows, one number only, one by one, or without a batch axis."""
+"""How a file takes a batch, told by trying: any number of rows, one number only, one by one, or without a batch
+axis."""
 
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ def try_input(
     outputs: Sequence[OutputReading],
     fits: Fits,
 ) -> Tried:
-    """The first of the guesses that works, or, where a leading axis may be the batch or the image's own, the one that the
-    images or else the answers' shapes tell. Raises ModelError with the reason where none works."""
+    """The first of the guesses that works, or, where a leading axis may be the batch or the image's own, the one that
+    the images or else the answers' shapes tell. Raises ModelError with the reason where none works."""
     tried: list[Tried] = []
     faults = list(found[1])
     for given in found[0]:
@@ -66,8 +67,8 @@ def try_input(
 
 
 def _by_shape(tried: list[Tried]) -> Tried:
-    """With and without a batch axis: three numbers for (3, H, W) are three classes of one image rather than three images
-    of one score."""
+    """With and without a batch axis: three numbers for (3, H, W) are three classes of one image rather than three
+    images of one score."""
     with_axis, without = tried[0], next((one for one in tried if one.given.unbatched), None)
     if without is None or with_axis is without:
         return with_axis
@@ -145,7 +146,7 @@ def _fixed(answers: dict[str, Any] | None, rows: int, outputs: Sequence[OutputRe
             continue
         shape = _shape(one, value)
         at = next((a for a in (0, len(shape) - 1) if shape and shape[a] == rows), None)
-        made[one.name] = None if at is None else Habit(rows, at, *_row(one, shape, at))
+        made[one.name] = None if at is None else Habit(rows, at, *_row(shape, at))
     return made
 
 
@@ -156,12 +157,12 @@ def _open(one: OutputReading, alone: dict[str, Any] | None, several: dict[str, A
     if first is not None and many is not None and len(first) == len(many):
         for at in (0, len(many) - 1):
             if many and first[at] == 1 and many[at] == SEVERAL and _rest(first, at) == _rest(many, at):
-                return Habit(None, at, *_row(one, many, at))
+                return Habit(None, at, *_row(many, at))
     if first is None:
         at = 0
         known = many is not None and len(many) > 0 and many[at] == SEVERAL
         note = f"The file leaves its batch open, but fails on one row alone: {SEVERAL} are asked at once."
-        return Habit(SEVERAL, at, *_row(one, many, at), note) if known and many is not None else None
+        return Habit(SEVERAL, at, *_row(many, at), note) if known and many is not None else None
     what = (
         f"fails on {SEVERAL} rows" if many is None else f"answers 1 and {SEVERAL} rows in the shapes {first} and {many}"
     )
@@ -183,7 +184,7 @@ def _rest(shape: tuple[int, ...], at: int) -> tuple[int, ...]:
     return shape[:at] + shape[at + 1 :]
 
 
-def _row(one: OutputReading, shape: tuple[int, ...], at: int) -> tuple[int, bool]:
+def _row(shape: tuple[int, ...], at: int) -> tuple[int, bool]:
     """(numbers a row, whether they are a vector)."""
     rest = _rest(shape, at)
     return int(np.prod(rest)) if rest else 1, sum(n != 1 for n in rest) <= 1

@@ -87,8 +87,8 @@ def reading_of(
 def guesses(
     session: onnxruntime.InferenceSession, options: LoadOptions, fits: Fits
 ) -> tuple[list[InputReading], list[ModelError]]:
-    """(every way in which the file's declared input can be meant, what is wrong with others), the likeliest first; which
-    of them works is tried. Raises ModelError where there is none, in the words of the likeliest."""
+    """(every way in which the file's declared input can be meant, what is wrong with others), the likeliest first;
+    which of them works is tried. Raises ModelError where there is none, in the words of the likeliest."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(i.name for i in inputs)

@@ -258,7 +258,8 @@ UNARY: Mapping[str, Fn] = {
     "LogSigmoid": _log_sigmoid, "Mean": _mean,
 }  # fmt: skip
 BINARY: Mapping[str, Fn] = {
-    "Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "BitwiseAnd": torch.bitwise_and, "BitwiseOr": torch.bitwise_or,
+    "Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "BitwiseAnd": torch.bitwise_and,
+    "BitwiseOr": torch.bitwise_or,
     "BitwiseXor": torch.bitwise_xor, "PRelu": _prelu,
 }  # fmt: skip
 BUILT: Mapping[str, Fn] = {

@@ -1,8 +1,9 @@
 """Steps and what is as flat as a step: comparisons, logic on them, choices by them, and functions that saturate.
 
-In straight-through mode a truth value is the real number 0 or 1, whose derivative is that of a soft companion: a ramp about
-the threshold. How wide it is, `Node.width` says: "unit" a ramp as hardtanh's (Hubara et al. 2016, Binarized neural networks);
-"scaled" one as wide as the operand's own values are large, row by row; "wide" no end at all. Which serves, is measured.
+In straight-through mode a truth value is the real number 0 or 1, whose derivative is that of a soft companion: a ramp
+about the threshold. How wide it is, `Node.width` says: "unit" a ramp as hardtanh's (Hubara et al. 2016, Binarized
+neural networks); "scaled" one as wide as the operand's own values are large, row by row; "wide" no end at all. Which
+serves, is measured.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def _mod(node: Node) -> Fn:
 
 
 def wide(node: Node, fn: Soft, centre: float, reach: float, slope: float = 1.0) -> Fn:
-    """A function that is flat beyond `reach` from `centre`, and has `slope` there: wide ramps let gradients through beyond.
+    """A function that is flat beyond `reach` from `centre`, and has `slope` there: wide ramps let gradients through
+    beyond.
 
     A steep one, such as a sigmoid of 1000 x, is a step for all that an attack can tell.
     """
