@@ -14,11 +14,12 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tests.rooms -->", "<!-- end of rooms -->"
 
 # A room is a folder with its files, or a file directly in `robusteval`; "" is robusteval/__init__.py itself. The deepest room that
-# holds a file is the file's. Everybody may import `errors`, `hooks` and `foreign`, which import nothing, and "" (the version).
+# holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign` and `renamed`, which import nothing, and "" (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "hooks": set(),
     "foreign": set(),
+    "renamed": set(),
     "ops": set(),
     "data": set(),
     "record": set(),
@@ -161,7 +162,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "": {"evaluation"},
 }
-FREE = {"errors", "hooks", "foreign", ""}  # "": robusteval.__version__; its functions are loaded on their first call
+FREE = {
+    "errors",
+    "hooks",
+    "foreign",
+    "renamed",
+    "",
+}  # "": robusteval.__version__; its functions are loaded on their first call
 
 
 def room_of(name: str) -> str:

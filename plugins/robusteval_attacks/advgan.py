@@ -118,7 +118,7 @@ class AdvGANBlackBox(_Settings):
             best[left] = x
             points, answers = part.memory["advgan.points"]
             part.memory["advgan.points"] = (torch.cat([points, x]), torch.cat([answers, labels]))
-            left = left[part.keep.gather(1, labels[:, None]).squeeze(1)]
+            left = left[part.safe.gather(1, labels[:, None]).squeeze(1)]
         return best
 
     def _copy(self, problem: Problem) -> Substitute:
@@ -147,7 +147,7 @@ def _ask_copy(copy: Substitute, problem: Problem, x: Tensor) -> tuple[Tensor, Te
     leaf = x.detach().requires_grad_(True)
     with torch.enable_grad():
         scores = copy(leaf)
-        value = margin(scores, problem.keep)
+        value = margin(scores, problem.safe)
         (grad,) = torch.autograd.grad(value.sum(), leaf)
     # The copy's word is not the oracle's: nothing counts as won before that is asked.
     return grad, value.detach(), torch.zeros(len(x), dtype=torch.bool, device=x.device)

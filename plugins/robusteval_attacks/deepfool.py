@@ -54,7 +54,7 @@ class DeepFool:
             if len(left) == 0:
                 break
             scores = rest.scores(x)
-            won, behind = wins(scores, rest.keep), margin(scores, rest.keep).neg()
+            won, behind = wins(scores, rest.safe), margin(scores, rest.safe).neg()
             clean = behind if step == 0 else clean
             rest.note(margin=-behind, distance=rest.distance(x), won=won.float())
             found[left], lost[left] = x, won
@@ -76,8 +76,8 @@ class DeepFool:
         scores [B, K] at x; close: bool [B], samples nearly at a boundary, whose last steps spare the edges of the box.
         """
         many = min(self.candidates, problem.classes - 1)
-        outside = scores.masked_fill(problem.keep, -_OUT).topk(many, dim=1).indices
-        inside = scores.masked_fill(~problem.keep, -_OUT).argmax(1, keepdim=True)
+        outside = scores.masked_fill(problem.safe, -_OUT).topk(many, dim=1).indices
+        inside = scores.masked_fill(~problem.safe, -_OUT).argmax(1, keepdim=True)
         scores, grads = problem.jacobian(x, torch.cat([inside, outside], dim=1))
         gap = scores.gather(1, inside) - scores.gather(1, outside)
         # Below the precision of the scores a step would not cross the boundary.
@@ -91,7 +91,7 @@ class DeepFool:
             slope = slope.masked_fill(last & (((here >= high) & (slope > 0)) | ((here <= low) & (slope < 0))), 0)
         flat = slope.flatten(2)
         steepness = torch.linalg.vector_norm(flat, ord=_DUAL[problem.norm], dim=2)
-        far = problem.keep.gather(1, outside) | (steepness < 1e-20) | ~torch.isfinite(gap)
+        far = problem.safe.gather(1, outside) | (steepness < 1e-20) | ~torch.isfinite(gap)
         length, nearest = (gap / steepness).masked_fill(far, _OUT).min(1)
         length = length.masked_fill(length >= _OUT, 0)
         rows = torch.arange(len(x), device=x.device)

@@ -64,9 +64,9 @@ class JSMA:
     def run(self, problem: Problem) -> Tensor:
         found = problem.x.clone()
         scores = problem.scores(problem.x).nan_to_num(nan=-math.inf)
-        order = scores.masked_fill(problem.keep, -math.inf).argsort(dim=1, descending=True, stable=True)
+        order = scores.masked_fill(problem.safe, -math.inf).argsort(dim=1, descending=True, stable=True)
         order = order[:, : self.targets]
-        tried = ~problem.keep.gather(1, order) & ~wins(scores, problem.keep)[:, None]
+        tried = ~problem.safe.gather(1, order) & ~wins(scores, problem.safe)[:, None]
         # from here on one row for each sample and target
         sample, target = tried.nonzero()[:, 0], order[tried]
         rest, x = problem[sample], problem.x[sample]
@@ -84,7 +84,7 @@ class JSMA:
             lost[sample[first]] = True
             on = ~lost[sample] & (size < most)
             if self.race and step:
-                behind = scores.masked_fill(~rest.keep, -math.inf).amax(1) - value
+                behind = scores.masked_fill(~rest.safe, -math.inf).amax(1) - value
                 on &= _better_half(sample, behind)
             rest, x, sample, target, grad, total = rest[on], x[on], sample[on], target[on], grad[on], total[on]
             if len(sample) == 0:

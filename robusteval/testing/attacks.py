@@ -70,11 +70,11 @@ def answers_are_finite(subject: AttackSubject) -> None:
 
 
 def leaves_the_problem_alone(subject: AttackSubject) -> None:
-    """problem.x and problem.keep are the same after the run."""
+    """problem.x and problem.safe are the same after the run."""
     for run in subject.runs():
         _ = run.answer
         require(torch.equal(run.problem.x, run.originals[0]), "It wrote into problem.x; clone before changing.")
-        require(torch.equal(run.problem.keep, run.originals[1]), "It wrote into problem.keep.")
+        require(torch.equal(run.problem.safe, run.originals[1]), "It wrote into problem.safe.")
 
 
 def leaves_global_randomness_alone(subject: AttackSubject) -> None:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from robusteval.api import LoadOptions, Samples
 from robusteval.engine.fit.train import split
 from robusteval.loaders.onnx.plugin import OnnxLoader
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 from tests.cli.conftest import CNN, ROOT
 
 VIT = CNN.with_name("fashion-vit.onnx")
@@ -237,7 +237,7 @@ def test_adversarial_training_of_the_example_holds_against_pgd(robusteval, tmp_p
 
     def robust(path: Path) -> float:
         model = OnnxLoader().load(path, LoadOptions())
-        found = PGD(steps=20).run(pose(model, x, keep_labels(y, 10), "linf", eps=0.1))
+        found = PGD(steps=20).run(pose(model, x, safe_labels(y, 10), "linf", eps=0.1))
         return float((model.logits(found).argmax(1) == y).float().mean())
 
     assert robust(out) >= robust(CNN) + 0.4

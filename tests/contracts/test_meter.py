@@ -62,9 +62,9 @@ def test_a_trace_is_the_mean_of_what_is_finite():
 def watch(eps: list[float] | None = None, bounds=(0.0, 1.0), norm="linf") -> Watch:
     """Samples 4, 1 and 2 of five, at 0, .1 and .2 in two dimensions; class 0 is kept."""
     x0 = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.2, 0.2]], dtype=torch.float64)
-    keep = torch.tensor([[True, False]] * 3)
+    safe = torch.tensor([[True, False]] * 3)
     budget = None if eps is None else torch.tensor(eps, dtype=torch.float64)
-    return Watch(5, rows(4, 1, 2), x0, keep, norm, budget, bounds)
+    return Watch(5, rows(4, 1, 2), x0, safe, norm, budget, bounds)
 
 
 LOST, KEPT = [0.0, 1.0], [1.0, 0.0]

@@ -26,7 +26,7 @@ from robusteval.api import LoadOptions, Samples, load_model
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.suite.suite import names, read, text
 from robusteval.metrics._common.statistics import roc
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
@@ -134,9 +134,9 @@ def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
     radius, pipeline = defended.certify(test.x), Pipeline(defended)
     held = answers(pipeline, test.x, seeded(1))[0] == test.y
     assert int(((radius > 0) & held).sum()) >= 300, "A certificate that is never given is never beaten."
-    problem = pose(defended, test.x, keep_labels(test.y, 10), "l2", draws=1)
+    problem = pose(defended, test.x, safe_labels(test.y, 10), "l2", draws=1)
     lost = torch.zeros(500, dtype=torch.bool)
-    for found in (DDN(steps=12).run(problem), DDN(steps=12).run(pose(model, test.x, keep_labels(test.y, 10), "l2"))):
+    for found in (DDN(steps=12).run(problem), DDN(steps=12).run(pose(model, test.x, safe_labels(test.y, 10), "l2"))):
         for stretch in (1.0, 2.0):  # the attack ends at the boundary of few noises: go on from there
             x = (test.x + stretch * (found - test.x)).clamp(0, 1)
             size = (x - test.x).flatten(1).double().norm(dim=1)
@@ -165,7 +165,7 @@ def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
     radius = defended.certify(test.x)
     held = defended.model.logits(test.x).argmax(1) == test.y
     assert float((held & (radius > 0.5)).float().mean()) >= 0.6
-    problem = pose(defended.model, test.x, keep_labels(test.y, 10), "l2")
+    problem = pose(defended.model, test.x, safe_labels(test.y, 10), "l2")
     won = torch.zeros(len(test), dtype=torch.bool)
     for found in (DDN(steps=60).run(problem), NewtonFool().run(problem)):
         lost = problem.won(found) & held
@@ -197,9 +197,9 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
         both = Samples(x, torch.from_numpy(data["y"].astype(np.int64)))
     right = both[:110]
     right = right[model.logits(right.x).argmax(1) == right.y]
-    keep = keep_labels(right.y, 10)
+    safe = safe_labels(right.y, 10)
     detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[980:], seeded())
-    found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, keep, "linf", eps=8 / 255))
+    found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, safe, "linf", eps=8 / 255))
     fools = model.logits(found).argmax(1) != right.y
     drawn = detector.draw(seeded(1)).detector
     assert drawn is not None
@@ -208,7 +208,7 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     assert rate >= 0.95
     assert auc >= 0.989
     few = torch.arange(6)
-    problem = pose(detector, right.x[few], keep_labels(right.y[few], 10, rejected=True), "linf", eps=8 / 255, draws=2)
+    problem = pose(detector, right.x[few], safe_labels(right.y[few], 10, rejected=True), "linf", eps=8 / 255, draws=2)
     known = PGD(steps=8, step=0.25).run(problem)
     answer = detector.draw(seeded(2)).detector
     assert answer is not None

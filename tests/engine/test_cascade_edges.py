@@ -26,10 +26,10 @@ FIXED, MINIMAL = member("fixed"), member("minimal")
 def sweep_of(bars: tuple[float, ...], levels: int = 0, dtype: torch.dtype = torch.float64) -> Sweep:
     x0 = torch.zeros(len(bars), 2, dtype=dtype)
     x0[:, 1] = torch.arange(len(bars)) / 10
-    keep = torch.zeros(len(bars), 2, dtype=torch.bool)
-    keep[:, 0] = True
+    safe = torch.zeros(len(bars), 2, dtype=torch.bool)
+    safe[:, 0] = True
     return Sweep(
-        pipeline(beyond(*bars)), x0, Threat(keep, "linf", (0.0, 1.0), levels), generator(0, "c"), Meter(len(bars))
+        pipeline(beyond(*bars)), x0, Threat(safe, "linf", (0.0, 1.0), levels), generator(0, "c"), Meter(len(bars))
     )
 
 

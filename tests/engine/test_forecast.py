@@ -46,12 +46,12 @@ def made(attack, norm, eps):
     """Mean forward and backward passes per sample of one run."""
     model = toys.linear(classes=CLASSES)
     samples = toys.samples(model, 16)
-    keep = torch.nn.functional.one_hot(samples.y, CLASSES).bool()
+    safe = torch.nn.functional.one_hot(samples.y, CLASSES).bool()
     meter, rows = Meter(16), torch.arange(16)
     budget = torch.full((16,), eps) if attack.info.budget == "fixed" else None
     rng = torch.Generator().manual_seed(0)
     problem = Problem(
-        samples.x, keep, norm, budget, (0.0, 1.0), rng, attack.info.needs, Pipeline(Defended(model)), meter, rows
+        samples.x, safe, norm, budget, (0.0, 1.0), rng, attack.info.needs, Pipeline(Defended(model)), meter, rows
     )
     attack.run(problem)
     return float(meter.forwards.double().mean()), float(meter.backwards.double().mean())

@@ -18,7 +18,7 @@ from robusteval.engine.run.runner import run
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
 from robusteval.engine.suite.suite import TRANSFER, parse
-from robusteval.engine.units.unit import UnitResult, keep_mask, nearest_wins
+from robusteval.engine.units.unit import UnitResult, nearest_wins, safe_mask
 from robusteval.errors import SuiteError
 from tests.engine import toys
 
@@ -106,7 +106,7 @@ def test_it_goes_on_along_the_ray_where_the_defence_needs_more(short, wins):
     slope = model.weight[:, 1] - model.weight[:, 0]
     gap = data.x @ slope + model.bias[1] - model.bias[0]
     step = -(gap / slope.square().sum())[:, None] * slope
-    threat = Threat(keep_mask(data.y, None, 2, 2), "l2", (-10.0, 10.0))
+    threat = Threat(safe_mask(data.y, None, 2, 2), "l2", (-10.0, 10.0))
     sweep = Sweep(Pipeline(Defended(model)), data.x, threat, torch.Generator().manual_seed(0), Meter(20))
     found = sweep.given(data.x + short * step)
     if wins:

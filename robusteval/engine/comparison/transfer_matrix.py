@@ -25,7 +25,7 @@ from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.judge import Threat, answers, common_grid
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import SuiteError
 from robusteval.foreign import foreign, words
@@ -168,7 +168,7 @@ def _attacked(
             clean, y = samples.x[index], samples.y[index]
             problem = Problem(
                 clean,
-                keep_mask(y, None, one.model.info.classes, pipeline.classes),
+                safe_mask(y, None, one.model.info.classes, pipeline.classes),
                 norm,
                 torch.full((len(index),), eps, dtype=clean.dtype, device=clean.device),
                 samples.bounds,
@@ -182,7 +182,7 @@ def _attacked(
             lawful = _lawful(clean, found, norm, eps, samples.bounds)
             unlawful += int((~lawful).sum())
             # towards the clean sample, so that the budget still holds
-            found = Threat(problem.keep, norm, samples.bounds, *grid).beside(clean, found, away=False)
+            found = Threat(problem.safe, norm, samples.bounds, *grid).beside(clean, found, away=False)
             x[index] = torch.where(ops.per_sample(lawful, clean), found, clean)
     return x, unlawful
 

@@ -15,7 +15,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.search.judge import Threat, common_grid, judge
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.ops import norm_named
 
 _SAMPLES = 64
@@ -60,13 +60,13 @@ def survivors(
 def _one_step(pipeline: Pipeline, samples: Samples, rows: Tensor, norm: str, eps: float, levels: int) -> Tensor:
     """bool [n]: which of the samples a single step takes; those wrong when clean count as taken."""
     x, y = samples.x[rows], samples.y[rows]
-    keep = keep_mask(y, None, pipeline.defended.model.info.classes, pipeline.classes)
+    safe = safe_mask(y, None, pipeline.defended.model.info.classes, pipeline.classes)
     budget = torch.full((len(x),), eps, dtype=x.dtype, device=x.device)
     grid = common_grid(levels, samples.bounds, samples.grid)
-    threat, rng = Threat(keep, norm_named(norm), samples.bounds, *grid), generator(0, "survivors", norm, eps)
+    threat, rng = Threat(safe, norm_named(norm), samples.bounds, *grid), generator(0, "survivors", norm, eps)
     order = torch.arange(len(x), device=x.device)
     problem = Problem(
-        x, keep, threat.norm, budget, samples.bounds, rng, "gradient", pipeline, Meter(len(x)), order
+        x, safe, threat.norm, budget, samples.bounds, rng, "gradient", pipeline, Meter(len(x)), order
     )  # fmt: skip
     step = ops.ascent(torch.nan_to_num(problem.grad(x, "margin").grad), threat.norm) * ops.per_sample(budget, x)
     return judge(pipeline, x, problem.project(x + step), threat, budget, rng).won

@@ -168,23 +168,23 @@ class Sweep:
 
     def _undone(self, rows: Tensor, x0: Tensor, far: Tensor) -> Tensor:
         """far [R, *shape] with needless pixels put back."""
-        keep, view = self.threat.keep[rows], self.pipeline.draw(self.rng)
+        safe, view = self.threat.safe[rows], self.pipeline.draw(self.rng)
 
         def wins(at: Tensor, x: Tensor) -> Tensor:
             self.meter.forward(rows[at])
-            return is_win(view.decide(self.threat.lawful(x))[0], keep[at])
+            return is_win(view.decide(self.threat.lawful(x))[0], safe[at])
 
         return self.threat.lawful(undo(x0, far, wins))
 
     def _bisected(self, rows: Tensor, x0: Tensor, far: Tensor) -> Tensor:
         """The nearest point won on the lines from far [R, *shape] to x0."""
-        keep, view = self.threat.keep[rows], self.pipeline.draw(self.rng)
+        safe, view = self.threat.safe[rows], self.pipeline.draw(self.rng)
         low = torch.zeros(len(rows), dtype=x0.dtype, device=x0.device)
         high = torch.ones_like(low)
         for _ in range(LINE_STEPS):
             middle = (low + high) / 2
             x = self.threat.lawful(x0 + ops.per_sample(middle, x0) * (far - x0))
-            won = is_win(view.decide(x)[0], keep)
+            won = is_win(view.decide(x)[0], safe)
             high, low = torch.where(won, middle, high), torch.where(won, low, middle)
         self.meter.forward(rows, LINE_STEPS)
         moved = ops.clip(x0 + ops.per_sample(high, x0) * (far - x0), self.threat.bounds)

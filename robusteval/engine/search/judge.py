@@ -13,6 +13,7 @@ from robusteval import ops
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.errors import SuiteError
 from robusteval.ops import Norm
+from robusteval.renamed import formerly
 
 # Draws by which a random pipeline is judged; odd, so that a majority exists.
 JUDGE_DRAWS = 11
@@ -22,20 +23,21 @@ _EPS_ROOM = 1e-6
 Grid = tuple[float, float, int] | tuple[()]  # (first, last, steps), as in ModelInfo
 
 
+@formerly("keep", "safe")
 @dataclass(frozen=True)
 class Threat:
-    """What counts as a win, and in which norm. keep: bool [B, K'] over the pipeline's classes; levels: Q > 0 where only
+    """What counts as a win, and in which norm. safe: bool [B, K'] over the pipeline's classes; levels: Q > 0 where only
     images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does; file: the grid of a file that takes
     whole numbers, as in ModelInfo. Where there are both, the levels lie on the file's grid (`common_grid`)."""
 
-    keep: Bool[Tensor, "b k"]
+    safe: Bool[Tensor, "b k"]
     norm: Norm
     bounds: tuple[float, float]
     levels: int = 0
     file: Grid = ()
 
     def __getitem__(self, rows: Tensor) -> Threat:
-        return Threat(self.keep[rows], self.norm, self.bounds, self.levels, self.file)
+        return Threat(self.safe[rows], self.norm, self.bounds, self.levels, self.file)
 
     @property
     def grid(self) -> Grid:
@@ -110,9 +112,9 @@ def answers(
     return votes.argmax(1) - 1, None if total is None else total / JUDGE_DRAWS
 
 
-def is_win(answer: Int64[Tensor, " b"], keep: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
-    """Whether each answer is a win: finite and outside keep. bool [B]."""
-    return (answer >= 0) & ~keep.gather(1, answer.clamp_min(0)[:, None]).squeeze(1)
+def is_win(answer: Int64[Tensor, " b"], safe: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
+    """Whether each answer is a win: finite and outside safe. bool [B]."""
+    return (answer >= 0) & ~safe.gather(1, answer.clamp_min(0)[:, None]).squeeze(1)
 
 
 def judge(
@@ -183,7 +185,7 @@ def _judge(
     x = torch.where(ops.per_sample(finite, x0), rounded, x0)
     distance = ops.distance(x0, x, threat.norm)
     answer, suspicion = answers(pipeline, x, rng)
-    won = valid & is_win(answer, threat.keep)
+    won = valid & is_win(answer, threat.safe)
     rejected["not a win"] = int((valid & ~won).sum())
     never = torch.full_like(distance, torch.inf)
     return Judged(

@@ -177,8 +177,8 @@ def _run(
     bias = torch.stack([found[1] for _, found in planted])
     info = dataclasses.replace(features.info, classes=2, class_names=(), output="logits", name="planted")
     pipeline = Pipeline(Defended(Readouts(features, x0, weight, bias, _ORDERS[row.norm], info)))
-    keep = torch.tensor([[True, False]], device=x0.device).expand(len(x0), 2).clone()
-    threat = dataclasses.replace(free, keep=keep)
+    safe = torch.tensor([[True, False]], device=x0.device).expand(len(x0), 2).clone()
+    threat = dataclasses.replace(free, safe=safe)
     row.random = _chance(pipeline, x0, threat, row, seed)
     for name, attack in attacks:
         row.needs[name] = attack.info.needs
@@ -200,7 +200,7 @@ def _find(
     fixed = attack.info.budget == "fixed"
     rows = torch.arange(len(x0), device=x0.device)
     problem = Problem(
-        x0, threat.keep, threat.norm, budget if fixed else None, threat.bounds, rng, attack.info.needs, pipeline,
+        x0, threat.safe, threat.norm, budget if fixed else None, threat.bounds, rng, attack.info.needs, pipeline,
         Meter(len(x0)), rows,
     )  # fmt: skip
     candidates = candidates_of(attack, problem)

@@ -12,7 +12,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.samples import Samples
 from robusteval.engine.search.judge import Threat, common_grid, is_win
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, UNTARGETED, keep_mask, least_likely, number
+from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, UNTARGETED, least_likely, number, safe_mask
 from robusteval.engine.suite.suite import Suite
 from robusteval.ops import norm_named
 from robusteval.record.run import Record, Search
@@ -57,8 +57,8 @@ def _threat(pipeline: Pipeline, samples: Samples, rows: list[int], norm: str, su
     goals = None if goal is None else torch.full_like(y, goal)
     if target == LEAST_LIKELY:
         goals = least_likely(pipeline.defended.model, samples[torch.tensor(rows, dtype=torch.long)])
-    keep = keep_mask(y, goals if target != ALL else None, pipeline.defended.model.info.classes, pipeline.classes)
-    return Threat(keep, norm_named(norm), samples.bounds, *common_grid(suite.levels, samples.bounds, samples.grid))
+    safe = safe_mask(y, goals if target != ALL else None, pipeline.defended.model.info.classes, pipeline.classes)
+    return Threat(safe, norm_named(norm), samples.bounds, *common_grid(suite.levels, samples.bounds, samples.grid))
 
 
 def _hits(pipeline: Pipeline, x0: torch.Tensor, threat: Threat, eps: float, draws: int, seed: int, index: int) -> int:
@@ -74,5 +74,5 @@ def _hits(pipeline: Pipeline, x0: torch.Tensor, threat: Threat, eps: float, draw
         points = threat.beside(x, points, away=False)
         answer, _, _ = pipeline.decide(points)
         near = ops.distance(x, points, threat.norm) <= eps * (1 + 1e-6)
-        hits += int((is_win(answer, threat.keep.expand(count, -1)) & near).sum())
+        hits += int((is_win(answer, threat.safe.expand(count, -1)) & near).sum())
     return hits

@@ -21,7 +21,7 @@ from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.distance_search import Best, Propose, Sweep
 from robusteval.engine.search.judge import Grid, Threat, common_grid
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.units.cascade import run_cascade
 
 
@@ -59,8 +59,8 @@ class Chunk:
         self.watched: Counter[str] = Counter()
         self._watch: Watch | None = None
 
-    def threat(self, keep: Tensor) -> Threat:
-        return Threat(keep, ops.norm_named(self.planned.cell.norm), self.context.samples.bounds, *self.context.grid)
+    def threat(self, safe: Tensor) -> Threat:
+        return Threat(safe, ops.norm_named(self.planned.cell.norm), self.context.samples.bounds, *self.context.grid)
 
     def proposer(self, live: Tensor, threat: Threat) -> Propose:
         """The plugin as a function (rows among live, eps or None) -> candidates."""
@@ -73,11 +73,11 @@ class Chunk:
         self._watch = (
             None
             if self.pipeline.stochastic
-            else Watch(len(self.x), index, self.x[index], threat.keep[index], threat.norm, eps, threat.bounds)
+            else Watch(len(self.x), index, self.x[index], threat.safe[index], threat.norm, eps, threat.bounds)
         )
         problem = Problem(
             self.x[index],
-            threat.keep[index],
+            threat.safe[index],
             threat.norm,
             eps,
             threat.bounds,
@@ -119,15 +119,15 @@ class Chunk:
             threat[live],
             self.rng,
             _Shifted(self.meter, live),
-            lambda rows, candidates, won: self._settle(threat.keep[live[rows]], candidates, won),
+            lambda rows, candidates, won: self._settle(threat.safe[live[rows]], candidates, won),
         )
         if self.planned.cell.family == "minimal":
             return sweep.minimal(propose)
         return sweep.fixed(propose, self.planned.largest, self.planned.search)
 
-    def _settle(self, keep: Tensor, candidates: Tensor, won: Tensor) -> None:
+    def _settle(self, safe: Tensor, candidates: Tensor, won: Tensor) -> None:
         """Counts, of one run of the attack, wins that were met on the way and not returned, and candidates that fool the
-        differentiable twin but not the true pipeline. keep: bool [B, K] of the candidates [B, *shape]."""
+        differentiable twin but not the true pipeline. safe: bool [B, K] of the candidates [B, *shape]."""
         watch, self._watch = self._watch, None
         if watch is None or self.planned.attack is None:
             return
@@ -138,7 +138,7 @@ class Chunk:
         if len(rows) and self.planned.attack.info.needs == "gradient":
             with torch.no_grad():
                 scores = self.pipeline.twin(candidates[rows])
-            fooled[rows] = ops.wins(scores, keep[rows]) & watch.lawful(rows, candidates[rows])
+            fooled[rows] = ops.wins(scores, safe[rows]) & watch.lawful(rows, candidates[rows])
         self.watched.update(
             asked=len(won),
             met=int(watch.met.sum()),
@@ -165,7 +165,7 @@ class Chunk:
             if len(some) == 0:
                 continue
             self.memory.clear()
-            threat = self.threat(keep_mask(y, torch.full_like(y, goal), self.classes, self.pipeline.classes))
+            threat = self.threat(safe_mask(y, torch.full_like(y, goal), self.classes, self.pipeline.classes))
             found = self.search(some, threat, self.proposer(some, threat))
             table[some.cpu(), goal] = found.distance.cpu()
             nearest.take(place[some], found.judged())

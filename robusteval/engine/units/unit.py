@@ -17,7 +17,7 @@ from robusteval.engine.plan.plan import CHUNK, Planned
 from robusteval.engine.search.distance_search import Best, Propose
 from robusteval.engine.search.judge import Threat, answers, judge
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, keep_mask
+from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, safe_mask
 from robusteval.engine.suite.goals import number as class_number
 from robusteval.engine.units.chunk import Chunk, Context
 from robusteval.engine.units.kept_candidates import Strengths, keep_strengths
@@ -81,18 +81,18 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     member: Tensor | None = None
     proposer: Propose | None = None
     if planned.members:
-        threat = chunk.threat(keep_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
+        threat = chunk.threat(safe_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
         found, member = chunk.cascade(live, threat)
     elif starts is not None:
-        threat = chunk.threat(keep_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
+        threat = chunk.threat(safe_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
         found = chunk.given(live, threat, starts)
     elif target == ALL:
-        threat = chunk.threat(keep_mask(y, None, chunk.classes, chunk.pipeline.classes))
+        threat = chunk.threat(safe_mask(y, None, chunk.classes, chunk.pipeline.classes))
         found, by_target = chunk.every_target(live, y)
         proposer = chunk.proposer(live, threat)  # at a given budget any wrong class will do
     else:
         goals = _goals(context, target, rows, y)
-        threat = chunk.threat(keep_mask(y, goals, chunk.classes, chunk.pipeline.classes))
+        threat = chunk.threat(safe_mask(y, goals, chunk.classes, chunk.pipeline.classes))
         proposer = chunk.proposer(live, threat)
         found = chunk.search(live, threat, proposer)
     result = _columns(context, chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)

@@ -18,13 +18,13 @@ def test_l1_ends_near_the_closed_form():
 
 @pytest.mark.parametrize("name", ["cnn", "robust"])
 def test_is_nearer_than_ddn_on_trained_models(name):
-    model, x, keep = trained(name)
-    found, other = reach(ALMA(), model, x, keep, "l2"), reach(DDN(), model, x, keep, "l2")
+    model, x, safe = trained(name)
+    found, other = reach(ALMA(), model, x, safe, "l2"), reach(DDN(), model, x, safe, "l2")
     assert found.isfinite().all()
     assert (found / other).median() < 1
 
 
 def test_l1_needs_short_steps_at_the_end():
-    model, x, keep = trained("robust", 24)
-    long, short = (reach(ALMA(steps=150, decay=decay), model, x, keep, "l1").mean() for decay in (0.005, None))
+    model, x, safe = trained("robust", 24)
+    long, short = (reach(ALMA(steps=150, decay=decay), model, x, safe, "l1").mean() for decay in (0.005, None))
     assert short < 0.8 * long

@@ -22,14 +22,14 @@ def test_l1_ends_near_the_closed_form():
 def test_l0_needs_hardly_more_values_than_the_closed_form():
     model = linear((12,), 3)
     x = middling(model, 24)
-    keep = untargeted(model, x)
-    found, least = reach(FMN(), model, x, keep, "l0"), fewest(model, x, keep)
+    safe = untargeted(model, x)
+    found, least = reach(FMN(), model, x, safe, "l0"), fewest(model, x, safe)
     assert (found >= least).all()
     assert (found - least).mean() < 0.5
 
 
 @pytest.mark.parametrize("name", ["cnn", "robust"])
 def test_beats_or_meets_ddn_on_trained_models(name):
-    model, x, keep = trained(name)
-    assert reach(FMN(), model, x, keep, "l2").median() < 1.1 * reach(DDN(), model, x, keep, "l2").median()
-    assert reach(FMN(steps=100), model, x, keep, "linf").isfinite().all()
+    model, x, safe = trained(name)
+    assert reach(FMN(), model, x, safe, "l2").median() < 1.1 * reach(DDN(), model, x, safe, "l2").median()
+    assert reach(FMN(steps=100), model, x, safe, "linf").isfinite().all()

@@ -14,16 +14,16 @@ def test_finds_the_closed_form_on_a_linear_model(bounds, classes):
 
 
 def test_is_far_nearer_than_ddn_on_the_robust_model():
-    model, x, keep = trained("robust")
-    found, other = reach(PDGD(), model, x, keep, "l2"), reach(DDN(), model, x, keep, "l2")
+    model, x, safe = trained("robust")
+    found, other = reach(PDGD(), model, x, safe, "l2"), reach(DDN(), model, x, safe, "l2")
     assert found.isfinite().all()
     assert (found / other).median() < 0.97
 
 
 def test_repeats_differ_and_never_lose():
-    model, x, keep = trained("robust")
-    x, keep = x[:6], keep[:6]
-    problem = pose(PDGD(), model, x, keep, "l2")
+    model, x, safe = trained("robust")
+    x, safe = x[:6], safe[:6]
+    problem = pose(PDGD(), model, x, safe, "l2")
     once, other, both = (
         problem.distance(PDGD(steps=60, targets=1, dual_rate=rate, repeats=repeats).run(problem))
         for rate, repeats in ((0.1, 1), (0.2, 1), (0.1, 2))

@@ -8,13 +8,13 @@ from tests.plugins.linear_models import linear, middling, untargeted
 def test_needs_hardly_more_values_than_the_closed_form():
     model = linear((30,), 3)
     x = middling(model, 24)
-    keep = untargeted(model, x)
-    found, least = reach(SigmaZero(steps=300), model, x, keep, "l0"), fewest(model, x, keep)
+    safe = untargeted(model, x)
+    found, least = reach(SigmaZero(steps=300), model, x, safe, "l0"), fewest(model, x, safe)
     assert (found >= least).all()
     assert (found - least).mean() < 1
 
 
 def test_changes_no_more_pixels_than_fmn():
-    model, x, keep = trained("cnn", 8)
-    found = reach(SigmaZero(steps=300), model, x, keep, "l0")
-    assert found.median() <= reach(FMN(steps=300), model, x, keep, "l0").median()
+    model, x, safe = trained("cnn", 8)
+    found = reach(SigmaZero(steps=300), model, x, safe, "l0")
+    assert found.median() <= reach(FMN(steps=300), model, x, safe, "l0").median()

@@ -11,7 +11,7 @@ from robusteval_attacks.transfer import Transfer
 
 from robusteval.api import ModelError, PluginError
 from robusteval.testing.oracles import NoGradient, linear
-from robusteval.testing.problems import inputs, keep_labels, pose
+from robusteval.testing.problems import inputs, pose, safe_labels
 from tests.plugins.attacks.decision_models import EXAMPLES, distances, right_samples, shipped
 
 CNN, VIT = str(EXAMPLES / "fashion-cnn.onnx"), str(EXAMPLES / "fashion-vit.onnx")
@@ -21,7 +21,7 @@ def posed(name, attack, norm, eps, count=32):
     model = shipped(name)
     x, y = right_samples(model, count)
     view = model if attack.info.needs == "gradient" else NoGradient(model)
-    return model, pose(view, x, keep_labels(y, 10), norm, eps=eps, needs=attack.info.needs)
+    return model, pose(view, x, safe_labels(y, 10), norm, eps=eps, needs=attack.info.needs)
 
 
 def share_won(name, attack, norm, eps, count=32):
@@ -84,11 +84,11 @@ def test_transfer_without_models_or_with_strange_ones_is_refused():
         Transfer().run(problem)
     oracle = linear((8,), 3)
     x = inputs(oracle.info, 2)
-    other = pose(oracle, x, keep_labels(oracle.logits(x).argmax(1), 3), "linf", eps=0.1, needs="decision")
+    other = pose(oracle, x, safe_labels(oracle.logits(x).argmax(1), 3), "linf", eps=0.1, needs="decision")
     with pytest.raises(ModelError, match="cannot use"):
         Transfer(models=(CNN,)).run(other)
     with pytest.raises(ModelError, match="no file"):
-        Transfer(models=("missing.onnx",)).run(pose(oracle, x, other.keep, "linf", eps=0.1, needs="decision"))
+        Transfer(models=("missing.onnx",)).run(pose(oracle, x, other.safe, "linf", eps=0.1, needs="decision"))
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.2), ("l2", 3.0)])

@@ -11,22 +11,22 @@ from robusteval_attacks.noise import Noise
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.square import Square
 
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 from tests.plugins.attacks import minimal
 
 
 def survivors(trained, attack, norm: str, eps: float) -> float:
     """Share of the samples that the attack leaves right, judged by the model itself."""
-    keep = keep_labels(trained.samples.y, 10)
-    problem = pose(trained.model, trained.samples.x, keep, norm, eps=eps, needs=attack.info.needs)
+    safe = safe_labels(trained.samples.y, 10)
+    problem = pose(trained.model, trained.samples.x, safe, norm, eps=eps, needs=attack.info.needs)
     found = attack.run(problem)
     assert problem.distance(found).max() <= eps * (1 + 1e-6)
     return float((trained.model.logits(found).argmax(1) == trained.samples.y).float().mean())
 
 
 def median(trained, attack, norm: str) -> float:
-    keep = keep_labels(trained.samples.y, 10)
-    problem = pose(trained.model, trained.samples.x, keep, norm)
+    safe = safe_labels(trained.samples.y, 10)
+    problem = pose(trained.model, trained.samples.x, safe, norm)
     found = attack.run(problem)
     assert problem.won(found).all()
     return float(problem.distance(found).median())
@@ -65,8 +65,8 @@ def test_known_survivors_on_lenet(lenet) -> None:
 
 
 def test_a_convergence_plot_can_be_drawn(fashion) -> None:
-    keep = keep_labels(fashion.samples.y, 10)
-    problem = pose(fashion.model, fashion.samples.x, keep, "linf", eps=0.05)
+    safe = safe_labels(fashion.samples.y, 10)
+    problem = pose(fashion.model, fashion.samples.x, safe, "linf", eps=0.05)
     PGD(steps=5).run(problem)
     points = problem.trace.points
     assert len(points) == 6
@@ -75,9 +75,9 @@ def test_a_convergence_plot_can_be_drawn(fashion) -> None:
 
 
 def test_long_steps_that_shrink_take_more_than_equal_ones() -> None:
-    model, x, keep = minimal.trained("robust", 64)
+    model, x, safe = minimal.trained("robust", 64)
     won = []
     for attack in (PGD(step=0.1, schedule="constant"), PGD()):
-        problem = pose(model, x, keep, "l2", eps=1.2)
+        problem = pose(model, x, safe, "l2", eps=1.2)
         won.append(int(problem.won(attack.run(problem)).sum()))
     assert won[1] > won[0]

@@ -16,7 +16,7 @@ from robusteval_defenses.logit_odds_svm import Corrected, LogitOddsSvm, fitted
 from sklearn.svm import SVC
 
 from robusteval.api import RobustEvalError, Samples
-from robusteval.testing import NoGradient, Rectified, inputs, keep_labels, linear, pose
+from robusteval.testing import NoGradient, Rectified, inputs, linear, pose, safe_labels
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -69,9 +69,9 @@ def test_false_alarms_are_as_many_as_wanted(rate) -> None:
 def test_squeezing_finds_minimal_adversarials_until_they_know_it(fashion) -> None:
     x, y = fashion.samples.x, fashion.samples.y
     defended = FeatureSqueezing().fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
-    near = DDN(steps=30).run(pose(fashion.model, x, keep_labels(y, 10), "l2"))
+    near = DDN(steps=30).run(pose(fashion.model, x, safe_labels(y, 10), "l2"))
     assert caught(defended.detector, x, near) > 0.85
-    problem = pose(defended, x, keep_labels(y, 10, rejected=True), "linf", eps=0.1)
+    problem = pose(defended, x, safe_labels(y, 10, rejected=True), "linf", eps=0.1)
     assert problem.won(PGD(steps=25).run(problem)).float().mean() > 0.9
 
 
@@ -141,10 +141,10 @@ def test_the_corrector_mends_some_and_yields_when_it_is_known(fashion) -> None:
     x, y = fashion.samples.x, fashion.samples.y
     defense = LogitOddsSvm(statistic="margin", false_alarm=0.1)
     defended = defense.fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
-    keep = keep_labels(y, 10)
+    safe = safe_labels(y, 10)
 
     def right(attack, target, judge) -> float:
-        found = attack.run(pose(target, x, keep, "linf", eps=0.1))
+        found = attack.run(pose(target, x, safe, "linf", eps=0.1))
         return float((judge.logits(found).argmax(1) == y).float().mean())
 
     assert right(FGSM(), fashion.model, defended.model) > right(FGSM(), fashion.model, fashion.model) + 0.2

@@ -18,7 +18,7 @@ from robusteval_defenses.rotate import Rotate, turned
 from robusteval_defenses.shift import Moved, Shift
 
 from robusteval.api import RobustEvalError
-from robusteval.testing import NoGradient, check_defense, inputs, keep_labels, linear, pose
+from robusteval.testing import NoGradient, check_defense, inputs, linear, pose, safe_labels
 
 IMAGES = (Blur, Median, Jpeg, Mirror, Shift, Rotate)
 ALL = (*IMAGES, GaussianNoise)
@@ -151,7 +151,7 @@ def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
     defended = defense.fit(fashion.model, None, seeded())
     right = defended.model.logits(fashion.samples.x).argmax(1) == fashion.samples.y
     samples = fashion.samples[right]
-    problem = pose(defended, samples.x, keep_labels(samples.y, 10), "linf", eps=0.1)
+    problem = pose(defended, samples.x, safe_labels(samples.y, 10), "linf", eps=0.1)
     assert problem.won(PGD(steps=15).run(problem)).float().mean() > 0.9
 
 
@@ -159,9 +159,9 @@ def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
 def test_averaging_draws_goes_through_randomness(fashion, defense) -> None:
     """Adversarials of the bare model mostly fail on the random pipeline; those made by averaging hold on fresh draws."""
     defended = defense.fit(fashion.model, None, seeded())
-    x, keep = fashion.samples.x[:16], keep_labels(fashion.samples.y[:16], 10)
-    near = DDN(steps=20).run(pose(fashion.model, x, keep, "l2"))
-    through = PGD(steps=12).run(pose(defended, x, keep, "linf", eps=0.2, draws=4))
+    x, safe = fashion.samples.x[:16], safe_labels(fashion.samples.y[:16], 10)
+    near = DDN(steps=20).run(pose(fashion.model, x, safe, "l2"))
+    through = PGD(steps=12).run(pose(defended, x, safe, "linf", eps=0.2, draws=4))
 
     def lost(found: torch.Tensor) -> float:
         """By majority of 11 fresh draws, as the judge counts."""

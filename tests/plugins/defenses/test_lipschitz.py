@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError
 from robusteval.loaders.onnx.plugin import OnnxLoader
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 from tests.plugins.defenses.learning import seeded, some
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -103,7 +103,7 @@ def test_no_attack_gets_inside_a_lipschitz_certificate(fashion) -> None:
     radius = defended.certify(test.x)
     held = defended.model.logits(test.x).argmax(1) == test.y
     assert float(((radius > 0.05) & held).float().mean()) > 0.3
-    problem = pose(defended.model, test.x, keep_labels(test.y, 10), "l2")
+    problem = pose(defended.model, test.x, safe_labels(test.y, 10), "l2")
     found = DDN(steps=60).run(problem)
     won = problem.won(found) & held
     assert won.sum() > 30

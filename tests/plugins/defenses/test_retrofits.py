@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError, Samples
 from robusteval.loaders.onnx.plugin import OnnxLoader
-from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
+from robusteval.testing import NoGradient, inputs, linear, pose, safe_labels
 from tests.plugins.linear_models import classifier
 
 
@@ -180,16 +180,16 @@ def test_stairs_have_no_gradient_and_the_surrogate_has_that_of_the_ramp() -> Non
 
 
 def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashion) -> None:
-    x, keep = fashion.samples.x[:30], keep_labels(fashion.samples.y[:30], 10)
+    x, safe = fashion.samples.x[:30], safe_labels(fashion.samples.y[:30], 10)
     blind = GradientMasking(surrogate=False).fit(fashion.model, None, seeded())
     seeing = GradientMasking().fit(fashion.model, None, seeded())
 
     def lost(attack, defended) -> float:
-        found = attack.run(pose(defended, x, keep, "linf", eps=0.08, needs=attack.info.needs))
+        found = attack.run(pose(defended, x, safe, "linf", eps=0.08, needs=attack.info.needs))
         return float((defended.model.logits(found).argmax(1) != fashion.samples.y[:30]).float().mean())
 
     assert lost(FGSM(), blind) < 0.35
     assert lost(PGD(steps=10), seeing) > 0.9
     assert lost(Square(queries=200), blind) > 0.7
-    bare = PGD(steps=10).run(pose(fashion.model, x, keep, "linf", eps=0.08))
+    bare = PGD(steps=10).run(pose(fashion.model, x, safe, "linf", eps=0.08))
     assert (blind.model.logits(bare).argmax(1) != fashion.samples.y[:30]).float().mean() > 0.7

@@ -10,7 +10,7 @@ from robusteval_attacks.ddn import DDN
 from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, radius, vote_margin
 from scipy import stats
 
-from robusteval.testing import inputs, keep_labels, linear, pose
+from robusteval.testing import inputs, linear, pose, safe_labels
 from tests.plugins.linear_models import classifier
 
 
@@ -124,7 +124,7 @@ def test_no_attack_beats_the_certificate(fashion) -> None:
     defended = RandomizedSmoothing(sigma=sigma, votes=60, n=400, alpha=0.01).fit(fashion.model, None, seeded())
     x, y = fashion.samples.x[:30], fashion.samples.y[:30]
     certified = defended.certify(x)
-    found = DDN(steps=25).run(pose(defended, x, keep_labels(y, 10), "l2", draws=1))
+    found = DDN(steps=25).run(pose(defended, x, safe_labels(y, 10), "l2", draws=1))
     answer = RandomizedSmoothing(sigma=sigma, votes=500).fit(fashion.model, None, seeded()).draw(seeded(9)).model
     clean = answer.logits(x).argmax(1) == y
     assert clean.float().mean() > 0.6

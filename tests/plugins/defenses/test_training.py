@@ -22,7 +22,7 @@ from torch import nn
 from robusteval.api import Epoch, LoadOptions, RobustEvalError, Samples, parameters_of, trainable
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.loaders.pytorch.classifier import TorchClassifier
-from robusteval.testing import NoGradient, keep_labels, linear, pose
+from robusteval.testing import NoGradient, linear, pose, safe_labels
 from tests.plugins.defenses.learning import seeded, some
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -31,14 +31,14 @@ ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, LabelEmbedding,
 
 def robust(model, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
     """Share that PGD in Linf leaves right."""
-    problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
+    problem = pose(model, samples.x, safe_labels(samples.y, 10), "linf", eps=eps)
     found = PGD(steps=steps, step=0.1, schedule="constant").run(problem)
     return right(model, Samples(found, samples.y))
 
 
 def one_step(model, samples: Samples, eps: float = 0.05) -> float:
     """Share that FGSM leaves right."""
-    problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
+    problem = pose(model, samples.x, safe_labels(samples.y, 10), "linf", eps=eps)
     return right(model, Samples(FGSM().run(problem), samples.y))
 
 
