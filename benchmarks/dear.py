@@ -93,7 +93,7 @@ def _standard(p: Peers) -> list[Match]:
         attack: Attack = catalogue.get("attack", spec.plugin)(**spec.params)
         return attack
 
-    cascade = next(one for one in read.cascades if BUDGETS["trained"]["robust"] in one.eps.get("linf", ()))
+    cascade = next(cascade for cascade in read.cascades if BUDGETS["trained"]["robust"] in cascade.eps.get("linf", ()))
     ours = {"ours": published, "ours, suite standard's cascade": [made(spec) for spec in cascade.members]}
     # torchattacks' AutoAttack is left out: its parts take ten steps in place of a hundred
     whole: dict[str, Peer | None] = {"pyautoattack": p.pyautoattack("linf")}

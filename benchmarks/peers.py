@@ -106,7 +106,7 @@ def run_match(match: Match, model: str, arena: Arena, target: Target, cost: Pass
         if label in failed:
             rows.append({**base, "failed": failed[label]})
             continue
-        best = min(done[label], key=lambda one: one.seconds)
+        best = min(done[label], key=lambda run: run.seconds)
         rows.append({**base, **_measured(match, arena, best, cost)})
     return rows
 

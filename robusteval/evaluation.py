@@ -223,7 +223,7 @@ def compare(
                 contenders.append(comparison.Contender(key, job, record))
             made = comparison.compare(contenders, catalogue, folder)
     result = EvaluatedComparison(**{field.name: getattr(made, field.name) for field in dataclasses.fields(Comparison)})
-    result.records = {one.key: _evaluated(one.record) for one in contenders}
+    result.records = {contender.key: _evaluated(contender.record) for contender in contenders}
     return result
 
 

@@ -115,7 +115,7 @@ class FAB:
         scores, grads = problem.jacobian(x, torch.cat([inside, classes], dim=1))
         gap = scores.gather(1, inside) - scores.gather(1, classes)
         slope = grads[:, 1:] - grads[:, :1]
-        steep = torch.stack([size(one, _DUAL[problem.norm]) for one in slope.unbind(1)], dim=1)
+        steep = torch.stack([size(gradient, _DUAL[problem.norm]) for gradient in slope.unbind(1)], dim=1)
         usable = ~problem.safe.gather(1, classes) & (steep > 1e-20) & torch.isfinite(gap)
         nearest = torch.where(usable, gap.abs() / steep, _OUT).argmin(1)
         rows = torch.arange(len(x), device=x.device)

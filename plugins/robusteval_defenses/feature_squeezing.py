@@ -35,7 +35,7 @@ class Squeezed:
 
     def _moved(self, x: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
         before = ask(x).softmax(1)
-        moved = [(ask(one).softmax(1) - before).abs().sum(1) for one in self._squeezed(x)]
+        moved = [(ask(squeezed).softmax(1) - before).abs().sum(1) for squeezed in self._squeezed(x)]
         return torch.stack(moved).amax(0)
 
     def _squeezed(self, x: Tensor) -> list[Tensor]:

@@ -39,7 +39,7 @@ class Claim:
 
 def rows_of(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
     """One row a claim; one that was not measured says so."""
-    done = {one.defense: one for one in record.pipelines}
+    done = {pipeline.defense: pipeline for pipeline in record.pipelines}
     table: list[list[Scalar]] = []
     for claim in claims:
         pipeline = done.get(claim.defense)

@@ -26,8 +26,8 @@ def _when_known(kept: list[Kept]) -> str:
     """What an attacker who knows the defence leaves, at the budgets that were asked for."""
     if not kept:
         return "No attack that knows it was measured, so its worth is unknown."
-    best = max(one.value() for one in kept)
-    left = span(one.value() for one in kept)
+    best = max(claim.value() for claim in kept)
+    left = span(claim.value() for claim in kept)
     if best < 0.2:
         return f"Known to the attacker it is broken: {left} stay right."
     return f"Known to the attacker, {left} stay right."
@@ -39,10 +39,10 @@ def _left(view: View, budgets: Budgets) -> tuple[str, list[Kept]]:
     Where attacks ran at one budget, theirs count: smallest distances stop just below the threshold.
     """
     kept = view.adaptive(budgets)
-    cells = [one for one in view.record.done(defense=view.pipeline.defense, knowledge="adaptive") if one.suspicion]
-    past = [one for one in cells if one.threat == "budget"]
+    cells = [cell for cell in view.record.done(defense=view.pipeline.defense, knowledge="adaptive") if cell.suspicion]
+    past = [cell for cell in cells if cell.threat == "budget"]
     evaded = [
-        one for name in dict.fromkeys(one.attack for one in past or cells) for one in view.found(name, "adaptive")
+        cell for name in dict.fromkeys(cell.attack for cell in past or cells) for cell in view.found(name, "adaptive")
     ]
     said = f"right within {kept_text(kept)}" if kept else "not measured"
     return f"{said}; ROC of what evaded it: {found_text(evaded)}" if evaded else said, kept
@@ -52,7 +52,7 @@ def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Wor
     """A claim that a detector finds the adversarials of some attacks."""
 
     def tell(view: View) -> Words:
-        found = [one for name in attacks for one in view.found(name, "oblivious", budgets)]
+        found = [claim for name in attacks for claim in view.found(name, "oblivious", budgets)]
         adaptive, kept = _left(view, budgets)
         return _text(found_text(found), adaptive), f"{_detection(found)} {_when_known(kept)}"
 
@@ -60,10 +60,10 @@ def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Wor
 
 
 def _detection(found: list[Found]) -> str:
-    rates = [one.rate.value for one in found if one.rate.value is not None]
+    rates = [row.rate.value for row in found if row.rate.value is not None]
     if not rates:
         return "There were no adversarials to find."
-    alarms = span(one.alarms for one in found)
+    alarms = span(row.alarms for row in found)
     if min(rates) >= HIGH:
         return "Reproduced against attacks that do not know it, at 1 % false alarms."
     few = f"to find 95 % of these, {alarms} of the clean images would be flagged as well"
@@ -77,9 +77,9 @@ def minimal(budgets: Budgets) -> Callable[[View], Words]:
 
     def tell(view: View) -> Words:
         names = ("carlini-wagner", "newtonfool")
-        found = [one for name in names for one in view.found(name, "oblivious")]
+        found = [claim for name in names for claim in view.found(name, "oblivious")]
         adaptive, kept = _left(view, budgets)
-        nearest = [one for one in found if one.case.cell.attack == names[0] and one.case.strength in (None, 1.0)]
+        nearest = [row for row in found if row.case.cell.attack == names[0] and row.case.strength in (None, 1.0)]
         why = "C&W was not measured."
         if nearest and nearest[0].rate.value is not None:
             rate = nearest[0].rate.value
@@ -98,20 +98,24 @@ def minimal(budgets: Budgets) -> Callable[[View], Words]:
 
 def _baseline(view: View, attack: str) -> float | None:
     """What the detector of low confidence finds of the same adversarials at 1 % false alarms."""
-    plain = [one for one in view.record.pipelines if one.defense == "confidence" and whole(view.record, one)]
+    plain = [
+        pipeline
+        for pipeline in view.record.pipelines
+        if pipeline.defense == "confidence" and whole(view.record, pipeline)
+    ]
     found = View(view.record, plain[0]).found(attack, "oblivious") if plain else []
-    return next((one.rate.value for one in found if one.case.strength in (None, 1.0)), None)
+    return next((row.rate.value for row in found if row.case.strength in (None, 1.0)), None)
 
 
 def fixed(view: View) -> Words:
     """The published threshold: what it finds, and what it flags of clean images."""
     flagged = view.flagged("bim", GREY)
     alarms = view.false_alarms()
-    shares = span(one.value for one in flagged)
+    shares = span(share.value for share in flagged)
     adaptive, kept = _left(view, GREY)
     found = found_text(view.found("bim", "oblivious", GREY))
     oblivious = f"it flags {shares} of BIM's adversarials and {percent(alarms)} of clean images; {found}"
-    known = [one.value for one in flagged if one.value is not None]
+    known = [share.value for share in flagged if share.value is not None]
     if known and max(known) >= HIGH and (alarms.value or 0) > 0.05:
         why = f"A rate like the source's comes out only where false alarms ({percent(alarms)}) are not counted."
     elif known and min(known) >= HIGH:
@@ -126,10 +130,16 @@ def corrected(view: View) -> Words:
     known = view.adaptive(GREY)
     oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
     why = _range(kept, 0.855)
-    fixed = [one for one in view.record.pipelines if one.defense == "logit-odds-fixed" and whole(view.record, one)]
-    if fixed and kept and min(one.value() for one in kept) < 0.855:
-        flagged = span(one.value for one in View(view.record, fixed[0]).flagged("bim", GREY))
-        too = span(one.fooled_too for one in kept if any(abs(one.at - eps) < 1e-3 for eps in GREY.get(one.norm, ())))
+    fixed = [
+        pipeline
+        for pipeline in view.record.pipelines
+        if pipeline.defense == "logit-odds-fixed" and whole(view.record, pipeline)
+    ]
+    if fixed and kept and min(claim.value() for claim in kept) < 0.855:
+        flagged = span(share.value for share in View(view.record, fixed[0]).flagged("bim", GREY))
+        too = span(
+            claim.fooled_too for claim in kept if any(abs(claim.at - eps) < 1e-3 for eps in GREY.get(claim.norm, ()))
+        )
         why += (
             f" Of strong adversarials the detector alone flags {flagged}, and {too} fool the whole all the same: the "
             "machine learnt the scores of one step and does not know those of many."
@@ -140,7 +150,7 @@ def corrected(view: View) -> Words:
 def _range(kept: list[Kept], wanted: float) -> str:
     if not kept:
         return "It was not measured."
-    values = [one.value() for one in kept]
+    values = [claim.value() for claim in kept]
     if min(values) >= wanted:
         return "Reproduced against attacks that do not know it."
     return f"Not reproduced: accuracy falls to {100 * min(values):.0f} % as the attack grows."
@@ -150,8 +160,8 @@ def jump(view: View) -> Words:
     kept, known = view.oblivious("bim"), view.adaptive(GREY)
     oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
     why = _range(kept, HIGH)
-    carried = [one.fooled_too for one in kept if one.fooled_too is not None]
-    if carried and min(one.value() for one in kept) < HIGH:
+    carried = [claim.fooled_too for claim in kept if claim.fooled_too is not None]
+    if carried and min(claim.value() for claim in kept) < HIGH:
         why += f" {span(carried)} of the bare model's adversarials fool it as well, so this k moves the boundary by little."
     return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
@@ -164,7 +174,9 @@ def masked(view: View) -> Words:
     bare = view.undefended(budgets)
     codes = {"zero-gradients", "black-box-stronger"}
     mine = f"({view.pipeline.defense}, "
-    raised = sorted({one.code for one in view.record.findings if one.code in codes and mine in one.sentence})
+    raised = sorted(
+        {finding.code for finding in view.record.findings if finding.code in codes and mine in finding.sentence}
+    )
     adaptive = (
         f"by gradients (PGD), {kept_text(gradient)}; worst case over all attacks, {kept_text(true)}; "
         f"the model without it, {kept_text(bare)}"
@@ -209,7 +221,7 @@ def trained(view: View) -> Words:
     clean = view.clean()
     oblivious = f"{percent(clean)} clean; under PGD-40, {kept_text(view.oblivious('pgd', budgets))}"
     adaptive = f"under PGD-40, {kept_text(steps)}; worst case, {kept_text(known)}"
-    low = min((one.value() for one in known), default=0.0)
+    low = min((claim.value() for claim in known), default=0.0)
     epochs, learnt = view.pipeline.params.get("epochs"), view.record.data.fit_samples
     if low >= 0.75 and (clean.value or 0) >= 0.975:
         why = "Reproduced."

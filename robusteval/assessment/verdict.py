@@ -53,7 +53,9 @@ def _doubts(record: Record, blind: list[str]) -> list[str]:
             " upper bound from black-box attacks only."
         )
     known = {"no-gradients", "white-box-missing"} if blind else set()
-    alarms = [one.sentence for one in record.findings if one.severity == "alarm" and one.code not in known]
+    alarms = [
+        finding.sentence for finding in record.findings if finding.severity == "alarm" and finding.code not in known
+    ]
     reasons += alarms[:2]
     failing = [check.title for check in record.checks if check.outcome == "fail"]
     if not reasons:
@@ -70,7 +72,7 @@ def unmeasured(record: Record) -> list[str]:
 def _count(record: Record, outcome: str, severity: str) -> int:
     """Checks with that outcome, and findings of that severity that no check raised."""
     known = {code for check in record.checks for code in check.codes}
-    others = {one.code for one in record.findings if one.severity == severity and one.code not in known}
+    others = {finding.code for finding in record.findings if finding.severity == severity and finding.code not in known}
     return sum(check.outcome == outcome for check in record.checks) + len(others)
 
 

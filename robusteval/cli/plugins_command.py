@@ -127,7 +127,7 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
             screen.print(f"{label}: {text}" if label else text, markup=False)
     if schema:
         made = table("\nparameters", "name", "default", "limits", "what it is")
-        for name, one in schema.items():
-            limits = " ".join(f"{key} {one[key]}" for key in ("minimum", "maximum", "enum") if key in one)
-            made.add_row(name, str(one.get("default", "")), escape(limits), escape(one.get("description", "")))
+        for name, rules in schema.items():
+            limits = " ".join(f"{key} {rules[key]}" for key in ("minimum", "maximum", "enum") if key in rules)
+            made.add_row(name, str(rules.get("default", "")), escape(limits), escape(rules.get("description", "")))
         screen.print(made)

@@ -45,11 +45,11 @@ def list_sets(as_json: bool) -> None:
     from robusteval.cli.tables import console, table
     from robusteval.record.reference_set import shipped
 
-    rows = [(one.file, one.content) for one in shipped()]
+    rows = [(known.file, known.content) for known in shipped()]
     if as_json:
         told = [
             {"name": name, "suite": made.suite.name, "version": made.suite.version, "images": len(made.images)}
-            | {"models": [one.name for one in made.models]}
+            | {"models": [model.name for model in made.models]}
             for name, made in rows
         ]
         click.echo(json.dumps(told, indent=1))
@@ -60,7 +60,7 @@ def list_sets(as_json: bool) -> None:
             name,
             f"{made.suite.name} {made.suite.version}",
             str(len(made.images)),
-            ", ".join(one.name for one in made.models),
+            ", ".join(model.name for model in made.models),
         )
     console().print(shown)
 
@@ -152,34 +152,34 @@ def build(
     wanted = _wanted(models, about, defense, exact, draws, limit)
     quiet_libraries()
     catalogue = discover()
-    files = tuple(one.path for one in wanted)
+    files = tuple(entry.path for entry in wanted)
     many = samples or read(suite, catalogue).samples
     images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)
     datasets = catalogue.datasets()
     kept: Kept = {}
     todo: list[tuple[Wanted, Job | None]] = []
-    for one, options in zip(wanted, each_reading(files, reading, only), strict=True):
-        if _is_run(one.path):
-            todo.append((one, None))
+    for entry, options in zip(wanted, each_reading(files, reading, only), strict=True):
+        if _is_run(entry.path):
+            todo.append((entry, None))
             continue
-        peek = peeker(Path(one.path), images, datasets, seen, kept)
+        peek = peeker(Path(entry.path), images, datasets, seen, kept)
         asked = RunOptions(
             suite=suite,
             data=images,
             fit_data=Path(fit_data) if fit_data else None,
             data_range=seen,
-            samples=min(one.limit, many) if one.limit else many,
+            samples=min(entry.limit, many) if entry.limit else many,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )
-        classifier = load_model(Path(one.path), load_options(**options, peek=peek), catalogue)
-        job = prepare_job(classifier, catalogue, asked, model_path=Path(one.path), kept=kept)
-        todo.append((one, replace(job, references=(), apart=True)))
+        classifier = load_model(Path(entry.path), load_options(**options, peek=peek), catalogue)
+        job = prepare_job(classifier, catalogue, asked, model_path=Path(entry.path), kept=kept)
+        todo.append((entry, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need
     root = Path(runs) if runs else Path("reports") / f"references-{Path(out).stem}"
-    made = [_measure(one, job, root, catalogue, as_json) for one, job in todo]
+    made = [_measure(entry, job, root, catalogue, as_json) for entry, job in todo]
     result = assemble(made, shlex.join(["robusteval", *sys.argv[1:]]), seed)
     _tell(result, save(result, Path(out)), as_json)
 
@@ -198,10 +198,10 @@ def _measure(
         return reference(wanted, record, catalogue), record
     true, blind = jobs(wanted, job, root)
     records = []
-    for one in (true, blind):
-        if one is not None:
-            check_folder(one.folder)
-            records.append(attack(one, as_json))
+    for half in (true, blind):
+        if half is not None:
+            check_folder(half.folder)
+            records.append(attack(half, as_json))
     return reference(wanted, records[0], catalogue, records[1] if blind is not None else None), records[0]
 
 
@@ -258,7 +258,7 @@ def _named(given: tuple[str, ...], flag: str, known: dict[str, str] | None) -> d
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
             raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=flag)
-        if name.lower() in {one.lower() for one in made}:
+        if name.lower() in {name.lower() for name in made}:
             raise click.BadParameter(f"{name} is given twice", param_hint=flag)
         if known is not None and name not in known:
             raise click.BadParameter(f"{name!r} is not one of the models: {', '.join(known)}", param_hint=flag)
@@ -289,7 +289,7 @@ def _tell(made: ReferenceSet, place: Path, as_json: bool) -> None:
     from robusteval.cli.tables import reference_table
 
     if as_json:
-        rows = [{"name": one.name, "images": len(one.rows), "grade": one.grade} for one in made.models]
+        rows = [{"name": model.name, "images": len(model.rows), "grade": model.grade} for model in made.models]
         click.echo(json.dumps({"references": str(place), "images": len(made.images), "models": rows}, indent=1))
         return
     reference_table(made)

@@ -65,7 +65,11 @@ def run_several(
     rows = made.transfer.sources if made.transfer is not None else []
     if any(summary["failed"] for summary in summaries) or any(row.status == "failed" for row in rows):
         sys.exit(1)
-    missed = {one.key: why for one in contenders if fail_under is not None and (why := unmet(one.record, fail_under))}
+    missed = {
+        contender.key: why
+        for contender in contenders
+        if fail_under is not None and (why := unmet(contender.record, fail_under))
+    }
     if missed:
         said = ", ".join(f"{key} ({why})" for key, why in missed.items())
         click.echo(f"The gate --fail-under {fail_under:g} is not met by {said}.", err=True)

@@ -98,7 +98,7 @@ def comparison_tables(comparison: Comparison) -> None:
     from robusteval.record.comparison import fooled
 
     screen = console()
-    models = next(one for one in comparison.results if one.name == "models")
+    models = next(result for result in comparison.results if result.name == "models")
     norms = [name.removeprefix("Median ") for name in models.columns if name.startswith("Median ")]
     made = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
     for row in models.rows:
@@ -117,10 +117,10 @@ def comparison_tables(comparison: Comparison) -> None:
         f"\nMade on the row's model by {transfer.attack} at {transfer.norm} {at} of the pixel range, it fools:",
         markup=False,
     )
-    matrix = table("", "made on", *[f">{escape(one.key)}" for one in comparison.models])
-    for source, one in enumerate(comparison.models):
+    matrix = table("", "made on", *[f">{escape(model.key)}" for model in comparison.models])
+    for source, model in enumerate(comparison.models):
         shares = [fooled(comparison, source, target) for target in range(len(comparison.models))]
-        matrix.add_row(escape(one.key), *["-" if share is None else _percent(share[0].value) for share in shares])
+        matrix.add_row(escape(model.key), *["-" if share is None else _percent(share[0].value) for share in shares])
     screen.print(matrix)
     for one_source in transfer.sources:
         if one_source.status != "done":
@@ -129,17 +129,17 @@ def comparison_tables(comparison: Comparison) -> None:
 
 def reference_table(made: ReferenceSet) -> None:
     """The models of a reference set: clean accuracy, median distances as shares of the pixel range, grades."""
-    norms = sorted({norm for one in made.models for norm in one.worst})
+    norms = sorted({norm for model in made.models for norm in model.worst})
     listed = table("", "model", ">images", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
-    for one in made.models:
+    for model in made.models:
         for name, columns, grade in (
-            (one.name, one.worst, one.grade),
-            ("  exact gradients", one.exact, one.exact_grade),
+            (model.name, model.worst, model.grade),
+            ("  exact gradients", model.exact, model.exact_grade),
         ):
             halves = [_median(columns[norm].distance) if norm in columns else "" for norm in norms]
             if columns:
-                clean = sum(one.right) / len(one.right)
-                listed.add_row(escape(name), str(len(one.rows)), _percent(clean), *halves, grade or "-")
+                clean = sum(model.right) / len(model.right)
+                listed.add_row(escape(name), str(len(model.rows)), _percent(clean), *halves, grade or "-")
     console().print(listed)
 
 

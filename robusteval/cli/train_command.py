@@ -110,7 +110,7 @@ def _check_out(place: Path, model: Path, overwrite: bool) -> None:
         raise click.BadParameter(f"{place} does not end in .onnx", param_hint="--out")
     if place.resolve() == model.resolve():
         raise click.BadParameter("it is the model itself, which is never written to", param_hint="--out")
-    taken = [one for one in (place, place.with_suffix(".safetensors")) if one.exists()]
+    taken = [file for file in (place, place.with_suffix(".safetensors")) if file.exists()]
     if taken and not overwrite:
         raise click.BadParameter(f"{taken[0]} exists; give another name, or --overwrite", param_hint="--out")
 

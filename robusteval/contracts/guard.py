@@ -33,11 +33,11 @@ class Guarded:
 
     def logits(self, x: Tensor) -> Tensor:
         """Scores [B, K]. Raises ModelError."""
-        return shared(self, "logits", x, lambda one: self._asked(self.inner.logits, one))
+        return shared(self, "logits", x, lambda images: self._asked(self.inner.logits, images))
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores [B, K]. Raises ModelError, and AccessError where there are no gradients."""
-        return shared(self, "twin", x, lambda one: self._asked(self.inner.twin, one))
+        return shared(self, "twin", x, lambda images: self._asked(self.inner.twin, images))
 
     def _asked(self, ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         try:

@@ -99,7 +99,7 @@ def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]
     if worst is not None:
         yield from _at_budgets(record, norm, worst, right, tags)
     yield from _oblivious_at_budgets(record, pipeline, norm)
-    for cell in [one for one in cells if one.threat == "curve"]:
+    for cell in [cell for cell in cells if cell.threat == "curve"]:
         yield _median(norm, cell.attack, columns.distances(cell, right)[right], tags)
     if worst is not None and columns.has_curve(cells):
         yield _median(norm, "worst case", worst.distance[right], tags)
@@ -110,7 +110,7 @@ def _beside(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.boo
     beside: list[Curve] = []
     tags: dict[str, Scalar] = {"norm": norm, "defense": pipeline.defense}
     if pipeline.defense != columns.BARE:
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         cells = columns.attack_cells(record, norm, columns.BARE)
         if bare is not None and cells:
             worst = columns.worst_case(cells, columns.right_when_clean(record, bare))
@@ -179,7 +179,7 @@ def _at_budgets(
         )
     run_at = [cell for cell in worst.cells if cell.threat == "budget"]
     telling = [eps for eps in listed if eps == reference or any(_asked(cell, eps) for cell in run_at)]
-    for eps in sorted(telling, key=lambda one: one != reference):
+    for eps in sorted(telling, key=lambda eps: eps != reference):
         for cell in worst.cells:
             if _asked(cell, eps):
                 own = tags | {"reference": eps == reference, "measure": "attack-accuracy", "attack": cell.attack}

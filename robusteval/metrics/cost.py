@@ -106,19 +106,21 @@ def _success(distance: np.ndarray, smallest: bool) -> list[Scalar]:
 
 def _mean_l2(cell: Cell, right: np.ndarray) -> float | None:
     """Mean ||delta||_2 of the smallest adversarials, whatever the cell's norm; None where none is known."""
-    known = [one for one, kept in zip(cell.l2, right, strict=False) if kept and one is not None]
+    known = [distance for distance, kept in zip(cell.l2, right, strict=False) if kept and distance is not None]
     return float(np.mean(known)) if known else None
 
 
 def _survive(cell: Cell, right: np.ndarray) -> float | None:
     """Share of the wins that survive rounding to 8 bits; None where nothing was won."""
-    known = [one for one, kept in zip(cell.survives_8bit, right, strict=False) if kept and one is not None]
+    known = [
+        survived for survived, kept in zip(cell.survives_8bit, right, strict=False) if kept and survived is not None
+    ]
     return sum(known) / len(known) if known else None
 
 
 def _passes(cell: Cell) -> list[Scalar]:
-    means = [float(np.mean(one)) if one else None for one in (cell.forwards, cell.backwards)]
-    totals = [int(np.sum(one)) if one else None for one in (cell.forwards, cell.backwards)]
+    means = [float(np.mean(passes)) if passes else None for passes in (cell.forwards, cell.backwards)]
+    totals = [int(np.sum(passes)) if passes else None for passes in (cell.forwards, cell.backwards)]
     return [*means, *totals]
 
 

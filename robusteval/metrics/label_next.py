@@ -31,7 +31,7 @@ class LabelNext:
 
     def compute(self, record: Record) -> Iterable[Result]:
         """From the bare cells; nothing in a norm without a finished one."""
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         for norm in columns.NORMS:
             made = None if bare is None else _table(record, norm, columns.right_when_clean(record, bare))
             if made is not None:

@@ -53,13 +53,13 @@ class References:
     )
 
     def compute(self, record: Record) -> Iterator[Result]:
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         if bare is None:
             return
         right = columns.right_when_clean(record, bare)
-        for place, one in enumerate(record.references):
-            for norm in columns.NORMS if one.status == "done" else ():
-                yield from _one(record, one, place, norm, right)
+        for place, reference in enumerate(record.references):
+            for norm in columns.NORMS if reference.status == "done" else ():
+                yield from _one(record, reference, place, norm, right)
 
 
 def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArray[np.bool_]) -> Iterator[Result]:
@@ -118,7 +118,9 @@ def _false(model: Reference) -> str:
 
 
 def _distances(column: ReferenceColumn, right: NDArray[np.bool_], width: float) -> NDArray[np.float64]:
-    found = np.array([np.inf if one is None else one * width for one in column.distance], dtype=np.float64)
+    found = np.array(
+        [np.inf if distance is None else distance * width for distance in column.distance], dtype=np.float64
+    )
     return np.where(right, found, 0.0)
 
 
@@ -147,8 +149,8 @@ def _table(
     first = columns.reference_budget(record, norm, listed, cells)
     width = 1.0 if norm == "l0" else columns.span(record)
     wanted = {cell.eps for cell in cells if cell.threat == "budget"} | {first}
-    wanted |= {one * width for one in TELLING.get(norm, ())}
-    chosen = [eps for eps in listed if any(one is not None and abs(one - eps) <= 1e-6 * eps for one in wanted)]
+    wanted |= {budget * width for budget in TELLING.get(norm, ())}
+    chosen = [eps for eps in listed if any(budget is not None and abs(budget - eps) <= 1e-6 * eps for budget in wanted)]
     heads = [*FACTS]
     for eps in chosen:
         heads += [f"Accuracy at {eps:.10g}", f"Low at {eps:.10g}", f"High at {eps:.10g}"]

@@ -152,6 +152,6 @@ def _pair(value: Any) -> tuple[int, int] | None:
     """Two numbers out of one or two; None for anything else, such as "same"."""
     if isinstance(value, int):
         return value, value
-    if isinstance(value, (tuple, list)) and 0 < len(value) <= 2 and all(isinstance(one, int) for one in value):
+    if isinstance(value, (tuple, list)) and 0 < len(value) <= 2 and all(isinstance(element, int) for element in value):
         return value[0], value[-1]
     return None

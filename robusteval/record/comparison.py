@@ -104,8 +104,8 @@ def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Sha
     labels, answers = comparison.data.labels, transfer.sources[source].answers
     both = [
         place
-        for place, (one, two) in enumerate(zip(transfer.right[source], transfer.right[target], strict=True))
-        if one and two
+        for place, (first, second) in enumerate(zip(transfer.right[source], transfer.right[target], strict=True))
+        if first and second
     ]
     wrong = [place for place in both if answers[target][place] != labels[place]]
     own = [place for place in both if answers[source][place] != labels[place]]
@@ -155,9 +155,9 @@ def from_json(text: str) -> Comparison:
     if data.get("schema") != SCHEMA:
         raise RecordError(f"This document is not of schema {SCHEMA!r}.", "Use the version of robusteval that wrote it.")
     made = decode(Comparison, data, "comparison")
-    for one in made.models:
-        if not _KEY.fullmatch(one.key):
-            raise RecordError(f"The comparison does not fit its schema: {one.key[:80]!r} is no name of a folder.")
+    for model in made.models:
+        if not _KEY.fullmatch(model.key):
+            raise RecordError(f"The comparison does not fit its schema: {model.key[:80]!r} is no name of a folder.")
     _check_sizes(made)
     return made
 
@@ -181,7 +181,11 @@ def _check_sizes(made: Comparison) -> None:
             columns += source.answers
             if len(source.answers) != models:
                 raise RecordError(f"The answers to {source.key} are not of {models} models.")
-    if len(transfer.right) != models or len(transfer.sources) != models or any(len(one) != samples for one in columns):
+    if (
+        len(transfer.right) != models
+        or len(transfer.sources) != models
+        or any(len(column) != samples for column in columns)
+    ):
         raise RecordError(f"The transfer matrix is not of {models} models and {samples} samples.")
 
 

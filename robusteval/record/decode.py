@@ -136,13 +136,13 @@ def _anything(value: object, depth: int = 0) -> object:
     if depth > MAX_DEPTH:
         raise _Misfit("it is nested too deeply")
     if isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            _anything(one, depth + 1)
+        for element in value.values() if isinstance(value, dict) else value:
+            _anything(element, depth + 1)
     return value
 
 
 def _literal(allowed: tuple[object, ...], value: object) -> object:
-    if not any(type(value) is type(one) and value == one for one in allowed):
+    if not any(type(value) is type(choice) and value == choice for choice in allowed):
         raise _Misfit(f"{str(value)[:40]!r} is none of {', '.join(map(str, allowed))}")
     return value
 
@@ -151,9 +151,9 @@ def _list(read: Any, value: object) -> list[Any]:
     if type(value) is not list:
         raise _Misfit(f"a list is wanted, not {_said(value)}")
     made = []
-    for place, one in enumerate(value):
+    for place, element in enumerate(value):
         try:
-            made.append(read(one))
+            made.append(read(element))
         except _Misfit as misfit:
             misfit.path.append(f"[{place}]")
             raise
@@ -164,9 +164,9 @@ def _dict(read: Any, value: object) -> dict[str, Any]:
     if type(value) is not dict:
         raise _Misfit(f"an object is wanted, not {_said(value)}")
     made = {}
-    for name, one in value.items():
+    for name, element in value.items():
         try:
-            made[name] = read(one)
+            made[name] = read(element)
         except _Misfit as misfit:
             misfit.path.append(f".{name[:80]}")
             raise
@@ -179,9 +179,9 @@ def _union(kinds: tuple[Any, ...]) -> Any:
     readers = [_reader(kind) for kind in order]
 
     def read(value: object) -> object:
-        for one in readers:
+        for reader in readers:
             try:
-                return one(value)
+                return reader(value)
             except _Misfit:
                 continue
         names = " or ".join(kind.__name__ for kind in kinds)
@@ -192,11 +192,11 @@ def _union(kinds: tuple[Any, ...]) -> Any:
 
 def _dataclass(kind: Any) -> Any:
     hints = get_type_hints(kind)
-    fields = {one.name: _reader(hints[one.name]) for one in dataclasses.fields(kind)}
+    fields = {field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)}
     needed = {
-        one.name
-        for one in dataclasses.fields(kind)
-        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
 
     def read(value: object) -> object:
@@ -206,11 +206,11 @@ def _dataclass(kind: Any) -> Any:
         if missing:
             raise _Misfit(f"{min(missing)!r} is missing")
         made = {}
-        for name, one in value.items():
+        for name, element in value.items():
             if name not in fields:
                 raise _Misfit(f"there is no field {name[:80]!r}")
             try:
-                made[name] = fields[name](one)
+                made[name] = fields[name](element)
             except _Misfit as misfit:
                 misfit.path.append(f".{name}")
                 raise

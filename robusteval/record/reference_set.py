@@ -188,8 +188,8 @@ def load(path: Path) -> Source:
 def shipped() -> list[Source]:
     """The sets that come with robusteval, by name."""
     folder = resources.files("robusteval.data").joinpath("references")
-    files = sorted((one for one in folder.iterdir() if one.name.endswith(".json")), key=lambda one: one.name)
-    return [_source(one.read_bytes(), one.name, shipped=True) for one in files]
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".json")), key=lambda file: file.name)
+    return [_source(file.read_bytes(), file.name, shipped=True) for file in files]
 
 
 def _source(content: bytes, name: str, *, shipped: bool) -> Source:

@@ -119,19 +119,19 @@ def _cell(record: Record, cell: Cell, where: str, count: int | None) -> None:
     for place, row in enumerate(cell.by_target):
         _long(f"{where}.by_target[{place}]", row, record.model.classes)
         _least(f"{where}.by_target[{place}]", row)
-    for place, one in enumerate(cell.strengths):
-        _least(f"{where}.strengths[{place}]", (one.strength, one.mean_l2, one.mean_distance))
-        _long(f"{where}.strengths[{place}].fools_model", one.fools_model, rows)
-        _long(f"{where}.strengths[{place}].prediction", one.prediction, rows)
-        _long(f"{where}.strengths[{place}].suspicion", one.suspicion, rows, may_miss=True)
+    for place, strength in enumerate(cell.strengths):
+        _least(f"{where}.strengths[{place}]", (strength.strength, strength.mean_l2, strength.mean_distance))
+        _long(f"{where}.strengths[{place}].fools_model", strength.fools_model, rows)
+        _long(f"{where}.strengths[{place}].prediction", strength.prediction, rows)
+        _long(f"{where}.strengths[{place}].suspicion", strength.suspicion, rows, may_miss=True)
 
 
 def _tests(record: Record) -> None:
     """Estimates, planted adversarials and searches: columns go with their samples, which exist."""
     tests: list[tuple[str, Sequence[int], list[Sequence[Any]]]] = []
-    for place, one in enumerate(record.estimates):
-        tests.append((f"estimates[{place}]", one.samples, [one.value, one.target, one.fit]))
-        _least(f"estimates[{place}].value", one.value)
+    for place, estimate in enumerate(record.estimates):
+        tests.append((f"estimates[{place}]", estimate.samples, [estimate.value, estimate.target, estimate.fit]))
+        _least(f"estimates[{place}].value", estimate.value)
     for place, row in enumerate(record.planted):
         tests.append((f"planted[{place}]", row.samples, [row.random, *row.found.values()]))
         _least(f"planted[{place}].eps", (row.eps,))
@@ -154,8 +154,8 @@ def _samples(where: str, samples: Sequence[int], count: int) -> None:
 
 
 def _known(record: Record) -> None:
-    for place, one in enumerate(record.references):
-        for model in one.models:
+    for place, reference in enumerate(record.references):
+        for model in reference.models:
             where = f"references[{place}].models, {model.name[:40]}"
             _samples(where, model.rows, record.data.samples)
             _long(where, model.right, len(model.rows))

@@ -16,7 +16,9 @@ from robusteval.report.sections import coverage, details, glossary, headline, kn
 
 def render(record: Record) -> str:
     """One HTML file that works offline and holds all that it needs. Reads nothing but the record."""
-    defended = [one.defense for one in record.pipelines if one.defense != "none" and one.status == "done"]
+    defended = [
+        pipeline.defense for pipeline in record.pipelines if pipeline.defense != "none" and pipeline.status == "done"
+    ]
     listed = pieces.norms(record)
     environment = Environment(
         loader=PackageLoader("robusteval.report"),
@@ -53,7 +55,7 @@ def render(record: Record) -> str:
         covered=coverage.covered(record),
         uncovered=coverage.uncovered(record),
         missing_norms=coverage.missing_norms(record),
-        others=[_generic(one, place) for place, one in enumerate(record.results) if not pieces.is_known(one)],
+        others=[_generic(result, place) for place, result in enumerate(record.results) if not pieces.is_known(result)],
         provenance=provenance.groups(record),
         plugins=provenance.plugins(record),
         definitions=glossary.DEFINITIONS,
@@ -68,7 +70,7 @@ def _norm(record: Record, norm: str) -> tuple[str, Figure | None, Table | None, 
 
 def _defense_figures(record: Record, defense: str, norms: list[str]) -> list[Figure]:
     drawn = [curves.accuracy(record, norm, defense) for norm in norms]
-    return [one for one in (*drawn, curves.oblivious(record, defense)) if one is not None]
+    return [figure for figure in (*drawn, curves.oblivious(record, defense)) if figure is not None]
 
 
 def _generic(result: Result, place: int) -> Generic:

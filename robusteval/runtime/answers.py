@@ -161,7 +161,7 @@ def check_lawful(
     the record, and its clean answers are asked again.
     """
     inputs = session.get_inputs()
-    outputs = {one.name: one for one in session.get_outputs()}
+    outputs = {output.name: output for output in session.get_outputs()}
     if len(inputs) != 1 or inputs[0].name != reading.input or inputs[0].type != reading.type:
         raise _foreign("the file's input has another name or element type")
     if reading.output not in outputs:

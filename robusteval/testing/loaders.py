@@ -55,7 +55,9 @@ class LoaderSubject:
 def names_its_endings(subject: LoaderSubject) -> None:
     """info.suffixes are file endings in lower case, with the dot."""
     suffixes = subject.info.suffixes
-    good = suffixes and all(one.startswith(".") and one == one.lower() and len(one) > 1 for one in suffixes)
+    good = suffixes and all(
+        suffix.startswith(".") and suffix == suffix.lower() and len(suffix) > 1 for suffix in suffixes
+    )
     require(bool(good), f"info.suffixes is {suffixes!r}.")
 
 

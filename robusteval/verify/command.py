@@ -50,10 +50,10 @@ def _several(folder: Path, models: Sequence[str]) -> Verification:
 
     made = comparison.load(folder)
     files = []
-    for one in made.models:
-        given = next((model for model in models if Path(model).name == one.file), None)
-        record = store.load(folder / one.key)
-        files.append(_find(given, record.model.path, folder / one.key, one.file))
+    for entry in made.models:
+        given = next((model for model in models if Path(model).name == entry.file), None)
+        record = store.load(folder / entry.key)
+        files.append(_find(given, record.model.path, folder / entry.key, entry.file))
     return verify_comparison(made, folder, files)
 
 

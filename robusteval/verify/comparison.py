@@ -33,14 +33,14 @@ def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Pat
     None where it is not there. Raises RecordError where there is nothing to check with."""
     result = Verification()
     records = []
-    for one, model in zip(comparison.models, models, strict=True):
-        place = folder / one.key
+    for entry, model in zip(comparison.models, models, strict=True):
+        place = folder / entry.key
         record = store.load(place)
         records.append(record)
-        same = hashlib.sha256((place / store.RECORD_FILE).read_bytes()).hexdigest() == one.record_sha256
-        result.judge([] if same else ["its record.json is not the one that was compared"], one.key)
-        result.judge(_entry(one, record), f"models, {one.key}")
-        result.add(verify(record, place, model), one.key)
+        same = hashlib.sha256((place / store.RECORD_FILE).read_bytes()).hexdigest() == entry.record_sha256
+        result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
+        result.judge(_entry(entry, record), f"models, {entry.key}")
+        result.add(verify(record, place, model), entry.key)
     _matrix(comparison, records, folder, models, result)
     _derived(comparison, records, result)
     check_comparison_page(comparison, folder, result)
@@ -63,10 +63,10 @@ def _derived(comparison: Comparison, records: list[Record], result: Verification
     for name in ("suite", "data", "seed", "tool"):
         found = list(differences(getattr(comparison, name), getattr(first, name), name))
         result.judge(found[:3], "comparison.json")
-    for one, record in zip(comparison.models, records, strict=True):
+    for model, record in zip(comparison.models, records, strict=True):
         same = record.data.labels == first.data.labels and len(record.data.hashes) == len(first.data.hashes)
-        result.judge([] if same else ["it saw other samples"], one.key)
-    again = derive([(one.key, record) for one, record in zip(comparison.models, records, strict=True)])
+        result.judge([] if same else ["it saw other samples"], model.key)
+    again = derive([(model.key, record) for model, record in zip(comparison.models, records, strict=True)])
     result.judge(list(differences(comparison.results, again, "results"))[:3], "comparison.json")
     result.judge(["nothing finds any there"] if comparison.findings else [], "comparison.findings")
     transfer = comparison.transfer
@@ -155,7 +155,7 @@ def _answers(
             result.leave(f"answers of {name} in the matrix, which is no ONNX model")
             continue
         found = runtime.labels(_moved(stored, records[place].model.bounds, records[target].model.bounds)).tolist()
-        differ = sum(one != two for one, two in zip(found, source.answers[target], strict=True))
+        differ = sum(first != second for first, second in zip(found, source.answers[target], strict=True))
         if differ:
             result.failures.append(
                 f"Made on {source.key}, shown to {name}: ONNX Runtime answers otherwise on {differ} images."

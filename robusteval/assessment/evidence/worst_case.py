@@ -44,6 +44,6 @@ def held(record: Record, norm: str) -> float:
         return min(half, max(math.inf if cell.eps is None else cell.eps for cell in curves))
     asked = sorted(cell.eps for cell in white if cell.eps is not None)
     holding = [
-        eps for eps in asked if math.isinf(median_loss(envelope([one for one in cells if (one.eps or 0) <= eps])))
+        eps for eps in asked if math.isinf(median_loss(envelope([cell for cell in cells if (cell.eps or 0) <= eps])))
     ]
     return max(holding, default=0.0)

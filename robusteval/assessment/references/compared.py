@@ -16,12 +16,12 @@ def compared(sources: Sequence[Source], record: Record) -> list[Compared]:
     """What of the sets fits the run, each with its reason where it does not. Shipped sets are asked where no given one
     fits, and are passed over in silence where they hold other images."""
     own = [compare(source, record) for source in sources if not source.shipped]
-    if any(one.status == "done" for one in own):
+    if any(column.status == "done" for column in own):
         return own
     known = set(record.data.hashes)
     near = [source for source in sources if source.shipped and known.intersection(source.content.images)]
     found = [compare(source, record) for source in near]
-    fitting = [one for one in found if one.status == "done"]
+    fitting = [column for column in found if column.status == "done"]
     if fitting or found or own:
         return own + (fitting or found)
     return [Compared("", "", True, "none", f"No reference models are known for these images. {MAKE}")]
@@ -39,7 +39,7 @@ def compare(source: Source, record: Record) -> Compared:
         data=content.data,
         tool=" ".join(content.tool.get(key, "") for key in ("name", "version")).strip(),
     )
-    places = {one: place for place, one in enumerate(record.data.hashes)}
+    places = {digest: place for place, digest in enumerate(record.data.hashes)}
     common = sum(image in places for image in content.images)
     if content.suite.attacks_sha256 != record.suite.attacks_sha256:
         mine = f"{record.suite.name} {record.suite.version}"

@@ -83,32 +83,32 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
     """
     plugin, attack = chosen_attack(suite, catalogue)
     wanted, info = suite.transfer, attack.info
-    pipelines = [Pipeline(Defended(one.model)) for one in fighters]
+    pipelines = [Pipeline(Defended(fighter.model)) for fighter in fighters]
     right = [
-        _asked(pipeline, one.samples.x, seed) == one.samples.y
-        for pipeline, one in zip(pipelines, fighters, strict=True)
+        _asked(pipeline, fighter.samples.x, seed) == fighter.samples.y
+        for pipeline, fighter in zip(pipelines, fighters, strict=True)
     ]
     made = Transfer(
         wanted.attack, plugin, info.version, params_of(attack), wanted.norm, wanted.eps,
         [[bool(value) for value in row] for row in right], [],
     )  # fmt: skip
     tensors: dict[str, np.ndarray] = {}
-    for place, one in enumerate(fighters):
-        source = Source(one.key, "done")
+    for place, fighter in enumerate(fighters):
+        source = Source(fighter.key, "done")
         made.sources.append(source)
-        reason = _cannot(info, one.model)
+        reason = _cannot(info, fighter.model)
         if reason:
             source.status, source.reason = "excluded", reason
             continue
         try:
             with foreign():
-                x, source.unlawful = _attacked(one, pipelines[place], right[place], attack, suite, seed)
+                x, source.unlawful = _attacked(fighter, pipelines[place], right[place], attack, suite, seed)
         except Exception as error:  # a plugin's fault costs one row of the matrix, not the run
             source.status, source.reason = "failed", words(error)[:500]
             continue
-        tensors[one.key] = np.ascontiguousarray(x.cpu().numpy())
+        tensors[fighter.key] = np.ascontiguousarray(x.cpu().numpy())
         source.answers = [
-            _asked(pipeline, moved(x, one.samples.bounds, other.samples.bounds), seed).tolist()
+            _asked(pipeline, moved(x, fighter.samples.bounds, other.samples.bounds), seed).tolist()
             for pipeline, other in zip(pipelines, fighters, strict=True)
         ]
     if tensors:
@@ -124,7 +124,7 @@ def chosen_attack(suite: Suite, catalogue: Catalogue) -> tuple[str, Any]:
     Raises SuiteError where it has no fixed budget or no such norm, PluginError where there is none of that name.
     """
     wanted = suite.transfer
-    spec = next((one for one in suite.attacks if one.name == wanted.attack), None)
+    spec = next((attack for attack in suite.attacks if attack.name == wanted.attack), None)
     name = wanted.attack if spec is None else spec.plugin
     attack = make(catalogue.get("attack", name), {} if spec is None else spec.params, name)
     if attack.info.budget != "fixed" or wanted.norm not in attack.info.norms or attack.info.needs == "decision":
@@ -158,7 +158,7 @@ def _attacked(
     samples, wanted = one.samples, suite.transfer
     low, high = samples.bounds
     eps = wanted.eps * (1.0 if wanted.norm == "l0" else high - low)
-    norm: ops.Norm = next(one for one in ops.NORMS if one == wanted.norm)
+    norm: ops.Norm = next(norm for norm in ops.NORMS if norm == wanted.norm)
     x, unlawful = samples.x.clone(), 0
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     lead = _CONFIDENCE * max(float(pipeline.scores(samples.x[:CHUNK]).abs().amax()), 1.0)

@@ -157,8 +157,8 @@ class _Maker:
     def transferred(self, defense: DefenseSpec, bare: list[Planned]) -> list[Planned]:
         """One cell a norm that tries the nearest win of the bare cells: whoever knows the defence can do that too."""
         return [
-            self._from(defense, norm, tuple(one.cell.id for one in bare if one.cell.norm == norm))
-            for norm in dict.fromkeys(one.cell.norm for one in bare)
+            self._from(defense, norm, tuple(planned.cell.id for planned in bare if planned.cell.norm == norm))
+            for norm in dict.fromkeys(planned.cell.norm for planned in bare)
         ]
 
     def _from(self, defense: DefenseSpec, norm: str, starts: tuple[str, ...]) -> Planned:

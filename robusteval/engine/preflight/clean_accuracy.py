@@ -199,7 +199,7 @@ def _answers(model: Classifier, x: Tensor, batch: int) -> NDArray[np.int64]:
 
 def _suggestion(view: View, accuracy: float, setting: str = "", by_hand: str = "", changes: int = 0) -> Suggestion:
     return Suggestion(
-        setting=" and ".join(part for part in (*(one.words for one in view.settings), setting) if part),
+        setting=" and ".join(part for part in (*(setting.words for setting in view.settings), setting) if part),
         flags=view.flags,
         by_hand=" and ".join(part for part in (view.by_hand, by_hand) if part),
         accuracy=accuracy,

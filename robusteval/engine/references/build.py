@@ -111,9 +111,13 @@ def reference(wanted: Wanted, record: Record, catalogue: Catalogue, false: Recor
     rows are samples of the record, until `assemble` puts them into the set. Raises RecordError where nothing was measured.
     """
     name = wanted.name if wanted.defense else "none"
-    pipeline = next((one for one in record.pipelines if one.defense == name and one.status == "done"), None)
+    pipeline = next(
+        (pipeline for pipeline in record.pipelines if pipeline.defense == name and pipeline.status == "done"), None
+    )
     if pipeline is None:
-        reason = next((one.reason for one in record.pipelines if one.defense == name), "it is not in the record")
+        reason = next(
+            (pipeline.reason for pipeline in record.pipelines if pipeline.defense == name), "it is not in the record"
+        )
         raise RecordError(f"The reference model {wanted.name} could not be measured: {reason}.")
     right = [answer == label for answer, label in zip(pipeline.prediction, record.data.labels, strict=True)]
     knowledge = "adaptive" if wanted.defense else "none"

@@ -129,11 +129,12 @@ def _fill_strengths(cell: Cell, kept: list[Strengths]) -> None:
     """What the bare model answered to its own adversarials at each strength, where they were kept."""
     for number, strength in enumerate(kept[0].values if kept else ()):
         sizes = [
-            torch.cat([one[number] for one in parts]) for parts in zip(*[(k.l2, k.distance) for k in kept], strict=True)
+            torch.cat([part[number] for part in parts])
+            for parts in zip(*[(k.l2, k.distance) for k in kept], strict=True)
         ]
         l2, distance = (float(torch.nan_to_num(size.nanmean(), nan=0.0)) for size in sizes)
-        fools = [bool(value) for one in kept for value in one.fools[number]]
-        answer = [int(value) for one in kept for value in one.answer[number]]
+        fools = [bool(value) for strength in kept for value in strength.fools[number]]
+        answer = [int(value) for strength in kept for value in strength.answer[number]]
         cell.strengths.append(Strength(float(strength), l2, distance, fools, answer))
 
 

@@ -102,7 +102,7 @@ def _costs(job: Job, plan: Plan, fitted: Fitted, timing: pass_timing.PassTiming)
     random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
     left: dict[str, float] = {}
     for name in fitted.live:
-        behind = [one for one in _all(plan) if one.cell.defense == name]
+        behind = [planned for planned in _all(plan) if planned.cell.defense == name]
         with contextlib.suppress(Exception), foreign():  # a guess is not worth a run: without one, all samples count
             left |= survivors(behind, fitted.live, job.samples, live, job.suite.levels)
     return forecaster(job, speeds, live, random, left)
@@ -125,9 +125,9 @@ def _assembled(
     record.environment["passes"] = pass_timing.in_words(tuning)
     cells = assemble.cells(plan, job.samples, fitted, units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
-    for one in (*plan.planned, *plan.probes):
-        work = costs.work(one)
-        one.cell.foretold = None if work is None else work.metered.total
+    for planned in (*plan.planned, *plan.probes):
+        work = costs.work(planned)
+        planned.cell.foretold = None if work is None else work.metered.total
     record.times.cells_s, record.times.fit_s = cells.seconds, fitted.seconds
     return record
 
@@ -173,14 +173,14 @@ def _survivable(suite: Suite, record: document.Record) -> Suite:
     dead = {cell.plugin if cell.family == "cascade" else cell.attack for cell in died}
     attacks = tuple(spec for spec in suite.attacks if spec.name not in dead)
     return dataclasses.replace(
-        suite, attacks=attacks, cascades=tuple(one for one in suite.cascades if one.name not in dead)
+        suite, attacks=attacks, cascades=tuple(cascade for cascade in suite.cascades if cascade.name not in dead)
     )
 
 
 def _figures(catalogue: Catalogue, record: document.Record) -> tuple[list[document.Result], list[document.Finding]]:
     """The results of the suite's metrics, and a finding for each that failed."""
     asked = record.suite.metrics
-    return results.derived((one for one in catalogue.of("metric") if not asked or one.name in asked), record)
+    return results.derived((metric for metric in catalogue.of("metric") if not asked or metric.name in asked), record)
 
 
 def _stamp(seconds: float) -> str:

@@ -64,7 +64,7 @@ def _made(context: Context, task: Task, store: UnitStore) -> UnitResult | Judged
             return f"the adversarials of {planned.source} are not there, as that cell failed"
         return judge_unit(context, planned, rows, unit.strengths)
     if planned.starts:
-        units = [found for one in planned.starts if (found := store.load(one, task.chunk)) is not None]
+        units = [found for start in planned.starts if (found := store.load(start, task.chunk)) is not None]
         if not units:
             return "no adversarials of the bare model are there, as those cells failed"
         return run_unit(context, planned, rows, nearest_wins(units))

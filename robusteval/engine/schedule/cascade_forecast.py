@@ -38,10 +38,15 @@ def survivors(
     """
     found: dict[str, float] = {}
     known: dict[tuple[str, str, float], float] = {}
-    for one in planned:
-        cell, pipeline = one.cell, pipelines.get(one.cell.defense)
-        searched = cell.family == "fixed" and cell.needs == "gradient" and not one.source
-        if not (one.members or searched) or pipeline is None or pipeline.stochastic or cell.norm not in ("l2", "linf"):
+    for attack in planned:
+        cell, pipeline = attack.cell, pipelines.get(attack.cell.defense)
+        searched = cell.family == "fixed" and cell.needs == "gradient" and not attack.source
+        if (
+            not (attack.members or searched)
+            or pipeline is None
+            or pipeline.stochastic
+            or cell.norm not in ("l2", "linf")
+        ):
             continue
         if pipeline.defended.model.info.gradients == "none" or cell.target != "untargeted" or cell.eps is None:
             continue

@@ -174,7 +174,7 @@ def _jacobian(model: Classifier, x: Tensor, classes: Tensor, tuning: Tuning) -> 
 def _key(model: Classifier) -> str:
     """Of the model, of how it is read, and of the machine."""
     facts = (
-        tuple(one.name for one in fields(Tuning)),
+        tuple(field.name for field in fields(Tuning)),
         model.info.sha256,
         model.info.rung,
         str(model.info.input_shape),

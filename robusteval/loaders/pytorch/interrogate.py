@@ -147,8 +147,8 @@ def _every_output(module: nn.Module, reading: Reading, x: Tensor) -> dict[Path, 
     for part in torch.split(x, reading.batch or _TOGETHER):  # as many as were seen to work
         full = reading.filled(part)
         made.append({path: rows[: len(part)] for path, rows in reading.outputs(module, full).items()})
-    same = [p for p in made[0] if all(p in one and one[p].shape[1] == made[0][p].shape[1] for one in made)]
-    return {path: torch.cat([one[path] for one in made]) for path in same}
+    same = [p for p in made[0] if all(p in output and output[p].shape[1] == made[0][p].shape[1] for output in made)]
+    return {path: torch.cat([output[path] for output in made]) for path in same}
 
 
 def _output(module: nn.Module, reading: Reading, images: Images, wanted: str) -> tuple[Reading, tuple[str, ...]]:

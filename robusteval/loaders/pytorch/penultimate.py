@@ -45,9 +45,9 @@ class Watch(TorchFunctionMode):
         written = args[0] if args and name in _WRITES and isinstance(args[0], Tensor) else None
         if moving and written is not None and not self._depends(written):  # a tensor that was empty before
             self.made[id(written)] = (written, name, moving)
-        for one in out if isinstance(out, tuple | list) else (out,):
-            if moving and isinstance(one, Tensor) and not self._depends(one):
-                self.made[id(one)] = (one, name, moving)
+        for result in out if isinstance(out, tuple | list) else (out,):
+            if moving and isinstance(result, Tensor) and not self._depends(result):
+                self.made[id(result)] = (result, name, moving)
         return out
 
     def _depends(self, value: Tensor) -> bool:

@@ -71,8 +71,8 @@ def _stirling(n: float) -> float:
     inverse = 1 / (n * n)
     series = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
     total = 0.0
-    for one in reversed(series):
-        total = total * inverse + one
+    for term in reversed(series):
+        total = total * inverse + term
     return total / n
 
 

@@ -35,7 +35,7 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
     found = pieces.first(pieces.of_kind(record, "accuracy-curve", "curves", {"norm": norm, "defense": defense}))
     if found is None:
         return None
-    if defense != "none" and not any(one.tags.get("role") == "worst" for one in found.curves):
+    if defense != "none" and not any(curve.tags.get("role") == "worst" for curve in found.curves):
         return None  # an oblivious curve alone would flatter the defence
     lines = _accuracy_lines(found.curves, colours(attack_names(record)))
     if not lines:
@@ -64,7 +64,7 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
 
 
 def _slot(record: Record, defense: str) -> int:
-    return next((place for place, one in enumerate(record.pipelines) if one.defense == defense), 0)
+    return next((place for place, pipeline in enumerate(record.pipelines) if pipeline.defense == defense), 0)
 
 
 def _accuracy_lines(curves: Sequence[Curve], shades: dict[str, tuple[str, tuple[int, ...]]]) -> list[Line]:
@@ -122,8 +122,8 @@ def oblivious(record: Record, defense: str) -> Figure | None:
         return None
     adaptive = [
         curve
-        for one in pieces.of_kind(record, "accuracy-curve", "curves", {"norm": "l2", "defense": defense})
-        for curve in one.curves
+        for found in pieces.of_kind(record, "accuracy-curve", "curves", {"norm": "l2", "defense": defense})
+        for curve in found.curves
         if curve.tags.get("role") == "worst"
     ]
     if not adaptive:

@@ -68,7 +68,7 @@ def colours(names: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
 def plain(text: str) -> str:
     """Text on one line. Vega-Lite builds aria descriptions by pasting titles into expressions, whose parser refuses some
     line breaks; so such characters go, and the marks carry no aria text (the tables hold the same figures)."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:

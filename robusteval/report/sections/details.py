@@ -87,7 +87,9 @@ def cost(record: Record) -> Table | None:
 
 def _foretold(record: Record) -> str:
     """What was said before the run against what came of it."""
-    values = {one.name: one.value for one in record.results if one.metric == "cost" and pieces.is_known(one)}
+    values = {
+        result.name: result.value for result in record.results if result.metric == "cost" and pieces.is_known(result)
+    }
     foretold, made = values.get("passes/foretold"), values.get("passes/made")
     if not foretold or not made:
         return ""
@@ -232,8 +234,8 @@ def clever(record: Record) -> list[Table]:
                 ]
             )
         medians = [
-            f"{one.title.rpartition(': ')[2]} {number(one.value)}"
-            for one in pieces.matching(record, "clever-median", {"norm": found.tags.get("norm")})
+            f"{result.title.rpartition(': ')[2]} {number(result.value)}"
+            for result in pieces.matching(record, "clever-median", {"norm": found.tags.get("norm")})
         ]
         note = f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones are poor fits."
         columns = ["Image", "Class", "CLEVER", "Smallest distance found", "By", "Ratio", "Fit"]
@@ -243,7 +245,7 @@ def clever(record: Record) -> list[Table]:
 
 
 def _weak(*values: object) -> tuple[float, ...]:
-    return tuple(float(one) if isinstance(one, int | float) else float("inf") for one in values)
+    return tuple(float(value) if isinstance(value, int | float) else float("inf") for value in values)
 
 
 def generic(result: Result) -> Table:

@@ -41,11 +41,12 @@ def section(record: Record) -> Section | None:
         curves = pieces.first(pieces.of_kind(record, "references", "curves", tags))
         drawn = _figure(curves, len(shown)) if curves is not None else None
         shown.append((norm_title(norm), drawn, _table(record, table, norm)))
-    reasons = [one.reason for one in record.references if one.reason]
-    used = [one for one in record.references if one.status == "done"]
+    reasons = [reference.reason for reference in record.references if reference.reason]
+    used = [reference for reference in record.references if reference.status == "done"]
     source = "; ".join(
-        f"{one.file} ({one.data}, suite {one.suite}, {one.tool or MISSING}{', shipped' if one.shipped else ''})"
-        for one in used
+        f"{reference.file} ({reference.data}, suite {reference.suite}, {reference.tool or MISSING}"
+        f"{', shipped' if reference.shipped else ''})"
+        for reference in used
     )
     return Section(shown, reasons, source)
 
@@ -80,7 +81,7 @@ def _figure(found: Result, place: int) -> Figure | None:
         caption += f" On this model these attacks did not run: {found.tags.get('missing')}. Its line may lie too high for that."
     limit = _limit(found.curves)
     # room for the rightmost name, on a phone too
-    room = 1.5 * max((float(one["end"]) for one in labels(lines, limit or 1.0)), default=0.0)
+    room = 1.5 * max((float(label["end"]) for label in labels(lines, limit or 1.0)), default=0.0)
     axes = Axes(found.x_title, "Accuracy", max(limit or 0.0, room) or None, labels=True)
     key = f"references-{place}"
     chart = Chart(key, f"Accuracy against {norm}, among known models", caption, line_chart(key, lines, axes),

@@ -54,7 +54,7 @@ def reading_in(model: Model, session: onnxruntime.InferenceSession, file: Bytes)
         "output": (found.scale, model.output),
         "external data": (sorted(found.external), sorted(file.external)),
     }
-    odd = [name for name, (one, two) in said.items() if one != two]
+    odd = [name for name, (first, second) in said.items() if first != second]
     if odd:
         raise RecordError(
             f"The record says two things of how the model's file is read: {', '.join(odd)}.",
@@ -94,7 +94,7 @@ def _with_output(made: Reading, model: Model, session: onnxruntime.InferenceSess
     """The first output that has as many numbers as there are classes; else one score, or labels."""
     rows = made.batch or 1
     x = np.full((rows, *made.shape), made.bounds[0], np.float32)
-    names = [one.name for one in session.get_outputs()]
+    names = [output.name for output in session.get_outputs()]
     values = run_session(session, names, {made.input: Runtime(session, made).feed(x)})
     for name, value in zip(names, values, strict=True):
         if isinstance(value, list) and value and isinstance(value[0], dict):

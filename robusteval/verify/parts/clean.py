@@ -33,7 +33,7 @@ def check_clean(record: Record, evidence: Evidence, result: Verification) -> Non
     _column(result, "data.l2", np.isclose(sizes, record.data.l2, rtol=1e-9, atol=1e-12), sizes, record.data.l2)
     if record.data.hashes:
         found = contents(clean, labels, record.model.bounds)
-        same = np.asarray([one == two for one, two in zip(found, record.data.hashes, strict=True)])
+        same = np.asarray([first == second for first, second in zip(found, record.data.hashes, strict=True)])
         _column(result, "data.hashes", same, found, record.data.hashes)
     bare = next((row for row in record.pipelines if row.defense == "none"), None)
     if bare is None or bare.status != "done":

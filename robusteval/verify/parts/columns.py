@@ -64,7 +64,7 @@ def _cell(record: Record, cell: Cell, evidence: Evidence, there: Stored, result:
 
 def _keeps_no_images(record: Record, cell: Cell) -> bool:
     """Whether the cell's wins are not kept as 8-bit images too, which are asked about by themselves."""
-    return record.witnesses is None or cell.id not in {one.cell for one in record.witnesses.rounded}
+    return record.witnesses is None or cell.id not in {kept.cell for kept in record.witnesses.rounded}
 
 
 def _form(record: Record, cell: Cell, pipeline: Pipeline, result: Verification) -> None:
@@ -89,8 +89,10 @@ def _form(record: Record, cell: Cell, pipeline: Pipeline, result: Verification) 
         if cell.member and cell.member[sample] is not None and cell.member[sample] not in cell.params:
             faults.append(f"there is no attack {cell.member[sample]} in it")
         if cell.by_target and not wrong:
-            others = [one for goal, one in enumerate(cell.by_target[sample]) if goal != record.data.labels[sample]]
-            nearest = min((one for one in others if one is not None), default=None)
+            others = [
+                distance for goal, distance in enumerate(cell.by_target[sample]) if goal != record.data.labels[sample]
+            ]
+            nearest = min((other for other in others if other is not None), default=None)
             if nearest != value:
                 faults.append(f"its nearest class is at {nearest}, and its distance is {value}")
         if value == 0 or faults:

@@ -41,7 +41,7 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
     again = dataclasses.replace(record, checks=[], findings=[], results=[], verdict=None)
     before = [check for check in record.checks if check.id in looked.RETOLD + looked.MEASURED]
     told = _before(record, {code for check in before for code in check.codes})
-    strange = [one for one in record.results if one.metric not in metrics]
+    strange = [result for result in record.results if result.metric not in metrics]
     labels_from_model = any(finding.code == "labels-from-model" for finding in record.findings)
     try:
         derive(again, lambda made: _figures(record, made, metrics), told, labels_from_model, before)
@@ -62,7 +62,7 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
         if str(row.get("name")) not in versions or row.get("version") != versions[str(row.get("name"))]
     ]
     result.judge([f"{', '.join(odd)} is not here, or of another version"] if odd else [], "The metrics that ran")
-    result.leave(STRANGE, len({one.metric for one in strange}))
+    result.leave(STRANGE, len({result.metric for result in strange}))
     _preflight(record, before, told, result)
 
 
@@ -70,12 +70,12 @@ def _figures(printed: Record, made: Record, metrics: dict[str, Any]) -> tuple[li
     """The built-in metrics' results computed again, in the order of the record's plugins; others as they are printed."""
     results: list[Result] = []
     names = [str(row.get("name")) for row in printed.plugins if row.get("kind") == "metric"]
-    failed = {one.evidence.get("metric"): one for one in printed.findings if one.code == FAILED}
+    failed = {finding.evidence.get("metric"): finding for finding in printed.findings if finding.code == FAILED}
     kept = []
     for name in names:
         metric = metrics.get(name)
         if metric is None:
-            results += [one for one in printed.results if one.metric == name]
+            results += [result for result in printed.results if result.metric == name]
         else:
             try:
                 results += list(metric().compute(made))
@@ -107,7 +107,7 @@ def _compare(result: Verification, where: str, printed: object, derived: object,
     found = list(differences(printed, derived, where))
     result.claims += claims
     result.confirmed += max(claims - len(found), 0)
-    result.failures += [f"{one}." for one in found[:_MOST]]
+    result.failures += [f"{sentence}." for sentence in found[:_MOST]]
     if len(found) > _MOST:
         result.failures.append(f"{where}: {len(found) - _MOST} more entries do not follow from the columns.")
 

@@ -27,32 +27,40 @@ def check_gallery(record: Record, evidence: Evidence, there: Stored, result: Ver
     cells = {cell.id: cell for cell in record.cells}
     bare = record.pipeline("none")
     wanted = [(sample, cell.id) for sample, cell in shown(record)] if pictured(record.model.input_shape) else []
-    same = [(one.sample, one.cell) for one in record.gallery] == wanted
+    same = [(picture.sample, picture.cell) for picture in record.gallery] == wanted
     result.judge([] if same else ["it shows other samples or attacks than the rule picks"], "gallery")
-    for place, one in enumerate(record.gallery):
-        cell = cells.get(one.cell)
-        image = there.images.get(Key(one.cell, one.sample))
-        if cell is None or cell.status != "done" or cell.knowledge != "none" or not cell.distance[one.sample]:
+    for place, picture in enumerate(record.gallery):
+        cell = cells.get(picture.cell)
+        image = there.images.get(Key(picture.cell, picture.sample))
+        if cell is None or cell.status != "done" or cell.knowledge != "none" or not cell.distance[picture.sample]:
             result.judge(["it is of no win"], f"gallery[{place}]")
             continue
         faults = []
-        said = (one.attack, one.defense, one.norm, one.distance, one.label, one.clean_prediction, one.clean_confidence)
-        sample = one.sample
-        confidence = bare.confidence[sample] if bare.confidence else one.clean_confidence
+        said = (
+            picture.attack,
+            picture.defense,
+            picture.norm,
+            picture.distance,
+            picture.label,
+            picture.clean_prediction,
+            picture.clean_confidence,
+        )
+        sample = picture.sample
+        confidence = bare.confidence[sample] if bare.confidence else picture.clean_confidence
         columns = (cell.attack, cell.defense, cell.norm, cell.distance[sample], record.data.labels[sample])
         if said != (*columns, bare.prediction[sample], confidence):
             faults.append("what is written under it is not what the columns say")
-        if one.prediction != cell.prediction[sample]:
-            faults.append(f"it is answered {cell.prediction[sample]}, not {one.prediction}")
+        if picture.prediction != cell.prediction[sample]:
+            faults.append(f"it is answered {cell.prediction[sample]}, not {picture.prediction}")
         if image is None:
             result.leave(UNPROVED)
         else:
             clean = evidence.tensors[CLEAN][sample]
-            faults += _pixels(one, clean, image, record.model.bounds)
+            faults += _pixels(picture, clean, image, record.model.bounds)
             if evidence.model is not None:
                 top = float(softmax(evidence.model.scores(image[None])).max())
-                if abs(top - one.confidence) > CONFIDENCE:
-                    faults.append(f"its confidence is {top:.3f}, not {one.confidence:.3f}")
+                if abs(top - picture.confidence) > CONFIDENCE:
+                    faults.append(f"its confidence is {top:.3f}, not {picture.confidence:.3f}")
         result.judge(faults, f"gallery[{place}]")
 
 

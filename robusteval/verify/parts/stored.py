@@ -42,8 +42,8 @@ def stored(record: Record, evidence: Evidence, result: Verification) -> Stored:
     made = Stored({}, {}, {})
     _nearest(record, kept, evidence, made, result)
     _others(record, kept, evidence, made, result)
-    known = {CLEAN, LABELS, *(one.tensor for one in kept.entries)}
-    known |= {one.tensor for one in kept.wins} | {one.tensor for one in kept.rounded}
+    known = {CLEAN, LABELS, *(entry.tensor for entry in kept.entries)}
+    known |= {win.tensor for win in kept.wins} | {rounded.tensor for rounded in kept.rounded}
     extra = sorted(evidence.tensors.keys() - known)
     if extra:
         result.judge([f"it holds {', '.join(extra[:5])}, which the record does not mention"], "The witness file")
@@ -56,7 +56,7 @@ def _fits(tensor: Array | None, record: Record) -> bool:
 
 def _nearest(record: Record, kept: Witnesses, evidence: Evidence, made: Stored, result: Verification) -> None:
     """The worst case of every pipeline and norm: an entry for each sample, as the columns have it."""
-    given = {Key(one.cell, one.sample): one for one in kept.entries}
+    given = {Key(entry.cell, entry.sample): entry for entry in kept.entries}
     order = [Key(cell.id, sample) for places in proof.nearest(record).values() for sample, cell in places]
     if list(given) != order and given.keys() == set(order):
         result.judge(["they are in another order than the run writes"], "witnesses.entries")
@@ -109,7 +109,7 @@ def _others(record: Record, kept: Witnesses, evidence: Evidence, made: Stored, r
         result.judge([f"the rule is {proof.LIMIT} bytes"], f"witnesses.limit is {kept.limit}")
     wanted, left = proof.wins(record, kept.limit)
     made.left.update(left)
-    given = {one.cell: one.tensor for one in kept.wins}
+    given = {win.cell: win.tensor for win in kept.wins}
     if len(given) != len(kept.wins) or list(given) != list(wanted):
         result.judge(["they are not of the cells that have such wins, in their order"], "witnesses.wins")
     for cell, samples in wanted.items():

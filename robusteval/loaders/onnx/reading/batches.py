@@ -61,14 +61,14 @@ def try_input(
             tried.append(Tried(given, habits))
     if not tried:
         raise faults[0]
-    fitting = [one for one in tried if fits(one.given.space.input_shape)]
+    fitting = [trial for trial in tried if fits(trial.given.space.input_shape)]
     return fitting[0] if len(fitting) == 1 else _by_shape(tried)
 
 
 def _by_shape(tried: list[Tried]) -> Tried:
     """With and without a batch axis: three numbers for (3, H, W) are three classes of one image rather than three images
     of one score."""
-    with_axis, without = tried[0], next((one for one in tried if one.given.unbatched), None)
+    with_axis, without = tried[0], next((trial for trial in tried if trial.given.unbatched), None)
     if without is None or with_axis is without:
         return with_axis
     single = all(h.width == 1 for h in with_axis.habits.values())
@@ -81,7 +81,7 @@ class _Asker:
     def __init__(
         self, session: onnxruntime.InferenceSession, given: InputReading, outputs: Sequence[OutputReading]
     ) -> None:
-        self._session, self._given, self._names = session, given, [one.name for one in outputs]
+        self._session, self._given, self._names = session, given, [output.name for output in outputs]
         self._runtime = Runtime(session, reading_of(given, outputs[0]))
         self.reason: ModelError | None = None  # of the first failure
 
@@ -138,14 +138,14 @@ def _fixed(answers: dict[str, Any] | None, rows: int, outputs: Sequence[OutputRe
     if answers is None:
         return {}
     made: dict[str, Habit | None] = {}
-    for one in outputs:
-        value = answers[one.name]
+    for output in outputs:
+        value = answers[output.name]
         if rows == 1:
-            made[one.name] = _single(one, value, "")
+            made[output.name] = _single(output, value, "")
             continue
-        shape = _shape(one, value)
+        shape = _shape(output, value)
         at = next((a for a in (0, len(shape) - 1) if shape and shape[a] == rows), None)
-        made[one.name] = None if at is None else Habit(rows, at, *_row(one, shape, at))
+        made[output.name] = None if at is None else Habit(rows, at, *_row(output, shape, at))
     return made
 
 

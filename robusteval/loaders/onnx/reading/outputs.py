@@ -73,9 +73,13 @@ def choose(
     if options.output and options.output not in names:
         raise ModelError(f"The model has no output named {options.output!r}.", f"It has: {', '.join(names)}.")
     rated = [Rated(o, tried.habits[o.name]) for o in found if o.name in tried.habits]
-    rated = [one for one in rated if one.habit.scores and (one.taken.kind != "labels" or one.habit.width == 1)]
+    rated = [
+        candidate
+        for candidate in rated
+        if candidate.habit.scores and (candidate.taken.kind != "labels" or candidate.habit.width == 1)
+    ]
     if options.output:
-        rated = [one for one in rated if one.taken.name == options.output]
+        rated = [candidate for candidate in rated if candidate.taken.name == options.output]
         if not rated:
             raise ModelError(f"The output {options.output!r} does not hold class scores.", f"All: {', '.join(names)}.")
         best, note = rated[0], _asked(options.output, names)
@@ -83,7 +87,11 @@ def choose(
         rated = _countable(rated, model)
         if not rated:
             raise _no_scores(session)
-        rated = [_rate(session, tried, one, shown) for one in rated] if len(rated) > 1 and shown is not None else rated
+        rated = (
+            [_rate(session, tried, candidate, shown) for candidate in rated]
+            if len(rated) > 1 and shown is not None
+            else rated
+        )
         best = max(enumerate(rated), key=lambda pair: _worth(pair[1], pair[0], shown is not None))[1]
         note = _told(best, rated, names)
     if best.taken.kind == "labels":
@@ -97,10 +105,10 @@ def choose(
 def _countable(rated: list[Rated], model: onnx.ModelProto) -> list[Rated]:
     """Without outputs of labels whose number the file does not tell, where there are others."""
     made = []
-    for one in rated:
+    for candidate in rated:
         try:
-            labelled = one.taken.kind == "labels"
-            made.append(replace(one, taken=count_labels(one.taken, model)) if labelled else one)
+            labelled = candidate.taken.kind == "labels"
+            made.append(replace(candidate, taken=count_labels(candidate.taken, model)) if labelled else candidate)
         except ModelError:
             if len(rated) == 1:
                 raise
@@ -153,7 +161,7 @@ def _told(best: Rated, rated: list[Rated], names: list[str]) -> str:
     """What the reader should know where there was a choice."""
     if len(names) < 2:
         return ""
-    shares = {one.taken.name: one.right for one in rated}
+    shares = {candidate.taken.name: candidate.right for candidate in rated}
 
     def shown(name: str) -> str:
         right = shares.get(name)
