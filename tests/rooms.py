@@ -216,7 +216,7 @@ def picture() -> str:
         lines += [f'    subgraph {group}_group["{group}"]', *(f"        {box}" for box in boxes), "    end"]
     for room, allowed in MAY_IMPORT.items():
         if room:
-            shown = {other for other in allowed if not any(other in _reachable(one) for one in allowed - {other})}
+            shown = {other for other in allowed if not any(other in _reachable(room) for room in allowed - {other})}
             lines += [f"    {_id(room)} --> {_id(other)}" for other in sorted(shown)]
     return "\n".join([*lines, "```"])
 

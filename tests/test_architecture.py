@@ -164,3 +164,23 @@ def test_the_reader_of_imports_reads() -> None:
     assert room_of("robusteval.__version__") == ""
     inside = ROOT / "robusteval" / "__init__.py"
     assert any(name.startswith("robusteval.evaluation") for name in imported(inside)), "lazy imports are not seen"
+
+
+def _bound(node: ast.AST) -> list[str]:
+    """The variables of a loop, a comprehension or a lambda."""
+    if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+        return [part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)]
+    return (
+        [part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)] if isinstance(node, ast.Lambda) else []
+    )
+
+
+def test_variables_of_loops_say_what_they_hold():
+    vague = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        for top in ("robusteval", "plugins", "benchmarks", "tests", "examples")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if "one" in _bound(node)
+    ]
+    assert vague == [], "call it by what it is: for pipeline in record.pipelines"

@@ -126,4 +126,4 @@ def test_what_the_time_budget_left_out(cells, probes, tests, said):
         assert row.severity == "warning"
         assert f" before {said} done," in row.sentence
         assert row.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
-        assert row.cells == [one.id for one in record.cells[:cells]]
+        assert row.cells == [cell.id for cell in record.cells[:cells]]

@@ -22,7 +22,7 @@ def findings(*rows: tuple[str, str]) -> list[Finding]:
 
 
 def sentences(record: Record, word: str) -> list[str]:
-    return [one for one in verdict.judge(record).sentences if word in one]
+    return [sentence for sentence in verdict.judge(record).sentences if word in sentence]
 
 
 # Grades
@@ -111,15 +111,15 @@ def test_all_norms_without_working_gradients_are_named_even_strange_ones():
     record.cells += [cell("square", 0.2, "scores", norm=norm) for norm in ("linf", "lp")]
     said = verdict.judge(record).sentences
     assert "was made in Linf, lp, because" in said[0]
-    assert any("in lp, half of" in one for one in said)
+    assert any("in lp, half of" in sentence for sentence in said)
     record.cells[-1].distance = [None] * N
-    assert any("in lp, of the" in one for one in verdict.judge(record).sentences)
+    assert any("in lp, of the" in sentence for sentence in verdict.judge(record).sentences)
     record.cells[-1].status = "failed"
     assert "In lp nothing was measured." in verdict.judge(record).sentences
     record.cells[-1].status = "skipped"
-    assert any("(1 in lp)" in one for one in verdict.judge(record).sentences)
+    assert any("(1 in lp)" in sentence for sentence in verdict.judge(record).sentences)
     record.cells[-1].status, record.cells[-1].distance = "done", [0.0] * N
-    assert any("In lp there was nothing to lose" in one for one in verdict.judge(record).sentences)
+    assert any("In lp there was nothing to lose" in sentence for sentence in verdict.judge(record).sentences)
 
 
 def test_without_working_gradients_in_a_norm_the_grade_is_a_d_at_best():

@@ -55,7 +55,7 @@ def test_it_writes_a_file_that_onnx_runtime_takes_at_any_batch(model, robusteval
     assert np.allclose(together, alone, atol=1e-4)
     assert np.allclose(loaded.twin(torch.from_numpy(x)).detach().numpy(), together, atol=1e-3)
     assert not np.allclose(together, answers(model, x), atol=1e-2)
-    props = {one.key: one.value for one in onnx.load(out).metadata_props}
+    props = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
     facts = json.loads(props["robusteval.training"])
     assert facts["defence"] == "label-embedding"
     assert facts["params"]["epochs"] == 1
@@ -212,7 +212,7 @@ def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(robusteval, few, qui
         assert f"{model.stem} was trained on" in said
     assert run(once, "more.npz")[0] == 0
     assert run(twice, "clean.npz")[0] == 0
-    learnt = {one.key: one.value for one in onnx.load(once).metadata_props}["robusteval.learnt"]
+    learnt = {entry.key: entry.value for entry in onnx.load(once).metadata_props}["robusteval.learnt"]
     assert 8 * 250 < len(learnt) < 8 * 300, "Eight characters an image, and none of those held out."
 
 

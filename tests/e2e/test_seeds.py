@@ -77,7 +77,9 @@ def test_rho_adv_of_the_dense_net_is_the_papers(tmp_path) -> None:
         folder / "models" / "fc.onnx", folder / "mnist" / "test1000.npz", str(suite), samples=200
     )
     (rho,) = [
-        one for one in record.results if one.metric == "rho-adv" and one.kind == "scalar" and "deepfool" in one.name
+        result
+        for result in record.results
+        if result.metric == "rho-adv" and result.kind == "scalar" and "deepfool" in result.name
     ]
     assert rho.value is not None
     assert 0.08 <= rho.value <= 0.13

@@ -76,7 +76,7 @@ class Normalized(nn.Module):
             nn.ReLU(),
             nn.Linear(64, 10),
         )
-        stored = {one.name: numpy_helper.to_array(one).copy() for one in onnx.load(CNN).graph.initializer}
+        stored = {weight.name: numpy_helper.to_array(weight).copy() for weight in onnx.load(CNN).graph.initializer}
         self.net.load_state_dict({name: torch.from_numpy(stored[name]) for name in self.net.state_dict()})
 
     def forward(self, x: Tensor) -> Tensor:
@@ -236,7 +236,7 @@ def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path:
     )
     assert [(row.defense, row.reason) for row in record.pipelines if row.status != "done"] == []
     assert [(cell.id, cell.reason) for cell in record.cells if cell.status != "done"] == []
-    (table,) = [one for one in record.results if one.metric == "sources"]
+    (table,) = [result for result in record.results if result.metric == "sources"]
     assert table.columns == ["Figure", "Source", "Source says", "We measure", "Why they differ"]
     rows = {str(row[0]): row for row in table.rows}
     assert set(rows) == {claim.figure for claim in MNIST}

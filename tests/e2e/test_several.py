@@ -42,11 +42,11 @@ def test_four_mnist_models_in_one_run(tmp_path):
         assert shares[source][source] > 0.7  # each is broken by what was made on it
         assert all(shares[source][source] >= shares[source][target] for target in range(4))
     assert sum(shares[i][j] > 0.05 for i in range(4) for j in range(4) if i != j) >= 6  # and much of it carries over
-    pgd = next(one for one in made.results if one.tags.get("attack") == "pgd")
+    pgd = next(result for result in made.results if result.tags.get("attack") == "pgd")
     assert [curve.label for curve in pgd.curves] == ["lenet", "fc", "conv4", "mnist-8"]
     for record in made.records.values():
         (row,) = record.estimates
-        table = next(one for one in record.results if one.name == "clever/linf")
+        table = next(result for result in record.results if result.name == "clever/linf")
         above = [line for line in table.rows if line[6] is not None and line[6] > 1]
-        assert bool(above) == any(one.code == "clever-above-attack" for one in record.findings)
+        assert bool(above) == any(finding.code == "clever-above-attack" for finding in record.findings)
         assert len(row.value) == 4

@@ -60,19 +60,19 @@ def test_no_win_falls_into_a_proved_ball_and_every_known_counterexample_is_found
     instances = json.loads((folder / "verivital.json").read_text())["instances"]
     (tmp_path / "truth.toml").write_text(SUITE)
     proved = broken = 0
-    for net in sorted({one["onnx"] for one in instances}):
-        mine = [one for one in instances if one["onnx"] == net]
-        x = np.array([one["x0_u8"] for one in mine], dtype=np.uint8).reshape(-1, 1, 28, 28)
-        y = np.array([one["label"] for one in mine])
+    for net in sorted({instance["onnx"] for instance in instances}):
+        mine = [instance for instance in instances if instance["onnx"] == net]
+        x = np.array([case["x0_u8"] for case in mine], dtype=np.uint8).reshape(-1, 1, 28, 28)
+        y = np.array([case["label"] for case in mine])
         record = robusteval.evaluate(folder / "verivital" / net, (x, y), str(tmp_path / "truth.toml"))
         assert [cell.id for cell in record.cells if cell.status != "done"] == []
-        for one, distance in zip(mine, envelope_of(record, "linf", "none"), strict=True):
-            if one["verdict"].startswith("unsat"):
+        for case, distance in zip(mine, envelope_of(record, "linf", "none"), strict=True):
+            if case["verdict"].startswith("unsat"):
                 proved += 1
-                assert distance > one["eps_pixel"] * (1 - 1e-4), one
+                assert distance > case["eps_pixel"] * (1 - 1e-4), case
             else:
                 broken += 1
-                assert distance <= one["eps_pixel"] * (1 + 1e-6), (one["vnnlib"], one["eps_pixel"], distance)
+                assert distance <= case["eps_pixel"] * (1 + 1e-6), (case["vnnlib"], case["eps_pixel"], distance)
     assert (proved, broken) == (53, 7)
 
 

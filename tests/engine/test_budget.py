@@ -65,8 +65,8 @@ def now(monkeypatch):
 
 def tasks_of(job, chunks=1):
     plan = plan_of(job)
-    chosen = [one for one in (*plan.planned, *plan.probes) if not (one.source or one.starts)]
-    return plan, [Task(one, chunk) for chunk in range(chunks) for one in chosen]
+    chosen = [planned for planned in (*plan.planned, *plan.probes) if not (planned.source or planned.starts)]
+    return plan, [Task(planned, chunk) for chunk in range(chunks) for planned in chosen]
 
 
 def test_the_order_is_the_rule(tmp_path):
@@ -84,7 +84,7 @@ def test_the_order_is_the_rule(tmp_path):
         "none/fgsm/l2", "none/fgsm/linf", "none/noise/l2", "none/noise/linf", "none/square/l2", "none/square/linf",
         "bit-depth/early@0.1/linf/adaptive",
     ]  # fmt: skip
-    assert all(one.startswith("probe/") for one in ids[-4:])
+    assert all(name.startswith("probe/") for name in ids[-4:])
 
 
 def test_without_priorities_gradients_go_before_scores_and_decisions(tmp_path):
@@ -207,12 +207,12 @@ def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(tmp_path, 
     partly = next(cell for cell in record.cells if "1 of its 2 units" in cell.reason)
     assert partly.status == "skipped"
     assert partly.distance == []
-    finding = next(one for one in record.findings if one.code == "time-budget-ended")
+    finding = next(finding for finding in record.findings if finding.code == "time-budget-ended")
     assert finding.severity == "warning"
-    assert set(finding.cells) == {name for name, one in status.items() if one == "skipped"}
+    assert set(finding.cells) == {name for name, outcome in status.items() if outcome == "skipped"}
     assert record.verdict.grade != "A"
     assert any(sentence.startswith("For want of time") for sentence in record.verdict.sentences)
-    assert "cells-failed" not in {one.code for one in record.findings}
+    assert "cells-failed" not in {finding.code for finding in record.findings}
     store.load(job.folder)
     monkeypatch.undo()
     resumed = []
@@ -229,5 +229,5 @@ def test_tests_of_the_evaluation_are_left_out_and_told_of(tmp_path, now, monkeyp
     assert {cell.status for cell in record.cells} == {"done"}
     assert record.skipped == ["planted adversarials"]
     assert record.planted == []
-    finding = next(one for one in record.findings if one.code == "time-budget-ended")
+    finding = next(finding for finding in record.findings if finding.code == "time-budget-ended")
     assert "before the test by planted adversarials were done" in finding.sentence

@@ -11,14 +11,16 @@ def test_an_unknown_cost_is_none():
     ones = [planned("first"), planned("cheap"), planned("unknown")]
     costs = {"first": 9.0, "cheap": 0.5}
     ordered = telling_first(
-        [Task(one, 0) for one in ones], plan(*ones), suite(), lambda task: costs.get(task.planned.cell.attack)
+        [Task(planned, 0) for planned in ones], plan(*ones), suite(), lambda task: costs.get(task.planned.cell.attack)
     )
     assert [task.planned.cell.attack for task in ordered] == ["first", "unknown", "cheap"]
 
 
 def test_a_defence_s_strongest_goes_before_other_leads_on_the_bare_model():
     ones = [planned("pgd"), planned("apgd"), planned("pgd", defense="d")]
-    ordered = telling_first([Task(one, 0) for one in ones], plan(*ones), suite(pgd=1, apgd=2), lambda task: None)
+    ordered = telling_first(
+        [Task(planned, 0) for planned in ones], plan(*ones), suite(pgd=1, apgd=2), lambda task: None
+    )
     assert [task.planned.cell.id for task in ordered] == ["none/pgd/l2", "d/pgd/l2", "none/apgd/l2"]
 
 
@@ -59,7 +61,10 @@ def test_attacks_with_a_priority_go_before_cheaper_ones():
     ones = [planned("fgsm"), planned("noise", needs="decision"), planned("apgd"), planned("pgd")]
     costs = {"fgsm": 1.0, "noise": 3.0, "apgd": 5.0, "pgd": 9.0}
     ordered = telling_first(
-        [Task(one, 0) for one in ones], plan(*ones), suite(apgd=1, pgd=2), lambda task: costs[task.planned.cell.attack]
+        [Task(planned, 0) for planned in ones],
+        plan(*ones),
+        suite(apgd=1, pgd=2),
+        lambda task: costs[task.planned.cell.attack],
     )
     assert [task.planned.cell.attack for task in ordered] == ["apgd", "pgd", "fgsm", "noise"]
 

@@ -45,7 +45,7 @@ def run(sweep: Sweep, answers: list[tuple[SimpleNamespace, dict[int, float]]], e
         far[:, 0] += torch.tensor([reach.get(row, 0.0) for row in rows.tolist()], dtype=far.dtype)
         return far
 
-    best, by = run_cascade(sweep, tuple(one for one, _ in answers), eps, ask)
+    best, by = run_cascade(sweep, tuple(answer for answer, _ in answers), eps, ask)
     return asked, best, by
 
 

@@ -204,8 +204,8 @@ def test_answers_that_change(column, name, share, expected):
 
 def test_a_check_that_fails_many_times_counts_once_and_strangers_count_beside():
     record = honest()
-    for one in record.cells[:2]:  # the third still follows its gradients
-        one.zero_gradients = 8 * N
+    for attacked in record.cells[:2]:  # the third still follows its gradients
+        attacked.zero_gradients = 8 * N
     record.checks, record.findings = run_checks(record)
     assert verdict.judge(record).grade == "D"
     record.findings.append(Finding("near-chance", "alarm", "It guesses.", {}, ""))

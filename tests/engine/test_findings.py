@@ -51,8 +51,8 @@ def _crashed(record: Record) -> None:
 
 
 def _all_crashed(record: Record) -> None:
-    for one in record.cells:
-        one.status = "failed"
+    for cell in record.cells:
+        cell.status = "failed"
 
 
 def _excluded(record: Record) -> None:
@@ -68,8 +68,8 @@ def _one_step(record: Record) -> None:
 
 
 def _never_lost(record: Record) -> None:
-    for one in record.cells:
-        one.distance = [None] * N
+    for cell in record.cells:
+        cell.distance = [None] * N
 
 
 def _masked(record: Record) -> None:
@@ -168,7 +168,7 @@ def test_a_defence_that_is_worth_little_takes_nothing_from_the_evaluation_that_s
     record = honest()
     before = examine(record, False)[1]
     _adaptive(record)
-    found = {one.code: one.severity for one in examine(record, False)[1] if one not in before}
+    found = {finding.code: finding.severity for finding in examine(record, False)[1] if finding not in before}
     assert found["adaptive-much-weaker"] == "info"
 
 
@@ -222,12 +222,12 @@ def test_defences_without_data_to_learn_from_cost_no_grade_and_others_do():
     record.pipelines.append(Pipeline("d", "d", "1", "detector", {}, "excluded", "it learns from samples (--fit-data)"))
     record.cells.append(cell("pgd", [], id="d/pgd/l2/adaptive", defense="d", knowledge="adaptive", status="excluded"))
     record.checks, record.findings = examine(record, False)
-    (told,) = [one for one in record.findings if one.code == "defences-unfitted"]
+    (told,) = [finding for finding in record.findings if finding.code == "defences-unfitted"]
     assert told.severity == "info"
     assert "--fit-data" in told.advice
     assert verdict.judge(record).grade == "A"
     record.cells.append(cell("square", [], id="none/square/l2", status="excluded"))
     record.checks, record.findings = examine(record, False)
-    (warned,) = [one for one in record.findings if one.code == "attacks-excluded"]
+    (warned,) = [finding for finding in record.findings if finding.code == "attacks-excluded"]
     assert warned.cells == ["none/square/l2"]
     assert verdict.judge(record).grade == "B"

@@ -143,7 +143,7 @@ def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path, monkeypatch):
             attacked = sum(count > 0 for count in cell.forwards)
             assert cell.foretold * attacked >= 0.9 * spent, cell.id
             assert cell.foretold * attacked <= 4 * spent, cell.id
-    figures = {one.name: one.value for one in Cost().compute(record) if one.kind == "scalar"}
+    figures = {result.name: result.value for result in Cost().compute(record) if result.kind == "scalar"}
     assert 0.25 <= figures["passes/made"] / figures["passes/foretold"] <= 1.1
     assert record.times.foretold_s > 0
     # a run that is taken up again has less to come
@@ -201,7 +201,7 @@ def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(tmp_path
     attacked = sum(count > 0 for count in cascade.forwards)
     assert cascade.foretold * attacked >= 0.9 * (sum(cascade.forwards) + sum(cascade.backwards))
     # before anything is fitted the bare model is asked as well
-    planned = next(one for one in plan_of(job).planned if one.members)
+    planned = next(planned for planned in plan_of(job).planned if planned.members)
     assert foretell(job).work(planned).metered.total == pytest.approx(cascade.foretold)
 
 
@@ -255,7 +255,9 @@ TINY = LINEAR.replace("l2 = 0.5, linf = 0.2", "l2 = 1e-4, linf = 1e-5").replace(
 @pytest.mark.parametrize("suite", [LINEAR, TINY], ids=["all fall", "nothing falls"])
 def test_the_passes_are_within_a_factor_of_two_of_what_was_foretold(tmp_path, monkeypatch, suite):
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
-    figures = {one.name: one.value for one in Cost().compute(run(job_of(tmp_path, suite))) if one.kind == "scalar"}
+    figures = {
+        result.name: result.value for result in Cost().compute(run(job_of(tmp_path, suite))) if result.kind == "scalar"
+    }
     assert 0.5 <= figures["passes/made"] / figures["passes/foretold"] <= 2
 
 

@@ -82,7 +82,7 @@ def test_what_wins_on_the_bare_model_is_tried_and_judged_on_the_defended_one(job
         known = cells[f"test.hide/{TRANSFER}/{norm}/adaptive"]
         assert (known.status, known.knowledge, known.needs) == ("done", "adaptive", "decision")
         bare = record.done(norm=norm, knowledge="none")
-        nearest = [min(values) for values in zip(*[[d or 1e9 for d in one.distance] for one in bare], strict=True)]
+        nearest = [min(values) for values in zip(*[[d or 1e9 for d in cell.distance] for cell in bare], strict=True)]
         assert known.distance == pytest.approx(nearest, rel=0.05)
         blind = cells[f"test.hide/test.walk/{norm}/adaptive"]
         assert sum(value is None for value in blind.distance) > 100, "The attack that was hidden from finds little."

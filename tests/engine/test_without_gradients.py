@@ -31,13 +31,13 @@ def judged(record: Record) -> Record:
 
 
 def _white(record: Record) -> list:
-    return [one for one in record.cells if one.needs == "gradient"]
+    return [cell for cell in record.cells if cell.needs == "gradient"]
 
 
 def _status(status: str) -> Spoil:
     def spoil(record: Record) -> None:
-        for one in _white(record):
-            one.status = status
+        for attacked in _white(record):
+            attacked.status = status
 
     return spoil
 
@@ -51,26 +51,26 @@ def _unheard_of(record: Record) -> None:
 
 
 def _only_black(record: Record) -> None:
-    record.cells = [one for one in record.cells if one.needs != "gradient"]
+    record.cells = [cell for cell in record.cells if cell.needs != "gradient"]
 
 
 def _useless(name: str) -> Spoil:
     def spoil(record: Record) -> None:
-        for one in _white(record):
-            setattr(one, name, 9 * N)
+        for attacked in _white(record):
+            setattr(attacked, name, 9 * N)
 
     return spoil
 
 
 def _blind_samples(record: Record) -> None:
     """A quarter of the samples, by every attack; a tenth of all answers at most would be told of the cells."""
-    for one in _white(record):
-        one.blind = [10 if index % 4 == 0 else 0 for index in range(N)]
+    for attacked in _white(record):
+        attacked.blind = [10 if index % 4 == 0 else 0 for index in range(N)]
 
 
 def _never_asked(record: Record) -> None:
-    for one in _white(record):
-        one.backwards = [0] * N
+    for attacked in _white(record):
+        attacked.backwards = [0] * N
 
 
 def _surrogate_alone(record: Record) -> None:
@@ -107,9 +107,9 @@ def test_every_way_to_lose_the_gradients_ends_inconclusive(how: str) -> None:
     assert record.verdict.status == "inconclusive"
     assert record.verdict.sentences[0].startswith("INCONCLUSIVE: ")
     assert not gate_met(record, 0.0)
-    said = [one for one in record.verdict.sentences if "half of the samples" in one]
+    said = [sentence for sentence in record.verdict.sentences if "half of the samples" in sentence]
     assert said
-    assert all(one.startswith("An upper bound") for one in said)
+    assert all(sentence.startswith("An upper bound") for sentence in said)
 
 
 @pytest.mark.parametrize("how", list(LOST)[:10])
@@ -136,8 +136,8 @@ def test_an_attack_that_worked_where_others_did_not_is_enough() -> None:
 @pytest.mark.parametrize(("share", "outcome"), [(1.0, "pass"), (0.96, "pass"), (0.9, "warn"), (0.79, "fail")])
 def test_the_share_of_samples_on_which_gradients_worked(share: float, outcome: str) -> None:
     record = honest()
-    for one in _white(record):
-        one.blind = [0 if index < share * N else 10 for index in range(N)]
+    for attacked in _white(record):
+        attacked.blind = [0 if index < share * N else 10 for index in range(N)]
     rows = {check.id: check for check in run_checks(record)[0]}
     assert rows["gradients-worked"].outcome == outcome
     assert rows["gradients-worked"].value == pytest.approx(share)
@@ -177,11 +177,11 @@ def test_a_claim_about_a_defence_that_hides_its_gradient_is_marked(blind: float,
     record.cells.append(cell("pgd", 0.8, defense="d", knowledge="adaptive", id="d/pgd/l2/adaptive"))
     record.cells[-1].blind = [10 if index < blind * N else 0 for index in range(N)]
     judged(record)
-    assert next(one.outcome for one in record.checks if one.id == "gradients-adaptive") == outcome
+    assert next(check.outcome for check in record.checks if check.id == "gradients-adaptive") == outcome
     (said,) = [
-        one
-        for one in record.verdict.sentences
-        if "Against an attacker who knows it" in one.capitalize() or "who knows it, d" in one
+        sentence
+        for sentence in record.verdict.sentences
+        if "Against an attacker who knows it" in sentence.capitalize() or "who knows it, d" in sentence
     ]
     assert ("an upper bound of its worth" in said) == (outcome != "pass")
 
@@ -209,8 +209,8 @@ def test_attacks_for_models_without_gradients_are_no_part_of_the_suite_for_other
     info = ModelInfo("m", "test", "0" * 64, (1, 8, 8), 10, gradients=gradients)
     suite = parse(SUITE, "s", catalogue)
     plan = make_plan(suite, catalogue, info, "untargeted", {})
-    assert ("none/hopskipjump/linf" in {one.id for one in plan.cells}) == joins
-    assert not any("bit-depth/hopskipjump" in one.id for one in plan.cells)
+    assert ("none/hopskipjump/linf" in {cell.id for cell in plan.cells}) == joins
+    assert not any("bit-depth/hopskipjump" in cell.id for cell in plan.cells)
     plain = parse(SUITE.replace('[[attack]]\nplugin = "hopskipjump"\nwhen = "no-gradients"\n', ""), "s", catalogue)
     same = attacks_sha256(applicable(suite, info), catalogue, "", (1, 4, 4)) == attacks_sha256(
         plain, catalogue, "", (1, 4, 4)

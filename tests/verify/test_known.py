@@ -20,14 +20,14 @@ def source(name: str = "s", shipped: bool = True, images: int = LEAST) -> Source
     rows = list(range(images))
     column = ReferenceColumn([0.5] * images, None)
     model = Reference("m", "", "f", "s", "none", "", {}, "A", rows, [True] * images, {"l2": column}, {"l2": column})
-    held = ReferenceSet({"name": "robusteval"}, "", 0, "d", Suite("s", "1", ""), [f"h{one}" for one in rows], [model])
+    held = ReferenceSet({"name": "robusteval"}, "", 0, "d", Suite("s", "1", ""), [f"h{cell}" for cell in rows], [model])
     return Source(f"{name}.json", f"sha-{name}", shipped, held)
 
 
 def run(*sources: Source) -> Record:
     """A run that is shown beside what fits of them."""
     record = honest()
-    record.data.hashes = [f"h{one}" for one in range(N)]
+    record.data.hashes = [f"h{index}" for index in range(N)]
     record.suite.attacks_sha256 = ""
     record.references = compared(sources, record)
     return record
@@ -41,7 +41,7 @@ def known(record: Record, *shipped: Source) -> Verification:
 
 def test_what_a_shipped_set_says():
     record = run(source(), source("t"))
-    assert [one.status for one in record.references] == ["done", "done"]
+    assert [reference.status for reference in record.references] == ["done", "done"]
     result = known(record, source(), source("t"))
     assert (result.failures, result.claims, result.confirmed, result.left) == ([], 3, 3, {})
     record.references[1].models[0].worst["l2"].distance[3] = 0.75

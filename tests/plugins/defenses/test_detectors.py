@@ -42,7 +42,7 @@ def test_squeezing_is_the_largest_move_of_the_prediction(bounds) -> None:
     x = inputs(model.info, 7, spread=0.3)
     rounded = ((x - low) / (high - low) * 3).round() / 3 * (high - low) + low
     before = model.logits(x).softmax(1)
-    moves = [(model.logits(one).softmax(1) - before).abs().sum(1) for one in (rounded, median(x, 3))]
+    moves = [(model.logits(squeezed).softmax(1) - before).abs().sum(1) for squeezed in (rounded, median(x, 3))]
     assert torch.allclose(detector.score(x), torch.maximum(*moves), atol=1e-5)
     assert torch.allclose(detector.twin(x), detector.score(x), atol=1e-5)
     assert moves[0].gt(moves[1]).any()

@@ -146,7 +146,7 @@ def test_mirror_exchanges_left_and_right() -> None:
     assert not torch.equal(behind.logits(x), model.logits(x))
 
 
-@pytest.mark.parametrize("defense", [Blur(), Median(), Jpeg(), Mirror()], ids=lambda one: one.info.name)
+@pytest.mark.parametrize("defense", [Blur(), Median(), Jpeg(), Mirror()], ids=lambda defense: defense.info.name)
 def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
     defended = defense.fit(fashion.model, None, seeded())
     right = defended.model.logits(fashion.samples.x).argmax(1) == fashion.samples.y
@@ -155,7 +155,7 @@ def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
     assert problem.won(PGD(steps=15).run(problem)).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("defense", [GaussianNoise(), Shift(), Rotate()], ids=lambda one: one.info.name)
+@pytest.mark.parametrize("defense", [GaussianNoise(), Shift(), Rotate()], ids=lambda defense: defense.info.name)
 def test_averaging_draws_goes_through_randomness(fashion, defense) -> None:
     """Adversarials of the bare model mostly fail on the random pipeline; those made by averaging hold on fresh draws."""
     defended = defense.fit(fashion.model, None, seeded())
@@ -166,7 +166,7 @@ def test_averaging_draws_goes_through_randomness(fashion, defense) -> None:
     def lost(found: torch.Tensor) -> float:
         """By majority of 11 fresh draws, as the judge counts."""
         fresh = [defended.draw(seeded(seed)).model.logits(found).argmax(1) for seed in range(50, 61)]
-        wrong = torch.stack([one != fashion.samples.y[:16] for one in fresh]).float().mean(0)
+        wrong = torch.stack([labels != fashion.samples.y[:16] for labels in fresh]).float().mean(0)
         return float((wrong > 0.5).float().mean())
 
     assert lost(near) < 0.7

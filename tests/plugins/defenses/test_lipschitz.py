@@ -82,8 +82,8 @@ def test_the_bound_is_never_below_what_scores_really_move(seed: int) -> None:
     bound = float(LipschitzBound(net, (2, 7, 7), "lipschitz").now(exact=True))
     x = torch.rand((40, 2, 7, 7), generator=seeded(seed), dtype=torch.float64)
     steepest = 0.0
-    for one in x:
-        jacobian = torch.func.jacrev(lambda v: net(v[None])[0])(one).flatten(1)
+    for image in x:
+        jacobian = torch.func.jacrev(lambda v: net(v[None])[0])(image).flatten(1)
         for a in range(3):
             for b in range(a):
                 steepest = max(steepest, float((jacobian[a] - jacobian[b]).norm()) / 2**0.5)

@@ -136,7 +136,9 @@ def test_random_thresholds_are_drawn_from_the_range() -> None:
     assert 0.58 < max(drawn) <= 0.6
 
 
-@pytest.mark.parametrize("defense", [JumpReLU(), RandomJumpReLU(), GradientMasking()], ids=lambda one: one.info.name)
+@pytest.mark.parametrize(
+    "defense", [JumpReLU(), RandomJumpReLU(), GradientMasking()], ids=lambda defense: defense.info.name
+)
 def test_models_that_it_cannot_be_put_into_are_refused_in_words(defense) -> None:
     with pytest.raises(RobustEvalError, match="none was seen"):
         defense.fit(linear(), None, seeded())
@@ -148,7 +150,7 @@ def test_threads_do_not_see_each_others_activations() -> None:
     model = network()
     x = inputs(model.info, 4)
     defended = [Retrofitted(model, Jump(k), model.info) for k in (0.0, 0.5, 5.0)]
-    expected = [one.logits(x) for one in defended]
+    expected = [variant.logits(x) for variant in defended]
     wrong: list[int] = []
 
     def ask(place: int) -> None:

@@ -185,7 +185,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(defence, fashio
 
     def stop(epoch: Epoch) -> None:
         said.append(epoch)
-        if sum(not one.resumed for one in said) == 2:
+        if sum(not epoch.resumed for epoch in said) == 2:
             raise Interrupted
 
     with pytest.raises(Interrupted):
@@ -195,10 +195,10 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(defence, fashio
     assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
     assert again[0].resumed
     assert again[0].done == 2
-    assert sum(not one.resumed for one in again) == (2 if isinstance(defence, Distillation) else 1)
+    assert sum(not epoch.resumed for epoch in again) == (2 if isinstance(defence, Distillation) else 1)
     third: list[Epoch] = []
     cached = defence.train(fashion.model, data, seeded(3), third.append).model
-    assert all(one.resumed for one in third)
+    assert all(epoch.resumed for epoch in third)
     assert torch.equal(cached.logits(data.x), whole.logits(data.x))
 
 
@@ -210,7 +210,7 @@ def test_other_data_parameters_or_seeds_are_other_trainings(fashion, tmp_path, m
     for rate, given, seed in variants:
         fresh: list[Epoch] = []
         LabelEmbedding(epochs=1, rate=rate).train(fashion.model, given, seeded(seed), fresh.append)
-        assert not any(one.resumed for one in fresh)
+        assert not any(epoch.resumed for epoch in fresh)
     assert len(list((tmp_path / "training").glob("*.json"))) == 4
 
 
