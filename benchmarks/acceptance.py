@@ -70,10 +70,10 @@ def _cost(rows: list[Row]) -> list[str]:
     if not ratios:
         return []
     wanted = {_name(mine): _wanted(mine) for mine, _ in pairs}
-    dearer = {name: ratio for name, ratio in ratios.items() if ratio > wanted[name] + 0.005}
+    slower = {name: ratio for name, ratio in ratios.items() if ratio > wanted[name] + 0.005}
     mean = math.exp(sum(math.log(ratio) for ratio in ratios.values()) / len(ratios))
-    reached = f"{len(ratios) - len(dearer)} of {len(ratios)}; geometric mean {mean:.2f} x"
-    where = "dearer: " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in dearer.items()) if dearer else "all"
+    reached = f"{len(ratios) - len(slower)} of {len(ratios)}; geometric mean {mean:.2f} x"
+    where = "dearer: " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in slower.items()) if slower else "all"
     target = "at most 0.7 x the CPU time of the fastest correct peer (C&W 0.5 x, pgd where most fall 0.2 x)"
     return [f"| a. cost | {target} | {reached} | {where} |"]
 

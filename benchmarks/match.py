@@ -39,7 +39,7 @@ class Match:
     halvings: tuple[int, ...] = (8,)
     largest: float = 0.0
     reduced: dict[str, Peer | None] = field(default_factory=dict)
-    dear: bool = False
+    slow: bool = False
 
     @property
     def key(self) -> str:

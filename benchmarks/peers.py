@@ -130,7 +130,7 @@ def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
     """Whether the options ask for it: --only takes names ("fmn") and names with a norm ("fmn l2")."""
     if match.budget and model not in BUDGETS[match.budget]:
         return False
-    if options.quick and match.dear:
+    if options.quick and match.slow:
         return False
     return not options.only or any(
         only in (match.name, f"{match.name} {match.norm}", match.key) for only in options.only.split(",")

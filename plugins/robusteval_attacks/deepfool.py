@@ -47,7 +47,7 @@ class DeepFool:
 
     def run(self, problem: Problem) -> Tensor:
         found = problem.x.clone()
-        lost = torch.zeros(len(problem), dtype=torch.bool, device=found.device)
+        misclassified = torch.zeros(len(problem), dtype=torch.bool, device=found.device)
         left, rest, x = torch.arange(len(problem), device=found.device), problem, problem.x
         clean = x.new_zeros(len(x))
         for step in range(self.steps + 1):
@@ -57,7 +57,7 @@ class DeepFool:
             won, behind = wins(scores, rest.safe), margin(scores, rest.safe).neg()
             clean = behind if step == 0 else clean
             rest.note(margin=-behind, distance=rest.distance(x), won=won.float())
-            found[left], lost[left] = x, won
+            found[left], misclassified[left] = x, won
             if step == self.steps or bool(won.all()):
                 break
             if bool(won.any()):
@@ -68,7 +68,7 @@ class DeepFool:
             x = rest.clip(x + (1 + self.overshoot) * move)
             if not bool(moving.all()):
                 rest, x, left, clean = rest[moving], x[moving], left[moving], clean[moving]
-        return _search_back(problem, found, lost, self.halvings)
+        return _search_back(problem, found, misclassified, self.halvings)
 
     def _step(self, problem: Problem, x: Tensor, scores: Tensor, close: Tensor) -> Tensor:
         """The smallest move to one of the linearised boundaries between kept and winning classes, [B, *shape].
@@ -99,9 +99,9 @@ class DeepFool:
         return ascent(slope[rows, nearest], problem.norm) * per_sample(length, x)
 
 
-def _search_back(problem: Problem, found: Tensor, lost: Tensor, halvings: int) -> Tensor:
+def _search_back(problem: Problem, found: Tensor, misclassified: Tensor, halvings: int) -> Tensor:
     """Halves the interval between the clean sample and each lost one, [B, *shape], and keeps the nearest that wins."""
-    rows = lost.nonzero().squeeze(1)
+    rows = misclassified.nonzero().squeeze(1)
     if halvings == 0 or len(rows) == 0:
         return found
     problem, far = problem[rows], found[rows]

@@ -71,7 +71,7 @@ class JSMA:
         sample, target = tried.nonzero()[:, 0], order[tried]
         rest, x = problem[sample], problem.x[sample]
         most, step = self.gamma * _by_pixel(problem.x).shape[2], 0
-        lost = torch.zeros(len(problem), dtype=torch.bool, device=x.device)
+        misclassified = torch.zeros(len(problem), dtype=torch.bool, device=x.device)
         total, turn = torch.zeros_like(x), 0
         while len(sample):
             grad, value, scores, won = rest.grad(x, partial(_score, target))
@@ -81,8 +81,8 @@ class JSMA:
             # where two targets are reached at once the one with fewer pixels is written last, and stays
             for row in first[size[first].argsort(descending=True, stable=True)].tolist():
                 found[sample[row]] = x[row]
-            lost[sample[first]] = True
-            on = ~lost[sample] & (size < most)
+            misclassified[sample[first]] = True
+            on = ~misclassified[sample] & (size < most)
             if self.race and step:
                 behind = scores.masked_fill(~rest.safe, -math.inf).amax(1) - value
                 on &= _better_half(sample, behind)
@@ -96,7 +96,7 @@ class JSMA:
             on = move.flatten(1).any(1)  # an empty saliency map: the end of this row
             rest, x, sample, target, total = rest[on], rest.clip(x + move)[on], sample[on], target[on], total[on]
             step, turn = step + pairs, turn + 1
-        return _put_back(problem, found, lost) if self.prune else found
+        return _put_back(problem, found, misclassified) if self.prune else found
 
     def _move(self, problem: Problem, x: Tensor, target: Tensor, others: Tensor, pairs: int) -> Tensor:
         """The change of the most salient pairs, [B, *shape]; zero where no pair is salient.
@@ -112,8 +112,8 @@ class JSMA:
             step = torch.where(way > 0, up, down).masked_fill(way == 0, 0)
         else:
             step = up if self.direction == "up" else down
-        gain, fall = _by_pixel(target * step).sum(1), -_by_pixel(others * step).sum(1)
-        picked = best_pairs(gain, fall, pairs)
+        gain, drop = _by_pixel(target * step).sum(1), -_by_pixel(others * step).sum(1)
+        picked = best_pairs(gain, drop, pairs)
         return step * picked[:, None].expand_as(_by_pixel(step)).reshape(step.shape)
 
 
@@ -142,13 +142,13 @@ def _better_half(sample: Tensor, behind: Tensor) -> Tensor:
     return inside
 
 
-def _put_back(problem: Problem, found: Tensor, lost: Tensor) -> Tensor:
+def _put_back(problem: Problem, found: Tensor, misclassified: Tensor) -> Tensor:
     """found with the changes of the lost samples undone where the win survives it.
 
     The changes are ordered by what undoing them costs by the gradient; a binary search finds how many of the first go. The
     core then tries what is left one by one.
     """
-    rows = lost.nonzero().squeeze(1)
+    rows = misclassified.nonzero().squeeze(1)
     rest, best = problem[rows], found[rows]
     changed = _by_pixel(best != rest.x).any(1)
     cost = _by_pixel(rest.grad(best, "margin").grad * (best - rest.x)).sum(1).masked_fill(~changed, math.inf)

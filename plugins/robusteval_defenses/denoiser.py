@@ -138,9 +138,9 @@ class Denoiser:
         noisy = clip(batch.x[:half] + self.sigma * span * noise, bounds)
         full = fgsm(target, batch.x[half:], batch.y[half:], self.eps * span, bounds)
         spoilt = torch.cat([noisy, batch.x[half:] + size * (full - batch.x[half:])])
-        mended = net(spoilt)
-        error: Tensor = ((mended - batch.x) / span).square().mean()
-        return error + self.guide * F.cross_entropy(target(mended), batch.y) if self.guide else error
+        denoised = net(spoilt)
+        error: Tensor = ((denoised - batch.x) / span).square().mean()
+        return error + self.guide * F.cross_entropy(target(denoised), batch.y) if self.guide else error
 
 
 @hookimpl

@@ -79,9 +79,9 @@ class FeatureSqueezing:
                 "Give bits, or for images a window of 2 or more.",
             )
         detector = Squeezed(model, self.bits, window)
-        suspicion = batched(detector.score, clean.x)
+        detector_score = batched(detector.score, clean.x)
         # The squeezers learn nothing from the samples, so their own scores set the threshold without flattering it.
-        detector = Squeezed(model, self.bits, window, threshold_at(suspicion, self.false_alarm))
+        detector = Squeezed(model, self.bits, window, threshold_at(detector_score, self.false_alarm))
         flat = () if window == self.window else ("The input is flat, so only the bit depth is squeezed.",)
         return Defended(model, detector, notes=(*few_samples(len(clean), self.false_alarm), *flat))
 

@@ -66,11 +66,11 @@ class Corrected:
     def twin(self, x: Tensor) -> Tensor:
         # which branch answers is a step without gradient, so the detector's twin is asked for its value only
         with torch.no_grad():
-            suspicion = self.detector.twin(x.detach())
-        return self._answer(self.base.twin(x), suspicion)
+            detector_score = self.detector.twin(x.detach())
+        return self._answer(self.base.twin(x), detector_score)
 
-    def _answer(self, logits: Tensor, suspicion: Tensor) -> Tensor:
-        fired = suspicion > self.detector.threshold
+    def _answer(self, logits: Tensor, detector_score: Tensor) -> Tensor:
+        fired = detector_score > self.detector.threshold
         return torch.where(fired[:, None], self.scale * self.machine.scores(logits), logits)
 
 

@@ -52,6 +52,7 @@ def command(
     look, checks, note = _look(classifier, path, data, fit_data, seen, kept)
     if as_json:
         facts = dataclasses.asdict(classifier.info)
+        facts["learnt"] = facts.pop("training_fingerprints")  # the name in the file, and in what was printed before
         facts["rung_meaning"] = _RUNGS.get(classifier.info.rung, "")
         facts["clean"] = dataclasses.asdict(look) if look is not None else None
         facts["data_note"] = note

@@ -177,18 +177,18 @@ def attack(job: Job, as_json: bool) -> Record:
 def _print_plans(jobs: list[Job], as_json: bool) -> None:
     from robusteval.cli.tables import plan_table
     from robusteval.engine.plan.job import plan_of
-    from robusteval.engine.run.runner import foretell
+    from robusteval.engine.run.runner import forecast_of
 
     made = []
     for job in jobs:
-        plan, costs = plan_of(job), foretell(job)
+        plan, costs = plan_of(job), forecast_of(job)
         coming, each = costs.forecast(plan), costs.by_cell(plan)
         rows = [
             {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params}
             | {"passes": each[cell.id][0] if cell.id in each else None}
             for cell in plan.cells
         ]
-        total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unsaid}
+        total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unknown}
         made.append({"plan": plan.sha256, "samples": len(job.samples), "foretold": total, "cells": rows})
         if len(jobs) > 1 and not as_json:
             click.echo(f"\n{job.model_file}")

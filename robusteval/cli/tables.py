@@ -87,8 +87,8 @@ def _figures(cell: Cell) -> tuple[str, str, str]:
         kept = sum(value is None for value in cell.distance) / max(sum(value != 0 for value in cell.distance), 1)
         passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
         return "", f"{100 * kept:.1f} %", f"{passes:.0f}"
-    alive = [value for value in cell.distance if value != 0]
-    never = sum(value is None for value in alive) / max(len(alive), 1)
+    correct = [value for value in cell.distance if value != 0]
+    never = sum(value is None for value in correct) / max(len(correct), 1)
     passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
     return _median(cell.distance), f"{100 * never:.1f} %", f"{passes:.0f}"
 

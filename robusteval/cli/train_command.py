@@ -89,7 +89,9 @@ def command(
     )
     kept.clear()  # the lesson holds what it needs
     before = task.before()
-    click.echo(f"{defence}: {len(task.learnt)} samples to learn from, {len(task.held)} held out. {task.note}", err=True)
+    click.echo(
+        f"{defence}: {len(task.training)} samples to learn from, {len(task.held)} held out. {task.note}", err=True
+    )
     defended = task.train(_say)
     gap = write_model(defended.model, classifier.info, place, task.facts(), task.held.x[:16], task.marks())
     after = accuracy(defended.model, task.held)

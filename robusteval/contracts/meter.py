@@ -99,9 +99,9 @@ class Watch:
             return
         new = (ops.wins(scores.detach(), self._safe[place]) & ~self.met[place]).nonzero().squeeze(1)
         if len(new):
-            self.met[place[new[self.lawful(place[new], x[new])]]] = True
+            self.met[place[new[self.is_feasible(place[new], x[new])]]] = True
 
-    def lawful(self, place: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
+    def is_feasible(self, place: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
         """Whether x [B', *shape], of the samples at these places among the B, keeps to box and budget: bool [B']."""
         inside = ((x >= self._bounds[0]) & (x <= self._bounds[1])).flatten(1).all(1)
         if self._eps is None:

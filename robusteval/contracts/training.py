@@ -86,9 +86,9 @@ class _Copied(nn.Module):
             if isinstance(value, nn.Module):
                 self.add_module(where, value)
             elif isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 0:
-                learnt = nn.Parameter(value.detach().clone())
-                object.__setattr__(holder, name, learnt)  # also where the dataclass is frozen
-                self.register_parameter(where, learnt)
+                trained = nn.Parameter(value.detach().clone())
+                object.__setattr__(holder, name, trained)  # also where the dataclass is frozen
+                self.register_parameter(where, trained)
             elif isinstance(value, Classifier):
                 self._find(value, where, seen)
 

@@ -45,10 +45,10 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
     if worst is None:
         return None
     order = np.argsort(worst.distance, kind="stable")
-    lost = [int(sample) for sample in order if right[sample] and np.isfinite(worst.distance[sample])]
+    broken = [int(sample) for sample in order if right[sample] and np.isfinite(worst.distance[sample])]
     rows: list[list[Scalar]] = []
     named = len(record.data.names) == len(record.data.labels)
-    for rank, sample in enumerate(lost, start=1):
+    for rank, sample in enumerate(broken, start=1):
         cell = worst.cells[int(worst.cell[sample])]
         answer = cell.prediction[sample] if sample < len(cell.prediction) else None
         label = record.data.labels[sample]

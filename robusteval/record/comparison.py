@@ -109,8 +109,8 @@ def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Sha
     ]
     wrong = [place for place in both if answers[target][place] != labels[place]]
     own = [place for place in both if answers[source][place] != labels[place]]
-    lost = set(wrong)
-    return Share(len(wrong), len(both)), Share(sum(place in lost for place in own), len(own))
+    misclassified = set(wrong)
+    return Share(len(wrong), len(both)), Share(sum(place in misclassified for place in own), len(own))
 
 
 @functools.cache

@@ -147,14 +147,14 @@ def matrix(comparison: Comparison) -> Table | None:
             )
         body.append(row)
     at = budget(transfer.eps, transfer.norm)
-    unlawful = sum(source.unlawful for source in transfer.sources)
+    infeasible = sum(source.unlawful for source in transfer.sources)
     note = (
         f"Made with {transfer.attack} on the model of the row, at {norm_title(transfer.norm)} {at} of the pixel range, spending the whole "
         "budget; shown to the model of the column. Only images that both get right when clean are counted. The diagonal is the "
         "attack's success on its own model."
     )
-    if unlawful:
-        note += f" {unlawful} candidates broke the budget or the range and were replaced by the clean image."
+    if infeasible:
+        note += f" {infeasible} candidates broke the budget or the range and were replaced by the clean image."
     return Table(
         "Fooled, by source (row) and target (column)",
         ["Made on", *[model.key for model in comparison.models]],

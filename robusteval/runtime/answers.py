@@ -85,9 +85,13 @@ class Runtime:
         with np.errstate(over="ignore"):
             scores = exact.astype(np.float32)
         labels = self._labels(exact)
-        lost = np.flatnonzero((scores.argmax(1) != labels) & (labels >= 0))
-        top = np.nextafter(scores[lost].max(1, initial=-np.inf), np.float32(np.inf)) if len(lost) else scores[:0, 0]
-        scores[lost, labels[lost]] = top
+        swallowed = np.flatnonzero((scores.argmax(1) != labels) & (labels >= 0))
+        top = (
+            np.nextafter(scores[swallowed].max(1, initial=-np.inf), np.float32(np.inf))
+            if len(swallowed)
+            else scores[:0, 0]
+        )
+        scores[swallowed, labels[swallowed]] = top
         return scores
 
     def _labels(self, exact: Array) -> Array:
@@ -152,7 +156,7 @@ def _hot(labels: list[Any], keys: tuple[int | str, ...]) -> Array:
     return hot
 
 
-def check_lawful(
+def check_reading(
     reading: Reading, session: onnxruntime.InferenceSession, label_lists: Sequence[tuple[int | str, ...]]
 ) -> None:
     """That a reading from a record, well-formed as it is, is one of this file. Raises RecordError.

@@ -250,8 +250,8 @@ def wastes_nothing_on_the_lost(subject: AttackSubject) -> None:
     """Samples that are won from the start get a valid answer, for no more queries than the others."""
     run = subject.run(Scenario(subject.info.norms[0], goal="lost"))
     _sane(run, "Already lost")
-    live = subject.run(subject.base())
-    most, usual = int(run.problem.meter.forwards.max()), int(live.problem.meter.forwards.max())
+    on_correct = subject.run(subject.base())
+    most, usual = int(run.problem.meter.forwards.max()), int(on_correct.problem.meter.forwards.max())
     require(most <= 2 * usual + 10, f"It spends {most} passes on a lost sample and {usual} on a live one.")
     if not subject.fixed:
         require(bool(run.won.all()), "It turned samples that were wrong when clean into right ones.")

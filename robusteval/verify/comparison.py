@@ -108,7 +108,7 @@ def _matrix(
             result.failures.append(f"The transfer file does not hold the adversarials of {source.key}.")
             continue
         stored = tensors[source.key]
-        fault = _unlawful(
+        fault = _infeasible(
             comparison, stored, records[place], folder / comparison.models[place].key, transfer.right[place]
         )
         if fault:
@@ -116,7 +116,7 @@ def _matrix(
         _answers(comparison, source, stored, place, records, asked, result, not fault)
 
 
-def _unlawful(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:
+def _infeasible(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:
     """What is wrong with a source's adversarials: outside the box, over the budget, or moved where it was not attacked."""
     transfer = comparison.transfer
     low, high = record.model.bounds
@@ -146,7 +146,7 @@ def _answers(
     records: list[Record],
     asked: list[Runtime | None],
     result: Verification,
-    lawful: bool,
+    feasible: bool,
 ) -> None:
     for target, runtime in enumerate(asked):
         name = comparison.models[target].key
@@ -161,7 +161,7 @@ def _answers(
                 f"Made on {source.key}, shown to {name}: ONNX Runtime answers otherwise on {differ} images."
             )
         else:
-            result.confirmed += lawful
+            result.confirmed += feasible
 
 
 def _moved(x: Array, source: list[float], target: list[float]) -> Array:

@@ -217,13 +217,13 @@ def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(robusteval, few, qui
 
 
 def test_marks_that_nobody_wrote_are_an_error() -> None:
-    from robusteval.engine.data.training_fingerprints import check_unlearnt
+    from robusteval.engine.data.training_fingerprints import check_not_trained_on
     from robusteval.errors import ModelError
     from robusteval.testing import linear
 
-    info = replace(linear((4,)).info, learnt="abcde===")
+    info = replace(linear((4,)).info, training_fingerprints="abcde===")
     with pytest.raises(ModelError, match="cannot be read"):
-        check_unlearnt(info, Samples(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)))
+        check_not_trained_on(info, Samples(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)))
 
 
 @pytest.mark.slow

@@ -119,5 +119,5 @@ def test_a_first_unlawful_win_does_not_hide_a_later_lawful_one():
     assert one.met.tolist() == [False] * 3
     one.see(rows(4), torch.tensor([[0.1, 0.0]]).double(), torch.tensor([LOST]))
     assert one.met.tolist() == [True, False, False]
-    assert one.lawful(rows(0, 2), torch.tensor([[0.2, 0.0], [0.5, 0.2]]).double()).tolist() == [True, False]
-    assert watch().lawful(rows(0, 1), torch.tensor([[0.2, 1.5], [0.5, 0.2]]).double()).tolist() == [False, True]
+    assert one.is_feasible(rows(0, 2), torch.tensor([[0.2, 0.0], [0.5, 0.2]]).double()).tolist() == [True, False]
+    assert watch().is_feasible(rows(0, 1), torch.tensor([[0.2, 1.5], [0.5, 0.2]]).double()).tolist() == [False, True]

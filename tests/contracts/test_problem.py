@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 import robusteval.testing
 from robusteval.api import AccessError, Problem
 from robusteval.contracts.meter import Meter, Trace
+from robusteval.testing import linear
 
 
 @dataclass(frozen=True)
@@ -187,3 +188,11 @@ def test_the_mask_answers_to_its_old_name_and_says_the_new_one():
         assert robusteval.testing.keep_labels is robusteval.testing.safe_labels
     with pytest.raises(AttributeError, match="keep_nothing"):
         _ = robusteval.testing.keep_nothing
+
+
+def test_what_a_model_was_trained_on_answers_to_its_old_name():
+    info = linear((3,)).info
+    with pytest.warns(DeprecationWarning, match="training_fingerprints"):
+        assert replace(info, learnt="abc").training_fingerprints == "abc"
+    with pytest.warns(DeprecationWarning, match="training_fingerprints"):
+        assert info.learnt == ""

@@ -14,7 +14,7 @@ from robusteval.engine.plan.job import plan_of
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import time_budget as budget
 from robusteval.engine.schedule.executors import Outcome, Task
-from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of, telling_first
+from robusteval.engine.schedule.time_budget import Clock, Gate, informative_first, roles_of
 from robusteval.engine.suite.suite import names, parse, read, text
 from robusteval.record import store
 from tests.engine import toys
@@ -73,7 +73,7 @@ def test_the_order_is_the_rule(tmp_path):
     job = make_job(tmp_path, SUITE)
     plan, tasks = tasks_of(job, chunks=2)
     costs = {"noise": 3.0, "square": 9.0, "fgsm": 1.0, "pgd": 5.0, "ddn": 2.0}
-    ordered = telling_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack))
+    ordered = informative_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack))
     ids = [task.planned.cell.id for task in ordered]
     assert ids[::2] == ids[1::2]  # the two chunks of a cell follow each other
     assert ids[::2][:14] == [
@@ -90,7 +90,7 @@ def test_the_order_is_the_rule(tmp_path):
 def test_without_priorities_gradients_go_before_scores_and_decisions(tmp_path):
     job = make_job(tmp_path, SUITE.replace("priority = 2\n", "").replace("priority = 1\n", ""))
     plan, tasks = tasks_of(job)
-    first = [task.planned.cell.id for task in telling_first(tasks, plan, job.suite, lambda task: 1.0)][:2]
+    first = [task.planned.cell.id for task in informative_first(tasks, plan, job.suite, lambda task: 1.0)][:2]
     assert first == ["none/fgsm/l2", "none/fgsm/linf"]
 
 
@@ -149,7 +149,7 @@ def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path
     job = make_job(tmp_path, SUITE)
     plan, tasks = tasks_of(job)
     costs = {"ddn": 500.0, "pgd": 200.0}
-    ordered = telling_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack, 1.0))
+    ordered = informative_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack, 1.0))
 
     def begun(limit, led=()):
         gate = Gate(Clock(limit), lambda task: costs.get(task.planned.cell.attack, 1.0), workers=1)

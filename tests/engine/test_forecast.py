@@ -17,7 +17,7 @@ from robusteval.engine.plan.job import plan_of
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
-from robusteval.engine.run.runner import foretell, run
+from robusteval.engine.run.runner import forecast_of, run
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecast, Work, duration, rounded
 from robusteval.engine.schedule.pass_timing import PassTiming
@@ -155,11 +155,11 @@ def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path, monkeypatch):
 def test_an_attack_that_does_not_say_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
     job = job_of(tmp_path, toys.SUITE)
-    coming = foretell(job).forecast(plan_of(job))
+    coming = forecast_of(job).forecast(plan_of(job))
     # test.walk in two norms and behind the defence in two, test.sign in one; noise and what judges is foretold
-    assert coming.unsaid == 5
+    assert coming.unknown == 5
     assert coming.sentence(2).endswith("5 cells are not foretold: the attacks do not say what they cost.")
-    assert foretell(dataclasses.replace(job, target="all")).forecast(plan_of(job)).unsaid == 5
+    assert forecast_of(dataclasses.replace(job, target="all")).forecast(plan_of(job)).unknown == 5
 
 
 def test_time_is_pairs_of_passes_and_single_ones(monkeypatch):
@@ -168,7 +168,7 @@ def test_time_is_pairs_of_passes_and_single_ones(monkeypatch):
     assert Work(Passes(10, 10), 0).seconds(speed) == pytest.approx(0.030)
     assert Work(Passes(10, 0), 5).seconds(speed) == pytest.approx(0.015)
     assert Work(Passes(1, 11), 0).seconds(speed) == pytest.approx(0.003 + 10 * 0.0015)
-    coming = Forecast(412_345, seconds=480, serial=5, longest=20, cells=9, unsaid=0)
+    coming = Forecast(412_345, seconds=480, serial=5, longest=20, cells=9, unknown=0)
     assert coming.wall(2) == 245
     assert coming.wall(100) == 25
     assert coming.sentence(2) == (
@@ -202,7 +202,7 @@ def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(tmp_path
     assert cascade.foretold * attacked >= 0.9 * (sum(cascade.forwards) + sum(cascade.backwards))
     # before anything is fitted the bare model is asked as well
     planned = next(planned for planned in plan_of(job).planned if planned.members)
-    assert foretell(job).work(planned).metered.total == pytest.approx(cascade.foretold)
+    assert forecast_of(job).work(planned).metered.total == pytest.approx(cascade.foretold)
 
 
 def test_where_the_gradient_is_masked_all_are_foretold_to_be_left():
@@ -279,6 +279,6 @@ def test_what_is_left_is_foretold_from_what_is_left_and_not_from_the_number_of_u
     [(1.0, 2, 1, 100), (1.0, 2, 2, 50), (1.0, 2, 4, 50), (4.0, 2, 1, 400), (4.0, 2, 2, 225), (1.0, 0, 4, 25)],
 )
 def test_a_busy_machine_and_more_workers_than_cores_take_longer(load, cores, workers, wall):
-    coming = Forecast(1000, seconds=100, serial=0, longest=1, cells=1, unsaid=0, load=load, cores=cores)
+    coming = Forecast(1000, seconds=100, serial=0, longest=1, cells=1, unknown=0, load=load, cores=cores)
     assert coming.wall(workers) == pytest.approx(wall)
     assert ("a CPU second takes 4.0 s" in coming.sentence(workers)) == (load > 1.5)

@@ -180,11 +180,11 @@ def test_random_pipelines_are_drawn_from_the_run_s_generator(levels):
 
 def test_what_is_lawful():
     x = column(-0.2, 0.3, 1.4)
-    assert Threat(kept(3), "l2", BOX).lawful(x).tolist() == [[0.0], [0.3], [1.0]]
-    assert Threat(kept(3), "l2", BOX, 4).lawful(x).tolist() == [[0.0], [0.25], [1.0]]
-    assert Threat(kept(3), "l2", BOX, 0, (0.0, 1.0, 2)).lawful(x).tolist() == [[0.0], [0.5], [1.0]]
-    assert Threat(kept(3), "l2", (0.0, 0.7), 0, (0.0, 1.0, 2)).lawful(x).tolist() == [[0.0], [0.5], [0.5]]
-    assert Threat(kept(3), "l2", (-0.1, 0.2)).lawful(x).tolist() == [[-0.1], [0.2], [0.2]]
+    assert Threat(kept(3), "l2", BOX).round_to_feasible(x).tolist() == [[0.0], [0.3], [1.0]]
+    assert Threat(kept(3), "l2", BOX, 4).round_to_feasible(x).tolist() == [[0.0], [0.25], [1.0]]
+    assert Threat(kept(3), "l2", BOX, 0, (0.0, 1.0, 2)).round_to_feasible(x).tolist() == [[0.0], [0.5], [1.0]]
+    assert Threat(kept(3), "l2", (0.0, 0.7), 0, (0.0, 1.0, 2)).round_to_feasible(x).tolist() == [[0.0], [0.5], [0.5]]
+    assert Threat(kept(3), "l2", (-0.1, 0.2)).round_to_feasible(x).tolist() == [[-0.1], [0.2], [0.2]]
 
 
 def test_rows_of_a_threat_keep_what_is_shared():

@@ -63,7 +63,7 @@ def test_the_rows_of_a_grid_keep_their_own_budgets_goals_and_reasons():
 def test_a_grid_s_second_look_takes_the_detector_s_score_too():
     one = pipeline(between(0.55, 0.8), suspicion=lambda x: x[:, 0] / 2)
     found = judged(one, column(0.0, 0.0), column(0.6, 0.1), levels=4, safe=kept(2, 3))
-    assert found.suspicion.tolist() == [0.375, 0.0]
+    assert found.detector_score.tolist() == [0.375, 0.0]
     assert found.won.tolist() == [True, False]
     assert found.rejected == {"not a win": 1}
 
@@ -94,9 +94,9 @@ def test_the_grid_of_the_suite_or_else_of_the_file():
 def test_values_beside_on_a_grid():
     x0, x = column(0.5, 0.5, 0.5, 0.5), column(0.6, 0.4, 0.5, 0.75)
     for threat in (Threat(kept(4), "l2", BOX, 4), Threat(kept(4), "l2", BOX, 0, (0.0, 1.0, 4))):
-        assert threat.beside(x0, x, True).tolist() == [[0.75], [0.25], [0.5], [0.75]]
-        assert threat.beside(x0, x, False).tolist() == [[0.5], [0.5], [0.5], [0.75]]
-    assert Threat(kept(4), "l2", BOX).beside(x0, x, True).tolist() == x.tolist()
+        assert threat.round_directed(x0, x, True).tolist() == [[0.75], [0.25], [0.5], [0.75]]
+        assert threat.round_directed(x0, x, False).tolist() == [[0.5], [0.5], [0.5], [0.75]]
+    assert Threat(kept(4), "l2", BOX).round_directed(x0, x, True).tolist() == x.tolist()
 
 
 @pytest.mark.parametrize(

@@ -122,18 +122,18 @@ def _unbounded(record: Record) -> Iterator[Measured]:
 
 def _silent(record: Record) -> Iterator[Measured]:
     for cell in record.done(knowledge="none"):
-        met, lost = cell.watched.get("met", 0), cell.watched.get("lost", 0)
+        met, dropped = cell.watched.get("met", 0), cell.watched.get("lost", 0)
         if met < 20:
             continue
-        share = lost / met
+        share = dropped / met
         yield measured(
             share,
-            f"{lost} of {met} wins met on the way were not returned ({where(cell)})",
+            f"{dropped} of {met} wins met on the way were not returned ({where(cell)})",
             graded(share, 0.02, 0.2),
             "silent-success",
-            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {lost} of them.",
+            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {dropped} of them.",
             "The attack keeps its last iterate or its largest loss instead of what won; mend the plugin.",
-            {"share": share, "met": met, "lost": lost},
+            {"share": share, "met": met, "lost": dropped},
             [cell.id],
         )
 

@@ -43,8 +43,8 @@ def _black_box(record: Record) -> Iterator[Measured]:
             continue
         best_white, best_black = envelope(white), envelope(black)
         share = max(gap(best_black, best_white), 0.0)
-        alive = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
-        nearer = sum(b < 0.9 * w for w, b in alive) / max(len(alive), 1)
+        correct = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
+        nearer = sum(b < 0.9 * w for w, b in correct) / max(len(correct), 1)
         said = f"{percent(share)} of the samples ({defense}, {norm}); single samples where it came nearer: {percent(nearer)}"
         doubted = defense == "none" and record.model.gradients != "exact"  # what steers is not the model's own gradient
         outcome = graded(share, *((0.05, 0.1) if doubted else (0.1, 0.25)))

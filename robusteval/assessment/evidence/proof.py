@@ -36,8 +36,8 @@ def nearest(record: Record) -> dict[str, list[Place]]:
         rows = []
         for sample in range(record.data.samples):
             found = [(cell.distance[sample], cell) for cell in cells]
-            lost = [(distance, cell) for distance, cell in found if distance is not None]
-            best, winner = min(lost, key=lambda pair: pair[0], default=(0.0, None))
+            broken = [(distance, cell) for distance, cell in found if distance is not None]
+            best, winner = min(broken, key=lambda pair: pair[0], default=(0.0, None))
             if winner is not None and best > 0:
                 rows.append((sample, winner))
         if rows:

@@ -21,8 +21,8 @@ def shown(record: Record) -> list[tuple[int, Cell]]:
     for norm in sorted({cell.norm for cell in record.cells}):
         cells = record.done(norm=norm, knowledge="none")
         for sample in _choose(cells, record.data.labels):
-            lost = [cell for cell in cells if cell.distance[sample] is not None]
-            made.append((sample, min(lost, key=lambda cell: cell.distance[sample] or 0.0)))
+            broken_by = [cell for cell in cells if cell.distance[sample] is not None]
+            made.append((sample, min(broken_by, key=lambda cell: cell.distance[sample] or 0.0)))
     return made
 
 

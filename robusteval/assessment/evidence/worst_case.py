@@ -25,8 +25,8 @@ def envelope_of(record: Record, norm: str, defense: str) -> list[float]:
 def median_loss(distances: Sequence[float | None]) -> float:
     """`lower_median` of the samples that were right when clean, None standing for never lost; 0 where there is none such."""
     column = [math.inf if value is None else value for value in distances]
-    alive = np.array([value for value in column if value > 0], dtype=np.float64)
-    return lower_median(alive) if alive.size else 0.0
+    correct = np.array([value for value in column if value > 0], dtype=np.float64)
+    return lower_median(correct) if correct.size else 0.0
 
 
 def held(record: Record, norm: str) -> float:

@@ -150,7 +150,7 @@ def _asked(pipeline: Pipeline, x: Tensor, seed: int) -> Tensor:
 def _attacked(
     one: Fighter, pipeline: Pipeline, right: Tensor, attack: Any, suite: Suite, seed: int
 ) -> tuple[Tensor, int]:
-    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any wrong
+    """(adversarials [N, *shape], number of infeasible ones); the clean sample where it is wrong already or unlawful. Any wrong
     class counts, also in a targeted run; on the grid where the suite has one.
 
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
@@ -159,7 +159,7 @@ def _attacked(
     low, high = samples.bounds
     eps = wanted.eps * (1.0 if wanted.norm == "l0" else high - low)
     norm: ops.Norm = next(norm for norm in ops.NORMS if norm == wanted.norm)
-    x, unlawful = samples.x.clone(), 0
+    x, infeasible = samples.x.clone(), 0
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     lead = _CONFIDENCE * max(float(pipeline.scores(samples.x[:CHUNK]).abs().amax()), 1.0)
     for label in sorted({int(value) for value in samples.y[right]}):
@@ -179,15 +179,15 @@ def _attacked(
                 torch.arange(len(index), device=clean.device),
             )
             found = candidates_of(attack, problem).to(clean)
-            lawful = _lawful(clean, found, norm, eps, samples.bounds)
-            unlawful += int((~lawful).sum())
+            feasible = _is_feasible(clean, found, norm, eps, samples.bounds)
+            infeasible += int((~feasible).sum())
             # towards the clean sample, so that the budget still holds
-            found = Threat(problem.safe, norm, samples.bounds, *grid).beside(clean, found, away=False)
-            x[index] = torch.where(ops.per_sample(lawful, clean), found, clean)
-    return x, unlawful
+            found = Threat(problem.safe, norm, samples.bounds, *grid).round_directed(clean, found, away=False)
+            x[index] = torch.where(ops.per_sample(feasible, clean), found, clean)
+    return x, infeasible
 
 
-def _lawful(clean: Tensor, found: Tensor, norm: ops.Norm, eps: float, bounds: tuple[float, float]) -> Tensor:
+def _is_feasible(clean: Tensor, found: Tensor, norm: ops.Norm, eps: float, bounds: tuple[float, float]) -> Tensor:
     """Finite, inside the box and within the budget: bool [B]. Raises ValueError for another shape."""
     if found.shape != clean.shape:
         raise ValueError(f"the attack returned shape {tuple(found.shape)} for samples {tuple(clean.shape)}")

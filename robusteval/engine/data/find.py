@@ -127,15 +127,15 @@ def find_data(
     come from. kept: nothing that is in it is read again, and what is read is put there.
     """
     kept = {} if kept is None else kept
-    beside = model_path.with_suffix(".npz") if model_path is not None else None
+    sibling = model_path.with_suffix(".npz") if model_path is not None else None
     if data is not None:
         place, known = data, datasets
-    elif beside is not None and beside.exists():
-        place, known = beside, {}
+    elif sibling is not None and sibling.exists():
+        place, known = sibling, {}
     elif info.dataset in datasets:
         place, known = Path(info.dataset), {info.dataset: datasets[info.dataset]}
     else:
-        raise _nothing(beside, info, datasets)
+        raise _nothing(sibling, info, datasets)
     raw = _from(place, known, "test", kept)
     if fit is not None:
         return raw, _from(fit, datasets, "fit", kept)
@@ -156,9 +156,9 @@ def find_fit(
     kept = {} if kept is None else kept
     if fit is not None:
         return _from(fit, datasets, "fit", kept)
-    beside = model_path.with_suffix(".npz") if model_path is not None else None
-    if beside is not None and beside.exists():
-        own = _from(beside, {}, "fit", kept) if _has_fit(beside, {}) else None
+    sibling = model_path.with_suffix(".npz") if model_path is not None else None
+    if sibling is not None and sibling.exists():
+        own = _from(sibling, {}, "fit", kept) if _has_fit(sibling, {}) else None
     else:
         own = _bundled(datasets[info.dataset], info.dataset, "fit") if info.dataset in datasets else None
     if own is None:
@@ -204,10 +204,10 @@ def _bundled(dataset: Dataset, name: str, split: Split) -> RawData:
     return RawData(*arrays, class_names, name, f"installed data set {name}, {split} part")
 
 
-def _nothing(beside: Path | None, info: ModelInfo, datasets: Mapping[str, Dataset]) -> DataError:
+def _nothing(sibling: Path | None, info: ModelInfo, datasets: Mapping[str, Dataset]) -> DataError:
     installed = ", ".join(sorted(datasets)) or "none"
     named = f" {info.dataset!r}, which the model's metadata name, is not installed." if info.dataset else ""
-    there = f" (2) put {beside.name} with x and y beside the model;" if beside is not None else ""
+    there = f" (2) put {sibling.name} with x and y beside the model;" if sibling is not None else ""
     return DataError(
         f"There are no labelled images to evaluate {info.name} on.{named}",
         f"Any of these will do: (1) --data FILE_OR_FOLDER;{there} (3) name an installed data set (installed: {installed}) "

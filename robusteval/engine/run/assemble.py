@@ -89,14 +89,14 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
     cell.distance = [None if math.isinf(value) else value for value in distance]
     cell.l2 = [None if math.isinf(value) else value for value in _together([unit.l2 for unit in units])]
     answer = torch.cat([unit.answer for unit in units]).tolist()
-    lost = [value is not None and value > 0 for value in cell.distance]
-    cell.prediction = [int(value) if hit else None for value, hit in zip(answer, lost, strict=True)]
+    broken = [value is not None and value > 0 for value in cell.distance]
+    cell.prediction = [int(value) if hit else None for value, hit in zip(answer, broken, strict=True)]
     suspicion = _together([unit.suspicion for unit in units])
     cell.suspicion = [None if math.isnan(value) or math.isinf(value) else value for value in suspicion]
     if all(value is None for value in cell.suspicion):
         cell.suspicion = []
     survives = torch.cat([unit.survives for unit in units]).tolist()
-    cell.survives_8bit = [bool(value) if hit else None for value, hit in zip(survives, lost, strict=True)]
+    cell.survives_8bit = [bool(value) if hit else None for value, hit in zip(survives, broken, strict=True)]
     cell.forwards = [int(value) for unit in units for value in unit.forwards]
     cell.backwards = [int(value) for unit in units for value in unit.backwards]
     cell.blind = [int(value) for unit in units if unit.blind is not None for value in unit.blind]

@@ -15,7 +15,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data.find import read as read_data
-from robusteval.engine.data.training_fingerprints import check_unlearnt
+from robusteval.engine.data.training_fingerprints import check_not_trained_on
 from robusteval.engine.plan.job import Job
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
@@ -46,7 +46,7 @@ def prepare_job(
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
     goal = parse(options.target, model.info)
-    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, options, kept)
+    raw, chosen, fit_samples, note = _data(model, catalogue, plan, model_path, options, kept)
     chosen, rounded = as_received(model, without_target(chosen, goal), plan.levels)
     if options.labels_from_model:
         chosen = _own_labels(model, chosen)
@@ -60,7 +60,7 @@ def prepare_job(
         suite=plan,
         catalogue=catalogue,
         folder=Path(),
-        fit=learnt,
+        fit=fit_samples,
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
         range_note=note + rounded,
@@ -88,24 +88,24 @@ def _data(
 ) -> tuple[RawData, Samples, Samples | None, str]:
     """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
     datasets, data, fit = catalogue.datasets(), options.data, options.fit_data
-    learnt_raw: RawData | None = None
+    fit_raw: RawData | None = None
     if isinstance(data, tuple):
         raw = arrays(data)
     else:
         own = fit if isinstance(fit, Path) else None
-        raw, learnt_raw = find_data(model_path, model.info, data, own, datasets, kept)
+        raw, fit_raw = find_data(model_path, model.info, data, own, datasets, kept)
     if isinstance(fit, tuple):
-        learnt_raw = arrays(fit)
+        fit_raw = arrays(fit)
     elif isinstance(fit, Path) and isinstance(data, tuple):
-        learnt_raw = read_data(fit, "fit")
+        fit_raw = read_data(fit, "fit")
     samples = options.samples if options.samples is not None else suite.samples
     chosen, note = prepare(raw, model.info, options.data_range, samples, options.seed)
-    check_unlearnt(model.info, chosen)
-    learnt = None
-    if learnt_raw is not None:
-        learnt, _ = prepare(learnt_raw, model.info, options.data_range, suite.fit_samples, options.seed)
-        check_disjoint(chosen, learnt)
-    return raw, chosen, learnt, note
+    check_not_trained_on(model.info, chosen)
+    fit_samples = None
+    if fit_raw is not None:
+        fit_samples, _ = prepare(fit_raw, model.info, options.data_range, suite.fit_samples, options.seed)
+        check_disjoint(chosen, fit_samples)
+    return raw, chosen, fit_samples, note
 
 
 def arrays(pair: tuple[Any, Any]) -> RawData:

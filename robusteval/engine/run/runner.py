@@ -35,7 +35,7 @@ from robusteval.foreign import foreign, heeding_ctrl_c, words
 from robusteval.record import run as document
 from robusteval.record import store
 
-__all__ = ["Job", "Listener", "Progress", "foretell", "plan_of", "run"]
+__all__ = ["Job", "Listener", "Progress", "forecast_of", "plan_of", "run"]
 
 
 def run(job: Job, listener: Listener = lambda progress: None) -> document.Record:
@@ -80,7 +80,7 @@ def _run(job: Job, listener: Listener) -> document.Record:
     return record
 
 
-def foretell(job: Job) -> Forecaster:
+def forecast_of(job: Job) -> Forecaster:
     """What a job will cost, before anything is fitted: every sample counts as attacked, and passes through a defence as dear
     as those of the bare model."""
     with one_thread():
@@ -96,16 +96,19 @@ def _all(plan: Plan) -> list[Planned]:
 def _costs(job: Job, plan: Plan, fitted: Fitted, timing: pass_timing.PassTiming) -> Forecaster:
     """The forecaster of a job whose pipelines are fitted."""
     speeds = {
-        name: timing if name == "none" else _behind(job, pipeline, timing) for name, pipeline in fitted.live.items()
+        name: timing if name == "none" else _behind(job, pipeline, timing)
+        for name, pipeline in fitted.by_defense.items()
     }
-    live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
-    random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
+    initially_correct = {
+        row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.by_defense
+    }
+    random = {name: pipeline.stochastic for name, pipeline in fitted.by_defense.items()}
     left: dict[str, float] = {}
-    for name in fitted.live:
+    for name in fitted.by_defense:
         behind = [planned for planned in _all(plan) if planned.cell.defense == name]
         with contextlib.suppress(Exception), foreign():  # a guess is not worth a run: without one, all samples count
-            left |= survivors(behind, fitted.live, job.samples, live, job.suite.levels)
-    return forecaster(job, speeds, live, random, left)
+            left |= survivors(behind, fitted.by_defense, job.samples, initially_correct, job.suite.levels)
+    return forecaster(job, speeds, initially_correct, random, left)
 
 
 def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_timing.PassTiming:
@@ -157,14 +160,14 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
 
 
 def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> None:
-    pipeline, suite = fitted.live["none"], _survivable(job.suite, record)
-    bare, alive = pipeline.defended.model, right(job, fitted.rows[0].prediction)
+    pipeline, suite = fitted.by_defense["none"], _survivable(job.suite, record)
+    bare, initially_correct = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     if name == "planted adversarials":
-        record.planted = planted.test(bare, job.samples, alive, suite, job.catalogue, job.seed)
+        record.planted = planted.test(bare, job.samples, initially_correct, suite, job.catalogue, job.seed)
     elif name == "noise draws":
         record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
     else:
-        record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
+        record.estimates = clever.estimate(bare, job.samples, initially_correct, suite.clever, suite.norms, job.seed)
 
 
 def _survivable(suite: Suite, record: document.Record) -> Suite:

@@ -25,7 +25,7 @@ def survivors(
     planned: Iterable[Planned],
     pipelines: Mapping[str, Pipeline],
     samples: Samples,
-    live: Mapping[str, Tensor],
+    initially_correct: Mapping[str, Tensor],
     levels: int,
 ) -> dict[str, float]:
     """By cell: about the largest share of the attacked samples that holds out at the largest budget, of cascades (what is left
@@ -54,7 +54,7 @@ def survivors(
         if at in known:
             found[cell.id] = known[at]
             continue
-        mask = live.get(cell.defense, torch.ones(len(samples), dtype=torch.bool))
+        mask = initially_correct.get(cell.defense, torch.ones(len(samples), dtype=torch.bool))
         rows = mask.nonzero().squeeze(1)[:_SAMPLES].to(samples.x.device)
         if len(rows):
             won = _one_step(pipeline, samples, rows, cell.norm, cell.eps, levels)

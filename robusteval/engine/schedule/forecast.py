@@ -103,7 +103,7 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
 @dataclass(frozen=True)
 class Forecast:
     """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the attacks;
-    longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see `pass_timing.contention`;
+    longest: of the longest unit; unknown: cells whose attacks do not say what they cost; load: see `pass_timing.contention`;
     cores: that this process may use, 0 where as many as there are workers."""
 
     passes: float
@@ -111,7 +111,7 @@ class Forecast:
     serial: float  # seconds of what one process does at the end, whatever the workers
     longest: float
     cells: int
-    unsaid: int
+    unknown: int
     load: float = 1.0
     cores: int = 0
 
@@ -139,23 +139,23 @@ class Forecast:
             f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with {who} "
             f"(foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
         )
-        if self.unsaid:
-            count = "1 cell is" if self.unsaid == 1 else f"{self.unsaid} cells are"
+        if self.unknown:
+            count = "1 cell is" if self.unknown == 1 else f"{self.unknown} cells are"
             said += f" {count} not foretold: the attacks do not say what they cost."
         return said
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """Costs of cells, units and tests. live: by defence, bool [N], the samples that are attacked; where it is not known
-    all are. speeds: by defence; where one was not measured, the bare model's counts."""
+    """Costs of cells, units and tests. initially_correct: by defence, bool [N], the samples that are attacked; where it is
+    not known all are. speeds: by defence; where one was not measured, the bare model's counts."""
 
     suite: Suite
     classes: int
     samples: int
     speeds: Mapping[str, PassTiming]
     random: Mapping[str, bool]
-    live: Mapping[str, Tensor] = field(default_factory=dict)
+    initially_correct: Mapping[str, Tensor] = field(default_factory=dict)
     planted: tuple[tuple[str, Attack], ...] = ()  # (norm, attack) of the planted test
     left: Mapping[str, float] = field(default_factory=dict)  # by cell: engine.survivors
     load: float = 1.0
@@ -198,7 +198,7 @@ class Forecaster:
     def forecast(self, plan: Plan, left: Mapping[str, list[int]] | None = None) -> Forecast:
         """Of a plan, or of the chunks by cell that are left to do."""
         passes = seconds = longest = 0.0
-        unsaid = cells = 0
+        unknown = cells = 0
         for planned in (*plan.planned, *plan.probes):
             todo = list(range(len(chunks(planned, self.samples)))) if left is None else left.get(planned.cell.id, [])
             if not todo:
@@ -206,7 +206,7 @@ class Forecaster:
             cells += 1
             work = self.work(planned)
             if work is None:
-                unsaid += 1
+                unknown += 1
                 continue
             for chunk in todo:
                 spent = self.unit(planned, chunk) or 0.0
@@ -220,7 +220,7 @@ class Forecaster:
             serial,
             longest,
             cells,
-            unsaid,
+            unknown,
             self.load,
             self.cores,
         )
@@ -242,19 +242,23 @@ class Forecaster:
 
     def _attacked(self, planned: Planned, rows: slice) -> int:
         """Samples of a chunk that are attacked; oblivious cells judge all."""
-        live = self.live.get(planned.cell.defense)
-        return rows.stop - rows.start if live is None or planned.source else int(live[rows].sum())
+        initially_correct = self.initially_correct.get(planned.cell.defense)
+        return (
+            rows.stop - rows.start
+            if initially_correct is None or planned.source
+            else int(initially_correct[rows].sum())
+        )
 
 
 def forecaster(
     job: Job,
     speeds: Mapping[str, PassTiming],
-    live: Mapping[str, Tensor],
+    initially_correct: Mapping[str, Tensor],
     random: Mapping[str, bool] | None = None,
     left: Mapping[str, float] | None = None,
 ) -> Forecaster:
-    """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is taken
-    for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
+    """The forecaster of a job. initially_correct, random: of the fitted pipelines; before that all samples count, and a
+    defence is taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
     info, suite = job.model.info, job.suite
     if random is None:
         random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}
@@ -264,7 +268,9 @@ def forecaster(
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = len(job.samples)
-    return Forecaster(suite, info.classes, count, speeds, random, live, planted, left or {}, contention(), cores)
+    return Forecaster(
+        suite, info.classes, count, speeds, random, initially_correct, planted, left or {}, contention(), cores
+    )
 
 
 def rounded(number: float) -> str:

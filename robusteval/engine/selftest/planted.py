@@ -240,7 +240,7 @@ def _noise(x0: Tensor, threat: Threat, eps: float, count: int, rng: torch.Genera
     x = x0.expand(count, *x0.shape[1:])
     size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
     draw = ops.random_on_sphere if surface else ops.random_in_ball
-    return threat.beside(x, ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds), away=False)
+    return threat.round_directed(x, ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds), away=False)
 
 
 def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: int) -> list[bool]:
@@ -250,5 +250,5 @@ def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: 
     hit = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
     for _ in range(int(row.params["inner"])):
         points = ops.clip(x0 + ops.random_on_sphere(x0, threat.norm, budget, rng).to(x0), threat.bounds)
-        hit |= pipeline.decide(threat.beside(x0, points, away=False))[0] == 1
+        hit |= pipeline.decide(threat.round_directed(x0, points, away=False))[0] == 1
     return [bool(value) for value in hit]

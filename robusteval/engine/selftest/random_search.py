@@ -71,7 +71,7 @@ def _hits(pipeline: Pipeline, x0: torch.Tensor, threat: Threat, eps: float, draw
         size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
         draw = ops.random_on_sphere if (start // _BATCH) % 2 == 0 else ops.random_in_ball
         points = ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds)
-        points = threat.beside(x, points, away=False)
+        points = threat.round_directed(x, points, away=False)
         answer, _, _ = pipeline.decide(points)
         near = ops.distance(x, points, threat.norm) <= eps * (1 + 1e-6)
         hits += int((is_win(answer, threat.safe.expand(count, -1)) & near).sum())

@@ -76,29 +76,29 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     started = time.perf_counter()
     chunk = Chunk(context, planned, rows)
     x, y, target = context.samples.x[rows], context.samples.y[rows], planned.cell.target
-    live = context.attackable[planned.cell.defense][rows].nonzero().squeeze(1)
+    correct = context.initially_correct[planned.cell.defense][rows].nonzero().squeeze(1)
     by_target: Tensor | None = None
     member: Tensor | None = None
     proposer: Propose | None = None
     if planned.members:
         threat = chunk.threat(safe_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
-        found, member = chunk.cascade(live, threat)
+        found, member = chunk.cascade(correct, threat)
     elif starts is not None:
         threat = chunk.threat(safe_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
-        found = chunk.given(live, threat, starts)
+        found = chunk.given(correct, threat, starts)
     elif target == ALL:
         threat = chunk.threat(safe_mask(y, None, chunk.classes, chunk.pipeline.classes))
-        found, by_target = chunk.every_target(live, y)
-        proposer = chunk.proposer(live, threat)  # at a given budget any wrong class will do
+        found, by_target = chunk.every_target(correct, y)
+        proposer = chunk.proposer(correct, threat)  # at a given budget any wrong class will do
     else:
         goals = _goals(context, target, rows, y)
         threat = chunk.threat(safe_mask(y, goals, chunk.classes, chunk.pipeline.classes))
-        proposer = chunk.proposer(live, threat)
-        found = chunk.search(live, threat, proposer)
-    result = _columns(context, chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)
+        proposer = chunk.proposer(correct, threat)
+        found = chunk.search(correct, threat, proposer)
+    result = _columns(context, chunk.pipeline, x, threat, correct, found, chunk.meter, chunk.rng)
     result.by_target, result.member = by_target, member
     if planned.strengths:
-        result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
+        result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, correct, found, proposer, chunk.rng)
     result.trace, result.watched = chunk.trace.points[:400], chunk.watched
     result.seconds = time.perf_counter() - started
     return result
@@ -130,7 +130,7 @@ def _columns(
     pipeline: Pipeline,
     x: Tensor,
     threat: Threat,
-    live: Tensor,
+    correct: Tensor,
     found: Best,
     meter: Meter,
     rng: Generator,
@@ -142,11 +142,11 @@ def _columns(
     suspicion = torch.full_like(distance, torch.nan)
     survives = torch.zeros(len(x), dtype=torch.bool)
     candidates = x.clone()
-    rows = live.cpu()
+    rows = correct.cpu()
     distance[rows], l2[rows] = found.distance.cpu(), found.l2.cpu()
-    answer[rows], suspicion[rows] = found.answer.cpu(), found.suspicion.cpu()
-    candidates[live] = found.x
-    hit = live[torch.isfinite(found.distance)]
+    answer[rows], suspicion[rows] = found.answer.cpu(), found.detector_score.cpu()
+    candidates[correct] = found.x
+    hit = correct[torch.isfinite(found.distance)]
     if len(hit):
         rounded = ops.to_grid(candidates[hit], threat.bounds, 255)
         saved = replace(threat[hit], levels=0, file=())  # the saved image is asked as it is, moved to no other grid

@@ -148,7 +148,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         dataset=_dataset(model),
         notes=notes,
         reading=reading_of(given, taken, head, climbed.forced_batch, file.external).to_json(),
-        learnt=metadata.get("robusteval.learnt", ""),
+        training_fingerprints=metadata.get("robusteval.learnt", ""),
     )
     return OnnxClassifier(file, given, taken, head, climbed, info, truth)
 

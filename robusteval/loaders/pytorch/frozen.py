@@ -47,10 +47,10 @@ def _modes(module: nn.Module) -> tuple[str, ...]:
             f"The program was written in training mode ({', '.join(baked)}), which cannot be changed any more: call eval() "
             "before the export.",
         )
-    live = [m for m in module.modules() if getattr(m, "training", False)]
-    if not live or exported is not None:
+    training = [m for m in module.modules() if getattr(m, "training", False)]
+    if not training or exported is not None:
         return ()
-    kinds = sorted({type(m).__name__ for m in live if isinstance(m, _SWITCHED)})
+    kinds = sorted({type(m).__name__ for m in training if isinstance(m, _SWITCHED)})
     tail = f" ({', '.join(kinds)})" if kinds else ""
     return (f"The module was in training mode{tail}; a copy in evaluation mode is evaluated.",)
 

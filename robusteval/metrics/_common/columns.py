@@ -100,14 +100,14 @@ def worst_case(cells: Sequence[Cell], right: NDArray[np.bool_]) -> Worst | None:
     return Worst(smallest, np.where(np.isfinite(smallest) & (smallest > 0), first, -1), tuple(cells))
 
 
-def lost_obliviously(record: Record, pipeline: Pipeline, norm: str) -> NDArray[np.float64] | None:
+def broken_obliviously(record: Record, pipeline: Pipeline, norm: str) -> NDArray[np.float64] | None:
     """[N] smallest tested distance at which an adversarial made on the bare model fools the defended pipeline.
 
     A fixed attack's strength is its budget; a minimal attack's is a multiple of the bare model's own smallest distance.
     inf: none of the tested ones; 0: wrong when clean. None when no oblivious cell in this norm was judged.
     """
     truth, right = labels(record), right_when_clean(record, pipeline)
-    lost = np.where(right, np.inf, 0.0)
+    broken_at = np.where(right, np.inf, 0.0)
     judged = False
     for cell in record.done(norm=norm, knowledge="oblivious", defense=pipeline.defense):
         base = _bare_distances(record, cell)
@@ -120,8 +120,8 @@ def lost_obliviously(record: Record, pipeline: Pipeline, norm: str) -> NDArray[n
             answer = np.asarray(strength.prediction, dtype=np.int64)
             fooled = right & (answer != truth) & (answer != record.model.classes)
             reach = base * strength.strength if cell.family == "minimal" and base is not None else strength.strength
-            lost = np.where(fooled, np.minimum(lost, reach), lost)
-    return lost if judged else None
+            broken_at = np.where(fooled, np.minimum(broken_at, reach), broken_at)
+    return broken_at if judged else None
 
 
 def _bare_distances(record: Record, cell: Cell) -> NDArray[np.float64] | None:

@@ -37,5 +37,5 @@ def cases(record: Record, pipeline: Pipeline, right: NDArray[np.bool_]) -> Itera
         if len(cell.suspicion) == right.size:
             scores = np.array([np.nan if score is None else score for score in cell.suspicion], dtype=np.float64)
             distance = columns.distances(cell, right)
-            lost = np.isfinite(distance) & (distance > 0)
-            yield Case(cell, None, scores[right & lost & np.isfinite(scores)])
+            broken = np.isfinite(distance) & (distance > 0)
+            yield Case(cell, None, scores[right & broken & np.isfinite(scores)])

@@ -171,7 +171,7 @@ def _rates(counts: NDArray[np.int64]) -> Floats:
 
 
 def roc(negatives: Floats, positives: Floats) -> Roc | None:
-    """The ROC of suspicion scores; None when either side is empty."""
+    """The ROC of detector scores; None when either side is empty."""
     if negatives.size == 0 or positives.size == 0:
         return None
     below, above = _counts(negatives, positives)

@@ -81,20 +81,20 @@ def cost(record: Record) -> Table | None:
         "Foretold, both",
         "Time",
     ]
-    note = f"{found.description} {_foretold(record)}".rstrip()
+    note = f"{found.description} {_forecast(record)}".rstrip()
     return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=note)
 
 
-def _foretold(record: Record) -> str:
+def _forecast(record: Record) -> str:
     """What was said before the run against what came of it."""
     values = {
         result.name: result.value for result in record.results if result.metric == "cost" and pieces.is_known(result)
     }
-    foretold, made = values.get("passes/foretold"), values.get("passes/made")
-    if not foretold or not made:
+    forecast, made = values.get("passes/foretold"), values.get("passes/made")
+    if not forecast or not made:
         return ""
     said = (
-        f"Foretold before the run: {foretold:,.0f} passes. Made: {made:,.0f}, {made / foretold:.2f} times as many; attacks stop "
+        f"Foretold before the run: {forecast:,.0f} passes. Made: {made:,.0f}, {made / forecast:.2f} times as many; attacks stop "
         "early where samples fall."
     )
     if record.times.foretold_s and record.times.wall_s:

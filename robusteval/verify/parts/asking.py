@@ -1,4 +1,4 @@
-"""The model of a record, asked again: its file checked as a whole, and read as the record says, if that is lawful."""
+"""The model of a record, asked again: its file checked as a whole, and read as the record says, if that is valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnxruntime
 
 from robusteval.errors import RecordError, RobustEvalError
 from robusteval.record.run import Model, Record
-from robusteval.runtime.answers import Runtime, check_lawful
+from robusteval.runtime.answers import Runtime, check_reading
 from robusteval.runtime.files import Bytes, read_file
 from robusteval.runtime.reading import FLOATS, SCALES, Reading, from_json, whole_range
 from robusteval.runtime.session import DTYPES, run_session
@@ -21,7 +21,7 @@ from robusteval.runtime.wire import label_lists
 def reopened(path: Path, record: Record) -> Runtime:
     """ONNX Runtime on the file's own bytes, external data included, with the record's reading of it.
 
-    Raises RecordError where the file is not the one that was evaluated, or the reading is not a lawful one of it.
+    Raises RecordError where the file is not the one that was evaluated, or the reading is not a valid one of it.
     """
     try:
         file = read_file(path)
@@ -39,12 +39,12 @@ def reopened(path: Path, record: Record) -> Runtime:
 
 
 def reading_in(model: Model, session: onnxruntime.InferenceSession, file: Bytes) -> Reading:
-    """The record's reading, where it is lawful and says nothing else than the record's other fields; for records that
+    """The record's reading, where it is valid and says nothing else than the record's other fields; for records that
     were written before there was one, what follows from those fields. Raises RecordError."""
     if not model.reading:
         return _derived(model, session)
     found = from_json(model.reading)
-    check_lawful(found, session, label_lists(file.content))
+    check_reading(found, session, label_lists(file.content))
     said: dict[str, Any] = {
         "input shape": (list(found.shape), list(model.input_shape)),
         "pixel range": (list(found.bounds), list(model.bounds)),

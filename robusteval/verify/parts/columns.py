@@ -54,7 +54,7 @@ def _cell(record: Record, cell: Cell, evidence: Evidence, there: Stored, result:
     clean = evidence.tensors[CLEAN]
     for number, sample in enumerate(samples):
         faults = list(there.faults.get(Key(cell.id, sample), ()))
-        faults += _lawful(record, cell, images[number], clean[sample], sample)
+        faults += _feasibility(record, cell, images[number], clean[sample], sample)
         if answers is not None:
             faults += _answer(record, cell, sample, int(answers[number]))
         if rounded is not None:
@@ -99,7 +99,7 @@ def _form(record: Record, cell: Cell, pipeline: Pipeline, result: Verification) 
             result.judge(faults, f"{cell.id}, sample {sample}")
 
 
-def _lawful(record: Record, cell: Cell, image: Array, clean: Array, sample: int) -> list[str]:
+def _feasibility(record: Record, cell: Cell, image: Array, clean: Array, sample: int) -> list[str]:
     """Box, grid, distances, budget."""
     low, high = record.model.bounds
     if not np.isfinite(image).all() or image.min() < low or image.max() > high:

@@ -62,14 +62,14 @@ class Twin(nn.Module):
         before = (self.anchor.dtype, self.anchor.device)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before != (self.anchor.dtype, self.anchor.device):
-            learnt = {name: value.detach() for name, value in self.named_parameters()}
-            for name in learnt:
+            trained = {name: value.detach() for name, value in self.named_parameters()}
+            for name in trained:
                 delattr(self, name)
             self._build()
             if self._learns:
                 self.learn()
                 with torch.no_grad():
-                    for name, value in learnt.items():
+                    for name, value in trained.items():
                         self.get_parameter(name).copy_(value)
         return self
 
@@ -118,9 +118,9 @@ class Twin(nn.Module):
             slot = int(name[1:])
             if slot in slots and value.numel() > 1:
                 delattr(self, name)
-                learnt = nn.Parameter(value.detach().clone())
-                self.register_parameter(name, learnt)
-                self._env[slot] = learnt
+                trained = nn.Parameter(value.detach().clone())
+                self.register_parameter(name, trained)
+                self._env[slot] = trained
         self._learns = True
         self._plans.clear()
         return self
