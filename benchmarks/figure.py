@@ -75,13 +75,13 @@ def chart(rows: list[dict[str, Any]]) -> alt.FacetChart:
         .mark_text(align="left", dx=7, dy=-5, fontSize=10)
         .encode(text="attack:N", color=colour)
     )
-    made: alt.FacetChart = (
+    facets: alt.FacetChart = (
         alt.layer(dots, names, data=data)
         .properties(width=400, height=260)
         .facet(alt.Facet("panel:N", title=None), columns=2)
         .resolve_scale(x="independent", y="independent")
     )
-    return made
+    return facets
 
 
 def main() -> None:

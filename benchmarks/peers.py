@@ -159,8 +159,8 @@ def combined(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    modules, said = load_peers()
-    for name, what in said.items():
+    modules, notes = load_peers()
+    for name, what in notes.items():
         print(f"{name}: {what}", file=sys.stderr)
     rows: list[dict[str, Any]] = []
     costs: dict[str, Any] = {}
@@ -180,7 +180,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "machine": machine(),
         "load average at the end": round(load, 1),
-        "peers": said,
+        "peers": notes,
         "images": options.images,
         "split": options.split,
         "start": options.start,

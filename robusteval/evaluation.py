@@ -190,7 +190,9 @@ def compare(
             f"There are {len(models)} models but {len(each)} options.", "Give one for each, or one for all."
         )
     kept: dict[Any, Any] = {}
-    models_opened = [opened(model, way, data, kept, data_range) for model, way in zip(models, each, strict=True)]
+    models_opened = [
+        opened(model, each_options, data, kept, data_range) for model, each_options in zip(models, each, strict=True)
+    ]
     asked = RunOptions(
         suite=suite,
         data=source(data),
@@ -221,8 +223,10 @@ def compare(
             for key, job in zip(names, jobs, strict=True):
                 record = run(dataclasses.replace(job, folder=folder / key, apart=True))
                 contenders.append(comparison.Contender(key, job, record))
-            made = comparison.compare(contenders, catalogue, folder)
-    result = EvaluatedComparison(**{field.name: getattr(made, field.name) for field in dataclasses.fields(Comparison)})
+            compared = comparison.compare(contenders, catalogue, folder)
+    result = EvaluatedComparison(
+        **{field.name: getattr(compared, field.name) for field in dataclasses.fields(Comparison)}
+    )
     result.records = {contender.key: _evaluated(contender.record) for contender in contenders}
     return result
 

@@ -217,8 +217,8 @@ def _scaled(raw: Tensor, problem: Problem) -> Tensor:
 def _generator(x: Tensor, width: int, rng: Generator) -> nn.Module:
     """Images: convolutions with a wider middle at half the size where that is even; others: a perceptron."""
     if x.dim() != 4:
-        many = x[0].numel()
-        layers = [nn.Flatten(), dense(many, 8 * width, rng), nn.ReLU(), dense(8 * width, many, rng)]
+        count = x[0].numel()
+        layers = [nn.Flatten(), dense(count, 8 * width, rng), nn.ReLU(), dense(8 * width, count, rng)]
         return nn.Sequential(*layers).to(x.device)
     channels, height, side = x.shape[1:]
     halves = height % 2 == 0 and side % 2 == 0

@@ -168,10 +168,10 @@ class _State:
     @classmethod
     def start(cls, x: Tensor, step: Tensor, sparsity: float) -> _State:
         never, none = torch.full_like(step, -math.inf), torch.zeros_like(x)
-        many = torch.full_like(step, sparsity * x[0].numel())
+        count = torch.full_like(step, sparsity * x[0].numel())
         yes = torch.ones_like(step, dtype=torch.bool)
         zero = torch.zeros_like(step)
-        return cls(x, none, x, x, none, never, never, zero, step, step, yes, never, many, many.clone())
+        return cls(x, none, x, x, none, never, never, zero, step, step, yes, never, count, count.clone())
 
     def __getitem__(self, rows: Tensor) -> _State:
         return _State(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
@@ -233,11 +233,11 @@ def _adapt_l1(problem: Problem, state: _State) -> None:
     state.back(settled)
 
 
-def _sparse(grad: Tensor, many: Tensor) -> Tensor:
+def _sparse(grad: Tensor, count: Tensor) -> Tensor:
     """Signs of the `many` [B] largest values of each gradient, of l1 size 1."""
     flat = grad.flatten(1)
     order = flat.abs().argsort(dim=1, descending=True)
-    inside = torch.arange(flat.shape[1], device=flat.device) < many.clamp(1, flat.shape[1]).round()[:, None]
+    inside = torch.arange(flat.shape[1], device=flat.device) < count.clamp(1, flat.shape[1]).round()[:, None]
     signs = torch.zeros_like(flat).scatter_(1, order, inside.to(flat.dtype)) * flat.sign()
     return (signs / signs.abs().sum(1, keepdim=True).clamp_min(1)).reshape(grad.shape)
 

@@ -75,8 +75,8 @@ class DeepFool:
 
         scores [B, K] at x; close: bool [B], samples nearly at a boundary, whose last steps spare the edges of the box.
         """
-        many = min(self.candidates, problem.classes - 1)
-        outside = scores.masked_fill(problem.safe, -_OUT).topk(many, dim=1).indices
+        count = min(self.candidates, problem.classes - 1)
+        outside = scores.masked_fill(problem.safe, -_OUT).topk(count, dim=1).indices
         inside = scores.masked_fill(~problem.safe, -_OUT).argmax(1, keepdim=True)
         scores, grads = problem.jacobian(x, torch.cat([inside, outside], dim=1))
         gap = scores.gather(1, inside) - scores.gather(1, outside)

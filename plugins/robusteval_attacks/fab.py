@@ -109,8 +109,8 @@ class FAB:
     def _boundary(self, problem: Problem, x: Tensor, scores: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """Slope [B, *shape] of the nearest linearised boundary, and the rise [B] of the score difference that it takes."""
         if classes is None:
-            many = min(self.candidates, problem.classes - 1)
-            classes = scores.masked_fill(problem.safe, -_OUT).topk(many, dim=1).indices
+            count = min(self.candidates, problem.classes - 1)
+            classes = scores.masked_fill(problem.safe, -_OUT).topk(count, dim=1).indices
         inside = scores.masked_fill(~problem.safe, -_OUT).argmax(1, keepdim=True)
         scores, grads = problem.jacobian(x, torch.cat([inside, classes], dim=1))
         gap = scores.gather(1, inside) - scores.gather(1, classes)

@@ -108,8 +108,8 @@ class JSMA:
         up, down = (high - x).clamp(0, most), (low - x).clamp(-most, 0)
         if self.direction == "either":
             # a value that has moved goes on in the same direction
-            way = torch.where(x == problem.x, target - others, x - problem.x)
-            step = torch.where(way > 0, up, down).masked_fill(way == 0, 0)
+            direction = torch.where(x == problem.x, target - others, x - problem.x)
+            step = torch.where(direction > 0, up, down).masked_fill(direction == 0, 0)
         else:
             step = up if self.direction == "up" else down
         gain, drop = _by_pixel(target * step).sum(1), -_by_pixel(others * step).sum(1)
@@ -135,10 +135,10 @@ def _better_half(sample: Tensor, behind: Tensor) -> Tensor:
     """Mask [R] of the rows that are in the better half of their sample's rows; sample [R] grows, behind [R]."""
     order = behind.argsort(stable=True)
     order = order[sample[order].argsort(stable=True)]  # by sample, then by behind
-    many = torch.bincount(sample)
-    rank = torch.arange(len(sample), device=sample.device) - (many.cumsum(0) - many)[sample[order]]
+    count = torch.bincount(sample)
+    rank = torch.arange(len(sample), device=sample.device) - (count.cumsum(0) - count)[sample[order]]
     inside = torch.zeros_like(sample, dtype=torch.bool)
-    inside[order] = rank < (many[sample[order]] + 1) // 2
+    inside[order] = rank < (count[sample[order]] + 1) // 2
     return inside
 
 

@@ -119,10 +119,10 @@ class PGD:
             return ascent(grad, problem.norm) * per_sample(length, grad)
         # The steepest l1 step inside the box fills value after value, best first, each as far as it may go. Moving many
         # values a little explores better; few make the best use of the budget: so the number shrinks to one on the way.
-        many = max(1.0, self.sparsity * grad[0].numel()) ** (1 - progress)
+        count = max(1.0, self.sparsity * grad[0].numel()) ** (1 - progress)
         low, high = problem.bounds
         room = torch.where(grad > 0, high - x, x - low).masked_fill(grad == 0, 0).flatten(1)
-        room = torch.minimum(room, length[:, None] / many)
+        room = torch.minimum(room, length[:, None] / count)
         order = grad.flatten(1).abs().argsort(dim=1, descending=True)
         room = room.gather(1, order)
         filled = torch.minimum(room, (length[:, None] - room.cumsum(1) + room).clamp_min(0))

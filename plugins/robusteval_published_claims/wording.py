@@ -44,8 +44,8 @@ def _left(view: View, budgets: Budgets) -> tuple[str, list[Kept]]:
     evaded = [
         cell for name in dict.fromkeys(cell.attack for cell in past or cells) for cell in view.found(name, "adaptive")
     ]
-    said = f"right within {kept_text(kept)}" if kept else "not measured"
-    return f"{said}; ROC of what evaded it: {found_text(evaded)}" if evaded else said, kept
+    sentence = f"right within {kept_text(kept)}" if kept else "not measured"
+    return f"{sentence}; ROC of what evaded it: {found_text(evaded)}" if evaded else sentence, kept
 
 
 def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Words]:
@@ -147,11 +147,11 @@ def corrected(view: View) -> Words:
     return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
 
-def _range(kept: list[Kept], wanted: float) -> str:
+def _range(kept: list[Kept], claimed: float) -> str:
     if not kept:
         return "It was not measured."
     values = [claim.value() for claim in kept]
-    if min(values) >= wanted:
+    if min(values) >= claimed:
         return "Reproduced against attacks that do not know it."
     return f"Not reproduced: accuracy falls to {100 * min(values):.0f} % as the attack grows."
 
@@ -251,7 +251,7 @@ def one_step(view: View) -> Words:
     adaptive = f"under FGSM, {kept_text(one)}; worst case, {kept_text(worst)}"
     leaks = [finding for finding in view.record.findings if finding.code == "label-leak"]
     leak = any(finding.sentence.startswith(f"{view.pipeline.defense} ") for finding in leaks)
-    said = (
+    sentence = (
         "Label leak: it is more accurate on FGSM's samples than on clean ones." if leak else "No label leak was found."
     )
     gap = one[0].value() - worst[0].value() if one and worst else 0.0
@@ -260,7 +260,7 @@ def one_step(view: View) -> Words:
         if gap > 0.1
         else "What it learns of one step holds for many, as far as it goes."
     )
-    return _text(oblivious, adaptive), f"{why} {said} {_when_known(worst)}"
+    return _text(oblivious, adaptive), f"{why} {sentence} {_when_known(worst)}"
 
 
 def averaged(view: View) -> Words:

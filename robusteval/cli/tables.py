@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 def console() -> Console:
     """The terminal; in a pipe 110 columns wide, without colours."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(width=110, highlight=False)
+    wide = Console(highlight=False)
+    return wide if wide.is_terminal else Console(width=110, highlight=False)
 
 
 def table(title: str, *columns: str) -> Table:
     """A plain table; columns that start with ">" are set flush right."""
-    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    empty = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
-    return made
+        empty.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return empty
 
 
 def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], width: float = 1.0) -> None:
@@ -39,7 +39,7 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], 
     screen = console()
     wide = ("parameters",) if screen.width >= 100 else ()  # in fewer columns they would fill the screen
     names = ("attack", "norm", "pipeline", "knowledge", ">passes", ">minutes", *wide)
-    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", *names)
+    listed = table(f"Plan {plan.sha256[:8]}: {samples} samples", *names)
     for cell in plan.cells:
         if cell.status != "excluded":
             params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
@@ -47,26 +47,26 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], 
             passes, seconds = costs.get(cell.id, (None, None))
             shown = ("?", "?") if passes is None or seconds is None else (f"{passes:,.0f}", f"{seconds / 60:.1f}")
             row = (escape(_name(cell, width)), cell.norm, escape(cell.defense), knowledge, *shown)
-            made.add_row(*row, *((escape(params),) if wide else ()))
-    screen.print(made)
+            listed.add_row(*row, *((escape(params),) if wide else ()))
+    screen.print(listed)
     for cell in plan.excluded:
         screen.print(f"excluded: {cell.id}: {cell.reason}", markup=False)
 
 
 def result_table(record: Record) -> None:
     """The short table at the end of a run: median distances, and the verdict."""
-    made = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
+    listed = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
     width = record.model.bounds[1] - record.model.bounds[0]
     for cell in record.cells:
         if cell.knowledge == "oblivious" or cell.status in ("excluded", "skipped"):
             continue
         name = f"{cell.defense} (adaptive)" if cell.knowledge == "adaptive" else "bare model"
         if cell.status == "failed":
-            made.add_row(escape(name), escape(cell.attack), cell.norm, "failed", "", "")
+            listed.add_row(escape(name), escape(cell.attack), cell.norm, "failed", "", "")
             continue
-        made.add_row(escape(name), escape(_name(cell, width)), cell.norm, *_figures(cell))
+        listed.add_row(escape(name), escape(_name(cell, width)), cell.norm, *_figures(cell))
     screen = console()
-    screen.print(made)
+    screen.print(listed)
     if record.verdict is not None:
         screen.print(
             f"\nTrust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})", markup=False
@@ -100,14 +100,14 @@ def comparison_tables(comparison: Comparison) -> None:
     screen = console()
     models = next(result for result in comparison.results if result.name == "models")
     norms = [name.removeprefix("Median ") for name in models.columns if name.startswith("Median ")]
-    made = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
+    listed = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
     for row in models.rows:
         named = dict(zip(models.columns, row, strict=True))
         figures = [_number(named[f"Median {norm}"]) for norm in norms]
-        made.add_row(
+        listed.add_row(
             escape(str(named["Model"])), _percent(named["Clean accuracy"]), *figures, str(named["Trust grade"])
         )
-    screen.print(made)
+    screen.print(listed)
     screen.print("Distances are shares of each model's pixel range.", markup=False)
     transfer = comparison.transfer
     if transfer is None:
@@ -127,11 +127,11 @@ def comparison_tables(comparison: Comparison) -> None:
             screen.print(f"{one_source.status}: {one_source.key}: {one_source.reason}", markup=False)
 
 
-def reference_table(made: ReferenceSet) -> None:
+def reference_table(content: ReferenceSet) -> None:
     """The models of a reference set: clean accuracy, median distances as shares of the pixel range, grades."""
-    norms = sorted({norm for model in made.models for norm in model.worst})
+    norms = sorted({norm for model in content.models for norm in model.worst})
     listed = table("", "model", ">images", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
-    for model in made.models:
+    for model in content.models:
         for name, columns, grade in (
             (model.name, model.worst, model.grade),
             ("  exact gradients", model.exact, model.exact_grade),

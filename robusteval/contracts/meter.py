@@ -94,17 +94,17 @@ class Watch:
         self, rows: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"], scores: Float[Tensor, " b *classes"]
     ) -> None:
         """One query: x [B', *shape] of these rows and the scores [B', K] that came back."""
-        place = self._place[rows]
-        if not len(place) or scores.shape[1:] != self._safe.shape[1:]:
+        index = self._place[rows]
+        if not len(index) or scores.shape[1:] != self._safe.shape[1:]:
             return
-        new = (ops.wins(scores.detach(), self._safe[place]) & ~self.met[place]).nonzero().squeeze(1)
+        new = (ops.wins(scores.detach(), self._safe[index]) & ~self.met[index]).nonzero().squeeze(1)
         if len(new):
-            self.met[place[new[self.is_feasible(place[new], x[new])]]] = True
+            self.met[index[new[self.is_feasible(index[new], x[new])]]] = True
 
-    def is_feasible(self, place: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
+    def is_feasible(self, index: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
         """Whether x [B', *shape], of the samples at these places among the B, keeps to box and budget: bool [B']."""
         inside = ((x >= self._bounds[0]) & (x <= self._bounds[1])).flatten(1).all(1)
         if self._eps is None:
             return inside
-        far = ops.distance(self._x0[place], x.detach(), self._norm) > self._eps[place].double() * _ROOM
+        far = ops.distance(self._x0[index], x.detach(), self._norm) > self._eps[index].double() * _ROOM
         return inside & ~far

@@ -40,13 +40,13 @@ class AccuracyCurve:
     def compute(self, record: Record) -> Iterable[Result]:
         """Per norm and pipeline: one result of curves, then scalars; at last what it amounts to. Failed and empty cells are left
         out."""
-        made: list[Result] = []
+        results: list[Result] = []
         for pipeline in columns.pipelines(record):
             right = columns.right_when_clean(record, pipeline)
-            made.append(_clean(pipeline, right))
+            results.append(_clean(pipeline, right))
             for norm in columns.NORMS:
-                made += _one(record, pipeline, norm, right)
-        return made + claims(record, made)
+                results += _one(record, pipeline, norm, right)
+        return results + claims(record, results)
 
 
 def _clean(pipeline: Pipeline, right: NDArray[np.bool_]) -> Result:

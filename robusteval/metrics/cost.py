@@ -82,15 +82,15 @@ class Cost:
 
 def _forecast(record: Record) -> Iterator[Result]:
     known = {pipeline.defense: columns.right_when_clean(record, pipeline) for pipeline in columns.pipelines(record)}
-    forecast, made = 0.0, 0
+    forecast, passes = 0.0, 0
     for cell in (*record.done(), *(probe for probe in record.probes if probe.status == "done")):
         if cell.foretold is not None and cell.forwards and cell.defense in known:
             forecast += cell.foretold * int(known[cell.defense][: len(cell.forwards)].sum())
-            made += sum(cell.forwards) + sum(cell.backwards)
+            passes += sum(cell.forwards) + sum(cell.backwards)
     if forecast:
         what = "Forward and backward passes of the finished attacks and probes whose plugins say what they cost."
         yield Result(NAME, "passes/foretold", "scalar", "Passes foretold", what, forecast)
-        yield Result(NAME, "passes/made", "scalar", "Passes made", what, float(made))
+        yield Result(NAME, "passes/made", "scalar", "Passes made", what, float(passes))
 
 
 def _success(distance: np.ndarray, smallest: bool) -> list[Scalar]:

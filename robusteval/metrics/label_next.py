@@ -33,9 +33,9 @@ class LabelNext:
         """From the bare cells; nothing in a norm without a finished one."""
         bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         for norm in columns.NORMS:
-            made = None if bare is None else _table(record, norm, columns.right_when_clean(record, bare))
-            if made is not None:
-                yield made
+            table = None if bare is None else _table(record, norm, columns.right_when_clean(record, bare))
+            if table is not None:
+                yield table
 
 
 def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:

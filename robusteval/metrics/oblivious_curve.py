@@ -69,7 +69,7 @@ def _curves(record: Record, cell: Cell, pipeline: Pipeline, bare: Pipeline | Non
         kept = right & ((answer == truth) | (answer == record.model.classes))
         defended.append(Point(strength.mean_l2, float(kept.mean())))
     tags: dict[str, Scalar] = {"attack": cell.attack, "defense": pipeline.defense, "norm": cell.norm}
-    made = [Curve(f"{cell.attack} ({columns.title(cell.norm)})", defended, "l2", tags | {"role": "defended"})]
+    curves = [Curve(f"{cell.attack} ({columns.title(cell.norm)})", defended, "l2", tags | {"role": "defended"})]
     if bare is not None:
         good: NDArray[np.bool_] = columns.right_when_clean(record, bare)
         points = [Point(0.0, float(good.mean()))]
@@ -77,8 +77,8 @@ def _curves(record: Record, cell: Cell, pipeline: Pipeline, bare: Pipeline | Non
             Point(strength.mean_l2, float((good & ~np.asarray(strength.fools_model, dtype=bool)).mean()))
             for strength in fit
         ]
-        made.append(Curve(f"{cell.attack} ({columns.title(cell.norm)}), bare", points, "l2", tags | {"role": "bare"}))
-    return made
+        curves.append(Curve(f"{cell.attack} ({columns.title(cell.norm)}), bare", points, "l2", tags | {"role": "bare"}))
+    return curves
 
 
 @hookimpl

@@ -57,12 +57,12 @@ class References:
         if bare is None:
             return
         right = columns.right_when_clean(record, bare)
-        for place, reference in enumerate(record.references):
+        for index, reference in enumerate(record.references):
             for norm in columns.NORMS if reference.status == "done" else ():
-                yield from _one(record, reference, place, norm, right)
+                yield from _one(record, reference, index, norm, right)
 
 
-def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArray[np.bool_]) -> Iterator[Result]:
+def _one(record: Record, compared: Compared, index: int, norm: str, right: NDArray[np.bool_]) -> Iterator[Result]:
     cells = columns.attack_cells(record, norm, columns.BARE)
     worst = columns.worst_case(cells, right)
     width = 1.0 if norm == "l0" else columns.span(record)
@@ -74,12 +74,12 @@ def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArr
     mine = Line(
         record.model.name, "this", "this run", "", right[rows], worst.distance[rows], limit, columns.has_curve(cells)
     )
-    tags: dict[str, Scalar] = {"norm": norm, "set": place, "file": compared.file, "images": len(rows)}
+    tags: dict[str, Scalar] = {"norm": norm, "set": index, "file": compared.file, "images": len(rows)}
     tags["missing"] = ", ".join(_missing(compared.models, norm, {cell.attack for cell in cells}))
     title = f"Among known models, {columns.title(norm)}"
     yield Result(
         NAME,
-        f"references/{place}/{norm}",
+        f"references/{index}/{norm}",
         "curves",
         title,
         DESCRIPTION,
@@ -88,7 +88,7 @@ def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArr
         y_title="Accuracy",
         curves=[_curve(line, norm) for line in ((mine, *others) if columns.has_curve(cells) else others)],
     )
-    yield _table(record, (mine, *others), place, norm, title, tags, cells)
+    yield _table(record, (mine, *others), index, norm, title, tags, cells)
 
 
 def _lines(record: Record, model: Reference, norm: str, width: float) -> Iterator[Line]:
@@ -138,7 +138,7 @@ def _curve(line: Line, norm: str) -> Curve:
 def _table(
     record: Record,
     lines: Sequence[Line],
-    place: int,
+    index: int,
     norm: str,
     title: str,
     tags: dict[str, Scalar],
@@ -148,15 +148,17 @@ def _table(
     listed = columns.budgets(record, norm, cells)
     first = columns.reference_budget(record, norm, listed, cells)
     width = 1.0 if norm == "l0" else columns.span(record)
-    wanted = {cell.eps for cell in cells if cell.threat == "budget"} | {first}
-    wanted |= {budget * width for budget in TELLING.get(norm, ())}
-    chosen = [eps for eps in listed if any(budget is not None and abs(budget - eps) <= 1e-6 * eps for budget in wanted)]
+    budgets_asked = {cell.eps for cell in cells if cell.threat == "budget"} | {first}
+    budgets_asked |= {budget * width for budget in TELLING.get(norm, ())}
+    chosen = [
+        eps for eps in listed if any(budget is not None and abs(budget - eps) <= 1e-6 * eps for budget in budgets_asked)
+    ]
     heads = [*FACTS]
     for eps in chosen:
         heads += [f"Accuracy at {eps:.10g}", f"Low at {eps:.10g}", f"High at {eps:.10g}"]
     return Result(
         NAME,
-        f"references-table/{place}/{norm}",
+        f"references-table/{index}/{norm}",
         "table",
         title,
         DESCRIPTION,

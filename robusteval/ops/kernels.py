@@ -128,10 +128,10 @@ class _Pooling(torch.autograd.Function):
         rest = grads[0]
         *values, _ = _quarters(x)
         *places, last = _quarters(whole)
-        for value, place in zip(values, places, strict=True):
+        for value, slot in zip(values, places, strict=True):
             # where the value is the largest the difference is 0, above the threshold, and elsewhere at most -2^-149
             mine = torch.ops.aten.threshold_backward(rest, value - out, _BELOW_ZERO)
-            place.copy_(mine)
+            slot.copy_(mine)
             rest = rest - mine
         last.copy_(rest)
         return whole

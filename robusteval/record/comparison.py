@@ -103,14 +103,14 @@ def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Sha
         return None
     labels, answers = comparison.data.labels, transfer.sources[source].answers
     both = [
-        place
-        for place, (first, second) in enumerate(zip(transfer.right[source], transfer.right[target], strict=True))
+        index
+        for index, (first, second) in enumerate(zip(transfer.right[source], transfer.right[target], strict=True))
         if first and second
     ]
-    wrong = [place for place in both if answers[target][place] != labels[place]]
-    own = [place for place in both if answers[source][place] != labels[place]]
+    wrong = [index for index in both if answers[target][index] != labels[index]]
+    own = [index for index in both if answers[source][index] != labels[index]]
     misclassified = set(wrong)
-    return Share(len(wrong), len(both)), Share(sum(place in misclassified for place in own), len(own))
+    return Share(len(wrong), len(both)), Share(sum(index in misclassified for index in own), len(own))
 
 
 @functools.cache
@@ -122,13 +122,13 @@ def _adapter() -> TypeAdapter[Comparison]:
 
 def build_schema() -> dict[str, Any]:
     """The document's JSON schema, made from the dataclasses; the committed copy is `schema()`."""
-    made = _adapter().json_schema()
-    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = SCHEMA
-    made["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
-    key = made["$defs"]["Entry"]["properties"]["key"]
+    generated = _adapter().json_schema()
+    generated["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    generated["title"] = SCHEMA
+    generated["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
+    key = generated["$defs"]["Entry"]["properties"]["key"]
     key["pattern"] = f"^{_KEY.pattern}$"
-    return made
+    return generated
 
 
 @functools.cache
@@ -154,12 +154,12 @@ def from_json(text: str) -> Comparison:
     data = parse(text, "comparison", "Give the folder of a run of several models.")
     if data.get("schema") != SCHEMA:
         raise RecordError(f"This document is not of schema {SCHEMA!r}.", "Use the version of robusteval that wrote it.")
-    made = decode(Comparison, data, "comparison")
-    for model in made.models:
+    comparison = decode(Comparison, data, "comparison")
+    for model in comparison.models:
         if not _KEY.fullmatch(model.key):
             raise RecordError(f"The comparison does not fit its schema: {model.key[:80]!r} is no name of a folder.")
-    _check_sizes(made)
-    return made
+    _check_sizes(comparison)
+    return comparison
 
 
 def _check(data: dict[str, Any]) -> None:
@@ -170,9 +170,9 @@ def _check(data: dict[str, Any]) -> None:
         raise RecordError(f"The comparison does not fit its schema at {first.json_path}: {first.message[:200]}.")
 
 
-def _check_sizes(made: Comparison) -> None:
+def _check_sizes(comparison: Comparison) -> None:
     """Columns of the matrix have one entry a model and a sample, so that nobody indexes beyond them."""
-    transfer, models, samples = made.transfer, len(made.models), len(made.data.labels)
+    transfer, models, samples = comparison.transfer, len(comparison.models), len(comparison.data.labels)
     if transfer is None:
         return
     columns: list[list[bool] | list[int]] = [*transfer.right]
@@ -207,6 +207,6 @@ def load(path: Path) -> Comparison:
     return from_json(text)
 
 
-def is_comparison(place: Path) -> bool:
+def is_comparison(path: Path) -> bool:
     """Whether a path is a comparison, or a folder that holds one."""
-    return place.name == COMPARISON_FILE if not place.is_dir() else (place / COMPARISON_FILE).is_file()
+    return path.name == COMPARISON_FILE if not path.is_dir() else (path / COMPARISON_FILE).is_file()

@@ -43,11 +43,11 @@ def decode(kind: type[T], data: object, what: str = "record") -> T:
     """The dataclass `kind` from parsed JSON. Nothing is guessed: an unknown or missing field, a text for a number, a true
     for a 1 raise RecordError with the path to it."""
     try:
-        made: T = _reader(cast(Any, kind))(data)
+        value: T = _reader(cast(Any, kind))(data)
     except _Misfit as misfit:
         where = "".join(reversed(misfit.path)).lstrip(".") or "its top"
         raise RecordError(f"The {what} does not fit its schema at {where[:300]}: {misfit.reason}.") from None
-    return made
+    return value
 
 
 def _no_number(constant: str) -> NoReturn:
@@ -62,12 +62,12 @@ def _finite(text: str) -> float:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"it holds the name {twice[:80]!r} twice in one place")
-    return made
+    return unique
 
 
 @functools.cache
@@ -150,27 +150,27 @@ def _literal(allowed: tuple[object, ...], value: object) -> object:
 def _list(read: Any, value: object) -> list[Any]:
     if type(value) is not list:
         raise _Misfit(f"a list is wanted, not {_said(value)}")
-    made = []
-    for place, element in enumerate(value):
+    items = []
+    for index, element in enumerate(value):
         try:
-            made.append(read(element))
+            items.append(read(element))
         except _Misfit as misfit:
-            misfit.path.append(f"[{place}]")
+            misfit.path.append(f"[{index}]")
             raise
-    return made
+    return items
 
 
 def _dict(read: Any, value: object) -> dict[str, Any]:
     if type(value) is not dict:
         raise _Misfit(f"an object is wanted, not {_said(value)}")
-    made = {}
+    items = {}
     for name, element in value.items():
         try:
-            made[name] = read(element)
+            items[name] = read(element)
         except _Misfit as misfit:
             misfit.path.append(f".{name[:80]}")
             raise
-    return made
+    return items
 
 
 def _union(kinds: tuple[Any, ...]) -> Any:
@@ -205,15 +205,15 @@ def _dataclass(kind: Any) -> Any:
         missing = needed - value.keys()
         if missing:
             raise _Misfit(f"{min(missing)!r} is missing")
-        made = {}
+        values = {}
         for name, element in value.items():
             if name not in fields:
                 raise _Misfit(f"there is no field {name[:80]!r}")
             try:
-                made[name] = fields[name](element)
+                values[name] = fields[name](element)
             except _Misfit as misfit:
                 misfit.path.append(f".{name}")
                 raise
-        return kind(**made)
+        return kind(**values)
 
     return read

@@ -34,11 +34,11 @@ def _adapter() -> TypeAdapter[Record]:
 
 def build_schema() -> dict[str, Any]:
     """The document's JSON schema, made from the dataclasses; the committed copy is `schema()`."""
-    made = _adapter().json_schema()
-    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = SCHEMA
-    made["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
-    return made
+    generated = _adapter().json_schema()
+    generated["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    generated["title"] = SCHEMA
+    generated["properties"]["schema"] = {"const": SCHEMA, "type": "string"}
+    return generated
 
 
 @functools.cache

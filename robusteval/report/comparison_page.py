@@ -34,8 +34,8 @@ def render_comparison(comparison: Comparison) -> str:
     )
     drawn = [
         (curve, figure)
-        for place, curve in enumerate(_curves(comparison))
-        if (figure := _figure(comparison, curve, place))
+        for index, curve in enumerate(_curves(comparison))
+        if (figure := _figure(comparison, curve, index))
     ]
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
@@ -77,17 +77,17 @@ def sentences(comparison: Comparison) -> list[str]:
     """Who withstands most and least in each norm, by the median distance, of the models whose evaluation can be relied on."""
     rows = _rows(comparison)
     trusted = [model.key for model in comparison.models if model.grade not in DOUBTFUL]
-    made = []
+    lines = []
     for norm in _norms(rows):
         known = [(rows[key].get(f"Median {norm}"), key) for key in trusted if key in rows]
         ranked = sorted((value, key) for value, key in known if isinstance(value, int | float))
         if len(ranked) > 1 and len(ranked) == len(known):
             (least, weak), (most, strong) = ranked[0], ranked[-1]
-            made.append(
+            lines.append(
                 f"In {norm_title(norm)}, {strong} withstands most (half of what it gets right is lost at {number(most)} or"
                 f" less) and {weak} least ({number(least)})."
             )
-    return made
+    return lines
 
 
 def models(comparison: Comparison) -> Table | None:
@@ -167,7 +167,7 @@ def _curves(comparison: Comparison) -> list[Result]:
     return [result for result in comparison.results if result.kind == "curves" and result.name.startswith("models/")]
 
 
-def _figure(comparison: Comparison, result: Result, place: int) -> Figure | None:
+def _figure(comparison: Comparison, result: Result, index: int) -> Figure | None:
     """One attack, or the worst case, with one line a model."""
     shades = colours([model.key for model in comparison.models])
     lines: list[Line] = []
@@ -190,7 +190,7 @@ def _figure(comparison: Comparison, result: Result, place: int) -> Figure | None
     )
     unit = "pixels changed" if result.tags.get("norm") == "l0" else "share of the pixel range"
     axes = Axes(f"{norm} distance ({unit})", "Accuracy", _end(result), formats=("Distance", "Accuracy"))
-    key = f"models-{place}"
+    key = f"models-{index}"
     chart = Chart(
         key,
         f"{who}, {norm}",

@@ -55,7 +55,7 @@ def render(record: Record) -> str:
         covered=coverage.covered(record),
         uncovered=coverage.uncovered(record),
         missing_norms=coverage.missing_norms(record),
-        others=[_generic(result, place) for place, result in enumerate(record.results) if not pieces.is_known(result)],
+        others=[_generic(result, index) for index, result in enumerate(record.results) if not pieces.is_known(result)],
         provenance=provenance.groups(record),
         plugins=provenance.plugins(record),
         definitions=glossary.DEFINITIONS,
@@ -73,10 +73,10 @@ def _defense_figures(record: Record, defense: str, norms: list[str]) -> list[Fig
     return [figure for figure in (*drawn, curves.oblivious(record, defense)) if figure is not None]
 
 
-def _generic(result: Result, place: int) -> Generic:
+def _generic(result: Result, index: int) -> Generic:
     """Any result, shown as it is."""
     value = numbers.number(result.value, 4) if result.kind == "scalar" else ""
     bounds = numbers.interval(result.low, result.high, share=False) if result.kind == "scalar" else ""
     table = details.generic(result) if result.kind == "table" else None
-    figures = curves.generic(result, place) if result.kind == "curves" else []
+    figures = curves.generic(result, index) if result.kind == "curves" else []
     return Generic(result.metric, result.title, result.description, value, bounds, table, figures)

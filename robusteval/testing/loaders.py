@@ -108,8 +108,8 @@ def answers_with_logits(subject: LoaderSubject) -> None:
     """logits gives finite float32 [B, K] without a gradient."""
     x = subject.samples()
     logits = subject.classifier().logits(x)
-    wanted = (len(x), subject.classifier().info.classes)
-    require(tuple(logits.shape) == wanted, f"logits has shape {tuple(logits.shape)}, not {wanted}.")
+    expected = (len(x), subject.classifier().info.classes)
+    require(tuple(logits.shape) == expected, f"logits has shape {tuple(logits.shape)}, not {expected}.")
     require(logits.dtype == torch.float32, f"logits is {logits.dtype}.")
     require(bool(torch.isfinite(logits).all()), "logits holds NaN or infinity.")
     require(not logits.requires_grad, "logits carries a gradient.")

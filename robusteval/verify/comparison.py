@@ -34,13 +34,13 @@ def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Pat
     result = Verification()
     records = []
     for entry, model in zip(comparison.models, models, strict=True):
-        place = folder / entry.key
-        record = store.load(place)
+        entry_folder = folder / entry.key
+        record = store.load(entry_folder)
         records.append(record)
-        same = hashlib.sha256((place / store.RECORD_FILE).read_bytes()).hexdigest() == entry.record_sha256
+        same = hashlib.sha256((entry_folder / store.RECORD_FILE).read_bytes()).hexdigest() == entry.record_sha256
         result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
         result.judge(_entry(entry, record), f"models, {entry.key}")
-        result.add(verify(record, place, model), entry.key)
+        result.add(verify(record, entry_folder, model), entry.key)
     _matrix(comparison, records, folder, models, result)
     _derived(comparison, records, result)
     check_comparison_page(comparison, folder, result)
@@ -51,10 +51,10 @@ def _entry(one: Entry, record: Record) -> list[str]:
     """What the comparison says of a model against its record."""
     grade = record.verdict.grade if record.verdict is not None else ""
     failed = sum(cell.status == "failed" for cell in record.cells)
-    said = (one.name, one.file, one.sha256, list(one.bounds), one.grade, one.failed)
+    printed = (one.name, one.file, one.sha256, list(one.bounds), one.grade, one.failed)
     model = record.model
     true = (model.name, model.file, model.sha256, list(model.bounds), grade, failed)
-    return [] if said == true else ["it is not what its record says"]
+    return [] if printed == true else ["it is not what its record says"]
 
 
 def _derived(comparison: Comparison, records: list[Record], result: Verification) -> None:
@@ -73,14 +73,14 @@ def _derived(comparison: Comparison, records: list[Record], result: Verification
     if transfer is None:
         return
     result.leave(SETTINGS)
-    for place, (right, record) in enumerate(zip(transfer.right, records, strict=True)):
+    for index, (right, record) in enumerate(zip(transfer.right, records, strict=True)):
         bare = record.pipeline("none").prediction
         true = [answer == label for answer, label in zip(bare, record.data.labels, strict=True)]
-        result.judge([] if right == true else ["it is not what the clean answers say"], f"transfer.right[{place}]")
-    for place, source in enumerate(transfer.sources):
+        result.judge([] if right == true else ["it is not what the clean answers say"], f"transfer.right[{index}]")
+    for index, source in enumerate(transfer.sources):
         result.judge(
-            [] if source.key == comparison.models[place].key else [f"it is of {source.key}"],
-            f"transfer.sources[{place}]",
+            [] if source.key == comparison.models[index].key else [f"it is of {source.key}"],
+            f"transfer.sources[{index}]",
         )
 
 
@@ -100,7 +100,7 @@ def _matrix(
         reopened(model, record) if model is not None and record.model.format == "onnx" else None
         for model, record in zip(models, records, strict=True)
     ]
-    for place, source in enumerate(transfer.sources):
+    for index, source in enumerate(transfer.sources):
         if source.status != "done":
             continue
         result.claims += len(records)
@@ -109,11 +109,11 @@ def _matrix(
             continue
         stored = tensors[source.key]
         fault = _infeasible(
-            comparison, stored, records[place], folder / comparison.models[place].key, transfer.right[place]
+            comparison, stored, records[index], folder / comparison.models[index].key, transfer.right[index]
         )
         if fault:
             result.failures.append(f"Made on {source.key}: {fault}")
-        _answers(comparison, source, stored, place, records, asked, result, not fault)
+        _answers(comparison, source, stored, index, records, asked, result, not fault)
 
 
 def _infeasible(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:
@@ -142,7 +142,7 @@ def _answers(
     comparison: Comparison,
     source: Source,
     stored: Array,
-    place: int,
+    index: int,
     records: list[Record],
     asked: list[Runtime | None],
     result: Verification,
@@ -154,7 +154,7 @@ def _answers(
             result.claims -= 1
             result.leave(f"answers of {name} in the matrix, which is no ONNX model")
             continue
-        found = runtime.labels(_moved(stored, records[place].model.bounds, records[target].model.bounds)).tolist()
+        found = runtime.labels(_moved(stored, records[index].model.bounds, records[target].model.bounds)).tolist()
         differ = sum(first != second for first, second in zip(found, source.answers[target], strict=True))
         if differ:
             result.failures.append(

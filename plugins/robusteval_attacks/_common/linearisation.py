@@ -46,8 +46,8 @@ def towards(safe: Tensor, aim: Tensor) -> Callable[[Tensor], Tensor]:
 
 def _linearised(problem: Problem) -> Tensor:
     scores, safe = problem.scores(problem.x), problem.safe
-    many = min(_CANDIDATES, problem.classes - 1)
-    outside = scores.masked_fill(safe, _NEVER).topk(many, dim=1).indices
+    count = min(_CANDIDATES, problem.classes - 1)
+    outside = scores.masked_fill(safe, _NEVER).topk(count, dim=1).indices
     inside = scores.masked_fill(~safe, _NEVER).argmax(1, keepdim=True)
     scores, grads = problem.jacobian(problem.x, torch.cat([inside, outside], dim=1))
     slope = (grads[:, 1:] - grads[:, :1]).flatten(2)

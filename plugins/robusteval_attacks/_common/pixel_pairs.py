@@ -28,10 +28,10 @@ def best_pair(gain: Tensor, drop: Tensor) -> Tensor:
     a few dozen of a thousand pixels as a rule, is compared pair by pair. A pixel may be picked alone: zero is its mate.
     """
     front, which, order = _undominated(_with_none(gain), _with_none(drop))
-    batch, many = front.shape[0], front.shape[2]
+    batch, count = front.shape[0], front.shape[2]
     best, pick = gain.new_zeros(batch), torch.zeros((batch, 2), dtype=torch.int64, device=gain.device)
-    height = max(1, _CELLS // max(1, batch * many))
-    for start in range(0, many, height):
+    height = max(1, _CELLS // max(1, batch * count))
+    for start in range(0, count, height):
         top = front[:, :, start : start + height]
         sums = top[..., None] + front[:, :, None]  # [B, 2, height, many]
         value = torch.where((sums > 0).all(1), sums[:, 0] * sums[:, 1], 0.0)
@@ -39,7 +39,7 @@ def best_pair(gain: Tensor, drop: Tensor) -> Tensor:
         value[:, same - start, same] = 0.0
         highest, cell = value.flatten(1).max(1)
         better = highest > best
-        pair = torch.stack([start + cell // many, cell % many], dim=1)
+        pair = torch.stack([start + cell // count, cell % count], dim=1)
         best, pick = torch.where(better, highest, best), torch.where(better[:, None], pair, pick)
     chosen = order.gather(1, which.gather(1, pick))
     mask = torch.zeros_like(gain, dtype=torch.bool)
@@ -63,9 +63,9 @@ def _undominated(gain: Tensor, drop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     second = torch.minimum(drop, record).cummax(dim=1).values
     inside = drop > torch.cat([never, second[:, :-1]], dim=1)
     place = inside.cumsum(1) - 1
-    many = int(inside.sum(1).max()) if len(gain) else 0
-    which = torch.zeros((len(gain), many), dtype=torch.int64, device=gain.device)
-    values = gain.new_full((len(gain), 2, many), -torch.inf)
+    most = int(inside.sum(1).max()) if len(gain) else 0
+    which = torch.zeros((len(gain), most), dtype=torch.int64, device=gain.device)
+    values = gain.new_full((len(gain), 2, most), -torch.inf)
     row, column = inside.nonzero(as_tuple=True)
     which[row, place[row, column]] = column
     values[row, 0, place[row, column]], values[row, 1, place[row, column]] = gain[row, column], drop[row, column]

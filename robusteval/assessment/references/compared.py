@@ -30,7 +30,7 @@ def compared(sources: Sequence[Source], record: Record) -> list[Compared]:
 def compare(source: Source, record: Record) -> Compared:
     """What of one set fits the run, or why nothing does."""
     content = source.content
-    made = Compared(
+    reference = Compared(
         source.file,
         source.sha256,
         source.shipped,
@@ -39,26 +39,30 @@ def compare(source: Source, record: Record) -> Compared:
         data=content.data,
         tool=" ".join(content.tool.get(key, "") for key in ("name", "version")).strip(),
     )
-    places = {digest: place for place, digest in enumerate(record.data.hashes)}
+    places = {digest: index for index, digest in enumerate(record.data.hashes)}
     common = sum(image in places for image in content.images)
     if content.suite.attacks_sha256 != record.suite.attacks_sha256:
         mine = f"{record.suite.name} {record.suite.version}"
-        other = f"suite {made.suite}" if made.suite != mine else f"suite {made.suite} with other parameters"
-        made.reason = f"The reference models in {source.file} were attacked with {other}, not as this one was. {MAKE}"
-        return made
+        other = (
+            f"suite {reference.suite}" if reference.suite != mine else f"suite {reference.suite} with other parameters"
+        )
+        reference.reason = (
+            f"The reference models in {source.file} were attacked with {other}, not as this one was. {MAKE}"
+        )
+        return reference
     if common < LEAST:
-        made.reason = (
+        reference.reason = (
             f"Of the {len(content.images)} images in {source.file}, {common} are among the {record.data.samples} of this run; "
             f"a comparison needs {LEAST} (same data, same --seed)."
         )
-        return made
+        return reference
     kept = [_on(model, content.images, places) for model in content.models]
-    made.models = [model for model in kept if len(model.rows) >= LEAST]
+    reference.models = [model for model in kept if len(model.rows) >= LEAST]
     small = [model.name for model in kept if len(model.rows) < LEAST]
-    made.status = "done" if made.models else "none"
+    reference.status = "done" if reference.models else "none"
     if small:
-        made.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
-    return made
+        reference.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
+    return reference
 
 
 def _on(model: Reference, images: Sequence[str], places: dict[str, int]) -> Reference:

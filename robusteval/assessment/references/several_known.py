@@ -31,19 +31,19 @@ def known(records: Sequence[tuple[str, Record]], metric: str) -> list[Result]:
         for found in record.results:
             if found.metric == "references" and found.kind == "table":
                 _add(groups, key, record, found)
-    return [_table(metric, place, group) for place, group in enumerate(groups.values())]
+    return [_table(metric, index, group) for index, group in enumerate(groups.values())]
 
 
 def _add(groups: dict[tuple[Scalar, ...], _Group], key: str, record: Record, found: Result) -> None:
-    norm, place = found.tags.get("norm"), found.tags.get("set")
+    norm, index = found.tags.get("norm"), found.tags.get("set")
     low, high = record.model.bounds
     width = 1.0 if norm == "l0" else high - low
     columns = [_share(name, width) for name in found.columns]
-    known = record.references[place].sha256 if isinstance(place, int) and place < len(record.references) else ""
+    known = record.references[index].sha256 if isinstance(index, int) and index < len(record.references) else ""
     group = groups.setdefault((norm, known, found.tags.get("images"), *columns), _Group(found, columns))
     at = {name: spot for spot, name in enumerate(columns)}
-    for given in found.rows:
-        row = list(given)
+    for known_row in found.rows:
+        row = list(known_row)
         name, median = str(row[at["Model"]]), row[at["Median distance"]]
         row[at["Median distance"]] = median / width if isinstance(median, int | float) else median
         if row[at["Role"]] == "this":
@@ -61,10 +61,10 @@ def _share(name: str, width: float) -> str:
     return name if head is None else f"{head}{float(name.removeprefix(head)) / width:.6g}"
 
 
-def _table(metric: str, place: int, group: _Group) -> Result:
+def _table(metric: str, index: int, group: _Group) -> Result:
     tags = {name: group.first.tags.get(name) for name in ("norm", "file", "images")}
     return Result(
-        metric, f"known/{place}/{tags['norm']}", "table", group.first.title,
+        metric, f"known/{index}/{tags['norm']}", "table", group.first.title,
         f"{group.first.description} Budgets and distances are shares of each model's pixel range (l0: pixels).",
         tags=tags | {"role": "known"},
         columns=group.columns, rows=[*group.mine, *group.others.values()],

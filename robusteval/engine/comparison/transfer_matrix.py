@@ -82,27 +82,27 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
     Raises SuiteError and PluginError where the suite's `transfer` names what is not there or does not fit.
     """
     plugin, attack = chosen_attack(suite, catalogue)
-    wanted, info = suite.transfer, attack.info
+    settings, info = suite.transfer, attack.info
     pipelines = [Pipeline(Defended(fighter.model)) for fighter in fighters]
     right = [
         _asked(pipeline, fighter.samples.x, seed) == fighter.samples.y
         for pipeline, fighter in zip(pipelines, fighters, strict=True)
     ]
-    made = Transfer(
-        wanted.attack, plugin, info.version, params_of(attack), wanted.norm, wanted.eps,
+    matrix = Transfer(
+        settings.attack, plugin, info.version, params_of(attack), settings.norm, settings.eps,
         [[bool(value) for value in row] for row in right], [],
     )  # fmt: skip
     tensors: dict[str, np.ndarray] = {}
-    for place, fighter in enumerate(fighters):
+    for index, fighter in enumerate(fighters):
         source = Source(fighter.key, "done")
-        made.sources.append(source)
+        matrix.sources.append(source)
         reason = _cannot(info, fighter.model)
         if reason:
             source.status, source.reason = "excluded", reason
             continue
         try:
             with foreign():
-                x, source.unlawful = _attacked(fighter, pipelines[place], right[place], attack, suite, seed)
+                x, source.unlawful = _attacked(fighter, pipelines[index], right[index], attack, suite, seed)
         except Exception as error:  # a plugin's fault costs one row of the matrix, not the run
             source.status, source.reason = "failed", words(error)[:500]
             continue
@@ -114,8 +114,8 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
     if tensors:
         content = safetensors.numpy.save(tensors)
         write_atomically(folder / FILE, content)
-        made.file, made.sha256 = FILE, hashlib.sha256(content).hexdigest()
-    return made
+        matrix.file, matrix.sha256 = FILE, hashlib.sha256(content).hexdigest()
+    return matrix
 
 
 def chosen_attack(suite: Suite, catalogue: Catalogue) -> tuple[str, Any]:
@@ -123,13 +123,13 @@ def chosen_attack(suite: Suite, catalogue: Catalogue) -> tuple[str, Any]:
 
     Raises SuiteError where it has no fixed budget or no such norm, PluginError where there is none of that name.
     """
-    wanted = suite.transfer
-    spec = next((attack for attack in suite.attacks if attack.name == wanted.attack), None)
-    name = wanted.attack if spec is None else spec.plugin
+    settings = suite.transfer
+    spec = next((attack for attack in suite.attacks if attack.name == settings.attack), None)
+    name = settings.attack if spec is None else spec.plugin
     attack = make(catalogue.get("attack", name), {} if spec is None else spec.params, name)
-    if attack.info.budget != "fixed" or wanted.norm not in attack.info.norms or attack.info.needs == "decision":
+    if attack.info.budget != "fixed" or settings.norm not in attack.info.norms or attack.info.needs == "decision":
         raise SuiteError(
-            f"The suite's transfer attack {wanted.attack} cannot be run at a fixed {wanted.norm} budget.",
+            f"The suite's transfer attack {settings.attack} cannot be run at a fixed {settings.norm} budget.",
             "Name one with a fixed budget that sees scores or gradients, such as transfer = { attack = 'pgd' }.",
         )
     return name, attack
@@ -155,10 +155,10 @@ def _attacked(
 
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
     """
-    samples, wanted = one.samples, suite.transfer
+    samples, settings = one.samples, suite.transfer
     low, high = samples.bounds
-    eps = wanted.eps * (1.0 if wanted.norm == "l0" else high - low)
-    norm: ops.Norm = next(norm for norm in ops.NORMS if norm == wanted.norm)
+    eps = settings.eps * (1.0 if settings.norm == "l0" else high - low)
+    norm: ops.Norm = next(norm for norm in ops.NORMS if norm == settings.norm)
     x, infeasible = samples.x.clone(), 0
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     lead = _CONFIDENCE * max(float(pipeline.scores(samples.x[:CHUNK]).abs().amax()), 1.0)
@@ -172,7 +172,7 @@ def _attacked(
                 norm,
                 torch.full((len(index),), eps, dtype=clean.dtype, device=clean.device),
                 samples.bounds,
-                generator(seed, "transfer", wanted.attack, label, number),
+                generator(seed, "transfer", settings.attack, label, number),
                 attack.info.needs,
                 _Unbeaten(pipeline, label, lead),
                 Meter(len(index)),

@@ -38,9 +38,11 @@ class Lesson:
         """Accuracy of the model as it is, on the samples held out."""
         return accuracy(self.model, self.held)
 
-    def train(self, said: Callable[[Epoch], None]) -> Defended:
+    def train(self, on_epoch: Callable[[Epoch], None]) -> Defended:
         """Trains. Raises RobustEvalError."""
-        return self.plugin.train(self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), said)
+        return self.plugin.train(
+            self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), on_epoch
+        )
 
     def marks(self) -> str:
         """The images that the result has seen, its model's own training among them where that file tells them."""

@@ -124,8 +124,8 @@ def _labels(look: Look) -> Seen:
 
 
 def _classes(look: Look) -> Seen:
-    given = len(set(look.samples.y.tolist()))
-    return looked.class_count(given, look.clean.answered, look.info.classes, len(look.samples))
+    shown = len(set(look.samples.y.tolist()))
+    return looked.class_count(shown, look.clean.answered, look.info.classes, len(look.samples))
 
 
 def _output(look: Look) -> Seen:

@@ -77,13 +77,13 @@ class Preflight:
     @property
     def sentence(self) -> str:
         """For the error, the finding or the console: the figure, and what would mend it."""
-        said = f"Clean accuracy is {100 * self.accuracy:.1f} % (chance is {100 * self.chance:.3g} %)."
+        text = f"Clean accuracy is {100 * self.accuracy:.1f} % (chance is {100 * self.chance:.3g} %)."
         found = [f"{item.how} would give {100 * item.accuracy:.1f} %" for item in self.suggestions]
         if found:
-            said += f" {'; '.join(found)} (on {self.probed} samples)."
+            text += f" {'; '.join(found)} (on {self.probed} samples)."
         elif self.low:
-            said += " None of the usual settings (range, mean/std, channel order, labels) would do better."
-        return " ".join((said, *self.notes))
+            text += " None of the usual settings (range, mean/std, channel order, labels) would do better."
+        return " ".join((text, *self.notes))
 
 
 def clean_report(

@@ -117,8 +117,8 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
 def _fill_more(cell: Cell, units: list[UnitResult]) -> None:
     """Columns that only cascades, or only attacks on every class in turn, have."""
     names = list(cell.params)
-    members = [int(place) for unit in units if unit.member is not None for place in unit.member]
-    cell.member = [names[place] if place >= 0 else None for place in members]
+    members = [int(index) for unit in units if unit.member is not None for index in unit.member]
+    cell.member = [names[index] if index >= 0 else None for index in members]
     tables = [unit.by_target for unit in units if unit.by_target is not None]
     cell.by_target = [
         [None if math.isinf(value) else float(value) for value in row] for part in tables for row in part.tolist()

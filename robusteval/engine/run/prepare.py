@@ -53,7 +53,7 @@ def prepare_job(
     with one_thread():
         look = clean_report(model, raw, chosen, options.data_range)
     looked = preflight_checks(look, model.info, chosen)
-    told = _findings(look) + findings_of(looked, look)
+    findings = _findings(look) + findings_of(looked, look)
     return Job(
         model=model,
         samples=chosen,
@@ -70,7 +70,7 @@ def prepare_job(
         target=goal,
         labels_from_model=options.labels_from_model,
         overwrite=options.overwrite,
-        preflight=tuple(told),
+        preflight=tuple(findings),
         looked=tuple(looked),
         available=len(raw.labels),
         time_budget=options.time_budget,

@@ -62,14 +62,18 @@ def _run(job: Job, listener: Listener) -> document.Record:
     done = attack(job, plan, fitted, units, listener, timing.tuning, costs, clock)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs, timing.tuning)
-        told = _test(record, job, fitted, costs, clock)
+        findings = _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
     derive(
-        record, lambda made: _figures(job.catalogue, made), [*job.preflight, *told], job.labels_from_model, job.looked
+        record,
+        lambda partial: _figures(job.catalogue, partial),
+        [*job.preflight, *findings],
+        job.labels_from_model,
+        job.looked,
     )
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
@@ -137,7 +141,7 @@ def _assembled(
 
 def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> list[document.Finding]:
     """The tests of the evaluation itself, each as far as there is time left for it; a finding for each that failed."""
-    told = []
+    findings = []
     for name, (_, seconds) in costs.tests().items():
         if not clock.fits(seconds):
             record.skipped.append(name)
@@ -147,7 +151,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
                 _one_test(name, record, job, fitted)
         except Exception as error:  # a model may fail at a batch of another size: the attacks' figures stay
             reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
-            told.append(
+            findings.append(
                 document.Finding(
                     "test-failed",
                     "warning",
@@ -156,7 +160,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
                     "Mend the model; what this test would have shown is not known.",
                 )
             )
-    return told
+    return findings
 
 
 def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> None:

@@ -43,13 +43,13 @@ def attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
 def _attempt(context: Context, task: Task, store: UnitStore) -> Outcome:
     try:
         with foreign():
-            made = _made(context, task, store)
+            result = _made(context, task, store)
     except Exception as error:  # one plugin's fault must not end the run: it is recorded as a failed cell
         return Outcome(task, words(error), traceback.format_exc())
-    if isinstance(made, str):
-        return Outcome(task, made)
+    if isinstance(result, str):
+        return Outcome(task, result)
     store.save(
-        task.planned.cell.id, task.chunk, made
+        task.planned.cell.id, task.chunk, result
     )  # what cannot be stored ends the run: all that follows would be lost
     return Outcome(task)
 

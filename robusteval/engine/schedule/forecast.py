@@ -68,10 +68,10 @@ def work_of(planned: Planned, classes: int, random: bool, left: float | None = N
     total, judges, seen = Passes(0), 0.0, 1.0
     for attack in attacks:
         gradient = attack.info.needs == "gradient"
-        said = _said(attack, planned.cell.norm, classes)
-        if said is None:
+        stated = _said(attack, planned.cell.norm, classes)
+        if stated is None:
             return None
-        total += said * (draws * seen)
+        total += stated * (draws * seen)
         judges += judged * seen
         seen = left if gradient and left is not None else seen
     if planned.members:
@@ -94,8 +94,8 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
         return None
     try:
         with foreign():
-            said = attack.passes(norm, classes)
-            return said if math.isfinite(said.total + said.own) and min(said.total, said.own) >= 0 else None
+            stated = attack.passes(norm, classes)
+            return stated if math.isfinite(stated.total + stated.own) and min(stated.total, stated.own) >= 0 else None
     except Exception:  # a plugin may raise or return anything; without its word the cell is one that is not foretold
         return None
 
@@ -135,14 +135,14 @@ class Forecast:
         who = "1 worker" if workers == 1 else f"{workers} workers"
         each = 1e3 * (self.seconds + self.serial) / max(self.passes, 1)
         busy = f", where a CPU second takes {self.load:.1f} s just now" if self.load > _BUSY else ""
-        said = (
+        text = (
             f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with {who} "
             f"(foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
         )
         if self.unknown:
             count = "1 cell is" if self.unknown == 1 else f"{self.unknown} cells are"
-            said += f" {count} not foretold: the attacks do not say what they cost."
-        return said
+            text += f" {count} not foretold: the attacks do not say what they cost."
+        return text
 
 
 @dataclass(frozen=True)
@@ -228,14 +228,14 @@ class Forecaster:
     def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
         """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious ones
         are none."""
-        made = {}
+        costs = {}
         for planned in (*plan.planned, *plan.probes):
             work = self.work(planned)
             if work is not None:
                 parts = chunks(planned, self.samples)
                 passes = sum(self._attacked(planned, rows) for rows in parts) * work.metered.total
-                made[planned.cell.id] = passes, sum(self.unit(planned, part) or 0.0 for part in range(len(parts)))
-        return made
+                costs[planned.cell.id] = passes, sum(self.unit(planned, part) or 0.0 for part in range(len(parts)))
+        return costs
 
     def _speed(self, planned: Planned) -> PassTiming:
         return self.speeds.get(planned.cell.defense, self.speeds["none"])

@@ -131,13 +131,13 @@ def applied(tuning: Tuning) -> Iterator[None]:
 def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     some = min(_CLASSES, model.info.classes)
     classes = torch.arange(some, device=x.device).expand(len(x), some)
-    way = replace(tuning, batched_jacobian=True)
+    batched = replace(tuning, batched_jacobian=True)
     apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning)
     try:
-        together = _seconds(lambda: _jacobian(model, x, classes, way), way)
+        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched)
     except RuntimeError:  # an operator that cannot be batched
         return tuning
-    return way if together < apart * _GAIN else tuning
+    return batched if together < apart * _GAIN else tuning
 
 
 def _seconds(work: Callable[[], object], tuning: Tuning) -> float:

@@ -170,13 +170,13 @@ def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked
 
 def _complete(tasks: list[Task], done: Attacked) -> list[Task]:
     """Those that look at nothing that was skipped; the cells of the others are skipped too."""
-    made = []
+    columns = []
     for task in tasks:
         if done.skipped.isdisjoint({task.planned.source, *task.planned.starts}):
-            made.append(task)
+            columns.append(task)
         else:
             done.skipped.add(task.planned.cell.id)
-    return made
+    return columns
 
 
 def _dear_first(tasks: list[Task], seconds: Callable[[Task], float | None]) -> list[Task]:

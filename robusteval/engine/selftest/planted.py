@@ -82,13 +82,13 @@ def test(
 
     right: bool [N], right when clean. A norm without an attack that the model's access allows is excluded.
     """
-    settings, made = suite.planted, []
+    settings, tests = suite.planted, []
     low, high = samples.bounds
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     for norm in (norm for norm in ("l2", "linf") if norm in suite.norms and settings.samples):
         eps = (settings.eps_l2 if norm == "l2" else settings.eps_linf) * (high - low)
         row = Planted(norm, eps, dataclasses.asdict(settings), "done")
-        made.append(row)
+        tests.append(row)
         attacks = attacks_of(model.info, suite, catalogue, norm)
         if not attacks or model.info.output == "labels":
             row.status = "excluded"
@@ -106,7 +106,7 @@ def test(
         except Exception as error:  # a test that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.random, row.found = [], [], {}
-    return made
+    return tests
 
 
 def _disjoint(x: Tensor, right: Tensor, count: int, norm: str, eps: float) -> Tensor:
@@ -229,10 +229,10 @@ def plant(
     found = outstanding(read[: len(near)], read[len(near) :])
     if found is None:
         return None
-    _, way, top, value = found
+    _, direction, top, value = found
     bias = top + _PLACE * (value - top)
-    scale = _MARGIN / (bias - read[0] @ way).clamp_min(1e-300)
-    return scale * way, scale * bias
+    scale = _MARGIN / (bias - read[0] @ direction).clamp_min(1e-300)
+    return scale * direction, scale * bias
 
 
 def _noise(x0: Tensor, threat: Threat, eps: float, count: int, rng: torch.Generator, surface: bool) -> Tensor:

@@ -31,7 +31,7 @@ def search(
     of the target's class where there is a target, and on the grid where there is one. Only for models whose answers do not
     change.
     """
-    settings, made = suite.noise_draws, []
+    settings, searches = suite.noise_draws, []
     low, high = samples.bounds
     for norm in ("l2", "linf"):
         nearest = envelope_of(record, norm, "none") if settings.samples else []
@@ -41,14 +41,14 @@ def search(
         free = _FREE * suite.largest(norm, tuple(samples.x.shape[1:])) * (high - low)
         threat = _threat(pipeline, samples, rows, norm, suite, target)
         found = Search(norm, settings.draws)
-        made.append(found)
-        for place, index in enumerate(rows):
+        searches.append(found)
+        for position, index in enumerate(rows):
             eps = _SHORT * nearest[index] if math.isfinite(nearest[index]) else free
             found.samples.append(index)
             found.eps.append(eps)
-            own = threat[torch.tensor([place])]
+            own = threat[torch.tensor([position])]
             found.hits.append(_hits(pipeline, samples.x[index], own, eps, settings.draws, seed, index))
-    return made
+    return searches
 
 
 def _threat(pipeline: Pipeline, samples: Samples, rows: list[int], norm: str, suite: Suite, target: str) -> Threat:

@@ -160,8 +160,8 @@ class Chunk:
         nearest = Best.none(self.x[correct])
         table = torch.full((len(y), self.classes), torch.inf, dtype=torch.float64)
         table.scatter_(1, y.cpu()[:, None], 0.0)
-        place = torch.full((len(y),), -1, dtype=torch.int64, device=y.device)
-        place[correct] = torch.arange(len(correct), device=y.device)
+        position = torch.full((len(y),), -1, dtype=torch.int64, device=y.device)
+        position[correct] = torch.arange(len(correct), device=y.device)
         for goal in range(self.classes):
             some = correct[y[correct] != goal]
             if len(some) == 0:
@@ -170,7 +170,7 @@ class Chunk:
             threat = self.threat(safe_mask(y, torch.full_like(y, goal), self.classes, self.pipeline.classes))
             found = self.search(some, threat, self.proposer(some, threat))
             table[some.cpu(), goal] = found.distance.cpu()
-            nearest.take(place[some], found.judged())
+            nearest.take(position[some], found.judged())
         return nearest, table
 
 

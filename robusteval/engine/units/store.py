@@ -114,8 +114,8 @@ class UnitStore:
         if found is None:
             return None
         meta, arrays = found
-        wanted = {"plan": self.plan, "cell": cell_id, "chunk": chunk}
-        return found if wanted == {name: meta.get(name) for name in wanted} and _even(arrays) else None
+        expected = {"plan": self.plan, "cell": cell_id, "chunk": chunk}
+        return found if expected == {name: meta.get(name) for name in expected} and _even(arrays) else None
 
 
 def is_unit(path: Path) -> bool:

@@ -135,8 +135,8 @@ def _fitted(
     ]
     if missing or unwanted or wrong:
         return len(missing) + len(unwanted) + len(wrong), sorted(missing), sorted(unwanted) + wrong
-    taken = {key: value for key, value in inside.items() if key in own}
-    return _Fit(one.name, prefix, taken, tuple(sorted(set(aside))), tuple(filled))
+    fitting = {key: value for key, value in inside.items() if key in own}
+    return _Fit(one.name, prefix, fitting, tuple(sorted(set(aside))), tuple(filled))
 
 
 def _copies(tensors: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> set[str]:

@@ -76,11 +76,11 @@ _TOLD = {
 
 
 def _as_in_training(node: torch.fx.Node) -> bool:
-    place = _TOLD.get(_name(node)) if node.op == "call_function" else None
-    if place is None:
+    index = _TOLD.get(_name(node)) if node.op == "call_function" else None
+    if index is None:
         return False
-    told = node.args[place] if len(node.args) > place else node.kwargs.get("train", node.kwargs.get("training", False))
-    return told is True
+    flag = node.args[index] if len(node.args) > index else node.kwargs.get("train", node.kwargs.get("training", False))
+    return flag is True
 
 
 def _traced(module: nn.Module) -> set[str]:
@@ -89,10 +89,10 @@ def _traced(module: nn.Module) -> set[str]:
     if graph is None:
         return set()
     found = set()
-    for name, place in _TOLD.items():
+    for name, index in _TOLD.items():
         for node in graph.findAllNodes(f"aten::{name}"):
-            told = list(node.inputs())[place].node()
-            if told.kind() == "prim::Constant" and told.output().toIValue() is True:
+            flag = list(node.inputs())[index].node()
+            if flag.kind() == "prim::Constant" and flag.output().toIValue() is True:
                 found.add(name)
     return found
 

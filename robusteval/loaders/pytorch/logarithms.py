@@ -86,18 +86,18 @@ class LogValues(TorchFunctionMode):
             self.took = True
             return before[0] / _LOGS[name]
         try:
-            made = self._rule(name, func, given, before, rest, kwargs)
+            logarithm = self._rule(name, func, given, before, rest, kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError):
-            made = None  # no rule for such arguments: nothing is known of the result
-        self._note(name, out, made)
+            logarithm = None  # no rule for such arguments: nothing is known of the result
+        self._note(name, out, logarithm)
         return out
 
-    def _note(self, name: str, out: Any, made: Any) -> None:
-        if isinstance(out, list | tuple) and isinstance(made, list | tuple):
-            for part, (log, other) in zip(out, made, strict=False):
+    def _note(self, name: str, out: Any, logarithm: Any) -> None:
+        if isinstance(out, list | tuple) and isinstance(logarithm, list | tuple):
+            for part, (log, other) in zip(out, logarithm, strict=False):
                 self.known[id(part)] = (part, log, other)
-        elif isinstance(out, Tensor) and isinstance(made, tuple) and _alike(out, made[0]):
-            self.known[id(out)] = (out, *made)
+        elif isinstance(out, Tensor) and isinstance(logarithm, tuple) and _alike(out, logarithm[0]):
+            self.known[id(out)] = (out, *logarithm)
         else:
             self.known.pop(id(out), None)
             return

@@ -41,10 +41,10 @@ def beta_quantile(share: float, a: float, b: float) -> float:
 
 def coin_quantile(share: float, tosses: int) -> int:
     """The least k such that at most k of so many tosses of a fair coin are heads with a probability of at least `share`."""
-    wanted = Fraction(share) * 2**tosses
+    ways_asked = Fraction(share) * 2**tosses
     ways, total = 1, 1
     heads = 0
-    while total < wanted:
+    while total < ways_asked:
         ways = ways * (tosses - heads) // (heads + 1)
         total += ways
         heads += 1

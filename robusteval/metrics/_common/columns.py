@@ -169,6 +169,6 @@ def reference_budget(record: Record, norm: str, available: Sequence[float], cell
         return min(asked, key=lambda eps: (abs(eps - aim) > 1e-6 * aim, -eps))
     if usual is None or not available:
         return available[len(available) // 2] if available else None
-    wanted = usual * (1.0 if norm == "l0" else span(record))
-    below = [eps for eps in available if eps <= wanted * (1 + 1e-6)]
+    budget = usual * (1.0 if norm == "l0" else span(record))
+    below = [eps for eps in available if eps <= budget * (1 + 1e-6)]
     return max(below) if below else min(available)

@@ -36,12 +36,12 @@ class FindingView:
 
 def findings(record: Record) -> list[FindingView]:
     """The most serious first."""
-    made = []
+    views = []
     for finding in sorted(record.findings, key=lambda finding: SEVERITY.get(finding.severity, 0)):
         evidence = ", ".join(f"{key} = {_value(value)}" for key, value in finding.evidence.items())
         cells = ", ".join(finding.cells[:6]) + (f" and {len(finding.cells) - 6} more" if len(finding.cells) > 6 else "")
-        made.append(FindingView(finding.severity, finding.code, finding.sentence, evidence, finding.advice, cells))
-    return made
+        views.append(FindingView(finding.severity, finding.code, finding.sentence, evidence, finding.advice, cells))
+    return views
 
 
 def checks(record: Record) -> Table | None:
@@ -91,8 +91,8 @@ def planted(record: Record) -> Table | None:
 
 def _read_out(record: Record) -> str:
     """On what the readouts stand; records from before penultimate features were read say nothing, and read the scores."""
-    said = dict.fromkeys(planted.features for planted in record.planted if planted.status == "done")
-    kinds = [sentence.partition(": ") for sentence in said]
+    features = dict.fromkeys(planted.features for planted in record.planted if planted.status == "done")
+    kinds = [sentence.partition(": ") for sentence in features]
     where = [
         f"on the model's penultimate features ({rest})"
         if kind == "penultimate"

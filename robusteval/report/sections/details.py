@@ -90,21 +90,21 @@ def _forecast(record: Record) -> str:
     values = {
         result.name: result.value for result in record.results if result.metric == "cost" and pieces.is_known(result)
     }
-    forecast, made = values.get("passes/foretold"), values.get("passes/made")
-    if not forecast or not made:
+    forecast, passes = values.get("passes/foretold"), values.get("passes/made")
+    if not forecast or not passes:
         return ""
-    said = (
-        f"Foretold before the run: {forecast:,.0f} passes. Made: {made:,.0f}, {made / forecast:.2f} times as many; attacks stop "
+    sentence = (
+        f"Foretold before the run: {forecast:,.0f} passes. Made: {passes:,.0f}, {passes / forecast:.2f} times as many; attacks stop "
         "early where samples fall."
     )
     if record.times.foretold_s and record.times.wall_s:
-        said += f" Foretold time {seconds(record.times.foretold_s)}, taken {seconds(record.times.wall_s)}."
-    return said
+        sentence += f" Foretold time {seconds(record.times.foretold_s)}, taken {seconds(record.times.wall_s)}."
+    return sentence
 
 
 def classes(record: Record) -> list[Table]:
     """Per class, the weakest first; long lists are cut, with a word about it."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "per-class", "table"):
         if not found.name.startswith("per-class/"):
             continue
@@ -133,20 +133,20 @@ def classes(record: Record) -> list[Table]:
             note += f" The {CLASS_ROWS} weakest of {len(listed)} classes are shown; the rest is in record.json."
         caption = f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, weakest first"
         columns = ["Class", "Images", "Clean accuracy", "Accuracy under attack", "Median distance", "Flips most to"]
-        made.append(Table(caption, columns, rows, words=(5,), note=note))
-    return made
+        views.append(Table(caption, columns, rows, words=(5,), note=note))
+    return views
 
 
 def flips(record: Record) -> list[Table]:
     """What flips to what, bare model first: a matrix of a few classes, else the most frequent pairs."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "per-class", "table"):
         if not found.name.startswith("flips/"):
             continue
         who = f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to what"
         rows = pieces.named_rows(found)
-        made.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
-    return made
+        views.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
+    return views
 
 
 def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Table:
@@ -185,7 +185,7 @@ def _image(record: Record, sample: Scalar) -> Text:
 
 def label_next(record: Record) -> list[Table]:
     """The first samples to label next, a table for each norm."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "label-next", "table"):
         listed = pieces.named_rows(found)
         rows: list[list[Text]] = [
@@ -204,13 +204,13 @@ def label_next(record: Record) -> list[Table]:
             note += f" The first {NEXT_ROWS} of {len(listed)}; all are in tables/ beside record.json, as CSV."
         columns = ["Rank", "Image", "Class", "Flips to", "Distance", "Attack"]
         caption = f"Nearest to the boundary, {norm_title(found.tags.get('norm'))}"
-        made.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
-    return made
+        views.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
+    return views
 
 
 def clever(record: Record) -> list[Table]:
     """CLEVER beside the smallest distance found, and what was asked for but could not be estimated."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "clever", "table"):
         rows: list[list[Text]] = []
         for row in pieces.named_rows(found):
@@ -240,8 +240,8 @@ def clever(record: Record) -> list[Table]:
         note = f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones are poor fits."
         columns = ["Image", "Class", "CLEVER", "Smallest distance found", "By", "Ratio", "Fit"]
         caption = f"CLEVER, {norm_title(found.tags.get('norm'))}"
-        made.append(Table(caption, columns, rows, words=(1, 4), note=note))
-    return made
+        views.append(Table(caption, columns, rows, words=(1, 4), note=note))
+    return views
 
 
 def _weak(*values: object) -> tuple[float, ...]:

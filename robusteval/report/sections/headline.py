@@ -41,10 +41,10 @@ def _reference(record: Record, norm: str, defense: str, knowledge: str) -> Resul
 
 def cards(record: Record) -> list[Card]:
     """Clean accuracy, robust accuracy at the reference budgets, median distance, rho_adv; of the bare model."""
-    made = []
+    shown = []
     clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": "none"}))
     if clean is not None:
-        made.append(
+        shown.append(
             Card(
                 "Clean accuracy",
                 percent(clean.value),
@@ -58,7 +58,7 @@ def cards(record: Record) -> list[Card]:
         if robust is not None:
             at = budget(robust.tags.get("eps"), norm, pieces.width(record))
             label = f"Accuracy under attack, {norm_title(norm)} \u2264 {at}"
-            made.append(
+            shown.append(
                 Card(
                     label,
                     percent(robust.value),
@@ -72,14 +72,14 @@ def cards(record: Record) -> list[Card]:
     )
     if median is not None:
         bounds = interval(median.low, median.high, share=False)
-        made.append(Card("Median distance to an error, L2", number(median.value), bounds, "worst case over attacks"))
+        shown.append(Card("Median distance to an error, L2", number(median.value), bounds, "worst case over attacks"))
     deepfool = pieces.first(pieces.matching(record, "rho-adv", {"defense": "none", "key": "deepfool"}))
     if deepfool is not None:
         over = f"DeepFool, {scalar(deepfool.tags.get('broken'))} of {scalar(deepfool.tags.get('right'))} images"
-        made.append(
+        shown.append(
             Card("\u03c1 adv", number(deepfool.value), interval(deepfool.low, deepfool.high, share=False), over)
         )
-    return made
+    return shown
 
 
 def budgets(record: Record, norm: str) -> Table | None:

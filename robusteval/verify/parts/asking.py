@@ -45,7 +45,7 @@ def reading_in(model: Model, session: onnxruntime.InferenceSession, file: Bytes)
         return _derived(model, session)
     found = from_json(model.reading)
     check_reading(found, session, label_lists(file.content))
-    said: dict[str, Any] = {
+    pairs: dict[str, Any] = {
         "input shape": (list(found.shape), list(model.input_shape)),
         "pixel range": (list(found.bounds), list(model.bounds)),
         "mean": (list(found.mean), list(model.mean)),
@@ -54,7 +54,7 @@ def reading_in(model: Model, session: onnxruntime.InferenceSession, file: Bytes)
         "output": (found.scale, model.output),
         "external data": (sorted(found.external), sorted(file.external)),
     }
-    odd = [name for name, (first, second) in said.items() if first != second]
+    odd = [name for name, (first, second) in pairs.items() if first != second]
     if odd:
         raise RecordError(
             f"The record says two things of how the model's file is read: {', '.join(odd)}.",
@@ -72,7 +72,7 @@ def _derived(model: Model, session: onnxruntime.InferenceSession) -> Reading:
     turned = (*shape[1:], shape[0]) if last else shape
     known = None not in declared[1:] and len(declared) > 1
     low, high = float(model.bounds[0]), float(model.bounds[1])
-    made = Reading(
+    reading = Reading(
         input=only.name,
         type=only.type if only.type in DTYPES else FLOATS[0],
         shape=shape,
@@ -87,22 +87,22 @@ def _derived(model: Model, session: onnxruntime.InferenceSession) -> Reading:
         batch=declared[0] or model.batch,
         scale=model.output if model.output in SCALES else "logits",
     )
-    return _with_output(made, model, session)
+    return _with_output(reading, model, session)
 
 
-def _with_output(made: Reading, model: Model, session: onnxruntime.InferenceSession) -> Reading:
+def _with_output(reading: Reading, model: Model, session: onnxruntime.InferenceSession) -> Reading:
     """The first output that has as many numbers as there are classes; else one score, or labels."""
-    rows = made.batch or 1
-    x = np.full((rows, *made.shape), made.bounds[0], np.float32)
+    rows = reading.batch or 1
+    x = np.full((rows, *reading.shape), reading.bounds[0], np.float32)
     names = [output.name for output in session.get_outputs()]
-    values = run_session(session, names, {made.input: Runtime(session, made).feed(x)})
+    values = run_session(session, names, {reading.input: Runtime(session, reading).feed(x)})
     for name, value in zip(names, values, strict=True):
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            return replace(made, output=name, kind="zipmap", keys=tuple(sorted(value[0])))
+            return replace(reading, output=name, kind="zipmap", keys=tuple(sorted(value[0])))
         array = np.asarray(value)
         if array.dtype.kind == "f" and array.ndim >= 2 and array.size == rows * model.classes:
-            return replace(made, output=name)
+            return replace(reading, output=name)
     first = np.asarray(values[0])
     if first.size == rows and first.dtype.kind == "f" and model.classes == 2:
-        return replace(made, output=names[0], one_score=True)
-    return replace(made, output=names[0], kind="labels", scale="labels", keys=tuple(range(model.classes)))
+        return replace(reading, output=names[0], one_score=True)
+    return replace(reading, output=names[0], kind="labels", scale="labels", keys=tuple(range(model.classes)))

@@ -208,16 +208,16 @@ def _plugins(record: Record, result: Verification) -> None:
         elif cell.plugin != _OWN_ATTACK:
             used.add(("attack", cell.plugin, cell.version))
     used |= {("defense", row.plugin, row.version) for row in record.pipelines if row.defense != "none"}
-    given = [(row.get("kind", ""), row.get("name", ""), row.get("version", "")) for row in record.plugins]
+    listed = [(row.get("kind", ""), row.get("name", ""), row.get("version", "")) for row in record.plugins]
     done = {("attack", cell.plugin, cell.version) for cell in record.cells if cell.status != "excluded"}
     needed = {plugin for plugin in used if plugin[0] == "defense" or plugin in done}
-    faults = [f"{' '.join(plugin)} ran, and is not listed" for plugin in sorted(needed - set(given)) if plugin[2]]
+    faults = [f"{' '.join(plugin)} ran, and is not listed" for plugin in sorted(needed - set(listed)) if plugin[2]]
     faults += [
         f"{' '.join(plugin)} is listed, and ran nowhere"
-        for plugin in given
+        for plugin in listed
         if plugin[0] != "metric" and plugin not in used
     ]
-    if len(set(given)) != len(given):
+    if len(set(listed)) != len(listed):
         faults.append("a row is there twice")
     if any(
         row.keys() != {"kind", "name", "version", "distribution"} or row["kind"] not in KINDS for row in record.plugins
@@ -245,7 +245,7 @@ def _self_tests(record: Record, result: Verification) -> None:
     """The tests of the evaluation go with the columns as far as those tell."""
     bare = record.pipeline("none").prediction
     right = [a == b for a, b in zip(bare, record.data.labels, strict=True)]
-    for place, row in enumerate(record.planted):
+    for index, row in enumerate(record.planted):
         faults = []
         needs = {cell.attack: cell.needs for cell in record.cells if cell.defense == "none"}
         if any(needs.get(name, need) != need for name, need in row.needs.items()):
@@ -254,8 +254,8 @@ def _self_tests(record: Record, result: Verification) -> None:
             faults.append("some attacks have no access, or none are found by them")
         if len(set(row.samples)) != len(row.samples) or not all(right[sample] for sample in row.samples):
             faults.append("a sample is there twice, or is wrong when clean")
-        result.judge(faults, f"planted[{place}]")
-    for place, search in enumerate(record.searches):
+        result.judge(faults, f"planted[{index}]")
+    for index, search in enumerate(record.searches):
         twice = len(set(search.samples)) != len(search.samples)
         wrong = not all(right[sample] for sample in search.samples)
-        result.judge(["a sample is there twice, or is wrong when clean"] * (twice or wrong), f"searches[{place}]")
+        result.judge(["a sample is there twice, or is wrong when clean"] * (twice or wrong), f"searches[{index}]")

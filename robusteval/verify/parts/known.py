@@ -18,11 +18,11 @@ def check_known(record: Record, result: Verification, shipped: list[reference_se
     sources = reference_set.shipped() if shipped is None else shipped
     known = {source.sha256: source for source in sources}
     foreign = 0
-    for place, reference in enumerate(record.references):
+    for index, reference in enumerate(record.references):
         source = known.get(reference.sha256)
         if source is not None:  # also where the user gave the file by its path
             again = compare(replace(source, shipped=reference.shipped), record)
-            result.judge(list(differences(reference, again, f"references[{place}]"))[:3], "references")
+            result.judge(list(differences(reference, again, f"references[{index}]"))[:3], "references")
         elif reference.shipped and reference.file:
             result.judge([f"no set that ships with this robusteval has its hash ({reference.file})"], "references")
         else:

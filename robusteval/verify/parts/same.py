@@ -23,8 +23,8 @@ def differences(printed: object, derived: object, path: str) -> Iterator[str]:
     elif isinstance(printed, list) and isinstance(derived, list):
         if len(printed) != len(derived):
             yield f"{path} has {len(printed)} entries, and {len(derived)} follow from the columns"
-        for place, (first, second) in enumerate(zip(printed, derived, strict=False)):
-            yield from differences(first, second, f"{path}[{place}]")
+        for index, (first, second) in enumerate(zip(printed, derived, strict=False)):
+            yield from differences(first, second, f"{path}[{index}]")
     elif not _equal(printed, derived):
         yield f"{path} is {_short(printed)}, and {_short(derived)} follows from the columns"
 

@@ -124,11 +124,11 @@ def _several_ways(runner: TwinRunner, x: Tensor) -> tuple[Tensor, float]:
     """The twin's answers to x, and how far those to rows alone, by three and by seventeen are from them. Raises ValueError."""
     whole = runner.raw(x)
     large = math.prod(x.shape[1:]) >= LARGE
-    many = x[:3] if large else torch.cat([x] * (1 + 17 // len(x)))[:17]
+    several = x[:3] if large else torch.cat([x] * (1 + 17 // len(x)))[:17]
     few = x[:4] if large else x[:17]
     parts = torch.cat([runner.raw(few[i : i + 1]) for i in range(len(few))])
-    sizes = [runner.raw(many[:n]) for n in (3, len(many))]
-    if [len(p) for p in (whole, parts, *sizes)] != [len(x), len(few), min(3, len(many)), len(many)]:
+    sizes = [runner.raw(several[:n]) for n in (3, len(several))]
+    if [len(p) for p in (whole, parts, *sizes)] != [len(x), len(few), min(3, len(several)), len(several)]:
         raise ValueError("the twin's output loses rows of a batch")
     repeated = torch.cat([whole] * (1 + 17 // len(whole)))
     return whole, max(_gap(parts, whole[: len(few)]), *(_gap(p, repeated[: len(p)]) for p in sizes))

@@ -42,10 +42,10 @@ def probe_inputs(given: InputReading, samples: Tensor | None) -> Tensor:
     else:
         smooth = torch.from_numpy(rng.random((count, *shape), dtype=np.float32)) ** 3
     plain = torch.stack([torch.zeros(shape), torch.ones(shape)])
-    made = low + (high - low) * torch.cat([smooth, noise, plain])
+    points = low + (high - low) * torch.cat([smooth, noise, plain])
     if samples is None or not len(samples):
-        return made
-    return torch.cat([samples[: 2 * count].float().cpu(), made])
+        return points
+    return torch.cat([samples[: 2 * count].float().cpu(), points])
 
 
 def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Probes:
@@ -54,7 +54,7 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
     `logarithms`: the file ends in a logarithm, so that minus infinity is a fair answer. A made-up input that fails, such as
     a constant image in a file that standardises each image, is a note where there are images, and where others are left.
     """
-    made = probe_inputs(truth.given, None)
+    points = probe_inputs(truth.given, None)
     shape = truth.given.space.input_shape
     most = rows_to_ask(shape)  # walks are dear, answers are cheap
     real = None if samples is None or not len(samples) else samples[: MAX_ROWS if math.prod(shape) < LARGE else most]
@@ -68,25 +68,25 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
                 "Check the export, and the range of the data.",
             )
     try:
-        own, good = _asked(truth, made, logarithms)
+        own, good = _asked(truth, points, logarithms)
     except ModelError:
         if real is None:
             raise
-        own, good = made.new_zeros((len(made), 1)), torch.zeros(len(made), dtype=torch.bool)
+        own, good = points.new_zeros((len(points), 1)), torch.zeros(len(points), dtype=torch.bool)
     notes: tuple[str, ...] = ()
     if not bool(good.all()):
         which = "a constant image among them, " if not bool(good[-2:].all()) else ""
         notes = (
-            f"Of {len(made)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no finite answer.",
+            f"Of {len(points)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no finite answer.",
         )
     if real is not None and answers is not None:
-        return Probes(real, answers, real[:most], made[good], True, notes)
+        return Probes(real, answers, real[:most], points[good], True, notes)
     if not bool(good.any()):
         raise ModelError("The model answers plain inputs with values that are not finite.", "Check the export.")
     inner = good.clone()
     inner[-2:] = False  # the all-dark and all-bright inputs lie in corners of the box, where steps are cut off
-    walk = made[inner] if bool(inner.any()) else made[good]
-    return Probes(made[good], own[good], walk, made[:0], False, notes)
+    walk = points[inner] if bool(inner.any()) else points[good]
+    return Probes(points[good], own[good], walk, points[:0], False, notes)
 
 
 def _asked(truth: Truth, x: Tensor, logarithms: bool) -> tuple[Tensor, Tensor]:

@@ -103,17 +103,17 @@ def _habits(ask: _Asker, given: InputReading, outputs: Sequence[OutputReading], 
     """Raises ModelError where no output can be had, or none has as many rows as the input."""
     if given.unbatched:
         note = "The file has no batch axis: every input is asked alone."
-        made = {name: _noted(habit, note) for name, habit in _fixed(ask(1), 1, outputs).items()}
+        habits = {name: _noted(habit, note) for name, habit in _fixed(ask(1), 1, outputs).items()}
     elif given.batch is not None:
-        made = _fixed(ask(given.batch), given.batch, outputs)
+        habits = _fixed(ask(given.batch), given.batch, outputs)
     else:
         one, several = ask(1), ask(SEVERAL)
-        made = {o.name: _open(o, one, several) for o in outputs}
+        habits = {o.name: _open(o, one, several) for o in outputs}
         if one is None and several is None:
             size, answers = next(((n, found) for n in sizes if (found := ask(n)) is not None), (0, None))
             note = f"The file leaves its batch open, and answers {size} rows at a time only: so many are asked at once."
-            made = {name: _noted(habit, note) for name, habit in _fixed(answers, size, outputs).items()}
-    good = {name: habit for name, habit in made.items() if habit is not None}
+            habits = {name: _noted(habit, note) for name, habit in _fixed(answers, size, outputs).items()}
+    good = {name: habit for name, habit in habits.items() if habit is not None}
     if not good:
         raise ask.reason or _rowless(ask, given, outputs)
     return good
@@ -137,33 +137,35 @@ def _fixed(answers: dict[str, Any] | None, rows: int, outputs: Sequence[OutputRe
     """Of a file that takes this number of rows only."""
     if answers is None:
         return {}
-    made: dict[str, Habit | None] = {}
+    habits: dict[str, Habit | None] = {}
     for output in outputs:
         value = answers[output.name]
         if rows == 1:
-            made[output.name] = _single(output, value, "")
+            habits[output.name] = _single(output, value, "")
             continue
         shape = _shape(output, value)
         at = next((a for a in (0, len(shape) - 1) if shape and shape[a] == rows), None)
-        made[output.name] = None if at is None else Habit(rows, at, *_row(output, shape, at))
-    return made
+        habits[output.name] = None if at is None else Habit(rows, at, *_row(output, shape, at))
+    return habits
 
 
 def _open(one: OutputReading, alone: dict[str, Any] | None, several: dict[str, Any] | None) -> Habit | None:
     """Of a file that leaves its batch open, from its answers to one row and to SEVERAL."""
     first = None if alone is None else _shape(one, alone[one.name])
-    many = None if several is None else _shape(one, several[one.name])
-    if first is not None and many is not None and len(first) == len(many):
-        for at in (0, len(many) - 1):
-            if many and first[at] == 1 and many[at] == SEVERAL and _rest(first, at) == _rest(many, at):
-                return Habit(None, at, *_row(one, many, at))
+    batched = None if several is None else _shape(one, several[one.name])
+    if first is not None and batched is not None and len(first) == len(batched):
+        for at in (0, len(batched) - 1):
+            if batched and first[at] == 1 and batched[at] == SEVERAL and _rest(first, at) == _rest(batched, at):
+                return Habit(None, at, *_row(one, batched, at))
     if first is None:
         at = 0
-        known = many is not None and len(many) > 0 and many[at] == SEVERAL
+        known = batched is not None and len(batched) > 0 and batched[at] == SEVERAL
         note = f"The file leaves its batch open, but fails on one row alone: {SEVERAL} are asked at once."
-        return Habit(SEVERAL, at, *_row(one, many, at), note) if known and many is not None else None
+        return Habit(SEVERAL, at, *_row(one, batched, at), note) if known and batched is not None else None
     what = (
-        f"fails on {SEVERAL} rows" if many is None else f"answers 1 and {SEVERAL} rows in the shapes {first} and {many}"
+        f"fails on {SEVERAL} rows"
+        if batched is None
+        else f"answers 1 and {SEVERAL} rows in the shapes {first} and {batched}"
     )
     note = f"The file leaves its batch open, but {what}: every input is asked alone."
     return _single(one, alone[one.name] if alone is not None else None, note)
@@ -198,8 +200,8 @@ def _shape(one: OutputReading, value: Any) -> tuple[int, ...]:
 def _sizes(model: onnx.ModelProto) -> list[int]:
     """Batch sizes that may be written into the graph: first numbers of constant shapes, then the usual ones."""
     constants = {t.name: t for t in model.graph.initializer}
-    made = [node for node in model.graph.node if node.op_type == "Constant"]
-    constants |= {node.output[0]: a.t for node in made for a in node.attribute if a.name == "value"}
+    nodes = [node for node in model.graph.node if node.op_type == "Constant"]
+    constants |= {node.output[0]: a.t for node in nodes for a in node.attribute if a.name == "value"}
     found = []
     for node in model.graph.node:
         if node.op_type == "Reshape" and len(node.input) > 1 and node.input[1] in constants:

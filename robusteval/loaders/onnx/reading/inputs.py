@@ -180,19 +180,19 @@ def _layout(own: Sequence[int | None], asked: str, given: tuple[int, ...], fits:
     if asked:
         return asked, ()
     if len(given) == 3:
-        can = [way for way in ("NCHW", "NHWC") if _takes(own, given, way)]
+        can = [guess for guess in ("NCHW", "NHWC") if _takes(own, given, guess)]
         if len(can) == 1 or None in own:
             return (can or ["NCHW"])[0], ()
     a, b, c = (int(d or 0) for d in own)
-    way, note = _by_shape(a, b, c)
+    guess, note = _by_shape(a, b, c)
     can = [name for name, shape in (("NCHW", (a, b, c)), ("NHWC", (c, a, b))) if fits(shape)]
-    if len(can) == 1 and (can[0] != way or note):
+    if len(can) == 1 and (can[0] != guess or note):
         return can[0], (f"The input's shape {a} x {b} x {c} fits both NCHW and NHWC; the images fit {can[0]} only.",)
-    if not way:
+    if not guess:
         raise ModelError(
             f"The input's shape {a} x {b} x {c} does not say whether its channels are first or last.", LAYOUT_HINT
         )
-    return way, (note,) if note else ()
+    return guess, (note,) if note else ()
 
 
 def _by_shape(a: int, b: int, c: int) -> tuple[str, str]:
@@ -210,8 +210,8 @@ def _by_shape(a: int, b: int, c: int) -> tuple[str, str]:
 
 
 def _takes(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> bool:
-    wanted = (given[1], given[2], given[0]) if layout == "NHWC" else given
-    return all(d in (None, w) for d, w in zip(own, wanted, strict=True))
+    expected = (given[1], given[2], given[0]) if layout == "NHWC" else given
+    return all(d in (None, w) for d, w in zip(own, expected, strict=True))
 
 
 def _fill(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> tuple[int, int, int]:
@@ -219,8 +219,8 @@ def _fill(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> tup
         if None in own:
             raise ModelError("The model leaves the size of its input open.", SHAPE_HINT)
         given = (0, 0, 0)
-    wanted = (given[1], given[2], given[0]) if layout == "NHWC" else given
-    a, b, c = (w if d is None else d for d, w in zip(own, wanted, strict=True))
+    expected = (given[1], given[2], given[0]) if layout == "NHWC" else given
+    a, b, c = (w if d is None else d for d, w in zip(own, expected, strict=True))
     return a, b, c
 
 

@@ -104,15 +104,15 @@ def choose(
 
 def _countable(rated: list[Rated], model: onnx.ModelProto) -> list[Rated]:
     """Without outputs of labels whose number the file does not tell, where there are others."""
-    made = []
+    countable = []
     for candidate in rated:
         try:
             labelled = candidate.taken.kind == "labels"
-            made.append(replace(candidate, taken=count_labels(candidate.taken, model)) if labelled else candidate)
+            countable.append(replace(candidate, taken=count_labels(candidate.taken, model)) if labelled else candidate)
         except ModelError:
             if len(rated) == 1:
                 raise
-    return made
+    return countable
 
 
 def _rate(session: onnxruntime.InferenceSession, tried: Tried, one: Rated, shown: Shown | None) -> Rated:
@@ -137,14 +137,14 @@ def _rate(session: onnxruntime.InferenceSession, tried: Tried, one: Rated, shown
     return replace(one, right=float((answers == y).mean()))
 
 
-def _worth(one: Rated, place: int, by_data: bool) -> tuple[float, int, int, int]:
+def _worth(one: Rated, index: int, by_data: bool) -> tuple[float, int, int, int]:
     """Greater is better: agreement with the labels, scores rather than labels, the name, and, where all that is equal,
     the last output where images were looked at, and the first one where not."""
     return (
         -1.0 if one.right is None else one.right,
         -KINDS.index(one.taken.kind),
         -_preference(one.taken.name),
-        place if by_data else -place,
+        index if by_data else -index,
     )
 
 
