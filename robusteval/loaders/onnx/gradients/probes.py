@@ -30,9 +30,9 @@ class Probes:
     notes: tuple[str, ...] = ()
 
 
-def probe_inputs(given: InputReading, samples: Tensor | None) -> Tensor:
+def probe_inputs(input_reading: InputReading, samples: Tensor | None) -> Tensor:
     """Made-up inputs: smooth shapes, noise, all dark, all bright; behind `samples` where there are any. float32."""
-    shape, (low, high) = given.space.input_shape, given.space.bounds
+    shape, (low, high) = input_reading.space.input_shape, input_reading.space.bounds
     rng = np.random.default_rng(20240229)
     count = 6 if math.prod(shape) < LARGE else 2
     noise = torch.from_numpy(rng.random((count, *shape), dtype=np.float32))
@@ -54,8 +54,8 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
     `logarithms`: the file ends in a logarithm, so that minus infinity is a fair answer. A made-up input that fails, such as
     a constant image in a file that standardises each image, is a note where there are images, and where others are left.
     """
-    points = probe_inputs(truth.given, None)
-    shape = truth.given.space.input_shape
+    points = probe_inputs(truth.input_reading, None)
+    shape = truth.input_reading.space.input_shape
     most = rows_to_ask(shape)  # walks are dear, answers are cheap
     real = None if samples is None or not len(samples) else samples[: MAX_ROWS if math.prod(shape) < LARGE else most]
     answers = None
@@ -93,7 +93,7 @@ def _asked(truth: Truth, x: Tensor, logarithms: bool) -> tuple[Tensor, Tensor]:
     """Answers to x, and which of them are finite; asked alone where some are not, as one row may spoil those beside it."""
     raw = truth.raw(x)
     fine = _finite(raw, logarithms)
-    if not bool(fine.all()) and truth.given.batch is None:
+    if not bool(fine.all()) and truth.input_reading.batch is None:
         raw = truth.raw(x, 1)
         fine = _finite(raw, logarithms)
     return raw, fine

@@ -35,7 +35,7 @@ class Habit:
 class Tried:
     """The way of reading the input that worked, and the habit of each output that did."""
 
-    given: InputReading
+    input_reading: InputReading
     habits: dict[str, Habit]
 
 
@@ -50,25 +50,28 @@ def try_input(
     images or else the answers' shapes tell. Raises ModelError with the reason where none works."""
     tried: list[Tried] = []
     faults = list(found[1])
-    for given in found[0]:
+    for input_reading in found[0]:
         try:
-            habits = _habits(_Asker(session, given, outputs), given, outputs, _sizes(model))
+            habits = _habits(_Asker(session, input_reading, outputs), input_reading, outputs, _sizes(model))
         except ModelError as error:
             faults.append(error)
             continue
-        odd = given.batch_at not in (0, None)  # an open size elsewhere is the batch only where answers grow with it
+        odd = input_reading.batch_at not in (
+            0,
+            None,
+        )  # an open size elsewhere is the batch only where answers grow with it
         if not odd or any(habit.batch is None for habit in habits.values()):
-            tried.append(Tried(given, habits))
+            tried.append(Tried(input_reading, habits))
     if not tried:
         raise faults[0]
-    fitting = [trial for trial in tried if fits(trial.given.space.input_shape)]
+    fitting = [trial for trial in tried if fits(trial.input_reading.space.input_shape)]
     return fitting[0] if len(fitting) == 1 else _by_shape(tried)
 
 
 def _by_shape(tried: list[Tried]) -> Tried:
     """With and without a batch axis: three numbers for (3, H, W) are three classes of one image rather than three images
     of one score."""
-    with_axis, without = tried[0], next((trial for trial in tried if trial.given.unbatched), None)
+    with_axis, without = tried[0], next((trial for trial in tried if trial.input_reading.unbatched), None)
     if without is None or with_axis is without:
         return with_axis
     single = all(h.width == 1 for h in with_axis.habits.values())
@@ -79,33 +82,35 @@ class _Asker:
     """Every output for n random inputs, by name."""
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, given: InputReading, outputs: Sequence[OutputReading]
+        self, session: onnxruntime.InferenceSession, input_reading: InputReading, outputs: Sequence[OutputReading]
     ) -> None:
-        self._session, self._given, self._names = session, given, [output.name for output in outputs]
-        self._runtime = Runtime(session, reading_of(given, outputs[0]))
+        self._session, self._input_reading, self._names = session, input_reading, [output.name for output in outputs]
+        self._runtime = Runtime(session, reading_of(input_reading, outputs[0]))
         self.reason: ModelError | None = None  # of the first failure
 
     def __call__(self, rows: int) -> dict[str, Any] | None:
         """None where ONNX Runtime fails."""
-        space = self._given.space
+        space = self._input_reading.space
         low, high = space.bounds
         x = low + (high - low) * np.random.default_rng(5).random((rows, *space.input_shape))
-        feed = placed(self._runtime.feed(x.astype(np.float32)), self._given.batch_at)
+        feed = placed(self._runtime.feed(x.astype(np.float32)), self._input_reading.batch_at)
         try:
-            answers = run_session(self._session, self._names, {self._given.name: feed})
+            answers = run_session(self._session, self._names, {self._input_reading.name: feed})
         except ModelError as error:
             self.reason = self.reason or error
             return None
         return dict(zip(self._names, answers, strict=True))
 
 
-def _habits(ask: _Asker, given: InputReading, outputs: Sequence[OutputReading], sizes: list[int]) -> dict[str, Habit]:
+def _habits(
+    ask: _Asker, input_reading: InputReading, outputs: Sequence[OutputReading], sizes: list[int]
+) -> dict[str, Habit]:
     """Raises ModelError where no output can be had, or none has as many rows as the input."""
-    if given.unbatched:
+    if input_reading.unbatched:
         note = "The file has no batch axis: every input is asked alone."
         habits = {name: _noted(habit, note) for name, habit in _fixed(ask(1), 1, outputs).items()}
-    elif given.batch is not None:
-        habits = _fixed(ask(given.batch), given.batch, outputs)
+    elif input_reading.batch is not None:
+        habits = _fixed(ask(input_reading.batch), input_reading.batch, outputs)
     else:
         one, several = ask(1), ask(SEVERAL)
         habits = {o.name: _open(o, one, several) for o in outputs}
@@ -115,12 +120,12 @@ def _habits(ask: _Asker, given: InputReading, outputs: Sequence[OutputReading], 
             habits = {name: _noted(habit, note) for name, habit in _fixed(answers, size, outputs).items()}
     good = {name: habit for name, habit in habits.items() if habit is not None}
     if not good:
-        raise ask.reason or _rowless(ask, given, outputs)
+        raise ask.reason or _rowless(ask, input_reading, outputs)
     return good
 
 
-def _rowless(ask: _Asker, given: InputReading, outputs: Sequence[OutputReading]) -> ModelError:
-    rows = given.batch or SEVERAL
+def _rowless(ask: _Asker, input_reading: InputReading, outputs: Sequence[OutputReading]) -> ModelError:
+    rows = input_reading.batch or SEVERAL
     answers = ask(rows) or {}
     shown = ", ".join(str(tuple(np.shape(answers[o.name]))) for o in outputs if o.name in answers)
     return ModelError(

@@ -53,31 +53,31 @@ class OutputReading:
 
 
 def reading_of(
-    given: InputReading,
-    taken: OutputReading,
+    input_reading: InputReading,
+    output_reading: OutputReading,
     head: Head | None = None,
     batch: int | None = None,
     external: tuple[str, ...] = (),
 ) -> Reading:
     """Both as the plain description that travels in the record. batch: forced where the file takes any."""
-    space, head = given.space, head or Head(classes=max(2, len(taken.labels)))
+    space, head = input_reading.space, head or Head(classes=max(2, len(output_reading.labels)))
     return Reading(
-        input=given.name,
-        type=given.type,
+        input=input_reading.name,
+        type=input_reading.type,
         shape=space.input_shape,
         file_shape=space.file_shape,
         bounds=space.bounds,
-        output=taken.name,
+        output=output_reading.name,
         classes=head.classes,
         mean=space.mean,
         std=space.std,
         channels_last=space.turned,
         whole=space.whole,
-        batch=given.batch if given.batch is not None else batch,
-        batch_at=given.batch_at,
-        answers_at=taken.answers_at,
-        kind=taken.kind,
-        keys=taken.labels,
+        batch=input_reading.batch if input_reading.batch is not None else batch,
+        batch_at=input_reading.batch_at,
+        answers_at=output_reading.answers_at,
+        kind=output_reading.kind,
+        keys=output_reading.labels,
         scale=head.output,
         one_score=head.one_score,
         external=external,
@@ -258,6 +258,6 @@ def _whole_numbers(type_name: str, options: LoadOptions) -> tuple[tuple[float, f
     return target, (note,)
 
 
-def with_batch(given: InputReading, batch: int | None, notes: tuple[str, ...]) -> InputReading:
+def with_batch(input_reading: InputReading, batch: int | None, notes: tuple[str, ...]) -> InputReading:
     """As tried: how many rows the file takes at once."""
-    return replace(given, batch=batch, notes=(*given.notes, *notes))
+    return replace(input_reading, batch=batch, notes=(*input_reading.notes, *notes))
