@@ -19,7 +19,7 @@ from robusteval.verify.parts.columns import check_columns
 from robusteval.verify.parts.derived import built_in, check_derived
 from robusteval.verify.parts.eight_bit import check_rounded
 from robusteval.verify.parts.evidence import CLEAN, Evidence, gather
-from robusteval.verify.parts.facts import check_facts
+from robusteval.verify.parts.facts import check_facts, earlier
 from robusteval.verify.parts.gallery import check_gallery
 from robusteval.verify.parts.known import check_known
 from robusteval.verify.parts.page import check_page
@@ -35,6 +35,7 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     check_page(record, folder, result)
     if evidence.model is not None:
         result.notes.insert(0, f"The model's hash agrees: {record.model.sha256[:16]}.")
+    result.notes += earlier(record, result)
     return result
 
 

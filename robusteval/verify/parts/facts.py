@@ -17,6 +17,9 @@ SUITE = "the suite is a plugin's or the user's own, so that its hash and what it
 PLAN = "the hash of the plan, which needs the plugins and the loaded model"
 ATTACKS = "the hash of the attacks' variants together, which needs the plugins"
 KINDS = ("attack", "defense", "metric")
+# Versions whose records this one checks as its own: columns and words of the record mean the same. What it derives otherwise
+# since then is found where it is compared, and `earlier` says why that may be.
+EARLIER = ("0.1.0",)
 _OWN_ATTACK = "bare-adversarials"  # the core's own, which no plugin makes
 
 
@@ -28,7 +31,7 @@ def check_facts(record: Record, result: Verification) -> None:
     _clock(record, result)
     _self_tests(record, result)
     faults = []
-    if record.tool.get("name") != "robusteval" or record.tool.get("version") != __version__:
+    if record.tool.get("name") != "robusteval" or record.tool.get("version") not in (__version__, *EARLIER):
         faults.append(
             f"it is {record.tool}, and this is robusteval {__version__}: verify with the version that wrote it"
         )
@@ -54,6 +57,20 @@ def check_facts(record: Record, result: Verification) -> None:
     _probes(record, result)
     result.leave(PLAN)
     result.leave(ATTACKS)
+
+
+def earlier(record: Record, result: Verification) -> list[str]:
+    """One sentence where the run was made by an earlier version: whether that may be why something does not hold."""
+    version = record.tool.get("version")
+    if version == __version__ or version not in EARLIER:
+        return []
+    wrote = f"The run was made by robusteval {version}, and this is {__version__}"
+    if result.held:
+        return [f"{wrote}: all that was compared is the same in both."]
+    return [
+        f"{wrote}: figures, checks or words that differ may be what changed since (CHANGELOG.md); to know, verify it with "
+        f"robusteval {version}."
+    ]
 
 
 @functools.cache
