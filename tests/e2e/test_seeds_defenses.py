@@ -156,6 +156,7 @@ def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
     assert int(lost.sum()) > 250, "Attacks that find nothing test no certificate."
 
 
+@pytest.mark.statistical
 @needs_data
 @pytest.mark.slow
 def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
@@ -187,6 +188,7 @@ def area(negatives: Tensor, positives: Tensor) -> tuple[float, float]:
     return curve.true_at(0.01), curve.area()
 
 
+@pytest.mark.statistical
 @needs_data
 @pytest.mark.slow
 def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_model_and_none_that_know_it() -> None:

@@ -81,6 +81,7 @@ def test_budget_search_finds_the_linear_optimum(case):
     assert ratio.max() < 1.02
 
 
+@pytest.mark.statistical
 def test_line_search_pulls_a_far_win_to_the_boundary(case):
     _, data, pipeline, safe = case
     meter = Meter(len(data))

@@ -59,6 +59,7 @@ def test_twins_fool_each_other_and_what_looks_elsewhere_is_not_fooled(tmp_path):
     assert made.sources[0].answers[2] == [int(value) for value in other.logits(samples.x).argmax(1)]
 
 
+@pytest.mark.statistical
 def test_the_whole_budget_is_spent_and_never_more(tmp_path):
     """An attack that stopped at its first win would sit just beyond its own boundary and carry over to nothing."""
     model = toys.linear()

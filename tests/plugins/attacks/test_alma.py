@@ -5,6 +5,7 @@ from robusteval_attacks.ddn import DDN
 from tests.plugins.attacks.minimal import excess, reach, trained
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("bounds", "classes"), [((0.0, 1.0), 2), ((-3.0, 5.0), 3), ((0.0, 255.0), 10)])
 def test_finds_the_closed_form_on_a_linear_model(bounds, classes):
     found = excess(ALMA(), "l2", bounds, classes)
@@ -12,10 +13,12 @@ def test_finds_the_closed_form_on_a_linear_model(bounds, classes):
     assert found.median() < 1.02
 
 
+@pytest.mark.statistical
 def test_l1_ends_near_the_closed_form():
     assert excess(ALMA(), "l1").median() < 1.2
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("name", ["cnn", "robust"])
 def test_is_nearer_than_ddn_on_trained_models(name):
     model, x, safe = trained(name)
@@ -24,6 +27,7 @@ def test_is_nearer_than_ddn_on_trained_models(name):
     assert (found / other).median() < 1
 
 
+@pytest.mark.statistical
 def test_l1_needs_short_steps_at_the_end():
     model, x, safe = trained("robust", 24)
     long, short = (reach(ALMA(steps=150, decay=decay), model, x, safe, "l1").mean() for decay in (0.005, None))

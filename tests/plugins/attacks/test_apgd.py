@@ -11,6 +11,7 @@ from tests.plugins.attacks.minimal import trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("loss", ["ce", "dlr", "targeted-dlr"])
 @pytest.mark.parametrize("classes", [2, 3, 6])
@@ -47,6 +48,7 @@ def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed) -> None:
         assert (((x - found) * (other - found)).sum(1) <= 1e-4).all()
 
 
+@pytest.mark.statistical
 def test_wider_balls_first_lose_more_of_a_robust_model_in_l1() -> None:
     model, x, safe = trained("robust", 32)
     won = []

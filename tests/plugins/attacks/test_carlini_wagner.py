@@ -11,6 +11,7 @@ from robusteval.api import margin
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_near_the_smallest_distance(bounds, classes) -> None:
@@ -35,6 +36,7 @@ def test_confidence_is_kept() -> None:
     assert (margin(problem.scores(found), safe) >= 0.5 - 1e-4).all()
 
 
+@pytest.mark.statistical
 def test_stalled_samples_leave_the_batch() -> None:
     model = linear((20,), 3)
     x = middling(model, 6)
@@ -73,6 +75,7 @@ def test_a_flat_start_falls_back_on_the_given_weight() -> None:
     assert balancing_weight(pose(CarliniWagner(), model, x, safe, "l2"), 0.0, 0.25).tolist() == [0.25] * 3
 
 
+@pytest.mark.statistical
 def test_the_guess_spares_searches() -> None:
     """Six searches from the guess come as near as nine from the paper's first weight."""
     model = linear((20,), 4)

@@ -15,6 +15,7 @@ from tests.plugins.attacks.minimal import fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_linf_is_near_the_smallest(bounds, classes) -> None:
@@ -30,6 +31,7 @@ def test_linf_is_near_the_smallest(bounds, classes) -> None:
     assert ratio.median() < 1.12
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_l0_needs_hardly_more_values_than_the_closed_form(bounds, classes) -> None:
@@ -41,6 +43,7 @@ def test_l0_needs_hardly_more_values_than_the_closed_form(bounds, classes) -> No
     assert (found - least).mean() < 1
 
 
+@pytest.mark.statistical
 def test_fewer_pixels_leave_after_a_failure() -> None:
     model = linear((30,), 2)
     x = middling(model, 12, share=0.9)
@@ -103,6 +106,7 @@ def test_answers_do_not_depend_on_the_batch(norm) -> None:
         assert torch.allclose(alone[0], together[row], atol=1e-4)
 
 
+@pytest.mark.statistical
 def test_fewer_pixels_than_the_greedy_jsma_on_a_trained_model() -> None:
     model, x, safe = trained("cnn", 12)
     found, other = (reach(attack, model, x, safe, "l0") for attack in (CarliniWagner(), JSMA()))
@@ -110,6 +114,7 @@ def test_fewer_pixels_than_the_greedy_jsma_on_a_trained_model() -> None:
     assert found.mean() < 0.8 * other.mean()
 
 
+@pytest.mark.statistical
 def test_linf_is_as_near_as_deepfool_on_a_trained_model() -> None:
     model, x, safe = trained("cnn", 8)
     found, other = (reach(attack, model, x, safe, "linf") for attack in (CarliniWagner(), DeepFool()))
@@ -117,6 +122,7 @@ def test_linf_is_as_near_as_deepfool_on_a_trained_model() -> None:
     assert found.median() < 1.1 * other.median()  # tau falls by tenths
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["l0", "linf"])
 def test_a_target_is_reached(norm) -> None:
     model, x, _ = trained("cnn", 6)

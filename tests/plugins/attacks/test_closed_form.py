@@ -89,6 +89,7 @@ def test_targets_need_no_code_of_their_own() -> None:
         assert (model.logits(found).argmax(1) == goal).all(), attack
 
 
+@pytest.mark.statistical
 def test_won_samples_leave_the_batch() -> None:
     model, x, safe = setting((20,), 2, (0.0, 1.0))
     eps = 1.5 * model.smallest(x, safe, "linf")

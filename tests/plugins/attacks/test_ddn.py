@@ -34,6 +34,7 @@ def test_the_share_falls_from_the_first_to_the_last_on_a_cosine() -> None:
     assert shares == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.statistical
 def test_the_decay_comes_nearer_than_a_constant_share_on_a_robust_model() -> None:
     """There the first radius is far too short."""
     model, x, safe = trained("robust")

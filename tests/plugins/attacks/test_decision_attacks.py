@@ -14,6 +14,7 @@ from robusteval.testing.problems import inputs, pose, safe_all_but, safe_labels
 from tests.plugins.attacks.decision_models import distances, right_samples, shipped
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     ("attack", "norm", "ratio"), [(HopSkipJump(), "l2", 1.05), (HopSkipJump(), "linf", 1.15), (Boundary(), "l2", 1.05)]
 )
@@ -38,6 +39,7 @@ def test_the_queries_are_about_those_allowed(attack):
     assert int(problem.meter.backwards.sum()) == 0
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("attack", [HopSkipJump(queries=1500), Boundary(queries=1500)])
 def test_a_target_is_reached_from_another_sample_of_its_class(attack):
     model = shipped("cnn")
@@ -50,6 +52,7 @@ def test_a_target_is_reached_from_another_sample_of_its_class(attack):
     assert float((reached / start)[start > 0].median()) < 0.5
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("name", ["cnn", "int8"])
 def test_hopskipjump_needs_no_gradient(name, norm):
@@ -61,6 +64,7 @@ def test_hopskipjump_needs_no_gradient(name, norm):
     assert float(reached.median()) < (1.0 if norm == "l2" else 0.07)
 
 
+@pytest.mark.statistical
 def test_square_needs_no_gradient():
     model = shipped("int8")
     x, y = right_samples(model, 16)

@@ -10,6 +10,7 @@ from tests.plugins.attacks.minimal import reach, trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_within_twice_the_smallest_distance(bounds, classes) -> None:
@@ -24,6 +25,7 @@ def test_within_twice_the_smallest_distance(bounds, classes) -> None:
     assert ratio.median() < 2
 
 
+@pytest.mark.statistical
 def test_shrinkage_brings_it_near_in_l1_on_a_trained_model() -> None:
     model, x, safe = trained("cnn", 16)
     near, dense, other = (reach(attack, model, x, safe, "l1") for attack in (EAD(), EAD(beta=1e-4), ALMA(steps=150)))

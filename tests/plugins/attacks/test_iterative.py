@@ -35,6 +35,7 @@ def test_the_best_iterate_counts_not_the_last() -> None:
     assert (margin(problem.scores(found), safe) > margin(problem.scores(x), safe)).all()
 
 
+@pytest.mark.statistical
 def test_least_likely_ends_in_the_last_class() -> None:
     model = linear((40,), 3)
     x = middling(model, 12)
@@ -58,6 +59,7 @@ def test_the_lost_leave_the_batch(kind) -> None:
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.statistical
 def test_bim_goes_on_past_the_boundary_where_it_is_told_to() -> None:
     """A detector that is tried against samples that stopped at the boundary is tried against the weakest only."""
     model = linear((20,), 3)

@@ -68,6 +68,7 @@ def test_pixels_that_would_lower_the_product_stay() -> None:
     assert _pairs.best_pairs(gain, gain, 9)[0].tolist() == [True, True, True, False, False]
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("attack", [JSMA(), PAPER], ids=["fast", "paper"])
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 def test_two_classes_need_hardly_more_values_than_the_closed_form(attack, bounds) -> None:
@@ -103,6 +104,7 @@ def test_a_pixel_counts_once_whatever_its_channels() -> None:
     assert (problem.distance(found) <= fewest(model, x.flatten(1), safe)).all()
 
 
+@pytest.mark.statistical
 def test_nothing_needless_is_changed_on_a_linear_model() -> None:
     model = linear((30,), 4)
     x = middling(model, 24)
@@ -117,6 +119,7 @@ def test_nothing_needless_is_changed_on_a_linear_model() -> None:
         assert not problem.won(less)[row] or problem.distance(found)[row] > 2
 
 
+@pytest.mark.statistical
 def test_more_targets_need_no_more_pixels() -> None:
     model, x, safe = trained("cnn")
     one, all_ = (reach(replace(PAPER, targets=n), model, x, safe, "l0") for n in (1, 9))
@@ -124,6 +127,7 @@ def test_more_targets_need_no_more_pixels() -> None:
     assert all_.mean() < one.mean()
 
 
+@pytest.mark.statistical
 def test_a_target_is_reached() -> None:
     model, x, _ = trained("cnn")
     goal = model.logits(x).argsort(1)[:, -3]
@@ -131,6 +135,7 @@ def test_a_target_is_reached() -> None:
     assert (model.logits(found).argmax(1) == goal).float().mean() > 0.9
 
 
+@pytest.mark.statistical
 def test_the_lost_leave_and_passes_are_few() -> None:
     model, x, safe = trained("cnn")
     problem = pose(JSMA(), model, x, safe, "l0")

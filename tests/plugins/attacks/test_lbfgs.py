@@ -12,6 +12,7 @@ from tests.plugins.attacks.minimal import excess, reach, trained
 from tests.plugins.linear_models import linear, middling, pose, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize(("classes", "near"), [(2, 1.02), (4, 1.25)])  # cross-entropy pulls towards all other classes
 def test_near_the_smallest_distance_of_linear_models(bounds, classes, near) -> None:
@@ -32,6 +33,7 @@ def test_a_sample_alone_gets_the_same_answer() -> None:
         assert torch.allclose(alone[0], together[row], atol=1e-5)
 
 
+@pytest.mark.statistical
 def test_lost_samples_stay_and_cost_little() -> None:
     model = linear((20,), 3)
     x = middling(model, 5)
@@ -41,6 +43,7 @@ def test_lost_samples_stay_and_cost_little() -> None:
     assert problem.meter.backwards.max() <= 2 * 20
 
 
+@pytest.mark.statistical
 def test_passes_are_bounded() -> None:
     model, x, safe = trained("cnn", 4)
     attack = LBFGS(maxiter=5, searches=3)
@@ -49,6 +52,7 @@ def test_passes_are_bounded() -> None:
     assert problem.meter.backwards.max() <= 3 * (2 * 5 + 20)  # a line search that has begun may end
 
 
+@pytest.mark.statistical
 def test_as_near_as_ddn_on_a_trained_model() -> None:
     model, x, safe = trained("cnn", 8)
     found, other = (reach(attack, model, x, safe, "l2") for attack in (LBFGS(), DDN()))
@@ -56,6 +60,7 @@ def test_as_near_as_ddn_on_a_trained_model() -> None:
     assert found.median() < 1.1 * other.median()
 
 
+@pytest.mark.statistical
 def test_a_target_is_reached() -> None:
     model, x, _ = trained("cnn", 8)
     goal = model.logits(x).argsort(1)[:, -3]

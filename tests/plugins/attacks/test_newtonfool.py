@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from robusteval_attacks.newtonfool import NewtonFool
 
@@ -9,6 +10,7 @@ from tests.plugins.attacks.minimal import reach, trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
+@pytest.mark.statistical
 def test_two_classes_end_just_past_the_boundary() -> None:
     model = linear((20,), 2, (-1.0, 3.0))
     x = middling(model, 12)
@@ -20,6 +22,7 @@ def test_two_classes_end_just_past_the_boundary() -> None:
     assert (problem.distance(found) <= optimum(model, x, safe, "l2") + 1.01 * longest).all()
 
 
+@pytest.mark.statistical
 def test_all_classes_are_reached_and_the_lost_leave() -> None:
     model = linear((20,), 5)
     x = middling(model, 12)
@@ -31,6 +34,7 @@ def test_all_classes_are_reached_and_the_lost_leave() -> None:
     assert (problem.distance(found) >= 0.999 * optimum(model, x, safe, "l2")).all()
 
 
+@pytest.mark.statistical
 def test_longer_steps_leave_the_valleys_of_a_robust_model() -> None:
     model, x, safe = trained("robust", 24)
     constant, growing = (reach(NewtonFool(growth=growth), model, x, safe, "l2") for growth in (1.0, 1.03))

@@ -6,6 +6,7 @@ from tests.plugins.attacks.minimal import excess, reach, trained
 from tests.plugins.linear_models import pose
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("bounds", "classes"), [((0.0, 1.0), 2), ((-3.0, 5.0), 3), ((0.0, 255.0), 10)])
 def test_finds_the_closed_form_on_a_linear_model(bounds, classes):
     found = excess(PDGD(), "l2", bounds, classes)
@@ -13,6 +14,7 @@ def test_finds_the_closed_form_on_a_linear_model(bounds, classes):
     assert found.median() < (1.02 if classes < 10 else 1.2)  # with ten it may settle at another class
 
 
+@pytest.mark.statistical
 def test_is_far_nearer_than_ddn_on_the_robust_model():
     model, x, safe = trained("robust")
     found, other = reach(PDGD(), model, x, safe, "l2"), reach(DDN(), model, x, safe, "l2")

@@ -9,6 +9,7 @@ from tests.plugins.attacks.minimal import excess, fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["l1", "linf"])
 def test_ends_near_the_closed_form_on_a_linear_model(norm):
     found = excess(PDPGD(), norm, (-3.0, 5.0))
@@ -16,6 +17,7 @@ def test_ends_near_the_closed_form_on_a_linear_model(norm):
     assert found.median() < 1.1
 
 
+@pytest.mark.statistical
 def test_l0_ends_near_the_closed_form():
     model = linear((30,), 3)
     x = middling(model, 24)
@@ -73,6 +75,7 @@ def test_wins_everywhere_on_a_trained_model():
         assert reach(PDPGD(steps=200), model, x, safe, norm).isfinite().all()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["l1", "l0"])
 def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm):
     """The first boundary met is not the nearest one: it is much nearer than fmn, and than itself where it starts near."""

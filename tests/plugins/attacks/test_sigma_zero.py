@@ -1,3 +1,4 @@
+import pytest
 from robusteval_attacks.fmn import FMN
 from robusteval_attacks.sigma_zero import SigmaZero
 
@@ -5,6 +6,7 @@ from tests.plugins.attacks.minimal import fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, untargeted
 
 
+@pytest.mark.statistical
 def test_needs_hardly_more_values_than_the_closed_form():
     model = linear((30,), 3)
     x = middling(model, 24)
@@ -14,6 +16,7 @@ def test_needs_hardly_more_values_than_the_closed_form():
     assert (found - least).mean() < 1
 
 
+@pytest.mark.statistical
 def test_changes_no_more_pixels_than_fmn():
     model, x, safe = trained("cnn", 8)
     found = reach(SigmaZero(steps=300), model, x, safe, "l0")

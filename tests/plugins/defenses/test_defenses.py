@@ -99,6 +99,7 @@ def test_false_alarms_are_as_many_as_wanted(kind, rate) -> None:
     assert 0.5 * rate < alarms < most * rate
 
 
+@pytest.mark.statistical
 def test_noise_raises_as_many_false_alarms_as_wanted(fashion) -> None:
     clean = right(fashion.model, fashion.fit[torch.arange(1000)])
     defended = LogitOdds(draws=4, false_alarm=0.05).fit(fashion.model, clean[torch.arange(500)], seeded())
@@ -181,6 +182,7 @@ def caught(detector, clean: torch.Tensor, adversarial: torch.Tensor) -> float:
     return float((positive[:, None] > negative[None]).double().mean())
 
 
+@pytest.mark.statistical
 def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion) -> None:
     x, safe = fashion.samples.x, safe_labels(fashion.samples.y, 10)
     defended = Confidence().fit(fashion.model, fashion.fit, seeded())
@@ -190,6 +192,7 @@ def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion) -> None
     assert problem.won(DDN(steps=60).run(problem)).float().mean() > 0.95
 
 
+@pytest.mark.statistical
 def test_gradients_see_through_bit_depth(fashion) -> None:
     x, safe = fashion.samples.x, safe_labels(fashion.samples.y, 10)
     defended = BitDepth(bits=3).fit(fashion.model, None, seeded())
@@ -197,6 +200,7 @@ def test_gradients_see_through_bit_depth(fashion) -> None:
     assert problem.won(PGD(steps=20).run(problem)).float().mean() > 0.9
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_known_worth_of_logit_odds_on_conv4(conv4) -> None:
     """The second statistic finds minimal adversarials and not strong ones; the first one finds few of either."""

@@ -58,6 +58,7 @@ def test_squeezing_flat_inputs_leaves_the_median_out_and_says_so() -> None:
         FeatureSqueezing(bits=0).fit(model, learnable(model), seeded())
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("rate", [0.02, 0.1])
 def test_false_alarms_are_as_many_as_wanted(rate) -> None:
     model = linear((1, 6, 6), 3)
@@ -66,6 +67,7 @@ def test_false_alarms_are_as_many_as_wanted(rate) -> None:
     assert 0.5 * rate < alarms < 1.6 * rate
 
 
+@pytest.mark.statistical
 def test_squeezing_finds_minimal_adversarials_until_they_know_it(fashion) -> None:
     x, y = fashion.samples.x, fashion.samples.y
     defended = FeatureSqueezing().fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
@@ -110,6 +112,7 @@ def corrected(statistic: str = "margin") -> tuple[object, object]:
     return model, LogitOddsSvm(statistic=statistic, false_alarm=0.2).fit(model, learnable(model, 800), seeded())
 
 
+@pytest.mark.statistical
 def test_the_machine_answers_where_the_detector_fires_and_the_model_elsewhere() -> None:
     model, defended = corrected()
     inner: Corrected = defended.model

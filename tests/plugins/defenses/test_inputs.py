@@ -91,6 +91,7 @@ def test_median_wipes_out_single_pixels_and_keeps_edges() -> None:
     assert leaf[grad > 0] == middle
 
 
+@pytest.mark.statistical
 def test_jpeg_is_what_pillow_makes_of_it() -> None:
     x = gaussian(blob(16, 16, 3), 1.5)
     rough, fine = Compressed(5, (0.0, 1.0)), Compressed(95, (0.0, 1.0))
@@ -146,6 +147,7 @@ def test_mirror_exchanges_left_and_right() -> None:
     assert not torch.equal(behind.logits(x), model.logits(x))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("defense", [Blur(), Median(), Jpeg(), Mirror()], ids=lambda defense: defense.info.name)
 def test_an_attack_that_knows_it_goes_through(fashion, defense) -> None:
     defended = defense.fit(fashion.model, None, seeded())

@@ -30,6 +30,7 @@ def dense(layer: nn.Module, shape: tuple[int, ...]) -> float:
     return float(torch.linalg.matrix_norm(columns, ord=2))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation", "groups"),
     [
@@ -74,6 +75,7 @@ class Branches(nn.Module):
         return F.log_softmax(self.last(torch.cat([pooled.flatten(1), x.mean((2, 3))], 1)), 1)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("seed", range(3))
 def test_the_bound_is_never_below_what_scores_really_move(seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
@@ -97,6 +99,7 @@ def test_layers_without_a_known_bound_are_named(fashion) -> None:
         Lipschitz(epochs=1).fit(vit, some(fashion, 40), seeded())
 
 
+@pytest.mark.statistical
 def test_no_attack_gets_inside_a_lipschitz_certificate(fashion) -> None:
     data, test = some(fashion, 1200), some(fashion, 100, 1500)
     defended = Lipschitz(epochs=6, radius=0.3, rate=3e-3).fit(fashion.model, data, seeded())

@@ -181,6 +181,7 @@ def test_stairs_have_no_gradient_and_the_surrogate_has_that_of_the_ramp() -> Non
     assert (blind.info.gradients, seeing.info.gradients) == ("exact", "straight-through")
 
 
+@pytest.mark.statistical
 def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashion) -> None:
     x, safe = fashion.samples.x[:30], safe_labels(fashion.samples.y[:30], 10)
     blind = GradientMasking(surrogate=False).fit(fashion.model, None, seeded())

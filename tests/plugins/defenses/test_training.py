@@ -111,6 +111,7 @@ def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion) -> No
     assert not torch.equal(alone.logits(test.x), fast.logits(test.x))
 
 
+@pytest.mark.statistical
 def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_scores(fashion) -> None:
     data, test = some(fashion, 600), some(fashion, 200, 1500)
     made = Distillation(epochs=3, temperature=10).fit(fashion.model, data, seeded()).model
@@ -120,6 +121,7 @@ def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_sc
     assert "temperature 1." in made.info.notes[-1]
 
 
+@pytest.mark.statistical
 def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(fashion) -> None:
     data = some(fashion, 600)
     targets = LabelEmbedding(weight=0.3).targets(fashion.model, data)
@@ -134,6 +136,7 @@ def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(f
     assert confidence < fashion.model.logits(data.x).softmax(1).amax(1).mean() - 0.1
 
 
+@pytest.mark.statistical
 def test_hidden_space_gathers_features_of_a_class(fashion) -> None:
     data, test = some(fashion, 800), some(fashion, 200, 1500)
 
@@ -150,6 +153,7 @@ def test_hidden_space_gathers_features_of_a_class(fashion) -> None:
     assert right(made, test) > 0.75
 
 
+@pytest.mark.statistical
 def test_the_denoiser_mends_noise_and_keeps_the_box(fashion) -> None:
     data, test = some(fashion, 600), some(fashion, 150, 1500)
     made = Denoiser(epochs=6, sigma=0.25).fit(fashion.model, data, seeded()).model
