@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -27,11 +26,10 @@ from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.suite.suite import names, read, text
 from robusteval.metrics._common.statistics import roc
 from robusteval.testing import pose, safe_labels
+from tests.data import FOLDER, needs
 
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
-DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
-needs_data = pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
 CATALOGUE = {
     "adversarial-training", "distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser", "jumprelu",
     "jumprelu-random", "gaussian-noise", "blur", "median", "bit-depth", "jpeg", "shift", "rotate", "mirror",
@@ -157,10 +155,10 @@ def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
 
 
 @pytest.mark.statistical
-@needs_data
+@needs("models/fc.onnx", "mnist/mnist.npz")
 @pytest.mark.slow
 def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
-    model = load_model(Path(DATA) / "models" / "fc.onnx", LoadOptions())
+    model = load_model(FOLDER / "models" / "fc.onnx", LoadOptions())
     learnt, test = mnist("train", 4000), mnist("test", 600)
     defended = Lipschitz(epochs=6, radius=0.5).fit(model, learnt, seeded())
     radius = defended.certify(test.x)
@@ -176,7 +174,7 @@ def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
 
 
 def mnist(part: str, count: int) -> Samples:
-    with np.load(Path(DATA) / "mnist" / "mnist.npz") as data:
+    with np.load(FOLDER / "mnist" / "mnist.npz") as data:
         x, y = data[f"x_{part}"][:count], data[f"y_{part}"][:count]
     return Samples(torch.from_numpy(x.astype(np.float32))[:, None] / 255, torch.from_numpy(y.astype(np.int64)))
 
@@ -189,12 +187,12 @@ def area(negatives: Tensor, positives: Tensor) -> tuple[float, float]:
 
 
 @pytest.mark.statistical
-@needs_data
+@needs("models/resnet20-cifar10.onnx", "cifar10_1380.npz")
 @pytest.mark.slow
 def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_model_and_none_that_know_it() -> None:
     """At 1 % false alarms, and through the class "rejected" on fresh noise at every step."""
-    model = load_model(Path(DATA) / "models" / "resnet20-cifar10.onnx", LoadOptions())
-    with np.load(Path(DATA) / "cifar10_1380.npz") as data:
+    model = load_model(FOLDER / "models" / "resnet20-cifar10.onnx", LoadOptions())
+    with np.load(FOLDER / "cifar10_1380.npz") as data:
         x = torch.from_numpy(data["x"].astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
         both = Samples(x, torch.from_numpy(data["y"].astype(np.int64)))
     right = both[:110]
@@ -218,7 +216,7 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     assert int(evaded.sum()) >= 5
 
 
-@needs_data
+@needs("models/lenet.onnx", "mnist/mnist.npz", original=False)
 @pytest.mark.slow
 def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path: Path) -> None:
     """The suite as it is, but for fewer steps, draws and epochs."""
@@ -230,7 +228,7 @@ def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path:
     (tmp_path / "seeds.toml").write_text(short)
     test, learnt = mnist("test", 40), mnist("train", 600)
     record = robusteval.evaluate(
-        Path(DATA) / "models" / "lenet.onnx",
+        FOLDER / "models" / "lenet.onnx",
         (test.x, test.y),
         str(tmp_path / "seeds.toml"),
         fit_data=(learnt.x, learnt.y),

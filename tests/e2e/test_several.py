@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 import robusteval
 from robusteval.record.comparison import fooled
+from tests.data import FOLDER, needs
 
-DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
+FILES = [f"models/{name}.onnx" for name in ("lenet", "fc", "conv4", "mnist-8")]
 
 SUITE = """
 name = "mnist"
@@ -30,12 +28,12 @@ search = 3
 """
 
 
-@pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
+@needs(*FILES, "mnist/test1000.npz", original=False)
 @pytest.mark.slow
 def test_four_mnist_models_in_one_run(tmp_path):
     (tmp_path / "mnist.toml").write_text(SUITE)
-    files = [Path(DATA) / "models" / f"{name}.onnx" for name in ("lenet", "fc", "conv4", "mnist-8")]
-    data = Path(DATA) / "mnist" / "test1000.npz"
+    files = [FOLDER / name for name in FILES]
+    data = FOLDER / "mnist" / "test1000.npz"
     made = robusteval.compare(files, data, str(tmp_path / "mnist.toml"), out=tmp_path / "run")
     shares = [[fooled(made, source, target)[0].value for target in range(4)] for source in range(4)]
     for source in range(4):
