@@ -73,7 +73,7 @@ def _cost(rows: list[Row]) -> list[str]:
     slower = {name: ratio for name, ratio in ratios.items() if ratio > requested[name] + 0.005}
     mean = math.exp(sum(math.log(ratio) for ratio in ratios.values()) / len(ratios))
     reached = f"{len(ratios) - len(slower)} of {len(ratios)}; geometric mean {mean:.2f} x"
-    where = "dearer: " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in slower.items()) if slower else "all"
+    where = "slower: " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in slower.items()) if slower else "all"
     target = "at most 0.7 x the CPU time of the fastest correct peer (C&W 0.5 x, pgd where most fall 0.2 x)"
     return [f"| a. cost | {target} | {reached} | {where} |"]
 

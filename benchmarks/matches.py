@@ -21,7 +21,7 @@ from robusteval_attacks.pdgd import PDGD
 from robusteval_attacks.pdpgd import PDPGD
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.sigma_zero import SigmaZero
-from slow import slow
+from slow_pairings import slow
 
 from robusteval.contracts.plugins import Attack
 from robusteval.ops import Norm
