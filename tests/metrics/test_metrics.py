@@ -285,7 +285,7 @@ def test_oblivious_medians_have_the_interval_of_the_adaptive_ones() -> None:
     assert seen
     for norm, defense, _ in seen:
         pipeline = record.pipeline(str(defense))
-        lost = columns.lost_obliviously(record, pipeline, str(norm))
+        lost = columns.broken_obliviously(record, pipeline, str(norm))
         assert lost is not None
         lost = lost[columns.right_when_clean(record, pipeline)]
         one = found[norm, defense, "oblivious worst case"]

@@ -113,7 +113,7 @@ def test_other_wins_that_are_not_as_they_should_be():
 
 
 def lawful(record, image, sample=0) -> list[str]:
-    return columns._lawful(record, record.cells[1], image, clean()[sample], sample)
+    return columns._feasibility(record, record.cells[1], image, clean()[sample], sample)
 
 
 def test_the_box_and_its_ends():
