@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robusteval.api import Record, Scalar
-from robusteval_published_claims.figures import View
+from robusteval_published_claims.figures import PipelineFigures
 from robusteval_published_claims.wording import (
     COLOUR,
     GREY,
@@ -34,7 +34,7 @@ class Claim:
     figure: str
     source: str
     says: str
-    tell: Callable[[View], Words]
+    tell: Callable[[PipelineFigures], Words]
 
 
 def rows_of(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
@@ -45,7 +45,9 @@ def rows_of(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
         pipeline = done.get(claim.defense)
         if pipeline is None:
             continue
-        measured, why = claim.tell(View(record, pipeline)) if whole(record, pipeline) else (pipeline.reason, "")
+        measured, why = (
+            claim.tell(PipelineFigures(record, pipeline)) if whole(record, pipeline) else (pipeline.reason, "")
+        )
         table.append([claim.figure, claim.source, claim.says, measured if why else f"Not measured: {measured}", why])
     return table
 

@@ -41,7 +41,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class View:
+class PipelineFigures:
     """One finished pipeline of a record."""
 
     record: Record
@@ -80,7 +80,7 @@ class View:
 
     def undefended(self, budgets: Budgets) -> list[Kept]:
         """The same for the bare model on the same samples."""
-        return View(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
+        return PipelineFigures(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
 
     def median(self, attack: str, norm: str = "l2") -> statistics.Interval:
         """Median smallest distance over the samples that are right when clean, with its interval by ranks; no value where half

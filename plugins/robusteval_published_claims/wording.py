@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robusteval.api import Pipeline, Record
-from robusteval_published_claims.figures import Budgets, Found, Kept, View, found_text, kept_text, length, percent, span
+from robusteval_published_claims.figures import (
+    Budgets,
+    Found,
+    Kept,
+    PipelineFigures,
+    found_text,
+    kept_text,
+    length,
+    percent,
+    span,
+)
 
 GREY: Budgets = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
 COLOUR: Budgets = {"linf": (2 / 255, 8 / 255), "l2": (0.5, 2.0)}
@@ -33,7 +43,7 @@ def _when_known(kept: list[Kept]) -> str:
     return f"Known to the attacker, {left} stay right."
 
 
-def _left(view: View, budgets: Budgets) -> tuple[str, list[Kept]]:
+def _left(view: PipelineFigures, budgets: Budgets) -> tuple[str, list[Kept]]:
     """The adaptive side of a detector's row: accuracy within the budgets, and how suspicious what evaded it looks.
 
     Where attacks ran at one budget, theirs count: smallest distances stop just below the threshold.
@@ -48,10 +58,10 @@ def _left(view: View, budgets: Budgets) -> tuple[str, list[Kept]]:
     return f"{sentence}; ROC of what evaded it: {found_text(evaded)}" if evaded else sentence, kept
 
 
-def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Words]:
+def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[PipelineFigures], Words]:
     """A claim that a detector finds the adversarials of some attacks."""
 
-    def tell(view: View) -> Words:
+    def tell(view: PipelineFigures) -> Words:
         found = [claim for name in attacks for claim in view.found(name, "oblivious", budgets)]
         adaptive, kept = _left(view, budgets)
         return _text(found_text(found), adaptive), f"{_detection(found)} {_when_known(kept)}"
@@ -72,10 +82,10 @@ def _detection(found: list[Found]) -> str:
     return f"Not reproduced at 1 % false alarms: {few}, so a rate of 95 % is one without its false alarms."
 
 
-def minimal(budgets: Budgets) -> Callable[[View], Words]:
+def minimal(budgets: Budgets) -> Callable[[PipelineFigures], Words]:
     """The claim that a detector is useless against adversarials just over the boundary, beside the baseline."""
 
-    def tell(view: View) -> Words:
+    def tell(view: PipelineFigures) -> Words:
         names = ("carlini-wagner", "newtonfool")
         found = [claim for name in names for claim in view.found(name, "oblivious")]
         adaptive, kept = _left(view, budgets)
@@ -96,18 +106,18 @@ def minimal(budgets: Budgets) -> Callable[[View], Words]:
     return tell
 
 
-def _baseline(view: View, attack: str) -> float | None:
+def _baseline(view: PipelineFigures, attack: str) -> float | None:
     """What the detector of low confidence finds of the same adversarials at 1 % false alarms."""
     plain = [
         pipeline
         for pipeline in view.record.pipelines
         if pipeline.defense == "confidence" and whole(view.record, pipeline)
     ]
-    found = View(view.record, plain[0]).found(attack, "oblivious") if plain else []
+    found = PipelineFigures(view.record, plain[0]).found(attack, "oblivious") if plain else []
     return next((row.rate.value for row in found if row.case.strength in (None, 1.0)), None)
 
 
-def fixed(view: View) -> Words:
+def fixed(view: PipelineFigures) -> Words:
     """The published threshold: what it finds, and what it flags of clean images."""
     flagged = view.flagged("bim", GREY)
     alarms = view.false_alarms()
@@ -125,7 +135,7 @@ def fixed(view: View) -> Words:
     return _text(oblivious, adaptive), f"{why} {_when_known(kept)}"
 
 
-def corrected(view: View) -> Words:
+def corrected(view: PipelineFigures) -> Words:
     kept = view.oblivious("bim")
     known = view.adaptive(GREY)
     oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
@@ -136,7 +146,7 @@ def corrected(view: View) -> Words:
         if pipeline.defense == "logit-odds-fixed" and whole(view.record, pipeline)
     ]
     if fixed and kept and min(claim.value() for claim in kept) < 0.855:
-        flagged = span(share.value for share in View(view.record, fixed[0]).flagged("bim", GREY))
+        flagged = span(share.value for share in PipelineFigures(view.record, fixed[0]).flagged("bim", GREY))
         too = span(
             claim.fooled_too for claim in kept if any(abs(claim.at - eps) < 1e-3 for eps in GREY.get(claim.norm, ()))
         )
@@ -156,7 +166,7 @@ def _range(kept: list[Kept], claimed: float) -> str:
     return f"Not reproduced: accuracy falls to {100 * min(values):.0f} % as the attack grows."
 
 
-def jump(view: View) -> Words:
+def jump(view: PipelineFigures) -> Words:
     kept, known = view.oblivious("bim"), view.adaptive(GREY)
     oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
     why = _range(kept, HIGH)
@@ -166,7 +176,7 @@ def jump(view: View) -> Words:
     return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
 
-def masked(view: View) -> Words:
+def masked(view: PipelineFigures) -> Words:
     """What an attack with the zero gradient reports, what is true, and whether the report was deceived."""
     budgets = {"linf": (0.1, 0.2)}
     gradient = view.adaptive(budgets, ("pgd",))
@@ -194,12 +204,12 @@ def masked(view: View) -> Words:
     return _text(kept_text(view.oblivious("bim", {"linf": (0.1, 0.2)})), adaptive), why
 
 
-def distilled(view: View) -> Words:
+def distilled(view: PipelineFigures) -> Words:
     kept = [*view.oblivious("bim", GREY), *view.oblivious("carlini-wagner")]
     known = view.adaptive({"linf": (0.2,), "l2": (3.0,)})
     with_it, without = (
         view.median("carlini-wagner"),
-        View(view.record, view.record.pipeline("none")).median("carlini-wagner"),
+        PipelineFigures(view.record, view.record.pipeline("none")).median("carlini-wagner"),
     )
     if with_it.value is not None and without.value:
         broken = f"C&W needs {length(with_it)} in L2 at the median, {length(without)} without distillation"
@@ -214,7 +224,7 @@ def distilled(view: View) -> Words:
     return _text(oblivious, f"{broken}; right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
 
-def trained(view: View) -> Words:
+def trained(view: PipelineFigures) -> Words:
     """Adversarial training by many steps, at the size of its claim."""
     budgets = {"linf": (0.3,)}
     known, steps = view.adaptive(budgets), view.adaptive(budgets, ("pgd",))
@@ -233,7 +243,7 @@ def trained(view: View) -> Words:
     return _text(oblivious, adaptive), f"{why} {_when_known(known)}"
 
 
-def hardened(view: View) -> Words:
+def hardened(view: PipelineFigures) -> Words:
     """A file that adversarial training wrote, attacked as it is: what a defence trained in full is worth."""
     budgets = {"linf": (0.3,)}
     steps, worst = view.adaptive(budgets, ("pgd",)), view.adaptive(budgets)
@@ -244,7 +254,7 @@ def hardened(view: View) -> Words:
     return measured, f"{why} PGD-40 alone overstates it by {100 * gap:.0f} points."
 
 
-def one_step(view: View) -> Words:
+def one_step(view: PipelineFigures) -> Words:
     budgets = {"linf": (0.25,)}
     one, worst = view.adaptive(budgets, ("fgsm",)), view.adaptive(budgets)
     oblivious = f"{percent(view.clean())} clean; {kept_text(view.oblivious('fgsm', {'linf': (0.2, 0.3)}))}"
@@ -263,7 +273,7 @@ def one_step(view: View) -> Words:
     return _text(oblivious, adaptive), f"{why} {sentence} {_when_known(worst)}"
 
 
-def averaged(view: View) -> Words:
+def averaged(view: PipelineFigures) -> Words:
     """The claim that averaging over draws undoes the noise statistic, on a colour model."""
     found = view.found("bim", "oblivious", COLOUR)
     adaptive, kept = _left(view, {"linf": (8 / 255,)})

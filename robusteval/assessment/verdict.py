@@ -21,7 +21,7 @@ RULE = (
 )
 
 
-def judge(record: Record) -> Verdict:
+def write(record: Record) -> Verdict:
     """Grade from checks and findings, sentences from the results. A bad grade never comes with a good number first."""
     fails, warns = _count(record, "fail", "alarm"), _count(record, "warn", "warning")
     blind = blind_norms(record)

@@ -40,7 +40,7 @@ class ReferenceSet:
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadedSet:
     """A set as it was read. file: its name without folder; sha256: of its bytes."""
 
     file: str
@@ -173,7 +173,7 @@ def _check(content: ReferenceSet, name: str) -> None:
             raise RecordError(f"The reference set {name} has columns of {model.name} that are not {count} long.", _MEND)
 
 
-def load(path: Path) -> Source:
+def load(path: Path) -> LoadedSet:
     """A set from a file. Raises RecordError, also where the file is no plain file or larger than MAX_BYTES."""
     try:
         if not path.is_file():
@@ -185,14 +185,14 @@ def load(path: Path) -> Source:
     return _source(content, path.name, shipped=False)
 
 
-def shipped() -> list[Source]:
+def shipped() -> list[LoadedSet]:
     """The sets that come with robusteval, by name."""
     folder = resources.files("robusteval.data").joinpath("references")
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".json")), key=lambda file: file.name)
     return [_source(file.read_bytes(), file.name, shipped=True) for file in files]
 
 
-def _source(content: bytes, name: str, *, shipped: bool) -> Source:
+def _source(content: bytes, name: str, *, shipped: bool) -> LoadedSet:
     if len(content) > MAX_BYTES:
         raise RecordError(f"The reference set {name} is larger than {MAX_BYTES >> 20} MiB.", _MEND)
     try:
@@ -201,7 +201,7 @@ def _source(content: bytes, name: str, *, shipped: bool) -> Source:
         raise RecordError(f"The reference set {name} is not text.", _MEND) from None
     # our own were checked when they were made, and `verify` reads them where jsonschema is not installed
     parsed = decode(ReferenceSet, json.loads(text), f"reference set {name}") if shipped else from_json(text, name)
-    return Source(name, hashlib.sha256(content).hexdigest(), shipped, parsed)
+    return LoadedSet(name, hashlib.sha256(content).hexdigest(), shipped, parsed)
 
 
 def save(content: ReferenceSet, path: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.errors import RecordError, RobustEvalError
-from robusteval.record.reference_set import Source
+from robusteval.record.reference_set import LoadedSet
 from robusteval.record.run import Record
 from robusteval.verify.parts.clean import check_clean
 from robusteval.verify.parts.columns import check_columns
@@ -40,7 +40,7 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
 
 
 def check(
-    record: Record, evidence: Evidence, metrics: dict[str, Any] | None = None, shipped: list[Source] | None = None
+    record: Record, evidence: Evidence, metrics: dict[str, Any] | None = None, shipped: list[LoadedSet] | None = None
 ) -> Verification:
     """The record against the evidence, all but the page. metrics, shipped: what comes with robusteval, read anew where it
     is not given."""

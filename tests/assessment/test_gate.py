@@ -13,7 +13,7 @@ from tests.engine.test_findings import N, cell, honest
 
 def concluded(record: Record | None = None) -> Record:
     record = record or honest()
-    record.verdict = verdict.judge(record)
+    record.verdict = verdict.write(record)
     return record
 
 

@@ -11,7 +11,7 @@ from tests.engine.test_findings import N, cell, honest
 
 
 def sentences(record: Record, word: str) -> list[str]:
-    return [sentence for sentence in verdict.judge(record).sentences if word in sentence]
+    return [sentence for sentence in verdict.write(record).sentences if word in sentence]
 
 
 def share(value: float | None, eps: float = 0.125, **tags) -> Result:

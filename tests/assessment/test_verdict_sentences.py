@@ -14,7 +14,7 @@ from tests.engine.test_findings import N, cell, honest
 
 
 def sentences(record: Record, word: str) -> list[str]:
-    return [sentence for sentence in verdict.judge(record).sentences if word in sentence]
+    return [sentence for sentence in verdict.write(record).sentences if word in sentence]
 
 
 def test_clean_accuracy():
@@ -29,7 +29,7 @@ def test_clean_accuracy():
     assert numbers(sentences(record, "clean samples")[0]) == [0, 0]
     record.pipelines[0].prediction = [1]
     with pytest.raises(ValueError, match="argument"):
-        verdict.judge(record)
+        verdict.write(record)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_claims_at_the_reference_budget():
     assert sentences(record, "samples stay right")[0].startswith(best)
     record.results[0].rows[0].pop()
     with pytest.raises(ValueError, match="argument"):
-        verdict.judge(record)
+        verdict.write(record)
     record.results = []
     assert sentences(record, "To halve") == []
 
@@ -219,34 +219,34 @@ def test_a_defence_is_told_of_by_its_adaptive_figure():
     record = honest()
     row = Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2))
     record.pipelines += [dataclasses.replace(row, defense="e", status="failed", reason="no memory"), row]
-    assert not [sentence for sentence in verdict.judge(record).sentences if "defence none" in sentence]
+    assert not [sentence for sentence in verdict.write(record).sentences if "defence none" in sentence]
     record.cells.append(cell("pgd", 0.01, norm="l1", defense="d", knowledge="oblivious"))
     record.cells.append(cell("pgd", 0.01, norm="l0", defense="f", knowledge="adaptive"))
-    (said,) = [sentence for sentence in verdict.judge(record).sentences if "defence d" in sentence]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "defence d" in sentence]
     assert "not attacked by anyone who knows it" in said
-    (said,) = [sentence for sentence in verdict.judge(record).sentences if "defence e" in sentence]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "defence e" in sentence]
     assert said.endswith("was not measured: no memory.")
     record.cells += [
         cell("pgd", 0.15, defense="d", knowledge="adaptive"), cell("pgd", 0.01, defense="d", knowledge="oblivious"),
         cell("pgd", 0.25, norm="linf"), cell("pgd", None or [None] * N, norm="linf", defense="d", knowledge="adaptive"),
     ]  # fmt: skip
-    (said,) = [sentence for sentence in verdict.judge(record).sentences if "d changes the median" in sentence]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 and beyond what the attacks found in Linf" in said
     record.cells[-2].distance = [None] * N
     record.cells[-1].distance = [0.5] * N
-    (said,) = [sentence for sentence in verdict.judge(record).sentences if "d changes the median" in sentence]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2" in said
     assert "Linf" not in said
     record.cells += [cell("pgd", 0.5, norm="lp"), cell("pgd", 0.125, norm="lp", defense="d", knowledge="adaptive")]
-    (said,) = [sentence for sentence in verdict.judge(record).sentences if "d changes the median" in sentence]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 and 0.25 times in lp." in said
     record.cells[-1].distance = [None] * N
-    (said,) = [sentence for sentence in verdict.judge(record).sentences if "d changes the median" in sentence]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 and beyond what the attacks found in lp." in said
     del record.cells[-2:]
     record.cells[-2].distance = [0.0] * N
     assert "Linf" not in next(
-        sentence for sentence in verdict.judge(record).sentences if "d changes the median" in sentence
+        sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence
     )
 
 
@@ -259,7 +259,7 @@ def test_a_defence_s_sentence_is_its_own():
         cell("pgd", 0.01, norm="linf", defense="d", knowledge="oblivious"), cell("pgd", 0.5, norm="linf"),
         cell("pgd", 0.01, norm="linf", defense="e", knowledge="adaptive", backwards=[0] * N),
     ]  # fmt: skip
-    (said,) = [sentence for sentence in verdict.judge(record).sentences if "d changes the median" in sentence]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 (an upper bound of its worth" in said
     assert "inf" not in said
 
@@ -270,7 +270,7 @@ def test_the_order_of_the_sentences():
     record.findings = findings(("a", "alarm"))
     record.cells.append(cell("x", 0.1, status="skipped"))
     record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2)))
-    said = verdict.judge(record).sentences
+    said = verdict.write(record).sentences
     words = ("INCONCLUSIVE", "clean samples", "at a distance of", "For want of time", "The defence d")
     places = [next(place for place, sentence in enumerate(said) if word in sentence) for word in words]
     assert places == sorted(places)

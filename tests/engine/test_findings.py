@@ -42,7 +42,7 @@ def test_an_honest_evaluation_has_no_finding_and_grade_a():
     record.checks, record.findings = examine(record, False)
     assert record.findings == []
     assert {check.outcome for check in record.checks} == {"pass", "not-applicable"}
-    judged = verdict.judge(record)
+    judged = verdict.write(record)
     assert (judged.grade, judged.status) == ("A", "conclusive")
 
 
@@ -209,7 +209,7 @@ def test_a_finding_fires_on_what_it_is_for(code):
     spoil(record)
     assert code in codes(record)
     record.checks, record.findings = examine(record, False)
-    assert (verdict.judge(record).status == "inconclusive") == inconclusive
+    assert (verdict.write(record).status == "inconclusive") == inconclusive
 
 
 def test_labels_of_the_models_own_are_said():
@@ -218,16 +218,16 @@ def test_labels_of_the_models_own_are_said():
 
 def test_defences_without_data_to_learn_from_cost_no_grade_and_others_do():
     record = honest()
-    assert verdict.judge(record).grade == "A"
+    assert verdict.write(record).grade == "A"
     record.pipelines.append(Pipeline("d", "d", "1", "detector", {}, "excluded", "it learns from samples (--fit-data)"))
     record.cells.append(cell("pgd", [], id="d/pgd/l2/adaptive", defense="d", knowledge="adaptive", status="excluded"))
     record.checks, record.findings = examine(record, False)
     (told,) = [finding for finding in record.findings if finding.code == "defences-unfitted"]
     assert told.severity == "info"
     assert "--fit-data" in told.advice
-    assert verdict.judge(record).grade == "A"
+    assert verdict.write(record).grade == "A"
     record.cells.append(cell("square", [], id="none/square/l2", status="excluded"))
     record.checks, record.findings = examine(record, False)
     (warned,) = [finding for finding in record.findings if finding.code == "attacks-excluded"]
     assert warned.cells == ["none/square/l2"]
-    assert verdict.judge(record).grade == "B"
+    assert verdict.write(record).grade == "B"

@@ -18,7 +18,7 @@ from robusteval.engine.suite.suite import Suite, applicable, parse, read
 from robusteval.metrics._common.statistics import clopper_pearson
 from robusteval.metrics.references import References
 from robusteval.record import reference_set
-from robusteval.record.reference_set import ReferenceSet, Source
+from robusteval.record.reference_set import LoadedSet, ReferenceSet
 from robusteval.record.run import Compared, Record, Result
 from robusteval.record.store import from_json, to_json
 from robusteval.report import render
@@ -31,8 +31,8 @@ def record() -> Record:
     return references.keyed(records.make(80))
 
 
-def source(content: ReferenceSet, shipped: bool = False) -> Source:
-    return Source("set.json", "12" * 32, shipped, content)
+def source(content: ReferenceSet, shipped: bool = False) -> LoadedSet:
+    return LoadedSet("set.json", "12" * 32, shipped, content)
 
 
 def only(found: list[Compared]) -> Compared:

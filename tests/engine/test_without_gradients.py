@@ -26,7 +26,7 @@ Spoil = Callable[[Record], None]
 def judged(record: Record) -> Record:
     """The record with everything derived from its columns."""
     record.checks, record.findings = examine(record, False)
-    record.verdict = verdict.judge(record)
+    record.verdict = verdict.write(record)
     return record
 
 
@@ -119,8 +119,8 @@ def test_the_verdict_needs_no_check_to_see_it(how: str) -> None:
     LOST[how](record)
     assert how == "the loader says what nobody knows" or blind_norms(record) == ["l2"]
     if blind_norms(record):
-        assert verdict.judge(record).grade == "D"
-        assert "An upper bound from black-box attacks only: in L2" in " ".join(verdict.judge(record).sentences)
+        assert verdict.write(record).grade == "D"
+        assert "An upper bound from black-box attacks only: in L2" in " ".join(verdict.write(record).sentences)
 
 
 def test_an_attack_that_worked_where_others_did_not_is_enough() -> None:

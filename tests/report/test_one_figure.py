@@ -82,7 +82,7 @@ def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
     assert shown is not None
     assert str(getattr(shown.rows[0][-2], "text", shown.rows[0][-2])) == card.value
     assert f" {text} " in _printed(record).splitlines()[1]
-    said = " ".join(verdict.judge(record).sentences)
+    said = " ".join(verdict.write(record).sentences)
     assert ("lost at a distance of" in said) == (wanted is not None)
     assert wanted is None or f"lost at a distance of {text} or less" in said
     if wanted is not None:
@@ -136,7 +136,7 @@ def test_the_verdict_and_the_card_quote_one_figure_for_a_budget() -> None:
     near = _cascade(8 / 255, [8 / 255, None, None, None])
     record = _record([0.2, 0.01, None, None], "linf", (near,))
     card = next(card for card in headline.cards(record) if card.label.endswith("8/255"))
-    said = [sentence for sentence in verdict.judge(record).sentences if "ithin Linf 8/255" in sentence]
+    said = [sentence for sentence in verdict.write(record).sentences if "ithin Linf 8/255" in sentence]
     assert card.value == "50.0 %"
     assert said
     assert all("50.0 %" in sentence for sentence in said)

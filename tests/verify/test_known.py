@@ -8,23 +8,23 @@ import pytest
 
 from robusteval.assessment.references.compared import LEAST, compared
 from robusteval.record import reference_set
-from robusteval.record.reference_set import ReferenceSet, Source
+from robusteval.record.reference_set import LoadedSet, ReferenceSet
 from robusteval.record.run import Compared, Record, Reference, ReferenceColumn, Suite
 from robusteval.verify.parts.known import OWN, check_known
 from robusteval.verify.parts.result import Verification
 from tests.engine.test_findings import N, honest
 
 
-def source(name: str = "s", shipped: bool = True, images: int = LEAST) -> Source:
+def source(name: str = "s", shipped: bool = True, images: int = LEAST) -> LoadedSet:
     """A set of so many of the run's images, with one model."""
     rows = list(range(images))
     column = ReferenceColumn([0.5] * images, None)
     model = Reference("m", "", "f", "s", "none", "", {}, "A", rows, [True] * images, {"l2": column}, {"l2": column})
     held = ReferenceSet({"name": "robusteval"}, "", 0, "d", Suite("s", "1", ""), [f"h{cell}" for cell in rows], [model])
-    return Source(f"{name}.json", f"sha-{name}", shipped, held)
+    return LoadedSet(f"{name}.json", f"sha-{name}", shipped, held)
 
 
-def run(*sources: Source) -> Record:
+def run(*sources: LoadedSet) -> Record:
     """A run that is shown beside what fits of them."""
     record = honest()
     record.data.hashes = [f"h{index}" for index in range(N)]
@@ -33,7 +33,7 @@ def run(*sources: Source) -> Record:
     return record
 
 
-def known(record: Record, *shipped: Source) -> Verification:
+def known(record: Record, *shipped: LoadedSet) -> Verification:
     result = Verification()
     check_known(record, result, list(shipped))
     return result

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from robusteval.record.reference_set import Source
+from robusteval.record.reference_set import LoadedSet
 from robusteval.record.run import Compared, Record, Reference, ReferenceColumn
 
 LEAST = 50  # common images: with fewer, a share of 50 % is known to no better than 14 points either way
 MAKE = "`robusteval references build` makes a set for your own data and suite."
 
 
-def compared(sources: Sequence[Source], record: Record) -> list[Compared]:
+def compared(sources: Sequence[LoadedSet], record: Record) -> list[Compared]:
     """What of the sets fits the run, each with its reason where it does not. Shipped sets are asked where no given one
     fits, and are passed over in silence where they hold other images."""
     own = [compare(source, record) for source in sources if not source.shipped]
@@ -27,7 +27,7 @@ def compared(sources: Sequence[Source], record: Record) -> list[Compared]:
     return [Compared("", "", True, "none", f"No reference models are known for these images. {MAKE}")]
 
 
-def compare(source: Source, record: Record) -> Compared:
+def compare(source: LoadedSet, record: Record) -> Compared:
     """What of one set fits the run, or why nothing does."""
     content = source.content
     reference = Compared(

@@ -14,7 +14,7 @@ from robusteval.engine.plan.plan import Plan, make_plan
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import RecordError
 from robusteval.record import run
-from robusteval.record.reference_set import Source
+from robusteval.record.reference_set import LoadedSet
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Job:
     apart: bool = False  # plugins that do not come with robusteval run in processes of their own, also with one worker
     time_budget: float | None = None  # seconds after which nothing is started; no part of the plan
     references: tuple[
-        Source, ...
+        LoadedSet, ...
     ] = ()  # known models to compare with, those that the user gave before the shipped ones
 
 

@@ -18,7 +18,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.data.labels import balanced_rows
 from robusteval.engine.data.npz import RawData
 from robusteval.engine.data.pixels import Range, show
-from robusteval.engine.preflight.input_variants import View, input_views
+from robusteval.engine.preflight.input_variants import InputVariant, input_views
 from robusteval.engine.preflight.label_variants import relabelled
 
 PROBE = 200  # samples that other settings are tried on
@@ -197,7 +197,9 @@ def _answers(model: Classifier, x: Tensor, batch: int) -> NDArray[np.int64]:
     return found
 
 
-def _suggestion(view: View, accuracy: float, setting: str = "", by_hand: str = "", changes: int = 0) -> Suggestion:
+def _suggestion(
+    view: InputVariant, accuracy: float, setting: str = "", by_hand: str = "", changes: int = 0
+) -> Suggestion:
     return Suggestion(
         setting=" and ".join(part for part in (*(setting.words for setting in view.settings), setting) if part),
         flags=view.flags,
@@ -226,7 +228,7 @@ def best_of(found: Sequence[Suggestion], right: int, trials: int) -> list[Sugges
     return sorted(kept, key=lambda item: (-item.accuracy, item.changes, item.setting))[:SHOWN]
 
 
-def _tie(bounds: Range, view: View, accuracy: float, other: float) -> str:
+def _tie(bounds: Range, view: InputVariant, accuracy: float, other: float) -> str:
     ratio = (view.bounds[1] - view.bounds[0]) / (bounds[1] - bounds[0])
     factor = f"{ratio:g} times less" if ratio > 1 else f"{1 / ratio:g} times more" if ratio < 1 else "as much"
     same = f"the same accuracy ({100 * accuracy:.1f} %)"

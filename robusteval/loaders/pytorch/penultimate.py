@@ -26,7 +26,7 @@ _AFTER = (  # what may stand between the last linear layer and the output
 _WRITES = ("__setitem__", "copy_", "index_copy_", "scatter_")
 
 
-class Watch(TorchFunctionMode):
+class LayerWatch(TorchFunctionMode):
     """Remembers the calls of one forward pass whose results depend on `x`."""
 
     def __init__(self, x: Tensor) -> None:
@@ -104,7 +104,7 @@ class TorchFeatures:
 
     def watched(self, x: Tensor) -> tuple[Tensor, str]:
         """The features of one forward pass, [B, D], and the function that reads them. Raises AccessError."""
-        with Watch(x) as watch:
+        with LayerWatch(x) as watch:
             out = self.raw(x)
         value, name = watch.read_by_last(out)
         if len(value) != len(x) or value[0].numel() > MAX_FEATURES:

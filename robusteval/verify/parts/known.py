@@ -13,7 +13,7 @@ from robusteval.verify.parts.same import differences
 OWN = "reference sets that the user gave, or that do not come with this robusteval"
 
 
-def check_known(record: Record, result: Verification, shipped: list[reference_set.Source] | None = None) -> None:
+def check_known(record: Record, result: Verification, shipped: list[reference_set.LoadedSet] | None = None) -> None:
     """Compares record.references with what the shipped sets say. shipped: read here where not given."""
     sources = reference_set.shipped() if shipped is None else shipped
     known = {source.sha256: source for source in sources}

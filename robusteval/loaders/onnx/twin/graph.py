@@ -27,7 +27,7 @@ class Step(NamedTuple):
     free: tuple[int, ...]
 
 
-class Plan(NamedTuple):
+class ShapePlan(NamedTuple):
     """What remains to be done for inputs of one shape."""
 
     env: list[Any]
@@ -75,7 +75,7 @@ class Twin(nn.Module):
 
     def _build(self) -> None:
         graph, opsets, straight, types = self._source
-        self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, ...], ShapePlan] = OrderedDict()
         with torch.inference_mode(False):  # constants must be fit for later backward passes
             program = Program(graph, opsets, self.anchor.dtype, straight, types)
         self.program = program
@@ -166,7 +166,7 @@ class Twin(nn.Module):
         result: Tensor = env[self.program.output_slots[0]]
         return result
 
-    def _walk(self, x: Tensor) -> tuple[list[Any], Plan]:
+    def _walk(self, x: Tensor) -> tuple[list[Any], ShapePlan]:
         env, known = self._env.copy(), self._known.copy()
         env[self.program.input_slots[0]] = x
         todo: list[Call] = []
@@ -181,7 +181,7 @@ class Twin(nn.Module):
                 todo.append(call)
         return env, self._plan(env, known, todo)
 
-    def _plan(self, env: list[Any], known: list[bool], todo: list[Call]) -> Plan:
+    def _plan(self, env: list[Any], known: list[bool], todo: list[Call]) -> ShapePlan:
         device = self.anchor.device
         template = [v if k else None for v, k in zip(env, known, strict=True)]
         last: dict[int, int] = {}
@@ -198,7 +198,7 @@ class Twin(nn.Module):
             free = [i for i in set(call.ins) if last[i] == at and not known[i] and i not in kept]
             free += [i for i in call.outs if i >= 0 and i not in last and i not in kept]
             steps.append(Step(call.fn, call.ins, call.outs, tuple(free)))
-        return Plan(template, steps, _flat(todo))
+        return ShapePlan(template, steps, _flat(todo))
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
         """Every intermediate tensor of one run by name: for finding where two answers part."""
