@@ -13,7 +13,12 @@ mutants: .venv/.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[mutants]"
 	$(BIN)/python tests/mutants/check.py $(ARGS) $(MUTANTS)
 
-.PHONY: demo test quick mutants schemas lint install example references clean
+# What some tests read beside the repository: makes what can be made without a download, in about a minute and a half, and says where
+# the originals are to be had that tests of published figures need. `make test-data ARGS=--check` only looks.
+test-data: .venv/.done
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.data.make $(ARGS)
+
+.PHONY: demo test quick test-data mutants schemas lint install example references clean
 
 # The environment is rebuilt when the package's metadata or the pinned versions change.
 .venv/.done: pyproject.toml constraints.txt

@@ -52,13 +52,13 @@ def _strength(rows: list[Row]) -> list[str]:
         if mine["budget"]:
             best = min(row["robust accuracy"] for row in peers)
             behind = mine["robust accuracy"] - best > 0.5 / mine["images"]
-            said = f"{mine['robust accuracy']:.2f} against {best:.2f}"
+            sentence = f"{mine['robust accuracy']:.2f} against {best:.2f}"
         else:
             best = max(row["optimality"] for row in peers)
             behind = mine["optimality"] < best - _SLACK
-            said = f"{mine['optimality']:.3f} against {best:.3f}"
+            sentence = f"{mine['optimality']:.3f} against {best:.3f}"
         if behind:
-            weaker.append(f"{_name(mine)} {said}")
+            weaker.append(f"{_name(mine)} {sentence}")
     reached = f"{len(pairs) - len(weaker)} of {len(pairs)}"
     where = "all" if not weaker else "weaker: " + "; ".join(weaker)
     return [f"| a. strength | each attack as strong as the best correct peer of its name | {reached} | {where} |"]
@@ -69,34 +69,34 @@ def _cost(rows: list[Row]) -> list[str]:
     ratios = {_name(mine): mine["seconds"] / min(row["seconds"] for row in peers) for mine, peers in pairs}
     if not ratios:
         return []
-    wanted = {_name(mine): _wanted(mine) for mine, _ in pairs}
-    dearer = {name: ratio for name, ratio in ratios.items() if ratio > wanted[name] + 0.005}
+    requested = {_name(mine): _wanted(mine) for mine, _ in pairs}
+    slower = {name: ratio for name, ratio in ratios.items() if ratio > requested[name] + 0.005}
     mean = math.exp(sum(math.log(ratio) for ratio in ratios.values()) / len(ratios))
-    reached = f"{len(ratios) - len(dearer)} of {len(ratios)}; geometric mean {mean:.2f} x"
-    where = "dearer: " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in dearer.items()) if dearer else "all"
+    reached = f"{len(ratios) - len(slower)} of {len(ratios)}; geometric mean {mean:.2f} x"
+    where = "slower: " + ", ".join(f"{name} {ratio:.2f} x" for name, ratio in slower.items()) if slower else "all"
     target = "at most 0.7 x the CPU time of the fastest correct peer (C&W 0.5 x, pgd where most fall 0.2 x)"
     return [f"| a. cost | {target} | {reached} | {where} |"]
 
 
 def _same(rows: list[Row]) -> list[str]:
     """Ours with the peers' number of steps, where ours takes fewer by default."""
-    said = []
+    sentences = []
     for group in by_name(rows):
         peers, mine = correct_peers(group), [row for row in group if row["by"] == SAME]
         if mine and peers:
             least = min(row["seconds"] for row in peers)
-            said.append((mine[0]["seconds"] / least, _name(mine[0])))
-    if not said:
+            sentences.append((mine[0]["seconds"] / least, _name(mine[0])))
+    if not sentences:
         return []
-    mean = math.exp(sum(math.log(ratio) for ratio, _ in said) / len(said))
-    where = ", ".join(f"{name} {ratio:.2f} x" for ratio, name in said)
+    mean = math.exp(sum(math.log(ratio) for ratio, _ in sentences) / len(sentences))
+    where = ", ".join(f"{name} {ratio:.2f} x" for ratio, name in sentences)
     target = "the same with the peers' number of steps, where ours takes fewer by default"
     return [f"| a. cost, same steps | {target} | geometric mean {mean:.2f} x | {where} |"]
 
 
 def _reduced(rows: list[Row]) -> list[str]:
     """The peers with as few steps as ours by default: how strong they are then, and what they cost."""
-    said = []
+    sentences = []
     for group in by_name(rows):
         mine, peers = [row for row in group if row["by"] == "ours"], [row for row in group if "reduced" in row]
         for row in peers:
@@ -104,11 +104,13 @@ def _reduced(rows: list[Row]) -> list[str]:
                 continue
             key = "robust accuracy" if row["budget"] else "optimality"
             ratio = mine[0]["seconds"] / row["seconds"]
-            said.append(f"{_name(row)} {row['by']}: {row[key]:.3f}, ours {mine[0][key]:.3f} at {ratio:.2f} x its time")
-    if not said:
+            sentences.append(
+                f"{_name(row)} {row['by']}: {row[key]:.3f}, ours {mine[0][key]:.3f} at {ratio:.2f} x its time"
+            )
+    if not sentences:
         return []
     target = "peers with as few steps as ours by default (not among the fastest correct ones above)"
-    return [f"| a. cost, fewer steps | {target} | for comparison | {'; '.join(said)} |"]
+    return [f"| a. cost, fewer steps | {target} | for comparison | {'; '.join(sentences)} |"]
 
 
 def _wanted(mine: Row) -> float:
@@ -120,7 +122,7 @@ def _single(rows: list[Row]) -> list[str]:
     """The best of our single minimal attacks on each model and norm, in the pool of all rows."""
     lines = []
     for norm in ("l2", "linf"):
-        said, met = [], 0
+        sentences, met = [], 0
         for model, least in _SINGLE.items():
             mine = [
                 row
@@ -133,16 +135,16 @@ def _single(rows: list[Row]) -> list[str]:
             if mine:
                 best = max(mine, key=lambda row: row["optimality"])
                 met += best["optimality"] >= least
-                said.append(f"{model} {best['attack']} {best['optimality']:.3f}")
-        if said:
+                sentences.append(f"{model} {best['attack']} {best['optimality']:.3f}")
+        if sentences:
             target = f"our best single attack in {norm}: optimality 0.985 on the plain, 0.97 on the robust model"
-            lines.append(f"| b. single | {target} | {met} of {len(said)} | {', '.join(said)} |")
+            lines.append(f"| b. single | {target} | {met} of {len(sentences)} | {', '.join(sentences)} |")
     return lines
 
 
 def _sparse(rows: list[Row]) -> list[str]:
     """JSMA: time over that of the fastest peer, correct or not, as its success and L0 are told beside."""
-    said, met = [], True
+    sentences, met = [], True
     for group in by_name([row for row in rows if row["attack"] == "jsma" and "failed" not in row]):
         mine, peers = [row for row in group if row["by"] == "ours"], [row for row in group if not row["ours"]]
         if not mine or not peers:
@@ -150,12 +152,16 @@ def _sparse(rows: list[Row]) -> list[str]:
         fastest = min(peers, key=lambda row: row["seconds"])
         ratio = mine[0]["seconds"] / fastest["seconds"]
         met &= ratio <= 0.1 and mine[0]["success"] >= max(row["success"] for row in peers)
-        said.append(
+        sentences.append(
             f"{mine[0]['model']} {ratio:.2f} x of {fastest['by']}'s time, success {mine[0]['success']:.2f} against "
             f"{fastest['success']:.2f}, median L0 {mine[0]['median']:g} against {fastest['median']:g}"
         )
     target = "JSMA in at most 0.1 x the peers' time at equal or better success and L0"
-    return [f"| a. JSMA | {target} | {'yes' if met else 'not on every model'} | {'; '.join(said)} |"] if said else []
+    return (
+        [f"| a. JSMA | {target} | {'yes' if met else 'not on every model'} | {'; '.join(sentences)} |"]
+        if sentences
+        else []
+    )
 
 
 def _worst(rows: list[Row]) -> list[str]:
@@ -178,10 +184,10 @@ def _cascade(rows: list[Row]) -> list[str]:
         if mine["ours"]:
             ratio = mine["seconds"] / theirs["seconds"]
             what = "our AutoAttack" if by == "ours" else "suite `standard`'s cascade"
-            said = (
+            sentence = (
                 f"{mine['robust accuracy']:.3f} against {theirs['robust accuracy']:.3f} in {ratio:.2f} x the CPU time"
             )
             where = f"{mine['model']} {mine['norm']} {mine['eps']:g}, {mine['images']} images"
             target = f"{what}: the robust accuracy of pyautoattack's standard version, in a quarter of its time"
-            lines.append(f"| d. budget | {target} | {said} | {where} |")
+            lines.append(f"| d. budget | {target} | {sentence} | {where} |")
     return lines

@@ -38,16 +38,18 @@ def points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "panel": f"{_MODELS[row['model']]}, {_NORMS[row['norm']]}",
             }
         )
-    for one in found:
+    for point in found:
         rivals = [
-            other for other in found if other["panel"] == one["panel"] and other["who"] == one["who"] == "robusteval"
+            other
+            for other in found
+            if other["panel"] == point["panel"] and other["who"] == point["who"] == "robusteval"
         ]
         beaten = any(
-            other["ms"] <= one["ms"] and other["optimality"] >= one["optimality"]
+            other["ms"] <= point["ms"] and other["optimality"] >= point["optimality"]
             for other in rivals
-            if other is not one
+            if other is not point
         )
-        one["named"] = one["who"] == "robusteval" and not beaten
+        point["named"] = point["who"] == "robusteval" and not beaten
     return found
 
 
@@ -74,13 +76,13 @@ def chart(rows: list[dict[str, Any]]) -> alt.FacetChart:
         .mark_text(align="left", dx=7, dy=-5, fontSize=10)
         .encode(text="attack:N", color=colour)
     )
-    made: alt.FacetChart = (
+    facets: alt.FacetChart = (
         alt.layer(dots, names, data=data)
         .properties(width=400, height=260)
         .facet(alt.Facet("panel:N", title=None), columns=2)
         .resolve_scale(x="independent", y="independent")
     )
-    return made
+    return facets
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from robusteval.engine.search.judge import Threat
 from robusteval.engine.seeding import generator
 from robusteval.ops import Norm
 from robusteval.testing.oracles import linear
-from robusteval.testing.problems import inputs, keep_labels
+from robusteval.testing.problems import inputs, safe_labels
 
 COUNT = 64
 LARGEST: dict[Norm, float] = {"l2": 6.0, "linf": 0.5}
@@ -42,17 +42,17 @@ def ratios(attack: Attack, classes: int, shape: tuple[int, ...], norm: Norm) -> 
     """Distance found over the smallest one, [COUNT]."""
     oracle = linear(shape, classes)
     x = inputs(oracle.info, COUNT)
-    keep = keep_labels(oracle.logits(x).argmax(1), classes)
+    safe = safe_labels(oracle.logits(x).argmax(1), classes)
     pipeline, meter, rng = Pipeline(Defended(oracle)), Meter(COUNT), generator(0, "oracle")
-    sweep = Sweep(pipeline, x, Threat(keep, norm, oracle.info.bounds), rng, meter)
+    sweep = Sweep(pipeline, x, Threat(safe, norm, oracle.info.bounds), rng, meter)
 
     def propose(rows: Tensor, eps: Tensor | None) -> Tensor:
         bounds = oracle.info.bounds
-        return attack.run(Problem(x[rows], keep[rows], norm, eps, bounds, rng, "gradient", pipeline, meter, rows))
+        return attack.run(Problem(x[rows], safe[rows], norm, eps, bounds, rng, "gradient", pipeline, meter, rows))
 
     minimal = attack.info.budget == "minimal"
     best = sweep.minimal(propose) if minimal else sweep.fixed(propose, LARGEST[norm], 6)
-    return best.distance / oracle.smallest(x, keep, norm)
+    return best.distance / oracle.smallest(x, safe, norm)
 
 
 def main() -> None:

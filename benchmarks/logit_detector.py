@@ -29,7 +29,7 @@ from robusteval.api import Attack, Classifier, Defended, Defense, LoadOptions, P
 from robusteval.engine.schedule.pass_timing import applied, measure
 from robusteval.metrics._common.statistics import roc
 from robusteval.ops import Norm
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 
 REACH = 14  # steps of BIM's 20 that would reach the budget in a line; the others go on, which makes strong ones odd
 PART = 100  # images at a time
@@ -44,7 +44,7 @@ class PlainNewtonFool(NewtonFool):
 
     def run(self, problem: Problem) -> Tensor:
         def doubt(scores: Tensor) -> Tensor:
-            return -(scores.softmax(1) * problem.keep).sum(1)
+            return -(scores.softmax(1) * problem.safe).sum(1)
 
         x, most = problem.x, self.eta * problem.x.flatten(1).norm(dim=1)
         for _ in range(self.steps):
@@ -152,7 +152,7 @@ def _parts(samples: Samples) -> Iterator[Samples]:
 
 
 def _attack(model: Classifier, part: Samples, plugin: Attack, norm: Norm, eps: float | None) -> Tensor:
-    return plugin.run(pose(model, part.x, keep_labels(part.y, model.info.classes), norm, eps=eps))
+    return plugin.run(pose(model, part.x, safe_labels(part.y, model.info.classes), norm, eps=eps))
 
 
 def _score(defended: Defended, x: Tensor) -> Tensor:

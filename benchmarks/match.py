@@ -29,7 +29,7 @@ class Match:
     cascade at a budget, each on the survivors of the one before, and for smallest distances the worst case over its
     members. halvings: of the budget search of each member that has a fixed budget; largest: where that search ends, 0
     for the norm's own largest distance. reduced: peers with as few steps as ours by default, fewer than usual; shown
-    beside, and not among those that the targets speak of. dear: of thousands of passes, left out by --quick."""
+    beside, and not among those that the targets speak of. slow: of thousands of passes, left out by --quick."""
 
     name: str
     norm: Norm
@@ -39,7 +39,7 @@ class Match:
     halvings: tuple[int, ...] = (8,)
     largest: float = 0.0
     reduced: dict[str, Peer | None] = field(default_factory=dict)
-    dear: bool = False
+    slow: bool = False
 
     @property
     def key(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from dear import dear
 from match import FAR, SAME, STEPS, Match
 from peer_attacks import Peer, Peers
 from robusteval_attacks.alma import ALMA
@@ -22,6 +21,7 @@ from robusteval_attacks.pdgd import PDGD
 from robusteval_attacks.pdpgd import PDPGD
 from robusteval_attacks.pgd import PGD
 from robusteval_attacks.sigma_zero import SigmaZero
+from slow_pairings import slow
 
 from robusteval.contracts.plugins import Attack
 from robusteval.ops import Norm
@@ -29,7 +29,7 @@ from robusteval.ops import Norm
 
 def matches(peers: Peers) -> list[Match]:
     """All comparisons, cheap ones first."""
-    return [*_fixed(peers), *_cheap(peers), *_walks(peers), *dear(peers)]
+    return [*_fixed(peers), *_cheap(peers), *_walks(peers), *slow(peers)]
 
 
 def _fixed(p: Peers) -> list[Match]:
@@ -220,7 +220,7 @@ def _walks(p: Peers) -> list[Match]:
         }
         fewer = {"adv-lib, 50 steps": p.adv_lib("fab", norm=norm, n_iter=50)}
         ours: dict[str, list[Attack]] = {"ours": [FAB()], SAME: [FAB(steps=100, candidates=9, growth=1.0)]}
-        found.append(Match("fab", norm, ours, peers, dear=True, reduced=fewer))
+        found.append(Match("fab", norm, ours, peers, slow=True, reduced=fewer))
     peer = p.adv_lib("sigma_zero", num_steps=1000)
     found.append(Match("sigma-zero", "l0", {"ours": [SigmaZero(steps=1000)]}, {"adv-lib": peer}))
     aimed: dict[str, list[Attack]] = {"ours": [FMN(steps=250, targets=3)]}

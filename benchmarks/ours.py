@@ -18,7 +18,7 @@ from robusteval.engine.schedule.pass_timing import applied, measure
 from robusteval.engine.search.distance_search import Best, Sweep
 from robusteval.engine.search.judge import Threat, judge
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.ops import Norm
 
@@ -44,7 +44,7 @@ class Arena:
 
     def threat(self, norm: Norm) -> Threat:
         classes = self.classifier.info.classes
-        return Threat(keep_mask(self.y, None, classes, classes), norm, self.classifier.info.bounds)
+        return Threat(safe_mask(self.y, None, classes, classes), norm, self.classifier.info.bounds)
 
     def worst(self, attacks: Sequence[Attack], norm: Norm, largest: float, halvings: Sequence[int]) -> Tensor:
         """The nearest wins that any of the attacks finds, [N, *shape], the clean samples where none does."""
@@ -108,5 +108,5 @@ def _problem(
     meter: Meter,
 ) -> Problem:
     needs, bounds = attack.info.needs, threat.bounds
-    x, keep = arena.x[rows], threat.keep[rows]
-    return Problem(x, keep, threat.norm, eps, bounds, rng, needs, pipeline, meter, rows, tuning=arena.tuning)
+    x, safe = arena.x[rows], threat.safe[rows]
+    return Problem(x, safe, threat.norm, eps, bounds, rng, needs, pipeline, meter, rows, tuning=arena.tuning)

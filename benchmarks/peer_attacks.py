@@ -67,16 +67,16 @@ Peer = Callable[[Target, float], Tensor]
 def load_peers() -> tuple[dict[str, Any], dict[str, str]]:
     """The peers' modules by name, and for each peer its version or why it is left out."""
     _stand_in_for_torchvision()
-    modules, said = {}, {}
+    modules, notes = {}, {}
     for name, (module, distribution) in PACKAGES.items():
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 modules[name] = importlib.import_module(module)
-            said[name] = importlib.metadata.version(distribution)
+            notes[name] = importlib.metadata.version(distribution)
         except ImportError as error:
-            said[name] = f"left out: {error}"
-    return modules, said
+            notes[name] = f"left out: {error}"
+    return modules, notes
 
 
 def _stand_in_for_torchvision() -> None:

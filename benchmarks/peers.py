@@ -108,7 +108,7 @@ def run_match(match: Match, model: str, arena: Arena, target: Target, cost: Pass
         if label in failed:
             rows.append({**base, "failed": failed[label]})
             continue
-        best = min(done[label], key=lambda one: one.seconds)
+        best = min(done[label], key=lambda run: run.seconds)
         rows.append({**base, **_measured(match, arena, best, cost)})
     return rows
 
@@ -132,7 +132,7 @@ def wanted(match: Match, model: str, options: argparse.Namespace) -> bool:
     """Whether the options ask for it: --only takes names ("fmn") and names with a norm ("fmn l2")."""
     if match.budget and model not in BUDGETS[match.budget]:
         return False
-    if options.quick and match.dear:
+    if options.quick and match.slow:
         return False
     return not options.only or any(
         only in (match.name, f"{match.name} {match.norm}", match.key) for only in options.only.split(",")
@@ -161,8 +161,8 @@ def combined(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    modules, said = load_peers()
-    for name, what in said.items():
+    modules, notes = load_peers()
+    for name, what in notes.items():
         print(f"{name}: {what}", file=sys.stderr)
     rows: list[dict[str, Any]] = []
     costs: dict[str, Any] = {}
@@ -182,7 +182,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "machine": machine(),
         "load average at the end": round(load, 1),
-        "peers": said,
+        "peers": notes,
         "images": options.images,
         "split": options.split,
         "start": options.start,

@@ -213,7 +213,9 @@ def compare(
         )
     kept: dict[Any, Any] = {}
     each = [dataclasses.replace(way, device=str(resolve(device))) for way in each]
-    models_opened = [opened(model, way, data, kept, data_range) for model, way in zip(models, each, strict=True)]
+    models_opened = [
+        opened(model, each_options, data, kept, data_range) for model, each_options in zip(models, each, strict=True)
+    ]
     asked = RunOptions(
         suite=suite,
         data=source(data),
@@ -249,9 +251,11 @@ def compare(
             for key, job in zip(names, jobs, strict=True):
                 record = run(dataclasses.replace(job, folder=folder / key, apart=True))
                 contenders.append(comparison.Contender(key, job, record))
-            made = comparison.compare(contenders, catalogue, folder)
-    result = EvaluatedComparison(**{field.name: getattr(made, field.name) for field in dataclasses.fields(Comparison)})
-    result.records = {one.key: _evaluated(one.record) for one in contenders}
+            compared = comparison.compare(contenders, catalogue, folder)
+    result = EvaluatedComparison(
+        **{field.name: getattr(compared, field.name) for field in dataclasses.fields(Comparison)}
+    )
+    result.records = {contender.key: _evaluated(contender.record) for contender in contenders}
     return result
 
 

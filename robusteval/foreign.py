@@ -81,8 +81,8 @@ def words(error: BaseException) -> str:
     kind = type(error).__name__
     if isinstance(error, SystemExit):
         return f"SystemExit: it called sys.exit({_text(error.code)})"
-    said = _text(error)
-    return f"{kind}: {said}" if said else kind
+    text = _text(error)
+    return f"{kind}: {text}" if text else kind
 
 
 def _text(value: object) -> str:

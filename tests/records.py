@@ -112,8 +112,8 @@ def make(samples: int = 300, seed: int = 7) -> Record:
             "A change of Linf 0.1, hardly visible, is enough to break almost every answer.",
             "Neither defence holds against an attacker who knows it.",
         ]),
-        plugins=[{"distribution": "robusteval", "name": one[1], "kind": "attack", "version": "1"} for one in ATTACKS],
-        times=Times("2026-01-01T10:00:00Z", "2026-01-01T10:07:21Z", 441.0, {one.id: 3.0 + len(one.id) for one in cells},
+        plugins=[{"distribution": "robusteval", "name": attack[1], "kind": "attack", "version": "1"} for attack in ATTACKS],
+        times=Times("2026-01-01T10:00:00Z", "2026-01-01T10:07:21Z", 441.0, {cell.id: 3.0 + len(cell.id) for cell in cells},
                     {"Denoiser": 20.0}),
     )  # fmt: skip
 
@@ -237,7 +237,7 @@ def _cells(
 
 def _kept(cell: Cell, right: np.ndarray) -> list[Strength]:
     """A bare cell's own candidates at four strengths: they win once the strength is past the smallest distance."""
-    distance = np.array([np.inf if one is None else one for one in cell.distance])
+    distance = np.array([np.inf if distance is None else distance for distance in cell.distance])
     grid = (
         (0.5, 0.8, 1.0, 1.5) if cell.family == "minimal" else tuple(SCALE[cell.norm] * k for k in (0.5, 1.0, 2.0, 4.0))
     )

@@ -14,12 +14,13 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tests.rooms -->", "<!-- end of rooms -->"
 
 # A room is a folder with its files, or a file directly in `robusteval`; "" is robusteval/__init__.py itself. The
-# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks` and `foreign`, which import
+# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign` and `renamed`, which import
 # nothing, and "" (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "hooks": set(),
     "foreign": set(),
+    "renamed": set(),
     "ops": set(),
     "data": set(),
     "record": set(),
@@ -178,7 +179,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "": {"evaluation"},
 }
-FREE = {"errors", "hooks", "foreign", ""}  # "": robusteval.__version__; its functions are loaded on their first call
+FREE = {
+    "errors",
+    "hooks",
+    "foreign",
+    "renamed",
+    "",
+}  # "": robusteval.__version__; its functions are loaded on their first call
 
 
 def room_of(name: str) -> str:
@@ -226,7 +233,7 @@ def picture() -> str:
         lines += [f'    subgraph {group}_group["{group}"]', *(f"        {box}" for box in boxes), "    end"]
     for room, allowed in MAY_IMPORT.items():
         if room:
-            shown = {other for other in allowed if not any(other in _reachable(one) for one in allowed - {other})}
+            shown = {other for other in allowed if not any(other in _reachable(room) for room in allowed - {other})}
             lines += [f"    {_id(room)} --> {_id(other)}" for other in sorted(shown)]
     return "\n".join([*lines, "```"])
 

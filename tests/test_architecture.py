@@ -14,7 +14,7 @@ from tests.rooms import BEGIN, END, FREE, MAY_IMPORT, PAGE, ROOT, files, order, 
 
 PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("robusteval_*/__init__.py"))
 ONE_PLUGIN = ("robusteval_published_claims",)  # the package is one plugin; of the others every module is one
-TORCH_FREE = ("record", "report", "metrics", "assessment", "verify", "runtime", "errors", "hooks", "foreign")
+TORCH_FREE = ("record", "report", "metrics", "assessment", "verify", "runtime", "errors", "hooks", "foreign", "renamed")
 
 
 def rooms() -> dict[str, list[Path]]:
@@ -199,3 +199,23 @@ def test_every_tensor_is_made_on_a_device_that_is_named(folder: str) -> None:
             if ast.unparse(call.func.value) == "torch" and not {"device", None} & {k.arg for k in call.keywords}:
                 silent.append(f"{path.relative_to(ROOT)}:{call.lineno} {ast.unparse(call)[:80]}")
     assert not silent, "\n".join(silent)
+
+
+def _bound(node: ast.AST) -> list[str]:
+    """The variables of a loop, a comprehension or a lambda."""
+    if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+        return [part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)]
+    return (
+        [part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)] if isinstance(node, ast.Lambda) else []
+    )
+
+
+def test_variables_of_loops_say_what_they_hold():
+    vague = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        for top in ("robusteval", "plugins", "benchmarks", "tests", "examples")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if "one" in _bound(node)
+    ]
+    assert vague == [], "call it by what it is: for pipeline in record.pipelines"

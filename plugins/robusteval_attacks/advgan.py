@@ -118,7 +118,7 @@ class AdvGANBlackBox(_Settings):
             best[left] = x
             points, answers = part.memory["advgan.points"]
             part.memory["advgan.points"] = (torch.cat([points, x]), torch.cat([answers, labels]))
-            left = left[part.keep.gather(1, labels[:, None]).squeeze(1)]
+            left = left[part.safe.gather(1, labels[:, None]).squeeze(1)]
         return best
 
     def _copy(self, problem: Problem) -> Substitute:
@@ -149,7 +149,7 @@ def _ask_copy(copy: Substitute, problem: Problem, x: Tensor) -> tuple[Tensor, Te
     leaf = x.detach().requires_grad_(True)
     with torch.enable_grad():
         scores = copy(leaf)
-        value = margin(scores, problem.keep)
+        value = margin(scores, problem.safe)
         (grad,) = torch.autograd.grad(value.sum(), leaf)
     # The copy's word is not the oracle's: nothing counts as won before that is asked.
     return grad, value.detach(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -219,8 +219,8 @@ def _scaled(raw: Tensor, problem: Problem) -> Tensor:
 def _generator(x: Tensor, width: int, rng: Generator) -> nn.Module:
     """Images: convolutions with a wider middle at half the size where that is even; others: a perceptron."""
     if x.dim() != 4:
-        many = x[0].numel()
-        layers = [nn.Flatten(), dense(many, 8 * width, rng), nn.ReLU(), dense(8 * width, many, rng)]
+        count = x[0].numel()
+        layers = [nn.Flatten(), dense(count, 8 * width, rng), nn.ReLU(), dense(8 * width, count, rng)]
         return nn.Sequential(*layers).to(x.device)
     channels, height, side = x.shape[1:]
     halves = height % 2 == 0 and side % 2 == 0

@@ -57,17 +57,17 @@ class ALMA:
         mu, rho = x.new_ones(len(x)), x.new_ones(len(x))
         square, momentum = torch.ones_like(x), torch.zeros_like(x)
         decay = _DECAY[problem.norm] if self.decay is None else self.decay
-        before, lost, rate = x.new_zeros(len(x)), torch.zeros_like(rho, dtype=torch.bool), x.new_ones(len(x))
+        before, misclassified, rate = x.new_zeros(len(x)), torch.zeros_like(rho, dtype=torch.bool), x.new_ones(len(x))
         for step in range(self.steps):
             grad, loss, _, won = problem.grad(x, "dlr")
             nearest.offer(x, won)
-            lost |= won
+            misclassified |= won
             gap = torch.nan_to_num(-loss, nan=0.0)
             if step == 0:
                 before = gap
             elif step % self.check == 0:
-                rho = torch.where(~lost & (gap > self.tau * before), rho * self.growth, rho)
-                before, lost = gap, torch.zeros_like(lost)
+                rho = torch.where(~misclassified & (gap > self.tau * before), rho * self.growth, rho)
+                before, misclassified = gap, torch.zeros_like(misclassified)
             mu = torch.lerp(_slope(gap, rho, mu), mu, self.smoothing if step else 0.0).clamp(1e-6, 1e12)
             problem.note(loss=loss, distance=nearest.distance, multiplier=mu, won=won.float())
             pull = _distance_slope((x - problem.x) / unit, problem.norm)

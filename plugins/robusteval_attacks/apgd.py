@@ -73,17 +73,17 @@ class APGD:
         order = None
         if self.loss == "targeted-dlr":
             scores = problem.scores(problem.x).nan_to_num()
-            highest = highest.masked_fill(wins(scores, problem.keep), math.inf)
-            order = scores.masked_fill(problem.keep, -math.inf).argsort(dim=1, descending=True, stable=True)
+            highest = highest.masked_fill(wins(scores, problem.safe), math.inf)
+            order = scores.masked_fill(problem.safe, -math.inf).argsort(dim=1, descending=True, stable=True)
         for run in range(self.restarts * (1 if order is None else min(self.targets, problem.classes - 1))):
             left = (highest < math.inf).nonzero().squeeze(1)
             aim = None
             if order is not None:
                 # where fewer classes win than there are runs, as in a targeted problem, the rest has nothing to go for
                 target = order[left, run // self.restarts][:, None]
-                sensible = ~problem.keep[left].gather(1, target).squeeze(1)
+                sensible = ~problem.safe[left].gather(1, target).squeeze(1)
                 left, target = left[sensible], target[sensible]
-                aim = torch.ones_like(problem.keep[left]).scatter_(1, target, False)
+                aim = torch.ones_like(problem.safe[left]).scatter_(1, target, False)
             if len(left) == 0:
                 continue
             found, value = self._climb(problem[left], aim)
@@ -121,10 +121,10 @@ class APGD:
         state = _State.start(x, eps * (1 if problem.norm == "l1" else 2), self.sparsity)
         checks = _checkpoints(steps, problem.norm)
         for step in range(steps):
-            guide = problem if aim is None else replace(problem, keep=aim[left])
+            guide = problem if aim is None else replace(problem, safe=aim[left])
             grad, loss, scores, _ = guide.grad(state.x, kind)
-            won = wins(scores, problem.keep)
-            reached = margin(scores, problem.keep).masked_fill(won, math.inf)
+            won = wins(scores, problem.safe)
+            reached = margin(scores, problem.safe).masked_fill(won, math.inf)
             problem.note(loss=loss, step=state.step, won=won.float())
             better = reached > value[left]
             out[left[better]], value[left[better]] = state.x[better], reached[better]
@@ -141,7 +141,7 @@ class APGD:
         if wide:
             return state.best, value
         scores = problem.scores(state.x)
-        reached = margin(scores, problem.keep).masked_fill(wins(scores, problem.keep), math.inf)
+        reached = margin(scores, problem.safe).masked_fill(wins(scores, problem.safe), math.inf)
         better = reached > value[left]
         out[left[better]], value[left[better]] = state.x[better], reached[better]
         return out, value
@@ -169,10 +169,10 @@ class _State:
     @classmethod
     def start(cls, x: Tensor, step: Tensor, sparsity: float) -> _State:
         never, none = torch.full_like(step, -math.inf), torch.zeros_like(x)
-        many = torch.full_like(step, sparsity * x[0].numel())
+        count = torch.full_like(step, sparsity * x[0].numel())
         yes = torch.ones_like(step, dtype=torch.bool)
         zero = torch.zeros_like(step)
-        return cls(x, none, x, x, none, never, never, zero, step, step, yes, never, many, many.clone())
+        return cls(x, none, x, x, none, never, never, zero, step, step, yes, never, count, count.clone())
 
     def __getitem__(self, rows: Tensor) -> _State:
         return _State(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
@@ -234,11 +234,11 @@ def _adapt_l1(problem: Problem, state: _State) -> None:
     state.back(settled)
 
 
-def _sparse(grad: Tensor, many: Tensor) -> Tensor:
+def _sparse(grad: Tensor, count: Tensor) -> Tensor:
     """Signs of the `many` [B] largest values of each gradient, of l1 size 1."""
     flat = grad.flatten(1)
     order = flat.abs().argsort(dim=1, descending=True)
-    inside = torch.arange(flat.shape[1], device=flat.device) < many.clamp(1, flat.shape[1]).round()[:, None]
+    inside = torch.arange(flat.shape[1], device=flat.device) < count.clamp(1, flat.shape[1]).round()[:, None]
     signs = torch.zeros_like(flat).scatter_(1, order, inside.to(flat.dtype)) * flat.sign()
     return (signs / signs.abs().sum(1, keepdim=True).clamp_min(1)).reshape(grad.shape)
 

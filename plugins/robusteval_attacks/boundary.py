@@ -74,9 +74,9 @@ class Boundary:
                 sphere, source = (sphere * grow).clamp(_SMALLEST, _LARGEST), source * grow
                 candidate = turned
             else:
-                wanted = distance * (1 - source)
+                reach = distance * (1 - source)
                 offset = turned - problem.x
-                shrink = wanted / size(offset, "l2").clamp_min(1e-30)
+                shrink = reach / size(offset, "l2").clamp_min(1e-30)
                 candidate = problem.clip(problem.x + offset * per_sample(shrink.clamp_max(1), x))
                 won = problem.won(candidate)
                 inwards = torch.lerp(inwards, won.to(x.dtype), _MEMORY)

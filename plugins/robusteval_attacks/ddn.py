@@ -59,11 +59,11 @@ class DDN:
         first = radius = x.new_full((len(x),), self.radius * (problem.bounds[1] - problem.bounds[0]))
         best, shortest = x.clone(), x.new_full((len(x),), math.inf)
         first_loss = "ce" if self.loss == "nearest" else self.loss
-        aimed = towards(problem.keep, nearest_class(problem)) if self.loss == "nearest" else first_loss
+        aimed = towards(problem.safe, nearest_class(problem)) if self.loss == "nearest" else first_loss
         for step in range(self.steps):
             grad, loss, scores, won = problem.grad(x, first_loss if 2 * step < self.steps else aimed)
             if step == 0:
-                first = radius = _first_radius(margin(scores, problem.keep).neg(), grad, radius)
+                first = radius = _first_radius(margin(scores, problem.safe).neg(), grad, radius)
             length = problem.distance(x)
             nearer = won & (length < shortest)
             best, shortest = torch.where(per_sample(nearer, x), x, best), torch.where(nearer, length, shortest)

@@ -48,17 +48,17 @@ class DeepFool:
 
     def run(self, problem: Problem) -> Tensor:
         found = problem.x.clone()
-        lost = torch.zeros(len(problem), dtype=torch.bool, device=found.device)
+        misclassified = torch.zeros(len(problem), dtype=torch.bool, device=found.device)
         left, rest, x = torch.arange(len(problem), device=found.device), problem, problem.x
         clean = x.new_zeros(len(x))
         for step in range(self.steps + 1):
             if len(left) == 0:
                 break
             scores = rest.scores(x)
-            won, behind = wins(scores, rest.keep), margin(scores, rest.keep).neg()
+            won, behind = wins(scores, rest.safe), margin(scores, rest.safe).neg()
             clean = behind if step == 0 else clean
             rest.note(margin=-behind, distance=rest.distance(x), won=won.float())
-            found[left], lost[left] = x, won
+            found[left], misclassified[left] = x, won
             if step == self.steps or bool(won.all()):
                 break
             if bool(won.any()):
@@ -69,16 +69,16 @@ class DeepFool:
             x = rest.clip(x + (1 + self.overshoot) * move)
             if not bool(moving.all()):
                 rest, x, left, clean = rest[moving], x[moving], left[moving], clean[moving]
-        return _search_back(problem, found, lost, self.halvings)
+        return _search_back(problem, found, misclassified, self.halvings)
 
     def _step(self, problem: Problem, x: Tensor, scores: Tensor, close: Tensor) -> Tensor:
         """The smallest move to one of the linearised boundaries between kept and winning classes, [B, *shape].
 
         scores [B, K] at x; close: bool [B], samples nearly at a boundary, whose last steps spare the edges of the box.
         """
-        many = min(self.candidates, problem.classes - 1)
-        outside = scores.masked_fill(problem.keep, -_OUT).topk(many, dim=1).indices
-        inside = scores.masked_fill(~problem.keep, -_OUT).argmax(1, keepdim=True)
+        count = min(self.candidates, problem.classes - 1)
+        outside = scores.masked_fill(problem.safe, -_OUT).topk(count, dim=1).indices
+        inside = scores.masked_fill(~problem.safe, -_OUT).argmax(1, keepdim=True)
         scores, grads = problem.jacobian(x, torch.cat([inside, outside], dim=1))
         gap = scores.gather(1, inside) - scores.gather(1, outside)
         # Below the precision of the scores a step would not cross the boundary.
@@ -93,7 +93,7 @@ class DeepFool:
             slope = slope.masked_fill(last & (((here >= high) & (slope > 0)) | ((here <= low) & (slope < 0))), 0)
         flat = slope.flatten(2)
         steepness = torch.linalg.vector_norm(flat, ord=_DUAL[problem.norm], dim=2)
-        far = problem.keep.gather(1, outside) | (steepness < 1e-20) | ~torch.isfinite(gap)
+        far = problem.safe.gather(1, outside) | (steepness < 1e-20) | ~torch.isfinite(gap)
         length, nearest = (gap / steepness).masked_fill(far, _OUT).min(1)
         length = length.masked_fill(length >= _OUT, 0)
         rows = torch.arange(len(x), device=x.device)
@@ -101,9 +101,9 @@ class DeepFool:
         return ascent(slope[rows, nearest], problem.norm) * per_sample(length, x)
 
 
-def _search_back(problem: Problem, found: Tensor, lost: Tensor, halvings: int) -> Tensor:
+def _search_back(problem: Problem, found: Tensor, misclassified: Tensor, halvings: int) -> Tensor:
     """Halves the interval between the clean sample and each lost one, [B, *shape], and keeps the nearest that wins."""
-    rows = lost.nonzero().squeeze(1)
+    rows = misclassified.nonzero().squeeze(1)
     if halvings == 0 or len(rows) == 0:
         return found
     problem, far = problem[rows], found[rows]

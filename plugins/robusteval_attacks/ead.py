@@ -57,7 +57,7 @@ class EAD:
         x = ahead = problem.x
         for step in range(self.steps):
             grad, gap, scores, won = problem.grad(ahead, "margin")
-            won = won & (margin(scores, problem.keep) >= self.confidence)
+            won = won & (margin(scores, problem.safe) >= self.confidence)
             length = problem.distance(ahead)
             nearer = won & (length < shortest)
             best, shortest = torch.where(per_sample(nearer, x), ahead, best), torch.where(nearer, length, shortest)

@@ -69,8 +69,8 @@ class FAB:
     def run(self, problem: Problem) -> Tensor:
         nearest, last = Nearest(problem), problem.x
         scores = problem.scores(problem.x)
-        nearest.offer(problem.x, wins(scores, problem.keep))
-        likeliest = scores.masked_fill(problem.keep, -_OUT).argsort(dim=1, descending=True)
+        nearest.offer(problem.x, wins(scores, problem.safe))
+        likeliest = scores.masked_fill(problem.safe, -_OUT).argsort(dim=1, descending=True)
         for start in range(self.restarts):
             for rank in range(max(1, min(self.targets, problem.classes - 1))):
                 classes = likeliest[:, rank : rank + 1] if self.targets else None
@@ -97,7 +97,7 @@ class FAB:
             x = (1 - alpha) * (x + eta * mine) + alpha * (problem.x + eta * clean)
             x = problem.clip(x)
             scores = problem.scores(x)
-            won = wins(scores, problem.keep)
+            won = wins(scores, problem.safe)
             distance = nearest.offer(x, won)
             if step >= _PATIENCE:
                 further = (1 + (beyond - 1) * self.growth).clamp_max(_FURTHEST)
@@ -110,14 +110,14 @@ class FAB:
         """Slope [B, *shape] of the nearest linearised boundary, and the rise [B] of the score difference that it
         takes."""
         if classes is None:
-            many = min(self.candidates, problem.classes - 1)
-            classes = scores.masked_fill(problem.keep, -_OUT).topk(many, dim=1).indices
-        inside = scores.masked_fill(~problem.keep, -_OUT).argmax(1, keepdim=True)
+            count = min(self.candidates, problem.classes - 1)
+            classes = scores.masked_fill(problem.safe, -_OUT).topk(count, dim=1).indices
+        inside = scores.masked_fill(~problem.safe, -_OUT).argmax(1, keepdim=True)
         scores, grads = problem.jacobian(x, torch.cat([inside, classes], dim=1))
         gap = scores.gather(1, inside) - scores.gather(1, classes)
         slope = grads[:, 1:] - grads[:, :1]
-        steep = torch.stack([size(one, _DUAL[problem.norm]) for one in slope.unbind(1)], dim=1)
-        usable = ~problem.keep.gather(1, classes) & (steep > 1e-20) & torch.isfinite(gap)
+        steep = torch.stack([size(gradient, _DUAL[problem.norm]) for gradient in slope.unbind(1)], dim=1)
+        usable = ~problem.safe.gather(1, classes) & (steep > 1e-20) & torch.isfinite(gap)
         nearest = torch.where(usable, gap.abs() / steep, _OUT).argmin(1)
         rows = torch.arange(len(x), device=x.device)
         usable = usable[rows, nearest]

@@ -36,7 +36,7 @@ class FGSM:
         candidate = problem.project(problem.x + step)
         # One long step may land where the model is more certain than before: then the clean sample is the better
         # answer.
-        better = problem.loss(candidate, "margin") >= margin(here.scores, problem.keep)
+        better = problem.loss(candidate, "margin") >= margin(here.scores, problem.safe)
         return torch.where(per_sample(better, candidate), candidate, problem.x)
 
 

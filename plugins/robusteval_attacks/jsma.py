@@ -65,14 +65,14 @@ class JSMA:
     def run(self, problem: Problem) -> Tensor:
         found = problem.x.clone()
         scores = problem.scores(problem.x).nan_to_num(nan=-math.inf)
-        order = scores.masked_fill(problem.keep, -math.inf).argsort(dim=1, descending=True, stable=True)
+        order = scores.masked_fill(problem.safe, -math.inf).argsort(dim=1, descending=True, stable=True)
         order = order[:, : self.targets]
-        tried = ~problem.keep.gather(1, order) & ~wins(scores, problem.keep)[:, None]
+        tried = ~problem.safe.gather(1, order) & ~wins(scores, problem.safe)[:, None]
         # from here on one row for each sample and target
         sample, target = tried.nonzero()[:, 0], order[tried]
         rest, x = problem[sample], problem.x[sample]
         most, step = self.gamma * _by_pixel(problem.x).shape[2], 0
-        lost = torch.zeros(len(problem), dtype=torch.bool, device=x.device)
+        misclassified = torch.zeros(len(problem), dtype=torch.bool, device=x.device)
         total, turn = torch.zeros_like(x), 0
         while len(sample):
             grad, value, scores, won = rest.grad(x, partial(_score, target))
@@ -82,10 +82,10 @@ class JSMA:
             # where two targets are reached at once the one with fewer pixels is written last, and stays
             for row in first[size[first].argsort(descending=True, stable=True)].tolist():
                 found[sample[row]] = x[row]
-            lost[sample[first]] = True
-            on = ~lost[sample] & (size < most)
+            misclassified[sample[first]] = True
+            on = ~misclassified[sample] & (size < most)
             if self.race and step:
-                behind = scores.masked_fill(~rest.keep, -math.inf).amax(1) - value
+                behind = scores.masked_fill(~rest.safe, -math.inf).amax(1) - value
                 on &= _better_half(sample, behind)
             rest, x, sample, target, grad, total = rest[on], x[on], sample[on], target[on], grad[on], total[on]
             if len(sample) == 0:
@@ -97,7 +97,7 @@ class JSMA:
             on = move.flatten(1).any(1)  # an empty saliency map: the end of this row
             rest, x, sample, target, total = rest[on], rest.clip(x + move)[on], sample[on], target[on], total[on]
             step, turn = step + pairs, turn + 1
-        return _put_back(problem, found, lost) if self.prune else found
+        return _put_back(problem, found, misclassified) if self.prune else found
 
     def _move(self, problem: Problem, x: Tensor, target: Tensor, others: Tensor, pairs: int) -> Tensor:
         """The change of the most salient pairs, [B, *shape]; zero where no pair is salient.
@@ -109,12 +109,12 @@ class JSMA:
         up, down = (high - x).clamp(0, most), (low - x).clamp(-most, 0)
         if self.direction == "either":
             # a value that has moved goes on in the same direction
-            way = torch.where(x == problem.x, target - others, x - problem.x)
-            step = torch.where(way > 0, up, down).masked_fill(way == 0, 0)
+            direction = torch.where(x == problem.x, target - others, x - problem.x)
+            step = torch.where(direction > 0, up, down).masked_fill(direction == 0, 0)
         else:
             step = up if self.direction == "up" else down
-        gain, fall = _by_pixel(target * step).sum(1), -_by_pixel(others * step).sum(1)
-        picked = best_pairs(gain, fall, pairs)
+        gain, drop = _by_pixel(target * step).sum(1), -_by_pixel(others * step).sum(1)
+        picked = best_pairs(gain, drop, pairs)
         return step * picked[:, None].expand_as(_by_pixel(step)).reshape(step.shape)
 
 
@@ -136,20 +136,20 @@ def _better_half(sample: Tensor, behind: Tensor) -> Tensor:
     """Mask [R] of the rows that are in the better half of their sample's rows; sample [R] grows, behind [R]."""
     order = behind.argsort(stable=True)
     order = order[sample[order].argsort(stable=True)]  # by sample, then by behind
-    many = torch.bincount(sample)
-    rank = torch.arange(len(sample), device=sample.device) - (many.cumsum(0) - many)[sample[order]]
+    count = torch.bincount(sample)
+    rank = torch.arange(len(sample), device=sample.device) - (count.cumsum(0) - count)[sample[order]]
     inside = torch.zeros_like(sample, dtype=torch.bool)
-    inside[order] = rank < (many[sample[order]] + 1) // 2
+    inside[order] = rank < (count[sample[order]] + 1) // 2
     return inside
 
 
-def _put_back(problem: Problem, found: Tensor, lost: Tensor) -> Tensor:
+def _put_back(problem: Problem, found: Tensor, misclassified: Tensor) -> Tensor:
     """found with the changes of the lost samples undone where the win survives it.
 
     The changes are ordered by what undoing them costs by the gradient; a binary search finds how many of the first go.
     The core then tries what is left one by one.
     """
-    rows = lost.nonzero().squeeze(1)
+    rows = misclassified.nonzero().squeeze(1)
     rest, best = problem[rows], found[rows]
     changed = _by_pixel(best != rest.x).any(1)
     cost = _by_pixel(rest.grad(best, "margin").grad * (best - rest.x)).sum(1).masked_fill(~changed, math.inf)

@@ -34,8 +34,8 @@ class LeastLikely:
 
     def run(self, problem: Problem) -> Tensor:
         scores = problem.scores(problem.x)
-        target = scores.nan_to_num().masked_fill(problem.keep, torch.inf).argmin(1)
-        aim = torch.ones_like(problem.keep).scatter_(1, target[:, None], False)
+        target = scores.nan_to_num().masked_fill(problem.safe, torch.inf).argmin(1)
+        aim = torch.ones_like(problem.safe).scatter_(1, target[:, None], False)
         return climb(problem, self.steps, "ce", aim=aim)
 
 

@@ -104,13 +104,13 @@ class PGD:
             part = self.steps if aim is None else self.steps / 2
             x = problem.project(x + self._direction(problem, x, grad, step % part / part))
         scores = problem.scores(x)
-        _keep_better(problem, x, scores, wins(scores, problem.keep), left, best, best_value)
+        _keep_better(problem, x, scores, wins(scores, problem.safe), left, best, best_value)
         return best, best_value
 
     def _loss(self, problem: Problem, aim: Tensor | None, left: Tensor, step: int) -> str | Callable[[Tensor], Tensor]:
         if aim is None:
             return self.loss
-        return "ce" if 2 * step < self.steps else towards(problem.keep, aim[left])
+        return "ce" if 2 * step < self.steps else towards(problem.safe, aim[left])
 
     def _direction(self, problem: Problem, x: Tensor, grad: Tensor, progress: float) -> Tensor:
         length = self.step * problem.budget.to(x.dtype)
@@ -120,10 +120,10 @@ class PGD:
             return ascent(grad, problem.norm) * per_sample(length, grad)
         # The steepest l1 step inside the box fills value after value, best first, each as far as it may go. Moving many
         # values a little explores better; few make the best use of the budget: so the number shrinks to one on the way.
-        many = max(1.0, self.sparsity * grad[0].numel()) ** (1 - progress)
+        count = max(1.0, self.sparsity * grad[0].numel()) ** (1 - progress)
         low, high = problem.bounds
         room = torch.where(grad > 0, high - x, x - low).masked_fill(grad == 0, 0).flatten(1)
-        room = torch.minimum(room, length[:, None] / many)
+        room = torch.minimum(room, length[:, None] / count)
         order = grad.flatten(1).abs().argsort(dim=1, descending=True)
         room = room.gather(1, order)
         filled = torch.minimum(room, (length[:, None] - room.cumsum(1) + room).clamp_min(0))
@@ -134,7 +134,7 @@ def _keep_better(
     problem: Problem, x: Tensor, scores: Tensor, won: Tensor, left: Tensor, best: Tensor, best_value: Tensor
 ) -> None:
     """Writes x [B, *shape] into the rows `left` of best and best_value where its margin is larger."""
-    value = margin(scores, problem.keep)
+    value = margin(scores, problem.safe)
     problem.note(margin=value, won=won.float())
     value = value.masked_fill(won, math.inf)
     better = value > best_value[left]

@@ -56,7 +56,7 @@ class Square:
                 raw = change(x0, _image(x), problem.budget.to(x0.dtype), side, problem.rng)
             candidate = problem.project(raw.reshape(x.shape))
             scores = problem.scores(candidate)
-            value, won = margin(scores, problem.keep), wins(scores, problem.keep)
+            value, won = margin(scores, problem.safe), wins(scores, problem.safe)
             better = (value > best) | won
             x, best = torch.where(per_sample(better, x), candidate, x), torch.where(better, value, best)
             problem.note(margin=best, won=won.float())

@@ -53,7 +53,7 @@ class SubstituteAttack:
         if _MEMORY not in problem.memory:
             problem.memory[_MEMORY] = self.train(problem)
         substitute: Substitute = problem.memory[_MEMORY]
-        return climb(problem, lambda x: margin(substitute(x), problem.keep), self.steps, self.step)
+        return climb(problem, lambda x: margin(substitute(x), problem.safe), self.steps, self.step)
 
     def train(self, problem: Problem) -> Substitute:
         """A substitute for the oracle behind the problem; notes its agreement on clean samples that it did not learn

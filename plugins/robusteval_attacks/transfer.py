@@ -90,7 +90,7 @@ def _mean_margin(models: list[Classifier], x: Tensor, problem: Problem) -> Tenso
         same = (bottom, top) == (low, high)
         scores = model.twin(x if same else bottom + (x - low) * ((top - bottom) / (high - low)))
         spread = scores.detach().std(1).clamp_min(1e-12)
-        total = total + margin(scores, problem.keep[:, : scores.shape[1]]) / spread
+        total = total + margin(scores, problem.safe[:, : scores.shape[1]]) / spread
     return total / len(models)
 
 

@@ -79,7 +79,7 @@ class AdversarialTraining:
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         return self.train(model, data, rng, silent)
 
-    def train(self, model: Classifier, data: Samples | None, rng: Generator, said: Said) -> Defended:
+    def train(self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Said) -> Defended:
         """As fit; `said` is told of every epoch. Raises RobustEvalError."""
         samples = learnable(data, self.info.name)
         module = trainable(model)
@@ -87,7 +87,7 @@ class AdversarialTraining:
         facts = model_facts(model, self.info, asdict(self))
         facts["sources"] = [weights_sha256(dict(source.named_parameters())) for source in sources]
         schedule = Schedule(self.epochs, self.rate, self.batch, self.optimizer)
-        Training(samples, schedule, facts, fresh_seed(rng), said).run(module, self._loss(model, sources))
+        Training(samples, schedule, facts, fresh_seed(rng), on_epoch).run(module, self._loss(model, sources))
         note = (
             f"Trained for {self.epochs} epochs on {len(samples)} samples and their adversarials ({self.mode}, "
             f"eps {self.eps:g} of the range); answers come from the trained copy."

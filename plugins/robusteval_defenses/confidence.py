@@ -56,8 +56,8 @@ class Confidence:
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         clean = clean_samples(model, data, self.info.name)
-        suspicion = _unsure(batched(model.logits, clean.x))
-        detector = Unsureness(model, threshold_at(suspicion, self.false_alarm))
+        detector_score = _unsure(batched(model.logits, clean.x))
+        detector = Unsureness(model, threshold_at(detector_score, self.false_alarm))
         return Defended(model, detector, notes=few_samples(len(clean), self.false_alarm))
 
 

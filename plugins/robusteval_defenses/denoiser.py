@@ -109,7 +109,7 @@ class Denoiser:
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         return self.train(model, data, rng, silent)
 
-    def train(self, model: Classifier, data: Samples | None, rng: Generator, said: Said) -> Defended:
+    def train(self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Said) -> Defended:
         """As fit; `said` is told of every epoch. Raises RobustEvalError."""
         samples = learnable(data, self.info.name)
         target = trainable(model).requires_grad_(False)
@@ -122,7 +122,7 @@ class Denoiser:
         def loss(net: nn.Module, batch: Batch) -> Tensor:
             return self._loss(net, target, batch, model.info.bounds)
 
-        Training(samples, schedule, facts, seed, said).run(front, loss)
+        Training(samples, schedule, facts, seed, on_epoch).run(front, loss)
         note = (
             f"An auto-encoder comes before the model, trained for {self.epochs} epochs on {len(samples)} samples with "
             f"noise (sigma {self.sigma:g}) and FGSM (eps up to {self.eps:g} of the range)."
@@ -140,9 +140,9 @@ class Denoiser:
         noisy = clip(batch.x[:half] + self.sigma * span * noise, bounds)
         full = fgsm(target, batch.x[half:], batch.y[half:], self.eps * span, bounds)
         spoilt = torch.cat([noisy, batch.x[half:] + size * (full - batch.x[half:])])
-        mended = net(spoilt)
-        error: Tensor = ((mended - batch.x) / span).square().mean()
-        return error + self.guide * F.cross_entropy(target(mended), batch.y) if self.guide else error
+        denoised = net(spoilt)
+        error: Tensor = ((denoised - batch.x) / span).square().mean()
+        return error + self.guide * F.cross_entropy(target(denoised), batch.y) if self.guide else error
 
 
 @hookimpl

@@ -48,16 +48,16 @@ class Distillation:
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         return self.train(model, data, rng, silent)
 
-    def train(self, model: Classifier, data: Samples | None, rng: Generator, said: Said) -> Defended:
+    def train(self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Said) -> Defended:
         """As fit; `said` is told of every epoch. Raises RobustEvalError."""
         samples = learnable(data, self.info.name)
         schedule = Schedule(self.epochs, self.rate, self.batch)
         facts = model_facts(model, self.info, asdict(self))
         seed = fresh_seed(rng)
-        teacher = Training(samples, schedule, facts, seed, said, "teacher").run(trainable(model), self._hard)
+        teacher = Training(samples, schedule, facts, seed, on_epoch, "teacher").run(trainable(model), self._hard)
         targets = softened(teacher, samples.x, self.temperature)
         loss = cross_entropy_to(targets, self.temperature)
-        student = Training(samples, schedule, facts, seed + 1, said, "student").run(trainable(model), loss)
+        student = Training(samples, schedule, facts, seed + 1, on_epoch, "student").run(trainable(model), loss)
         note = (
             f"Distilled at temperature {self.temperature:g} on {len(samples)} samples, {self.epochs} epochs for the "
             "teacher and for the student; both start from the model's weights, and answers come from the student at "

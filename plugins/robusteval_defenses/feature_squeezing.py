@@ -35,7 +35,7 @@ class Squeezed:
 
     def _moved(self, x: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
         before = ask(x).softmax(1)
-        moved = [(ask(one).softmax(1) - before).abs().sum(1) for one in self._squeezed(x)]
+        moved = [(ask(squeezed).softmax(1) - before).abs().sum(1) for squeezed in self._squeezed(x)]
         return torch.stack(moved).amax(0)
 
     def _squeezed(self, x: Tensor) -> list[Tensor]:
@@ -79,9 +79,9 @@ class FeatureSqueezing:
                 "Give bits, or for images a window of 2 or more.",
             )
         detector = Squeezed(model, self.bits, window)
-        suspicion = batched(detector.score, clean.x)
+        detector_score = batched(detector.score, clean.x)
         # The squeezers learn nothing from the samples, so their own scores set the threshold without flattering it.
-        detector = Squeezed(model, self.bits, window, threshold_at(suspicion, self.false_alarm))
+        detector = Squeezed(model, self.bits, window, threshold_at(detector_score, self.false_alarm))
         flat = () if window == self.window else ("The input is flat, so only the bit depth is squeezed.",)
         return Defended(model, detector, notes=(*few_samples(len(clean), self.false_alarm), *flat))
 

@@ -92,13 +92,13 @@ class HiddenSpace:
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         return self.train(model, data, rng, silent)
 
-    def train(self, model: Classifier, data: Samples | None, rng: Generator, said: Said) -> Defended:
+    def train(self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Said) -> Defended:
         """As fit; `said` is told of every epoch. Raises RobustEvalError."""
         samples = learnable(data, self.info.name)
         both, seen = self._start(trainable(model), samples, model.info.classes)
         facts = model_facts(model, self.info, asdict(self))
         schedule = Schedule(self.epochs, self.rate, self.batch)
-        Training(samples, schedule, facts, fresh_seed(rng), said).run(both, self.loss)
+        Training(samples, schedule, facts, fresh_seed(rng), on_epoch).run(both, self.loss)
         where = "before its last linear layer" if seen else "that are its scores, as no last linear layer was seen"
         note = (
             f"Trained for {self.epochs} epochs on {len(samples)} samples to gather the features {where} at a prototype "

@@ -25,7 +25,7 @@ class Compressed:
     def __call__(self, x: Tensor) -> Tensor:
         low, high = self.bounds
         pixels = ((x.detach().double() - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8).cpu()
-        opened = np.stack([self._through(one) for one in pixels.permute(0, 2, 3, 1).numpy()])
+        opened = np.stack([self._through(image) for image in pixels.permute(0, 2, 3, 1).numpy()])
         back = torch.from_numpy(opened).permute(0, 3, 1, 2).double() / 255 * (high - low) + low
         return back.to(x.device, x.dtype).clamp(low, high)
 

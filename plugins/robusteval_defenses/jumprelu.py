@@ -125,10 +125,10 @@ def _threshold(model: Classifier, name: str, k: float | None, cost: float, data:
 
 def _described(model: Classifier, name: str, note: str) -> ModelInfo:
     info = model.info
-    said = (
+    sentence = (
         f"The defence {name} answers by the differentiable copy of the model, in which it replaces every ReLU. {note}"
     )
-    return replace(info, notes=(*info.notes, said))
+    return replace(info, notes=(*info.notes, sentence))
 
 
 @hookimpl

@@ -46,13 +46,13 @@ class LabelEmbedding:
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         return self.train(model, data, rng, silent)
 
-    def train(self, model: Classifier, data: Samples | None, rng: Generator, said: Said) -> Defended:
+    def train(self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Said) -> Defended:
         """As fit; `said` is told of every epoch. Raises RobustEvalError."""
         samples = learnable(data, self.info.name)
         targets = self.targets(model, samples)[samples.y]
         schedule = Schedule(self.epochs, self.rate, self.batch)
         facts = model_facts(model, self.info, asdict(self))
-        training = Training(samples, schedule, facts, fresh_seed(rng), said)
+        training = Training(samples, schedule, facts, fresh_seed(rng), on_epoch)
         module = training.run(trainable(model), cross_entropy_to(targets))
         kind = "smoothed labels" if self.similarity == "uniform" else "labels that carry the resemblance of classes"
         note = f"Trained for {self.epochs} epochs on {len(samples)} samples with {kind} (weight {self.weight:g})."

@@ -76,7 +76,7 @@ class Lipschitz:
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         return self.train(model, data, rng, silent)
 
-    def train(self, model: Classifier, data: Samples | None, rng: Generator, said: Said) -> Defended:
+    def train(self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Said) -> Defended:
         """As fit; `said` is told of every epoch. Raises RobustEvalError, also where no bound is known for a layer."""
         samples = learnable(data, self.info.name)
         module = trainable(model)
@@ -85,21 +85,21 @@ class Lipschitz:
         facts = model_facts(model, self.info, asdict(self))
         schedule = Schedule(self.epochs, self.rate, self.batch)
         loss = self._loss(bound, self.radius * (high - low))
-        Training(samples, schedule, facts, fresh_seed(rng), said).run(module, loss)
+        Training(samples, schedule, facts, fresh_seed(rng), on_epoch).run(module, loss)
         with torch.no_grad():
             largest = float(bound.now(exact=True)) * (1 + 1e-9)
         note = (
             f"Trained for {self.epochs} epochs on {len(samples)} samples for margins at L2 {self.radius:g} of the "
             f"range; its scores move by at most {largest:.4g} per unit of L2."
         )
-        made = retrained(model, module, note)
-        return Defended(made, certify=MarginCertificate(made, largest), notes=(note,))
+        hardened = retrained(model, module, note)
+        return Defended(hardened, certify=MarginCertificate(hardened, largest), notes=(note,))
 
     def _loss(self, bound: LipschitzBound, radius: float) -> Callable[[nn.Module, Batch], Tensor]:
         def loss(net: nn.Module, batch: Batch) -> Tensor:
             scores = net(batch.x)
-            wanted = radius * min(1.0, batch.progress / self.warm_up) if self.warm_up else radius
-            handicap = math.sqrt(2) * wanted * bound.now().to(scores)
+            margin = radius * min(1.0, batch.progress / self.warm_up) if self.warm_up else radius
+            handicap = math.sqrt(2) * margin * bound.now().to(scores)
             others = 1 - F.one_hot(batch.y, scores.shape[1]).to(scores)
             return F.cross_entropy(scores + handicap * others, batch.y)
 

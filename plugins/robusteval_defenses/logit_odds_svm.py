@@ -66,11 +66,11 @@ class Corrected:
     def twin(self, x: Tensor) -> Tensor:
         # which branch answers is a step without gradient, so the detector's twin is asked for its value only
         with torch.no_grad():
-            suspicion = self.detector.twin(x.detach())
-        return self._answer(self.base.twin(x), suspicion)
+            detector_score = self.detector.twin(x.detach())
+        return self._answer(self.base.twin(x), detector_score)
 
-    def _answer(self, logits: Tensor, suspicion: Tensor) -> Tensor:
-        fired = suspicion > self.detector.threshold
+    def _answer(self, logits: Tensor, detector_score: Tensor) -> Tensor:
+        fired = detector_score > self.detector.threshold
         return torch.where(fired[:, None], self.scale * self.machine.scores(logits), logits)
 
 
@@ -143,17 +143,17 @@ def fitted(logits: Tensor, labels: Tensor, kernel: Literal["rbf", "linear"]) -> 
     gamma = 1 / (u.shape[1] * variance) if kernel == "rbf" and variance > 0 else 0.0
     weights = np.zeros(u.shape)
     offsets = np.full(u.shape[1], _WORST)
-    for one in np.unique(y):
-        if (y == one).all():
-            offsets[one] = 0.0  # the only class there is
+    for label in np.unique(y):
+        if (y == label).all():
+            offsets[label] = 0.0  # the only class there is
             continue
         # the seed is never used without probabilities, but keeps scikit-learn off the global generator
         machine = SVC(
             kernel="rbf" if gamma else "linear", gamma=gamma or "scale", class_weight="balanced", random_state=0
         )
-        machine.fit(u, y == one)
-        weights[machine.support_, one] = machine.dual_coef_[0]
-        offsets[one] = machine.intercept_[0]
+        machine.fit(u, y == label)
+        weights[machine.support_, label] = machine.dual_coef_[0]
+        offsets[label] = machine.intercept_[0]
     used = (weights != 0).any(axis=1)
     vectors = torch.from_numpy(u[used]).float()
     return Machine(vectors, torch.from_numpy(weights[used]).float(), torch.from_numpy(offsets).float(), gamma)

@@ -100,7 +100,7 @@ class Certificate:
     def __call__(self, x: Tensor) -> Tensor:
         """Certified L2 radius [B] of x [B, *shape], 0 where it abstains; each holds with probability 1 - alpha."""
         rng = Generator().manual_seed(self.seed)
-        return torch.tensor([self._radius(one, rng) for one in x], dtype=torch.float64, device="cpu")
+        return torch.tensor([self._radius(image, rng) for image in x], dtype=torch.float64, device="cpu")
 
     def _radius(self, x: Tensor, rng: Generator) -> float:
         guess = int(self._votes(x, self.n0, rng).argmax())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robusteval.api import Record, Scalar
-from robusteval_published_claims.figures import View
+from robusteval_published_claims.figures import PipelineFigures
 from robusteval_published_claims.wording import (
     COLOUR,
     GREY,
@@ -34,18 +34,20 @@ class Claim:
     figure: str
     source: str
     says: str
-    tell: Callable[[View], Words]
+    tell: Callable[[PipelineFigures], Words]
 
 
 def rows_of(record: Record, claims: tuple[Claim, ...]) -> list[list[Scalar]]:
     """One row a claim; one that was not measured says so."""
-    done = {one.defense: one for one in record.pipelines}
+    done = {pipeline.defense: pipeline for pipeline in record.pipelines}
     table: list[list[Scalar]] = []
     for claim in claims:
         pipeline = done.get(claim.defense)
         if pipeline is None:
             continue
-        measured, why = claim.tell(View(record, pipeline)) if whole(record, pipeline) else (pipeline.reason, "")
+        measured, why = (
+            claim.tell(PipelineFigures(record, pipeline)) if whole(record, pipeline) else (pipeline.reason, "")
+        )
         table.append([claim.figure, claim.source, claim.says, measured if why else f"Not measured: {measured}", why])
     return table
 

@@ -41,7 +41,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class View:
+class PipelineFigures:
     """One finished pipeline of a record."""
 
     record: Record
@@ -63,13 +63,13 @@ class View:
         """Accuracy on the bare model's adversarials of that attack; a rejected sample counts as kept."""
         truth = columns.labels(self.record)
         kept = []
-        for cell, one in self._strengths(attack, budgets):
-            answer = np.asarray(one.prediction, dtype=np.int64)
+        for cell, strength in self._strengths(attack, budgets):
+            answer = np.asarray(strength.prediction, dtype=np.int64)
             fooled = (answer != truth) & (answer != self.record.model.classes)
-            fools = np.asarray(one.fools_model, dtype=bool)
+            fools = np.asarray(strength.fools_model, dtype=bool)
             too = float(fooled[fools].mean()) if fools.any() else None
             good = self.right & ~fooled
-            kept.append(Kept(cell.norm, one.strength, statistics.share(int(good.sum()), good.size), too))
+            kept.append(Kept(cell.norm, strength.strength, statistics.share(int(good.sum()), good.size), too))
         return kept
 
     def adaptive(self, budgets: Budgets, attacks: Iterable[str] = ()) -> list[Kept]:
@@ -78,7 +78,7 @@ class View:
         kept, named = [], tuple(attacks)
         for norm, sizes in budgets.items():
             cells = columns.attack_cells(self.record, norm, self.pipeline.defense)
-            worst = columns.worst_case([one for one in cells if not named or one.attack in named], self.right)
+            worst = columns.worst_case([cell for cell in cells if not named or cell.attack in named], self.right)
             for eps in sizes if worst is not None else ():
                 hold = columns.beyond(worst.distance, eps) if worst is not None else self.right
                 kept.append(Kept(norm, eps, statistics.share(int(hold.sum()), hold.size)))
@@ -86,7 +86,7 @@ class View:
 
     def undefended(self, budgets: Budgets) -> list[Kept]:
         """The same for the bare model on the same samples."""
-        return View(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
+        return PipelineFigures(self.record, self.record.pipeline(columns.BARE)).adaptive(budgets)
 
     def median(self, attack: str, norm: str = "l2") -> statistics.Interval:
         """Median smallest distance over the samples that are right when clean, with its interval by ranks; no value
@@ -123,9 +123,9 @@ class View:
     def flagged(self, attack: str, budgets: Budgets) -> list[statistics.Interval]:
         """Share of the bare model's adversarials that the detector rejects at its own threshold."""
         shares = []
-        for _, one in self._strengths(attack, budgets):
-            fools = np.asarray(one.fools_model, dtype=bool)
-            rejected = np.asarray(one.prediction, dtype=np.int64) == self.record.model.classes
+        for _, strength in self._strengths(attack, budgets):
+            fools = np.asarray(strength.fools_model, dtype=bool)
+            rejected = np.asarray(strength.prediction, dtype=np.int64) == self.record.model.classes
             shares.append(statistics.share(int((rejected & fools).sum()), int(fools.sum())))
         return shares
 
@@ -137,9 +137,9 @@ class View:
 
     def _strengths(self, attack: str, budgets: Budgets | None) -> Iterator[tuple[Cell, Strength]]:
         for cell in self.record.done(defense=self.pipeline.defense, knowledge="oblivious"):
-            for one in cell.strengths if cell.attack == attack else ():
-                if _asked(cell, one.strength, budgets):
-                    yield cell, one
+            for strength in cell.strengths if cell.attack == attack else ():
+                if _asked(cell, strength.strength, budgets):
+                    yield cell, strength
 
 
 def _asked(cell: Cell, strength: float | None, budgets: Budgets | None) -> bool:
@@ -166,13 +166,15 @@ def length(figure: statistics.Interval) -> str:
 def _with_interval(figure: statistics.Interval, factor: float, form: str, unit: str) -> str:
     if figure.value is None:
         return "none"
-    value, *bounds = (form.format(factor * one) for one in (figure.value, figure.low, figure.high) if one is not None)
+    value, *bounds = (
+        form.format(factor * number) for number in (figure.value, figure.low, figure.high) if number is not None
+    )
     return f"{value}{unit} ({' to '.join(bounds)}{unit})" if len(bounds) == 2 else f"{value}{unit}"
 
 
 def span(shares: Iterable[float | None]) -> str:
     """From the smallest to the largest of some shares."""
-    known = [100 * one for one in shares if one is not None and np.isfinite(one)]
+    known = [100 * share for share in shares if share is not None and np.isfinite(share)]
     if not known:
         return "none"
     low, high = f"{min(known):.0f}", f"{max(known):.0f}"
@@ -182,19 +184,19 @@ def span(shares: Iterable[float | None]) -> str:
 def kept_text(kept: Iterable[Kept], stretched: bool = False) -> str:
     """Accuracies at budgets, or at multiples of smallest distances, in a row."""
     words = "at {1:.3g} times the smallest {0}" if stretched else "{0} {1:.3g}"
-    parts = [f"{words.format(columns.title(one.norm), one.at)}: {percent(one.accuracy)}" for one in kept]
+    parts = [f"{words.format(columns.title(claim.norm), claim.at)}: {percent(claim.accuracy)}" for claim in kept]
     return "; ".join(parts) if parts else "not measured"
 
 
 def found_text(found: Iterable[Found]) -> str:
     """Rates at 1 % false alarms and areas under the curve, in a row."""
     parts = []
-    for one in found:
-        cell, strength = one.case.cell, one.case.strength
+    for row in found:
+        cell, strength = row.case.cell, row.case.strength
         times = "" if strength is None else f" x {strength:.3g}" if cell.family == "minimal" else f" {strength:.3g}"
-        area = f"{one.auc.value:.3f}" if one.auc.value is not None else "none"
-        if one.auc.low is not None and one.auc.high is not None:
-            area += f" ({one.auc.low:.3f} to {one.auc.high:.3f})"
+        area = f"{row.auc.value:.3f}" if row.auc.value is not None else "none"
+        if row.auc.low is not None and row.auc.high is not None:
+            area += f" ({row.auc.low:.3f} to {row.auc.high:.3f})"
         name = f"{cell.attack} {columns.title(cell.norm)}{times}"
-        parts.append(f"{name}: {percent(one.rate)} found at 1 % false alarms, AUC {area}, of {one.positives}")
+        parts.append(f"{name}: {percent(row.rate)} found at 1 % false alarms, AUC {area}, of {row.positives}")
     return "; ".join(parts) if parts else "no adversarials to find"

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robusteval.api import Pipeline, Record
-from robusteval_published_claims.figures import Budgets, Found, Kept, View, found_text, kept_text, length, percent, span
+from robusteval_published_claims.figures import (
+    Budgets,
+    Found,
+    Kept,
+    PipelineFigures,
+    found_text,
+    kept_text,
+    length,
+    percent,
+    span,
+)
 
 GREY: Budgets = {"linf": (0.2, 0.3), "l2": (3.0, 5.0)}
 COLOUR: Budgets = {"linf": (2 / 255, 8 / 255), "l2": (0.5, 2.0)}
@@ -26,33 +36,33 @@ def _when_known(kept: list[Kept]) -> str:
     """What an attacker who knows the defence leaves, at the budgets that were asked for."""
     if not kept:
         return "No attack that knows it was measured, so its worth is unknown."
-    best = max(one.value() for one in kept)
-    left = span(one.value() for one in kept)
+    best = max(claim.value() for claim in kept)
+    left = span(claim.value() for claim in kept)
     if best < 0.2:
         return f"Known to the attacker it is broken: {left} stay right."
     return f"Known to the attacker, {left} stay right."
 
 
-def _left(view: View, budgets: Budgets) -> tuple[str, list[Kept]]:
+def _left(view: PipelineFigures, budgets: Budgets) -> tuple[str, list[Kept]]:
     """The adaptive side of a detector's row: accuracy within the budgets, and how suspicious what evaded it looks.
 
     Where attacks ran at one budget, theirs count: smallest distances stop just below the threshold.
     """
     kept = view.adaptive(budgets)
-    cells = [one for one in view.record.done(defense=view.pipeline.defense, knowledge="adaptive") if one.suspicion]
-    past = [one for one in cells if one.threat == "budget"]
+    cells = [cell for cell in view.record.done(defense=view.pipeline.defense, knowledge="adaptive") if cell.suspicion]
+    past = [cell for cell in cells if cell.threat == "budget"]
     evaded = [
-        one for name in dict.fromkeys(one.attack for one in past or cells) for one in view.found(name, "adaptive")
+        cell for name in dict.fromkeys(cell.attack for cell in past or cells) for cell in view.found(name, "adaptive")
     ]
-    said = f"right within {kept_text(kept)}" if kept else "not measured"
-    return f"{said}; ROC of what evaded it: {found_text(evaded)}" if evaded else said, kept
+    sentence = f"right within {kept_text(kept)}" if kept else "not measured"
+    return f"{sentence}; ROC of what evaded it: {found_text(evaded)}" if evaded else sentence, kept
 
 
-def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Words]:
+def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[PipelineFigures], Words]:
     """A claim that a detector finds the adversarials of some attacks."""
 
-    def tell(view: View) -> Words:
-        found = [one for name in attacks for one in view.found(name, "oblivious", budgets)]
+    def tell(view: PipelineFigures) -> Words:
+        found = [claim for name in attacks for claim in view.found(name, "oblivious", budgets)]
         adaptive, kept = _left(view, budgets)
         return _text(found_text(found), adaptive), f"{_detection(found)} {_when_known(kept)}"
 
@@ -60,10 +70,10 @@ def detector(attacks: tuple[str, ...], budgets: Budgets) -> Callable[[View], Wor
 
 
 def _detection(found: list[Found]) -> str:
-    rates = [one.rate.value for one in found if one.rate.value is not None]
+    rates = [row.rate.value for row in found if row.rate.value is not None]
     if not rates:
         return "There were no adversarials to find."
-    alarms = span(one.alarms for one in found)
+    alarms = span(row.alarms for row in found)
     if min(rates) >= HIGH:
         return "Reproduced against attacks that do not know it, at 1 % false alarms."
     few = f"to find 95 % of these, {alarms} of the clean images would be flagged as well"
@@ -72,14 +82,14 @@ def _detection(found: list[Found]) -> str:
     return f"Not reproduced at 1 % false alarms: {few}, so a rate of 95 % is one without its false alarms."
 
 
-def minimal(budgets: Budgets) -> Callable[[View], Words]:
+def minimal(budgets: Budgets) -> Callable[[PipelineFigures], Words]:
     """The claim that a detector is useless against adversarials just over the boundary, beside the baseline."""
 
-    def tell(view: View) -> Words:
+    def tell(view: PipelineFigures) -> Words:
         names = ("carlini-wagner", "newtonfool")
-        found = [one for name in names for one in view.found(name, "oblivious")]
+        found = [claim for name in names for claim in view.found(name, "oblivious")]
         adaptive, kept = _left(view, budgets)
-        nearest = [one for one in found if one.case.cell.attack == names[0] and one.case.strength in (None, 1.0)]
+        nearest = [row for row in found if row.case.cell.attack == names[0] and row.case.strength in (None, 1.0)]
         why = "C&W was not measured."
         if nearest and nearest[0].rate.value is not None:
             rate = nearest[0].rate.value
@@ -97,22 +107,26 @@ def minimal(budgets: Budgets) -> Callable[[View], Words]:
     return tell
 
 
-def _baseline(view: View, attack: str) -> float | None:
+def _baseline(view: PipelineFigures, attack: str) -> float | None:
     """What the detector of low confidence finds of the same adversarials at 1 % false alarms."""
-    plain = [one for one in view.record.pipelines if one.defense == "confidence" and whole(view.record, one)]
-    found = View(view.record, plain[0]).found(attack, "oblivious") if plain else []
-    return next((one.rate.value for one in found if one.case.strength in (None, 1.0)), None)
+    plain = [
+        pipeline
+        for pipeline in view.record.pipelines
+        if pipeline.defense == "confidence" and whole(view.record, pipeline)
+    ]
+    found = PipelineFigures(view.record, plain[0]).found(attack, "oblivious") if plain else []
+    return next((row.rate.value for row in found if row.case.strength in (None, 1.0)), None)
 
 
-def fixed(view: View) -> Words:
+def fixed(view: PipelineFigures) -> Words:
     """The published threshold: what it finds, and what it flags of clean images."""
     flagged = view.flagged("bim", GREY)
     alarms = view.false_alarms()
-    shares = span(one.value for one in flagged)
+    shares = span(share.value for share in flagged)
     adaptive, kept = _left(view, GREY)
     found = found_text(view.found("bim", "oblivious", GREY))
     oblivious = f"it flags {shares} of BIM's adversarials and {percent(alarms)} of clean images; {found}"
-    known = [one.value for one in flagged if one.value is not None]
+    known = [share.value for share in flagged if share.value is not None]
     if known and max(known) >= HIGH and (alarms.value or 0) > 0.05:
         why = f"A rate like the source's comes out only where false alarms ({percent(alarms)}) are not counted."
     elif known and min(known) >= HIGH:
@@ -122,15 +136,21 @@ def fixed(view: View) -> Words:
     return _text(oblivious, adaptive), f"{why} {_when_known(kept)}"
 
 
-def corrected(view: View) -> Words:
+def corrected(view: PipelineFigures) -> Words:
     kept = view.oblivious("bim")
     known = view.adaptive(GREY)
     oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
     why = _range(kept, 0.855)
-    fixed = [one for one in view.record.pipelines if one.defense == "logit-odds-fixed" and whole(view.record, one)]
-    if fixed and kept and min(one.value() for one in kept) < 0.855:
-        flagged = span(one.value for one in View(view.record, fixed[0]).flagged("bim", GREY))
-        too = span(one.fooled_too for one in kept if any(abs(one.at - eps) < 1e-3 for eps in GREY.get(one.norm, ())))
+    fixed = [
+        pipeline
+        for pipeline in view.record.pipelines
+        if pipeline.defense == "logit-odds-fixed" and whole(view.record, pipeline)
+    ]
+    if fixed and kept and min(claim.value() for claim in kept) < 0.855:
+        flagged = span(share.value for share in PipelineFigures(view.record, fixed[0]).flagged("bim", GREY))
+        too = span(
+            claim.fooled_too for claim in kept if any(abs(claim.at - eps) < 1e-3 for eps in GREY.get(claim.norm, ()))
+        )
         why += (
             f" Of strong adversarials the detector alone flags {flagged}, and {too} fool the whole all the same: the "
             "machine learnt the scores of one step and does not know those of many."
@@ -138,21 +158,21 @@ def corrected(view: View) -> Words:
     return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
 
-def _range(kept: list[Kept], wanted: float) -> str:
+def _range(kept: list[Kept], claimed: float) -> str:
     if not kept:
         return "It was not measured."
-    values = [one.value() for one in kept]
-    if min(values) >= wanted:
+    values = [claim.value() for claim in kept]
+    if min(values) >= claimed:
         return "Reproduced against attacks that do not know it."
     return f"Not reproduced: accuracy falls to {100 * min(values):.0f} % as the attack grows."
 
 
-def jump(view: View) -> Words:
+def jump(view: PipelineFigures) -> Words:
     kept, known = view.oblivious("bim"), view.adaptive(GREY)
     oblivious = f"{percent(view.clean())} clean; under BIM, {kept_text(kept)}"
     why = _range(kept, HIGH)
-    carried = [one.fooled_too for one in kept if one.fooled_too is not None]
-    if carried and min(one.value() for one in kept) < HIGH:
+    carried = [claim.fooled_too for claim in kept if claim.fooled_too is not None]
+    if carried and min(claim.value() for claim in kept) < HIGH:
         why += (
             f" {span(carried)} of the bare model's adversarials fool it as well, so this k moves the boundary by "
             "little."
@@ -160,14 +180,14 @@ def jump(view: View) -> Words:
     return _text(oblivious, f"right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
 
-def masked(view: View) -> Words:
+def masked(view: PipelineFigures) -> Words:
     """What an attack with the zero gradient reports, what is true, and whether the report was deceived."""
     budgets = {"linf": (0.1, 0.2)}
     gradient = view.adaptive(budgets, ("pgd",))
     true = view.adaptive(budgets)
     bare = view.undefended(budgets)
     codes = {"zero-gradients", "black-box-stronger"}
-    raised = sorted({one.code for one in view.findings() if one.code in codes})
+    raised = sorted({finding.code for finding in view.findings() if finding.code in codes})
     adaptive = (
         f"by gradients (PGD), {kept_text(gradient)}; worst case over all attacks, {kept_text(true)}; "
         f"the model without it, {kept_text(bare)}"
@@ -185,12 +205,12 @@ def masked(view: View) -> Words:
     return _text(kept_text(view.oblivious("bim", {"linf": (0.1, 0.2)})), adaptive), why
 
 
-def distilled(view: View) -> Words:
+def distilled(view: PipelineFigures) -> Words:
     kept = [*view.oblivious("bim", GREY), *view.oblivious("carlini-wagner")]
     known = view.adaptive({"linf": (0.2,), "l2": (3.0,)})
     with_it, without = (
         view.median("carlini-wagner"),
-        View(view.record, view.record.pipeline("none")).median("carlini-wagner"),
+        PipelineFigures(view.record, view.record.pipeline("none")).median("carlini-wagner"),
     )
     if with_it.value is not None and without.value:
         broken = f"C&W needs {length(with_it)} in L2 at the median, {length(without)} without distillation"
@@ -205,14 +225,14 @@ def distilled(view: View) -> Words:
     return _text(oblivious, f"{broken}; right within {kept_text(known)}"), f"{why} {_when_known(known)}"
 
 
-def trained(view: View) -> Words:
+def trained(view: PipelineFigures) -> Words:
     """Adversarial training by many steps, at the size of its claim."""
     budgets = {"linf": (0.3,)}
     known, steps = view.adaptive(budgets), view.adaptive(budgets, ("pgd",))
     clean = view.clean()
     oblivious = f"{percent(clean)} clean; under PGD-40, {kept_text(view.oblivious('pgd', budgets))}"
     adaptive = f"under PGD-40, {kept_text(steps)}; worst case, {kept_text(known)}"
-    low = min((one.value() for one in known), default=0.0)
+    low = min((claim.value() for claim in known), default=0.0)
     epochs, learnt = view.pipeline.params.get("epochs"), view.record.data.fit_samples
     if low >= 0.75 and (clean.value or 0) >= 0.975:
         why = "Reproduced."
@@ -224,7 +244,7 @@ def trained(view: View) -> Words:
     return _text(oblivious, adaptive), f"{why} {_when_known(known)}"
 
 
-def hardened(view: View) -> Words:
+def hardened(view: PipelineFigures) -> Words:
     """A file that adversarial training wrote, attacked as it is: what a defence trained in full is worth."""
     budgets = {"linf": (0.3,)}
     steps, worst = view.adaptive(budgets, ("pgd",)), view.adaptive(budgets)
@@ -235,13 +255,13 @@ def hardened(view: View) -> Words:
     return measured, f"{why} PGD-40 alone overstates it by {100 * gap:.0f} points."
 
 
-def one_step(view: View) -> Words:
+def one_step(view: PipelineFigures) -> Words:
     budgets = {"linf": (0.25,)}
     one, worst = view.adaptive(budgets, ("fgsm",)), view.adaptive(budgets)
     oblivious = f"{percent(view.clean())} clean; {kept_text(view.oblivious('fgsm', {'linf': (0.2, 0.3)}))}"
     adaptive = f"under FGSM, {kept_text(one)}; worst case, {kept_text(worst)}"
     leak = any(finding.code == "label-leak" for finding in view.findings())
-    said = (
+    sentence = (
         "Label leak: it is more accurate on FGSM's samples than on clean ones." if leak else "No label leak was found."
     )
     gap = one[0].value() - worst[0].value() if one and worst else 0.0
@@ -250,10 +270,10 @@ def one_step(view: View) -> Words:
         if gap > 0.1
         else "What it learns of one step holds for many, as far as it goes."
     )
-    return _text(oblivious, adaptive), f"{why} {said} {_when_known(worst)}"
+    return _text(oblivious, adaptive), f"{why} {sentence} {_when_known(worst)}"
 
 
-def averaged(view: View) -> Words:
+def averaged(view: PipelineFigures) -> Words:
     """The claim that averaging over draws undoes the noise statistic, on a colour model."""
     found = view.found("bim", "oblivious", COLOUR)
     adaptive, kept = _left(view, {"linf": (8 / 255,)})

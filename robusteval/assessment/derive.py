@@ -26,4 +26,4 @@ def derive(
     record.results = []
     record.results, failed = figures(record)
     record.findings += failed
-    record.verdict = verdict.judge(record)
+    record.verdict = verdict.write(record)

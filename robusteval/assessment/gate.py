@@ -59,6 +59,6 @@ def _gap(record: Record) -> str:
 
 
 def _whole(record: Record, cell: Cell) -> bool:
-    """Whether the cell has a lawful distance, or a plain never, for each sample."""
-    lawful = all(value is None or (math.isfinite(value) and value >= 0) for value in cell.distance)
-    return lawful and len(cell.distance) == record.data.samples == len(record.data.labels)
+    """Whether the cell has a valid distance, or a plain never, for each sample."""
+    is_valid = all(value is None or (math.isfinite(value) and value >= 0) for value in cell.distance)
+    return is_valid and len(cell.distance) == record.data.samples == len(record.data.labels)

@@ -58,20 +58,20 @@ def accuracy_of(record: Record) -> Accuracy:
 
 def clean_accuracy(found: Accuracy) -> Seen:
     low, high = (100 * bound for bound in found.interval)
-    said = f"{100 * found.value:.1f} % (95 %: {low:.1f} to {high:.1f} %), chance is {100 * found.chance:.3g} %"
+    sentence = f"{100 * found.value:.1f} % (95 %: {low:.1f} to {high:.1f} %), chance is {100 * found.chance:.3g} %"
     if found.near_chance:
-        return Seen("fail", said, found.value, ("near-chance",))
-    return Seen("warn" if found.low else "pass", said, found.value, ("clean-accuracy-low",) if found.low else ())
+        return Seen("fail", sentence, found.value, ("near-chance",))
+    return Seen("warn" if found.low else "pass", sentence, found.value, ("clean-accuracy-low",) if found.low else ())
 
 
-def class_count(given: int, answered: int, has: int, samples: int) -> Seen:
-    """given: classes among the labels; answered: among the answers; has: of the model."""
-    said = f"the model has {has} classes, the data show {given}, it answers {answered}"
+def class_count(shown: int, answered: int, has: int, samples: int) -> Seen:
+    """shown: classes among the labels; answered: among the answers; has: of the model."""
+    sentence = f"the model has {has} classes, the data show {shown}, it answers {answered}"
     if has < 4:
-        said += "; DLR falls back to the margin"
-    if answered == 1 and given > 1:
-        return Seen("warn", said, float(answered), ("constant-answer",))
-    return Seen("warn" if 2 * given < min(has, samples) else "pass", said, float(given))
+        sentence += "; DLR falls back to the margin"
+    if answered == 1 and shown > 1:
+        return Seen("warn", sentence, float(answered), ("constant-answer",))
+    return Seen("warn" if 2 * shown < min(has, samples) else "pass", sentence, float(shown))
 
 
 def output_kind(kind: str) -> Seen:

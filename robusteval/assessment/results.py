@@ -45,22 +45,22 @@ def derived(entries: Iterable[Offered], record: Record) -> tuple[list[Result], l
     results: list[Result] = []
     findings: list[Finding] = []
     for entry in entries:
-        given = record if entry.distribution == "robusteval" else copy.deepcopy(record)
+        lent = record if entry.distribution == "robusteval" else copy.deepcopy(record)
         try:
             with foreign():
-                results += _taken(entry.plugin().compute(given), entry.name)
+                results += _taken(entry.plugin().compute(lent), entry.name)
         except Exception as error:  # noqa: BLE001 - a third party's metric must not lose the run
             findings.append(_failed(entry, error))
     return results, findings
 
 
 def _failed(entry: Offered, error: Exception) -> Finding:
-    said = str(error) if isinstance(error, _UnusableError) else words(error)
+    reason = str(error) if isinstance(error, _UnusableError) else words(error)
     return Finding(
         "metric-failed",
         "warning",
         f"The metric {entry.name} failed, so its figures are missing.",
-        {"metric": entry.name, "error": said.encode("utf-8", "replace").decode()[:500]},
+        {"metric": entry.name, "error": reason.encode("utf-8", "replace").decode()[:500]},
         "Tell its author; `robusteval plugins list` shows the distribution.",
     )
 

@@ -21,7 +21,7 @@ RULE = (
 )
 
 
-def judge(record: Record) -> Verdict:
+def write(record: Record) -> Verdict:
     """Grade from checks and findings, sentences from the results. A bad grade never comes with a good number first."""
     fails, warns = _count(record, "fail", "alarm"), _count(record, "warn", "warning")
     blind = blind_norms(record)
@@ -53,7 +53,9 @@ def _doubts(record: Record, blind: list[str]) -> list[str]:
             "of it is an upper bound from black-box attacks only."
         )
     known = {"no-gradients", "white-box-missing"} if blind else set()
-    alarms = [one.sentence for one in record.findings if one.severity == "alarm" and one.code not in known]
+    alarms = [
+        finding.sentence for finding in record.findings if finding.severity == "alarm" and finding.code not in known
+    ]
     reasons += alarms[:2]
     failing = [check.title for check in record.checks if check.outcome == "fail"]
     if not reasons:
@@ -71,7 +73,7 @@ def unmeasured(record: Record) -> list[str]:
 def _count(record: Record, outcome: str, severity: str) -> int:
     """Checks with that outcome, and findings of that severity that no check raised."""
     known = {code for check in record.checks for code in check.codes}
-    others = {one.code for one in record.findings if one.severity == severity and one.code not in known}
+    others = {finding.code for finding in record.findings if finding.severity == severity and finding.code not in known}
     return sum(check.outcome == outcome for check in record.checks) + len(others)
 
 
@@ -132,22 +134,22 @@ def _distances(record: Record, bound: Bounds) -> list[str]:
         half = median_loss(envelope)
         reached = "more than half of them survived every attack" if math.isinf(half) else f"{half:.3g}"
         if math.isinf(half):
-            said = f"In {NORM_TITLES.get(norm, norm)}, of the samples that it gets right, {reached}."
+            sentence = f"In {NORM_TITLES.get(norm, norm)}, of the samples that it gets right, {reached}."
         else:
             share = "" if norm == "l0" else f" (pixels range from {low:g} to {high:g})"
-            said = (
+            sentence = (
                 f"In {NORM_TITLES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less"
                 f"{_spread(record, norm)}{share}."
             )
-        sentences.append(bound.said(said, norm))
+        sentences.append(bound.said(sentence, norm))
     return sentences
 
 
 def _spread(record: Record, norm: str) -> str:
     """The interval of the median distance in the worst case over all attacks."""
-    wanted = {"measure": "median-distance", "defense": "none", "norm": norm, "attack": WORST_CASE}
+    requested = {"measure": "median-distance", "defense": "none", "norm": norm, "attack": WORST_CASE}
     for result in record.results:
-        if wanted.items() <= result.tags.items() and result.low is not None and result.high is not None:
+        if requested.items() <= result.tags.items() and result.low is not None and result.high is not None:
             return f", 95 %: {result.low:.3g} to {result.high:.3g}"
     return ""
 
@@ -186,16 +188,16 @@ def _cascades(record: Record, bound: Bounds) -> list[str]:
             if others
             else f"{' and '.join(names)} leave{'s' * (len(names) == 1)}"
         )
-        wanted = {"measure": "robust-accuracy", "norm": norm, "defense": "none"}
+        requested = {"measure": "robust-accuracy", "norm": norm, "defense": "none"}
         for result in record.results:
             near = abs(float(result.tags.get("eps") or 0) - eps) <= 1e-6 * eps
-            if result.value is not None and near and wanted.items() <= result.tags.items():
+            if result.value is not None and near and requested.items() <= result.tags.items():
                 kept, low, high = (100 * (share or 0) for share in (result.value, result.low, result.high))
-                said = (
+                sentence = (
                     f"Within {NORM_TITLES.get(norm, norm)} {_at(record, norm, eps)}, {who} "
                     f"at most {kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
                 )
-                sentences.append(bound.said(said, norm))
+                sentences.append(bound.said(sentence, norm))
     return sentences
 
 
@@ -210,20 +212,20 @@ def _claims(record: Record, bound: Bounds) -> list[str]:
     sentences, needed = [], []
     for result in record.results:
         for facts in result.named() if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
-            if facts["by"] == WORST_CASE:
-                kept, low, high = (100 * float(facts[name] or 0) for name in ("robust-accuracy", "low", "high"))
-                at = _at(record, str(facts["norm"]).lower(), float(facts["budget"] or 0))
-                said = (
-                    f"Within {facts['norm']} {at} at most {kept:.1f} % of all samples stay right "
+            if cells["by"] == WORST_CASE:
+                kept, low, high = (100 * float(cells[name] or 0) for name in ("robust-accuracy", "low", "high"))
+                at = _at(record, str(cells["norm"]).lower(), float(cells["budget"] or 0))
+                sentence = (
+                    f"Within {cells['norm']} {at} at most {kept:.1f} % of all samples stay right "
                     f"(95 %: {low:.1f} to {high:.1f} %)."
                 )
-                sentences.append(bound.said(said, str(facts["norm"]).lower()))
-            needed.append(int(facts["samples-to-halve"] or 0))
+                sentences.append(bound.said(sentence, str(cells["norm"]).lower()))
+            needed.append(int(cells["samples-to-halve"] or 0))
     if needed:
         had, held = record.data.samples, record.data.available
-        given = f"{had:,} of the {held:,} in the data were evaluated" if held > had else f"{had:,} were evaluated"
+        of_all = f"{had:,} of the {held:,} in the data were evaluated" if held > had else f"{had:,} were evaluated"
         which = "this interval" if len(needed) == 1 else "each of these intervals"
-        sentences.append(f"To halve {which} takes about {_rounded(max(needed)):,} samples; {given}.")
+        sentences.append(f"To halve {which} takes about {_rounded(max(needed)):,} samples; {of_all}.")
     return sentences
 
 
@@ -251,10 +253,10 @@ def _defenses(record: Record, bound: Bounds) -> list[str]:
             elif math.isinf(with_it):
                 parts.append(f"beyond what the attacks found in {NORM_TITLES.get(norm, norm)}")
         if parts:
-            said = (
+            sentence = (
                 f"Against an attacker who knows it, {row.defense} changes the median distance to {' and '.join(parts)}"
             )
-            sentences.append(bound.said(said + bound.of_defense(record, row.defense) + "."))
+            sentences.append(bound.said(sentence + bound.of_defense(record, row.defense) + "."))
         else:
             sentences.append(
                 f"The defence {row.defense} was not attacked by anyone who knows it, so its worth is unknown."

@@ -52,6 +52,7 @@ def command(
     look, checks, note = _look(classifier, path, data, fit_data, seen, kept)
     if as_json:
         facts = dataclasses.asdict(classifier.info)
+        facts["learnt"] = facts.pop("training_fingerprints")  # the name in the file, and in what was printed before
         facts["rung_meaning"] = _RUNGS.get(classifier.info.rung, "")
         facts["clean"] = dataclasses.asdict(look) if look is not None else None
         facts["data_note"] = note
@@ -102,10 +103,10 @@ def _print_checks(checks: list[Check]) -> None:
 
     from robusteval.cli.tables import console, table
 
-    made = table("", "check", "outcome", "what should hold, and what was measured")
+    listed = table("", "check", "outcome", "what should hold, and what was measured")
     for check in checks:
-        made.add_row(check.id, check.outcome.replace("-", " "), escape(f"{check.title}: {check.measured}"))
-    console().print(made)
+        listed.add_row(check.id, check.outcome.replace("-", " "), escape(f"{check.title}: {check.measured}"))
+    console().print(listed)
 
 
 def _print(info: ModelInfo) -> None:
@@ -135,14 +136,14 @@ def _print(info: ModelInfo) -> None:
         ("why", info.gradients_reason),
         ("data set named", info.dataset),
     ]
-    made = table("", "", "")
-    made.show_header = False
+    listed = table("", "", "")
+    listed.show_header = False
     for name, value in rows:
         if value:
-            made.add_row(name, escape(str(value)))
+            listed.add_row(name, escape(str(value)))
     for name, figure in info.parity.items():
         shown = f"{figure:.3g}" if isinstance(figure, float) else str(figure)
-        made.add_row(f"parity: {name.replace('_', ' ')}", escape(shown))
+        listed.add_row(f"parity: {name.replace('_', ' ')}", escape(shown))
     for note in info.notes:
-        made.add_row("note", escape(note))
-    console().print(made)
+        listed.add_row("note", escape(note))
+    console().print(listed)

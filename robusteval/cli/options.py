@@ -28,12 +28,12 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            made = tuple(float(part) for part in re.split(r"[,\s]+|(?<=\d)x(?=\d)", str(value)) if part)
+            numbers = tuple(float(part) for part in re.split(r"[,\s]+|(?<=\d)x(?=\d)", str(value)) if part)
         except ValueError:
-            made = (math.nan,)
-        if not all(map(math.isfinite, made)):
+            numbers = (math.nan,)
+        if not all(map(math.isfinite, numbers)):
             self.fail(f"{value!r} is not a list of numbers such as 0.485,0.456,0.406", param, ctx)
-        return made
+        return numbers
 
 
 class SpacedCommand(click.Command):
@@ -47,15 +47,15 @@ class SpacedCommand(click.Command):
 
 
 def _joined(args: list[str], flags: set[str]) -> list[str]:
-    made: list[str] = []
-    for place, word in enumerate(args):
+    words: list[str] = []
+    for index, word in enumerate(args):
         if word == "--":
-            return made + args[place:]
-        if len(made) > 1 and made[-2] in flags and _numbers(word) and _numbers(made[-1]):
-            made[-1] += f",{word}"
+            return words + args[index:]
+        if len(words) > 1 and words[-2] in flags and _numbers(word) and _numbers(words[-1]):
+            words[-1] += f",{word}"
         else:
-            made.append(word)
-    return made
+            words.append(word)
+    return words
 
 
 def _numbers(word: str) -> bool:
@@ -250,9 +250,9 @@ def each_reading(
 
     Raises click.BadParameter for a file that is not among the models, an unknown option, or a value that does not fit.
     """
-    made = [dict(reading) for _ in models]
+    readings = [dict(reading) for _ in models]
     for file, option, text in only:
-        found = [place for place, model in enumerate(models) if file in (model, Path(model).name, Path(model).stem)]
+        found = [index for index, model in enumerate(models) if file in (model, Path(model).name, Path(model).stem)]
         if not found:
             raise click.BadParameter(f"{file!r} is not one of the models", param_hint="--only")
         if option in ("range", "mean", "std", "shape"):
@@ -263,6 +263,6 @@ def each_reading(
             raise click.BadParameter(
                 f"{option} {text!r}: give range, mean, std, layout (NCHW or NHWC), shape or output", param_hint="--only"
             )
-        for place in found:
-            made[place]["bounds" if option == "range" else option] = value
-    return made
+        for index in found:
+            readings[index]["bounds" if option == "range" else option] = value
+    return readings

@@ -34,14 +34,14 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
 
     from robusteval.cli.tables import console, table
 
-    made = table("", "kind", "name", "version", "from", "summary")
+    listed = table("", "kind", "name", "version", "from", "summary")
     for entry in rows:
         text = f"BROKEN: {entry.broken}" if entry.broken else entry.summary
         shared = ", ".join(shared_endings(entry, discover()))
         if shared:
             text += f" (for {shared} only with --loader {entry.name}, as another reads these too)"
-        made.add_row(entry.kind, escape(entry.name), escape(entry.version), escape(entry.distribution), escape(text))
-    console().print(made)
+        listed.add_row(entry.kind, escape(entry.name), escape(entry.version), escape(entry.distribution), escape(text))
+    console().print(listed)
 
 
 @command.command("show")
@@ -127,8 +127,8 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
             text = ", ".join(value) if isinstance(value, tuple) else str(value)
             screen.print(f"{label}: {text}" if label else text, markup=False)
     if schema:
-        made = table("\nparameters", "name", "default", "limits", "what it is")
-        for name, one in schema.items():
-            limits = " ".join(f"{key} {one[key]}" for key in ("minimum", "maximum", "enum") if key in one)
-            made.add_row(name, str(one.get("default", "")), escape(limits), escape(one.get("description", "")))
-        screen.print(made)
+        listed = table("\nparameters", "name", "default", "limits", "what it is")
+        for name, rules in schema.items():
+            limits = " ".join(f"{key} {rules[key]}" for key in ("minimum", "maximum", "enum") if key in rules)
+            listed.add_row(name, str(rules.get("default", "")), escape(limits), escape(rules.get("description", "")))
+        screen.print(listed)

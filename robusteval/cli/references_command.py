@@ -46,22 +46,22 @@ def list_sets(as_json: bool) -> None:
     from robusteval.cli.tables import console, table
     from robusteval.record.reference_set import shipped
 
-    rows = [(one.file, one.content) for one in shipped()]
+    rows = [(known.file, known.content) for known in shipped()]
     if as_json:
-        told = [
-            {"name": name, "suite": made.suite.name, "version": made.suite.version, "images": len(made.images)}
-            | {"models": [one.name for one in made.models]}
-            for name, made in rows
+        summaries = [
+            {"name": name, "suite": content.suite.name, "version": content.suite.version, "images": len(content.images)}
+            | {"models": [model.name for model in content.models]}
+            for name, content in rows
         ]
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(summaries, indent=1))
         return
     shown = table("", "set", "suite", ">images", "models")
-    for name, made in rows:
+    for name, content in rows:
         shown.add_row(
             name,
-            f"{made.suite.name} {made.suite.version}",
-            str(len(made.images)),
-            ", ".join(one.name for one in made.models),
+            f"{content.suite.name} {content.suite.version}",
+            str(len(content.images)),
+            ", ".join(model.name for model in content.models),
         )
     console().print(shown)
 
@@ -150,44 +150,44 @@ def build(
 
     if Path(out).is_dir():
         raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
-    wanted = _wanted(models, about, defense, exact, draws, limit)
+    requests = _wanted(models, about, defense, exact, draws, limit)
     quiet_libraries()
     means = resources(reading)
     catalogue = discover()
-    files = tuple(one.path for one in wanted)
-    many = samples or read(suite, catalogue).samples
+    files = tuple(entry.path for entry in requests)
+    samples_asked = samples or read(suite, catalogue).samples
     images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)
     datasets = catalogue.datasets()
     kept: Kept = {}
     todo: list[tuple[Wanted, Job | None]] = []
-    for one, options in zip(wanted, each_reading(files, reading, only), strict=True):
-        if _is_run(one.path):
-            todo.append((one, None))
+    for entry, options in zip(requests, each_reading(files, reading, only), strict=True):
+        if _is_run(entry.path):
+            todo.append((entry, None))
             continue
-        peek = peeker(Path(one.path), images, datasets, seen, kept)
+        peek = peeker(Path(entry.path), images, datasets, seen, kept)
         asked = RunOptions(
             suite=suite,
             data=images,
             fit_data=Path(fit_data) if fit_data else None,
             data_range=seen,
-            samples=min(one.limit, many) if one.limit else many,
+            samples=min(entry.limit, samples_asked) if entry.limit else samples_asked,
             seed=seed,
             **{**means, "precision": "full"},  # what others are measured by
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )
-        classifier = load_model(Path(one.path), load_options(**options, peek=peek, device=means["device"]), catalogue)
-        job = prepare_job(classifier, catalogue, asked, model_path=Path(one.path), kept=kept)
-        todo.append((one, replace(job, references=(), apart=True)))
+        classifier = load_model(Path(entry.path), load_options(**options, peek=peek, device=means["device"]), catalogue)
+        job = prepare_job(classifier, catalogue, asked, model_path=Path(entry.path), kept=kept)
+        todo.append((entry, replace(job, references=(), apart=True)))
     kept.clear()  # the jobs hold what they need
     root = Path(runs) if runs else Path("reports") / f"references-{Path(out).stem}"
-    made = [_measure(one, job, root, catalogue, as_json) for one, job in todo]
-    result = assemble(made, shlex.join(["robusteval", *sys.argv[1:]]), seed)
+    measured = [_measure(entry, job, root, catalogue, as_json) for entry, job in todo]
+    result = assemble(measured, shlex.join(["robusteval", *sys.argv[1:]]), seed)
     _tell(result, save(result, Path(out)), as_json)
 
 
 def _measure(
-    wanted: Wanted, job: Job | None, root: Path, catalogue: Catalogue, as_json: bool
+    request: Wanted, job: Job | None, root: Path, catalogue: Catalogue, as_json: bool
 ) -> tuple[Reference, Record]:
     """Runs what one model needs, or reads the run that is there."""
     from robusteval.cli.run_command import attack
@@ -196,20 +196,20 @@ def _measure(
     from robusteval.record.store import load
 
     if job is None:
-        record = load(Path(wanted.path))
-        return reference(wanted, record, catalogue), record
-    true, blind = jobs(wanted, job, root)
+        record = load(Path(request.path))
+        return reference(request, record, catalogue), record
+    true, blind = jobs(request, job, root)
     records = []
-    for one in (true, blind):
-        if one is not None:
-            check_folder(one.folder)
-            records.append(attack(one, as_json))
-    return reference(wanted, records[0], catalogue, records[1] if blind is not None else None), records[0]
+    for half in (true, blind):
+        if half is not None:
+            check_folder(half.folder)
+            records.append(attack(half, as_json))
+    return reference(request, records[0], catalogue, records[1] if blind is not None else None), records[0]
 
 
 def _is_run(path: str) -> bool:
-    place = Path(path)
-    return place.is_dir() or place.suffix == ".json"
+    folder = Path(path)
+    return folder.is_dir() or folder.suffix == ".json"
 
 
 def _wanted(
@@ -231,14 +231,14 @@ def _wanted(
     around = _named(defense, "--defense", files)
     useless = _named(exact, "--exact", files)
     counts = {flag: _named(given, flag, files) for flag, given in (("--draws", draws), ("--limit", limit))}
-    made = []
+    requests = []
     for name, path in files.items():
         plugin, _, params = around.get(name, "").partition(":")
         if not plugin and (name in useless or name in counts["--draws"]):
             raise click.BadParameter(f"{name} has no defence", param_hint="--exact" if name in useless else "--draws")
         if _is_run(path) and (plugin or name in counts["--limit"]):
             raise click.BadParameter(f"{name} is a finished run; give the model's file instead", param_hint="--model")
-        made.append(
+        requests.append(
             Wanted(
                 name,
                 path,
@@ -250,33 +250,33 @@ def _wanted(
                 _count(counts["--limit"].get(name), "--limit"),
             )
         )
-    return made
+    return requests
 
 
 def _named(given: tuple[str, ...], flag: str, known: dict[str, str] | None) -> dict[str, str]:
     """NAME=VALUE, each name once and, where there are known ones, one of them."""
-    made: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
             raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=flag)
-        if name.lower() in {one.lower() for one in made}:
+        if name.lower() in {name.lower() for name in values}:
             raise click.BadParameter(f"{name} is given twice", param_hint=flag)
         if known is not None and name not in known:
             raise click.BadParameter(f"{name!r} is not one of the models: {', '.join(known)}", param_hint=flag)
-        made[name] = value
-    return made
+        values[name] = value
+    return values
 
 
 def _pairs(text: str, flag: str) -> dict[str, Any]:
     """KEY=VALUE,KEY=VALUE; each value JSON where it can be read as that."""
-    made: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     for part in text.split(",") if text else ():
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise click.BadParameter(f"{part!r} is not of the form KEY=VALUE", param_hint=flag)
-        made[key] = value_of(value)
-    return made
+        pairs[key] = value_of(value)
+    return pairs
 
 
 def _count(text: str | None, flag: str) -> int | None:
@@ -287,13 +287,13 @@ def _count(text: str | None, flag: str) -> int | None:
     return int(text)
 
 
-def _tell(made: ReferenceSet, place: Path, as_json: bool) -> None:
+def _tell(built: ReferenceSet, path: Path, as_json: bool) -> None:
     from robusteval.cli.tables import reference_table
 
     if as_json:
-        rows = [{"name": one.name, "images": len(one.rows), "grade": one.grade} for one in made.models]
-        click.echo(json.dumps({"references": str(place), "images": len(made.images), "models": rows}, indent=1))
+        rows = [{"name": model.name, "images": len(model.rows), "grade": model.grade} for model in built.models]
+        click.echo(json.dumps({"references": str(path), "images": len(built.images), "models": rows}, indent=1))
         return
-    reference_table(made)
-    click.echo(f"References: {place} ({place.stat().st_size / 1000:.0f} kB)")
-    click.echo(f"Compare with them: robusteval run MODEL --references {place}")
+    reference_table(built)
+    click.echo(f"References: {path} ({path.stat().st_size / 1000:.0f} kB)")
+    click.echo(f"Compare with them: robusteval run MODEL --references {path}")

@@ -25,10 +25,10 @@ def command(run: str, out: str | None, as_csv: bool, markdown: bool) -> None:
     from robusteval.report.summary import render_markdown
     from robusteval.report.write import REPORT_FILE, write_comparison, write_report, write_tables
 
-    place = Path(run)
-    target = Path(out) if out else (place if place.is_dir() else place.parent) / REPORT_FILE
-    several = comparison.load(place) if comparison.is_comparison(place) else None
-    record = load(place) if several is None else None
+    path = Path(run)
+    target = Path(out) if out else (path if path.is_dir() else path.parent) / REPORT_FILE
+    several = comparison.load(path) if comparison.is_comparison(path) else None
+    record = load(path) if several is None else None
     if markdown:
         if record is None:
             raise click.UsageError("--markdown is of one model's run: give its own folder inside the comparison's.")

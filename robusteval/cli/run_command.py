@@ -209,19 +209,19 @@ def attack(job: Job, as_json: bool, merging: Merging | None = None) -> Record:
 def _print_plans(jobs: list[Job], as_json: bool) -> None:
     from robusteval.cli.tables import plan_table
     from robusteval.engine.plan.job import plan_of
-    from robusteval.engine.run.runner import foretell
+    from robusteval.engine.run.runner import forecast_of
 
-    made = []
+    plans = []
     for job in jobs:
-        plan, costs = plan_of(job), foretell(job)
+        plan, costs = plan_of(job), forecast_of(job)
         coming, each = costs.forecast(plan), costs.by_cell(plan)
         rows = [
             {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params}
             | {"passes": each[cell.id][0] if cell.id in each else None}
             for cell in plan.cells
         ]
-        total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unsaid}
-        made.append({"plan": plan.sha256, "samples": len(job.samples), "foretold": total, "cells": rows})
+        total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unknown}
+        plans.append({"plan": plan.sha256, "samples": len(job.samples), "foretold": total, "cells": rows})
         if len(jobs) > 1 and not as_json:
             click.echo(f"\n{job.model_file}")
         if not as_json:
@@ -229,7 +229,7 @@ def _print_plans(jobs: list[Job], as_json: bool) -> None:
             plan_table(plan, len(job.samples), each, high - low)
             click.echo(coming.sentence(job.workers))
     if as_json:
-        click.echo(json.dumps(made[0] if len(made) == 1 else {"models": made}, indent=1))
+        click.echo(json.dumps(plans[0] if len(plans) == 1 else {"models": plans}, indent=1))
 
 
 def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | None) -> None:

@@ -53,30 +53,34 @@ def run_several(
                 record = attack(replace(job, folder=folder / key), as_json)
                 summaries.append({"model": key} | finished(record, folder / key))
             contenders.append(Contender(key, job, record))
-        made = compare(contenders, catalogue, folder)
-        report = write_comparison(made, folder / REPORT_FILE)
+        compared = compare(contenders, catalogue, folder)
+        report = write_comparison(compared, folder / REPORT_FILE)
     if as_json:
-        click.echo(json.dumps(_summary(made, report, folder, summaries), indent=1))
+        click.echo(json.dumps(_summary(compared, report, folder, summaries), indent=1))
     else:
         from robusteval.cli.tables import comparison_tables
 
-        comparison_tables(made)
+        comparison_tables(compared)
         click.echo(f"Report: {report}")
-    rows = made.transfer.sources if made.transfer is not None else []
+    rows = compared.transfer.sources if compared.transfer is not None else []
     if any(summary["failed"] for summary in summaries) or any(row.status == "failed" for row in rows):
         sys.exit(1)
-    missed = {one.key: why for one in contenders if fail_under is not None and (why := unmet(one.record, fail_under))}
+    missed = {
+        contender.key: why
+        for contender in contenders
+        if fail_under is not None and (why := unmet(contender.record, fail_under))
+    }
     if missed:
-        said = ", ".join(f"{key} ({why})" for key, why in missed.items())
-        click.echo(f"The gate --fail-under {fail_under:g} is not met by {said}.", err=True)
+        reasons = ", ".join(f"{key} ({why})" for key, why in missed.items())
+        click.echo(f"The gate --fail-under {fail_under:g} is not met by {reasons}.", err=True)
         sys.exit(3)
 
 
-def _summary(made: Comparison, report: Path, folder: Path, models: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(comparison: Comparison, report: Path, folder: Path, models: list[dict[str, Any]]) -> dict[str, Any]:
     from robusteval.record.comparison import COMPARISON_FILE, fooled
 
-    count = range(len(made.models))
-    matrix = [[fooled(made, source, target) for target in count] for source in count]
+    count = range(len(comparison.models))
+    matrix = [[fooled(comparison, source, target) for target in count] for source in count]
     return {
         "report": str(report),
         "comparison": str(folder / COMPARISON_FILE),

@@ -34,17 +34,17 @@ def list_suites(as_json: bool) -> None:
     from robusteval.cli.tables import console, table
     from robusteval.engine.suite.suite import read
 
-    made = table("", "suite", "version", "from", "norms", ">samples", "summary")
+    listed = table("", "suite", "version", "from", "norms", ">samples", "summary")
     for entry, broken in rows:
         norms, samples = "", ""
         if not broken:
             suite = read(entry.name, catalogue)
             norms, samples = " ".join(suite.norms), str(suite.samples)
-        said = f"BROKEN: {broken}" if broken else entry.summary
-        made.add_row(
-            escape(entry.name), escape(entry.version), escape(entry.distribution), norms, samples, escape(said)
+        summary = f"BROKEN: {broken}" if broken else entry.summary
+        listed.add_row(
+            escape(entry.name), escape(entry.version), escape(entry.distribution), norms, samples, escape(summary)
         )
-    console().print(made)
+    console().print(listed)
 
 
 def _row(entry: Entry, broken: str) -> dict[str, str]:

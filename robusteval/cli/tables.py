@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 def console() -> Console:
     """The terminal; in a pipe 110 columns wide, without colours."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(width=110, highlight=False)
+    wide = Console(highlight=False)
+    return wide if wide.is_terminal else Console(width=110, highlight=False)
 
 
 def table(title: str, *columns: str) -> Table:
     """A plain table; columns that start with ">" are set flush right."""
-    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    empty = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
-    return made
+        empty.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return empty
 
 
 def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], width: float = 1.0) -> None:
@@ -40,7 +40,7 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], 
     screen = console()
     wide = ("parameters",) if screen.width >= 100 else ()  # in fewer columns they would fill the screen
     names = ("attack", "norm", "pipeline", "knowledge", ">passes", ">minutes", *wide)
-    made = table(f"Plan {plan.sha256[:8]}: {samples} samples", *names)
+    listed = table(f"Plan {plan.sha256[:8]}: {samples} samples", *names)
     for cell in plan.cells:
         if cell.status != "excluded":
             params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
@@ -48,26 +48,26 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], 
             passes, seconds = costs.get(cell.id, (None, None))
             shown = ("?", "?") if passes is None or seconds is None else (f"{passes:,.0f}", f"{seconds / 60:.1f}")
             row = (escape(_name(cell, width)), cell.norm, escape(cell.defense), knowledge, *shown)
-            made.add_row(*row, *((escape(params),) if wide else ()))
-    screen.print(made)
+            listed.add_row(*row, *((escape(params),) if wide else ()))
+    screen.print(listed)
     for cell in plan.excluded:
         screen.print(f"excluded: {cell.id}: {cell.reason}", markup=False)
 
 
 def result_table(record: Record) -> None:
     """The short table at the end of a run: median distances, and the verdict."""
-    made = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
+    listed = table("", "pipeline", "attack", "norm", ">median distance", ">never lost", ">passes/sample")
     width = record.model.bounds[1] - record.model.bounds[0]
     for cell in record.cells:
         if cell.knowledge == "oblivious" or cell.status in ("excluded", "skipped"):
             continue
         name = f"{cell.defense} (adaptive)" if cell.knowledge == "adaptive" else "bare model"
         if cell.status == "failed":
-            made.add_row(escape(name), escape(cell.attack), cell.norm, "failed", "", "")
+            listed.add_row(escape(name), escape(cell.attack), cell.norm, "failed", "", "")
             continue
-        made.add_row(escape(name), escape(_name(cell, width)), cell.norm, *_figures(cell))
+        listed.add_row(escape(name), escape(_name(cell, width)), cell.norm, *_figures(cell))
     screen = console()
-    screen.print(made)
+    screen.print(listed)
     if record.verdict is not None:
         screen.print(
             f"\nTrust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})", markup=False
@@ -88,8 +88,8 @@ def _figures(cell: Cell) -> tuple[str, str, str]:
         kept = sum(value is None for value in cell.distance) / max(sum(value != 0 for value in cell.distance), 1)
         passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
         return "", f"{100 * kept:.1f} %", f"{passes:.0f}"
-    alive = [value for value in cell.distance if value != 0]
-    never = sum(value is None for value in alive) / max(len(alive), 1)
+    correct = [value for value in cell.distance if value != 0]
+    never = sum(value is None for value in correct) / max(len(correct), 1)
     passes = (sum(cell.forwards) + sum(cell.backwards)) / max(len(cell.forwards), 1)
     return _median(cell.distance), f"{100 * never:.1f} %", f"{passes:.0f}"
 
@@ -99,13 +99,13 @@ def comparison_tables(comparison: Comparison) -> None:
     from robusteval.record.comparison import fooled
 
     screen = console()
-    models = next(one for one in comparison.results if one.name == "models")
+    models = next(result for result in comparison.results if result.name == "models")
     norms = norms_of("median", models.keys())
-    made = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
+    listed = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
     for row in models.named():
         figures = [_number(row[at_budget("median", norm)]) for norm in norms]
-        made.add_row(escape(str(row["model"])), _percent(row["clean-accuracy"]), *figures, str(row["trust-grade"]))
-    screen.print(made)
+        listed.add_row(escape(str(row["model"])), _percent(row["clean-accuracy"]), *figures, str(row["trust-grade"]))
+    screen.print(listed)
     screen.print("Distances are shares of each model's pixel range.", markup=False)
     transfer = comparison.transfer
     if transfer is None:
@@ -115,29 +115,29 @@ def comparison_tables(comparison: Comparison) -> None:
         f"\nMade on the row's model by {transfer.attack} at {transfer.norm} {at} of the pixel range, it fools:",
         markup=False,
     )
-    matrix = table("", "made on", *[f">{escape(one.key)}" for one in comparison.models])
-    for source, one in enumerate(comparison.models):
+    matrix = table("", "made on", *[f">{escape(model.key)}" for model in comparison.models])
+    for source, model in enumerate(comparison.models):
         shares = [fooled(comparison, source, target) for target in range(len(comparison.models))]
-        matrix.add_row(escape(one.key), *["-" if share is None else _percent(share[0].value) for share in shares])
+        matrix.add_row(escape(model.key), *["-" if share is None else _percent(share[0].value) for share in shares])
     screen.print(matrix)
     for one_source in transfer.sources:
         if one_source.status != "done":
             screen.print(f"{one_source.status}: {one_source.key}: {one_source.reason}", markup=False)
 
 
-def reference_table(made: ReferenceSet) -> None:
+def reference_table(content: ReferenceSet) -> None:
     """The models of a reference set: clean accuracy, median distances as shares of the pixel range, grades."""
-    norms = sorted({norm for one in made.models for norm in one.worst})
+    norms = sorted({norm for model in content.models for norm in model.worst})
     listed = table("", "model", ">images", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
-    for one in made.models:
+    for model in content.models:
         for name, columns, grade in (
-            (one.name, one.worst, one.grade),
-            ("  exact gradients", one.exact, one.exact_grade),
+            (model.name, model.worst, model.grade),
+            ("  exact gradients", model.exact, model.exact_grade),
         ):
             halves = [_median(columns[norm].distance) if norm in columns else "" for norm in norms]
             if columns:
-                clean = sum(one.right) / len(one.right)
-                listed.add_row(escape(name), str(len(one.rows)), _percent(clean), *halves, grade or "-")
+                clean = sum(model.right) / len(model.right)
+                listed.add_row(escape(name), str(len(model.rows)), _percent(clean), *halves, grade or "-")
     console().print(listed)
 
 

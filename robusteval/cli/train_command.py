@@ -67,8 +67,8 @@ def command(
     from robusteval.engine.fit.export_onnx import write_model
     from robusteval.engine.fit.train import accuracy, lesson
 
-    place = Path(out)
-    _check_out(place, Path(model), overwrite)
+    path = Path(out)
+    _check_out(path, Path(model), overwrite)
     chosen = _parsed(params)
     quiet_libraries()
     catalogue = discover()
@@ -89,30 +89,32 @@ def command(
     )
     kept.clear()  # the lesson holds what it needs
     before = task.before()
-    click.echo(f"{defence}: {len(task.learnt)} samples to learn from, {len(task.held)} held out. {task.note}", err=True)
+    click.echo(
+        f"{defence}: {len(task.training)} samples to learn from, {len(task.held)} held out. {task.note}", err=True
+    )
     defended = task.train(_say)
-    gap = write_model(defended.model, classifier.info, place, task.facts(), task.held.x[:16], task.marks())
+    gap = write_model(defended.model, classifier.info, path, task.facts(), task.held.x[:16], task.marks())
     after = accuracy(defended.model, task.held)
-    weights = place.with_suffix(".safetensors")
+    weights = path.with_suffix(".safetensors")
     if as_json:
-        row = {"model": str(place), "weights": str(weights), "before": before, "after": after, "onnx_gap": gap}
+        row = {"model": str(path), "weights": str(weights), "before": before, "after": after, "onnx_gap": gap}
         click.echo(json.dumps(row | task.facts() | {"held_out": len(task.held)}, indent=1))
         return
     click.echo(f"Clean accuracy on {len(task.held)} samples held out: {before:.1%} before, {after:.1%} after.")
-    click.echo(f"Model: {place} (ONNX Runtime agrees to {gap:.1g} of the largest score)")
+    click.echo(f"Model: {path} (ONNX Runtime agrees to {gap:.1g} of the largest score)")
     click.echo(f"Weights: {weights}")
-    click.echo(f"What it is worth: robusteval run {place}")
+    click.echo(f"What it is worth: robusteval run {path}")
 
 
-def _check_out(place: Path, model: Path, overwrite: bool) -> None:
+def _check_out(path: Path, model: Path, overwrite: bool) -> None:
     """Raises click.BadParameter before anything is trained."""
-    if place.suffix != ".onnx":
-        raise click.BadParameter(f"{place} does not end in .onnx", param_hint="--out")
-    if place.resolve() == model.resolve():
+    if path.suffix != ".onnx":
+        raise click.BadParameter(f"{path} does not end in .onnx", param_hint="--out")
+    if path.resolve() == model.resolve():
         raise click.BadParameter("it is the model itself, which is never written to", param_hint="--out")
-    taken = [one for one in (place, place.with_suffix(".safetensors")) if one.exists()]
-    if taken and not overwrite:
-        raise click.BadParameter(f"{taken[0]} exists; give another name, or --overwrite", param_hint="--out")
+    existing = [file for file in (path, path.with_suffix(".safetensors")) if file.exists()]
+    if existing and not overwrite:
+        raise click.BadParameter(f"{existing[0]} exists; give another name, or --overwrite", param_hint="--out")
 
 
 def _parsed(params: tuple[str, ...]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from robusteval.renamed import formerly
+
 # exact: of the function itself (a final softmax may be taken in logarithms, or cut); straight-through: flat steps are
 # passed as if they were not there (BPDA); surrogate: of a copy that answers differently, whose steps still lower the
 # true margin more than random steps do on the user's own images; none: no gradient helps at all, so only black-box
@@ -27,6 +29,7 @@ Peek = Callable[[tuple[int, ...], tuple[float, float], str], tuple[Tensor, Tenso
 TRAITS = ("random-outputs", "training-mode")
 
 
+@formerly("learnt", "training_fingerprints")
 @dataclass(frozen=True)
 class ModelInfo:
     """Facts about a loaded classifier; every field is JSON-able and goes into the record.
@@ -65,8 +68,8 @@ class ModelInfo:
     # to last are all that it can tell apart, so candidates and clean images are rounded to them before a distance is
     # measured
     grid: tuple[float, float, int] | tuple[()] = ()
-    # marks of the images it was trained on, by its file (engine.data.training_fingerprints)
-    learnt: str = field(default="", repr=False)
+    # marks of the images that it was trained on, by its file (engine.data.training_fingerprints)
+    training_fingerprints: str = field(default="", repr=False)
 
 
 @runtime_checkable

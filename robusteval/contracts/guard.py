@@ -34,11 +34,11 @@ class Guarded:
 
     def logits(self, x: Tensor) -> Tensor:
         """Scores [B, K]. Raises ModelError."""
-        return shared(self, "logits", x, lambda one: self._asked(self.inner.logits, one))
+        return shared(self, "logits", x, lambda images: self._asked(self.inner.logits, images))
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores [B, K]. Raises ModelError, and AccessError where there are no gradients."""
-        return shared(self, "twin", x, lambda one: self._asked(self.inner.twin, one))
+        return shared(self, "twin", x, lambda images: self._asked(self.inner.twin, images))
 
     def _asked(self, ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         try:
@@ -47,15 +47,15 @@ class Guarded:
             raise
         except BaseException as error:  # also SystemExit: no model may end the run
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            said = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+            reason = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
             raise ModelError(
-                f"The model fails on {len(x)} inputs of shape {tuple(x.shape[1:])}: {said}.", "Mend the classifier."
+                f"The model fails on {len(x)} inputs of shape {tuple(x.shape[1:])}: {reason}.", "Mend the classifier."
             ) from error
-        wanted = (len(x), self.info.classes)
-        if not isinstance(scores, Tensor) or tuple(scores.shape) != wanted:
+        expected = (len(x), self.info.classes)
+        if not isinstance(scores, Tensor) or tuple(scores.shape) != expected:
             got = tuple(scores.shape) if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
             raise ModelError(
-                f"The model answers with {got}, not with scores of shape {wanted}.", "Mend the classifier."
+                f"The model answers with {got}, not with scores of shape {expected}.", "Mend the classifier."
             )
         return scores
 

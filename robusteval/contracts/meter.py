@@ -72,7 +72,7 @@ class Trace:
 class Watch:
     """Which samples an attack saw lost on its way, by its own queries, in one run of it.
 
-    rows: int64 [B], the samples' places among `size`; x0: [B, *shape]; keep: bool [B, K]; eps: [B], or None where any
+    rows: int64 [B], the samples' places among `size`; x0: [B, *shape]; safe: bool [B, K]; eps: [B], or None where any
     distance counts. The mask and the clean samples are those that the engine posed, whatever the attack put in their
     place.
     """
@@ -82,31 +82,31 @@ class Watch:
         size: int,
         rows: Int64[Tensor, " b"],
         x0: Float[Tensor, " b *shape"],
-        keep: Bool[Tensor, "b k"],
+        safe: Bool[Tensor, "b k"],
         norm: Norm,
         eps: Float[Tensor, " b"] | None,
         bounds: tuple[float, float],
     ) -> None:
         self._place = torch.full((size,), -1, dtype=torch.int64, device=rows.device)
         self._place[rows] = torch.arange(len(rows), device=rows.device)
-        self._x0, self._keep, self._norm, self._eps, self._bounds = x0, keep, norm, eps, bounds
+        self._x0, self._safe, self._norm, self._eps, self._bounds = x0, safe, norm, eps, bounds
         self.met = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
 
     def see(
         self, rows: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"], scores: Float[Tensor, " b *classes"]
     ) -> None:
         """One query: x [B', *shape] of these rows and the scores [B', K] that came back."""
-        place = self._place[rows]
-        if not len(place) or scores.shape[1:] != self._keep.shape[1:]:
+        index = self._place[rows]
+        if not len(index) or scores.shape[1:] != self._safe.shape[1:]:
             return
-        new = (ops.wins(scores.detach(), self._keep[place]) & ~self.met[place]).nonzero().squeeze(1)
+        new = (ops.wins(scores.detach(), self._safe[index]) & ~self.met[index]).nonzero().squeeze(1)
         if len(new):
-            self.met[place[new[self.lawful(place[new], x[new])]]] = True
+            self.met[index[new[self.is_feasible(index[new], x[new])]]] = True
 
-    def lawful(self, place: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
+    def is_feasible(self, index: Int64[Tensor, " b"], x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
         """Whether x [B', *shape], of the samples at these places among the B, keeps to box and budget: bool [B']."""
         inside = ((x >= self._bounds[0]) & (x <= self._bounds[1])).flatten(1).all(1)
         if self._eps is None:
             return inside
-        far = ops.distance(self._x0[place], x.detach(), self._norm) > self._eps[place].double() * _ROOM
+        far = ops.distance(self._x0[index], x.detach(), self._norm) > self._eps[index].double() * _ROOM
         return inside & ~far

@@ -75,9 +75,9 @@ class Pipeline:
     def decide(
         self, x: Float[Tensor, " b *shape"]
     ) -> tuple[Int64[Tensor, " b"], Int64[Tensor, " b"], Float[Tensor, " b"] | None]:
-        """What users see: (answer, label, suspicion). answer int64 [B]: the predicted class, K where the detector
+        """What users see: (answer, label, detector_score). answer int64 [B]: the predicted class, K where the detector
         fires,
-        -1 where the scores are not finite; label: the class without the detector; suspicion [B]: its score, or None."""
+        -1 where the scores are not finite; label: the class without the detector; detector_score [B]: its score, or None."""
         parts = self._parts("truth", x, self._decided)
         if parts[0][2] is None:
             return joined([part[0] for part in parts]), joined([part[1] for part in parts]), None
@@ -98,15 +98,14 @@ class Pipeline:
             detector = self.defended.detector
             if detector is None:
                 return label, label, None
-            suspicion = detector.score(x)
-            return torch.where(suspicion > detector.threshold, logits.shape[1], label), label, suspicion
+            detector_score = detector.score(x)
+            return torch.where(detector_score > detector.threshold, logits.shape[1], label), label, detector_score
 
     def with_detector_scale(self, x: Float[Tensor, " b *shape"]) -> Pipeline:
         """The pipeline with a scale at which the detector's spread over x is a part of the spread of the margins.
 
         Many detectors are most suspicious at the boundary between classes. If the class "rejected" weighed as much
-        there as the others, gradients would lead back from it, and attacks would never get to the far side, where
-        suspicion falls.
+        there as the others, gradients would lead back from it, and attacks would never get to the far side, where the score falls.
         """
         if self.defended.detector is None or len(x) == 0:
             return self
@@ -115,22 +114,22 @@ class Pipeline:
             if view.detector is None:
                 return self
             top = view.model.logits(x).topk(2, dim=1).values
-            suspicion = view.detector.score(x)
-            gap = (suspicion - view.detector.threshold).abs().median()
+            detector_score = view.detector.score(x)
+            gap = (detector_score - view.detector.threshold).abs().median()
             # a threshold amid the clean samples has a small gap, which says nothing of how far the detector's score
             # goes
-            spread = (suspicion - suspicion.median()).abs().median() * _SIGMAS
+            spread = (detector_score - detector_score.median()).abs().median() * _SIGMAS
         scale = _WEIGHT * float((top[:, 0] - top[:, 1]).median() / torch.maximum(gap, spread).clamp_min(1e-6))
         return replace(self, scale=min(max(scale, 1e-3), 1e6))
 
-    def _extend(self, logits: Tensor, suspicion: Tensor) -> Tensor:
+    def _extend(self, logits: Tensor, detector_score: Tensor) -> Tensor:
         detector: Detector | None = self.defended.detector
         if detector is None:
             return logits
         top = logits.amax(1)
-        rejected = top + self.scale * (suspicion - detector.threshold)
+        rejected = top + self.scale * (detector_score - detector.threshold)
         # Large logits swallow a small excess: where the detector fires, lift by one ulp, without touching the gradient.
-        swallowed = (suspicion > detector.threshold) & (rejected <= top)
+        swallowed = (detector_score > detector.threshold) & (rejected <= top)
         above = torch.nextafter(top.detach(), torch.full_like(top, torch.inf))
         rejected = torch.where(swallowed, rejected + (above - rejected).detach(), rejected)
         return torch.cat([logits, rejected[:, None]], dim=1)

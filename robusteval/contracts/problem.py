@@ -17,8 +17,10 @@ from robusteval.contracts.tuning import Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
 from robusteval.ops.batches import Sizes, in_parts, joined
+from robusteval.renamed import formerly
 
 T = TypeVar("T")
+
 _LEVELS = {"decision": 0, "scores": 1, "gradient": 2}
 
 
@@ -48,17 +50,18 @@ class Gradient(NamedTuple):
     won: Bool[Tensor, " b"]  # bool [B]
 
 
+@formerly("keep", "safe")
 @dataclass(frozen=True)
 class Problem:
     """Clean samples, what counts as a win, how far one may go, and metered access to the pipeline.
 
-    x: [B, *shape] float32 in bounds; keep: bool [B, K], true where a prediction is NOT a win; eps: [B] in the norm, or
+    x: [B, *shape] float32 in bounds; safe: bool [B, K], true where a prediction is NOT a win; eps: [B] in the norm, or
     None for minimal attacks; rng: the only source of randomness (on the CPU). Every query counts one forward (and
     backward) pass per sample and draw. Asking for more than the declared `needs` raises AccessError.
     """
 
     x: Float[Tensor, " b *shape"]
-    keep: Bool[Tensor, "b k"]
+    safe: Bool[Tensor, "b k"]
     norm: Norm
     eps: Float[Tensor, " b"] | None
     bounds: tuple[float, float]
@@ -84,17 +87,17 @@ class Problem:
     def lent(self) -> Problem:
         """The same problem with tensors of its own, which a plugin may write into without changing the engine's."""
         eps = None if self.eps is None else self.eps.clone()
-        return replace(self, x=self.x.clone(), keep=self.keep.clone(), eps=eps, rows=self.rows.clone())
+        return replace(self, x=self.x.clone(), safe=self.safe.clone(), eps=eps, rows=self.rows.clone())
 
     def __getitem__(self, rows: Tensor) -> Problem:
         """The problem of fewer (or repeated) samples, by bool mask [B] or index; the meters stay the same ones."""
         eps = None if self.eps is None else self.eps[rows]
-        return replace(self, x=self.x[rows], keep=self.keep[rows], eps=eps, rows=self.rows[rows])
+        return replace(self, x=self.x[rows], safe=self.safe[rows], eps=eps, rows=self.rows[rows])
 
     @property
     def classes(self) -> int:
         """Number of scores K; with a detector the class "rejected" is among them."""
-        return self.keep.shape[1]
+        return self.safe.shape[1]
 
     @property
     def budget(self) -> Float[Tensor, " b"]:
@@ -117,11 +120,11 @@ class Problem:
     def won(self, x: Float[Tensor, " b *shape"]) -> Bool[Tensor, " b"]:
         """True where the prediction of x is a win: bool [B]; the budget plays no part. Needs "decision"."""
         with torch.no_grad():
-            return ops.wins(self._mean(x, self._differentiable()), self.keep)
+            return ops.wins(self._mean(x, self._differentiable()), self.safe)
 
     def loss(self, x: Float[Tensor, " b *shape"], kind: str = "margin") -> Float[Tensor, " b"]:
         """Loss of that kind ("ce", "margin", "dlr"), [B], growing towards a win. Needs "scores"."""
-        return ops.loss(self.scores(x), self.keep, kind)
+        return ops.loss(self.scores(x), self.safe, kind)
 
     def grad(self, x: Float[Tensor, " b *shape"], kind: str | Callable[[Tensor], Tensor] = "margin") -> Gradient:
         """Gradient of a loss with respect to x, with the loss, scores and wins of the same pass. Needs "gradient".
@@ -130,7 +133,7 @@ class Problem:
         memory is scarce it is called for some rows at a time, with zeros for the others.
         """
         self._allow("gradient")
-        grad, loss, scores = torch.zeros_like(x), x.new_zeros(len(x)), torch.zeros_like(self.keep, dtype=x.dtype)
+        grad, loss, scores = torch.zeros_like(x), x.new_zeros(len(x)), torch.zeros_like(self.safe, dtype=x.dtype)
         for view in self._views():
             parts = self._parts(len(x), lambda rows, view=view: self._gradient(view, x, rows, kind))  # type: ignore[misc]
             grad = grad + joined([part[0] for part in parts])
@@ -141,7 +144,7 @@ class Problem:
         self.meter.gradients(grad, bad, self.rows, n)
         scores = scores / n
         self._see(x, scores)
-        return Gradient(grad, loss / n, scores, ops.wins(scores, self.keep))
+        return Gradient(grad, loss / n, scores, ops.wins(scores, self.safe))
 
     def jacobian(
         self, x: Float[Tensor, " b *shape"], classes: Int64[Tensor, "b c"]
@@ -151,7 +154,7 @@ class Problem:
         A row whose gradients were not all finite is 0 and counted, as in `grad`.
         """
         self._allow("gradient")
-        scores = torch.zeros_like(self.keep, dtype=x.dtype)
+        scores = torch.zeros_like(self.safe, dtype=x.dtype)
         grads = x.new_zeros(len(x), classes.shape[1], *x.shape[1:])
         for view in self._views():
             twin = partial(self._twin, view)
@@ -241,7 +244,7 @@ class Problem:
     def _mean(self, x: Tensor, differentiable: bool) -> Tensor:
         n = self._count(x)
         if len(x) == 0:
-            return torch.zeros_like(self.keep, dtype=x.dtype)
+            return torch.zeros_like(self.safe, dtype=x.dtype)
         views = self._views()
         total = self._twin(views[0], x) if differentiable else views[0].scores(x)
         for view in views[1:]:

@@ -33,7 +33,7 @@ class Samples:
         chosen: tuple[str, ...] = ()
         if self.names:
             places = torch.arange(len(self.x), device="cpu")[rows.cpu() if isinstance(rows, Tensor) else rows]
-            chosen = tuple(self.names[place] for place in places.tolist())
+            chosen = tuple(self.names[index] for index in places.tolist())
         return Samples(self.x[rows], self.y[rows], self.bounds, self.name, self.class_names, chosen, self.grid)
 
     def to(self, device: torch.device) -> Samples:
@@ -53,13 +53,13 @@ class Samples:
         """128 bits of the sha256 of each sample with its label, the same whatever the pixel range: values count as
         shares of it, to 16 bits. So a run can be compared with another's samples one by one."""
         low, high = self.bounds
-        made = []
+        digests = []
         for row, label in zip(self.x.detach().cpu(), self.y.tolist(), strict=True):
             steps = ((row.double() - low) / (high - low) * 65535).round().clamp(0, 65535).to(torch.int32)
             digest = hashlib.sha256(steps.contiguous().numpy().astype("<u2").tobytes())
             digest.update(int(label).to_bytes(8, "little", signed=True))
-            made.append(digest.hexdigest()[:32])
-        return made
+            digests.append(digest.hexdigest()[:32])
+        return digests
 
     def sha256(self) -> str:
         """Hash of all pixels, labels and the range, in order."""

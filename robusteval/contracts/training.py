@@ -33,7 +33,7 @@ class TrainedDefense(Defense, Protocol):
     """A defence that trains, so that `robusteval train` can write what it made; `fit` is `train` without a word."""
 
     def train(
-        self, model: Classifier, data: Samples | None, rng: Generator, said: Callable[[Epoch], None]
+        self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Callable[[Epoch], None]
     ) -> Defended: ...
 
 
@@ -59,15 +59,15 @@ def trainable(model: Classifier) -> nn.Module:
             f"{model.info.gradients_reason}".strip(),
             "Export the model in floating point, or leave defences that train out.",
         )
-    made = model.trainable() if isinstance(model, Learns) else _Copied(model)
-    if not any(True for _ in made.parameters()):
+    module = model.trainable() if isinstance(model, Learns) else _Copied(model)
+    if not any(True for _ in module.parameters()):
         raise RobustEvalError(
             f"The model {model.info.name!r} cannot be trained: it has no weights that could be learnt.",
             "Give a network with floating-point weights.",
         )
-    for parameter in made.parameters():
+    for parameter in module.parameters():
         parameter.requires_grad_(True)
-    return made.eval()
+    return module.eval()
 
 
 class _Copied(nn.Module):
@@ -87,9 +87,9 @@ class _Copied(nn.Module):
             if isinstance(value, nn.Module):
                 self.add_module(where, value)
             elif isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 0:
-                learnt = nn.Parameter(value.detach().clone())
-                object.__setattr__(holder, name, learnt)  # also where the dataclass is frozen
-                self.register_parameter(where, learnt)
+                trained = nn.Parameter(value.detach().clone())
+                object.__setattr__(holder, name, trained)  # also where the dataclass is frozen
+                self.register_parameter(where, trained)
             elif isinstance(value, Classifier):
                 self._find(value, where, seen)
 

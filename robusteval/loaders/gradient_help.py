@@ -165,8 +165,8 @@ def stray(x: Tensor, bounds: tuple[float, float], move: Move, rng: np.random.Gen
     low, high = bounds
     radius = _radius(x, bounds, move)
     noise = torch.from_numpy(rng.standard_normal(tuple(x.shape)).astype(np.float32)).to(x)
-    way = noise.sign() if move.norm == "linf" else _unit(noise)
-    return (x + radius * way).clamp(low, high)
+    direction = noise.sign() if move.norm == "linf" else _unit(noise)
+    return (x + radius * direction).clamp(low, high)
 
 
 def _radius(x: Tensor, bounds: tuple[float, float], move: Move) -> float:

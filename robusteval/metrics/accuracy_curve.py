@@ -40,13 +40,13 @@ class AccuracyCurve:
     def compute(self, record: Record) -> Iterable[Result]:
         """Per norm and pipeline: one result of curves, then scalars; at last what it amounts to. Failed and empty cells
         are left out."""
-        made: list[Result] = []
+        results: list[Result] = []
         for pipeline in columns.pipelines(record):
             right = columns.right_when_clean(record, pipeline)
-            made.append(_clean(pipeline, right))
+            results.append(_clean(pipeline, right))
             for norm in columns.NORMS:
-                made += _one(record, pipeline, norm, right)
-        return made + claims(record, made)
+                results += _one(record, pipeline, norm, right)
+        return results + claims(record, results)
 
 
 def _clean(pipeline: Pipeline, right: NDArray[np.bool_]) -> Result:
@@ -83,7 +83,7 @@ def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]
     if worst is not None and columns.has_curve(cells):
         points = step_points(worst.distance, columns.searched(cells), band=True)
         curves.append(Curve("Worst case", points, norm, tags | {"role": "worst"}))
-    curves += _beside(record, pipeline, norm, right)
+    curves += _companions(record, pipeline, norm, right)
     if curves:
         yield Result(
             NAME,
@@ -99,34 +99,38 @@ def _one(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]
     if worst is not None:
         yield from _at_budgets(record, norm, worst, right, tags)
     yield from _oblivious_at_budgets(record, pipeline, norm)
-    for cell in [one for one in cells if one.threat == "curve"]:
+    for cell in [cell for cell in cells if cell.threat == "curve"]:
         yield _median(norm, cell.attack, columns.distances(cell, right)[right], tags)
     if worst is not None and columns.has_curve(cells):
         yield _median(norm, WORST_CASE, worst.distance[right], tags)
 
 
-def _beside(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]) -> list[Curve]:
+def _companions(record: Record, pipeline: Pipeline, norm: str, right: NDArray[np.bool_]) -> list[Curve]:
     """What belongs into the same chart: the undefended worst case, the oblivious one, and what is proved."""
-    beside: list[Curve] = []
+    companions: list[Curve] = []
     tags: dict[str, Scalar] = {"norm": norm, "defense": pipeline.defense}
     if pipeline.defense != columns.BARE:
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         cells = columns.attack_cells(record, norm, columns.BARE)
         if bare is not None and cells:
             worst = columns.worst_case(cells, columns.right_when_clean(record, bare))
             if worst is not None:
-                beside.append(
+                companions.append(
                     Curve(
                         "Undefended worst case", step_points(worst.distance, None), norm, tags | {"role": "undefended"}
                     )
                 )
-        lost = columns.lost_obliviously(record, pipeline, norm)
-        if lost is not None:
-            beside.append(Curve("Oblivious worst case", step_points(lost, None), norm, tags | {"role": "oblivious"}))
+        broken_at = columns.broken_obliviously(record, pipeline, norm)
+        if broken_at is not None:
+            companions.append(
+                Curve("Oblivious worst case", step_points(broken_at, None), norm, tags | {"role": "oblivious"})
+            )
     if norm == "l2" and len(pipeline.certified) == right.size:
         proved = np.where(right, np.asarray(pipeline.certified, dtype=np.float64), 0.0)
-        beside.append(Curve("Certified (lower bound)", step_points(proved, None), norm, tags | {"role": "certified"}))
-    return beside
+        companions.append(
+            Curve("Certified (lower bound)", step_points(proved, None), norm, tags | {"role": "certified"})
+        )
+    return companions
 
 
 def _x_title(norm: str) -> str:
@@ -179,8 +183,8 @@ def _at_budgets(
             record, norm, eps, worst.distance, tags | {"reference": eps == reference, "measure": "robust-accuracy"}
         )
     run_at = [cell for cell in worst.cells if cell.threat == "budget"]
-    telling = [eps for eps in listed if eps == reference or any(_asked(cell, eps) for cell in run_at)]
-    for eps in sorted(telling, key=lambda one: one != reference):
+    asked = [eps for eps in listed if eps == reference or any(_asked(cell, eps) for cell in run_at)]
+    for eps in sorted(asked, key=lambda eps: eps != reference):
         for cell in worst.cells:
             if _asked(cell, eps):
                 own = tags | {"reference": eps == reference, "measure": "attack-accuracy", "attack": cell.attack}
@@ -199,18 +203,20 @@ def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iter
     side."""
     if pipeline.defense == columns.BARE:
         return
-    lost = columns.lost_obliviously(record, pipeline, norm)
+    broken_at = columns.broken_obliviously(record, pipeline, norm)
     cells = columns.attack_cells(record, norm, columns.BARE)
-    if lost is None or not cells:
+    if broken_at is None or not cells:
         return
     tags: dict[str, Scalar] = {"norm": norm, "defense": pipeline.defense, "knowledge": "oblivious"}
     listed = columns.budgets(record, norm, cells)
     reference = columns.reference_budget(record, norm, listed, cells)
     for eps in listed:
-        yield _robust(record, norm, eps, lost, tags | {"reference": eps == reference, "measure": "robust-accuracy"})
+        yield _robust(
+            record, norm, eps, broken_at, tags | {"reference": eps == reference, "measure": "robust-accuracy"}
+        )
     right = columns.right_when_clean(record, pipeline)
     tested = " Distances are those tested, the budgets of fixed attacks among them, so the median is one of them."
-    yield _median(norm, "oblivious worst case", lost[right], tags, tested)
+    yield _median(norm, "oblivious worst case", broken_at[right], tags, tested)
 
 
 def _robust(record: Record, norm: str, eps: float, distance: NDArray[np.float64], tags: dict[str, Scalar]) -> Result:

@@ -65,7 +65,7 @@ def _one(record: Record, pipeline: Pipeline) -> Iterator[Result]:
         y_title="Accuracy",
         curves=curves,
     )
-    for eps in (0.0, *(one * columns.span(record) for one in columns.BUDGETS["l2"])):
+    for eps in (0.0, *(budget * columns.span(record) for budget in columns.BUDGETS["l2"])):
         yield _at(eps, proved, tags)
     yield _abstained(radius, tags)
     yield Result(

@@ -48,7 +48,7 @@ class Clever:
 
     def compute(self, record: Record) -> Iterable[Result]:
         """From the record's estimates named clever; nothing where the suite asked for none."""
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         for row in record.estimates:
             if bare is None or row.name != NAME or row.status != "done" or not row.samples:
                 continue
@@ -76,8 +76,8 @@ def _one(record: Record, row: Estimate, right: np.ndarray) -> Iterable[Result]:
         f"{CAVEAT} Drawn in a ball of radius {row.limit:.4g}, its largest possible value." if row.limit else CAVEAT,
         tags=tags | {"limit": row.limit}, columns=TABLE_COLUMNS, rows=rows,
     )  # fmt: skip
-    known = np.array([one for one in row.value if one is not None], dtype=np.float64)
-    upper = np.array([np.inf if one[4] is None else float(one[4]) for one in rows], dtype=np.float64)
+    known = np.array([value for value in row.value if value is not None], dtype=np.float64)
+    upper = np.array([np.inf if row[4] is None else float(row[4]) for row in rows], dtype=np.float64)
     for key, name, values in (("clever", "CLEVER", known), ("upper", "Smallest distance found", upper)):
         yield Result(
             NAME, f"clever-median/{row.norm}/{key}", "scalar", f"Median over {values.size} samples, {title}: {name}",

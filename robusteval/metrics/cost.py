@@ -63,9 +63,9 @@ class Cost:
                     _mean_l2(cell, right),
                     _survive(cell, right),
                 ]
-            foretold = cell.foretold if cell.forwards else None
+            forecast = cell.foretold if cell.forwards else None
             rows.append(
-                [cell.id, cell.attack, cell.norm, cell.defense, cell.knowledge, *figures, *_passes(cell), foretold]
+                [cell.id, cell.attack, cell.norm, cell.defense, cell.knowledge, *figures, *_passes(cell), forecast]
             )
         if rows:
             yield Result(
@@ -79,49 +79,51 @@ class Cost:
                 columns=TABLE_COLUMNS,
                 rows=rows,
             )
-        yield from _foretold(record)
+        yield from _forecast(record)
 
 
-def _foretold(record: Record) -> Iterator[Result]:
+def _forecast(record: Record) -> Iterator[Result]:
     known = {pipeline.defense: columns.right_when_clean(record, pipeline) for pipeline in columns.pipelines(record)}
-    foretold, made = 0.0, 0
+    forecast, passes = 0.0, 0
     for cell in (*record.done(), *(probe for probe in record.probes if probe.status == "done")):
         if cell.foretold is not None and cell.forwards and cell.defense in known:
-            foretold += cell.foretold * int(known[cell.defense][: len(cell.forwards)].sum())
-            made += sum(cell.forwards) + sum(cell.backwards)
-    if foretold:
+            forecast += cell.foretold * int(known[cell.defense][: len(cell.forwards)].sum())
+            passes += sum(cell.forwards) + sum(cell.backwards)
+    if forecast:
         what = "Forward and backward passes of the finished attacks and probes whose plugins say what they cost."
-        yield Result(NAME, "passes/foretold", "scalar", "Passes foretold", what, foretold)
-        yield Result(NAME, "passes/made", "scalar", "Passes made", what, float(made))
+        yield Result(NAME, "passes/foretold", "scalar", "Passes foretold", what, forecast)
+        yield Result(NAME, "passes/made", "scalar", "Passes made", what, float(passes))
 
 
 def _success(distance: np.ndarray, smallest: bool) -> list[Scalar]:
     """Success rate, median and mean distance over the samples that are right when clean. smallest: whether the
     distances are the smallest that were found; those of an attack at one budget are not, so they have no median and no
     mean."""
-    lost = distance[np.isfinite(distance)]
+    broken = distance[np.isfinite(distance)]
     if distance.size == 0:
         return [None, None, None]
     if not smallest:
-        return [lost.size / distance.size, None, None]
-    return [lost.size / distance.size, median(distance), float(lost.mean()) if lost.size else None]
+        return [broken.size / distance.size, None, None]
+    return [broken.size / distance.size, median(distance), float(broken.mean()) if broken.size else None]
 
 
 def _mean_l2(cell: Cell, right: np.ndarray) -> float | None:
     """Mean ||delta||_2 of the smallest adversarials, whatever the cell's norm; None where none is known."""
-    known = [one for one, kept in zip(cell.l2, right, strict=False) if kept and one is not None]
+    known = [distance for distance, kept in zip(cell.l2, right, strict=False) if kept and distance is not None]
     return float(np.mean(known)) if known else None
 
 
 def _survive(cell: Cell, right: np.ndarray) -> float | None:
     """Share of the wins that survive rounding to 8 bits; None where nothing was won."""
-    known = [one for one, kept in zip(cell.survives_8bit, right, strict=False) if kept and one is not None]
+    known = [
+        survived for survived, kept in zip(cell.survives_8bit, right, strict=False) if kept and survived is not None
+    ]
     return sum(known) / len(known) if known else None
 
 
 def _passes(cell: Cell) -> list[Scalar]:
-    means = [float(np.mean(one)) if one else None for one in (cell.forwards, cell.backwards)]
-    totals = [int(np.sum(one)) if one else None for one in (cell.forwards, cell.backwards)]
+    means = [float(np.mean(passes)) if passes else None for passes in (cell.forwards, cell.backwards)]
+    totals = [int(np.sum(passes)) if passes else None for passes in (cell.forwards, cell.backwards)]
     return [*means, *totals]
 
 

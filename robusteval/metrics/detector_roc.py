@@ -106,7 +106,7 @@ def _row(record: Record, pipeline: Pipeline, case: Case, negatives: NDArray[np.f
     if figures is None:
         return head + counts + [None] * (3 + 3 * len(RATES))
     numbers = [figures.auc, *figures.found]
-    return head + counts + [value for one in numbers for value in (one.value, one.low, one.high)]
+    return head + counts + [value for number in numbers for value in (number.value, number.low, number.high)]
 
 
 def _points(curve: Roc) -> list[Point]:

@@ -41,11 +41,11 @@ class LabelNext:
 
     def compute(self, record: Record) -> Iterable[Result]:
         """From the bare cells; nothing in a norm without a finished one."""
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         for norm in columns.NORMS:
-            made = None if bare is None else _table(record, norm, columns.right_when_clean(record, bare))
-            if made is not None:
-                yield made
+            table = None if bare is None else _table(record, norm, columns.right_when_clean(record, bare))
+            if table is not None:
+                yield table
 
 
 def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
@@ -55,10 +55,10 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
     if worst is None:
         return None
     order = np.argsort(worst.distance, kind="stable")
-    lost = [int(sample) for sample in order if right[sample] and np.isfinite(worst.distance[sample])]
+    broken = [int(sample) for sample in order if right[sample] and np.isfinite(worst.distance[sample])]
     rows: list[list[Scalar]] = []
     named = len(record.data.names) == len(record.data.labels)
-    for rank, sample in enumerate(lost, start=1):
+    for rank, sample in enumerate(broken, start=1):
         cell = worst.cells[int(worst.cell[sample])]
         answer = cell.prediction[sample] if sample < len(cell.prediction) else None
         label = record.data.labels[sample]

@@ -31,7 +31,7 @@ class ObliviousCurve:
     def compute(self, record: Record) -> Iterable[Result]:
         """Curves per defended pipeline; a defence without judged strengths yields nothing."""
         known = columns.pipelines(record)
-        bare = next((one for one in known if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in known if pipeline.defense == columns.BARE), None)
         for pipeline in known:
             if pipeline.defense == columns.BARE:
                 continue
@@ -55,23 +55,30 @@ class ObliviousCurve:
 def _curves(record: Record, cell: Cell, pipeline: Pipeline, bare: Pipeline | None) -> list[Curve]:
     truth = columns.labels(record)
     right = columns.right_when_clean(record, pipeline)
-    fit = [one for one in cell.strengths if len(one.prediction) == len(one.fools_model) == truth.size > 0]
-    fit.sort(key=lambda one: (one.mean_l2, one.strength))
+    fit = [
+        strength
+        for strength in cell.strengths
+        if len(strength.prediction) == len(strength.fools_model) == truth.size > 0
+    ]
+    fit.sort(key=lambda strength: (strength.mean_l2, strength.strength))
     if not fit:
         return []
     defended = [Point(0.0, float(right.mean()))]
-    for one in fit:
-        answer = np.asarray(one.prediction, dtype=np.int64)
+    for strength in fit:
+        answer = np.asarray(strength.prediction, dtype=np.int64)
         kept = right & ((answer == truth) | (answer == record.model.classes))
-        defended.append(Point(one.mean_l2, float(kept.mean())))
+        defended.append(Point(strength.mean_l2, float(kept.mean())))
     tags: dict[str, Scalar] = {"attack": cell.attack, "defense": pipeline.defense, "norm": cell.norm}
-    made = [Curve(f"{cell.attack} ({columns.title(cell.norm)})", defended, "l2", tags | {"role": "defended"})]
+    curves = [Curve(f"{cell.attack} ({columns.title(cell.norm)})", defended, "l2", tags | {"role": "defended"})]
     if bare is not None:
         good: NDArray[np.bool_] = columns.right_when_clean(record, bare)
         points = [Point(0.0, float(good.mean()))]
-        points += [Point(one.mean_l2, float((good & ~np.asarray(one.fools_model, dtype=bool)).mean())) for one in fit]
-        made.append(Curve(f"{cell.attack} ({columns.title(cell.norm)}), bare", points, "l2", tags | {"role": "bare"}))
-    return made
+        points += [
+            Point(strength.mean_l2, float((good & ~np.asarray(strength.fools_model, dtype=bool)).mean()))
+            for strength in fit
+        ]
+        curves.append(Curve(f"{cell.attack} ({columns.title(cell.norm)}), bare", points, "l2", tags | {"role": "bare"}))
+    return curves
 
 
 @hookimpl

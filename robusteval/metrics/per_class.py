@@ -54,9 +54,9 @@ class PerClass:
         """Classes without samples are left out; nothing for a pipeline that was not attacked."""
         for pipeline in columns.pipelines(record):
             for norm in columns.NORMS:
-                made = _table(record, pipeline, norm)
-                if made is not None:
-                    yield made
+                table = _table(record, pipeline, norm)
+                if table is not None:
+                    yield table
                 flips = _matrix(record, pipeline, norm)
                 if flips is not None:
                     yield flips
@@ -108,9 +108,9 @@ def _matrix(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
     for index in np.unique(truth[known]).tolist():
         mine = flips[known & (truth == index)]
         counts = np.bincount(mine, minlength=record.model.classes)
-        for place in np.argsort(-counts, kind="stable")[: int((counts > 0).sum())].tolist():
-            names: list[Scalar] = [index, class_name(record, index), place, class_name(record, place)]
-            rows.append([*names, int(counts[place]), float(counts[place] / mine.size)])
+        for number in np.argsort(-counts, kind="stable")[: int((counts > 0).sum())].tolist():
+            names: list[Scalar] = [index, class_name(record, index), number, class_name(record, number)]
+            rows.append([*names, int(counts[number]), float(counts[number] / mine.size)])
     if not rows:
         return None
     return Result(
@@ -135,9 +135,9 @@ def class_name(record: Record, index: int) -> str:
 def _flips(worst: columns.Worst) -> NDArray[np.int64]:
     """[N] the pipeline's answer to each sample's closest adversarial; -1 where there is none or it is not known."""
     answers = np.full(worst.cell.size, -1, dtype=np.int64)
-    for sample, place in enumerate(worst.cell.tolist()):
-        if place >= 0 and sample < len(worst.cells[place].prediction):
-            answer = worst.cells[place].prediction[sample]
+    for sample, index in enumerate(worst.cell.tolist()):
+        if index >= 0 and sample < len(worst.cells[index].prediction):
+            answer = worst.cells[index].prediction[sample]
             answers[sample] = -1 if answer is None else answer
     return answers
 

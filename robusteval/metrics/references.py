@@ -65,16 +65,16 @@ class References:
     )
 
     def compute(self, record: Record) -> Iterator[Result]:
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         if bare is None:
             return
         right = columns.right_when_clean(record, bare)
-        for place, one in enumerate(record.references):
-            for norm in columns.NORMS if one.status == "done" else ():
-                yield from _one(record, one, place, norm, right)
+        for index, reference in enumerate(record.references):
+            for norm in columns.NORMS if reference.status == "done" else ():
+                yield from _one(record, reference, index, norm, right)
 
 
-def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArray[np.bool_]) -> Iterator[Result]:
+def _one(record: Record, compared: Compared, index: int, norm: str, right: NDArray[np.bool_]) -> Iterator[Result]:
     cells = columns.attack_cells(record, norm, columns.BARE)
     worst = columns.worst_case(cells, right)
     width = norm_width(norm, record.model.bounds)
@@ -86,12 +86,12 @@ def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArr
     mine = Line(
         record.model.name, "this", "this run", "", right[rows], worst.distance[rows], limit, columns.has_curve(cells)
     )
-    tags: dict[str, Scalar] = {"norm": norm, "set": place, "file": compared.file, "images": len(rows)}
+    tags: dict[str, Scalar] = {"norm": norm, "set": index, "file": compared.file, "images": len(rows)}
     tags["missing"] = ", ".join(_missing(compared.models, norm, {cell.attack for cell in cells}))
     title = f"Among known models, {columns.title(norm)}"
     yield Result(
         NAME,
-        f"references/{place}/{norm}",
+        f"references/{index}/{norm}",
         "curves",
         title,
         DESCRIPTION,
@@ -100,7 +100,7 @@ def _one(record: Record, compared: Compared, place: int, norm: str, right: NDArr
         y_title="Accuracy",
         curves=[_curve(line, norm) for line in ((mine, *others) if columns.has_curve(cells) else others)],
     )
-    yield _table(record, (mine, *others), place, norm, title, tags, cells)
+    yield _table(record, (mine, *others), index, norm, title, tags, cells)
 
 
 def _lines(record: Record, model: Reference, norm: str, width: float) -> Iterator[Line]:
@@ -130,7 +130,9 @@ def _false(model: Reference) -> str:
 
 
 def _distances(column: ReferenceColumn, right: NDArray[np.bool_], width: float) -> NDArray[np.float64]:
-    found = np.array([np.inf if one is None else one * width for one in column.distance], dtype=np.float64)
+    found = np.array(
+        [np.inf if distance is None else distance * width for distance in column.distance], dtype=np.float64
+    )
     return np.where(right, found, 0.0)
 
 
@@ -148,7 +150,7 @@ def _curve(line: Line, norm: str) -> Curve:
 def _table(
     record: Record,
     lines: Sequence[Line],
-    place: int,
+    index: int,
     norm: str,
     title: str,
     tags: dict[str, Scalar],
@@ -158,9 +160,11 @@ def _table(
     listed = columns.budgets(record, norm, cells)
     first = columns.reference_budget(record, norm, listed, cells)
     width = norm_width(norm, record.model.bounds)
-    wanted = {cell.eps for cell in cells if cell.threat == "budget"} | {first}
-    wanted |= {one * width for one in TELLING.get(norm, ())}
-    chosen = [eps for eps in listed if any(one is not None and abs(one - eps) <= 1e-6 * eps for one in wanted)]
+    budgets_asked = {cell.eps for cell in cells if cell.threat == "budget"} | {first}
+    budgets_asked |= {budget * width for budget in TELLING.get(norm, ())}
+    chosen = [
+        eps for eps in listed if any(budget is not None and abs(budget - eps) <= 1e-6 * eps for budget in budgets_asked)
+    ]
     heads = [*FACTS]
     for at in (f"{eps:.10g}" for eps in chosen):
         heads += [
@@ -168,7 +172,7 @@ def _table(
         ]
     return Result(
         NAME,
-        f"references-table/{place}/{norm}",
+        f"references-table/{index}/{norm}",
         "table",
         title,
         DESCRIPTION,

@@ -60,11 +60,11 @@ class RhoAdv:
 
 def _distances(record: Record, pipeline: Pipeline) -> list[tuple[str, str, NDArray[np.float64]]]:
     """(name, key, distances [N]) of each attack, DeepFool first, then the worst case."""
-    cells = [one for one in columns.attack_cells(record, "l2", pipeline.defense) if one.threat == "curve"]
+    cells = [cell for cell in columns.attack_cells(record, "l2", pipeline.defense) if cell.threat == "curve"]
     cells.sort(key=lambda cell: (cell.plugin != "deepfool", cell.attack))
     right = columns.right_when_clean(record, pipeline)
     found = [
-        (one.attack, "deepfool" if one.plugin == "deepfool" else "", columns.distances(one, right)) for one in cells
+        (cell.attack, "deepfool" if cell.plugin == "deepfool" else "", columns.distances(cell, right)) for cell in cells
     ]
     worst = columns.worst_case(cells, right)
     return found if worst is None else [*found, ("Worst case", "worst", worst.distance)]
@@ -82,7 +82,7 @@ def _row(
 
 
 def _scalar(pipeline: Pipeline, name: str, key: str, row: list[Scalar]) -> Result:
-    value, low, high = (one if isinstance(one, float) else None for one in row[2:5])
+    value, low, high = (value if isinstance(value, float) else None for value in row[2:5])
     return Result(
         NAME,
         f"rho-adv/{pipeline.defense}/{key}/{name}",

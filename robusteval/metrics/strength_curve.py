@@ -34,7 +34,7 @@ class StrengthCurve:
 
     def compute(self, record: Record) -> Iterable[Result]:
         """One result of curves; nothing where no bare cell kept its strengths."""
-        bare = next((one for one in columns.pipelines(record) if one.defense == columns.BARE), None)
+        bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
         if bare is None:
             return
         curves = [
@@ -60,13 +60,16 @@ class StrengthCurve:
 def _curves(record: Record, cell: Cell, bare: Pipeline) -> list[Curve]:
     """The curve of one cell, in the order of its strengths, from the clean accuracy at 0; or nothing."""
     right = columns.right_when_clean(record, bare)
-    fit = sorted((one for one in cell.strengths if len(one.fools_model) == right.size), key=lambda one: one.strength)
+    fit = sorted(
+        (strength for strength in cell.strengths if len(strength.fools_model) == right.size),
+        key=lambda strength: strength.strength,
+    )
     if not fit or right.size == 0:
         return []
     points = [Point(0.0, float(right.mean()))]
-    for one in fit:
-        kept = right & ~np.asarray(one.fools_model, dtype=bool)
-        points.append(Point(one.mean_l2, float(kept.mean())))
+    for strength in fit:
+        kept = right & ~np.asarray(strength.fools_model, dtype=bool)
+        points.append(Point(strength.mean_l2, float(kept.mean())))
     label = f"{cell.attack} ({columns.title(cell.norm)})"
     return [Curve(label, points, "l2", {"attack": cell.attack, "norm": cell.norm, "family": cell.family})]
 

@@ -50,7 +50,9 @@ class Targets:
 
 
 def _rows(record: Record, cell: Cell) -> Iterator[list[Scalar]]:
-    table = np.array([[np.inf if one is None else one for one in row] for row in cell.by_target], dtype=np.float64)
+    table = np.array(
+        [[np.inf if distance is None else distance for distance in row] for row in cell.by_target], dtype=np.float64
+    )
     truth = columns.labels(record)
     attacked = np.array([value is None or value > 0 for value in cell.distance])
     for label in range(record.model.classes):

@@ -11,7 +11,7 @@ from robusteval.ops.project import (
     random_in_ball,
     random_on_sphere,
     to_grid,
-    to_grid_beside,
+    to_grid_directed,
     to_levels,
 )
 
@@ -36,7 +36,7 @@ __all__ = [
     "random_on_sphere",
     "size",
     "to_grid",
-    "to_grid_beside",
+    "to_grid_directed",
     "to_levels",
     "wins",
 ]

@@ -129,10 +129,10 @@ class _Pooling(torch.autograd.Function):
         rest = grads[0]
         *values, _ = _quarters(x)
         *places, last = _quarters(whole)
-        for value, place in zip(values, places, strict=True):
+        for value, slot in zip(values, places, strict=True):
             # where the value is the largest the difference is 0, above the threshold, and elsewhere at most -2^-149
             mine = torch.ops.aten.threshold_backward(rest, value - out, _BELOW_ZERO)
-            place.copy_(mine)
+            slot.copy_(mine)
             rest = rest - mine
         last.copy_(rest)
         return whole
@@ -153,6 +153,6 @@ def _pair(value: Any) -> tuple[int, int] | None:
     """Two numbers out of one or two; None for anything else, such as "same"."""
     if isinstance(value, int):
         return value, value
-    if isinstance(value, (tuple, list)) and 0 < len(value) <= 2 and all(isinstance(one, int) for one in value):
+    if isinstance(value, (tuple, list)) and 0 < len(value) <= 2 and all(isinstance(element, int) for element in value):
         return value[0], value[-1]
     return None

@@ -1,6 +1,6 @@
-"""Losses and success, written once over (scores [B, K], keep [B, K]).
+"""Losses and success, written once over (scores [B, K], safe [B, K]).
 
-`keep[b, k]` is true for every prediction that does not count as a win, so the same lines serve untargeted attacks,
+`safe[b, k]` is true for every prediction that does not count as a win, so the same lines serve untargeted attacks,
 targeted ones and detectors (one more class). All losses grow towards a win.
 """
 
@@ -16,28 +16,28 @@ from torch import Tensor
 _NEVER = -1e30
 
 
-def wins(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
+def wins(scores: Float[Tensor, "b k"], safe: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
     """True where the prediction (argmax, first on ties) counts as a win: bool [B]. Non-finite scores never win."""
     top = scores.argmax(1, keepdim=True)
-    return ~keep.gather(1, top).squeeze(1) & torch.isfinite(scores).all(1)
+    return ~safe.gather(1, top).squeeze(1) & torch.isfinite(scores).all(1)
 
 
-def ce(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
-    """logsumexp(scores outside keep) - logsumexp(scores in keep), [B].
+def ce(scores: Float[Tensor, "b k"], safe: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    """logsumexp(scores outside safe) - logsumexp(scores in safe), [B].
 
     Cross-entropy is softplus of it, so each sample's direction is that of cross-entropy, but it never saturates.
     """
-    outside = scores.masked_fill(keep, _NEVER).logsumexp(1)
-    inside = scores.masked_fill(~keep, _NEVER).logsumexp(1)
+    outside = scores.masked_fill(safe, _NEVER).logsumexp(1)
+    inside = scores.masked_fill(~safe, _NEVER).logsumexp(1)
     return outside - inside
 
 
-def margin(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
-    """Largest score outside keep minus largest score in keep, [B]; above 0 exactly at a win (Carlini & Wagner 2017)."""
-    return scores.masked_fill(keep, _NEVER).amax(1) - scores.masked_fill(~keep, _NEVER).amax(1)
+def margin(scores: Float[Tensor, "b k"], safe: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    """Largest score outside safe minus largest score in safe, [B]; above 0 exactly at a win (Carlini & Wagner 2017)."""
+    return scores.masked_fill(safe, _NEVER).amax(1) - scores.masked_fill(~safe, _NEVER).amax(1)
 
 
-def dlr(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
+def dlr(scores: Float[Tensor, "b k"], safe: Bool[Tensor, "b k"]) -> Float[Tensor, " b"]:
     """Difference of logits ratio (Croce & Hein 2020): the margin over the gap between the top and the third score, [B].
 
     Where several classes are kept (targeted, detector) the best score outside may be the third itself and the ratio
@@ -45,17 +45,17 @@ def dlr(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"]) -> Float[Tensor
     Invariant to shift and scale of the scores. Undefined below four classes: falls back to the margin there.
     """
     if scores.shape[1] < 4:
-        return margin(scores, keep)
+        return margin(scores, safe)
     top = scores.topk(4, dim=1).values
-    third = torch.where(keep.sum(1) > 1, (top[:, 2] + top[:, 3]) / 2, top[:, 2])
-    return margin(scores, keep) / (top[:, 0] - third).clamp_min(1e-12)
+    third = torch.where(safe.sum(1) > 1, (top[:, 2] + top[:, 3]) / 2, top[:, 2])
+    return margin(scores, safe) / (top[:, 0] - third).clamp_min(1e-12)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "margin": margin, "dlr": dlr}
 
 
-def loss(scores: Float[Tensor, "b k"], keep: Bool[Tensor, "b k"], kind: str) -> Float[Tensor, " b"]:
+def loss(scores: Float[Tensor, "b k"], safe: Bool[Tensor, "b k"], kind: str) -> Float[Tensor, " b"]:
     """The loss of that name ("ce", "margin" or "dlr"), [B]. Raises ValueError for another name."""
     if kind not in LOSSES:
         raise ValueError(f"unknown loss {kind!r}; one of {', '.join(LOSSES)}")
-    return LOSSES[kind](scores, keep)
+    return LOSSES[kind](scores, safe)

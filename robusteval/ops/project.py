@@ -150,17 +150,17 @@ def to_levels(x: Float[Tensor, " *shape"], bounds: tuple[float, float], levels: 
     return _steps(x, bounds, levels).round().clamp(0, levels)
 
 
-def to_grid_beside(
+def to_grid_directed(
     x0: Float[Tensor, " *shape"], x: Float[Tensor, " *shape"], bounds: tuple[float, float], levels: int, away: bool
 ) -> Float[Tensor, " *shape"]:
     """x on the grid, each value rounded away from that of x0 or towards it; values that did not move: to the
     nearest."""
     steps, nearest = _steps(x, bounds, levels), _steps(x, bounds, levels).round()
     up = x > x0 if away else x < x0
-    beside = torch.where(up, steps.ceil(), steps.floor())
+    directed = torch.where(up, steps.ceil(), steps.floor())
     # A value on the grid is a hair beside it in floating point: it stays.
     stays = (x == x0) | ((steps - nearest).abs() < 1e-3)
-    return _from_steps(torch.where(stays, nearest, beside), bounds, levels)
+    return _from_steps(torch.where(stays, nearest, directed), bounds, levels)
 
 
 def _steps(x: Tensor, bounds: tuple[float, float], levels: int) -> Tensor:

@@ -45,11 +45,11 @@ def decode(kind: type[T], data: object, what: str = "record") -> T:
     """The dataclass `kind` from parsed JSON. Nothing is guessed: an unknown or missing field, a text for a number, a
     true for a 1 raise RecordError with the path to it."""
     try:
-        made: T = _reader(cast(Any, kind))(data)
+        value: T = _reader(cast(Any, kind))(data)
     except _Misfit as misfit:
         where = "".join(reversed(misfit.path)).lstrip(".") or "its top"
         raise RecordError(f"The {what} does not fit its schema at {where[:300]}: {misfit.reason}.") from None
-    return made
+    return value
 
 
 def _no_number(constant: str) -> NoReturn:
@@ -64,12 +64,12 @@ def _finite(text: str) -> float:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"it holds the name {twice[:80]!r} twice in one place")
-    return made
+    return unique
 
 
 @functools.cache
@@ -138,13 +138,13 @@ def _anything(value: object, depth: int = 0) -> object:
     if depth > MAX_DEPTH:
         raise _Misfit("it is nested too deeply")
     if isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            _anything(one, depth + 1)
+        for element in value.values() if isinstance(value, dict) else value:
+            _anything(element, depth + 1)
     return value
 
 
 def _literal(allowed: tuple[object, ...], value: object) -> object:
-    if not any(type(value) is type(one) and value == one for one in allowed):
+    if not any(type(value) is type(choice) and value == choice for choice in allowed):
         raise _Misfit(f"{str(value)[:40]!r} is none of {', '.join(map(str, allowed))}")
     return value
 
@@ -152,27 +152,27 @@ def _literal(allowed: tuple[object, ...], value: object) -> object:
 def _list(read: Any, value: object) -> list[Any]:
     if type(value) is not list:
         raise _Misfit(f"a list is wanted, not {_said(value)}")
-    made = []
-    for place, one in enumerate(value):
+    items = []
+    for index, element in enumerate(value):
         try:
-            made.append(read(one))
+            items.append(read(element))
         except _Misfit as misfit:
-            misfit.path.append(f"[{place}]")
+            misfit.path.append(f"[{index}]")
             raise
-    return made
+    return items
 
 
 def _dict(read: Any, value: object) -> dict[str, Any]:
     if type(value) is not dict:
         raise _Misfit(f"an object is wanted, not {_said(value)}")
-    made = {}
-    for name, one in value.items():
+    items = {}
+    for name, element in value.items():
         try:
-            made[name] = read(one)
+            items[name] = read(element)
         except _Misfit as misfit:
             misfit.path.append(f".{name[:80]}")
             raise
-    return made
+    return items
 
 
 def _union(kinds: tuple[Any, ...]) -> Any:
@@ -183,9 +183,9 @@ def _union(kinds: tuple[Any, ...]) -> Any:
 
     def read(value: object) -> object:
         deepest: _Misfit | None = None
-        for one in readers:
+        for reader in readers:
             try:
-                return one(value)
+                return reader(value)
             except _Misfit as misfit:
                 if len(misfit.path) > (len(deepest.path) if deepest else 0):
                     deepest = misfit
@@ -199,11 +199,11 @@ def _union(kinds: tuple[Any, ...]) -> Any:
 
 def _dataclass(kind: Any) -> Any:
     hints = get_type_hints(kind)
-    fields = {one.name: _reader(hints[one.name]) for one in dataclasses.fields(kind)}
+    fields = {field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)}
     needed = {
-        one.name
-        for one in dataclasses.fields(kind)
-        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
 
     def read(value: object) -> object:
@@ -212,15 +212,15 @@ def _dataclass(kind: Any) -> Any:
         missing = needed - value.keys()
         if missing:
             raise _Misfit(f"{min(missing)!r} is missing")
-        made = {}
-        for name, one in value.items():
+        values = {}
+        for name, element in value.items():
             if name not in fields:
                 raise _Misfit(f"there is no field {name[:80]!r}")
             try:
-                made[name] = fields[name](one)
+                values[name] = fields[name](element)
             except _Misfit as misfit:
                 misfit.path.append(f".{name}")
                 raise
-        return kind(**made)
+        return kind(**values)
 
     return read

@@ -118,9 +118,9 @@ class Record:
 
     def pipeline(self, defense: str) -> Pipeline:
         """The pipeline of that defence. Raises KeyError when there is none."""
-        for one in self.pipelines:
-            if one.defense == defense:
-                return one
+        for pipeline in self.pipelines:
+            if pipeline.defense == defense:
+                return pipeline
         raise KeyError(defense)
 
     def done(self, norm: str | None = None, knowledge: str | None = None, defense: str | None = None) -> list[Cell]:

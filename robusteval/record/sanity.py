@@ -18,13 +18,13 @@ def check(record: Record) -> None:
     """Raises RecordError with the first thing that makes no sense, by its place in the document."""
     _head(record)
     _unique("pipelines", (row.defense for row in record.pipelines))
-    for place, row in enumerate(record.pipelines):
-        _pipeline(record, row, f"pipelines[{place}]")
+    for index, row in enumerate(record.pipelines):
+        _pipeline(record, row, f"pipelines[{index}]")
     _unique("cells", (cell.id for cell in (*record.cells, *record.probes)))
-    for place, cell in enumerate(record.cells):
-        _cell(record, cell, f"cells[{place}]", record.data.samples)
-    for place, cell in enumerate(record.probes):
-        _cell(record, cell, f"probes[{place}]", None)
+    for index, cell in enumerate(record.cells):
+        _cell(record, cell, f"cells[{index}]", record.data.samples)
+    for index, cell in enumerate(record.probes):
+        _cell(record, cell, f"probes[{index}]", None)
     _tests(record)
     _known(record)
     _derived(record)
@@ -49,9 +49,9 @@ def _long(where: str, column: Sized, count: int, may_miss: bool = False) -> None
 
 
 def _least(where: str, column: Iterable[float | None], least: float = 0.0) -> None:
-    for place, value in enumerate(column):
+    for index, value in enumerate(column):
         if value is not None and value < least:
-            raise _no(f"{where}[{place}]", f"{value:g} is less than {least:g}")
+            raise _no(f"{where}[{index}]", f"{value:g} is less than {least:g}")
 
 
 def _head(record: Record) -> None:
@@ -67,9 +67,9 @@ def _head(record: Record) -> None:
     _least("data.l2", data.l2)
     _least("data.labels", data.labels)
     _least("data", (data.samples, data.available, data.fit_samples))
-    for place, label in enumerate(data.labels):
+    for index, label in enumerate(data.labels):
         if label >= model.classes:
-            raise _no(f"data.labels[{place}]", f"there is no class {label} of {model.classes}")
+            raise _no(f"data.labels[{index}]", f"there is no class {label} of {model.classes}")
     for norm in record.suite.norms:
         if norm not in NORMS:
             raise _no("suite.norms", f"{norm[:40]!r} is no norm")
@@ -82,9 +82,9 @@ def _pipeline(record: Record, row: Pipeline, where: str) -> None:
         _long(f"{where}.{name}", getattr(row, name), count, may_miss=True)
     _least(f"{where}.prediction", row.prediction, -1)
     _least(f"{where}.certified", row.certified)
-    for place, value in enumerate(row.prediction):
+    for index, value in enumerate(row.prediction):
         if value > record.model.classes:
-            raise _no(f"{where}.prediction[{place}]", f"there is no class {value} of {record.model.classes}")
+            raise _no(f"{where}.prediction[{index}]", f"there is no class {value} of {record.model.classes}")
     shares = (*row.confidence, row.unstable_again, row.unstable_batch, row.surrogate_agreement)
     for share in shares:
         if share is not None and not 0 <= share <= 1 + 1e-9:
@@ -118,30 +118,30 @@ def _cell(record: Record, cell: Cell, where: str, count: int | None) -> None:
         _least(f"{where}.{name}", getattr(cell, name))
     _least(where, (cell.zero_gradients, cell.bad_gradients, *cell.rejected.values(), *cell.watched.values()))
     _least(f"{where}.prediction", cell.prediction, -1)
-    for place, row in enumerate(cell.by_target):
-        _long(f"{where}.by_target[{place}]", row, record.model.classes)
-        _least(f"{where}.by_target[{place}]", row)
-    for place, one in enumerate(cell.strengths):
-        _least(f"{where}.strengths[{place}]", (one.strength, one.mean_l2, one.mean_distance))
-        _long(f"{where}.strengths[{place}].fools_model", one.fools_model, rows)
-        _long(f"{where}.strengths[{place}].prediction", one.prediction, rows)
-        _long(f"{where}.strengths[{place}].suspicion", one.suspicion, rows, may_miss=True)
+    for index, row in enumerate(cell.by_target):
+        _long(f"{where}.by_target[{index}]", row, record.model.classes)
+        _least(f"{where}.by_target[{index}]", row)
+    for index, strength in enumerate(cell.strengths):
+        _least(f"{where}.strengths[{index}]", (strength.strength, strength.mean_l2, strength.mean_distance))
+        _long(f"{where}.strengths[{index}].fools_model", strength.fools_model, rows)
+        _long(f"{where}.strengths[{index}].prediction", strength.prediction, rows)
+        _long(f"{where}.strengths[{index}].suspicion", strength.suspicion, rows, may_miss=True)
 
 
 def _tests(record: Record) -> None:
     """Estimates, planted adversarials and searches: columns go with their samples, which exist."""
     tests: list[tuple[str, Sequence[int], list[Sequence[Any]]]] = []
-    for place, one in enumerate(record.estimates):
-        tests.append((f"estimates[{place}]", one.samples, [one.value, one.target, one.fit]))
-        _least(f"estimates[{place}].value", one.value)
-    for place, row in enumerate(record.planted):
-        tests.append((f"planted[{place}]", row.samples, [row.random, *row.found.values()]))
-        _least(f"planted[{place}].eps", (row.eps,))
-    for place, search in enumerate(record.searches):
-        tests.append((f"searches[{place}]", search.samples, [search.eps, search.hits]))
-        _least(f"searches[{place}].hits", (*search.hits, *search.eps, search.draws))
+    for index, estimate in enumerate(record.estimates):
+        tests.append((f"estimates[{index}]", estimate.samples, [estimate.value, estimate.target, estimate.fit]))
+        _least(f"estimates[{index}].value", estimate.value)
+    for index, row in enumerate(record.planted):
+        tests.append((f"planted[{index}]", row.samples, [row.random, *row.found.values()]))
+        _least(f"planted[{index}].eps", (row.eps,))
+    for index, search in enumerate(record.searches):
+        tests.append((f"searches[{index}]", search.samples, [search.eps, search.hits]))
+        _least(f"searches[{index}].hits", (*search.hits, *search.eps, search.draws))
         if any(hits > search.draws for hits in search.hits):
-            raise _no(f"searches[{place}].hits", f"more hits than the {search.draws} draws")
+            raise _no(f"searches[{index}].hits", f"more hits than the {search.draws} draws")
     for where, samples, columns in tests:
         _samples(where, samples, record.data.samples)
         for column in columns:
@@ -156,9 +156,9 @@ def _samples(where: str, samples: Sequence[int], count: int) -> None:
 
 
 def _known(record: Record) -> None:
-    for place, one in enumerate(record.references):
-        for model in one.models:
-            where = f"references[{place}].models, {model.name[:40]}"
+    for index, reference in enumerate(record.references):
+        for model in reference.models:
+            where = f"references[{index}].models, {model.name[:40]}"
             _samples(where, model.rows, record.data.samples)
             _long(where, model.right, len(model.rows))
             for column in (*model.worst.values(), *model.exact.values()):
@@ -167,20 +167,20 @@ def _known(record: Record) -> None:
 
 
 def _derived(record: Record) -> None:
-    for place, result in enumerate(record.results):
+    for index, result in enumerate(record.results):
         fault = faulty_keys(result.heads())
         if fault:
             raise _no(f"results[{place}].columns", fault)
         for number, row in enumerate(result.rows):
             if len(row) != len(result.columns):
-                raise _no(f"results[{place}].rows[{number}]", f"{len(row)} entries for {len(result.columns)} columns")
+                raise _no(f"results[{index}].rows[{number}]", f"{len(row)} entries for {len(result.columns)} columns")
 
 
 def _witnesses(record: Record) -> None:
     if record.witnesses is None:
         return
-    for place, entry in enumerate(record.witnesses.entries):
-        _samples(f"witnesses.entries[{place}]", (entry.sample,), record.data.samples)
-        _least(f"witnesses.entries[{place}]", (entry.row, entry.distance))
-    for place, picture in enumerate(record.gallery):
-        _samples(f"gallery[{place}]", (picture.sample,), record.data.samples)
+    for index, entry in enumerate(record.witnesses.entries):
+        _samples(f"witnesses.entries[{index}]", (entry.sample,), record.data.samples)
+        _least(f"witnesses.entries[{index}]", (entry.row, entry.distance))
+    for index, picture in enumerate(record.gallery):
+        _samples(f"gallery[{index}]", (picture.sample,), record.data.samples)

@@ -34,7 +34,9 @@ def render_comparison(comparison: Comparison) -> str:
         lstrip_blocks=True,
     )
     drawn = [
-        (one, figure) for place, one in enumerate(_curves(comparison)) if (figure := _figure(comparison, one, place))
+        (curve, figure)
+        for index, curve in enumerate(_curves(comparison))
+        if (figure := _figure(comparison, curve, index))
     ]
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
@@ -44,14 +46,14 @@ def render_comparison(comparison: Comparison) -> str:
         bundle=Markup(embed.vega_bundle()),
         script=Markup(embed.page_script()),
         sentences=sentences(comparison),
-        doubtful=[one.key for one in comparison.models if one.grade in DOUBTFUL],
+        doubtful=[model.key for model in comparison.models if model.grade in DOUBTFUL],
         models=models(comparison),
         matrix=matrix(comparison),
-        gaps=[one for one in comparison.transfer.sources if one.status != "done"] if comparison.transfer else [],
+        gaps=[source for source in comparison.transfer.sources if source.status != "done"] if comparison.transfer else [],
         known=known(comparison),
-        worst=[figure for one, figure in drawn if one.tags.get("role") == "worst"],
-        attacks=[figure for one, figure in drawn if one.tags.get("role") != "worst"],
-        provenance=[(one.key, href(one), _facts(one)) for one in comparison.models],
+        worst=[figure for result, figure in drawn if result.tags.get("role") == "worst"],
+        attacks=[figure for result, figure in drawn if result.tags.get("role") != "worst"],
+        provenance=[(model.key, href(model), _facts(model)) for model in comparison.models],
         definitions=[pair for pair in glossary.DEFINITIONS if pair[0] in WORDS],
     )  # fmt: skip
 
@@ -63,7 +65,7 @@ def href(entry: Entry) -> str:
 
 def _rows(comparison: Comparison) -> dict[str, dict[str, Scalar]]:
     """The row of each model by its key."""
-    found = next((one for one in comparison.results if one.name == "models" and one.kind == "table"), None)
+    found = next((result for result in comparison.results if result.name == "models" and result.kind == "table"), None)
     return {} if found is None else {str(row.get("model")): row for row in pieces.named_rows(found)}
 
 
@@ -75,18 +77,18 @@ def sentences(comparison: Comparison) -> list[str]:
     """Who withstands most and least in each norm, by the median distance, of the models whose evaluation can be relied
     on."""
     rows = _rows(comparison)
-    trusted = [one.key for one in comparison.models if one.grade not in DOUBTFUL]
-    made = []
+    trusted = [model.key for model in comparison.models if model.grade not in DOUBTFUL]
+    lines = []
     for norm in _norms(rows):
         known = [(rows[key].get(at_budget("median", norm)), key) for key in trusted if key in rows]
         ranked = sorted((value, key) for value, key in known if isinstance(value, int | float))
         if len(ranked) > 1 and len(ranked) == len(known):
             (least, weak), (most, strong) = ranked[0], ranked[-1]
-            made.append(
+            lines.append(
                 f"In {norm_title(norm)}, {strong} withstands most (half of what it gets right is lost at "
                 f"{number(most)} or less) and {weak} least ({number(least)})."
             )
-    return made
+    return lines
 
 
 def models(comparison: Comparison) -> Table | None:
@@ -94,17 +96,17 @@ def models(comparison: Comparison) -> Table | None:
     rows = _rows(comparison)
     norms = _norms(rows)
     body: list[list[Text]] = []
-    for one in comparison.models:
-        row = rows.get(one.key)
+    for model in comparison.models:
+        row = rows.get(model.key)
         if row is None:
             continue
         clean = Value(percent(row.get("clean-accuracy")), interval(row.get("clean-low"), row.get("clean-high")))
-        cells: list[Text] = [Value(one.key, "", href=href(one)), clean]
+        cells: list[Text] = [Value(model.key, "", href=href(model)), clean]
         for norm in norms:
             budget_, accuracy, median = (row.get(at_budget(name, norm)) for name in ("budget", "accuracy", "median"))
             cells += [Value(percent(accuracy), f"at {budget(budget_, norm)}"), number(median)]
-        grade = one.grade or MISSING
-        cells += [number(row.get("rho_adv")), Value(grade, "inconclusive") if one.grade in DOUBTFUL else grade]
+        grade = model.grade or MISSING
+        cells += [number(row.get("rho_adv")), Value(grade, "inconclusive") if model.grade in DOUBTFUL else grade]
         body.append(cells)
     if not body:
         return None
@@ -125,9 +127,9 @@ def models(comparison: Comparison) -> Table | None:
 def known(comparison: Comparison) -> list[Table]:
     """The models among known ones: a table for each reference set and norm, the models of this run first."""
     return [
-        known_models.known_table(one, {entry.key: href(entry) for entry in comparison.models})
-        for one in comparison.results
-        if one.kind == "table" and one.tags.get("role") == "known"
+        known_models.known_table(result, {entry.key: href(entry) for entry in comparison.models})
+        for result in comparison.results
+        if result.kind == "table" and result.tags.get("role") == "known"
     ]
 
 
@@ -137,8 +139,8 @@ def matrix(comparison: Comparison) -> Table | None:
     if transfer is None:
         return None
     body: list[list[Text]] = []
-    for source, one in enumerate(comparison.models):
-        row: list[Text] = [one.key]
+    for source, model in enumerate(comparison.models):
+        row: list[Text] = [model.key]
         for target in range(len(comparison.models)):
             found = fooled(comparison, source, target)
             row.append(
@@ -146,29 +148,29 @@ def matrix(comparison: Comparison) -> Table | None:
             )
         body.append(row)
     at = budget(transfer.eps, transfer.norm)
-    unlawful = sum(one.unlawful for one in transfer.sources)
+    infeasible = sum(source.unlawful for source in transfer.sources)
     note = (
         f"Made with {transfer.attack} on the model of the row, at {norm_title(transfer.norm)} {at} of the pixel range, "
         "spending the whole budget; shown to the model of the column. Only images that both get right when clean are "
         "counted. The diagonal is the attack's success on its own model."
     )
-    if unlawful:
-        note += f" {unlawful} candidates broke the budget or the range and were replaced by the clean image."
+    if infeasible:
+        note += f" {infeasible} candidates broke the budget or the range and were replaced by the clean image."
     return Table(
         "Fooled, by source (row) and target (column)",
-        ["Made on", *[one.key for one in comparison.models]],
+        ["Made on", *[model.key for model in comparison.models]],
         body,
         note=note,
     )
 
 
 def _curves(comparison: Comparison) -> list[Result]:
-    return [one for one in comparison.results if one.kind == "curves" and one.name.startswith("models/")]
+    return [result for result in comparison.results if result.kind == "curves" and result.name.startswith("models/")]
 
 
-def _figure(comparison: Comparison, result: Result, place: int) -> Figure | None:
+def _figure(comparison: Comparison, result: Result, index: int) -> Figure | None:
     """One attack, or the worst case, with one line a model."""
-    shades = colours([one.key for one in comparison.models])
+    shades = colours([model.key for model in comparison.models])
     lines: list[Line] = []
     for curve in result.curves[:MAX_LINES]:
         colour, dash = shades.get(curve.label, ("#808890", (1, 0)))
@@ -189,7 +191,7 @@ def _figure(comparison: Comparison, result: Result, place: int) -> Figure | None
     )
     unit = "pixels changed" if result.tags.get("norm") == "l0" else "share of the pixel range"
     axes = Axes(f"{norm} distance ({unit})", "Accuracy", _end(result), formats=("Distance", "Accuracy"))
-    key = f"models-{place}"
+    key = f"models-{index}"
     chart = Chart(
         key,
         f"{who}, {norm}",

@@ -16,7 +16,9 @@ from robusteval.report.sections import coverage, details, glossary, headline, kn
 
 def render(record: Record) -> str:
     """One HTML file that works offline and holds all that it needs. Reads nothing but the record."""
-    defended = [one.defense for one in record.pipelines if one.defense != "none" and one.status == "done"]
+    defended = [
+        pipeline.defense for pipeline in record.pipelines if pipeline.defense != "none" and pipeline.status == "done"
+    ]
     listed = pieces.norms(record)
     environment = Environment(
         loader=PackageLoader("robusteval.report"),
@@ -54,7 +56,7 @@ def render(record: Record) -> str:
         covered=coverage.covered(record),
         uncovered=coverage.uncovered(record),
         missing_norms=coverage.missing_norms(record),
-        others=[_generic(one, place) for place, one in enumerate(record.results) if not pieces.is_known(one)],
+        others=[_generic(result, index) for index, result in enumerate(record.results) if not pieces.is_known(result)],
         provenance=provenance.groups(record),
         plugins=provenance.plugins(record),
         definitions=glossary.DEFINITIONS,
@@ -69,13 +71,13 @@ def _norm(record: Record, norm: str) -> tuple[str, Figure | None, Table | None, 
 
 def _defense_figures(record: Record, defense: str, norms: list[str]) -> list[Figure]:
     drawn = [curves.accuracy(record, norm, defense) for norm in norms]
-    return [one for one in (*drawn, curves.oblivious(record, defense)) if one is not None]
+    return [figure for figure in (*drawn, curves.oblivious(record, defense)) if figure is not None]
 
 
-def _generic(result: Result, place: int) -> Generic:
+def _generic(result: Result, index: int) -> Generic:
     """Any result, shown as it is."""
     value = numbers.number(result.value, 4) if result.kind == "scalar" else ""
     bounds = numbers.interval(result.low, result.high, share=False) if result.kind == "scalar" else ""
     table = details.generic(result) if result.kind == "table" else None
-    figures = curves.generic(result, place) if result.kind == "curves" else []
+    figures = curves.generic(result, index) if result.kind == "curves" else []
     return Generic(result.metric, result.title, result.description, value, bounds, table, figures)

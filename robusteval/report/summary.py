@@ -65,8 +65,8 @@ def render_markdown(record: Record) -> str:
     if rows:
         lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
         lines += ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows] + [""]
-    serious = [one for one in record.findings if one.severity != "info"]
-    lines += [f"* {one.severity}: {_plain(one.sentence)}" for one in serious]
+    serious = [finding for finding in record.findings if finding.severity != "info"]
+    lines += [f"* {finding.severity}: {_plain(finding.sentence)}" for finding in serious]
     skipped = [cell for cell in record.cells if cell.status != "done"]
     if skipped:
         lines += ["", f"{len(skipped)} of {len(record.cells)} planned attacks did not run or did not finish."]

@@ -20,20 +20,18 @@ TABLES = "tables"
 def write_tables(record: Record, folder: Path) -> None:
     """Writes folder/tables/NAME.csv for each table of the record, and removes those of before that are no more; other
     files stay. Raises RecordError where it cannot."""
-    made, place = tables_csv.tables(record), folder / TABLES
-    if not made and not (place / TABLES_LIST).exists():
+    texts, path = tables_csv.tables(record), folder / TABLES
+    if not texts and not (path / TABLES_LIST).exists():
         return
     try:
-        place.mkdir(exist_ok=True)
-        for name in set(listed_tables(place)) - set(made):
-            (place / name).unlink(missing_ok=True)
+        path.mkdir(exist_ok=True)
+        for name in set(listed_tables(path)) - set(texts):
+            (path / name).unlink(missing_ok=True)
     except OSError as error:
-        raise RecordError(
-            f"Cannot write to {place}: {error.strerror or error}.", "Remove what is in the way."
-        ) from None
-    write_atomically(place / TABLES_LIST, json.dumps(sorted(made)).encode())
-    for name, text in made.items():
-        write_atomically(place / name, text.encode())
+        raise RecordError(f"Cannot write to {path}: {error.strerror or error}.", "Remove what is in the way.") from None
+    write_atomically(path / TABLES_LIST, json.dumps(sorted(texts)).encode())
+    for name, text in texts.items():
+        write_atomically(path / name, text.encode())
 
 
 def write_report(record: Record, target: Path) -> Path:

@@ -88,9 +88,13 @@ class Runtime:
         with np.errstate(over="ignore"):
             scores = exact.astype(np.float32)
         labels = self._labels(exact)
-        lost = np.flatnonzero((scores.argmax(1) != labels) & (labels >= 0))
-        top = np.nextafter(scores[lost].max(1, initial=-np.inf), np.float32(np.inf)) if len(lost) else scores[:0, 0]
-        scores[lost, labels[lost]] = top
+        swallowed = np.flatnonzero((scores.argmax(1) != labels) & (labels >= 0))
+        top = (
+            np.nextafter(scores[swallowed].max(1, initial=-np.inf), np.float32(np.inf))
+            if len(swallowed)
+            else scores[:0, 0]
+        )
+        scores[swallowed, labels[swallowed]] = top
         return scores
 
     def _labels(self, exact: Array) -> Array:
@@ -155,7 +159,7 @@ def _hot(labels: list[Any], keys: tuple[int | str, ...]) -> Array:
     return hot
 
 
-def check_lawful(
+def check_reading(
     reading: Reading, session: onnxruntime.InferenceSession, label_lists: Sequence[tuple[int | str, ...]]
 ) -> None:
     """That a reading from a record, well-formed as it is, is one of this file. Raises RecordError.
@@ -164,7 +168,7 @@ def check_lawful(
     in the record, and its clean answers are asked again.
     """
     inputs = session.get_inputs()
-    outputs = {one.name: one for one in session.get_outputs()}
+    outputs = {output.name: output for output in session.get_outputs()}
     if len(inputs) != 1 or inputs[0].name != reading.input or inputs[0].type != reading.type:
         raise _foreign("the file's input has another name or element type")
     if reading.output not in outputs:

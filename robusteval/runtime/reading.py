@@ -73,19 +73,19 @@ def from_json(stored: object) -> Reading:
     needed = {f.name for f in dataclasses.fields(Reading) if f.default is dataclasses.MISSING}
     odd = sorted(map(str, (set(stored) - names) | (needed - set(stored))))
     if odd:
-        raise _unlawful(f"its fields {', '.join(odd)[:200]} are missing or unknown")
+        raise _invalid(f"its fields {', '.join(odd)[:200]} are missing or unknown")
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
     found = Reading(**plain)
     for fault in _form(found):
-        raise _unlawful(fault)
+        raise _invalid(fault)
     if found.whole is not None:
         found = dataclasses.replace(found, whole=(float(found.whole[0]), float(found.whole[1])))
     return dataclasses.replace(found, bounds=(float(found.bounds[0]), float(found.bounds[1])))
 
 
-def _unlawful(fault: str) -> RecordError:
+def _invalid(fault: str) -> RecordError:
     return RecordError(
-        f"The record's reading of the model's file is not a lawful one: {fault}.", "Run the evaluation again."
+        f"The record's reading of the model's file is not a valid one: {fault}.", "Run the evaluation again."
     )
 
 

@@ -114,7 +114,7 @@ def _whole_numbers(fields: list[Field]) -> Iterator[int]:
         while packed is not None and at < len(packed):
             one, at = _varint(packed, at)
             values.append(one)
-        yield from (one - 2**64 if one >= 2**63 else one for one in values)
+        yield from (value - 2**64 if value >= 2**63 else value for value in values)
 
 
 def _texts(fields: list[Field]) -> Iterator[str]:

@@ -10,6 +10,10 @@ def test_each_promise(check) -> None:
     check()
 """
 
+from typing import Any
+
+from robusteval.renamed import warn
+from robusteval.testing import problems
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
 from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.kit import assert_conforms, check_attack, check_defense, check_loader, check_metric, checks_for
@@ -29,7 +33,7 @@ from robusteval.testing.oracles import (
     sphere,
 )
 from robusteval.testing.pipelines import Jittered, LinearDetector, jittered
-from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
+from robusteval.testing.problems import inputs, pose, safe_all_but, safe_labels
 from robusteval.testing.records import empty_record, failed_record, full_record
 from robusteval.testing.runs import AttackSubject
 
@@ -65,9 +69,18 @@ __all__ = [
     "full_record",
     "inputs",
     "jittered",
-    "keep_all_but",
-    "keep_labels",
     "linear",
     "pose",
+    "safe_all_but",
+    "safe_labels",
     "sphere",
 ]
+
+_RENAMED = {"keep_labels": "safe_labels", "keep_all_but": "safe_all_but"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn(name, _RENAMED[name])
+    return getattr(problems, _RENAMED[name])

@@ -70,11 +70,11 @@ def answers_are_finite(subject: AttackSubject) -> None:
 
 
 def leaves_the_problem_alone(subject: AttackSubject) -> None:
-    """problem.x and problem.keep are the same after the run."""
+    """problem.x and problem.safe are the same after the run."""
     for run in subject.runs():
         _ = run.answer
         require(torch.equal(run.problem.x, run.originals[0]), "It wrote into problem.x; clone before changing.")
-        require(torch.equal(run.problem.keep, run.originals[1]), "It wrote into problem.keep.")
+        require(torch.equal(run.problem.safe, run.originals[1]), "It wrote into problem.safe.")
 
 
 def leaves_global_randomness_alone(subject: AttackSubject) -> None:
@@ -250,8 +250,8 @@ def wastes_nothing_on_the_lost(subject: AttackSubject) -> None:
     """Samples that are won from the start get a valid answer, for no more queries than the others."""
     run = subject.run(Scenario(subject.info.norms[0], goal="lost"))
     _sane(run, "Already lost")
-    live = subject.run(subject.base())
-    most, usual = int(run.problem.meter.forwards.max()), int(live.problem.meter.forwards.max())
+    on_correct = subject.run(subject.base())
+    most, usual = int(run.problem.meter.forwards.max()), int(on_correct.problem.meter.forwards.max())
     require(most <= 2 * usual + 10, f"It spends {most} passes on a lost sample and {usual} on a live one.")
     if not subject.fixed:
         require(bool(run.won.all()), "It turned samples that were wrong when clean into right ones.")

@@ -104,5 +104,5 @@ class Report:
         return f"{self.plugin}: {len(self.outcomes)} checks: " + ", ".join(f"{n} {name}" for name, n in counts.items())
 
     def __str__(self) -> str:
-        lines = [f"  {one.status:14}  {one.check}: {one.sentence}" for one in self.outcomes]
+        lines = [f"  {outcome.status:14}  {outcome.check}: {outcome.sentence}" for outcome in self.outcomes]
         return "\n".join([self.summary(), *lines])

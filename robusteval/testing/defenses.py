@@ -79,7 +79,7 @@ def keeps_the_facts(subject: DefenseSubject) -> None:
 
 
 def leaves_its_input_alone(subject: DefenseSubject) -> None:
-    """Asking for scores or suspicion does not write into the samples."""
+    """Asking for scores or detector scores does not write into the samples."""
     defended, x = subject.defended(), subject.samples()
     before = x.clone()
     Pipeline(defended).decide(x)
@@ -87,7 +87,7 @@ def leaves_its_input_alone(subject: DefenseSubject) -> None:
 
 
 def answers_from_the_input_alone(subject: DefenseSubject) -> None:
-    """Scores and suspicion of a sample do not depend on its neighbours, nor on what was asked before."""
+    """Scores and detector scores of a sample do not depend on its neighbours, nor on what was asked before."""
     defended, x = subject.defended(), subject.samples()
     whole = _answers(defended, x)
     _answers(defended, subject.samples(seed=1))

@@ -68,7 +68,7 @@ def assert_conforms(plugin: object) -> None:
     report = plugin if isinstance(plugin, Report) else _report(_subject(plugin))
     print(report.summary())
     if not report.ok:
-        broken = "\n".join(f"  {one.check}: {one.sentence}" for one in report.failures)
+        broken = "\n".join(f"  {failure.check}: {failure.sentence}" for failure in report.failures)
         raise AssertionError(f"{report.summary()}\n{broken or '  No check passed, so nothing is known.'}")
 
 

@@ -55,7 +55,9 @@ class LoaderSubject:
 def names_its_endings(subject: LoaderSubject) -> None:
     """info.suffixes are file endings in lower case, with the dot."""
     suffixes = subject.info.suffixes
-    good = suffixes and all(one.startswith(".") and one == one.lower() and len(one) > 1 for one in suffixes)
+    good = suffixes and all(
+        suffix.startswith(".") and suffix == suffix.lower() and len(suffix) > 1 for suffix in suffixes
+    )
     require(bool(good), f"info.suffixes is {suffixes!r}.")
 
 
@@ -106,8 +108,8 @@ def answers_with_logits(subject: LoaderSubject) -> None:
     """logits gives finite float32 [B, K] without a gradient."""
     x = subject.samples()
     logits = subject.classifier().logits(x)
-    wanted = (len(x), subject.classifier().info.classes)
-    require(tuple(logits.shape) == wanted, f"logits has shape {tuple(logits.shape)}, not {wanted}.")
+    expected = (len(x), subject.classifier().info.classes)
+    require(tuple(logits.shape) == expected, f"logits has shape {tuple(logits.shape)}, not {expected}.")
     require(logits.dtype == torch.float32, f"logits is {logits.dtype}.")
     require(bool(torch.isfinite(logits).all()), "logits holds NaN or infinity.")
     require(not logits.requires_grad, "logits carries a gradient.")

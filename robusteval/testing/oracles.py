@@ -38,19 +38,19 @@ class Linear:
     def twin(self, x: Tensor) -> Tensor:
         return (x.flatten(1)[:, None, :] * self.weight.flatten(1)[None]).sum(2) + self.bias
 
-    def smallest(self, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
+    def smallest(self, x: Tensor, safe: Tensor, norm: Norm) -> Tensor:
         """Smallest distance to a win, float64 [B]; infinite where the box holds none, 0 where x is one already.
 
-        Exact where keep [B, K] holds one class (or K = 2); a lower bound where it holds several (targeted).
+        Exact where safe [B, K] holds one class (or K = 2); a lower bound where it holds several (targeted).
         """
         scores = self.twin(x.double()).double()
         answer = torch.empty(len(x), dtype=torch.float64, device="cpu")
         for row in range(len(x)):
-            kept = [k for k in range(self.info.classes) if keep[row, k]]
+            kept = [k for k in range(self.info.classes) if safe[row, k]]
             reach = [
                 max(self._gap(x[row], scores[row], k, other, norm) for k in kept)
                 for other in range(self.info.classes)
-                if not keep[row, other]
+                if not safe[row, other]
             ]
             answer[row] = min(reach, default=math.inf)
         return answer
@@ -162,9 +162,9 @@ class Rescaled:
     def twin(self, x: Tensor) -> Tensor:
         return self.inner.twin(x * self.scale + self.shift)
 
-    def smallest(self, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
+    def smallest(self, x: Tensor, safe: Tensor, norm: Norm) -> Tensor:
         """As Linear.smallest, in units of x."""
-        inner = self.inner.smallest(x * self.scale + self.shift, keep, norm)
+        inner = self.inner.smallest(x * self.scale + self.shift, safe, norm)
         return inner if norm == "l0" else inner / abs(self.scale)
 
 

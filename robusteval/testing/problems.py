@@ -23,16 +23,16 @@ def inputs(info: ModelInfo, batch: int, seed: int = 0, spread: float = 0.1) -> T
     return (low + high) / 2 + spread * (high - low) * noise
 
 
-def keep_labels(y: Tensor, classes: int, rejected: bool = False) -> Tensor:
-    """Untargeted: keep the true class y [B], and the class "rejected" where there is one. bool [B, classes (+ 1)]."""
-    keep = torch.nn.functional.one_hot(y, classes + rejected).bool()
+def safe_labels(y: Tensor, classes: int, rejected: bool = False) -> Tensor:
+    """Untargeted: safe is the true class y [B], and the class "rejected" where there is one. bool [B, classes (+ 1)]."""
+    safe = torch.nn.functional.one_hot(y, classes + rejected).bool()
     if rejected:
-        keep[:, -1] = True
-    return keep
+        safe[:, -1] = True
+    return safe
 
 
-def keep_all_but(target: Tensor, classes: int, rejected: bool = False) -> Tensor:
-    """Targeted: keep everything but the target [B]. bool [B, classes (+ 1)]."""
+def safe_all_but(target: Tensor, classes: int, rejected: bool = False) -> Tensor:
+    """Targeted: safe is everything but the target [B]. bool [B, classes (+ 1)]."""
     return ~torch.nn.functional.one_hot(target, classes + rejected).bool()
 
 
@@ -65,7 +65,7 @@ class Watched:
 def pose(
     pipeline: Classifier | Defended,
     x: Tensor,
-    keep: Tensor,
+    safe: Tensor,
     norm: Norm,
     *,
     eps: Tensor | float | None = None,
@@ -74,7 +74,7 @@ def pose(
     draws: int = 1,
     sightings: Sightings | None = None,
 ) -> Problem:
-    """The problem of x [B, *shape] with keep [B, K] on a bare model or a defended one; eps: one for all, [B] or
+    """The problem of x [B, *shape] with safe [B, K] on a bare model or a defended one; eps: one for all, [B] or
     none."""
     defended = pipeline if isinstance(pipeline, Defended) else Defended(pipeline)
     view: View = Pipeline(defended).with_detector_scale(x)
@@ -83,4 +83,4 @@ def pose(
     budget = None if eps is None else torch.as_tensor(eps, dtype=torch.float32, device="cpu").expand(len(x)).clone()
     rng, rows = Generator().manual_seed(seed), torch.arange(len(x), device="cpu")
     bounds = defended.model.info.bounds
-    return Problem(x, keep, norm, budget, bounds, rng, needs, view, Meter(len(x)), rows, draws, Trace())
+    return Problem(x, safe, norm, budget, bounds, rng, needs, view, Meter(len(x)), rows, draws, Trace())

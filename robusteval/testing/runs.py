@@ -16,7 +16,7 @@ from robusteval.ops import Norm
 from robusteval.testing.facts import built, global_randomness, split
 from robusteval.testing.oracles import Blank, Linear, NanRegion, Staircase, linear
 from robusteval.testing.pipelines import LinearDetector, jittered
-from robusteval.testing.problems import Sightings, inputs, keep_all_but, keep_labels, pose
+from robusteval.testing.problems import Sightings, inputs, pose, safe_all_but, safe_labels
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Run:
     problem: Problem
     pipeline: Classifier | Defended
     smallest: Tensor  # float64 [B], closed form on the plain linear oracle
-    originals: tuple[Tensor, Tensor, Tensor]  # x, keep, weights of the oracle, copied before the run
+    originals: tuple[Tensor, Tensor, Tensor]  # x, safe, weights of the oracle, copied before the run
     weight: Tensor
     result: Any
     error: Exception | None
@@ -115,7 +115,7 @@ class AttackSubject:
         rows = torch.tensor(scenario.rows, dtype=torch.int64, device="cpu")
         everything = inputs(oracle.info, 6)
         x = everything[rows]
-        keep, plain = _masks(oracle, x, scenario)
+        safe, plain = _masks(oracle, x, scenario)
         smallest = oracle.smallest(x, plain, scenario.norm)
         pipeline = _pipeline(oracle, everything, scenario.model)
         sightings = Sightings()
@@ -125,7 +125,7 @@ class AttackSubject:
         posed = pose(
             pipeline,
             x,
-            keep,
+            safe,
             scenario.norm,
             eps=eps,
             needs=self.info.needs,
@@ -133,7 +133,7 @@ class AttackSubject:
             draws=scenario.draws,
             sightings=sightings,
         )
-        originals = (x.clone(), keep.clone(), oracle.weight.clone())
+        originals = (x.clone(), safe.clone(), oracle.weight.clone())
         result, error, touched = None, None, list[str]()
         modes = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled())
         with global_randomness(touched):
@@ -163,14 +163,14 @@ class AttackSubject:
 
 
 def _masks(oracle: Linear, x: Tensor, scenario: Scenario) -> tuple[Tensor, Tensor]:
-    """keep as posed, and keep without the class "rejected", for the closed form."""
+    """safe as posed, and safe without the class "rejected", for the closed form."""
     order = oracle.logits(x).argsort(1, descending=True)
     rejected = scenario.model == "detector"
     if scenario.goal == "targeted":
         target = order[:, 1]
-        return keep_all_but(target, scenario.classes, rejected), keep_all_but(target, scenario.classes)
+        return safe_all_but(target, scenario.classes, rejected), safe_all_but(target, scenario.classes)
     label = order[:, 1] if scenario.goal == "lost" else order[:, 0]
-    return keep_labels(label, scenario.classes, rejected), keep_labels(label, scenario.classes)
+    return safe_labels(label, scenario.classes, rejected), safe_labels(label, scenario.classes)
 
 
 def _pipeline(oracle: Linear, x: Tensor, name: str) -> Classifier | Defended:

@@ -24,13 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--model", action="append", default=[], help="the evaluated model, where it is not where it was"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        result = verified(Path(given.run), given.model)
+        result = verified(Path(options.run), options.model)
     except RobustEvalError as error:
         print(f"Error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
         return 2
-    print(as_json(result) if given.json else "\n".join(lines(result)))
+    print(as_json(result) if options.json else "\n".join(lines(result)))
     return 0 if result.held else 1
 
 

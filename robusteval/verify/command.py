@@ -13,17 +13,17 @@ from robusteval.verify.parts.result import STATEMENT, Verification
 _MOST = 20
 
 
-def verified(place: Path, models: Sequence[str] = ()) -> Verification:
+def verified(path: Path, models: Sequence[str] = ()) -> Verification:
     """The verification of a run, or of one of several models. models: their files, where they are not where they were.
     Raises RecordError, and RobustEvalError for models that do not go with the run."""
-    folder = place if place.is_dir() else place.parent
-    if comparison.is_comparison(place):
+    folder = path if path.is_dir() else path.parent
+    if comparison.is_comparison(path):
         return _several(folder, models)
     from robusteval.verify.run import verify
 
     if len(models) > 1:
         raise RobustEvalError("This run has one model.", "Give --model once.")
-    record = store.load(place)
+    record = store.load(path)
     return verify(record, folder, _find(models[0] if models else None, record.model.path, folder, record.model.file))
 
 
@@ -48,17 +48,19 @@ def as_json(result: Verification) -> str:
 def _several(folder: Path, models: Sequence[str]) -> Verification:
     from robusteval.verify.comparison import verify_comparison
 
-    made = comparison.load(folder)
+    compared = comparison.load(folder)
     files = []
-    for one in made.models:
-        given = next((model for model in models if Path(model).name == one.file), None)
-        record = store.load(folder / one.key)
-        files.append(_find(given, record.model.path, folder / one.key, one.file))
-    return verify_comparison(made, folder, files)
+    for entry in compared.models:
+        named = next((model for model in models if Path(model).name == entry.file), None)
+        record = store.load(folder / entry.key)
+        files.append(_find(named, record.model.path, folder / entry.key, entry.file))
+    return verify_comparison(compared, folder, files)
 
 
 def _find(model: str | None, path: str, folder: Path, file: str) -> Path | None:
     """The evaluated model: as given, as the record says, or beside the record."""
     if model is not None:
         return Path(model)
-    return next((place for place in (Path(path), folder / Path(file).name) if path and place.is_file()), None)
+    return next(
+        (candidate for candidate in (Path(path), folder / Path(file).name) if path and candidate.is_file()), None
+    )

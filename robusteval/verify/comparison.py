@@ -35,14 +35,14 @@ def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Pat
     or None where it is not there. Raises RecordError where there is nothing to check with."""
     result = Verification()
     records = []
-    for one, model in zip(comparison.models, models, strict=True):
-        place = folder / one.key
-        record = store.load(place)
+    for entry, model in zip(comparison.models, models, strict=True):
+        entry_folder = folder / entry.key
+        record = store.load(entry_folder)
         records.append(record)
-        same = hashlib.sha256((place / store.RECORD_FILE).read_bytes()).hexdigest() == one.record_sha256
-        result.judge([] if same else ["its record.json is not the one that was compared"], one.key)
-        result.judge(_entry(one, record), f"models, {one.key}")
-        result.add(verify(record, place, model), one.key)
+        same = hashlib.sha256((entry_folder / store.RECORD_FILE).read_bytes()).hexdigest() == entry.record_sha256
+        result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
+        result.judge(_entry(entry, record), f"models, {entry.key}")
+        result.add(verify(record, entry_folder, model), entry.key)
     _matrix(comparison, records, folder, models, result)
     _derived(comparison, records, result)
     check_comparison_page(comparison, folder, result)
@@ -53,10 +53,10 @@ def _entry(one: Entry, record: Record) -> list[str]:
     """What the comparison says of a model against its record."""
     grade = record.verdict.grade if record.verdict is not None else ""
     failed = sum(cell.status == "failed" for cell in record.cells)
-    said = (one.name, one.file, one.sha256, list(one.bounds), one.grade, one.failed)
+    printed = (one.name, one.file, one.sha256, list(one.bounds), one.grade, one.failed)
     model = record.model
     true = (model.name, model.file, model.sha256, list(model.bounds), grade, failed)
-    return [] if said == true else ["it is not what its record says"]
+    return [] if printed == true else ["it is not what its record says"]
 
 
 def _derived(comparison: Comparison, records: list[Record], result: Verification) -> None:
@@ -66,10 +66,10 @@ def _derived(comparison: Comparison, records: list[Record], result: Verification
     for name in ("suite", "data", "seed", "tool"):
         found = list(differences(getattr(comparison, name), getattr(first, name), name))
         result.judge(found[:3], "comparison.json")
-    for one, record in zip(comparison.models, records, strict=True):
+    for model, record in zip(comparison.models, records, strict=True):
         same = record.data.labels == first.data.labels and len(record.data.hashes) == len(first.data.hashes)
-        result.judge([] if same else ["it saw other samples"], one.key)
-    again = derive([(one.key, record) for one, record in zip(comparison.models, records, strict=True)])
+        result.judge([] if same else ["it saw other samples"], model.key)
+    again = derive([(model.key, record) for model, record in zip(comparison.models, records, strict=True)])
     if comparison.schema == TITLES_ONLY:
         again = [titles_only(one) for one in again]
     result.judge(list(differences(comparison.results, again, "results"))[:3], "comparison.json")
@@ -78,14 +78,14 @@ def _derived(comparison: Comparison, records: list[Record], result: Verification
     if transfer is None:
         return
     result.leave(SETTINGS)
-    for place, (right, record) in enumerate(zip(transfer.right, records, strict=True)):
+    for index, (right, record) in enumerate(zip(transfer.right, records, strict=True)):
         bare = record.pipeline("none").prediction
         true = [answer == label for answer, label in zip(bare, record.data.labels, strict=True)]
-        result.judge([] if right == true else ["it is not what the clean answers say"], f"transfer.right[{place}]")
-    for place, source in enumerate(transfer.sources):
+        result.judge([] if right == true else ["it is not what the clean answers say"], f"transfer.right[{index}]")
+    for index, source in enumerate(transfer.sources):
         result.judge(
-            [] if source.key == comparison.models[place].key else [f"it is of {source.key}"],
-            f"transfer.sources[{place}]",
+            [] if source.key == comparison.models[index].key else [f"it is of {source.key}"],
+            f"transfer.sources[{index}]",
         )
 
 
@@ -105,7 +105,7 @@ def _matrix(
         reopened(model, record) if model is not None and record.model.format == "onnx" else None
         for model, record in zip(models, records, strict=True)
     ]
-    for place, source in enumerate(transfer.sources):
+    for index, source in enumerate(transfer.sources):
         if source.status != "done":
             continue
         result.claims += len(records)
@@ -113,15 +113,15 @@ def _matrix(
             result.failures.append(f"The transfer file does not hold the adversarials of {source.key}.")
             continue
         stored = tensors[source.key]
-        fault = _unlawful(
-            comparison, stored, records[place], folder / comparison.models[place].key, transfer.right[place]
+        fault = _infeasible(
+            comparison, stored, records[index], folder / comparison.models[index].key, transfer.right[index]
         )
         if fault:
             result.failures.append(f"Made on {source.key}: {fault}")
-        _answers(comparison, source, stored, place, records, asked, result, not fault)
+        _answers(comparison, source, stored, index, records, asked, result, not fault)
 
 
-def _unlawful(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:
+def _infeasible(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:
     """What is wrong with a source's adversarials: outside the box, over the budget, or moved where it was not
     attacked."""
     transfer = comparison.transfer
@@ -148,11 +148,11 @@ def _answers(
     comparison: Comparison,
     source: Source,
     stored: Array,
-    place: int,
+    index: int,
     records: list[Record],
     asked: list[Runtime | None],
     result: Verification,
-    lawful: bool,
+    feasible: bool,
 ) -> None:
     for target, runtime in enumerate(asked):
         name = comparison.models[target].key
@@ -160,14 +160,14 @@ def _answers(
             result.claims -= 1
             result.leave(f"answers of {name} in the matrix, which is no ONNX model")
             continue
-        found = runtime.labels(_moved(stored, records[place].model.bounds, records[target].model.bounds)).tolist()
-        differ = sum(one != two for one, two in zip(found, source.answers[target], strict=True))
+        found = runtime.labels(_moved(stored, records[index].model.bounds, records[target].model.bounds)).tolist()
+        differ = sum(first != second for first, second in zip(found, source.answers[target], strict=True))
         if differ:
             result.failures.append(
                 f"Made on {source.key}, shown to {name}: ONNX Runtime answers otherwise on {differ} images."
             )
         else:
-            result.confirmed += lawful
+            result.confirmed += feasible
 
 
 def _moved(x: Array, source: list[float], target: list[float]) -> Array:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.errors import RecordError, RobustEvalError
-from robusteval.record.reference_set import Source
+from robusteval.record.reference_set import LoadedSet
 from robusteval.record.run import Record
 from robusteval.verify.parts.clean import check_clean
 from robusteval.verify.parts.columns import check_columns
 from robusteval.verify.parts.derived import built_in, check_derived
 from robusteval.verify.parts.eight_bit import check_rounded
 from robusteval.verify.parts.evidence import CLEAN, Evidence, gather
-from robusteval.verify.parts.facts import check_facts
+from robusteval.verify.parts.facts import check_facts, earlier
 from robusteval.verify.parts.gallery import check_gallery
 from robusteval.verify.parts.known import check_known
 from robusteval.verify.parts.page import check_page
@@ -35,11 +35,12 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     check_page(record, folder, result)
     if evidence.model is not None:
         result.notes.insert(0, f"The model's hash agrees: {record.model.sha256[:16]}.")
+    result.notes += earlier(record, result)
     return result
 
 
 def check(
-    record: Record, evidence: Evidence, metrics: dict[str, Any] | None = None, shipped: list[Source] | None = None
+    record: Record, evidence: Evidence, metrics: dict[str, Any] | None = None, shipped: list[LoadedSet] | None = None
 ) -> Verification:
     """The record against the evidence, all but the page. metrics, shipped: what comes with robusteval, read anew where
     it is not given."""

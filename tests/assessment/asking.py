@@ -16,9 +16,9 @@ def ask(record: Record, name: str) -> tuple[Check, list[Finding]]:
     check, found = next(spec for spec in CHECKS if spec.id == name).run(record)
     assert isinstance(check.measured, str)
     assert check.measured or check.outcome == "not-applicable"
-    assert check.codes == sorted({one.code for one in found})
-    for one in found:
-        complete(one)
+    assert check.codes == sorted({finding.code for finding in found})
+    for finding in found:
+        complete(finding)
     return check, found
 
 

@@ -32,7 +32,7 @@ def adaptive(distance: Any, **more: Any) -> Cell:
 def oblivious(
     *answers: list[int], strengths: tuple[float, ...] = (1.0, 2.0, 3.0), attack: str = "ddn", **more: Any
 ) -> Cell:
-    rows = [Strength(at, 0.5, 0.5, [True] * N, one) for at, one in zip(strengths, answers, strict=False)]
+    rows = [Strength(at, 0.5, 0.5, [True] * N, answer) for at, answer in zip(strengths, answers, strict=False)]
     made = {"defense": "d", "knowledge": "oblivious", "id": f"d/{attack}/l2/oblivious", "strengths": rows}
     return cell(attack, [], **(made | more))
 

@@ -13,7 +13,7 @@ from tests.engine.test_findings import N, cell, honest
 
 def concluded(record: Record | None = None) -> Record:
     record = record or honest()
-    record.verdict = verdict.judge(record)
+    record.verdict = verdict.write(record)
     return record
 
 
@@ -109,8 +109,8 @@ def test_a_model_that_was_right_nowhere_meets_no_gate() -> None:
     record = concluded()
     record.cells.append(cell("pgd", 0.0, defense="d", knowledge="adaptive"))
     assert gate_met(record, 0.3)  # a defence that was wrong everywhere is no matter
-    for one in record.cells:
-        one.distance = [0.0] * N
+    for attacked in record.cells:
+        attacked.distance = [0.0] * N
     assert unmet(record, 0.0) == "no sample was right when clean"
     record.cells[0].distance = record.cells[1].distance = [*[0.0] * (N - 1), 0.4]
     record.cells[2].distance = record.cells[3].distance = [*[0.0] * (N - 1), 0.4]

@@ -89,7 +89,7 @@ def test_answers_that_change(name: str, column: str, code: str, share: float | N
         assert ("batch" in finding.sentence) is (code == "batch-dependent")
         assert ("export with batch size one" in finding.advice) is (code == "batch-dependent")
         setattr(record.pipelines[0], column, share)
-        assert [one.sentence.split(" gave")[0] for one in ask(record, name)[1]] == ["The model", "jpeg"]
+        assert [finding.sentence.split(" gave")[0] for finding in ask(record, name)[1]] == ["The model", "jpeg"]
 
 
 def test_a_model_that_says_itself_that_it_is_random() -> None:

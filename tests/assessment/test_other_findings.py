@@ -130,4 +130,4 @@ def test_what_the_time_budget_left_out(cells: int, probes: int, tests: list[str]
         assert finding.severity == "warning"
         assert f" before {said} done," in finding.sentence
         assert finding.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
-        assert finding.cells == [one.id for one in record.cells[:cells]]
+        assert finding.cells == [cell.id for cell in record.cells[:cells]]

@@ -82,8 +82,8 @@ def test_the_median_over_the_runs_counts() -> None:
 
 def test_margin_goes_before_distance_and_distance_before_loss() -> None:
     both = [
-        {**one, **two, **three}
-        for one, two, three in zip(
+        {**first, **two, **three}
+        for first, two, three in zip(
             trace(ending(0.2)), trace(ending(0.5), "distance"), trace(ending(0.9), "loss"), strict=True
         )
     ]

@@ -24,7 +24,7 @@ def findings(*rows: tuple[str, Any]) -> list[Finding]:
 
 
 def sentences(record: Record, word: str) -> list[str]:
-    return [one for one in verdict.judge(record).sentences if word in one]
+    return [sentence for sentence in verdict.write(record).sentences if word in sentence]
 
 
 # Grades
@@ -46,7 +46,7 @@ def test_grades(fails: int, warns: int, grade: str, by: str) -> None:
     else:
         rows = [(f"a{n}", "alarm") for n in range(fails)] + [(f"w{n}", "warning") for n in range(warns)]
         record.findings = findings(*rows)
-    judged = verdict.judge(record)
+    judged = verdict.write(record)
     assert judged.grade == grade
     assert judged.status == ("inconclusive" if grade in "DF" else "conclusive")
     assert numbers(judged.grade_reason)[:2] == [fails, warns]
@@ -59,26 +59,26 @@ def test_what_checks_raised_counts_once_and_a_code_of_another_finding_once() -> 
     record = honest()
     record.checks = checks("fail", codes=("known",))
     record.findings = findings(("known", "alarm"), ("known", "warning"), ("told", "info"))
-    assert verdict.judge(record).grade == "D"
-    assert numbers(verdict.judge(record).grade_reason)[:2] == [1, 0]
+    assert verdict.write(record).grade == "D"
+    assert numbers(verdict.write(record).grade_reason)[:2] == [1, 0]
     record.findings += findings(("stranger", "warning"), ("stranger", "warning"), ("other", "warning"))
-    assert numbers(verdict.judge(record).grade_reason)[:2] == [1, 2]
+    assert numbers(verdict.write(record).grade_reason)[:2] == [1, 2]
 
 
 def test_a_norm_in_which_nothing_was_measured_is_an_f() -> None:
     record = honest()
     record.suite.norms = ["l2", "linf"]
-    judged = verdict.judge(record)
+    judged = verdict.write(record)
     assert (judged.grade, judged.status) == ("F", "inconclusive")
     assert says(judged.sentences[0], "INCONCLUSIVE")
     assert "linf" in judged.sentences[0].lower()
     record.suite.norms = []
     record.cells[0] = cell("fgsm", 0.5, norm="l1", status="failed")
-    assert verdict.judge(record).grade == "F"
+    assert verdict.write(record).grade == "F"
     record.cells[0] = cell("fgsm", 0.5, norm="l1", knowledge="adaptive", defense="d")
-    assert verdict.judge(record).grade == "F"
+    assert verdict.write(record).grade == "F"
     record.cells = []
-    judged = verdict.judge(record)
+    judged = verdict.write(record)
     assert judged.grade == "F"
     assert "any norm" in judged.sentences[0]
 
@@ -95,33 +95,33 @@ def test_the_norms_without_a_measurement() -> None:
 def test_the_first_sentence_gives_the_first_two_alarms() -> None:
     record = honest()
     record.findings = findings(("a", "alarm"), ("w", "warning"), ("b", "alarm"), ("c", "alarm"))
-    assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: a is told. b is told."
+    assert verdict.write(record).sentences[0] == "INCONCLUSIVE: a is told. b is told."
 
 
 def test_where_no_finding_says_why_the_checks_do() -> None:
     record = honest()
     record.checks = checks("fail", "warn", "fail")
     record.checks[0].title, record.checks[2].title = "First", "Third"
-    assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: This did not hold: First; Third."
+    assert verdict.write(record).sentences[0] == "INCONCLUSIVE: This did not hold: First; Third."
     record.findings = findings(("no-gradients", "alarm"))  # no norm is blind
-    assert verdict.judge(record).sentences[0] == "INCONCLUSIVE: no-gradients is told."
+    assert verdict.write(record).sentences[0] == "INCONCLUSIVE: no-gradients is told."
 
 
 def test_all_norms_without_working_gradients_are_named_even_strange_ones() -> None:
     record = honest()
     record.suite.norms = ["lp", "linf"]
     record.cells += [cell("square", 0.2, "scores", norm=norm) for norm in ("linf", "lp")]
-    said = verdict.judge(record).sentences
+    said = verdict.write(record).sentences
     assert "was made in Linf, lp, because" in said[0]
-    assert any("in lp, half of" in one for one in said)
+    assert any("in lp, half of" in sentence for sentence in said)
     record.cells[-1].distance = [None] * N
-    assert any("in lp, of the" in one for one in verdict.judge(record).sentences)
+    assert any("in lp, of the" in sentence for sentence in verdict.write(record).sentences)
     record.cells[-1].status = "failed"
-    assert "In lp nothing was measured." in verdict.judge(record).sentences
+    assert "In lp nothing was measured." in verdict.write(record).sentences
     record.cells[-1].status = "skipped"
-    assert any("(1 in lp)" in one for one in verdict.judge(record).sentences)
+    assert any("(1 in lp)" in sentence for sentence in verdict.write(record).sentences)
     record.cells[-1].status, record.cells[-1].distance = "done", [0.0] * N
-    assert any("In lp there was nothing to lose" in one for one in verdict.judge(record).sentences)
+    assert any("In lp there was nothing to lose" in sentence for sentence in verdict.write(record).sentences)
 
 
 def test_without_working_gradients_in_a_norm_the_grade_is_a_d_at_best() -> None:
@@ -130,14 +130,14 @@ def test_without_working_gradients_in_a_norm_the_grade_is_a_d_at_best() -> None:
     record.cells.append(cell("square", 0.2, "scores", norm="linf"))
     for warns in (0, 1, 3):
         record.checks = checks(*["warn"] * warns)
-        judged = verdict.judge(record)
+        judged = verdict.write(record)
         assert (judged.grade, judged.status) == ("D", "inconclusive")
     assert "Linf" in judged.sentences[0]
     assert "L2" not in judged.sentences[0]
     record.checks = checks("fail", "fail")
-    assert verdict.judge(record).grade == "F"
+    assert verdict.write(record).grade == "F"
     record.findings = findings(("no-gradients", "alarm"), ("white-box-missing", "alarm"), ("x", "alarm"))
-    first = verdict.judge(record).sentences[0]
+    first = verdict.write(record).sentences[0]
     assert "x is told." in first  # the others say the same again
     assert "no-gradients is told." not in first
     assert "white-box-missing is told." not in first

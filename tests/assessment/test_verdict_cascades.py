@@ -12,7 +12,7 @@ from tests.engine.test_findings import N, cell, honest
 
 
 def sentences(record: Record, word: str) -> list[str]:
-    return [one for one in verdict.judge(record).sentences if word in one]
+    return [sentence for sentence in verdict.write(record).sentences if word in sentence]
 
 
 def share(value: float | None, eps: float | None = 0.125, **tags: Any) -> Result:
@@ -36,8 +36,8 @@ def test_cascades_are_told_of_with_what_all_attacks_leave() -> None:
     record.cells += [cascade("two"), cascade("one"), cascade("one", 0.25)]
     record.results = [share(0.5), share(0.375, 0.25), share(0.9, 0.3), share(None)]
     said = sentences(record, "of all samples right")
-    assert [numbers(one) for one in said] == [[0.125, 50, 95, 25, 62.5], [0.25, 37.5, 95, 25, 62.5]]
-    assert all(says(one, "Linf") for one in said)
+    assert [numbers(sentence) for sentence in said] == [[0.125, 50, 95, 25, 62.5], [0.25, 37.5, 95, 25, 62.5]]
+    assert all(says(sentence, "Linf") for sentence in said)
     assert "one and two leave at most" in said[0]
     assert "one leaves at most" in said[1]
     record.cells.append(cell("pgd", 0.5, norm="linf"))
@@ -93,8 +93,8 @@ def test_which_cascades_are_told_of() -> None:
 
 def test_a_model_that_was_right_nowhere_has_nothing_to_lose() -> None:
     record = honest()
-    for one in record.cells:
-        one.distance = [0.0] * N
+    for attacked in record.cells:
+        attacked.distance = [0.0] * N
     (said,) = sentences(record, "nothing to lose")
     assert says(said, "L2")
     assert sentences(record, "at a distance of") == []

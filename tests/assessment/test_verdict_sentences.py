@@ -16,7 +16,7 @@ from tests.engine.test_findings import N, cell, honest
 
 
 def sentences(record: Record, word: str) -> list[str]:
-    return [one for one in verdict.judge(record).sentences if word in one]
+    return [sentence for sentence in verdict.write(record).sentences if word in sentence]
 
 
 def test_clean_accuracy() -> None:
@@ -31,7 +31,7 @@ def test_clean_accuracy() -> None:
     assert numbers(sentences(record, "clean samples")[0]) == [0, 0]
     record.pipelines[0].prediction = [1]
     with pytest.raises(ValueError, match="argument"):
-        verdict.judge(record)
+        verdict.write(record)
 
 
 @pytest.mark.parametrize(
@@ -86,20 +86,20 @@ def test_the_median_distance() -> None:
     for half in (dataclasses.replace(whole, low=None), dataclasses.replace(whole, high=None)):
         record.results = [half]
         assert len(numbers(sentences(record, "at a distance of")[0])) == 3
-    for one in record.cells:
-        one.norm = "l0"
+    for attacked in record.cells:
+        attacked.norm = "l0"
     assert sentences(record, "at a distance of")[0].endswith("at a distance of 0.3 or less.")  # pixels counted
 
 
 def test_the_median_of_samples_most_of_which_were_never_lost() -> None:
     record = honest()
-    for one in record.cells:
-        one.distance = [0.25] * 99 + [None] * 101
+    for attacked in record.cells:
+        attacked.distance = [0.25] * 99 + [None] * 101
     (said,) = sentences(record, "survived every attack")
     assert says(said, "L2")
     assert sentences(record, "at a distance of") == []
-    for one in record.cells:
-        one.distance = [0.25] * 100 + [None] * 100
+    for attacked in record.cells:
+        attacked.distance = [0.25] * 100 + [None] * 100
     assert sentences(record, "survived every attack") == []
     assert len(sentences(record, "at a distance of")) == 1
 
@@ -111,7 +111,7 @@ def test_each_norm_has_its_sentence() -> None:
         cell("auto@1", 0.1, norm="l0", threat="budget"),
     ]  # fmt: skip
     said = sentences(record, "at a distance of")
-    assert [numbers(one)[0] for one in said] == [0.3, 0.125]
+    assert [numbers(sentence)[0] for sentence in said] == [0.3, 0.125]
     assert len(sentences(record, "In L1 nothing was measured")) == 1
     assert sentences(record, "L0") == []
     record.cells.append(cell("pgd", 0.25, norm="l2", defense="d", knowledge="adaptive"))
@@ -205,7 +205,7 @@ def test_claims_at_the_reference_budget() -> None:
     assert sentences(record, "samples stay right")[0].startswith(best)
     record.results[0].rows[0].pop()
     with pytest.raises(ValueError, match="argument"):
-        verdict.judge(record)
+        verdict.write(record)
     record.results = []
     assert sentences(record, "To halve") == []
 
@@ -222,33 +222,35 @@ def test_a_defence_is_told_of_by_its_adaptive_figure() -> None:
     record = honest()
     row = Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2))
     record.pipelines += [dataclasses.replace(row, defense="e", status="failed", reason="no memory"), row]
-    assert not [one for one in verdict.judge(record).sentences if "defence none" in one]
+    assert not [sentence for sentence in verdict.write(record).sentences if "defence none" in sentence]
     record.cells.append(cell("pgd", 0.01, norm="l1", defense="d", knowledge="oblivious"))
     record.cells.append(cell("pgd", 0.01, norm="l0", defense="f", knowledge="adaptive"))
-    (said,) = [one for one in verdict.judge(record).sentences if "defence d" in one]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "defence d" in sentence]
     assert "not attacked by anyone who knows it" in said
-    (said,) = [one for one in verdict.judge(record).sentences if "defence e" in one]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "defence e" in sentence]
     assert said.endswith("was not measured: no memory.")
     record.cells += [
         cell("pgd", 0.15, defense="d", knowledge="adaptive"), cell("pgd", 0.01, defense="d", knowledge="oblivious"),
         cell("pgd", 0.25, norm="linf"), cell("pgd", None or [None] * N, norm="linf", defense="d", knowledge="adaptive"),
     ]  # fmt: skip
-    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 and beyond what the attacks found in Linf" in said
     record.cells[-2].distance = [None] * N
     record.cells[-1].distance = [0.5] * N
-    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2" in said
     assert "Linf" not in said
     record.cells += [cell("pgd", 0.5, norm="lp"), cell("pgd", 0.125, norm="lp", defense="d", knowledge="adaptive")]
-    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 and 0.25 times in lp." in said
     record.cells[-1].distance = [None] * N
-    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 and beyond what the attacks found in lp." in said
     del record.cells[-2:]
     record.cells[-2].distance = [0.0] * N
-    assert "Linf" not in next(one for one in verdict.judge(record).sentences if "d changes the median" in one)
+    assert "Linf" not in next(
+        sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence
+    )
 
 
 def test_a_defence_s_sentence_is_its_own() -> None:
@@ -260,7 +262,7 @@ def test_a_defence_s_sentence_is_its_own() -> None:
         cell("pgd", 0.01, norm="linf", defense="d", knowledge="oblivious"), cell("pgd", 0.5, norm="linf"),
         cell("pgd", 0.01, norm="linf", defense="e", knowledge="adaptive", backwards=[0] * N),
     ]  # fmt: skip
-    (said,) = [one for one in verdict.judge(record).sentences if "d changes the median" in one]
+    (said,) = [sentence for sentence in verdict.write(record).sentences if "d changes the median" in sentence]
     assert "0.50 times in L2 (an upper bound of its worth" in said
     assert "inf" not in said
 
@@ -271,9 +273,9 @@ def test_the_order_of_the_sentences() -> None:
     record.findings = findings(("a", "alarm"))
     record.cells.append(cell("x", 0.1, status="skipped"))
     record.pipelines.append(Pipeline("d", "d", "1", "preprocessor", {}, "done", prediction=[0, 1] * (N // 2)))
-    said = verdict.judge(record).sentences
+    said = verdict.write(record).sentences
     words = ("INCONCLUSIVE", "clean samples", "at a distance of", "For want of time", "The defence d")
-    places = [next(place for place, one in enumerate(said) if word in one) for word in words]
+    places = [next(place for place, sentence in enumerate(said) if word in sentence) for word in words]
     assert places == sorted(places)
 
 

@@ -178,6 +178,6 @@ def test_a_defence_s_figure_is_marked_in_the_norms_without_adaptive_gradients() 
     said = Bounds((), False).of_defense(record, "d")
     assert said.endswith("in l1, l2)")
     assert said.startswith(" (an upper bound")
-    record.cells = [one for one in record.cells if one.norm == "linf"]
+    record.cells = [cell for cell in record.cells if cell.norm == "linf"]
     assert Bounds((), False).of_defense(record, "d") == ""
     assert Bounds((), False).of_defense(record, "e") == ""

@@ -64,7 +64,7 @@ def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_set_holds_what_was_measured(made: Path) -> None:
     found = reference_set.load(made).content
-    assert [(one.name, one.about, len(one.rows)) for one in found.models[:2]] == [
+    assert [(model.name, model.about, len(model.rows)) for model in found.models[:2]] == [
         ("plain", "as it was given", 60),
         ("hardened", "trained on PGD", 60),
     ]
@@ -78,7 +78,7 @@ def test_the_set_holds_what_was_measured(made: Path) -> None:
     assert mine.grade == sure(run.verdict).grade
     assert run.pipelines[1:] == []  # no defences: they say nothing about the bare model
     columns = zip(*(cell.distance for cell in run.done(norm="linf")), strict=True)
-    nearest = [min((one for one in row if one is not None), default=None) for row in columns]
+    nearest = [min((value for value in row if value is not None), default=None) for row in columns]
     assert mine.worst["linf"].distance == pytest.approx(nearest, rel=1e-8)
     assert mine.worst["linf"].attacks == ["fgsm", "square"]
     assert mine.worst["linf"].searched == 0.5
@@ -89,8 +89,8 @@ def test_exact_gradients_of_the_masked_one_tell_lies_and_are_marked_as_such(made
     assert masked.exact["linf"].attacks == ["fgsm"]
     assert masked.exact_grade in ("D", "F")
     assert "gradients-zero" in masked.exact_fails
-    true = sum(one is None or one > 0.1 for one in masked.worst["linf"].distance)
-    false = sum(one is None or one > 0.1 for one in masked.exact["linf"].distance)
+    true = sum(distance is None or distance > 0.1 for distance in masked.worst["linf"].distance)
+    false = sum(distance is None or distance > 0.1 for distance in masked.exact["linf"].distance)
     assert true < 15
     assert false > 40
 
@@ -101,7 +101,7 @@ def test_a_run_is_shown_beside_them(made: Path, robusteval: Command, tiny: Path)
     assert "on the same 60 images, under the same attacks, plain" in " ".join(screen.out.split())
     record = store.load(Path("run"))
     assert record.references[0].sha256 == reference_set.load(made).sha256
-    table = next(one for one in record.results if one.metric == "references" and one.kind == "table")
+    table = next(result for result in record.results if result.metric == "references" and result.kind == "table")
     rows = [dict(zip(table.titles(), row, strict=True)) for row in table.rows]
     assert [row["Role"] for row in rows] == ["this", "same", "reference", "reference", "exact"]
     # the same file, suite, images and seed: the reference's figures are this run's own
@@ -128,7 +128,7 @@ def test_finished_runs_serve_as_models(made: Path, robusteval: Command) -> None:
     screen = robusteval("references", "build", *words)
     assert screen.code == 0, screen.err
     first, again = reference_set.load(made).content, reference_set.load(Path("set.json")).content
-    assert [one.worst for one in again.models] == [one.worst for one in first.models[:2]]
+    assert [model.worst for model in again.models] == [model.worst for model in first.models[:2]]
     assert "hardened" not in screen.out
     assert "robusteval run MODEL --references set.json" in screen.out
 
@@ -158,7 +158,7 @@ def test_the_python_api_takes_them_too(made: Path, tiny: Path) -> None:
         package.evaluate(CNN, suite=str(tiny), references=["missing.json"])
     record = package.evaluate(CNN, suite=str(tiny), samples=55, references=[made])
     assert record.references[0].status == "done"
-    assert [len(one.rows) for one in record.references[0].models] == [55, 55, 50]
+    assert [len(model.rows) for model in record.references[0].models] == [55, 55, 50]
     assert any("same 55 images" in sentence for sentence in sure(record.verdict).sentences)
 
 

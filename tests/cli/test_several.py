@@ -79,7 +79,7 @@ def test_one_page_one_document_and_a_run_for_each(finished: tuple[Path, str], bo
     assert {"fgsm, L2", "fgsm, L\u221e", "deepfool, L2", "Worst case over attacks, L2"} <= set(titles)
     assert (folder / "fashion-cnn" / "tables" / "label-next_l2.csv").is_file()
     document = json.loads((folder / "comparison.json").read_text())
-    assert [one["key"] for one in document["models"]] == ["fashion-cnn", "fashion-int8"]
+    assert [model["key"] for model in document["models"]] == ["fashion-cnn", "fashion-int8"]
     alone = json.loads((folder / "fashion-cnn" / "record.json").read_text())
     assert alone["model"]["sha256"] == document["models"][0]["sha256"] == hashlib.sha256(CNN.read_bytes()).hexdigest()
 
@@ -143,10 +143,10 @@ def test_again_and_in_the_other_order_gives_the_same_matrix(robusteval: Command,
     screen = robusteval("run", INT8, CNN, "--suite", suite, "--out", folder, "--workers", 1, "--json")
     assert screen.code == 0, screen.err
     second = json.loads((folder / "comparison.json").read_text())
-    swapped = [one["answers"][::-1] for one in second["transfer"]["sources"]][::-1]
-    assert [one["answers"] for one in first["transfer"]["sources"]] == swapped
+    swapped = [source["answers"][::-1] for source in second["transfer"]["sources"]][::-1]
+    assert [source["answers"] for source in first["transfer"]["sources"]] == swapped
     shown = json.loads(screen.out)
-    assert [one["model"] for one in shown["models"]] == ["fashion-int8", "fashion-cnn"]
+    assert [model["model"] for model in shown["models"]] == ["fashion-int8", "fashion-cnn"]
     assert all(0 <= value <= 1 for row in shown["transfer"] for value in row)
 
 
@@ -157,7 +157,7 @@ def test_the_own_option_of_one_file_reaches_only_that(robusteval: Command, suite
     screen = robusteval("run", CNN, INT8, *arguments, "--only", "fashion-cnn.onnx", "range", "0,255")
     assert screen.code == 0, screen.err
     document = json.loads((tmp_path / "run" / "comparison.json").read_text())
-    assert [one["bounds"] for one in document["models"]] == [[0.0, 255.0], [0.0, 1.0]]
+    assert [model["bounds"] for model in document["models"]] == [[0.0, 255.0], [0.0, 1.0]]
     assert robusteval("verify", tmp_path / "run").code == 0
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from robusteval.api import LoadOptions, Samples
 from robusteval.engine.fit.train import split
 from robusteval.loaders.onnx.plugin import OnnxLoader
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 from tests.cli.conftest import CNN, ROOT, Command
 from tests.sure import sure
 
@@ -59,7 +59,7 @@ def test_it_writes_a_file_that_onnx_runtime_takes_at_any_batch(
     assert np.allclose(together, alone, atol=1e-4)
     assert np.allclose(loaded.twin(torch.from_numpy(x)).detach().numpy(), together, atol=1e-3)
     assert not np.allclose(together, answers(model, x), atol=1e-2)
-    props = {one.key: one.value for one in onnx.load(out).metadata_props}
+    props = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
     facts = json.loads(props["robusteval.training"])
     assert facts["defence"] == "label-embedding"
     assert facts["params"]["epochs"] == 1
@@ -220,18 +220,18 @@ def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(
         assert f"{model.stem} was trained on" in said
     assert run(once, "more.npz")[0] == 0
     assert run(twice, "clean.npz")[0] == 0
-    learnt = {one.key: one.value for one in onnx.load(once).metadata_props}["robusteval.learnt"]
+    learnt = {entry.key: entry.value for entry in onnx.load(once).metadata_props}["robusteval.learnt"]
     assert 8 * 250 < len(learnt) < 8 * 300, "Eight characters an image, and none of those held out."
 
 
 def test_marks_that_nobody_wrote_are_an_error() -> None:
-    from robusteval.engine.data.training_fingerprints import check_unlearnt
+    from robusteval.engine.data.training_fingerprints import check_not_trained_on
     from robusteval.errors import ModelError
     from robusteval.testing import linear
 
-    info = replace(linear((4,)).info, learnt="abcde===")
+    info = replace(linear((4,)).info, training_fingerprints="abcde===")
     with pytest.raises(ModelError, match="cannot be read"):
-        check_unlearnt(info, Samples(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)))
+        check_not_trained_on(info, Samples(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)))
 
 
 @pytest.mark.slow
@@ -245,7 +245,7 @@ def test_adversarial_training_of_the_example_holds_against_pgd(robusteval: Comma
 
     def robust(path: Path) -> float:
         model = OnnxLoader().load(path, LoadOptions())
-        found = PGD(steps=20).run(pose(model, x, keep_labels(y, 10), "linf", eps=0.1))
+        found = PGD(steps=20).run(pose(model, x, safe_labels(y, 10), "linf", eps=0.1))
         return float((model.logits(found).argmax(1) == y).float().mean())
 
     assert robust(out) >= robust(CNN) + 0.4

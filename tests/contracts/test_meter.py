@@ -63,9 +63,9 @@ def test_a_trace_is_the_mean_of_what_is_finite() -> None:
 def watch(eps: list[float] | None = None, bounds: tuple[float, float] = (0.0, 1.0), norm: Norm = "linf") -> Watch:
     """Samples 4, 1 and 2 of five, at 0, .1 and .2 in two dimensions; class 0 is kept."""
     x0 = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.2, 0.2]], dtype=torch.float64)
-    keep = torch.tensor([[True, False]] * 3)
+    safe = torch.tensor([[True, False]] * 3)
     budget = None if eps is None else torch.tensor(eps, dtype=torch.float64)
-    return Watch(5, rows(4, 1, 2), x0, keep, norm, budget, bounds)
+    return Watch(5, rows(4, 1, 2), x0, safe, norm, budget, bounds)
 
 
 LOST, KEPT = [0.0, 1.0], [1.0, 0.0]
@@ -120,5 +120,5 @@ def test_a_first_unlawful_win_does_not_hide_a_later_lawful_one() -> None:
     assert one.met.tolist() == [False] * 3
     one.see(rows(4), torch.tensor([[0.1, 0.0]]).double(), torch.tensor([LOST]))
     assert one.met.tolist() == [True, False, False]
-    assert one.lawful(rows(0, 2), torch.tensor([[0.2, 0.0], [0.5, 0.2]]).double()).tolist() == [True, False]
-    assert watch().lawful(rows(0, 1), torch.tensor([[0.2, 1.5], [0.5, 0.2]]).double()).tolist() == [False, True]
+    assert one.is_feasible(rows(0, 2), torch.tensor([[0.2, 0.0], [0.5, 0.2]]).double()).tolist() == [True, False]
+    assert watch().is_feasible(rows(0, 1), torch.tensor([[0.2, 1.5], [0.5, 0.2]]).double()).tolist() == [False, True]

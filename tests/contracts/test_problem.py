@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
+import robusteval.testing
 from robusteval.api import Problem
 from robusteval.contracts.meter import Meter, Trace
 from robusteval.contracts.plugins import Needs
 from robusteval.errors import AccessError
+from robusteval.testing import linear
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ def pose(
     random: bool = False,
 ) -> Problem:
     x = torch.rand((batch, 3), generator=Generator().manual_seed(0))
-    keep = torch.tensor([[True, False, False]]).expand(batch, 3).clone()
+    safe = torch.tensor([[True, False, False]]).expand(batch, 3).clone()
     budget = None if eps is None else torch.full((batch,), eps)
     rng = Generator().manual_seed(1)
     rows, meter = torch.arange(batch), Meter(batch)
     return Problem(
-        x, keep, "l2", budget, (0.0, 1.0), rng, needs, Plane(cliff, random=random), meter, rows, draws, Trace()
+        x, safe, "l2", budget, (0.0, 1.0), rng, needs, Plane(cliff, random=random), meter, rows, draws, Trace()
     )
 
 
@@ -182,3 +184,24 @@ def test_memory_is_shared_by_sub_problems_and_by_no_others() -> None:
     problem[torch.tensor([2, 0])].memory["seen"] = 1
     assert problem.memory == {"seen": 1}
     assert pose("decision").memory == {}
+
+
+def test_the_mask_answers_to_its_old_name_and_says_the_new_one():
+    problem = pose("scores")
+    with pytest.warns(DeprecationWarning, match=r"Problem\.keep is called safe"):
+        assert problem.keep is problem.safe
+    other = ~problem.safe
+    with pytest.warns(DeprecationWarning, match=r"Problem\(keep=\.\.\.\) is called safe"):
+        assert torch.equal(replace(problem, keep=other).safe, other)
+    with pytest.warns(DeprecationWarning, match="keep_labels is called safe_labels"):
+        assert robusteval.testing.keep_labels is robusteval.testing.safe_labels
+    with pytest.raises(AttributeError, match="keep_nothing"):
+        _ = robusteval.testing.keep_nothing
+
+
+def test_what_a_model_was_trained_on_answers_to_its_old_name():
+    info = linear((3,)).info
+    with pytest.warns(DeprecationWarning, match="training_fingerprints"):
+        assert replace(info, learnt="abc").training_fingerprints == "abc"
+    with pytest.warns(DeprecationWarning, match="training_fingerprints"):
+        assert info.learnt == ""

@@ -16,7 +16,7 @@ from tests import shapes
 
 
 def test_a_wrong_shape_is_an_error() -> None:
-    with pytest.raises(TypeCheckError, match="parameter 'keep'"):
+    with pytest.raises(TypeCheckError, match="parameter 'safe'"):
         ops.wins(torch.zeros(3, 10), torch.zeros(3, 9, dtype=torch.bool))
     with pytest.raises(TypeCheckError):
         is_win(torch.zeros(3), torch.zeros(3, 10, dtype=torch.bool))  # answers are whole numbers
@@ -25,7 +25,7 @@ def test_a_wrong_shape_is_an_error() -> None:
 
 
 def test_a_wrong_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ops.LOSSES, "ce", lambda scores, keep: scores)
+    monkeypatch.setitem(ops.LOSSES, "ce", lambda scores, safe: scores)
     with pytest.raises(TypeCheckError, match="return value"):
         ops.loss(torch.zeros(3, 10), torch.zeros(3, 10, dtype=torch.bool), "ce")
 

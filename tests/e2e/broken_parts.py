@@ -229,7 +229,7 @@ def int8_exact() -> OnnxClassifier:
     file = load_model(EXAMPLES / "fashion-int8.onnx", LoadOptions(), catalogue())
     assert isinstance(file, OnnxClassifier)
     return OnnxClassifier(
-        file._file, file._given, file._taken, file._head,
+        file._file, file._input_reading, file._output_reading, file._head,
         dataclasses.replace(file._climbed, rung="A", straight=False),
         dataclasses.replace(file.info, gradients="exact", gradients_reason="", rung="A"),
     )  # fmt: skip

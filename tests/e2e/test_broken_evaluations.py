@@ -21,9 +21,9 @@ def network() -> nn.Module:
 
 def test_nothing_fires_on_a_sound_evaluation(tmp_path: Path, network: nn.Module) -> None:
     record = evaluate(classifier(network), SOUND, tmp_path)
-    loud = [(one.id, one.outcome, one.measured) for one in record.checks if one.outcome in ("warn", "fail")]
+    loud = [(check.id, check.outcome, check.measured) for check in record.checks if check.outcome in ("warn", "fail")]
     assert loud == []
-    asked = {one.id for one in record.checks if one.outcome == "pass"}
+    asked = {check.id for check in record.checks if check.outcome == "pass"}
     assert asked >= {
         "planted", "noise-draws", "bigger-budget", "black-box", "one-step", "random-search", "silent-success",
         "unbounded",

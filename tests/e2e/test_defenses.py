@@ -76,7 +76,7 @@ def test_what_defences_say_of_themselves_is_in_the_record(everything: Record) ->
     assert len(smooth.certified) == 24
     assert any(smooth.certified)
     assert {name for name, row in rows.items() if row.certified} == {"randomized-smoothing"}
-    assert any(one.metric == "certified-curve" for one in everything.results)
+    assert any(result.metric == "certified-curve" for result in everything.results)
     random = {name for name, row in rows.items() if row.stochastic}
     assert random == {
         "gaussian-noise", "shift", "rotate", "randomized-smoothing", "jumprelu-random", "logit-odds", "logit-odds-svm",
@@ -114,16 +114,16 @@ def test_masked_gradients_are_exposed(tmp_path: Path) -> None:
         """,
         40,
     )
-    found = {(one.code, one.severity) for one in record.findings if "blind" in one.sentence}
+    found = {(finding.code, finding.severity) for finding in record.findings if "blind" in finding.sentence}
     assert ("zero-gradients", "alarm") in found
     assert ("black-box-stronger", "alarm") in found
-    assert not [one for one in record.findings if "seeing" in one.sentence and one.severity == "alarm"]
+    assert not [finding for finding in record.findings if "seeing" in finding.sentence and finding.severity == "alarm"]
     assert record.verdict is not None
     assert record.verdict.status == "inconclusive"
 
     def kept(defense: str, attack: str, eps: float = 0.03) -> float:
         knowledge = "none" if defense == "none" else "adaptive"
-        (cell,) = [one for one in record.done(defense=defense, knowledge=knowledge) if one.attack == attack]
+        (cell,) = [cell for cell in record.done(defense=defense, knowledge=knowledge) if cell.attack == attack]
         return sum(value is None or value > eps for value in cell.distance) / len(cell.distance)
 
     bare = kept("none", "fmn")

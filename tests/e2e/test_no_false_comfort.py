@@ -85,9 +85,11 @@ def comforting(record: Record) -> list[str]:
     wrong += ["the gate opens"] if gate_met(record, 0.0) else []
     wrong += [] if verdict.sentences[0].startswith("INCONCLUSIVE: ") else [f"first of all: {verdict.sentences[0]}"]
     figures = [
-        one for one in verdict.sentences if "half of the samples" in one or "survived" in one or "at most" in one
+        sentence
+        for sentence in verdict.sentences
+        if "half of the samples" in sentence or "survived" in sentence or "at most" in sentence
     ]
-    return wrong + [one for one in figures if not one.startswith("An upper bound")]
+    return wrong + [figure for figure in figures if not figure.startswith("An upper bound")]
 
 
 def straight_through(net: Net, eps: float, steps: int = 40, seed: int = 0) -> np.ndarray:
@@ -155,5 +157,5 @@ def test_the_oracle_sees_comfort(tmp_path: Path) -> None:
     """What is asked above can fail: a record that was talked up is noticed."""
     record = evaluate(make("tree", 0), tmp_path, BLACK)
     sure(record.verdict).status, sure(record.verdict).grade = "conclusive", "A"
-    sure(record.verdict).sentences = [one.split(": ", 1)[-1] for one in sure(record.verdict).sentences]
+    sure(record.verdict).sentences = [sentence.split(": ", 1)[-1] for sentence in sure(record.verdict).sentences]
     assert len(comforting(record)) > 2

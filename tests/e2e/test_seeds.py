@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import robusteval
-
-DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
-needs_data = pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
+from tests.data import FOLDER, needs
 
 FGSM = """
 name = "one-step"
@@ -38,11 +32,11 @@ plugin = "deepfool"
 
 
 def mnist() -> dict[str, np.ndarray]:
-    with np.load(Path(DATA) / "mnist" / "mnist.npz") as file:
+    with np.load(FOLDER / "mnist" / "mnist.npz") as file:
         return {name: file[name] for name in file.files}
 
 
-@needs_data
+@needs("mnist/mnist.npz")
 def test_logistic_regression_of_3_and_7_falls_to_one_step_of_a_quarter(tmp_path: Path) -> None:
     """Goodfellow, Shlens, Szegedy 2014, figure 2: 1.6 % error on clean digits, 99 % under FGSM with eps 0.25."""
     data = mnist()
@@ -67,17 +61,19 @@ def test_logistic_regression_of_3_and_7_falls_to_one_step_of_a_quarter(tmp_path:
     assert lost > 0.95
 
 
-@needs_data
+@needs("models/fc.onnx", "mnist/test1000.npz")
 def test_rho_adv_of_the_dense_net_is_the_papers(tmp_path: Path) -> None:
     """Moosavi-Dezfooli et al. 2016: 0.11 for FC500-150-10 on MNIST."""
     suite = tmp_path / "rho.toml"
     suite.write_text(DEEPFOOL)
-    folder = Path(DATA)
+    folder = FOLDER
     record = robusteval.evaluate(
         folder / "models" / "fc.onnx", folder / "mnist" / "test1000.npz", str(suite), samples=200
     )
     (rho,) = [
-        one for one in record.results if one.metric == "rho-adv" and one.kind == "scalar" and "deepfool" in one.name
+        result
+        for result in record.results
+        if result.metric == "rho-adv" and result.kind == "scalar" and "deepfool" in result.name
     ]
     assert rho.value is not None
     assert 0.08 <= rho.value <= 0.13

@@ -3,7 +3,6 @@ defences."""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -27,13 +26,12 @@ from robusteval.api import LoadOptions, Samples, load_model
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.suite.suite import names, read, text
 from robusteval.metrics._common.statistics import roc
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
+from tests.data import FOLDER, needs
 from tests.sure import sure
 
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
-DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
-needs_data = pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
 CATALOGUE = {
     "adversarial-training", "distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser", "jumprelu",
     "jumprelu-random", "gaussian-noise", "blur", "median", "bit-depth", "jpeg", "shift", "rotate", "mirror",
@@ -78,7 +76,7 @@ class Normalized(nn.Module):
             nn.ReLU(),
             nn.Linear(64, 10),
         )
-        stored = {one.name: numpy_helper.to_array(one).copy() for one in onnx.load(CNN).graph.initializer}
+        stored = {weight.name: numpy_helper.to_array(weight).copy() for weight in onnx.load(CNN).graph.initializer}
         self.net.load_state_dict({name: torch.from_numpy(stored[name]) for name in self.net.state_dict()})
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,9 +135,9 @@ def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
     radius, pipeline = sure(defended.certify)(test.x), Pipeline(defended)
     held = answers(pipeline, test.x, seeded(1))[0] == test.y
     assert int(((radius > 0) & held).sum()) >= 300, "A certificate that is never given is never beaten."
-    problem = pose(defended, test.x, keep_labels(test.y, 10), "l2", draws=1)
+    problem = pose(defended, test.x, safe_labels(test.y, 10), "l2", draws=1)
     lost = torch.zeros(500, dtype=torch.bool)
-    for found in (DDN(steps=12).run(problem), DDN(steps=12).run(pose(model, test.x, keep_labels(test.y, 10), "l2"))):
+    for found in (DDN(steps=12).run(problem), DDN(steps=12).run(pose(model, test.x, safe_labels(test.y, 10), "l2"))):
         for stretch in (1.0, 2.0):  # the attack ends at the boundary of few noises: go on from there
             x = (test.x + stretch * (found - test.x)).clamp(0, 1)
             size = (x - test.x).flatten(1).double().norm(dim=1)
@@ -159,16 +157,17 @@ def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
     assert int(lost.sum()) > 250, "Attacks that find nothing test no certificate."
 
 
-@needs_data
+@pytest.mark.statistical
+@needs("models/fc.onnx", "mnist/mnist.npz")
 @pytest.mark.slow
 def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
-    model = load_model(Path(DATA) / "models" / "fc.onnx", LoadOptions())
+    model = load_model(FOLDER / "models" / "fc.onnx", LoadOptions())
     learnt, test = mnist("train", 4000), mnist("test", 600)
     defended = Lipschitz(epochs=6, radius=0.5).fit(model, learnt, seeded())
     radius = sure(defended.certify)(test.x)
     held = defended.model.logits(test.x).argmax(1) == test.y
     assert float((held & (radius > 0.5)).float().mean()) >= 0.6
-    problem = pose(defended.model, test.x, keep_labels(test.y, 10), "l2")
+    problem = pose(defended.model, test.x, safe_labels(test.y, 10), "l2")
     won = torch.zeros(len(test), dtype=torch.bool)
     for found in (DDN(steps=60).run(problem), NewtonFool().run(problem)):
         lost = problem.won(found) & held
@@ -178,7 +177,7 @@ def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
 
 
 def mnist(part: str, count: int) -> Samples:
-    with np.load(Path(DATA) / "mnist" / "mnist.npz") as data:
+    with np.load(FOLDER / "mnist" / "mnist.npz") as data:
         x, y = data[f"x_{part}"][:count], data[f"y_{part}"][:count]
     return Samples(torch.from_numpy(x.astype(np.float32))[:, None] / 255, torch.from_numpy(y.astype(np.int64)))
 
@@ -190,19 +189,20 @@ def area(negatives: Tensor, positives: Tensor) -> tuple[float, float]:
     return curve.true_at(0.01), curve.area()
 
 
-@needs_data
+@pytest.mark.statistical
+@needs("models/resnet20-cifar10.onnx", "cifar10_1380.npz")
 @pytest.mark.slow
 def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_model_and_none_that_know_it() -> None:
     """At 1 % false alarms, and through the class "rejected" on fresh noise at every step."""
-    model = load_model(Path(DATA) / "models" / "resnet20-cifar10.onnx", LoadOptions())
-    with np.load(Path(DATA) / "cifar10_1380.npz") as data:
+    model = load_model(FOLDER / "models" / "resnet20-cifar10.onnx", LoadOptions())
+    with np.load(FOLDER / "cifar10_1380.npz") as data:
         x = torch.from_numpy(data["x"].astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
         both = Samples(x, torch.from_numpy(data["y"].astype(np.int64)))
     right = both[:110]
     right = right[model.logits(right.x).argmax(1) == right.y]
-    keep = keep_labels(right.y, 10)
+    safe = safe_labels(right.y, 10)
     detector = LogitOdds(sigma=8 / 255, draws=24).fit(model, both[980:], seeded())
-    found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, keep, "linf", eps=8 / 255))
+    found = BIM(steps=20, step=1 / 12, stop=False).run(pose(model, right.x, safe, "linf", eps=8 / 255))
     fools = model.logits(found).argmax(1) != right.y
     drawn = sure(detector.draw)(seeded(1)).detector
     assert drawn is not None
@@ -211,7 +211,7 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     assert rate >= 0.95
     assert auc >= 0.989
     few = torch.arange(6)
-    problem = pose(detector, right.x[few], keep_labels(right.y[few], 10, rejected=True), "linf", eps=8 / 255, draws=2)
+    problem = pose(detector, right.x[few], safe_labels(right.y[few], 10, rejected=True), "linf", eps=8 / 255, draws=2)
     known = PGD(steps=8, step=0.25).run(problem)
     answer = sure(detector.draw)(seeded(2)).detector
     assert answer is not None
@@ -219,7 +219,7 @@ def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_mode
     assert int(evaded.sum()) >= 5
 
 
-@needs_data
+@needs("models/lenet.onnx", "mnist/mnist.npz", original=False)
 @pytest.mark.slow
 def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path: Path) -> None:
     """The suite as it is, but for fewer steps, draws and epochs."""
@@ -236,7 +236,7 @@ def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path:
     (tmp_path / "seeds.toml").write_text(short)
     test, learnt = mnist("test", 40), mnist("train", 600)
     record = robusteval.evaluate(
-        Path(DATA) / "models" / "lenet.onnx",
+        FOLDER / "models" / "lenet.onnx",
         (test.x, test.y),
         str(tmp_path / "seeds.toml"),
         fit_data=(learnt.x, learnt.y),
@@ -244,7 +244,7 @@ def test_the_suite_of_the_sources_gives_every_defence_figure_both_ways(tmp_path:
     )
     assert [(row.defense, row.reason) for row in record.pipelines if row.status != "done"] == []
     assert [(cell.id, cell.reason) for cell in record.cells if cell.status != "done"] == []
-    (table,) = [one for one in record.results if one.metric == "sources"]
+    (table,) = [result for result in record.results if result.metric == "sources"]
     assert table.titles() == ["Figure", "Source", "Source says", "We measure", "Why they differ"]
     rows = {str(row[0]): row for row in table.rows}
     assert set(rows) == {claim.figure for claim in MNIST}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 import robusteval
 from robusteval.record.comparison import fooled
+from tests.data import FOLDER, needs
 from tests.sure import number, sure
 
-DATA = os.environ.get("ROBUSTEVAL_TEST_DATA", "")
+FILES = [f"models/{name}.onnx" for name in ("lenet", "fc", "conv4", "mnist-8")]
 
 SUITE = """
 name = "mnist"
@@ -31,12 +29,12 @@ search = 3
 """
 
 
-@pytest.mark.skipif(not DATA, reason="ROBUSTEVAL_TEST_DATA is not set")
+@needs(*FILES, "mnist/test1000.npz", original=False)
 @pytest.mark.slow
 def test_four_mnist_models_in_one_run(tmp_path: Path) -> None:
     (tmp_path / "mnist.toml").write_text(SUITE)
-    files = [Path(DATA) / "models" / f"{name}.onnx" for name in ("lenet", "fc", "conv4", "mnist-8")]
-    data = Path(DATA) / "mnist" / "test1000.npz"
+    files = [FOLDER / name for name in FILES]
+    data = FOLDER / "mnist" / "test1000.npz"
     made = robusteval.compare(files, data, str(tmp_path / "mnist.toml"), out=tmp_path / "run")
     shares = [[sure(fooled(made, source, target))[0].value for target in range(4)] for source in range(4)]
     for source in range(4):
@@ -45,11 +43,11 @@ def test_four_mnist_models_in_one_run(tmp_path: Path) -> None:
     assert (
         sum(sure(shares[i][j]) > 0.05 for i in range(4) for j in range(4) if i != j) >= 6
     )  # and much of it carries over
-    pgd = next(one for one in made.results if one.tags.get("attack") == "pgd")
+    pgd = next(result for result in made.results if result.tags.get("attack") == "pgd")
     assert [curve.label for curve in pgd.curves] == ["lenet", "fc", "conv4", "mnist-8"]
     for record in made.records.values():
         (row,) = record.estimates
-        table = next(one for one in record.results if one.name == "clever/linf")
+        table = next(result for result in record.results if result.name == "clever/linf")
         above = [line for line in table.rows if line[6] is not None and number(line[6]) > 1]
-        assert bool(above) == any(one.code == "clever-above-attack" for one in record.findings)
+        assert bool(above) == any(finding.code == "clever-above-attack" for finding in record.findings)
         assert len(row.value) == 4

@@ -103,6 +103,7 @@ def test_the_same_cnn_in_another_form_gives_the_same_figures(
         assert value == pytest.approx(reference[norm], rel=0.05), (norm, record.model.rung, record.model.notes)
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fashion-robust", "fashion-vit"])
 def test_the_other_examples_give_a_sensible_report(name: str, suite: str, reference: dict[str, float]) -> None:

@@ -107,10 +107,10 @@ def sweep_of(
     suspicion: Any = None,
 ) -> Sweep:
     one = subject or pipeline(rule, suspicion=suspicion)
-    keep = torch.zeros(len(x0), one.classes, dtype=torch.bool)
-    keep[:, 0] = True
-    keep[:, 2:] = True
-    return Sweep(one, x0, Threat(keep, norm, bounds, levels), generator(0, "s"), Meter(len(x0)), settle)
+    safe = torch.zeros(len(x0), one.classes, dtype=torch.bool)
+    safe[:, 0] = True
+    safe[:, 2:] = True
+    return Sweep(one, x0, Threat(safe, norm, bounds, levels), generator(0, "s"), Meter(len(x0)), settle)
 
 
 def pulled(bar: float, far: float) -> float:

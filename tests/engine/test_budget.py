@@ -17,7 +17,7 @@ from robusteval.engine.plan.plan import Plan
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import time_budget as budget
 from robusteval.engine.schedule.executors import Outcome, Task
-from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of, telling_first
+from robusteval.engine.schedule.time_budget import Clock, Gate, informative_first, roles_of
 from robusteval.engine.suite.suite import names, parse, read, text
 from robusteval.record import store
 from robusteval.record.run import Record
@@ -70,15 +70,15 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def tasks_of(job: Job, chunks: int = 1) -> tuple[Plan, list[Task]]:
     plan = plan_of(job)
-    chosen = [one for one in (*plan.planned, *plan.probes) if not (one.source or one.starts)]
-    return plan, [Task(one, chunk) for chunk in range(chunks) for one in chosen]
+    chosen = [planned for planned in (*plan.planned, *plan.probes) if not (planned.source or planned.starts)]
+    return plan, [Task(planned, chunk) for chunk in range(chunks) for planned in chosen]
 
 
 def test_the_order_is_the_rule(tmp_path: Path) -> None:
     job = make_job(tmp_path, SUITE)
     plan, tasks = tasks_of(job, chunks=2)
     costs = {"noise": 3.0, "square": 9.0, "fgsm": 1.0, "pgd": 5.0, "ddn": 2.0}
-    ordered = telling_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack))
+    ordered = informative_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack))
     ids = [task.planned.cell.id for task in ordered]
     assert ids[::2] == ids[1::2]  # the two chunks of a cell follow each other
     assert ids[::2][:14] == [
@@ -89,13 +89,13 @@ def test_the_order_is_the_rule(tmp_path: Path) -> None:
         "none/fgsm/l2", "none/fgsm/linf", "none/noise/l2", "none/noise/linf", "none/square/l2", "none/square/linf",
         "bit-depth/early@0.1/linf/adaptive",
     ]  # fmt: skip
-    assert all(one.startswith("probe/") for one in ids[-4:])
+    assert all(name.startswith("probe/") for name in ids[-4:])
 
 
 def test_without_priorities_gradients_go_before_scores_and_decisions(tmp_path: Path) -> None:
     job = make_job(tmp_path, SUITE.replace("priority = 2\n", "").replace("priority = 1\n", ""))
     plan, tasks = tasks_of(job)
-    first = [task.planned.cell.id for task in telling_first(tasks, plan, job.suite, lambda task: 1.0)][:2]
+    first = [task.planned.cell.id for task in informative_first(tasks, plan, job.suite, lambda task: 1.0)][:2]
     assert first == ["none/fgsm/l2", "none/fgsm/linf"]
 
 
@@ -154,7 +154,7 @@ def test_a_weak_attack_does_not_stand_for_a_strong_one_that_did_not_fit(tmp_path
     job = make_job(tmp_path, SUITE)
     plan, tasks = tasks_of(job)
     costs = {"ddn": 500.0, "pgd": 200.0}
-    ordered = telling_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack, 1.0))
+    ordered = informative_first(tasks, plan, job.suite, lambda task: costs.get(task.planned.cell.attack, 1.0))
 
     def begun(limit: float, led: tuple[str, ...] = ()) -> set[str]:
         gate = Gate(Clock(limit), lambda task: costs.get(task.planned.cell.attack, 1.0), workers=1)
@@ -216,12 +216,12 @@ def test_a_run_out_of_time_keeps_what_it_had_and_says_what_is_missing(
     partly = next(cell for cell in record.cells if "1 of its 2 units" in cell.reason)
     assert partly.status == "skipped"
     assert partly.distance == []
-    finding = next(one for one in record.findings if one.code == "time-budget-ended")
+    finding = next(finding for finding in record.findings if finding.code == "time-budget-ended")
     assert finding.severity == "warning"
-    assert set(finding.cells) == {name for name, one in status.items() if one == "skipped"}
+    assert set(finding.cells) == {name for name, outcome in status.items() if outcome == "skipped"}
     assert sure(record.verdict).grade != "A"
     assert any(sentence.startswith("For want of time") for sentence in sure(record.verdict).sentences)
-    assert "cells-failed" not in {one.code for one in record.findings}
+    assert "cells-failed" not in {finding.code for finding in record.findings}
     store.load(job.folder)
     monkeypatch.undo()
     resumed = []
@@ -240,5 +240,5 @@ def test_tests_of_the_evaluation_are_left_out_and_told_of(
     assert {cell.status for cell in record.cells} == {"done"}
     assert record.skipped == ["planted adversarials"]
     assert record.planted == []
-    finding = next(one for one in record.findings if one.code == "time-budget-ended")
+    finding = next(finding for finding in record.findings if finding.code == "time-budget-ended")
     assert "before the test by planted adversarials were done" in finding.sentence

@@ -34,7 +34,7 @@ def test_what_is_left_of_the_budget(now: list[float]) -> None:
     now[0] += 80
     assert clock.left == -10.0
     assert Clock().left == math.inf
-    assert (Clock().foretold, Clock().took) == (0.0, 0.0)
+    assert (Clock().forecast, Clock().took) == (0.0, 0.0)
 
 
 def test_foretold_times_are_corrected_by_those_measured(now: list[float]) -> None:
@@ -43,7 +43,7 @@ def test_foretold_times_are_corrected_by_those_measured(now: list[float]) -> Non
     clock.learn(3.0, 7.0)
     assert clock.factor == 8 / 4
     clock.learn(6.0, 2.0)
-    assert (clock.foretold, clock.took) == (9.0, 9.0)
+    assert (clock.forecast, clock.took) == (9.0, 9.0)
     assert clock.factor == 1.0
 
 
@@ -193,10 +193,10 @@ def test_failures_teach_nothing(now: list[float]) -> None:
     assert one.clock.took == 0.0
     assert not one._known
     one.learn(Outcome(unit, seconds=4.0))
-    assert (one.clock.foretold, one.clock.took) == (10.0, 4.0)
+    assert (one.clock.forecast, one.clock.took) == (10.0, 4.0)
     one = gate(foretold=None)
     one.learn(Outcome(unit, seconds=4.0))  # nothing was foretold, so nothing is corrected
-    assert (one.clock.foretold, one.clock.took) == (0.0, 0.0)
+    assert (one.clock.forecast, one.clock.took) == (0.0, 0.0)
     assert one._known == {"none/pgd/l2": [4.0]}
 
 

@@ -70,7 +70,7 @@ def test_samples_that_an_earlier_attack_broke_are_asked_no_more(tmp_path: Path) 
 
 def test_the_report_quotes_the_share_with_its_interval(tmp_path: Path) -> None:
     _, _, record = run(tmp_path)
-    (table,) = [one for one in record.results if one.metric == "cascades"]
+    (table,) = [result for result in record.results if result.metric == "cascades"]
     for row, cell in zip(table.rows, record.done(), strict=True):
         kept = sum(value is None for value in cell.distance) / len(cell.distance)
         assert row[4] == pytest.approx(kept)
@@ -100,7 +100,7 @@ def test_a_cascade_without_one_of_its_attacks_runs_the_others_under_another_name
     assert "pair without pgd, deepfool" in told.sentence
     said = [sentence for sentence in sure(record.verdict).sentences if "leaves at most" in sentence]
     assert said
-    assert all(one.startswith("An upper bound from black-box attacks only: within L2") for one in said)
+    assert all(sentence.startswith("An upper bound from black-box attacks only: within L2") for sentence in said)
     assert sure(record.verdict).sentences[0].startswith("INCONCLUSIVE: No attack with working gradients was made in L2")
     assert "cascade-shortened" not in {finding.code for finding in whole.findings}
 

@@ -29,10 +29,10 @@ MINIMAL: Any = member("minimal")
 def sweep_of(bars: tuple[float, ...], levels: int = 0, dtype: torch.dtype = torch.float64) -> Sweep:
     x0 = torch.zeros(len(bars), 2, dtype=dtype)
     x0[:, 1] = torch.arange(len(bars)) / 10
-    keep = torch.zeros(len(bars), 2, dtype=torch.bool)
-    keep[:, 0] = True
+    safe = torch.zeros(len(bars), 2, dtype=torch.bool)
+    safe[:, 0] = True
     return Sweep(
-        pipeline(beyond(*bars)), x0, Threat(keep, "linf", (0.0, 1.0), levels), generator(0, "c"), Meter(len(bars))
+        pipeline(beyond(*bars)), x0, Threat(safe, "linf", (0.0, 1.0), levels), generator(0, "c"), Meter(len(bars))
     )
 
 
@@ -48,7 +48,7 @@ def run(sweep: Sweep, answers: list[tuple[Any, dict[int, float]]], eps: float = 
         far[:, 0] += torch.tensor([reach.get(row, 0.0) for row in rows.tolist()], dtype=far.dtype)
         return far
 
-    best, by = run_cascade(sweep, tuple(one for one, _ in answers), eps, ask)
+    best, by = run_cascade(sweep, tuple(answer for answer, _ in answers), eps, ask)
     return asked, best, by
 
 

@@ -69,7 +69,7 @@ def test_asking_for_a_broken_plugin_says_why(folder: Path) -> None:
 
 
 def test_collisions_are_refused_on_both_sides() -> None:
-    rows = [Entry("attack", "acme.x", "1", one, "p", object()) for one in ("first", "second")]
+    rows = [Entry("attack", "acme.x", "1", name, "p", object()) for name in ("first", "second")]
     found = Catalogue(tuple(_refuse_collisions(rows)))
     assert all(entry.broken for entry in found.entries)
     with pytest.raises(PluginError, match="also taken by"):

@@ -148,7 +148,7 @@ def test_planted_adversarials_that_were_not_found(hits: int, luck: int, expected
     record.planted = [row]
     assert outcome(record, "planted") == expected
     record.checks, record.findings = run_checks(record)
-    assert f"found {100 * hits / 20:.0f} %" in " ".join(verdict.judge(record).sentences)
+    assert f"found {100 * hits / 20:.0f} %" in " ".join(verdict.write(record).sentences)
 
 
 def test_power_is_what_any_of_the_attacks_found() -> None:
@@ -206,28 +206,28 @@ def test_answers_that_change(column: str, name: str, share: float | None, expect
 
 def test_a_check_that_fails_many_times_counts_once_and_strangers_count_beside() -> None:
     record = honest()
-    for one in record.cells[:2]:  # the third still follows its gradients
-        one.zero_gradients = 8 * N
+    for attacked in record.cells[:2]:  # the third still follows its gradients
+        attacked.zero_gradients = 8 * N
     record.checks, record.findings = run_checks(record)
-    assert verdict.judge(record).grade == "D"
+    assert verdict.write(record).grade == "D"
     record.findings.append(Finding("near-chance", "alarm", "It guesses.", {}, ""))
-    assert verdict.judge(record).grade == "F"
+    assert verdict.write(record).grade == "F"
 
 
 def test_the_grade_fails_closed() -> None:
     record = honest()
     record.suite.norms = ["l2", "linf"]
-    judged = verdict.judge(record)  # no check was made, no finding is there
+    judged = verdict.write(record)  # no check was made, no finding is there
     assert (judged.grade, judged.status) == ("F", "inconclusive")
     record.verdict = judged
     assert not gate_met(record, 0.0)
     record.cells, record.suite.norms = [], []
-    assert verdict.judge(record).grade == "F"
+    assert verdict.write(record).grade == "F"
 
 
 def test_a_gate_needs_a_value_in_every_norm() -> None:
     record = honest()
-    record.verdict = verdict.judge(record)
+    record.verdict = verdict.write(record)
     assert gate_met(record, 0.3)
     assert not gate_met(record, 0.31)
     excluded = cell("pgd", [], id="none/pgd/linf", norm="linf", status="excluded")

@@ -55,7 +55,7 @@ def test_on_a_bent_margin_the_slope_is_the_largest_nearby() -> None:
     settings = replace(FEW, batches=60, batch_size=32, radius_l2=0.5)
     (row,) = estimate(model, data, everything_right(data), settings, ("l2",), 0)
     gap = (model.twin(x)[:, 0] - 0.9).tolist()
-    assert row.value == pytest.approx([one / 3 for one in gap], rel=0.02)
+    assert row.value == pytest.approx([value / 3 for value in gap], rel=0.02)
 
 
 def test_it_is_never_beyond_its_radius_and_leaves_out_the_wrong_ones() -> None:
@@ -148,7 +148,7 @@ def test_a_run_keeps_the_estimates_and_shows_them_beside_the_attacks(tmp_path: P
         ("l2", "done", 3),
         ("linf", "done", 3),
     ]
-    (table,) = [one for one in record.results if one.name == "clever/l2"]
+    (table,) = [result for result in record.results if result.name == "clever/l2"]
     ratios = [row[6] for row in table.rows]
     assert all(
         0.5 < number(ratio) < 1.01 for ratio in ratios

@@ -44,7 +44,7 @@ def test_an_honest_evaluation_has_no_finding_and_grade_a() -> None:
     record.checks, record.findings = examine(record, False)
     assert record.findings == []
     assert {check.outcome for check in record.checks} == {"pass", "not-applicable"}
-    judged = verdict.judge(record)
+    judged = verdict.write(record)
     assert (judged.grade, judged.status) == ("A", "conclusive")
 
 
@@ -53,8 +53,8 @@ def _crashed(record: Record) -> None:
 
 
 def _all_crashed(record: Record) -> None:
-    for one in record.cells:
-        one.status = "failed"
+    for cell in record.cells:
+        cell.status = "failed"
 
 
 def _excluded(record: Record) -> None:
@@ -70,8 +70,8 @@ def _one_step(record: Record) -> None:
 
 
 def _never_lost(record: Record) -> None:
-    for one in record.cells:
-        one.distance = [None] * N
+    for cell in record.cells:
+        cell.distance = [None] * N
 
 
 def _masked(record: Record) -> None:
@@ -170,7 +170,7 @@ def test_a_defence_that_is_worth_little_takes_nothing_from_the_evaluation_that_s
     record = honest()
     before = examine(record, False)[1]
     _adaptive(record)
-    found = {one.code: one.severity for one in examine(record, False)[1] if one not in before}
+    found = {finding.code: finding.severity for finding in examine(record, False)[1] if finding not in before}
     assert found["adaptive-much-weaker"] == "info"
 
 
@@ -211,7 +211,7 @@ def test_a_finding_fires_on_what_it_is_for(code: str) -> None:
     spoil(record)
     assert code in codes(record)
     record.checks, record.findings = examine(record, False)
-    assert (verdict.judge(record).status == "inconclusive") == inconclusive
+    assert (verdict.write(record).status == "inconclusive") == inconclusive
 
 
 def test_labels_of_the_models_own_are_said() -> None:
@@ -220,16 +220,16 @@ def test_labels_of_the_models_own_are_said() -> None:
 
 def test_defences_without_data_to_learn_from_cost_no_grade_and_others_do() -> None:
     record = honest()
-    assert verdict.judge(record).grade == "A"
+    assert verdict.write(record).grade == "A"
     record.pipelines.append(Pipeline("d", "d", "1", "detector", {}, "excluded", "it learns from samples (--fit-data)"))
     record.cells.append(cell("pgd", [], id="d/pgd/l2/adaptive", defense="d", knowledge="adaptive", status="excluded"))
     record.checks, record.findings = examine(record, False)
-    (told,) = [one for one in record.findings if one.code == "defences-unfitted"]
+    (told,) = [finding for finding in record.findings if finding.code == "defences-unfitted"]
     assert told.severity == "info"
     assert "--fit-data" in told.advice
-    assert verdict.judge(record).grade == "A"
+    assert verdict.write(record).grade == "A"
     record.cells.append(cell("square", [], id="none/square/l2", status="excluded"))
     record.checks, record.findings = examine(record, False)
-    (warned,) = [one for one in record.findings if one.code == "attacks-excluded"]
+    (warned,) = [finding for finding in record.findings if finding.code == "attacks-excluded"]
     assert warned.cells == ["none/square/l2"]
-    assert verdict.judge(record).grade == "B"
+    assert verdict.write(record).grade == "B"

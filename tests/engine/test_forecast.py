@@ -20,7 +20,7 @@ from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
-from robusteval.engine.run.runner import foretell, run
+from robusteval.engine.run.runner import forecast_of, run
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecast, Work, duration, rounded
 from robusteval.engine.schedule.pass_timing import PassTiming
@@ -50,12 +50,12 @@ def made(attack: Any, norm: Norm, eps: float | None) -> tuple[float, float]:
     """Mean forward and backward passes per sample of one run."""
     model = toys.linear(classes=CLASSES)
     samples = toys.samples(model, 16)
-    keep = torch.nn.functional.one_hot(samples.y, CLASSES).bool()
+    safe = torch.nn.functional.one_hot(samples.y, CLASSES).bool()
     meter, rows = Meter(16), torch.arange(16)
     budget = torch.full((16,), sure(eps)) if attack.info.budget == "fixed" else None
     rng = torch.Generator().manual_seed(0)
     problem = Problem(
-        samples.x, keep, norm, budget, (0.0, 1.0), rng, attack.info.needs, Pipeline(Defended(model)), meter, rows
+        samples.x, safe, norm, budget, (0.0, 1.0), rng, attack.info.needs, Pipeline(Defended(model)), meter, rows
     )
     attack.run(problem)
     return float(meter.forwards.double().mean()), float(meter.backwards.double().mean())
@@ -147,7 +147,7 @@ def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path: Path, monkeypat
             attacked = sum(count > 0 for count in cell.forwards)
             assert sure(cell.foretold) * attacked >= 0.9 * spent, cell.id
             assert sure(cell.foretold) * attacked <= 4 * spent, cell.id
-    figures = {one.name: one.value for one in Cost().compute(record) if one.kind == "scalar"}
+    figures = {result.name: result.value for result in Cost().compute(record) if result.kind == "scalar"}
     assert 0.25 <= sure(figures["passes/made"]) / sure(figures["passes/foretold"]) <= 1.1
     assert record.times.foretold_s > 0
     # a run that is taken up again has less to come
@@ -159,11 +159,11 @@ def test_a_run_makes_about_the_passes_that_it_foretold(tmp_path: Path, monkeypat
 def test_an_attack_that_does_not_say_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
     job = job_of(tmp_path, toys.SUITE)
-    coming = foretell(job).forecast(plan_of(job))
+    coming = forecast_of(job).forecast(plan_of(job))
     # test.walk in two norms and behind the defence in two, test.sign in one; noise and what judges is foretold
-    assert coming.unsaid == 5
+    assert coming.unknown == 5
     assert coming.sentence(2).endswith("5 cells are not foretold: the attacks do not say what they cost.")
-    assert foretell(dataclasses.replace(job, target="all")).forecast(plan_of(job)).unsaid == 5
+    assert forecast_of(dataclasses.replace(job, target="all")).forecast(plan_of(job)).unknown == 5
 
 
 def test_time_is_pairs_of_passes_and_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_time_is_pairs_of_passes_and_single_ones(monkeypatch: pytest.MonkeyPatch
     assert Work(Passes(10, 10), 0).seconds(speed) == pytest.approx(0.030)
     assert Work(Passes(10, 0), 5).seconds(speed) == pytest.approx(0.015)
     assert Work(Passes(1, 11), 0).seconds(speed) == pytest.approx(0.003 + 10 * 0.0015)
-    coming = Forecast(412_345, seconds=480, serial=5, longest=20, cells=9, unsaid=0)
+    coming = Forecast(412_345, seconds=480, serial=5, longest=20, cells=9, unknown=0)
     assert coming.wall(2) == 245
     assert coming.wall(100) == 25
     assert coming.sentence(2) == (
@@ -207,8 +207,8 @@ def test_later_members_of_a_cascade_are_foretold_for_what_a_step_leaves(
     attacked = sum(count > 0 for count in cascade.forwards)
     assert sure(cascade.foretold) * attacked >= 0.9 * (sum(cascade.forwards) + sum(cascade.backwards))
     # before anything is fitted the bare model is asked as well
-    planned = next(one for one in plan_of(job).planned if one.members)
-    assert sure(foretell(job).work(planned)).metered.total == pytest.approx(cascade.foretold)
+    planned = next(planned for planned in plan_of(job).planned if planned.members)
+    assert sure(forecast_of(job).work(planned)).metered.total == pytest.approx(cascade.foretold)
 
 
 def test_where_the_gradient_is_masked_all_are_foretold_to_be_left() -> None:
@@ -263,7 +263,9 @@ def test_the_passes_are_within_a_factor_of_two_of_what_was_foretold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite: str
 ) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
-    figures = {one.name: one.value for one in Cost().compute(run(job_of(tmp_path, suite))) if one.kind == "scalar"}
+    figures = {
+        result.name: result.value for result in Cost().compute(run(job_of(tmp_path, suite))) if result.kind == "scalar"
+    }
     assert 0.5 <= sure(figures["passes/made"]) / sure(figures["passes/foretold"]) <= 2
 
 
@@ -287,6 +289,6 @@ def test_what_is_left_is_foretold_from_what_is_left_and_not_from_the_number_of_u
 def test_a_busy_machine_and_more_workers_than_cores_take_longer(
     load: float, cores: int, workers: int, wall: int
 ) -> None:
-    coming = Forecast(1000, seconds=100, serial=0, longest=1, cells=1, unsaid=0, load=load, cores=cores)
+    coming = Forecast(1000, seconds=100, serial=0, longest=1, cells=1, unknown=0, load=load, cores=cores)
     assert coming.wall(workers) == pytest.approx(wall)
     assert ("a CPU second takes 4.0 s" in coming.sentence(workers)) == (load > 1.5)

@@ -47,7 +47,7 @@ class Vandal:
             old.fill_(0.5)
         self.kept.append(x)
         problem.x.fill_(0.0)
-        problem.keep.fill_(False)
+        problem.safe.fill_(False)
         problem.budget.fill_(9.0)
         problem.rows.fill_(0)
         return x
@@ -121,15 +121,15 @@ def test_an_attack_and_a_defence_that_write_into_everything_change_nothing(tmp_p
 def test_an_attack_holds_no_tensor_of_the_engine() -> None:
     model = toys.linear()
     data = toys.samples(model, 6)
-    keep = torch.nn.functional.one_hot(data.y, 4).bool()
+    safe = torch.nn.functional.one_hot(data.y, 4).bool()
     posed = Problem(
-        data.x.clone(), keep.clone(), "linf", torch.full((6,), 0.1), (0.0, 1.0), torch.Generator(), "gradient",
+        data.x.clone(), safe.clone(), "linf", torch.full((6,), 0.1), (0.0, 1.0), torch.Generator(), "gradient",
         Pipeline(Defended(model)), Meter(6), torch.arange(6),
     )  # fmt: skip
     Vandal.kept.clear()
     found = candidates_of(Vandal(), posed)
     assert torch.equal(posed.x, data.x)
-    assert torch.equal(posed.keep, keep)
+    assert torch.equal(posed.safe, safe)
     assert torch.equal(posed.budget, torch.full((6,), 0.1))
     assert torch.equal(posed.rows, torch.arange(6))
     before = found.clone()

@@ -46,8 +46,8 @@ def _negative(record: Record) -> None:
 
 
 def _none_right(record: Record) -> None:
-    for one in record.cells:
-        one.distance = [0] * N
+    for attacked in record.cells:
+        attacked.distance = [0] * N
 
 
 def _inconclusive(record: Record) -> None:
@@ -101,8 +101,8 @@ def test_what_was_not_measured_meets_no_gate_even_under_a_conclusive_verdict(how
 
 def test_a_gate_is_met_as_far_as_attacks_with_gradients_went() -> None:
     record = honest()
-    for one in record.cells:
-        one.distance = [None] * N
+    for attacked in record.cells:
+        attacked.distance = [None] * N
     record.cells = [record.cells[1], cell("hopskipjump", [None] * N, "decision", family="minimal", eps=None)]
     record.cells[0].eps = 0.2
     record.verdict = dataclasses.replace(sure(judged(honest()).verdict), status="conclusive")

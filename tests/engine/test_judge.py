@@ -24,9 +24,9 @@ def column(*values: float) -> Tensor:
 
 
 def kept(count: int, classes: int = 2, label: int = 0) -> Tensor:
-    keep = torch.zeros(count, classes, dtype=torch.bool)
-    keep[:, label] = True
-    return keep
+    safe = torch.zeros(count, classes, dtype=torch.bool)
+    safe[:, label] = True
+    return safe
 
 
 def judged(
@@ -37,10 +37,10 @@ def judged(
     norm: Norm = "l2",
     levels: int = 0,
     bounds: tuple[float, float] = BOX,
-    keep: Tensor | None = None,
+    safe: Tensor | None = None,
 ) -> Judged:
     one = pipeline(rule) if not hasattr(rule, "decide") else rule
-    threat = Threat(kept(len(x0), one.classes) if keep is None else keep, norm, bounds, levels)
+    threat = Threat(kept(len(x0), one.classes) if safe is None else safe, norm, bounds, levels)
     budget = None if eps is None else torch.tensor(eps, dtype=torch.float64)
     return judge(one, x0, candidates, threat, budget, generator(0, "t"))
 
@@ -50,18 +50,18 @@ def always(x: Tensor) -> Tensor:
 
 
 def test_a_win_is_a_finite_answer_outside_keep() -> None:
-    keep = torch.tensor([[True, False, False]]).repeat(4, 1)
-    assert is_win(torch.tensor([0, 1, 2, -1]), keep).tolist() == [False, True, True, False]
+    safe = torch.tensor([[True, False, False]]).repeat(4, 1)
+    assert is_win(torch.tensor([0, 1, 2, -1]), safe).tolist() == [False, True, True, False]
     # not finite is no win where class 0 would be one either
-    keep = torch.tensor([[False, False, True]]).repeat(4, 1)
-    assert is_win(torch.tensor([0, 1, 2, -1]), keep).tolist() == [True, True, False, False]
+    safe = torch.tensor([[False, False, True]]).repeat(4, 1)
+    assert is_win(torch.tensor([0, 1, 2, -1]), safe).tolist() == [True, True, False, False]
     with pytest.raises(RuntimeError):
-        is_win(torch.tensor([3]), keep[:1])
+        is_win(torch.tensor([3]), safe[:1])
 
 
 def test_scores_that_are_not_finite_are_no_win() -> None:
-    """With keep on class 1, argmax 0 of NaN scores would be a win."""
-    found = judged(lambda x: -always(x), column(0.2), column(0.9), keep=kept(1, label=1))
+    """With safe on class 1, argmax 0 of NaN scores would be a win."""
+    found = judged(lambda x: -always(x), column(0.2), column(0.9), safe=kept(1, label=1))
     assert not found.won.any()
     assert found.answer.tolist() == [-1]
     assert found.rejected == {"not a win": 1}
@@ -192,16 +192,16 @@ def test_random_pipelines_are_drawn_from_the_run_s_generator(levels: int) -> Non
 
 def test_what_is_lawful() -> None:
     x = column(-0.2, 0.3, 1.4)
-    assert Threat(kept(3), "l2", BOX).lawful(x).tolist() == [[0.0], [0.3], [1.0]]
-    assert Threat(kept(3), "l2", BOX, 4).lawful(x).tolist() == [[0.0], [0.25], [1.0]]
-    assert Threat(kept(3), "l2", BOX, 0, (0.0, 1.0, 2)).lawful(x).tolist() == [[0.0], [0.5], [1.0]]
-    assert Threat(kept(3), "l2", (0.0, 0.7), 0, (0.0, 1.0, 2)).lawful(x).tolist() == [[0.0], [0.5], [0.5]]
-    assert Threat(kept(3), "l2", (-0.1, 0.2)).lawful(x).tolist() == [[-0.1], [0.2], [0.2]]
+    assert Threat(kept(3), "l2", BOX).round_to_feasible(x).tolist() == [[0.0], [0.3], [1.0]]
+    assert Threat(kept(3), "l2", BOX, 4).round_to_feasible(x).tolist() == [[0.0], [0.25], [1.0]]
+    assert Threat(kept(3), "l2", BOX, 0, (0.0, 1.0, 2)).round_to_feasible(x).tolist() == [[0.0], [0.5], [1.0]]
+    assert Threat(kept(3), "l2", (0.0, 0.7), 0, (0.0, 1.0, 2)).round_to_feasible(x).tolist() == [[0.0], [0.5], [0.5]]
+    assert Threat(kept(3), "l2", (-0.1, 0.2)).round_to_feasible(x).tolist() == [[-0.1], [0.2], [0.2]]
 
 
 def test_rows_of_a_threat_keep_what_is_shared() -> None:
     threat = Threat(torch.eye(3, dtype=torch.bool), "linf", (-1.0, 2.0), 7)
     some = threat[torch.tensor([2, 0])]
-    assert some.keep.tolist() == [[False, False, True], [True, False, False]]
+    assert some.safe.tolist() == [[False, False, True], [True, False, False]]
     assert (some.norm, some.bounds, some.levels, some.file) == ("linf", (-1.0, 2.0), 7, ())
-    assert Threat(threat.keep, "l2", BOX, 0, (0.0, 1.0, 3))[torch.tensor([1])].file == (0.0, 1.0, 3)
+    assert Threat(threat.safe, "l2", BOX, 0, (0.0, 1.0, 3))[torch.tensor([1])].file == (0.0, 1.0, 3)

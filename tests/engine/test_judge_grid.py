@@ -54,9 +54,9 @@ def test_the_rows_of_a_grid_keep_their_own_budgets_goals_and_reasons() -> None:
     """Rows: wins at once; wins away; over its budget as proposed; no goal of its own; never wins; not finite."""
     x0 = column(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     candidates = column(0.76, 0.6, 0.6, 0.6, 0.1, torch.nan)
-    keep = kept(6)
-    keep[3] = True
-    found = judged(between(0.55, 0.8), x0, candidates, eps=[0.8, 0.61, 0.59, 1.0, 1.0, 1.0], levels=4, keep=keep)
+    safe = kept(6)
+    safe[3] = True
+    found = judged(between(0.55, 0.8), x0, candidates, eps=[0.8, 0.61, 0.59, 1.0, 1.0, 1.0], levels=4, safe=safe)
     assert found.won.tolist() == [True, True, False, False, False, False]
     assert found.distance.tolist() == [0.75, 0.75, *[torch.inf] * 4]  # beyond the budget of .61 by rounding only
     assert found.rejected == {"over budget": 1, "not a win": 2, "not finite": 1}
@@ -65,8 +65,8 @@ def test_the_rows_of_a_grid_keep_their_own_budgets_goals_and_reasons() -> None:
 
 def test_a_grid_s_second_look_takes_the_detector_s_score_too() -> None:
     one = pipeline(between(0.55, 0.8), suspicion=lambda x: x[:, 0] / 2)
-    found = judged(one, column(0.0, 0.0), column(0.6, 0.1), levels=4, keep=kept(2, 3))
-    assert sure(found.suspicion).tolist() == [0.375, 0.0]
+    found = judged(one, column(0.0, 0.0), column(0.6, 0.1), levels=4, safe=kept(2, 3))
+    assert sure(found.detector_score).tolist() == [0.375, 0.0]
     assert found.won.tolist() == [True, False]
     assert found.rejected == {"not a win": 1}
 
@@ -88,18 +88,18 @@ def test_several_recovered_rows_are_all_taken_off_the_count() -> None:
 
 
 def test_the_grid_of_the_suite_or_else_of_the_file() -> None:
-    keep = kept(1)
-    assert Threat(keep, "l2", (-1.0, 1.0)).grid == ()
-    assert Threat(keep, "l2", (-1.0, 1.0), 4).grid == (-1.0, 1.0, 4)
-    assert Threat(keep, "l2", (-1.0, 1.0), 0, (0.0, 2.0, 8)).grid == (0.0, 2.0, 8)
+    safe = kept(1)
+    assert Threat(safe, "l2", (-1.0, 1.0)).grid == ()
+    assert Threat(safe, "l2", (-1.0, 1.0), 4).grid == (-1.0, 1.0, 4)
+    assert Threat(safe, "l2", (-1.0, 1.0), 0, (0.0, 2.0, 8)).grid == (0.0, 2.0, 8)
 
 
 def test_values_beside_on_a_grid() -> None:
     x0, x = column(0.5, 0.5, 0.5, 0.5), column(0.6, 0.4, 0.5, 0.75)
     for threat in (Threat(kept(4), "l2", BOX, 4), Threat(kept(4), "l2", BOX, 0, (0.0, 1.0, 4))):
-        assert threat.beside(x0, x, True).tolist() == [[0.75], [0.25], [0.5], [0.75]]
-        assert threat.beside(x0, x, False).tolist() == [[0.5], [0.5], [0.5], [0.75]]
-    assert Threat(kept(4), "l2", BOX).beside(x0, x, True).tolist() == x.tolist()
+        assert threat.round_directed(x0, x, True).tolist() == [[0.75], [0.25], [0.5], [0.75]]
+        assert threat.round_directed(x0, x, False).tolist() == [[0.5], [0.5], [0.5], [0.75]]
+    assert Threat(kept(4), "l2", BOX).round_directed(x0, x, True).tolist() == x.tolist()
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_grids_that_have_nothing_in_common_are_refused(
 
 def test_on_a_file_s_grid_the_judge_rounds_as_on_a_suite_s() -> None:
     x0, candidates = column(0.0, 0.0, 0.0), column(0.6, 0.7, 0.26)
-    keep = kept(3)
+    safe = kept(3)
     found = judge(
-        pipeline(between(0.55, 0.8)), x0, candidates, Threat(keep, "l2", BOX, 0, (0.0, 1.0, 4)), None, generator(0, "t")
+        pipeline(between(0.55, 0.8)), x0, candidates, Threat(safe, "l2", BOX, 0, (0.0, 1.0, 4)), None, generator(0, "t")
     )
     assert found.x.tolist() == [[0.75], [0.75], [0.25]]
     assert found.won.tolist() == [True, True, False]

@@ -264,8 +264,8 @@ def test_planted_points_lie_on_the_grid_and_are_found_there(levels: int) -> None
 
 def test_a_watch_sees_lawful_wins_only() -> None:
     x0 = torch.zeros(3, 2)
-    keep = torch.tensor([[True, False]] * 3)
-    watch = Watch(5, torch.tensor([4, 0, 2]), x0, keep, "linf", torch.full((3,), 0.5), (0.0, 1.0))
+    safe = torch.tensor([[True, False]] * 3)
+    watch = Watch(5, torch.tensor([4, 0, 2]), x0, safe, "linf", torch.full((3,), 0.5), (0.0, 1.0))
     wins, loses = torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]])
     watch.see(torch.tensor([0]), torch.full((1, 2), 0.6), wins)  # over the budget
     watch.see(torch.tensor([2]), torch.full((1, 2), -0.1), wins)  # outside the box

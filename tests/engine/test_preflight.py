@@ -233,4 +233,6 @@ def test_mean_and_std_are_tried_also_where_the_accuracy_is_high() -> None:
     wavy = Wavy(stated, trained=((-1.0, 1.0), (), ()))
     report = clean_report(Half(wavy), raw, samples)  # its usual normalisation, where it has none and another range
     assert not report.low
-    assert any("--range -1,1" in one.flags and "without --mean" in one.flags for one in report.suggestions), report
+    assert any(
+        "--range -1,1" in suggestion.flags and "without --mean" in suggestion.flags for suggestion in report.suggestions
+    ), report

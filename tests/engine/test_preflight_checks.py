@@ -124,7 +124,7 @@ def test_a_slip_counts_once_in_the_grade() -> None:
     record = honest()
     record.checks = rows
     record.findings = [Finding("near-chance", "alarm", clean.sentence, {}, "")]
-    assert verdict.judge(record).grade == "D"
+    assert verdict.write(record).grade == "D"
 
 
 def test_a_run_and_its_inspection_have_them(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from robusteval.engine.suite.suite import Suite, applicable, parse, read
 from robusteval.metrics._common.statistics import clopper_pearson
 from robusteval.metrics.references import References
 from robusteval.record import reference_set
-from robusteval.record.reference_set import ReferenceSet, Source
+from robusteval.record.reference_set import LoadedSet, ReferenceSet
 from robusteval.record.run import Compared, Record, Result
 from robusteval.record.store import from_json, to_json
 from robusteval.report import render
@@ -32,8 +32,8 @@ def record() -> Record:
     return references.keyed(records.make(80))
 
 
-def source(content: ReferenceSet, shipped: bool = False) -> Source:
-    return Source("set.json", "12" * 32, shipped, content)
+def source(content: ReferenceSet, shipped: bool = False) -> LoadedSet:
+    return LoadedSet("set.json", "12" * 32, shipped, content)
 
 
 def only(found: list[Compared]) -> Compared:
@@ -45,7 +45,7 @@ def tables(record: Record) -> dict[str, Result]:
     """The tables by norm, with the record compared with its own set."""
     record.references = compared([source(references.make(record))], record)
     record.results = list(References().compute(record))
-    return {str(one.tags["norm"]): one for one in record.results if one.kind == "table"}
+    return {str(result.tags["norm"]): result for result in record.results if result.kind == "table"}
 
 
 def test_a_set_that_fits_is_kept_with_its_hash(record: Record) -> None:
@@ -98,9 +98,9 @@ def test_images_are_found_by_content_whatever_their_order(record: Record) -> Non
 
 def test_shipped_sets_give_way_to_given_ones_and_say_nothing_of_other_images(record: Record) -> None:
     own, shipped = source(references.make(record)), source(references.make(record), shipped=True)
-    assert [one.shipped for one in compared([own, shipped], record)] == [False]
+    assert [reference.shipped for reference in compared([own, shipped], record)] == [False]
     own.content.suite.attacks_sha256 = "00" * 32
-    assert [one.status for one in compared([own, shipped], record)] == ["none", "done"]
+    assert [reference.status for reference in compared([own, shipped], record)] == ["none", "done"]
     shipped.content.images = ["1" * 32]
     one = only(compared([shipped], record))
     assert (one.file, one.status) == ("", "none")
@@ -112,7 +112,7 @@ def test_figures_are_those_of_the_common_images(record: Record) -> None:
     rows = {row[0]: dict(zip(table.titles(), row, strict=True)) for row in table.rows}
     mine = references.column(record, "l2", 1.0, list(range(80))).distance
     for name, factor, count in ((record.model.name, 1.0, 80), ("strong", 2.0, 80), ("masked", 0.5, 60)):
-        kept = sum(one is None or factor * one > 0.5 for one in mine[:count])
+        kept = sum(distance is None or factor * distance > 0.5 for distance in mine[:count])
         row = rows[name]
         assert (row["Images"], row["Accuracy at 0.5"]) == (count, kept / count)
         assert (row["Low at 0.5"], row["High at 0.5"]) == clopper_pearson(kept, count)
@@ -125,7 +125,7 @@ def test_a_budget_beyond_what_was_searched_is_left_open(record: Record) -> None:
     content = references.make(record)
     content.models[0].worst["l2"].searched = 1.0
     record.references = compared([source(content)], record)
-    table = next(one for one in References().compute(record) if one.name == "references-table/0/l2")
+    table = next(result for result in References().compute(record) if result.name == "references-table/0/l2")
     weak = dict(zip(table.titles(), table.rows[1], strict=True))
     assert weak["Accuracy at 0.5"] is not None
     assert weak["Accuracy at 1.5"] is None
@@ -135,7 +135,9 @@ def test_distances_are_shares_of_the_pixel_range(record: Record) -> None:
     record.model.bounds = [0.0, 10.0]
     table = tables(record)["l2"]
     strong = dict(zip(table.titles(), table.rows[2], strict=True))
-    distance = sorted(one for one in references.column(record, "l2", 20.0, list(range(80))).distance if one)
+    distance = sorted(
+        distance for distance in references.column(record, "l2", 20.0, list(range(80))).distance if distance
+    )
     assert distance[0] < number(strong["Median distance"]) < distance[-1]
     assert number(strong["Median distance"]) > 10
 
@@ -147,7 +149,7 @@ def test_attacks_that_did_not_run_here_are_told(record: Record) -> None:
         model.worst["l2"].attacks.append("PGD")
     record.references = compared([source(content)], record)
     record.results = list(References().compute(record))
-    assert next(one for one in record.results if one.name == "references/0/l2").tags["missing"] == "PGD"
+    assert next(result for result in record.results if result.name == "references/0/l2").tags["missing"] == "PGD"
     assert "these attacks did not run: PGD." in render(record)
 
 
@@ -237,7 +239,7 @@ def test_a_surrogate_is_known_by_its_content(tmp_path: Path) -> None:
     def all_hashes(at: Path) -> list[str]:
         suite = parse(toml.replace("PATH", str(at)), "it", catalogue())
         plan = make_plan(suite, catalogue(), info, "untargeted", {})
-        variants = {one.cell.sha256 for one in plan.planned if one.cell.plugin == "transfer"}
+        variants = {planned.cell.sha256 for planned in plan.planned if planned.cell.plugin == "transfer"}
         return [digest(toml.replace("PATH", str(at))), *sorted(variants), plan.sha256]
 
     first = all_hashes(path)
@@ -289,7 +291,7 @@ def test_shipped_sets_are_of_the_suites_as_they_are(name: str) -> None:
         "m", "onnx", "0" * 64, (1, 28, 28), 10
     )  # with gradients of its own, as the reference models have them
     wanted = attacks_sha256(applicable(read(name, found), info), found, "untargeted", (1, 28, 28))
-    content = {one.file: one.content for one in reference_set.shipped()}[f"fashion-mnist-{name}.json"]
+    content = {known.file: known.content for known in reference_set.shipped()}[f"fashion-mnist-{name}.json"]
     assert content.suite.attacks_sha256 == wanted
     assert {model.name for model in content.models} == {"standard", "pgd-trained", "smoothed", "gradient-masked"}
     masked = next(model for model in content.models if model.name == "gradient-masked")

@@ -61,9 +61,9 @@ def test_a_run_ends_in_a_valid_document(job: Job) -> None:
 
 def test_only_the_metrics_that_the_suite_names_are_computed(tmp_path: Path) -> None:
     record = run(make_job(tmp_path, 'metrics = ["cost", "accuracy-curve"]\n' + toys.SUITE))
-    assert {one.metric for one in record.results} == {"cost", "accuracy-curve"}
+    assert {result.metric for result in record.results} == {"cost", "accuracy-curve"}
     assert record.suite.metrics == ["cost", "accuracy-curve"]
-    assert {one["name"] for one in record.plugins if one["kind"] == "metric"} == {"cost", "accuracy-curve"}
+    assert {plugin["name"] for plugin in record.plugins if plugin["kind"] == "metric"} == {"cost", "accuracy-curve"}
     with pytest.raises(RobustEvalError, match="no-such-metric"):
         make_job(tmp_path, 'metrics = ["no-such-metric"]\n' + toys.SUITE)
 

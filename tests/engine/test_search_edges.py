@@ -30,10 +30,10 @@ def test_no_win_is_the_clean_sample_at_infinity() -> None:
     x0 = line(2, 0.3)
     best = Best.none(x0)
     assert best.distance.tolist() == best.l2.tolist() == [torch.inf] * 2
-    assert best.distance.dtype == best.l2.dtype == best.suspicion.dtype == torch.float64
+    assert best.distance.dtype == best.l2.dtype == best.detector_score.dtype == torch.float64
     assert best.answer.tolist() == [-1, -1]
     assert best.answer.dtype == torch.int64
-    assert best.suspicion.isnan().all()
+    assert best.detector_score.isnan().all()
     assert best.x.equal(x0)
     best.take(torch.tensor([0]), found([0.1]))
     assert x0.tolist() == [[0.3], [0.3]]  # the clean samples themselves stay
@@ -48,12 +48,12 @@ def test_only_what_is_nearer_takes_a_place() -> None:
     assert best.l2.tolist() == [0.8, torch.inf, 1.0]
     assert best.x.tolist() == [[0.4], [0.0], [0.5]]
     assert best.answer.tolist() == [1, -1, 1]
-    assert best.suspicion[[0, 2]].tolist() == [0.25, 0.25]
+    assert best.detector_score[[0, 2]].tolist() == [0.25, 0.25]
     assert best.rejected == {"not a win": 1}
     for factor in (1.0, 1.0001, 1.01, 1.02, 1.5):  # farther, however little, is no better
         best.take(torch.arange(3), found([0.4 * factor, torch.inf, 0.5 * factor], 0.75))
         assert best.distance.tolist() == [0.4, torch.inf, 0.5]
-        assert best.suspicion[[0, 2]].tolist() == [0.25, 0.25]
+        assert best.detector_score[[0, 2]].tolist() == [0.25, 0.25]
     for factor in (0.9999, 0.99, 0.9):
         best.take(torch.arange(3), found([0.4 * factor, torch.inf, 0.6]))
         assert best.distance.tolist() == [0.4 * factor, torch.inf, 0.5]
@@ -62,7 +62,7 @@ def test_only_what_is_nearer_takes_a_place() -> None:
     known = best.judged()
     assert known.won.tolist() == [True, False, True]
     assert (known.x, known.distance, known.l2, known.answer) == (best.x, best.distance, best.l2, best.answer)
-    assert (known.suspicion, known.rejected) == (best.suspicion, best.rejected)
+    assert (known.detector_score, known.rejected) == (best.detector_score, best.rejected)
 
 
 # From a win towards the clean sample
@@ -161,7 +161,7 @@ def test_where_the_detector_fires_on_the_way_back_nothing_is_won() -> None:
 def test_the_detector_s_score_goes_with_the_nearest_win() -> None:
     one = sweep_of(beyond(0.3), line(), suspicion=lambda x: x[:, 0] / 4)
     best = one.minimal(lambda rows, eps: line(1, 1.0))
-    assert best.suspicion.item() == pulled(0.3, 1.0) / 4
+    assert best.detector_score.item() == pulled(0.3, 1.0) / 4
 
 
 def test_on_a_grid_the_search_asks_for_points_of_the_grid() -> None:

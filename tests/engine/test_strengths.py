@@ -40,17 +40,19 @@ def test_strengths_are_measured_on_the_attacks_own_candidates(tmp_path: Path) ->
     cells = {cell.id: cell for cell in record.cells}
     nearest = model.double().smallest(data.x.double(), data.y, 1.0)
     sign = cells["none/test.sign/linf"].strengths
-    assert [one.strength for one in sign] == pytest.approx([0.005, 0.02, 0.25])
-    for one in sign:
-        assert one.fools_model == [bool(value) for value in nearest < one.strength]
-        assert one.mean_distance == pytest.approx(one.strength, rel=1e-4)  # all of the budget, won or not
-        assert one.mean_l2 == pytest.approx(one.strength * 20**0.5, rel=1e-4)
-        wrong = [answer != label for answer, label in zip(one.prediction, record.data.labels, strict=True)]
-        assert wrong == one.fools_model
+    assert [strength.strength for strength in sign] == pytest.approx([0.005, 0.02, 0.25])
+    for strength in sign:
+        assert strength.fools_model == [bool(value) for value in nearest < strength.strength]
+        assert strength.mean_distance == pytest.approx(strength.strength, rel=1e-4)  # all of the budget, won or not
+        assert strength.mean_l2 == pytest.approx(strength.strength * 20**0.5, rel=1e-4)
+        wrong = [answer != label for answer, label in zip(strength.prediction, record.data.labels, strict=True)]
+        assert wrong == strength.fools_model
     walk = cells["none/test.walk/l2"].strengths
-    assert [sum(one.fools_model) for one in walk] == [0, 50, 50]
+    assert [sum(strength.fools_model) for strength in walk] == [0, 50, 50]
     smallest = sum(map(sure, cells["none/test.walk/l2"].l2)) / 50
-    assert [one.mean_l2 for one in walk] == pytest.approx([0.5 * smallest, smallest, 1.5 * smallest], rel=1e-3)
+    assert [strength.mean_l2 for strength in walk] == pytest.approx(
+        [0.5 * smallest, smallest, 1.5 * smallest], rel=1e-3
+    )
     (curves,) = StrengthCurve().compute(record)
     assert [point.y for point in curves.curves[0].points] == [1.0, 1.0, 0.0, 0.0]
 

@@ -52,7 +52,7 @@ def offered(folder: Path, *offers: str) -> Catalogue:
         for point in entry_points(group="robusteval")
         if point.dist is not None and point.dist.name == "robusteval"
     ]
-    theirs = [entry_point(folder, f"acme_{place}", OFFERS.format(offers=one)) for place, one in enumerate(offers)]
+    theirs = [entry_point(folder, f"acme_{place}", OFFERS.format(offers=offer)) for place, offer in enumerate(offers)]
     return build([*own, *theirs])
 
 

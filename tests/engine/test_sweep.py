@@ -15,7 +15,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Judged, Threat, judge
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from tests.engine.toys import Linear, linear, samples
 from tests.sure import sure
 
@@ -24,15 +24,15 @@ from tests.sure import sure
 def case() -> tuple[Linear, Samples, Pipeline, Tensor]:
     model = linear()
     data = samples(model)
-    keep = keep_mask(data.y, None, 4, 4)
-    return model, data, Pipeline(Defended(model)), keep
+    safe = safe_mask(data.y, None, 4, 4)
+    return model, data, Pipeline(Defended(model)), safe
 
 
 def _judge(
     case: tuple[Linear, Samples, Pipeline, Tensor], candidates: Tensor, norm: Norm = "l2", eps: Tensor | None = None
 ) -> Judged:
-    _, data, pipeline, keep = case
-    return judge(pipeline, data.x, candidates, Threat(keep, norm, (0.0, 1.0)), eps, generator(0, "t"))
+    _, data, pipeline, safe = case
+    return judge(pipeline, data.x, candidates, Threat(safe, norm, (0.0, 1.0)), eps, generator(0, "t"))
 
 
 def test_what_is_nan_outside_or_over_budget_never_wins(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
@@ -66,8 +66,8 @@ def test_distances_are_measured_in_float64(case: tuple[Linear, Samples, Pipeline
 
 def test_budget_search_finds_the_linear_optimum(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
     """A signed step of the right size is optimal in linf; the search has to find that size for each sample."""
-    model, data, pipeline, keep = case
-    sweep = Sweep(pipeline, data.x, Threat(keep, "linf", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
+    model, data, pipeline, safe = case
+    sweep = Sweep(pipeline, data.x, Threat(safe, "linf", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
     optimum = model.double().smallest(data.x, data.y, dual=1)
 
     def propose(rows: Tensor, eps: Tensor | None) -> Tensor:
@@ -87,10 +87,11 @@ def test_budget_search_finds_the_linear_optimum(case: tuple[Linear, Samples, Pip
     assert ratio.max() < 1.02
 
 
+@pytest.mark.statistical
 def test_line_search_pulls_a_far_win_to_the_boundary(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
-    _, data, pipeline, keep = case
+    _, data, pipeline, safe = case
     meter = Meter(len(data))
-    sweep = Sweep(pipeline, data.x, Threat(keep, "l2", (0.0, 1.0)), generator(0, "s"), meter)
+    sweep = Sweep(pipeline, data.x, Threat(safe, "l2", (0.0, 1.0)), generator(0, "s"), meter)
     far = torch.rand(data.x.shape, generator=torch.Generator().manual_seed(3))
     raw = _judge(case, far)
     best = sweep.minimal(lambda rows, eps: far[rows])
@@ -101,8 +102,8 @@ def test_line_search_pulls_a_far_win_to_the_boundary(case: tuple[Linear, Samples
 
 
 def test_a_hair_on_the_wrong_side_is_nudged_over(case: tuple[Linear, Samples, Pipeline, Tensor]) -> None:
-    model, data, pipeline, keep = case
-    sweep = Sweep(pipeline, data.x, Threat(keep, "l2", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
+    model, data, pipeline, safe = case
+    sweep = Sweep(pipeline, data.x, Threat(safe, "l2", (0.0, 1.0)), generator(0, "s"), Meter(len(data)))
     scores = model.logits(data.x)
     second = scores.scatter(1, data.y[:, None], -torch.inf).argmax(1)
     normal = model.weight.T[second] - model.weight.T[data.y]

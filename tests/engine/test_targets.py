@@ -71,7 +71,7 @@ def test_noise_draws_ask_what_the_attacks_were_asked(tmp_path: Path, target: str
     for row in found.values():
         assert len(row.hits) == 6
         assert sum(row.hits) == 0, "Points nearer than the nearest win of a targeted run may well be of other classes."
-    (check,) = [one for one in record.checks if one.id == "noise-draws"]
+    (check,) = [check for check in record.checks if check.id == "noise-draws"]
     assert check.outcome == "pass"
 
 

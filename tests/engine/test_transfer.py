@@ -43,7 +43,7 @@ def run(tmp_path: Path, fighters: Any, suite: Any = SUITE, catalogue: Any = CATA
 
 
 def wrong(made: Any, samples: Samples, source: int, target: int) -> list[bool]:
-    return [one != int(y) for one, y in zip(made.sources[source].answers[target], samples.y, strict=True)]
+    return [answer != int(y) for answer, y in zip(made.sources[source].answers[target], samples.y, strict=True)]
 
 
 def test_twins_fool_each_other_and_what_looks_elsewhere_is_not_fooled(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_twins_fool_each_other_and_what_looks_elsewhere_is_not_fooled(tmp_path: 
     steady = '[[attack]]\nplugin = "pgd"\nparams = { random_start = false }\n[[defense]]'
     suite = parse(toys.SUITE.replace("[[defense]]", steady, 1), "toy", CATALOGUE)
     made = run(
-        tmp_path, [fighter(name, one, samples) for name, one in (("a", first), ("b", first), ("c", other))], suite
+        tmp_path, [fighter(name, model, samples) for name, model in (("a", first), ("b", first), ("c", other))], suite
     )
     assert made.params["random_start"] is False  # the suite's own, as its transfer attack goes by its name
     assert all(wrong(made, samples, 0, 0))
@@ -64,6 +64,7 @@ def test_twins_fool_each_other_and_what_looks_elsewhere_is_not_fooled(tmp_path: 
     assert made.sources[0].answers[2] == [int(value) for value in other.logits(samples.x).argmax(1)]
 
 
+@pytest.mark.statistical
 def test_the_whole_budget_is_spent_and_never_more(tmp_path: Path) -> None:
     """An attack that stopped at its first win would sit just beyond its own boundary and carry over to nothing."""
     model = toys.linear()
@@ -179,8 +180,8 @@ def test_the_same_floats_in_two_ranges_are_other_images_unless_the_data_range_is
 def test_keys_are_safe_short_and_unique() -> None:
     made = keys(["a/m.onnx", "b/m.onnx", "../..", ".x.onnx", "M.onnx", "a b/c<d>.onnx", "x" * 200 + ".onnx"])
     assert made[:2] == ["m", "m-2"]
-    assert len({one.lower() for one in made}) == len(made)
-    assert all(one[0] not in ".-" and len(one) < 70 and "/" not in one for one in made)
+    assert len({name.lower() for name in made}) == len(made)
+    assert all(name[0] not in ".-" and len(name) < 70 and "/" not in name for name in made)
 
 
 def test_on_a_grid_the_adversarials_lie_on_it_and_stay_in_the_budget(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
-from robusteval.engine.suite.goals import keep_mask
 from robusteval.engine.suite.suite import TRANSFER, parse
 from robusteval.engine.units.unit import UnitResult, nearest_wins
 from robusteval.errors import SuiteError
@@ -87,7 +86,7 @@ def test_what_wins_on_the_bare_model_is_tried_and_judged_on_the_defended_one(job
         known = cells[f"test.hide/{TRANSFER}/{norm}/adaptive"]
         assert (known.status, known.knowledge, known.needs) == ("done", "adaptive", "decision")
         bare = record.done(norm=norm, knowledge="none")
-        nearest = [min(values) for values in zip(*[[d or 1e9 for d in one.distance] for one in bare], strict=True)]
+        nearest = [min(values) for values in zip(*[[d or 1e9 for d in cell.distance] for cell in bare], strict=True)]
         assert known.distance == pytest.approx(nearest, rel=0.05)
         blind = cells[f"test.hide/test.walk/{norm}/adaptive"]
         assert sum(value is None for value in blind.distance) > 100, "The attack that was hidden from finds little."
@@ -111,7 +110,7 @@ def test_it_goes_on_along_the_ray_where_the_defence_needs_more(short: float, win
     slope = model.weight[:, 1] - model.weight[:, 0]
     gap = data.x @ slope + model.bias[1] - model.bias[0]
     step = -(gap / slope.square().sum())[:, None] * slope
-    threat = Threat(keep_mask(data.y, None, 2, 2), "l2", (-10.0, 10.0))
+    threat = Threat(safe_mask(data.y, None, 2, 2), "l2", (-10.0, 10.0))
     sweep = Sweep(Pipeline(Defended(model)), data.x, threat, torch.Generator().manual_seed(0), Meter(20))
     found = sweep.given(data.x + short * step)
     if wins:

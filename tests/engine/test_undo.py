@@ -13,7 +13,7 @@ from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
 from robusteval.engine.search.l0_pruning import HALVINGS, SINGLES, undo
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from tests.engine.toys import linear, samples
 
 
@@ -82,10 +82,10 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
 def test_the_engine_puts_needless_pixels_of_an_attack_back(levels: int) -> None:
     model = linear()
     data = samples(model)
-    keep = keep_mask(data.y, None, 4, 4)
+    safe = safe_mask(data.y, None, 4, 4)
     meter = Meter(len(data))
     x0 = ops.to_grid(data.x, (0.0, 1.0), 256)
-    sweep = Sweep(Pipeline(Defended(model)), x0, Threat(keep, "l0", (0.0, 1.0), levels), generator(0, "u"), meter)
+    sweep = Sweep(Pipeline(Defended(model)), x0, Threat(safe, "l0", (0.0, 1.0), levels), generator(0, "u"), meter)
 
     def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
         step = model.weight.T[(data.y[rows] + 1) % 4] - model.weight.T[data.y[rows]]

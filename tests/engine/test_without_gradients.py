@@ -29,18 +29,18 @@ Spoil = Callable[[Record], None]
 def judged(record: Record) -> Record:
     """The record with everything derived from its columns."""
     record.checks, record.findings = examine(record, False)
-    record.verdict = verdict.judge(record)
+    record.verdict = verdict.write(record)
     return record
 
 
 def _white(record: Record) -> list[Cell]:
-    return [one for one in record.cells if one.needs == "gradient"]
+    return [cell for cell in record.cells if cell.needs == "gradient"]
 
 
 def _status(status: Any) -> Spoil:
     def spoil(record: Record) -> None:
-        for one in _white(record):
-            one.status = status
+        for attacked in _white(record):
+            attacked.status = status
 
     return spoil
 
@@ -54,26 +54,26 @@ def _unheard_of(record: Record) -> None:
 
 
 def _only_black(record: Record) -> None:
-    record.cells = [one for one in record.cells if one.needs != "gradient"]
+    record.cells = [cell for cell in record.cells if cell.needs != "gradient"]
 
 
 def _useless(name: str) -> Spoil:
     def spoil(record: Record) -> None:
-        for one in _white(record):
-            setattr(one, name, 9 * N)
+        for attacked in _white(record):
+            setattr(attacked, name, 9 * N)
 
     return spoil
 
 
 def _blind_samples(record: Record) -> None:
     """A quarter of the samples, by every attack; a tenth of all answers at most would be told of the cells."""
-    for one in _white(record):
-        one.blind = [10 if index % 4 == 0 else 0 for index in range(N)]
+    for attacked in _white(record):
+        attacked.blind = [10 if index % 4 == 0 else 0 for index in range(N)]
 
 
 def _never_asked(record: Record) -> None:
-    for one in _white(record):
-        one.backwards = [0] * N
+    for attacked in _white(record):
+        attacked.backwards = [0] * N
 
 
 def _surrogate_alone(record: Record) -> None:
@@ -110,9 +110,9 @@ def test_every_way_to_lose_the_gradients_ends_inconclusive(how: str) -> None:
     assert sure(record.verdict).status == "inconclusive"
     assert sure(record.verdict).sentences[0].startswith("INCONCLUSIVE: ")
     assert not gate_met(record, 0.0)
-    said = [one for one in sure(record.verdict).sentences if "half of the samples" in one]
+    said = [sentence for sentence in sure(record.verdict).sentences if "half of the samples" in sentence]
     assert said
-    assert all(one.startswith("An upper bound") for one in said)
+    assert all(sentence.startswith("An upper bound") for sentence in said)
 
 
 @pytest.mark.parametrize("how", list(LOST)[:10])
@@ -122,8 +122,8 @@ def test_the_verdict_needs_no_check_to_see_it(how: str) -> None:
     LOST[how](record)
     assert how == "the loader says what nobody knows" or blind_norms(record) == ["l2"]
     if blind_norms(record):
-        assert verdict.judge(record).grade == "D"
-        assert "An upper bound from black-box attacks only: in L2" in " ".join(verdict.judge(record).sentences)
+        assert verdict.write(record).grade == "D"
+        assert "An upper bound from black-box attacks only: in L2" in " ".join(verdict.write(record).sentences)
 
 
 def test_an_attack_that_worked_where_others_did_not_is_enough() -> None:
@@ -139,8 +139,8 @@ def test_an_attack_that_worked_where_others_did_not_is_enough() -> None:
 @pytest.mark.parametrize(("share", "outcome"), [(1.0, "pass"), (0.96, "pass"), (0.9, "warn"), (0.79, "fail")])
 def test_the_share_of_samples_on_which_gradients_worked(share: float, outcome: str) -> None:
     record = honest()
-    for one in _white(record):
-        one.blind = [0 if index < share * N else 10 for index in range(N)]
+    for attacked in _white(record):
+        attacked.blind = [0 if index < share * N else 10 for index in range(N)]
     rows = {check.id: check for check in run_checks(record)[0]}
     assert rows["gradients-worked"].outcome == outcome
     assert rows["gradients-worked"].value == pytest.approx(share)
@@ -180,11 +180,11 @@ def test_a_claim_about_a_defence_that_hides_its_gradient_is_marked(blind: float,
     record.cells.append(cell("pgd", 0.8, defense="d", knowledge="adaptive", id="d/pgd/l2/adaptive"))
     record.cells[-1].blind = [10 if index < blind * N else 0 for index in range(N)]
     judged(record)
-    assert next(one.outcome for one in record.checks if one.id == "gradients-adaptive") == outcome
+    assert next(check.outcome for check in record.checks if check.id == "gradients-adaptive") == outcome
     (said,) = [
-        one
-        for one in sure(record.verdict).sentences
-        if "Against an attacker who knows it" in one.capitalize() or "who knows it, d" in one
+        sentence
+        for sentence in sure(record.verdict).sentences
+        if "Against an attacker who knows it" in sentence.capitalize() or "who knows it, d" in sentence
     ]
     assert ("an upper bound of its worth" in said) == (outcome != "pass")
 
@@ -212,8 +212,8 @@ def test_attacks_for_models_without_gradients_are_no_part_of_the_suite_for_other
     info = ModelInfo("m", "test", "0" * 64, (1, 8, 8), 10, gradients=gradients)
     suite = parse(SUITE, "s", catalogue)
     plan = make_plan(suite, catalogue, info, "untargeted", {})
-    assert ("none/hopskipjump/linf" in {one.id for one in plan.cells}) == joins
-    assert not any("bit-depth/hopskipjump" in one.id for one in plan.cells)
+    assert ("none/hopskipjump/linf" in {cell.id for cell in plan.cells}) == joins
+    assert not any("bit-depth/hopskipjump" in cell.id for cell in plan.cells)
     plain = parse(SUITE.replace('[[attack]]\nplugin = "hopskipjump"\nwhen = "no-gradients"\n', ""), "s", catalogue)
     same = attacks_sha256(applicable(suite, info), catalogue, "", (1, 4, 4)) == attacks_sha256(
         plain, catalogue, "", (1, 4, 4)

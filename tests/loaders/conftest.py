@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.data import FOLDER
 from tests.loaders import exports, zoo
 
 
@@ -35,7 +35,4 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with third-party models, outside the repository."""
-    folder = os.environ.get("ROBUSTEVAL_TEST_DATA")
-    if not folder:
-        pytest.skip("ROBUSTEVAL_TEST_DATA is not set")
-    return Path(folder)
+    return FOLDER

@@ -12,6 +12,7 @@ import torch
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
+from tests.data import missing, needs
 
 
 def converted(model: Any, path: Path, two: bool = False) -> tuple[OnnxClassifier, np.ndarray[Any, Any], Any]:
@@ -77,11 +78,14 @@ def test_trees_are_a_black_box(tmp_path: Path) -> None:
     ],
 )
 def test_third_party_files(name: str, shared_data: Path) -> None:
+    if why := missing(name, original=False):
+        pytest.skip(why)
     info = load_onnx(shared_data / name, LoadOptions()).info
     assert (info.rung, info.gradients, info.output) == ("A", "exact", "logits")
     assert float(info.parity["max_relative_gap"]) < 1e-5
 
 
+@needs("cifar10_1380.npz", "models/resnet20-cifar10.onnx")
 def test_a_real_classifier_is_as_good_as_it_should_be(shared_data: Path) -> None:
     with np.load(shared_data / "cifar10_1380.npz") as data:
         x, y = data["x"][:200], data["y"][:200]

@@ -205,6 +205,7 @@ def test_steps_are_found_by_measurement(tmp_path: Path) -> None:
     assert (load(path).info.rung, load(path).info.gradients) == ("A", "exact")
 
 
+@pytest.mark.statistical
 def test_it_travels_as_bytes(exported: Callable[[str], Path]) -> None:
     classifier, x = load(exported("resnet")), images()
     before = classifier.logits(x), classifier.twin(x)

@@ -64,7 +64,7 @@ def test_flips_are_counted_by_pair_the_most_frequent_first() -> None:
     record.pipelines[0].prediction = [0, 0, 0, 0]
     for cell in record.cells:
         cell.distance, cell.prediction = [1.0, 3.0, 2.0, 0.0], [2, 1, 2, None]
-    table = next(one for one in per_class.PerClass().compute(record) if one.name.startswith("flips/"))
+    table = next(result for result in per_class.PerClass().compute(record) if result.name.startswith("flips/"))
     assert [(row["Class"], row["Flips to"], row["Samples"]) for row in rows(table)] == [(0, 2, 2), (0, 1, 1)]
     assert [row["Share"] for row in rows(table)] == [pytest.approx(2 / 3), pytest.approx(1 / 3)]
 
@@ -109,8 +109,8 @@ def test_clever_stands_beside_the_smallest_distance() -> None:
 
 @pytest.mark.parametrize(("values", "above"), [([0.5, 1.0, 4.0], 1), ([0.9, 0.4, 4.0], 0), ([None, None, None], 0)])
 def test_clever_above_an_attack_is_never_without_a_finding(values: list[float | None], above: int) -> None:
-    found = [one for one in find(estimated(values), False) if one.code == "clever-above-attack"]
-    assert [one.evidence["above"] for one in found] == [above] * bool(above)
+    found = [finding for finding in find(estimated(values), False) if finding.code == "clever-above-attack"]
+    assert [finding.evidence["above"] for finding in found] == [above] * bool(above)
 
 
 def test_csv_holds_every_row_and_no_formula() -> None:

@@ -62,7 +62,7 @@ def tiny() -> Record:
 def cell(
     name: str, plugin: str, distance: list[float | None], defense: str = "none", knowledge: Knowledge = "none"
 ) -> Cell:
-    flips = [None if one is None else 1 - label for one, label in zip(distance, [0, 0, 1, 1], strict=True)]
+    flips = [None if nearest is None else 1 - label for nearest, label in zip(distance, [0, 0, 1, 1], strict=True)]
     return Cell(
         f"{defense}/{knowledge}/{name}", name, plugin, "1", {}, "minimal", "gradient", defense, knowledge, "l2",
         "curve", status="done", distance=distance, l2=distance, prediction=flips, forwards=[10, 20, 30, 0],
@@ -72,18 +72,18 @@ def cell(
 
 def scalars(record: Record, measure: str) -> dict[str, Result]:
     found = accuracy_curve.AccuracyCurve().compute(record)
-    return {one.name: one for one in found if one.tags.get("measure") == measure}
+    return {result.name: result for result in found if result.tags.get("measure") == measure}
 
 
 def numbers(results: list[Result]) -> list[float]:
     """Every number anywhere in the results."""
     found: list[object] = []
-    for one in results:
-        found += [one.value, one.low, one.high, *one.tags.values()]
-        found += [value for row in one.rows for value in row]
+    for result in results:
+        found += [result.value, result.low, result.high, *result.tags.values()]
+        found += [value for row in result.rows for value in row]
         found += [
             value
-            for curve in one.curves
+            for curve in result.curves
             for point in curve.points
             for value in (point.x, point.y, point.low, point.high)
         ]
@@ -91,7 +91,7 @@ def numbers(results: list[Result]) -> list[float]:
 
 
 def test_the_worst_case_takes_the_minimum_of_each_sample() -> None:
-    curves = next(one for one in accuracy_curve.AccuracyCurve().compute(tiny()) if one.kind == "curves").curves
+    curves = next(result for result in accuracy_curve.AccuracyCurve().compute(tiny()) if result.kind == "curves").curves
     steps = {curve.label: [(point.x, point.y) for point in curve.points] for curve in curves}
     assert steps["a"] == [(0.0, 0.75), (1.0, 0.5), (3.0, 0.25)]
     assert steps["Worst case"] == [(0.0, 0.75), (0.5, 0.5), (1.0, 0.25)]
@@ -102,21 +102,23 @@ def test_the_worst_case_takes_the_minimum_of_each_sample() -> None:
 
 
 def test_robust_accuracy_at_budgets_counts_the_edge_as_lost() -> None:
-    found = {one.tags["eps"]: one.value for one in scalars(tiny(), "robust-accuracy").values()}
+    found = {scalar.tags["eps"]: scalar.value for scalar in scalars(tiny(), "robust-accuracy").values()}
     assert found == {0.25: 0.75, 0.5: 0.5, 1.0: 0.25, 1.5: 0.25, 2.0: 0.25, 3.0: 0.25}
-    reference = [one.tags["eps"] for one in scalars(tiny(), "robust-accuracy").values() if one.tags["reference"]]
+    reference = [
+        scalar.tags["eps"] for scalar in scalars(tiny(), "robust-accuracy").values() if scalar.tags["reference"]
+    ]
     assert reference == [0.5]
 
 
 def test_no_budget_beyond_what_was_searched() -> None:
     record = tiny()
-    for one in record.cells:
-        one.eps = 1.0
-    assert max(number(one.tags["eps"]) for one in scalars(record, "robust-accuracy").values()) == 1.0
+    for cell in record.cells:
+        cell.eps = 1.0
+    assert max(number(scalar.tags["eps"]) for scalar in scalars(record, "robust-accuracy").values()) == 1.0
 
 
 def test_median_counts_never_as_infinite() -> None:
-    found = {str(one.tags["attack"]): one.value for one in scalars(tiny(), "median-distance").values()}
+    found = {str(scalar.tags["attack"]): scalar.value for scalar in scalars(tiny(), "median-distance").values()}
     assert found == {"a": 3.0, "b": 2.0, "worst case": 1.0}
 
 
@@ -124,7 +126,7 @@ def test_thinned_curves_stay_within_a_point() -> None:
     distance = np.sort(np.random.default_rng(0).exponential(1.0, 5000))
     points = accuracy_curve.step_points(distance, None)
     assert len(points) <= 121
-    xs, ys = np.array([one.x for one in points]), np.array([one.y for one in points])
+    xs, ys = np.array([point.x for point in points]), np.array([point.y for point in points])
     grid = np.linspace(0, distance[-1], 999)
     drawn = ys[np.searchsorted(xs, grid, side="right") - 1]
     exact = (distance[None] > grid[:, None]).mean(axis=1)
@@ -132,7 +134,7 @@ def test_thinned_curves_stay_within_a_point() -> None:
 
 
 def test_rho_adv_by_hand() -> None:
-    table = next(one for one in rho_adv.RhoAdv().compute(tiny()) if one.kind == "table")
+    table = next(result for result in rho_adv.RhoAdv().compute(tiny()) if result.kind == "table")
     rows = {row[1]: row for row in table.rows}
     assert list(rows) == ["a", "b", "Worst case"]
     assert rows["a"][2] == pytest.approx((1.0 / 1 + 3.0 / 2) / 2)
@@ -177,16 +179,16 @@ def test_a_rejected_adversarial_is_not_lost_but_a_false_alarm_is() -> None:
 
 
 def test_roc_takes_only_samples_that_are_right_when_clean() -> None:
-    table = next(one for one in detector_roc.DetectorRoc().compute(defended()) if one.kind == "table")
+    table = next(result for result in detector_roc.DetectorRoc().compute(defended()) if result.kind == "table")
     row = dict(zip(table.titles(), table.rows[0], strict=True))
     assert (row["Positives"], row["Negatives"], row["AUC"]) == (2, 3, 1.0)
 
 
 def test_a_failed_cell_is_not_robustness() -> None:
     record = tiny()
-    for one in record.cells:
-        one.status, one.distance = "failed", []
-    names = {one.name for metric in METRICS for one in metric.compute(record)}
+    for cell in record.cells:
+        cell.status, cell.distance = "failed", []
+    names = {result.name for metric in METRICS for result in metric.compute(record)}
     assert names == {"clean-accuracy/none"}
 
 
@@ -196,11 +198,11 @@ def test_awkward_records_give_no_nan(case: str) -> None:
     if case == "all wrong":
         for pipeline in record.pipelines:
             pipeline.prediction = pipeline.label = [1, 1, 0, 0]
-        for one in record.cells:
-            one.distance = [0.0] * 4 if one.distance else []
+        for cell in record.cells:
+            cell.distance = [0.0] * 4 if cell.distance else []
     elif case == "never lost":
-        for one in record.cells:
-            one.distance = [None] * 4 if one.distance else []
+        for cell in record.cells:
+            cell.distance = [None] * 4 if cell.distance else []
     elif case == "no cells":
         record.cells = []
     elif case == "no samples":
@@ -209,18 +211,18 @@ def test_awkward_records_give_no_nan(case: str) -> None:
         record.pipelines = []
     else:
         record.cells[-1].strengths[0].fools_model = [False] * 4
-    record.results = [one for metric in METRICS for one in metric.compute(record)]
+    record.results = [result for metric in METRICS for result in metric.compute(record)]
     assert all(math.isfinite(value) for value in numbers(record.results))
     store.to_json(record)
 
 
 def test_the_realistic_record_is_complete_and_repeats() -> None:
     record = records.with_results(sets.beside(records.make(120)))
-    assert {one.metric for one in record.results} == {metric.info.name for metric in METRICS}
+    assert {result.metric for result in record.results} == {metric.info.name for metric in METRICS}
     text = store.to_json(record)
     assert text == store.to_json(records.with_results(sets.beside(records.make(120))))
     record.times.wall_s = 0.0
-    assert [one for metric in METRICS for one in metric.compute(record)] == record.results
+    assert [result for metric in METRICS for result in metric.compute(record)] == record.results
 
 
 def test_certified_accuracy_is_what_is_right_and_proved_beyond_the_budget() -> None:
@@ -232,20 +234,22 @@ def test_certified_accuracy_is_what_is_right_and_proved_beyond_the_budget() -> N
     record.pipelines.append(smooth)
     record.cells.append(cell("a", "ddn", [0.9, 0.1, None, 0.0], "smooth", "adaptive"))
     found = list(certified_curve.CertifiedCurve().compute(record))
-    at = {one.tags["eps"]: one.value for one in found if one.tags.get("measure") == "certified-accuracy"}
+    at = {result.tags["eps"]: result.value for result in found if result.tags.get("measure") == "certified-accuracy"}
     assert at == {0.0: 0.5, 0.25: 0.5, 0.5: 0.5, 1.0: 0.25, 1.5: 0.0, 2.0: 0.0, 3.0: 0.0}
-    abstained = next(one for one in found if one.tags.get("measure") == "abstentions")
+    abstained = next(result for result in found if result.tags.get("measure") == "abstentions")
     assert abstained.value == 0.25
-    assert next(one for one in found if one.tags.get("measure") == "median-radius").value == 0.6
-    lower, upper = next(one for one in found if one.kind == "curves").curves
+    assert next(result for result in found if result.tags.get("measure") == "median-radius").value == 0.6
+    lower, upper = next(result for result in found if result.kind == "curves").curves
     assert [(point.x, point.y) for point in lower.points] == [(0.0, 0.5), (0.6, 0.25), (1.5, 0.0)]
     assert [(point.x, point.y) for point in upper.points] == [(0.0, 0.75), (0.1, 0.5), (0.9, 0.25)]
-    assert all(one.tags["defense"] == "smooth" for one in found), "Pipelines without certificates have no such curve."
+    assert all(result.tags["defense"] == "smooth" for result in found), (
+        "Pipelines without certificates have no such curve."
+    )
 
 
 def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case() -> None:
     record = records.make()
-    curve = {one.name: one for one in accuracy_curve.AccuracyCurve().compute(record)}
+    curve = {result.name: result for result in accuracy_curve.AccuracyCurve().compute(record)}
     rows = [dict(zip(curve["claims"].titles(), row, strict=True)) for row in curve["claims"].rows]
     assert [(row["Norm"], row["By"]) for row in rows] == [("L2", "worst case"), ("Linf", "worst case")]
     for row in rows:
@@ -263,8 +267,8 @@ def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case()
     )
     record.cells.append(budget)
     found = list(accuracy_curve.AccuracyCurve().compute(record))
-    table = next(one for one in found if one.name == "claims")
-    worst = next(one for one in found if one.name == "robust-accuracy/linf/none/none/0.1")
+    table = next(result for result in found if result.name == "claims")
+    worst = next(result for result in found if result.name == "robust-accuracy/linf/none/none/0.1")
     assert [row[:4] for row in table.rows if row[0] == "Linf"] == [["Linf", 0.1, "c", worst.value]]
     assert worst.value is not None
     assert worst.value < 0.5, "One figure for one question: all attacks, the cascade among them."
@@ -273,23 +277,23 @@ def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case()
 def test_what_was_foretold_is_compared_with_what_was_made_of_the_same_cells() -> None:
     record = tiny()
     record.cells[0].foretold = 40.0
-    figures = {one.name: one.value for one in cost.Cost().compute(record) if one.kind == "scalar"}
+    figures = {result.name: result.value for result in cost.Cost().compute(record) if result.kind == "scalar"}
     assert figures == {"passes/foretold": 3 * 40.0, "passes/made": 66.0}  # the fourth sample is wrong when clean
     record.cells[0].foretold = None
-    assert [one.name for one in cost.Cost().compute(record)] == ["cost"]
+    assert [result.name for result in cost.Cost().compute(record)] == ["cost"]
 
 
 def test_oblivious_medians_have_the_interval_of_the_adaptive_ones() -> None:
     record = records.make(200)
     found = {
-        (one.tags["norm"], one.tags["defense"], one.tags["attack"]): one
-        for one in scalars(record, "median-distance").values()
+        (scalar.tags["norm"], scalar.tags["defense"], scalar.tags["attack"]): scalar
+        for scalar in scalars(record, "median-distance").values()
     }
     seen = [key for key in found if key[2] == "oblivious worst case"]
     assert seen
     for norm, defense, _ in seen:
         pipeline = record.pipeline(str(defense))
-        lost = columns.lost_obliviously(record, pipeline, str(norm))
+        lost = columns.broken_obliviously(record, pipeline, str(norm))
         assert lost is not None
         lost = lost[columns.right_when_clean(record, pipeline)]
         one = found[norm, defense, "oblivious worst case"]

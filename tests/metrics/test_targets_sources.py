@@ -79,8 +79,8 @@ def told(record: Record) -> dict[object, list[Any]]:
 def test_a_detector_stands_with_its_false_alarms_obliviously_and_adaptively() -> None:
     record = of_defences("confidence")
     for cell in record.done(defense="confidence", knowledge="oblivious"):
-        for place, one in enumerate(cell.strengths):
-            one.strength = (0.2, 0.3)[place % 2] if cell.norm == "linf" else (3.0, 5.0)[place % 2]
+        for place, strength in enumerate(cell.strengths):
+            strength.strength = (0.2, 0.3)[place % 2] if cell.norm == "linf" else (3.0, 5.0)[place % 2]
     row = told(record)["Low confidence, the baseline: BIM"]
     oblivious, adaptive = row[3].split("Adaptive:")
     for part in (oblivious, adaptive):
@@ -88,8 +88,8 @@ def test_a_detector_stands_with_its_false_alarms_obliviously_and_adaptively() ->
     assert "right within" in adaptive
     assert row[4].startswith("Reproduced in part: it depends on the strength")
     for cell in record.done(defense="confidence", knowledge="oblivious"):
-        for one in cell.strengths:
-            one.suspicion = [1000.0] * len(one.suspicion)
+        for strength in cell.strengths:
+            strength.suspicion = [1000.0] * len(strength.suspicion)
     assert told(record)["Low confidence, the baseline: BIM"][4].startswith(
         "Reproduced against attacks that do not know"
     )
@@ -99,8 +99,8 @@ def test_words_follow_the_figures_of_a_corrector() -> None:
     record = of_defences("logit-odds-svm")
     name = "Logit detector with support vector machine: accuracy over BIM's whole range"
     for cell in record.done(defense="logit-odds-svm", knowledge="oblivious"):
-        for one in cell.strengths:
-            one.prediction = list(record.data.labels)
+        for strength in cell.strengths:
+            strength.prediction = list(record.data.labels)
     record.pipeline("logit-odds-svm").prediction = list(record.data.labels)
     assert told(record)[name][4].startswith("Reproduced")
     for cell in record.done(defense="logit-odds-svm", knowledge="oblivious"):

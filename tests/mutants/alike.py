@@ -64,7 +64,7 @@ def _shallow(node: ast.AST) -> tuple[object, ...]:
 class _Without(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        node.keywords = [one for one in node.keywords if one.arg not in _PLACES]
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in _PLACES]
         return node
 
 
@@ -77,5 +77,7 @@ class _Float64(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "astype":
-            node.args = [ast.Constant(None) if ast.unparse(one) == "np.float64" else one for one in node.args]
+            node.args = [
+                ast.Constant(None) if ast.unparse(argument) == "np.float64" else argument for argument in node.args
+            ]
         return node

@@ -79,7 +79,7 @@ def run(names: list[str]) -> int:
             copy = FOLDER / path.relative_to(ROOT)
             if path.is_file() and path.suffix not in (".py", ".pyc") and copy.exists():
                 shutil.copy2(path, copy)
-    for path in (one for pattern in chosen() for one in ROOT.glob(pattern)):
+    for path in (file for pattern in chosen() for file in ROOT.glob(pattern)):
         copy = FOLDER / path.relative_to(ROOT)
         if not copy.with_name(f"{copy.name}.meta").exists():  # it was not to be broken then: no one knows its tests
             copy.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def described(mutant: Mutant) -> tuple[Key, str, str]:
     old, new = (" ".join(line[1:].strip() for line in body if line.startswith(sign)) for sign in "-+")
     key = Key(mutant.path, f"{owner}.{function}" if owner else function, old, new)
     pair = read_functions_from_index(mutant.name, mutant.path)
-    return key, kind(*(libcst.Module([one]).code for one in pair)) if pair else "", diff
+    return key, kind(*(libcst.Module([function]).code for function in pair)) if pair else "", diff
 
 
 def compare(names: list[str]) -> int:
@@ -172,10 +172,10 @@ def compare(names: list[str]) -> int:
     for key, count in known.items():
         if used[key] < count and not table.get(key.path, Counter())["unchecked"]:
             print(f"Listed, but no longer alive:\n{key}\n")
-    missed = [one.name for one in found if one.status == "not checked" and _goes_by(one.name, names)]
+    missed = [mutant.name for mutant in found if mutant.status == "not checked" and _goes_by(mutant.name, names)]
     if missed or not found:
         print(f"Not asked about: {len(missed)} mutants, such as {', '.join(missed[:5]) or 'any at all'}.\n")
-    gone = [one for one in chosen() if not any(fnmatch.fnmatch(mutant.path, one) for mutant in found)]
+    gone = [pattern for pattern in chosen() if not any(fnmatch.fnmatch(mutant.path, pattern) for mutant in found)]
     if gone:
         print(f"Named in pyproject.toml, but nothing there was broken: {', '.join(gone)}.\n")
     total: Counter[str] = Counter()
@@ -193,7 +193,7 @@ def chosen() -> list[str]:
 
 
 def _goes_by(name: str, names: list[str]) -> bool:
-    return any(fnmatch.fnmatch(name, one) for one in names or ["*"])
+    return any(fnmatch.fnmatch(name, pattern) for pattern in names or ["*"])
 
 
 def _line(path: str, row: Counter[str]) -> str:

@@ -25,7 +25,7 @@ def compare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         return key, "words" if "words" in mutant.name else "", "- x\n+ y"
 
     def compared(statuses: dict[str, str], *names: str) -> int:
-        monkeypatch.setattr(check, "mutants", lambda: [Mutant(one, "a.py", what) for one, what in statuses.items()])
+        monkeypatch.setattr(check, "mutants", lambda: [Mutant(name, "a.py", what) for name, what in statuses.items()])
         return check.compare(list(names))
 
     monkeypatch.setattr(check, "described", described)
@@ -67,7 +67,7 @@ def test_a_file_that_was_not_broken_is_told_of(
 
 def test_every_file_that_is_to_be_broken_is_there() -> None:
     assert check.chosen()
-    assert [one for one in check.chosen() if not list(check.ROOT.glob(one))] == []
+    assert [pattern for pattern in check.chosen() if not list(check.ROOT.glob(pattern))] == []
 
 
 def test_a_file_that_is_newly_to_be_broken_is_broken_and_its_tests_are_found(

@@ -77,7 +77,7 @@ class TestClassGradients:
         scores, grads = ops.class_gradients(self.model, x, classes)
         assert torch.allclose(scores, self.model(x))
         for row in range(batch):
-            full = torch.autograd.functional.jacobian(lambda one: self.model(one[None])[0], x[row])
+            full = torch.autograd.functional.jacobian(lambda image: self.model(image[None])[0], x[row])
             assert torch.allclose(grads[row], full[classes[row]], atol=1e-6)
 
     def test_empty_batch_and_no_classes(self) -> None:

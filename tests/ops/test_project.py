@@ -185,8 +185,8 @@ def test_rounding_ends_on_the_grid_within_a_step_and_on_the_asked_side(
     nearest = ops.to_grid(x, bounds, levels)
     assert torch.equal(ops.to_grid(nearest, bounds, levels), nearest)
     assert ((nearest - x).abs() <= 0.5001 * step).all()
-    out = ops.to_grid_beside(x0, x, bounds, levels, away=True)
-    back = ops.to_grid_beside(x0, x, bounds, levels, away=False)
+    out = ops.to_grid_directed(x0, x, bounds, levels, away=True)
+    back = ops.to_grid_directed(x0, x, bounds, levels, away=False)
     for beside in (out, back):
         assert torch.allclose(ops.to_grid(beside, bounds, levels), beside)
         assert ((beside - x).abs() <= 1.0001 * step).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from robusteval.api import LoadOptions, ModelInfo, Samples
 from robusteval.contracts.classifier import Classifier
 from robusteval.loaders.onnx.plugin import OnnxLoader
+from tests.data import FOLDER, missing
 from tests.plugins.linear_models import Module
 from tests.sure import sure
 
@@ -48,16 +48,11 @@ def fashion() -> Trained:
     return Trained(model, right(model, test)[torch.arange(60)], fit)
 
 
-def shared_data() -> Path:
-    folder = os.environ.get("ROBUSTEVAL_TEST_DATA")
-    if not folder:
-        pytest.skip("ROBUSTEVAL_TEST_DATA does not name the folder with MNIST and the reference models")
-    return Path(folder)
-
-
 def reference(name: str, architecture: str, count: int) -> Trained:
     """A reference model on MNIST, with the first `count` test images that it gets right."""
-    folder = shared_data()
+    if why := missing("mnist/mnist.npz", "mnist/test1000.npz", "models/models.py", f"models/{name}.pt"):
+        pytest.skip(why)
+    folder = FOLDER
     spec = sure(importlib.util.spec_from_file_location("reference_models", folder / "models" / "models.py"))
     models = importlib.util.module_from_spec(spec)
     sure(spec.loader).exec_module(models)

@@ -63,13 +63,13 @@ def middling(model: Module, count: int, seed: int = 1, share: float = 0.1) -> Te
     return (low + high) / 2 + noise * (high - low) * share
 
 
-def optimum(model: Module, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
-    """Smallest distance to a win on the linear model without its box, [B]; keep must spare one class or all but one."""
+def optimum(model: Module, x: Tensor, safe: Tensor, norm: Norm) -> Tensor:
+    """Smallest distance to a win on the linear model without its box, [B]; safe must spare one class or all but one."""
     weight = model.net[1].weight
     scores = model.logits(x)
     best = torch.full((len(x),), float("inf"))
     for row in range(len(x)):
-        inside, outside = keep[row].nonzero().flatten(), (~keep[row]).nonzero().flatten()
+        inside, outside = safe[row].nonzero().flatten(), (~safe[row]).nonzero().flatten()
         reach = []
         for k in outside:
             gaps = (scores[row, inside] - scores[row, k]).clamp_min(0)
@@ -104,16 +104,16 @@ def pose(
     rows = torch.arange(len(x))
     meter = Meter(len(x))
     points = Trace() if trace else None
-    return Problem(x, keep, norm, budget, info.bounds, rng, attack.info.needs, view, meter, rows, draws, points)
+    return Problem(x, safe, norm, budget, info.bounds, rng, attack.info.needs, view, meter, rows, draws, points)
 
 
-def smallest_budget(attack: Attack, model: Module, x: Tensor, keep: Tensor, norm: Norm, halvings: int = 8) -> Tensor:
+def smallest_budget(attack: Attack, model: Module, x: Tensor, safe: Tensor, norm: Norm, halvings: int = 8) -> Tensor:
     """The engine's search in short: the smallest eps at which the attack wins, per sample, [B]."""
-    reach = optimum(model, x, keep, norm)
+    reach = optimum(model, x, safe, norm)
     low, high = torch.zeros_like(reach), 4 * reach
     for _ in range(halvings):
         middle = (low + high) / 2
-        found = attack.run(pose(attack, model, x, keep, norm, middle))
-        won = pose(attack, model, x, keep, norm, middle).won(found)
+        found = attack.run(pose(attack, model, x, safe, norm, middle))
+        won = pose(attack, model, x, safe, norm, middle).won(found)
         low, high = torch.where(won, low, middle), torch.where(won, middle, high)
     return high

@@ -35,7 +35,7 @@ CHANGES = {
     "a class that is none": lambda data: data["data"]["labels"].__setitem__(0, 10),
     "a range that is none": lambda data: data["model"].update(bounds=[1.0, 0.0]),
     "a status that is none": lambda data: data["cells"][0].update(status="maybe"),
-    "a table's short row": lambda data: next(one for one in data["results"] if one["rows"])["rows"][0].pop(),
+    "a table's short row": lambda data: next(result for result in data["results"] if result["rows"])["rows"][0].pop(),
 }
 
 

@@ -124,9 +124,9 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
 def plain(value: object) -> object:
     """As JSON has it, whole numbers as 64-bit floats where these hold them."""
     if isinstance(value, dict):
-        return {str(name): plain(one) for name, one in value.items()}
+        return {str(name): plain(element) for name, element in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(element) for element in value]
     return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 

@@ -38,8 +38,8 @@ def several_page() -> str:
 def hostile_several() -> str:
     """Every string of a comparison that a stranger can set, set to something nasty; keys are held by the schema."""
     made = comparisons.make()
-    for one in made.models:
-        one.name = one.file = one.sha256 = one.record_sha256 = EVIL
+    for model in made.models:
+        model.name = model.file = model.sha256 = model.record_sha256 = EVIL
     made.models[1].key = "javascript:window.pwned=1"
     made.command = made.data.name = made.data.source = made.suite.name = made.suite.version = EVIL
     made.tool = {"name": EVIL}

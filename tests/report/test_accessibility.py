@@ -52,10 +52,10 @@ def grave(page: Page, part: str | None = None) -> list[str]:
     them."""
     violations: list[dict[str, Any]] = Axe().run(page, part).response["violations"]
     return [
-        f"{one['id']} at {len(one['nodes'])} places, such as {one['nodes'][0]['html'][:200]}: "
-        f"{one['nodes'][0]['failureSummary']}"
-        for one in violations
-        if one["impact"] in GRAVE
+        f"{violation['id']} at {len(violation['nodes'])} places, such as {violation['nodes'][0]['html'][:200]}: "
+        f"{violation['nodes'][0]['failureSummary']}"
+        for violation in violations
+        if violation["impact"] in GRAVE
     ]
 
 

@@ -37,7 +37,7 @@ def _record(column: list[float | None], norm: str = "l2", extra: tuple[Cell, ...
     record = records.make(10)
     data = record.data
     data.samples, data.labels, data.l2 = len(column), data.labels[: len(column)], data.l2[: len(column)]
-    cell = next(one for one in record.cells if one.defense == "none" and one.norm == "l2" and one.status == "done")
+    cell = next(cell for cell in record.cells if cell.defense == "none" and cell.norm == "l2" and cell.status == "done")
     cell.norm, cell.distance, cell.family, cell.eps, cell.threat = norm, column, "minimal", None, "curve"
     record.cells, record.estimates, record.findings, record.planted = [cell, *extra], [], [], []
     record.suite.norms = [norm]
@@ -47,9 +47,9 @@ def _record(column: list[float | None], norm: str = "l2", extra: tuple[Cell, ...
         label if value != 0 else (label + 1) % 10 for label, value in zip(labels, column, strict=True)
     ]
     record.results = [
-        one
+        result
         for metric in (accuracy_curve.AccuracyCurve(), cost.Cost(), cascades.Cascades())
-        for one in metric.compute(record)
+        for result in metric.compute(record)
     ]
     record.verdict = Verdict("conclusive", "B", "", [])
     return record
@@ -69,21 +69,21 @@ def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
     found: dict[str, float | None] = {}
     half = median_loss(envelope_of(record, "l2", "none"))
     found["envelope"] = None if half == 0 or math.isinf(half) else half
-    for one in record.results:
-        if one.tags.get("measure") == "median-distance":
-            found[one.name] = one.value
-        if one.metric == "cost" and one.kind == "table":
-            found["cost"] = dict(zip(one.titles(), one.rows[0], strict=True))["Median distance"]  # type: ignore[assignment]
+    for result in record.results:
+        if result.tags.get("measure") == "median-distance":
+            found[result.name] = result.value
+        if result.metric == "cost" and result.kind == "table":
+            found["cost"] = dict(zip(result.titles(), result.rows[0], strict=True))["Median distance"]  # type: ignore[assignment]
     found["json"] = _medians(record)["l2"]
     assert set(found.values()) == {wanted}, found
     text = "-" if wanted is None else f"{wanted:g}"
-    card = next(one for one in headline.cards(record) if one.label.startswith("Median"))
+    card = next(card for card in headline.cards(record) if card.label.startswith("Median"))
     assert card.value == (MISSING if wanted is None else text)
     shown = headline.attacks(record, "l2")
     assert shown is not None
     assert str(getattr(shown.rows[0][-2], "text", shown.rows[0][-2])) == card.value
     assert f" {text} " in _printed(record).splitlines()[1]
-    said = " ".join(verdict.judge(record).sentences)
+    said = " ".join(verdict.write(record).sentences)
     assert ("lost at a distance of" in said) == (wanted is not None)
     assert wanted is None or f"lost at a distance of {text} or less" in said
     if wanted is not None:
@@ -91,7 +91,7 @@ def test_the_median_is_the_same_wherever_it_is_printed(name: str) -> None:
 
 
 def _cascade(eps: float, lost: list[float | None], norm: str = "linf") -> Cell:
-    made = next(one for one in records.make(10).cells if one.status == "done")
+    made = next(cell for cell in records.make(10).cells if cell.status == "done")
     made.id, made.attack, made.plugin, made.family, made.threat = (
         f"none/c@{eps:.4g}",
         f"c@{eps:.4g}",
@@ -100,7 +100,7 @@ def _cascade(eps: float, lost: list[float | None], norm: str = "linf") -> Cell:
         "budget",
     )
     made.norm, made.eps, made.distance, made.knowledge, made.defense = norm, eps, lost, "none", "none"
-    made.params, made.member = {"m": {}}, [None if one is None else "m" for one in lost]
+    made.params, made.member = {"m": {}}, [None if distance is None else "m" for distance in lost]
     return made
 
 
@@ -116,7 +116,9 @@ def test_a_cascade_stands_in_the_column_of_its_own_budget_only() -> None:
     figure = row[at["Accuracy at L\u221e \u2264 0.3"]]
     assert not isinstance(figure, str)
     assert figure.text == "25.0 %"
-    assert not [one for one in record.results if one.tags.get("attack") == "c@0.3" and one.tags.get("eps") != 0.3]
+    assert not [
+        result for result in record.results if result.tags.get("attack") == "c@0.3" and result.tags.get("eps") != 0.3
+    ]
 
 
 def test_cascades_alone_say_nothing_of_budgets_that_nobody_asked_about() -> None:
@@ -124,10 +126,10 @@ def test_cascades_alone_say_nothing_of_budgets_that_nobody_asked_about() -> None
     record = _record([0.1, 0.1, 0.1, None], "linf")
     record.cells = [far]
     record.results = list(accuracy_curve.AccuracyCurve().compute(record))
-    asked = {one.tags.get("eps") for one in record.results if one.tags.get("measure") == "robust-accuracy"}
+    asked = {result.tags.get("eps") for result in record.results if result.tags.get("measure") == "robust-accuracy"}
     assert asked == {0.3}
-    assert not [one for one in record.results if one.tags.get("measure") == "median-distance"]
-    assert not [one for one in record.results if one.kind == "curves"]
+    assert not [result for result in record.results if result.tags.get("measure") == "median-distance"]
+    assert not [result for result in record.results if result.kind == "curves"]
     assert held(record, "linf") == 0.0, "three of four are lost within 0.3, and nobody knows how near"
     record.cells.append(_cascade(0.1, [0.1, None, None, None]))
     assert held(record, "linf") == 0.1
@@ -136,11 +138,11 @@ def test_cascades_alone_say_nothing_of_budgets_that_nobody_asked_about() -> None
 def test_the_verdict_and_the_card_quote_one_figure_for_a_budget() -> None:
     near = _cascade(8 / 255, [8 / 255, None, None, None])
     record = _record([0.2, 0.01, None, None], "linf", (near,))
-    card = next(one for one in headline.cards(record) if one.label.endswith("8/255"))
-    said = [one for one in verdict.judge(record).sentences if "ithin Linf 8/255" in one]
+    card = next(card for card in headline.cards(record) if card.label.endswith("8/255"))
+    said = [sentence for sentence in verdict.write(record).sentences if "ithin Linf 8/255" in sentence]
     assert card.value == "50.0 %"
     assert said
-    assert all("50.0 %" in one for one in said)
+    assert all("50.0 %" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize(

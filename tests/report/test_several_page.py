@@ -48,14 +48,14 @@ def test_an_inconclusive_model_is_named_and_left_out_of_the_ranking(several_page
 
 def test_every_attack_has_a_chart_with_a_line_for_each_model(several_page: str) -> None:
     made = comparisons.make()
-    curves = [one for one in made.results if one.kind == "curves"]
-    assert {(one.tags["attack"], one.tags["norm"]) for one in curves} >= {
+    curves = [result for result in made.results if result.kind == "curves"]
+    assert {(chart.tags["attack"], chart.tags["norm"]) for chart in curves} >= {
         ("", "l2"),
         ("", "linf"),
         ("PGD", "l2"),
         ("PGD", "linf"),
     }
-    assert all([curve.label for curve in one.curves] == list(comparisons.KEYS) for one in curves)
+    assert all([curve.label for curve in chart.curves] == list(comparisons.KEYS) for chart in curves)
     assert several_page.count('<figure class="chart"') == len(curves)
 
 
@@ -64,16 +64,16 @@ def test_distances_are_shares_of_each_models_range() -> None:
     narrow, wide = records.make(40), records.make(40)
     wide.model.bounds = [0.0, 255.0]
     for cell in wide.cells:
-        cell.distance = [None if one is None else 255 * one for one in cell.distance]
+        cell.distance = [None if distance is None else 255 * distance for distance in cell.distance]
         cell.eps = None if cell.eps is None else 255 * cell.eps
     pairs = [("a", records.with_results(narrow)), ("b", records.with_results(wide))]
-    for one in derive(pairs):
-        if one.kind == "curves":
-            first, second = ([(round(p.x, 9), p.y) for p in curve.points] for curve in one.curves)
+    for result in derive(pairs):
+        if result.kind == "curves":
+            first, second = ([(round(p.x, 9), p.y) for p in curve.points] for curve in result.curves)
             assert first == second
         else:
-            columns = [name for name in one.titles() if name.startswith(("Median", "Budget", "Accuracy"))]
-            rows = [dict(zip(one.titles(), row, strict=True)) for row in one.rows]
+            columns = [name for name in result.titles() if name.startswith(("Median", "Budget", "Accuracy"))]
+            rows = [dict(zip(result.titles(), row, strict=True)) for row in result.rows]
             for name in columns:
                 assert abs(number(rows[0][name]) - number(rows[1][name])) < 1e-9
 
@@ -96,13 +96,15 @@ def test_each_model_stands_among_the_known_ones() -> None:
     for record in made:
         record.references[0].sha256 = "12" * 32
     made[1].model.bounds = [0.0, 255.0]
-    for one in made[1].cells:
-        one.distance = [None if value is None else 255 * value if one.norm != "l0" else value for value in one.distance]
-        one.eps = None if one.eps is None else 255 * one.eps
+    for cell in made[1].cells:
+        cell.distance = [
+            None if value is None else 255 * value if cell.norm != "l0" else value for value in cell.distance
+        ]
+        cell.eps = None if cell.eps is None else 255 * cell.eps
     made[1] = records.with_results(made[1])
     comparison, keys = comparisons.make(), comparisons.KEYS[:2]
     comparison.results = derive(list(zip(keys, made, strict=True)))
-    tables = {one.tags["norm"]: one for one in comparison.results if one.tags.get("role") == "known"}
+    tables = {result.tags["norm"]: result for result in comparison.results if result.tags.get("role") == "known"}
     assert set(tables) == {"l2", "linf"}
     for norm, table in tables.items():
         rows = {str(row[0]): dict(zip(table.titles(), row, strict=True)) for row in table.rows}
@@ -110,9 +112,9 @@ def test_each_model_stands_among_the_known_ones() -> None:
         assert {"weak", "strong", "masked"} <= set(rows)
         for key, record in zip(keys, made, strict=True):
             own = next(
-                one
-                for one in record.results
-                if one.metric == "references" and one.kind == "table" and one.tags["norm"] == norm
+                result
+                for result in record.results
+                if result.metric == "references" and result.kind == "table" and result.tags["norm"] == norm
             )
             mine = dict(zip(own.titles(), own.rows[0], strict=True))
             width = record.model.bounds[1] - record.model.bounds[0]

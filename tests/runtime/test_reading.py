@@ -18,7 +18,7 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError, RecordError
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.loaders.onnx.reading.file import read_model
-from robusteval.runtime.answers import Runtime, check_lawful
+from robusteval.runtime.answers import Runtime, check_reading
 from robusteval.runtime.files import file_sha256, read_file
 from robusteval.runtime.reading import from_json
 from robusteval.runtime.session import open_session
@@ -40,7 +40,7 @@ def test_the_reading_in_the_record_is_all_that_is_needed(name: str, tmp_path: Pa
     file = read_file(path)
     reading = from_json(stored)
     session = file.session()
-    check_lawful(reading, session, label_lists(file.content))
+    check_reading(reading, session, label_lists(file.content))
     low, high = classifier.info.bounds
     x = torch.rand(7, *classifier.info.input_shape, generator=torch.Generator().manual_seed(0)) * (high - low) + low
     runtime = Runtime(session, reading)
@@ -117,7 +117,7 @@ def test_a_reading_of_another_file_is_refused(name: str, tmp_path: Path) -> None
     content = path.read_bytes()
 
     def check(said: dict[str, Any]) -> None:
-        check_lawful(from_json(said), open_session(content), label_lists(content))
+        check_reading(from_json(said), open_session(content), label_lists(content))
 
     check(stored)
     with pytest.raises(RecordError):

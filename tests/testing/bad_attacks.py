@@ -164,8 +164,8 @@ class Untargetable(Walk):
     """Has the sign of targeted problems wrong."""
 
     def run(self, problem: Problem) -> Tensor:
-        targeted = len(problem) > 0 and int(problem.keep[0].sum()) > 1
-        return super().run(replace(problem, keep=~problem.keep) if targeted else problem)
+        targeted = len(problem) > 0 and int(problem.safe[0].sum()) > 1
+        return super().run(replace(problem, safe=~problem.safe) if targeted else problem)
 
 
 @dataclass(frozen=True)

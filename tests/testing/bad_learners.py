@@ -45,7 +45,7 @@ class ByHeart:
 
     def __call__(self, scores: Tensor, x: Tensor) -> Tensor:
         wanted = [self.labels.get(key(row), -1) for row in x]
-        hot = torch.tensor([[10.0 * (one == k) for k in range(scores.shape[1])] for one in wanted])
+        hot = torch.tensor([[10.0 * (value == k) for k in range(scores.shape[1])] for value in wanted])
         return scores + hot.reshape(scores.shape)
 
 

@@ -21,10 +21,10 @@ from robusteval.testing import (
     Staircase,
     inputs,
     jittered,
-    keep_all_but,
-    keep_labels,
     linear,
     pose,
+    safe_all_but,
+    safe_labels,
     sphere,
 )
 from robusteval.testing.distances import smallest_step
@@ -47,7 +47,7 @@ def test_far_from_the_box_it_is_the_gap_over_the_dual_norm(norm: ops.Norm) -> No
             (scores[row, y[row]] - scores[row, k]) / torch.linalg.vector_norm(w[y[row]] - w[k], ord=dual)
             for k in others
         ]
-        got = model.smallest(x[row : row + 1], keep_labels(y[row : row + 1], 3), norm)
+        got = model.smallest(x[row : row + 1], safe_labels(y[row : row + 1], 3), norm)
         assert float(got) == pytest.approx(float(min(ratios)), rel=1e-5)
 
 
@@ -84,7 +84,7 @@ def test_l0_is_what_trying_all_subsets_finds(shape: tuple[int, ...]) -> None:
             tried = torch.where(mask, corners, x[row])
             if bool((model.logits(tried).argmax(1) != y[row]).any()):
                 counts.append(subset.bit_count())
-        assert float(model.smallest(x[row : row + 1], keep_labels(y[row : row + 1], 3), "l0")) == min(counts)
+        assert float(model.smallest(x[row : row + 1], safe_labels(y[row : row + 1], 3), "l0")) == min(counts)
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
@@ -96,8 +96,8 @@ def test_nothing_inside_the_smallest_distance_wins(norm: ops.Norm) -> None:
     for model in (ball, plain, scaled):
         x = inputs(model.info, 1, seed=2)
         y = model.logits(x).argmax(1)
-        keep = keep_labels(y, model.info.classes)
-        nearest = model.smallest(x, norm) if isinstance(model, Sphere) else model.smallest(x, keep, norm)
+        safe = safe_labels(y, model.info.classes)
+        nearest = model.smallest(x, norm) if isinstance(model, Sphere) else model.smallest(x, safe, norm)
         many = x.expand(20000, -1)
         inside = many + ops.random_on_sphere(many, norm, 0.999 * nearest.float().expand(20000), rng)
         assert bool((model.logits(inside).argmax(1) == y).all())
@@ -129,8 +129,8 @@ def test_with_two_classes_targeted_is_untargeted_and_with_three_a_lower_bound() 
         model = linear(classes=classes)
         x = inputs(model.info, 6)
         order = model.logits(x).argsort(1, descending=True)
-        untargeted = model.smallest(x, keep_labels(order[:, 0], classes), "l2")
-        targeted = model.smallest(x, keep_all_but(order[:, 1], classes), "l2")
+        untargeted = model.smallest(x, safe_labels(order[:, 0], classes), "l2")
+        targeted = model.smallest(x, safe_all_but(order[:, 1], classes), "l2")
         assert bool((targeted >= untargeted - 1e-12).all())
         if classes == 2:
             assert torch.allclose(targeted, untargeted)
@@ -167,12 +167,12 @@ def test_all_oracles_travel_and_do_what_they_are_for(shape: tuple[int, ...]) -> 
 def test_awkward_gradients_are_awkward() -> None:
     inner = linear()
     x = inputs(inner.info, 5)
-    keep = keep_labels(inner.logits(x).argmax(1), 3)
+    safe = safe_labels(inner.logits(x).argmax(1), 3)
     for model in (Staircase(inner), Blank(inner.info, torch.zeros(3))):
-        problem = pose(model, x, keep, "l2")
+        problem = pose(model, x, safe, "l2")
         assert torch.equal(problem.grad(x).grad, torch.zeros_like(x))
         assert problem.meter.zero_gradients.tolist() == [1] * 5
-    problem = pose(NanRegion(inner, float(x.mean(1).median())), x, keep, "l2")
+    problem = pose(NanRegion(inner, float(x.mean(1).median())), x, safe, "l2")
     problem.grad(x)
     assert 0 < int(problem.meter.bad_gradients.sum()) < 5
 
@@ -180,8 +180,8 @@ def test_awkward_gradients_are_awkward() -> None:
 def test_a_jittered_pipeline_draws_from_the_problems_generator() -> None:
     inner = linear()
     x = inputs(inner.info, 5)
-    keep = keep_labels(inner.logits(x).argmax(1), 3)
-    one, same, other = (pose(jittered(inner, 0.1), x, keep, "l2", seed=seed) for seed in (0, 0, 1))
+    safe = safe_labels(inner.logits(x).argmax(1), 3)
+    one, same, other = (pose(jittered(inner, 0.1), x, safe, "l2", seed=seed) for seed in (0, 0, 1))
     assert torch.equal(one.scores(x), same.scores(x))
     assert not torch.equal(one.scores(x), other.scores(x))
 
@@ -192,7 +192,7 @@ def test_posing_with_a_detector_adds_the_class_rejected() -> None:
     inner = linear()
     x = inputs(inner.info, 5)
     defended = Defended(inner, LinearDetector(torch.ones(8), float(x.sum(1).median())))
-    problem = pose(defended, x, keep_labels(inner.logits(x).argmax(1), 3, rejected=True), "l2", eps=0.5)
+    problem = pose(defended, x, safe_labels(inner.logits(x).argmax(1), 3, rejected=True), "l2", eps=0.5)
     assert problem.classes == 4
     assert int((problem.scores(x).argmax(1) == 3).sum()) == 2
     assert problem.budget.tolist() == [0.5] * 5

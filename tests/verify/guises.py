@@ -64,7 +64,7 @@ def write(guise: Guise, folder: Path, one_score: bool = False) -> tuple[Path, tu
         [*guise.pre, *core, *guise.post],
         "g",
         [helper.make_tensor_value_info("x", guise.elem, guise.dims)],
-        [_output(*one) for one in guise.outputs],
+        [_output(*output) for output in guise.outputs],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in consts.items()],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]

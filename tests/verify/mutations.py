@@ -71,7 +71,7 @@ def changes(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         if value:
             first = next(iter(value))
-            yield "a name dropped", {name: one for name, one in value.items() if name != first}
+            yield "a name dropped", {name: element for name, element in value.items() if name != first}
         yield "a name more", value | {"x": 1}
     if value is not None:
         yield "null", None

@@ -109,8 +109,8 @@ def test_a_record_from_before_readings_is_still_asked(name: str, tmp_path: Path)
     file = read_file(path)
     session = file.session()
     want = classifier.logits(inputs).argmax(1).tolist()
-    for one in (model, dataclasses.replace(model, reading={})):
-        reading = reading_in(one, session, file)
+    for info in (model, dataclasses.replace(model, reading={})):
+        reading = reading_in(info, session, file)
         assert Runtime(session, reading).labels(inputs.numpy()).tolist() == want
 
 

@@ -58,7 +58,7 @@ def png(levels: np.ndarray, filters: tuple[int, ...] = (0,), head: tuple[int, ..
 
 
 def paeth(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    near = [abs(left + up - corner - one) for one in (left, up, corner)]
+    near = [abs(left + up - corner - middle) for middle in (left, up, corner)]
     answer: np.ndarray = np.choose(np.argmin(near, axis=0), [left, up, corner])
     return answer
 
@@ -129,8 +129,8 @@ def test_a_confidence_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONFIDENCE", 0.25)
     half = np.array([[0.0, 0.0, -np.inf]], np.float32)  # to the bit
     monkeypatch.setattr(sure(evidence.model), "scores", lambda x: half)
-    for one in record.gallery:
-        one.confidence = 0.25
+    for picture in record.gallery:
+        picture.confidence = 0.25
     assert checked(record, evidence, there).failures == []
 
 
@@ -186,9 +186,9 @@ def test_samples_that_are_no_pictures_have_none() -> None:
 
 def test_pictures_of_no_win() -> None:
     changes: tuple[Any, ...] = (
-        lambda record, one: setattr(one, "cell", "gone"),
-        lambda record, one: setattr(one, "sample", 5),  # wrong when clean
-        lambda record, one: setattr(one, "cell", "d/pgd/l2"),
+        lambda record, picture: setattr(picture, "cell", "gone"),
+        lambda record, picture: setattr(picture, "sample", 5),  # wrong when clean
+        lambda record, picture: setattr(picture, "cell", "d/pgd/l2"),
     )
     for change in changes:
         record, evidence, there = whole()
@@ -198,7 +198,7 @@ def test_pictures_of_no_win() -> None:
     record, evidence, there = whole()
     name = record.gallery[0].cell
     next(cell for cell in record.cells if cell.id == name).status = "failed"
-    wrong = [place for place, one in enumerate(record.gallery) if one.cell == name]
+    wrong = [place for place, picture in enumerate(record.gallery) if picture.cell == name]
     assert checked(record, evidence, there).failures[1:] == [f"gallery[{place}]: it is of no win." for place in wrong]
 
 
@@ -209,8 +209,8 @@ def test_what_cannot_be_proved_is_left() -> None:
     assert (result.failures, result.left) == ([], {UNPROVED: len(record.gallery)})
     assert result.claims == 1 + len(record.gallery)
     record, evidence, there = whole()
-    for one in record.gallery:
-        one.confidence = 0.25
+    for picture in record.gallery:
+        picture.confidence = 0.25
     assert len(checked(record, evidence, there).failures) == len(record.gallery)
     assert checked(record, dataclasses.replace(evidence, model=None), there).failures == []
     record, evidence, there = whole()
@@ -230,7 +230,7 @@ def test_what_lies_outside_the_range_is_shown_at_its_ends(low: float, high: floa
     ends, black = png(levels(0, 0, 255, 255)), png(levels(0, 0, 0, 0))
     one = Picture(0, "", "", "", "", 0.0, 0, 0, 0.0, 0, 0.0, ends, "", black, 0.0)
     said = module._pixels(one, x, y, [low, high])
-    assert not [one for one in said if "clean_png" in one or "adversarial_png" in one]
+    assert not [sentence for sentence in said if "clean_png" in sentence or "adversarial_png" in sentence]
 
 
 def test_pictures_of_another_range() -> None:

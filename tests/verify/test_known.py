@@ -10,32 +10,32 @@ import pytest
 
 from robusteval.assessment.references.compared import LEAST, compared
 from robusteval.record import reference_set
-from robusteval.record.reference_set import ReferenceSet, Source
+from robusteval.record.reference_set import LoadedSet, ReferenceSet
 from robusteval.record.run import Compared, Record, Reference, ReferenceColumn, Suite
 from robusteval.verify.parts.known import OWN, check_known
 from robusteval.verify.parts.result import Verification
 from tests.engine.test_findings import N, honest
 
 
-def source(name: str = "s", shipped: bool = True, images: int = LEAST) -> Source:
+def source(name: str = "s", shipped: bool = True, images: int = LEAST) -> LoadedSet:
     """A set of so many of the run's images, with one model."""
     rows = list(range(images))
     column = ReferenceColumn([0.5] * images, None)
     model = Reference("m", "", "f", "s", "none", "", {}, "A", rows, [True] * images, {"l2": column}, {"l2": column})
-    held = ReferenceSet({"name": "robusteval"}, "", 0, "d", Suite("s", "1", ""), [f"h{one}" for one in rows], [model])
-    return Source(f"{name}.json", f"sha-{name}", shipped, held)
+    held = ReferenceSet({"name": "robusteval"}, "", 0, "d", Suite("s", "1", ""), [f"h{cell}" for cell in rows], [model])
+    return LoadedSet(f"{name}.json", f"sha-{name}", shipped, held)
 
 
-def run(*sources: Source) -> Record:
+def run(*sources: LoadedSet) -> Record:
     """A run that is shown beside what fits of them."""
     record = honest()
-    record.data.hashes = [f"h{one}" for one in range(N)]
+    record.data.hashes = [f"h{index}" for index in range(N)]
     record.suite.attacks_sha256 = ""
     record.references = compared(sources, record)
     return record
 
 
-def known(record: Record, *shipped: Source) -> Verification:
+def known(record: Record, *shipped: LoadedSet) -> Verification:
     result = Verification()
     check_known(record, result, list(shipped))
     return result
@@ -43,7 +43,7 @@ def known(record: Record, *shipped: Source) -> Verification:
 
 def test_what_a_shipped_set_says() -> None:
     record = run(source(), source("t"))
-    assert [one.status for one in record.references] == ["done", "done"]
+    assert [reference.status for reference in record.references] == ["done", "done"]
     result = known(record, source(), source("t"))
     assert (result.failures, result.claims, result.confirmed, result.left) == ([], 3, 3, {})
     record.references[1].models[0].worst["l2"].distance[3] = 0.75

@@ -28,10 +28,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def part(name: str) -> Callable[..., Any]:
         def called(*given: object) -> None:
-            (result,) = (one for one in given if isinstance(one, Verification))
+            (result,) = (argument for argument in given if isinstance(argument, Verification))
             result.judge([], name)
             result.notes.append(name)
-            calls.append((name, *(one for one in given if one is not result)))
+            calls.append((name, *(argument for argument in given if argument is not result)))
 
         return called
 
@@ -46,8 +46,8 @@ def test_every_part_is_asked_with_what_is_its_own(asked: list[Any]) -> None:
     metrics: Any = {"m": None}
     shipped: Any = ["s"]
     result = module.check(record, evidence, metrics, shipped)
-    assert [one[0] for one in asked] == list(PARTS)
-    given = {one[0]: one[1:] for one in asked}
+    assert [call[0] for call in asked] == list(PARTS)
+    given = {call[0]: call[1:] for call in asked}
     assert given["check_facts"] == (record,)
     assert given["check_clean"] == (record, evidence)
     assert given["check_columns"][:2] == given["check_gallery"][:2] == (record, evidence)
@@ -73,7 +73,7 @@ def test_8_bit_images_that_fail_are_not_confirmed(asked: list[Any]) -> None:
     record.cells[0].survives_8bit[0] = record.cells[0].survives_8bit[1] = False
     result = module.check(record, evidence)
     assert (result.claims, result.confirmed) == (18, 16)
-    assert [one.split(":")[0] for one in result.failures] == [
+    assert [failure.split(":")[0] for failure in result.failures] == [
         f"none/pgd/l2, sample {sample}, rounded to 8 bits" for sample in (0, 1)
     ]
     assert len(result.notes) == len(PARTS) + 2
@@ -103,7 +103,7 @@ def test_clean_samples_of_another_shape_prove_nothing(asked: list[Any]) -> None:
         evidence.tensors["clean"] = change(clean())
         asked.clear()
         result = module.check(record, evidence)
-        assert [one[0] for one in asked] == ["check_facts", "check_clean", "check_known", "check_derived"]
+        assert [call[0] for call in asked] == ["check_facts", "check_clean", "check_known", "check_derived"]
         said = "The stored clean samples: they are not as many, or not of the shape, that the record says."
         assert (result.failures, result.claims, result.confirmed) == ([said], 5, 4)
 

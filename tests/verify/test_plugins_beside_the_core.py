@@ -38,7 +38,7 @@ def test_what_it_takes_for_a_plugin_of_ours_is_one() -> None:
 
 def test_suites_of_plugins_are_not_among_those_it_knows() -> None:
     rows = [row for row in discover().of("suite") if row.entry_point == "robusteval.engine.suite.shipped"]
-    assert {one["name"] for one in shipped_suites()} == {row.name for row in rows}
+    assert {suite["name"] for suite in shipped_suites()} == {row.name for row in rows}
 
 
 @pytest.mark.parametrize("name", ["seeds", "acme.quick"])

@@ -45,15 +45,15 @@ def test_what_is_right_is_confirmed_and_counted() -> None:
 def test_which_images_stand_where() -> None:
     record, evidence, images = tiny()
     there = stored(record, evidence, Verification())
-    assert set(there.images) == {Key(one, sample) for one, kept in images.items() for sample in kept}
+    assert set(there.images) == {Key(number, sample) for number, kept in images.items() for sample in kept}
     assert all(np.array_equal(image, images[key.cell][key.sample]) for key, image in there.images.items())
     assert all(found == [] for found in there.faults.values())
-    assert set(there.faults) == {Key(one.cell, one.sample) for one in sure(record.witnesses).entries}
+    assert set(there.faults) == {Key(entry.cell, entry.sample) for entry in sure(record.witnesses).entries}
     assert there.left == {}
 
 
 def column(record: Record, cell: str, name: str) -> Any:
-    return getattr(next(one for one in record.cells if one.id == cell), name)
+    return getattr(next(found for found in record.cells if found.id == cell), name)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_changed_image_is_told_of(tensor: str, change: Callable[..., Any], sai
 )  # fmt: skip
 def test_a_changed_entry_is_told_of(field: str, value: str | float, said: str) -> None:
     record, evidence, _ = tiny()
-    entry = next(one for one in sure(record.witnesses).entries if (one.cell, one.sample) == (DDN, 0))
+    entry = next(entry for entry in sure(record.witnesses).entries if (entry.cell, entry.sample) == (DDN, 0))
     setattr(entry, field, value)
     assert said in faults(record, evidence)
 
@@ -225,8 +225,8 @@ def test_the_grid(levels: int, fits: bool) -> None:
     """Quarters and eighths; five levels and 255 have none of them."""
     record, evidence, _ = tiny()
     record.suite.levels = levels
-    for one in record.cells[1:2]:
-        one.distance[0:3], one.l2[0:3] = one.distance[0:3], one.l2[0:3]
+    for cell in record.cells[1:2]:
+        cell.distance[0:3], cell.l2[0:3] = cell.distance[0:3], cell.l2[0:3]
     found = faults(record, evidence)
     assert (f"not on the grid of {levels + 1} levels" not in found) is (fits and levels != 4)
 
@@ -241,7 +241,7 @@ def test_the_grid(levels: int, fits: bool) -> None:
 )  # fmt: skip
 def test_the_budget_of_a_cell(eps: float | None, threat: Literal["curve", "budget"], levels: int, told: bool) -> None:
     record, evidence, _ = tiny()
-    one = next(one for one in record.cells if one.id == L1)
+    one = next(cell for cell in record.cells if cell.id == L1)
     one.eps, one.threat, record.suite.levels = eps, threat, levels
     assert ("farther than the cell's budget" in faults(record, evidence)) is told
 
@@ -260,8 +260,8 @@ def test_what_is_a_win(answer: int, label: int, target: str, aimed: int | None, 
 
 def test_a_target_binds_the_answers() -> None:
     record, evidence, _ = tiny()
-    for one in record.cells:
-        one.target = "class 1"
+    for cell in record.cells:
+        cell.target = "class 1"
     found = faults(record, evidence)
     assert "no win for the target class 1" in found  # of the sample whose label is 1
     assert f"{DDN}, sample 0:" not in found

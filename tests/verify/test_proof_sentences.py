@@ -125,7 +125,7 @@ def test_other_wins_that_are_not_as_they_should_be() -> None:
 
 
 def lawful(record: Record, image: NDArray[Any], sample: int = 0) -> list[str]:
-    return columns._lawful(record, record.cells[1], image, clean()[sample], sample)
+    return columns._feasibility(record, record.cells[1], image, clean()[sample], sample)
 
 
 def test_the_box_and_its_ends() -> None:

@@ -147,7 +147,7 @@ def test_an_image_from_elsewhere(norm: str) -> None:
         image[0] += levels
         failures = rounded(record, evidence)[1]
         assert bool(failures) is told, (norm, levels)
-        assert all("further from the clean sample" in one for one in failures)
+        assert all("further from the clean sample" in failure for failure in failures)
 
 
 def test_8_bit_images_that_are_not_there() -> None:
@@ -168,14 +168,14 @@ def test_8_bit_images_that_are_not_there() -> None:
         sure(record.witnesses).rounded = list(kept)
         asked, failures, _ = rounded(record, evidence)
         assert "not those that the columns need" in failures[0]
-        assert asked == 1 + sum(4 if "pgd" in one.cell else 3 for one in kept)
+        assert asked == 1 + sum(4 if "pgd" in kind.cell else 3 for kind in kept)
 
 
 def test_an_answer_that_is_none_or_class_0() -> None:
     record, evidence, _ = tiny()
     zero = check_rounded(record, evidence.tensors, clean(), lambda x: np.zeros(len(x), np.int64))[1]
     # of the samples 0 and 1 class 0 is right, of the others it is a win
-    assert {one.split(",")[1] for one in zero} == {" sample 0", " sample 1", " sample 4"}
+    assert {line.split(",")[1] for line in zero} == {" sample 0", " sample 1", " sample 4"}
     never = check_rounded(record, evidence.tensors, clean(), lambda x: np.full(len(x), -1))[1]
     assert len(never) == 11
 

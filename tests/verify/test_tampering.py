@@ -19,7 +19,7 @@ _DEFAULT = 400  # changes that are tried in the usual run of the tests
 def listed(kind: str, what: str) -> bool:
     """Whether the table covers a change. Two entries swapped are two entries changed, and none more or less."""
     kinds = (kind, f"{kind}[*]") if what.endswith(SWAPPED) else (kind,)
-    return any(matches(one, pattern) for one in kinds for pattern in OUT_OF_SCOPE)
+    return any(matches(kind, pattern) for kind in kinds for pattern in OUT_OF_SCOPE)
 
 
 def unnoticed(honest: Honest, chosen: Any) -> list[str]:
@@ -38,7 +38,7 @@ def test_the_honest_record_has_no_fault(honest: Honest) -> None:
 
 def test_some_fields(honest: Honest) -> None:
     """A sample over all kinds of fields that are not out of scope."""
-    every = [one for one in mutations(honest.data, 1, 5) if not listed(one[0], one[1])]
+    every = [mutation for mutation in mutations(honest.data, 1, 5) if not listed(mutation[0], mutation[1])]
     chosen = random.Random(7).sample(every, _DEFAULT)
     assert unnoticed(honest, chosen) == []
 

@@ -102,7 +102,7 @@ def tiny() -> tuple[Record, Evidence, dict[str, dict[int, Array]]]:
     ]
     x = clean()
     answers = counted(x).tolist()
-    data = Data("d", "d", "", 6, list(LABELS), [float(np.sqrt((one.astype(np.float64) ** 2).sum())) for one in x])
+    data = Data("d", "d", "", 6, list(LABELS), [float(np.sqrt((image.astype(np.float64) ** 2).sum())) for image in x])
     bounds = [0.0, 1.0]
     digest = hashlib.sha256(repr((tuple(x.shape), (0.0, 1.0))).encode())
     digest.update(x.tobytes() + np.asarray(LABELS, np.int64).tobytes())
@@ -111,9 +111,9 @@ def tiny() -> tuple[Record, Evidence, dict[str, dict[int, Array]]]:
     behind = Pipeline("d", "d", "1", "preprocessor", {}, "done", "", list(answers))
     record = Record(
         {"name": "robusteval"}, "", 0, {}, Model("m", "m.onnx", "onnx", "0" * 64, list(SHAPE), 3, bounds), data,
-        Suite("s", "1", ""), "", [bare, behind], [one for one, _ in rows],
+        Suite("s", "1", ""), "", [bare, behind], [cell for cell, _ in rows],
     )  # fmt: skip
-    images = {one.id: kept for one, kept in rows}
+    images = {cell.id: kept for cell, kept in rows}
     return record, stored_for(record, images), images
 
 
@@ -122,21 +122,21 @@ def stored_for(record: Record, images: dict[str, dict[int, Array]]) -> Evidence:
     tensors: dict[str, Array] = {"clean": clean(), "labels": np.asarray(LABELS, np.int64)}
     entries = []
     for name, places in proof.nearest(record).items():
-        tensors[name] = np.stack([images[one.id][sample] for sample, one in places])
-        for row, (sample, one) in enumerate(places):
+        tensors[name] = np.stack([images[cell.id][sample] for sample, cell in places])
+        for row, (sample, pipeline) in enumerate(places):
             digest = hashlib.sha256(np.ascontiguousarray(tensors[name][row]).tobytes()).hexdigest()
             entries.append(
-                Witness(name, row, sample, one.id, one.defense, one.norm, sure(one.distance[sample]), LABELS[sample],
-                        sure(one.prediction[sample]), digest)
+                Witness(name, row, sample, pipeline.id, pipeline.defense, pipeline.norm, sure(pipeline.distance[sample]), LABELS[sample],
+                        sure(pipeline.prediction[sample]), digest)
             )  # fmt: skip
     wins = []
     for place, (key, samples) in enumerate(proof.wins(record, proof.LIMIT)[0].items()):
         tensors[f"wins.{place}"] = np.stack([images[key][sample] for sample in samples])
         wins.append(Wins(key, f"wins.{place}"))
     rounded = []
-    for one, samples in proof.rounded(record):
-        name = f"rounded.{one.id}"
-        tensors[name] = np.stack([np.round(images[one.id][n] * 255).astype(np.uint8) for n in samples])
-        rounded.append(Rounded(one.id, name))
+    for pipeline, samples in proof.rounded(record):
+        name = f"rounded.{pipeline.id}"
+        tensors[name] = np.stack([np.round(images[pipeline.id][n] * 255).astype(np.uint8) for n in samples])
+        rounded.append(Rounded(pipeline.id, name))
     record.witnesses = Witnesses("w.safetensors", "ab" * 32, entries, rounded, wins, proof.LIMIT)
     return Evidence(Path(), tensors, "ab" * 32, Counting())

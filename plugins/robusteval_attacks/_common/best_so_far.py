@@ -42,20 +42,20 @@ def nearest_over_targets(problem: Problem, targets: int, run: Callable[[Problem]
     the runs towards it would repeat the first, so there are none.
     """
     first = run(problem)
-    many = min(targets, problem.classes - 1)
-    if many == 0 or len(problem) == 0:
+    count = min(targets, problem.classes - 1)
+    if count == 0 or len(problem) == 0:
         return first
     nearest = Nearest(problem)
     nearest.offer(first, problem.won(first))
-    order = problem.scores(problem.x).masked_fill(problem.keep, -math.inf).argsort(dim=1, descending=True, stable=True)
-    several = (~problem.keep).sum(1) > 1
-    for rank in range(many):
+    order = problem.scores(problem.x).masked_fill(problem.safe, -math.inf).argsort(dim=1, descending=True, stable=True)
+    several = (~problem.safe).sum(1) > 1
+    for rank in range(count):
         aim = order[:, rank : rank + 1]
-        rows = (several & ~problem.keep.gather(1, aim).squeeze(1)).nonzero().squeeze(1)
+        rows = (several & ~problem.safe.gather(1, aim).squeeze(1)).nonzero().squeeze(1)
         if len(rows) == 0:
             break
-        keep = torch.ones_like(problem.keep[rows]).scatter_(1, aim[rows], False)
-        part = replace(problem[rows], keep=keep)
+        safe = torch.ones_like(problem.safe[rows]).scatter_(1, aim[rows], False)
+        part = replace(problem[rows], safe=safe)
         found, won = problem.x.clone(), torch.zeros_like(several)
         found[rows] = run(part)
         won[rows] = part.won(found[rows])

@@ -64,7 +64,7 @@ def _between(problem: Problem, x: Tensor, share: Tensor, length: Tensor) -> Tens
 def _other_samples(problem: Problem, rows: Tensor) -> tuple[Tensor, Tensor]:
     """For each row the nearest other clean sample whose label wins for it: (points, known [R])."""
     labels = problem.labels(problem.x)
-    wins = ~problem.keep[rows][:, labels]
+    wins = ~problem.safe[rows][:, labels]
     flat = problem.x.flatten(1)
     apart = torch.cdist(flat[rows], flat).masked_fill(~wins, math.inf)
     nearest, which = apart.min(1)

@@ -35,25 +35,25 @@ def aim_passes(classes: int) -> Passes:
     return Passes(2, 1 + min(_CANDIDATES, classes - 1))
 
 
-def towards(keep: Tensor, aim: Tensor) -> Callable[[Tensor], Tensor]:
-    """A loss [B] of scores [B, K]: the score of the class aim [B] minus the largest score in keep."""
+def towards(safe: Tensor, aim: Tensor) -> Callable[[Tensor], Tensor]:
+    """A loss [B] of scores [B, K]: the score of the class aim [B] minus the largest score in safe."""
 
     def loss(scores: Tensor) -> Tensor:
-        return scores.gather(1, aim[:, None]).squeeze(1) - scores.masked_fill(~keep, _NEVER).amax(1)
+        return scores.gather(1, aim[:, None]).squeeze(1) - scores.masked_fill(~safe, _NEVER).amax(1)
 
     return loss
 
 
 def _linearised(problem: Problem) -> Tensor:
-    scores, keep = problem.scores(problem.x), problem.keep
-    many = min(_CANDIDATES, problem.classes - 1)
-    outside = scores.masked_fill(keep, _NEVER).topk(many, dim=1).indices
-    inside = scores.masked_fill(~keep, _NEVER).argmax(1, keepdim=True)
+    scores, safe = problem.scores(problem.x), problem.safe
+    count = min(_CANDIDATES, problem.classes - 1)
+    outside = scores.masked_fill(safe, _NEVER).topk(count, dim=1).indices
+    inside = scores.masked_fill(~safe, _NEVER).argmax(1, keepdim=True)
     scores, grads = problem.jacobian(problem.x, torch.cat([inside, outside], dim=1))
     slope = (grads[:, 1:] - grads[:, :1]).flatten(2)
     steepness = torch.linalg.vector_norm(slope, ord=_DUAL[problem.norm], dim=2)
     gap = scores.gather(1, inside) - scores.gather(1, outside)
-    usable = ~keep.gather(1, outside) & (steepness > 1e-20) & torch.isfinite(gap)
+    usable = ~safe.gather(1, outside) & (steepness > 1e-20) & torch.isfinite(gap)
     reach = torch.where(usable, gap / steepness.clamp_min(1e-20), torch.inf)
     # argmin takes the first of equals, so a row without any gradient aims at the best class.
     return outside.gather(1, reach.argmin(1, keepdim=True)).squeeze(1)

@@ -23,7 +23,7 @@ def climb(
     """The best iterate of each sample, [B, *shape]: the first that wins, else the one with the largest margin.
 
     Steps are eps / steps long, or the share `step` of eps, from the clean sample; decay: share of the accumulated
-    gradient that is carried on; aim: bool [B, K] in place of problem.keep for the gradient only. Samples that won leave
+    gradient that is carried on; aim: bool [B, K] in place of problem.safe for the gradient only. Samples that won leave
     the batch, unless not `stop`: then they go on, and the largest margin of all counts.
     """
     x, speed = problem.x, torch.zeros_like(problem.x)
@@ -32,7 +32,7 @@ def climb(
     for _ in range(steps):
         if len(left) == 0:
             return best
-        guide = problem if aim is None else replace(problem, keep=aim[left])
+        guide = problem if aim is None else replace(problem, safe=aim[left])
         grad, value, scores, _ = guide.grad(x, loss)
         won = _keep_better(problem, x, scores, left, best, highest, stop)
         problem.note(loss=value, won=won.float())
@@ -54,8 +54,8 @@ def _keep_better(
 
     first: no win is better than the first one.
     """
-    won = wins(scores, problem.keep)
-    value = margin(scores, problem.keep)
+    won = wins(scores, problem.safe)
+    value = margin(scores, problem.safe)
     if first:
         value = value.masked_fill(won, math.inf)
     better = value > highest[left]

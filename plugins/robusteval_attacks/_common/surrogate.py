@@ -48,9 +48,9 @@ def _move(problem: Problem, grad: Tensor) -> Tensor:
     if problem.norm != "l1":
         return ascent(grad, problem.norm)
     flat = grad.flatten(1)
-    many = max(1, round(_SPARSITY * flat.shape[1]))
-    top = flat.abs().topk(many, dim=1).indices
-    return torch.zeros_like(flat).scatter_(1, top, flat.gather(1, top).sign() / many).reshape(grad.shape)
+    count = max(1, round(_SPARSITY * flat.shape[1]))
+    top = flat.abs().topk(count, dim=1).indices
+    return torch.zeros_like(flat).scatter_(1, top, flat.gather(1, top).sign() / count).reshape(grad.shape)
 
 
 def _fill_pixels(problem: Problem, x: Tensor, grad: Tensor, share: float) -> Tensor:

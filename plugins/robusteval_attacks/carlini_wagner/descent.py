@@ -37,7 +37,7 @@ def penalty(problem: Problem, x: Tensor, kappa: float) -> Penalty:
     grad, gap, scores, won = problem.grad(x, "margin")
     short = (kappa - gap).clamp_min(0)
     # the margin is taken once more from the mean scores: with several draws it is not the mean of their margins
-    return Penalty(short, per_sample(short > 0, x) * -grad, grad, won & (margin(scores, problem.keep) >= kappa))
+    return Penalty(short, per_sample(short > 0, x) * -grad, grad, won & (margin(scores, problem.safe) >= kappa))
 
 
 class Adam:

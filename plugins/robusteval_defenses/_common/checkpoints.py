@@ -78,6 +78,6 @@ class Store:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, also when several processes write."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    beside.write_bytes(content)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial.write_bytes(content)
     beside.replace(path)

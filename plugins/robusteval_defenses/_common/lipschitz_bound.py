@@ -79,10 +79,10 @@ class LipschitzBound:
         return found.factor
 
     def _step(self, node: Node, values: dict[Node, Any]) -> Any:
-        args: Any = torch.fx.node.map_arg(node.args, lambda one: values[one])
-        kwargs: Any = torch.fx.node.map_arg(node.kwargs, lambda one: values[one])
-        flat = [one for arg in args for one in (arg if isinstance(arg, list | tuple) else [arg])]
-        if not any(isinstance(one, Moves) for one in flat):
+        args: Any = torch.fx.node.map_arg(node.args, lambda operand: values[operand])
+        kwargs: Any = torch.fx.node.map_arg(node.kwargs, lambda operand: values[operand])
+        flat = [element for arg in args for element in (arg if isinstance(arg, list | tuple) else [arg])]
+        if not any(isinstance(element, Moves) for element in flat):
             return node.target(*args, **kwargs)  # type: ignore[operator]
         op, shape = _op(node), _shape(node)
         if op == "getitem":
@@ -92,7 +92,7 @@ class LipschitzBound:
         factor = None
         if op in _SLOPES or op in _MOVES:
             others = (
-                any(isinstance(one, Moves) for one in flat[1:])
+                any(isinstance(element, Moves) for element in flat[1:])
                 or not kwargs.get("dtype", torch.float).is_floating_point
             )
             factor = None if others else _factor(args[0]) * _SLOPES.get(op, 1.0)
@@ -132,9 +132,9 @@ def _sum(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
     """a + alpha b, or a - alpha b."""
     scale = abs(float(kwargs.get("alpha", args[2] if len(args) > 2 else 1.0)))
     total: Tensor | None = None
-    for one, weight in ((args[0], 1.0), (args[1], scale)):
-        if isinstance(one, Moves):
-            part = one.factor * weight * _repeats(one.shape, shape)
+    for operand, weight in ((args[0], 1.0), (args[1], scale)):
+        if isinstance(operand, Moves):
+            part = operand.factor * weight * _repeats(operand.shape, shape)
             total = part if total is None else total + part
     return total
 
@@ -238,7 +238,7 @@ def _expand(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
 
 
 def _cat(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:
-    return torch.stack([one.factor.square() for one in args[0] if isinstance(one, Moves)]).sum().sqrt()
+    return torch.stack([element.factor.square() for element in args[0] if isinstance(element, Moves)]).sum().sqrt()
 
 
 def _leaky(args: Any, kwargs: Any, shape: tuple[int, ...]) -> Tensor | None:

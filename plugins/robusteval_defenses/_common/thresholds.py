@@ -35,9 +35,9 @@ def clean_samples(model: Classifier, data: Samples | None, name: str) -> Samples
     return data[right]
 
 
-def threshold_at(suspicion: Tensor, false_alarm: float) -> float:
+def threshold_at(detector_score: Tensor, false_alarm: float) -> float:
     """The smallest observed score [N] that at most the share `false_alarm` of the scores exceeds."""
-    ordered = suspicion.sort().values
+    ordered = detector_score.sort().values
     allowed = math.floor(false_alarm * len(ordered) + 1e-9)
     return float(ordered[len(ordered) - 1 - min(allowed, len(ordered) - 1)])
 

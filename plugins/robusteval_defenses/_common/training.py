@@ -92,8 +92,8 @@ class Training:
         order = torch.randperm(len(self.data), generator=rng, device=rng.device)
         parts = torch.split(order, self.schedule.batch)
         total, count = 0.0, self.schedule.epochs * len(parts)
-        for place, rows in enumerate(parts):
-            progress = (epoch * len(parts) + place) / count
+        for index, rows in enumerate(parts):
+            progress = (epoch * len(parts) + index) / count
             for group in optimizer.param_groups:
                 group["lr"] = self.schedule.rate * (1 + math.cos(math.pi * progress)) / 2
             optimizer.zero_grad(set_to_none=True)
@@ -146,8 +146,8 @@ def _tensors(module: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict
     """All that goes on from here: weights as w.NAME, the optimiser's state of parameter N as o.N.NAME."""
     found = {f"w.{name}": value for name, value in parameters_of(module).items()}
     if optimizer is not None:
-        for place, state in optimizer.state_dict()["state"].items():
-            found |= {f"o.{place}.{name}": value.clone() for name, value in state.items() if value is not None}
+        for index, state in optimizer.state_dict()["state"].items():
+            found |= {f"o.{index}.{name}": value.clone() for name, value in state.items() if value is not None}
     return found
 
 
@@ -155,8 +155,8 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) ->
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("o."):
-            _, place, key = name.split(".", 2)
-            state.setdefault(int(place), {})[key] = value
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -172,8 +172,8 @@ def weights_sha256(weights: Mapping[str, Tensor]) -> str:
 def model_facts(model: Classifier, info: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     """What names a training in the cache beside weights, data, schedule and seed."""
     read = model.info
-    said = {"bounds": read.bounds, "mean": read.mean, "std": read.std, "shape": read.input_shape}
-    return {"model": read.sha256, "read": said, "defence": info.name, "version": info.version, "params": dict(params)}
+    stated = {"bounds": read.bounds, "mean": read.mean, "std": read.std, "shape": read.input_shape}
+    return {"model": read.sha256, "read": stated, "defence": info.name, "version": info.version, "params": dict(params)}
 
 
 def learnable(data: Samples | None, name: str) -> Samples:

@@ -19,18 +19,18 @@ _SHORT = 5  # points at the end of a longer trace below which nothing can be sai
 def _failed_cells(record: Record) -> Iterator[Measured]:
     failed = [cell for cell in record.cells if cell.status == "failed"]
     share = len(failed) / max(len(record.cells), 1)
-    said = f"{len(failed)} of {len(record.cells)} cells failed"
+    sentence = f"{len(failed)} of {len(record.cells)} cells failed"
     finding = None
     if failed:
         finding = Finding(
             "cells-failed",
             "alarm",
-            f"{said}; a failed attack is not robustness.",
+            f"{sentence}; a failed attack is not robustness.",
             {"first": failed[0].id, "reason": failed[0].reason},
             "Mend the cause and run again: finished cells are kept.",
             [cell.id for cell in failed],
         )
-    yield Measured(share, said, "fail" if failed else "pass", finding)
+    yield Measured(share, sentence, "fail" if failed else "pass", finding)
 
 
 def _nothing_attacked(record: Record) -> Iterator[Measured]:
@@ -57,10 +57,10 @@ def _excluded(record: Record) -> Iterator[Measured]:
     defences."""
     unfitted = {row.defense: row.reason for row in record.pipelines if row.status == "excluded"}
     gone = [cell for cell in record.cells if cell.status == "excluded" and cell.defense not in unfitted]
-    said = f"{len(gone)} of {len(record.cells)} cells excluded"
+    sentence = f"{len(gone)} of {len(record.cells)} cells excluded"
     finding = None
     if unfitted:
-        said += f", not counting those of {len(unfitted)} defences that were not fitted"
+        sentence += f", not counting those of {len(unfitted)} defences that were not fitted"
         one = len(unfitted) == 1
         note = Finding(
             "defences-unfitted",
@@ -70,7 +70,7 @@ def _excluded(record: Record) -> Iterator[Measured]:
             {"defences": len(unfitted), "reason": next(iter(unfitted.values()))},
             "Give samples to learn from with --fit-data; they must not be among those that are evaluated.",
         )
-        yield Measured(0.0, said, "pass", note)
+        yield Measured(0.0, sentence, "pass", note)
     if gone:
         names = sorted({cell.attack for cell in gone})
         finding = Finding(
@@ -82,7 +82,7 @@ def _excluded(record: Record) -> Iterator[Measured]:
             "See the list of threats that are not covered.",
             [cell.id for cell in gone],
         )
-    yield Measured(float(len(gone)), said, "warn" if gone else "pass", finding)
+    yield Measured(float(len(gone)), sentence, "warn" if gone else "pass", finding)
 
 
 def _few_samples(record: Record) -> Iterator[Measured]:
@@ -126,19 +126,19 @@ def _unbounded(record: Record) -> Iterator[Measured]:
 
 def _silent(record: Record) -> Iterator[Measured]:
     for cell in record.done(knowledge="none"):
-        met, lost = cell.watched.get("met", 0), cell.watched.get("lost", 0)
+        met, dropped = cell.watched.get("met", 0), cell.watched.get("lost", 0)
         if met < 20:
             continue
-        share = lost / met
+        share = dropped / met
         yield measured(
             share,
-            f"{lost} of {met} wins met on the way were not returned ({where(cell)})",
+            f"{dropped} of {met} wins met on the way were not returned ({where(cell)})",
             graded(share, 0.02, 0.2),
             "silent-success",
-            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {lost} of "
+            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {dropped} of "
             "them.",
             "The attack keeps its last iterate or its largest loss instead of what won; mend the plugin.",
-            {"share": share, "met": met, "lost": lost},
+            {"share": share, "met": met, "lost": dropped},
             [cell.id],
         )
 

@@ -43,9 +43,9 @@ def _black_box(record: Record) -> Iterator[Measured]:
             continue
         best_white, best_black = envelope(white), envelope(black)
         share = max(gap(best_black, best_white), 0.0)
-        alive = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
-        nearer = sum(b < 0.9 * w for w, b in alive) / max(len(alive), 1)
-        said = (
+        correct = [(w, b) for w, b in zip(best_white, best_black, strict=True) if w != 0]
+        nearer = sum(b < 0.9 * w for w, b in correct) / max(len(correct), 1)
+        sentence = (
             f"{percent(share)} of the samples ({defense}, {norm}); single samples where it came nearer: "
             f"{percent(nearer)}"
         )
@@ -53,7 +53,7 @@ def _black_box(record: Record) -> Iterator[Measured]:
         outcome = graded(share, *((0.05, 0.1) if doubted else (0.1, 0.25)))
         row = measured(
             share,
-            said,
+            sentence,
             outcome,
             "black-box-stronger",
             f"At some budget a black-box attack takes {percent(share)} more of the samples than all white-box ones "
@@ -73,7 +73,7 @@ def _black_box(record: Record) -> Iterator[Measured]:
                 "The worst case takes the nearest of both; more steps for the white-box attacks may close the "
                 "difference.",
             )
-            row = Measured(share, said, "pass", note)
+            row = Measured(share, sentence, "pass", note)
         yield row
 
 
@@ -81,10 +81,10 @@ def _one_step(record: Record) -> Iterator[Measured]:
     for norm in sorted({cell.norm for cell in record.cells}):
         cells = {cell.plugin: cell for cell in record.done(norm=norm, knowledge="none")}
         one = cells.get("fgsm")
-        many = next((cells[name] for name in ("pgd", "apgd", "bim") if name in cells), None)
-        if one is None or many is None:
+        count = next((cells[name] for name in ("pgd", "apgd", "bim") if name in cells), None)
+        if one is None or count is None:
             continue
-        both = pairs(one, many)
+        both = pairs(one, count)
         share = sum(a < 0.9 * b for a, b in both) / max(len(both), 1)
         yield measured(
             share,
@@ -93,7 +93,7 @@ def _one_step(record: Record) -> Iterator[Measured]:
             "one-step-stronger",
             f"On {100 * share:.0f} % of the samples one step came nearer than many ({norm}).",
             "Gradients mislead beyond the first step: masked gradients or a bad step size.",
-            cells=[one.id, many.id],
+            cells=[one.id, count.id],
         )
 
 

@@ -18,9 +18,9 @@ _NEARLY_ALL = 0.95  # of the samples: that gradients fail on the others is no si
 
 def _available(record: Record) -> Iterator[Measured]:
     model = record.model
-    said = f"gradients: {model.gradients}"
+    sentence = f"gradients: {model.gradients}"
     if model.gradients == "exact":
-        yield Measured(None, said)
+        yield Measured(None, sentence)
     elif model.gradients == "straight-through":
         note = Finding(
             "straight-through",
@@ -31,7 +31,7 @@ def _available(record: Record) -> Iterator[Measured]:
             "Trust the worst case over all attacks, black-box ones included.",
         )
         alone = _unchecked(record)
-        yield Measured(None, said, "pass", note) if not alone else _lonely(record, said, "warn", alone)
+        yield Measured(None, sentence, "pass", note) if not alone else _lonely(record, sentence, "warn", alone)
     elif model.gradients == "surrogate":
         note = Finding(
             "surrogate-gradients",
@@ -43,7 +43,7 @@ def _available(record: Record) -> Iterator[Measured]:
             "form.",
         )
         alone = _unchecked(record)
-        yield Measured(None, said, "warn", note) if not alone else _lonely(record, said, "fail", alone)
+        yield Measured(None, sentence, "warn", note) if not alone else _lonely(record, sentence, "fail", alone)
     else:
         note = Finding(
             "no-gradients",
@@ -53,7 +53,7 @@ def _available(record: Record) -> Iterator[Measured]:
             {"gradients": model.gradients, "reason": model.gradients_reason},
             "If you can, evaluate a differentiable form of the same model.",
         )
-        yield Measured(None, said, "fail", note)
+        yield Measured(None, sentence, "fail", note)
 
 
 def _unchecked(record: Record) -> list[str]:
@@ -64,11 +64,11 @@ def _unchecked(record: Record) -> list[str]:
     return [norm for norm in asked(record) if norm not in planted | black]
 
 
-def _lonely(record: Record, said: str, outcome: Outcome, norms: list[str]) -> Measured:
+def _lonely(record: Record, sentence: str, outcome: Outcome, norms: list[str]) -> Measured:
     where = ", ".join(norms)
     return measured(
         float(len(norms)),
-        f"{said}; nothing beside them in {where}",
+        f"{sentence}; nothing beside them in {where}",
         outcome,
         "gradients-unchecked",
         f"The gradients are not the model's own ({record.model.gradients}), and in {where} neither a black-box attack "

@@ -31,15 +31,15 @@ def _bigger(record: Record) -> Iterator[Measured]:
         if stuck and cell.plugin == "noise":
             continue
         value = max(drop, 0.3 if stuck else 0.0)
-        said = (
+        sentence = (
             f"{percent(shares[0])} fooled at {rows[0].strength:.3g}, {percent(shares[-1])} at {rows[-1].strength:.3g}"
         )
         yield measured(
             value,
-            f"{said}; largest fall {percent(drop)} ({cell.attack}, {cell.norm})",
+            f"{sentence}; largest fall {percent(drop)} ({cell.attack}, {cell.norm})",
             graded(value, 0.1, 0.5),
             "bigger-budget-no-help",
-            f"{cell.attack} ({cell.norm}) gains nothing by a larger budget: {said}.",
+            f"{cell.attack} ({cell.norm}) gains nothing by a larger budget: {sentence}.",
             "With more room an attack must win more often: look at its step size and at masked gradients.",
             {"first": shares[0], "last": shares[-1], "fall": drop},
             [cell.id],

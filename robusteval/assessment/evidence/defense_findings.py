@@ -115,7 +115,7 @@ def _reach(record: Record, cell: Cell, strength: float) -> list[float] | None:
     judged."""
     if cell.family == "fixed":
         return [strength * _ROOM] * len(record.data.labels)
-    bare = next((one for one in record.done(norm=cell.norm, knowledge="none") if one.attack == cell.attack), None)
+    bare = next((bare for bare in record.done(norm=cell.norm, knowledge="none") if bare.attack == cell.attack), None)
     if bare is None:
         return None
     return [0.0 if value is None else value * strength * _ROOM for value in bare.distance]

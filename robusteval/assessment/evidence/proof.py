@@ -32,18 +32,18 @@ def nearest(record: Record) -> dict[str, list[Place]]:
     for cell in record.done():
         if cell.knowledge != "oblivious":
             groups.setdefault((cell.defense, cell.norm), []).append(cell)
-    made: dict[str, list[Place]] = {}
+    tensors: dict[str, list[Place]] = {}
     for (defense, norm), cells in sorted(groups.items()):
         rows = []
         for sample in range(record.data.samples):
             found = [(cell.distance[sample], cell) for cell in cells]
-            lost = [(distance, cell) for distance, cell in found if distance is not None]
-            best, winner = min(lost, key=lambda pair: pair[0], default=(0.0, None))
+            broken = [(distance, cell) for distance, cell in found if distance is not None]
+            best, winner = min(broken, key=lambda pair: pair[0], default=(0.0, None))
             if winner is not None and best > 0:
                 rows.append((sample, winner))
         if rows:
-            made[tensor_name(defense, norm)] = rows
-    return made
+            tensors[tensor_name(defense, norm)] = rows
+    return tensors
 
 
 def wins(record: Record, limit: int) -> tuple[dict[str, list[int]], dict[str, int]]:
@@ -73,12 +73,12 @@ def rounded(record: Record) -> list[tuple[Cell, list[int]]]:
     """The bare model's cells in L2 and Linf whose wins are kept as 8-bit images too, with the samples; each whole or
     not at all."""
     size, room = math.prod(record.model.input_shape), ROUNDED_LIMIT
-    made = []
+    cells = []
     for cell in record.done(knowledge="none", defense="none"):
         samples = [sample for sample, value in enumerate(cell.survives_8bit) if value is not None]
         if cell.norm not in ("l2", "linf") or cell.threat != "curve" or not samples:
             continue
         if len(samples) * size <= room:
             room -= len(samples) * size
-            made.append((cell, samples))
-    return made
+            cells.append((cell, samples))
+    return cells

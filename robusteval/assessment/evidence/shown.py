@@ -17,13 +17,13 @@ def pictured(shape: list[int] | tuple[int, ...]) -> bool:
 
 def shown(record: Record) -> list[tuple[int, Cell]]:
     """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack."""
-    made = []
+    pairs = []
     for norm in sorted({cell.norm for cell in record.cells}):
         cells = record.done(norm=norm, knowledge="none")
         for sample in _choose(cells, record.data.labels):
-            lost = [cell for cell in cells if cell.distance[sample] is not None]
-            made.append((sample, min(lost, key=lambda cell: cell.distance[sample] or 0.0)))
-    return made
+            broken_by = [cell for cell in cells if cell.distance[sample] is not None]
+            pairs.append((sample, min(broken_by, key=lambda cell: cell.distance[sample] or 0.0)))
+    return pairs
 
 
 def _choose(cells: list[Cell], labels: list[int]) -> list[int]:

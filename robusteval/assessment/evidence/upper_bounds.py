@@ -29,7 +29,7 @@ class Bounds:
     def of_defense(self, record: Record, defense: str) -> str:
         """What is to be added to a claim about a defence whose adaptive attacks did not follow gradients."""
         norms = sorted({cell.norm for cell in record.done(knowledge="adaptive", defense=defense)})
-        lost = [norm for norm in norms if adaptive_share(record, norm, defense) < ENOUGH]
-        if not lost:
+        broken = [norm for norm in norms if adaptive_share(record, norm, defense) < ENOUGH]
+        if not broken:
             return ""
-        return f" (an upper bound of its worth: no attack that knows it had working gradients in {', '.join(lost)})"
+        return f" (an upper bound of its worth: no attack that knows it had working gradients in {', '.join(broken)})"

@@ -26,7 +26,7 @@ def steered(cell: Cell) -> list[bool]:
     if len(useless) != len(cell.backwards):
         share = (cell.zero_gradients + cell.bad_gradients) / max(sum(cell.backwards), 1)
         useless = [share * asked for asked in cell.backwards]
-    return [asked > 0 and lost <= USELESS * asked for asked, lost in zip(cell.backwards, useless, strict=True)]
+    return [asked > 0 and wasted <= USELESS * asked for asked, wasted in zip(cell.backwards, useless, strict=True)]
 
 
 def white_share(cells: list[Cell]) -> float:
@@ -45,8 +45,8 @@ def white_share(cells: list[Cell]) -> float:
     if not any(worked) or not any(attacked):
         return 0.0
     settled = [cell.distance for cell in done if cell.threat == "budget" and cell.needs == "gradient"]
-    lost = [any(value is not None for value in row) for row in zip(*settled, strict=True)] or [False] * len(worked)
-    return sum(a and (w or d) for a, w, d in zip(attacked, worked, lost, strict=True)) / sum(attacked)
+    broken = [any(value is not None for value in row) for row in zip(*settled, strict=True)] or [False] * len(worked)
+    return sum(a and (w or d) for a, w, d in zip(attacked, worked, broken, strict=True)) / sum(attacked)
 
 
 def bare_share(record: Record, norm: str) -> float:

@@ -26,8 +26,8 @@ def median_loss(distances: Sequence[float | None]) -> float:
     """`lower_median` of the samples that were right when clean, None standing for never lost; 0 where there is none
     such."""
     column = [math.inf if value is None else value for value in distances]
-    alive = np.array([value for value in column if value > 0], dtype=np.float64)
-    return lower_median(alive) if alive.size else 0.0
+    correct = np.array([value for value in column if value > 0], dtype=np.float64)
+    return lower_median(correct) if correct.size else 0.0
 
 
 def held(record: Record, norm: str) -> float:
@@ -46,6 +46,6 @@ def held(record: Record, norm: str) -> float:
         return min(half, max(math.inf if cell.eps is None else cell.eps for cell in curves))
     asked = sorted(cell.eps for cell in white if cell.eps is not None)
     holding = [
-        eps for eps in asked if math.isinf(median_loss(envelope([one for one in cells if (one.eps or 0) <= eps])))
+        eps for eps in asked if math.isinf(median_loss(envelope([cell for cell in cells if (cell.eps or 0) <= eps])))
     ]
     return max(holding, default=0.0)

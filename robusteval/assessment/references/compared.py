@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from robusteval.record.reference_set import Source
+from robusteval.record.reference_set import LoadedSet
 from robusteval.record.run import Compared, Record, Reference, ReferenceColumn
 
 LEAST = 50  # common images: with fewer, a share of 50 % is known to no better than 14 points either way
@@ -17,25 +17,25 @@ ROUNDED = (
 MAKE = "`robusteval references build` makes a set for your own data and suite."
 
 
-def compared(sources: Sequence[Source], record: Record) -> list[Compared]:
+def compared(sources: Sequence[LoadedSet], record: Record) -> list[Compared]:
     """What of the sets fits the run, each with its reason where it does not. Shipped sets are asked where no given one
     fits, and are passed over in silence where they hold other images."""
     own = [compare(source, record) for source in sources if not source.shipped]
-    if any(one.status == "done" for one in own):
+    if any(column.status == "done" for column in own):
         return own
     known = set(record.data.hashes)
     near = [source for source in sources if source.shipped and known.intersection(source.content.images)]
     found = [compare(source, record) for source in near]
-    fitting = [one for one in found if one.status == "done"]
+    fitting = [column for column in found if column.status == "done"]
     if fitting or found or own:
         return own + (fitting or found)
     return [Compared("", "", True, "none", f"No reference models are known for these images. {MAKE}")]
 
 
-def compare(source: Source, record: Record) -> Compared:
+def compare(source: LoadedSet, record: Record) -> Compared:
     """What of one set fits the run, or why nothing does."""
     content = source.content
-    made = Compared(
+    reference = Compared(
         source.file,
         source.sha256,
         source.shipped,
@@ -44,28 +44,32 @@ def compare(source: Source, record: Record) -> Compared:
         data=content.data,
         tool=" ".join(content.tool.get(key, "") for key in ("name", "version")).strip(),
     )
-    places = {one: place for place, one in enumerate(record.data.hashes)}
+    places = {digest: index for index, digest in enumerate(record.data.hashes)}
     common = sum(image in places for image in content.images)
     if content.suite.attacks_sha256 != record.suite.attacks_sha256:
         mine = f"{record.suite.name} {record.suite.version}"
-        other = f"suite {made.suite}" if made.suite != mine else f"suite {made.suite} with other parameters"
-        made.reason = f"The reference models in {source.file} were attacked with {other}, not as this one was. {MAKE}"
-        return made
+        other = (
+            f"suite {reference.suite}" if reference.suite != mine else f"suite {reference.suite} with other parameters"
+        )
+        reference.reason = (
+            f"The reference models in {source.file} were attacked with {other}, not as this one was. {MAKE}"
+        )
+        return reference
     if common < LEAST:
-        made.reason = (
+        reference.reason = (
             f"Of the {len(content.images)} images in {source.file}, {common} are among the {record.data.samples} of "
             f"this run; a comparison needs {LEAST} (same data, same --seed)."
         )
-        return made
+        return reference
     kept = [_on(model, content.images, places) for model in content.models]
-    made.models = [model for model in kept if len(model.rows) >= LEAST]
+    reference.models = [model for model in kept if len(model.rows) >= LEAST]
     small = [model.name for model in kept if len(model.rows) < LEAST]
-    made.status = "done" if made.models else "none"
+    reference.status = "done" if reference.models else "none"
     if small:
-        made.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
+        reference.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
     if made.models and record.environment.get(PRECISION, FULL) != FULL:
         made.reason = f"{made.reason} {ROUNDED}".strip()
-    return made
+    return reference
 
 
 def _on(model: Reference, images: Sequence[str], places: dict[str, int]) -> Reference:

@@ -15,11 +15,11 @@ def known_models(record: Record) -> list[str]:
 
     From the table of the metric `references`; empty where there is none.
     """
-    tables = [one for one in record.results if one.metric == "references" and one.kind == "table"]
-    tables = [one for one in tables if isinstance(one.tags.get("eps"), float) and one.rows]
+    tables = [result for result in record.results if result.metric == "references" and result.kind == "table"]
+    tables = [table for table in tables if isinstance(table.tags.get("eps"), float) and table.rows]
     if not tables:
         return []
-    table = min(tables, key=lambda one: (one.tags.get("norm") != "linf", one.tags.get("set")))
+    table = min(tables, key=lambda result: (result.tags.get("norm") != "linf", result.tags.get("set")))
     norm, eps, images = str(table.tags.get("norm")), table.tags["eps"], table.tags.get("images")
     rows = table.named()
     at, where = f"{eps:.10g}", budget_text(float(eps or 0), norm, record.model.bounds[1] - record.model.bounds[0])

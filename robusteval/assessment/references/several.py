@@ -89,12 +89,12 @@ def _models(records: Sequence[tuple[str, Record]]) -> Result:
 
 
 def _scalar(record: Record, measure: str, tags: dict[str, Scalar]) -> Result | None:
-    wanted = tags | {"measure": measure, "defense": "none"}
+    asked = tags | {"measure": measure, "defense": "none"}
     return next(
         (
-            one
-            for one in record.results
-            if one.kind == "scalar" and all(one.tags.get(name) == value for name, value in wanted.items())
+            result
+            for result in record.results
+            if result.kind == "scalar" and all(result.tags.get(name) == value for name, value in asked.items())
         ),
         None,
     )

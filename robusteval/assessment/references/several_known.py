@@ -33,19 +33,19 @@ def known(records: Sequence[tuple[str, Record]], metric: str) -> list[Result]:
         for found in record.results:
             if found.metric == "references" and found.kind == "table":
                 _add(groups, key, record, found)
-    return [_table(metric, place, group) for place, group in enumerate(groups.values())]
+    return [_table(metric, index, group) for index, group in enumerate(groups.values())]
 
 
 def _add(groups: dict[tuple[Scalar, ...], _Group], key: str, record: Record, found: Result) -> None:
-    norm, place = found.tags.get("norm"), found.tags.get("set")
+    norm, index = found.tags.get("norm"), found.tags.get("set")
     width = norm_width(str(norm), record.model.bounds)
     columns = [_share(column, width) for column in found.heads()]
-    known = record.references[place].sha256 if isinstance(place, int) and place < len(record.references) else ""
+    known = record.references[index].sha256 if isinstance(index, int) and index < len(record.references) else ""
     keys = [column.key for column in columns]
     group = groups.setdefault((norm, known, found.tags.get("images"), *keys), _Group(found, columns))
     at = {key: spot for spot, key in enumerate(keys)}
-    for given in found.rows:
-        row = list(given)
+    for known_row in found.rows:
+        row = list(known_row)
         name, median = str(row[at["model"]]), row[at["median-distance"]]
         row[at["median-distance"]] = median / width if isinstance(median, int | float) else median
         if row[at["role"]] == "this":
@@ -66,10 +66,10 @@ def _share(column: Column, width: float) -> Column:
     return replace(column, key=at_budget(what, norm, share), title=column.title.replace(eps, share))
 
 
-def _table(metric: str, place: int, group: _Group) -> Result:
+def _table(metric: str, index: int, group: _Group) -> Result:
     tags = {name: group.first.tags.get(name) for name in ("norm", "file", "images")}
     return Result(
-        metric, f"known/{place}/{tags['norm']}", "table", group.first.title,
+        metric, f"known/{index}/{tags['norm']}", "table", group.first.title,
         f"{group.first.description} Budgets and distances are shares of each model's pixel range (l0: pixels).",
         tags=tags | {"role": "known"},
         columns=group.columns, rows=[*group.mine, *group.others.values()],

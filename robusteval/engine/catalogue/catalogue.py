@@ -154,8 +154,8 @@ def _suites(answers: list[Any], distribution: str, point: importlib.metadata.Ent
     read."""
     for texts in answers:
         if not isinstance(texts, Mapping):
-            said = f"robusteval_suites gave a {type(texts).__name__}, and not the texts of suites by name"
-            yield Entry("suite", point.name, "", distribution, point.value, broken=said)
+            reason = f"robusteval_suites gave a {type(texts).__name__}, and not the texts of suites by name"
+            yield Entry("suite", point.name, "", distribution, point.value, broken=reason)
             continue
         for name, text in texts.items():
             if not isinstance(name, str) or not name:
@@ -168,11 +168,11 @@ def _suites(answers: list[Any], distribution: str, point: importlib.metadata.Ent
                 yield replace(row, broken=_BARE)
                 continue
             try:
-                made = offered(name, text)
+                offer = offered(name, text)
             except SuiteError as error:
                 yield replace(row, broken=error.message)
             else:
-                yield replace(row, version=made.info.version, plugin=made)
+                yield replace(row, version=offer.info.version, plugin=offer)
 
 
 def _refuse_collisions(rows: list[Entry]) -> list[Entry]:

@@ -47,8 +47,8 @@ def shared_endings(entry: Entry, catalogue: Catalogue) -> list[str]:
     if entry.kind != "loader" or entry.broken or entry.distribution == OURS:
         return []
     others = [other for other in catalogue.of("loader") if other is not entry]
-    taken = {suffix for other in others for suffix in other.plugin.info.suffixes}
-    return [suffix for suffix in entry.plugin.info.suffixes if suffix in taken]
+    claimed = {suffix for other in others for suffix in other.plugin.info.suffixes}
+    return [suffix for suffix in entry.plugin.info.suffixes if suffix in claimed]
 
 
 def _loaded(entry: Entry, path: Path, options: LoadOptions) -> Classifier:

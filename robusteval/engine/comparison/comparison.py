@@ -33,14 +33,14 @@ class Contender:
 
 def keys(files: Sequence[str]) -> list[str]:
     """A short, safe and unique name for each file, in order: its stem, numbered where two are the same."""
-    made: list[str] = []
+    unique: list[str] = []
     for file in files:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(file).stem).lstrip(".-")[:60] or "model"
         key, count = stem, 2
-        while key.lower() in {one.lower() for one in made}:
+        while key.lower() in {name.lower() for name in unique}:
             key, count = f"{stem}-{count}", count + 1
-        made.append(key)
-    return made
+        unique.append(key)
+    return unique
 
 
 def check_comparable(jobs: Sequence[Job]) -> None:
@@ -103,21 +103,21 @@ def compare(contenders: Sequence[Contender], catalogue: Catalogue, folder: Path)
     """Carries adversarials from model to model, derives what the records say together, and saves the document."""
     job = contenders[0].job
     with one_thread():
-        fighters = [Fighter(one.key, one.job.model, one.job.samples) for one in contenders]
+        fighters = [Fighter(contender.key, contender.job.model, contender.job.samples) for contender in contenders]
         matrix = transfer(fighters, job.suite, catalogue, job.seed, folder)
     record = contenders[0].record
-    made = Comparison(
+    comparison = Comparison(
         tool={"name": "robusteval", "version": robusteval.__version__},
         command=job.command,
         seed=job.seed,
         suite=record.suite,
         data=record.data,
-        models=[_entry(one, folder) for one in contenders],
+        models=[_entry(contender, folder) for contender in contenders],
         transfer=matrix,
     )
-    made.results = derive([(one.key, one.record) for one in contenders])
-    save(made, folder)
-    return made
+    comparison.results = derive([(contender.key, contender.record) for contender in contenders])
+    save(comparison, folder)
+    return comparison
 
 
 def _entry(one: Contender, folder: Path) -> Entry:

@@ -127,19 +127,19 @@ def find_data(
     the data come from. kept: nothing that is in it is read again, and what is read is put there.
     """
     kept = {} if kept is None else kept
-    beside = model_path.with_suffix(".npz") if model_path is not None else None
+    sibling = model_path.with_suffix(".npz") if model_path is not None else None
     if data is not None:
-        place, known = data, datasets
-    elif beside is not None and beside.exists():
-        place, known = beside, {}
+        path, known = data, datasets
+    elif sibling is not None and sibling.exists():
+        path, known = sibling, {}
     elif info.dataset in datasets:
-        place, known = Path(info.dataset), {info.dataset: datasets[info.dataset]}
+        path, known = Path(info.dataset), {info.dataset: datasets[info.dataset]}
     else:
-        raise _nothing(beside, info, datasets)
-    raw = _from(place, known, "test", kept)
+        raise _nothing(sibling, info, datasets)
+    raw = _from(path, known, "test", kept)
     if fit is not None:
         return raw, _from(fit, datasets, "fit", kept)
-    return raw, _from(place, known, "fit", kept) if own_fit and _has_fit(place, known) else None
+    return raw, _from(path, known, "fit", kept) if own_fit and _has_fit(path, known) else None
 
 
 def find_fit(
@@ -156,9 +156,9 @@ def find_fit(
     kept = {} if kept is None else kept
     if fit is not None:
         return _from(fit, datasets, "fit", kept)
-    beside = model_path.with_suffix(".npz") if model_path is not None else None
-    if beside is not None and beside.exists():
-        own = _from(beside, {}, "fit", kept) if _has_fit(beside, {}) else None
+    sibling = model_path.with_suffix(".npz") if model_path is not None else None
+    if sibling is not None and sibling.exists():
+        own = _from(sibling, {}, "fit", kept) if _has_fit(sibling, {}) else None
     else:
         own = _bundled(datasets[info.dataset], info.dataset, "fit") if info.dataset in datasets else None
     if own is None:
@@ -170,27 +170,27 @@ def find_fit(
     return own
 
 
-def _from(place: Path, datasets: Mapping[str, Dataset], split: Split, kept: Kept) -> RawData:
+def _from(path: Path, datasets: Mapping[str, Dataset], split: Split, kept: Kept) -> RawData:
     """One part of the data at a path, or of the installed data set of that name."""
-    key = (str(place), split)
+    key = (str(path), split)
     if key not in kept:
-        installed = _installed(place, datasets)
-        kept[key] = _bundled(datasets[str(place)], str(place), split) if installed else read(place, split)
+        installed = _installed(path, datasets)
+        kept[key] = _bundled(datasets[str(path)], str(path), split) if installed else read(path, split)
     return kept[key]
 
 
-def _installed(place: Path, datasets: Mapping[str, Dataset]) -> bool:
-    return str(place) in datasets and not place.exists()
+def _installed(path: Path, datasets: Mapping[str, Dataset]) -> bool:
+    return str(path) in datasets and not path.exists()
 
 
-def _has_fit(place: Path, datasets: Mapping[str, Dataset]) -> bool:
+def _has_fit(path: Path, datasets: Mapping[str, Dataset]) -> bool:
     """Whether the data bring a part of their own to learn from: x_train beside x_test, train-images beside
     t10k-images."""
-    if _installed(place, datasets):
+    if _installed(path, datasets):
         return True
-    if place.is_dir():
-        return idx_splits(place)
-    return place.is_file() and _start(place).startswith(b"PK") and "x_train" in npz_keys(place)
+    if path.is_dir():
+        return idx_splits(path)
+    return path.is_file() and _start(path).startswith(b"PK") and "x_train" in npz_keys(path)
 
 
 def _bundled(dataset: Dataset, name: str, split: Split) -> RawData:
@@ -206,10 +206,10 @@ def _bundled(dataset: Dataset, name: str, split: Split) -> RawData:
     return RawData(*arrays, class_names, name, f"installed data set {name}, {split} part")
 
 
-def _nothing(beside: Path | None, info: ModelInfo, datasets: Mapping[str, Dataset]) -> DataError:
+def _nothing(sibling: Path | None, info: ModelInfo, datasets: Mapping[str, Dataset]) -> DataError:
     installed = ", ".join(sorted(datasets)) or "none"
     named = f" {info.dataset!r}, which the model's metadata name, is not installed." if info.dataset else ""
-    there = f" (2) put {beside.name} with x and y beside the model;" if beside is not None else ""
+    there = f" (2) put {sibling.name} with x and y beside the model;" if sibling is not None else ""
     return DataError(
         f"There are no labelled images to evaluate {info.name} on.{named}",
         f"Any of these will do: (1) --data FILE_OR_FOLDER;{there} (3) name an installed data set (installed: "

@@ -60,23 +60,23 @@ def _listing(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     numbered = all(path.name.isascii() and path.name.isdigit() and len(path.name) < 7 for path in classes)
     files: list[Path] = []
     labels: list[int] = []
-    for index, place in enumerate(classes):
-        found = sorted(_images(place, home))
+    for index, class_folder in enumerate(classes):
+        found = sorted(_images(class_folder, home))
         if not found:
-            raise DataError(f"The class folder {place.name} in {folder.name} holds no images.", HINT)
+            raise DataError(f"The class folder {class_folder.name} in {folder.name} holds no images.", HINT)
         files += found
-        labels += [int(place.name) if numbered else index] * len(found)
+        labels += [int(class_folder.name) if numbered else index] * len(found)
     return files, labels, () if numbered else tuple(path.name for path in classes)
 
 
-def _images(place: Path, home: Path) -> list[Path]:
+def _images(folder: Path, home: Path) -> list[Path]:
     """The image files in one class folder; none may lie outside `home`, where links would lead to other people's
     files."""
-    found = [path for path in place.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
-    for path in (place, *found):
+    found = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
+    for path in (folder, *found):
         if not path.resolve().is_relative_to(home):
             raise DataError(
-                f"{path.relative_to(place.parent)} is a link that leads outside {home.name}.", "Copy it there."
+                f"{path.relative_to(folder.parent)} is a link that leads outside {home.name}.", "Copy it there."
             )
     return [path for path in found if path.is_file()]
 

@@ -99,10 +99,10 @@ def read_npz(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
     """
     keys = npz_keys(path)
     x_key, y_key = _pair(path, keys, split)
-    wanted = [x_key, y_key, *(key for key in ("class_names", "layout") if key in keys)]
+    requested = [x_key, y_key, *(key for key in ("class_names", "layout") if key in keys)]
     with readable(path, NPZ_HINT), zipfile.ZipFile(path) as archive:
-        check_limit(sum(archive.getinfo(key + ".npy").file_size for key in wanted), limit, path)
-        arrays = {key: _read_member(archive, key, path) for key in wanted}
+        check_limit(sum(archive.getinfo(key + ".npy").file_size for key in requested), limit, path)
+        arrays = {key: _read_member(archive, key, path) for key in requested}
     return RawData(
         images=arrays[x_key],
         labels=arrays[y_key],

@@ -34,50 +34,50 @@ def canonical(images: Array, info: ModelInfo, layout: str = "") -> tuple[Array, 
     (N,H,W), (N,H,W,C), (N,C,H,W) and flat images are told apart by their shape. Raises DataError, with both shapes,
     where no reading fits or several do; `layout` ("NCHW" or "NHWC", stored with the data) decides between those.
     """
-    given, wanted = images.shape[1:], info.input_shape
-    readings = _readings(given, wanted)
-    if layout and len(wanted) == 3:  # says nothing about the order in which a flat model was trained
-        readings = {name: way for name, way in readings.items() if name in (layout, STORED)}
+    given, requested = images.shape[1:], info.input_shape
+    readings = _readings(given, requested)
+    if layout and len(requested) == 3:  # says nothing about the order in which a flat model was trained
+        readings = {name: rearranged for name, rearranged in readings.items() if name in (layout, STORED)}
     name, index = next(iter(readings.items()), ("", np.arange(0)))
     if not readings:
         raise DataError(
-            f"Images of shape {_shape(given)} do not fit the model's input {_shape(wanted)}.",
-            _shape_hint(given, wanted),
+            f"Images of shape {_shape(given)} do not fit the model's input {_shape(requested)}.",
+            _shape_hint(given, requested),
         )
     if any(not np.array_equal(index, other) for other in readings.values()):
         raise DataError(
-            f"Images of shape {_shape(given)} fit the model's input {_shape(wanted)} in several ways: "
+            f"Images of shape {_shape(given)} fit the model's input {_shape(requested)} in several ways: "
             f"{' or '.join(readings)}.",
             "Store them flat, in the order of pixels and channels that the model was trained on."
-            if len(wanted) == 1
+            if len(requested) == 1
             else "Store layout='NCHW' or layout='NHWC' in the .npz file beside x.",
         )
-    if given == wanted and np.array_equal(index, np.arange(len(index))):
+    if given == requested and np.array_equal(index, np.arange(len(index))):
         return images, ""
-    moved = images.reshape(len(images), -1)[:, index].reshape(len(images), *wanted)
-    return moved, f"images of shape {_shape(given)} read as {name} into {_shape(wanted)}"
+    moved = images.reshape(len(images), -1)[:, index].reshape(len(images), *requested)
+    return moved, f"images of shape {_shape(given)} read as {name} into {_shape(requested)}"
 
 
-def _readings(given: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
+def _readings(given: tuple[int, ...], requested: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
     """Every way to read images of one shape into another: for each of the model's inputs, the stored pixel it takes."""
     pixels = np.arange(math.prod(given))
-    if len(pixels) != math.prod(wanted):
+    if len(pixels) != math.prod(requested):
         return {}
-    if given == wanted and len(wanted) != 3:
+    if given == requested and len(requested) != 3:
         return {STORED: pixels}
-    if len(wanted) == 1 and len(given) == 3 and 1 not in (given[0], given[-1]):
+    if len(requested) == 1 and len(given) == 3 and 1 not in (given[0], given[-1]):
         stored = pixels.reshape(given)
         last, first = np.moveaxis(stored, 0, -1), np.moveaxis(stored, -1, 0)
         return {STORED: pixels, "channels moved last": last.ravel(), "channels moved first": first.ravel()}
-    if len(wanted) == 1 and len(given) <= 3:
+    if len(requested) == 1 and len(given) <= 3:
         return {STORED: pixels}
-    if len(wanted) != 3:
+    if len(requested) != 3:
         return {}
-    channels, height, width = wanted
+    channels, height, width = requested
     if given == (height, width):  # so there is one channel, since the numbers of pixels agree
         return {STORED: pixels}
     found = {}
-    if given == wanted or len(given) == 1:
+    if given == requested or len(given) == 1:
         found["NCHW"] = pixels
     if given == (height, width, channels) or len(given) == 1:
         found["NHWC"] = np.moveaxis(pixels.reshape(height, width, channels), -1, 0).ravel()
@@ -88,8 +88,8 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "()"
 
 
-def _shape_hint(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    channels = wanted[0] if len(wanted) == 3 else 0
+def _shape_hint(given: tuple[int, ...], requested: tuple[int, ...]) -> str:
+    channels = requested[0] if len(requested) == 3 else 0
     if channels == 3 and (len(given) == 2 or 1 in (given[0], given[-1])):
         return "The model wants three channels and the images are grey: give colour images."
     if channels == 1 and len(given) == 3 and 3 in (given[0], given[-1]):
@@ -128,9 +128,9 @@ def scaled(images: Array, bounds: Range, data_range: Range | None = None) -> tup
         pixels *= np.float32(bounds[1] - bounds[0])
         pixels += np.float32(bounds[0])
     np.clip(pixels, np.float32(bounds[0]), np.float32(bounds[1]), out=pixels)
-    said = "stated to be in" if data_range is not None else "taken as"
+    how = "stated to be in" if data_range is not None else "taken as"
     mapped = f" and mapped onto the model's {show(bounds)}" if source != bounds else ", the model's range"
-    return pixels, f"{images.dtype} pixels from {least:.6g} to {most:.6g}, {said} {show(source)}{mapped}{overshot}"
+    return pixels, f"{images.dtype} pixels from {least:.6g} to {most:.6g}, {how} {show(source)}{mapped}{overshot}"
 
 
 def _source_range(images: Array, bounds: Range, data_range: Range | None) -> Range:

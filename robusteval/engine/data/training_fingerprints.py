@@ -25,11 +25,11 @@ def marks(samples: Samples, before: str = "") -> str:
     return base64.b64encode(b"".join(sorted(_marks(samples) | _read(before)))).decode("ascii")
 
 
-def check_unlearnt(info: ModelInfo, evaluated: Samples) -> None:
+def check_not_trained_on(info: ModelInfo, evaluated: Samples) -> None:
     """Raises DataError where images to be evaluated are among those that the model's file says it was trained on."""
-    if not info.learnt:
+    if not info.training_fingerprints:
         return
-    shared = len(_marks(evaluated) & _read(info.learnt))
+    shared = len(_marks(evaluated) & _read(info.training_fingerprints))
     if shared:
         raise DataError(
             f"{info.name} was trained on {shared} of the {len(evaluated)} images to be evaluated, by the marks in its "

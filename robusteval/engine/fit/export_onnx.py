@@ -50,10 +50,10 @@ def write_model(
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for place, data in written:
-            part = place.with_name(place.name + ".part")
+        for target, data in written:
+            part = target.with_name(target.name + ".part")
             part.write_bytes(data)
-            part.replace(place)
+            part.replace(target)
     except OSError as error:
         raise RobustEvalError(
             f"{path} cannot be written: {error.strerror or error}.", "Choose another --out."
@@ -79,18 +79,18 @@ def _onnx_bytes(module: nn.Module, source: ModelInfo, strings: dict[str, str]) -
                 output_names=["logits"],
                 dynamic_axes={"x": {0: "N"}, "logits": {0: "N"}},
             )
-            made = onnx.load(file)
+            exported = onnx.load(file)
     except Exception as error:  # the exporter fails with errors of many types
         reason = (str(error).splitlines() or [type(error).__name__])[-1]
         raise ModelError(
             f"torch cannot write the trained model as ONNX: {reason[:200]}",
             "The training is kept; use it within a run.",
         ) from error
-    made.producer_name = "robusteval"
-    for node in made.graph.node:
+    exported.producer_name = "robusteval"
+    for node in exported.graph.node:
         node.doc_string = ""  # it names source files, which differ from machine to machine
-    onnx.helper.set_model_props(made, strings)
-    return bytes(made.SerializeToString())
+    onnx.helper.set_model_props(exported, strings)
+    return bytes(exported.SerializeToString())
 
 
 def _strings(source: ModelInfo, facts: Mapping[str, Any]) -> dict[str, str]:
@@ -112,9 +112,9 @@ def _gap(content: bytes, model: Classifier, probe: Tensor) -> float:
         x = probe[:count]
         truth = model.logits(x).numpy()
         try:
-            (said,) = session.run(None, {"x": x.numpy().astype(np.float32)})
+            (answered,) = session.run(None, {"x": x.numpy().astype(np.float32)})
         except Exception:  # noqa: BLE001
             # onnxruntime's own exceptions; a batch that does not fit makes the file useless
             return float("inf")
-        worst = max(worst, float(np.abs(said - truth).max()) / max(1e-12, float(np.abs(truth).max())))
+        worst = max(worst, float(np.abs(answered - truth).max()) / max(1e-12, float(np.abs(truth).max())))
     return worst

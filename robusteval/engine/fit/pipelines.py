@@ -28,10 +28,10 @@ _OTHER, _OTHER_BATCH = 128, 7  # samples asked a second time in batches of anoth
 
 @dataclass
 class Fitted:
-    """All pipelines of a run. live: those that can be queried, by the name of their defence; rows: one for each pipeline, also
+    """All pipelines of a run. working: those that can be queried, by the name of their defence; rows: one for each pipeline, also
     for those that could not be fitted; seconds: how long fitting took, by defence."""
 
-    live: dict[str, Pipeline] = field(default_factory=dict)
+    by_defense: dict[str, Pipeline] = field(default_factory=dict)
     rows: list[run.Pipeline] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -43,7 +43,7 @@ def fit_all(
     fitted = Fitted()
     bare = Pipeline(Defended(model))
     row = run.Pipeline("none", "", "", "model", {}, "done")
-    fitted.live["none"] = bare
+    fitted.by_defense["none"] = bare
     fitted.rows.append(row)
     clean_phase(bare, row, samples, seed)
     for spec in suite.defenses:
@@ -72,8 +72,8 @@ def _fit(
     try:
         # also where it needs none: some choose a parameter by samples if there are any
         with foreign():
-            learnt = None if fit is None else fit.copy()  # what a plugin writes into it concerns no other
-            defended = lending(plugin.fit(model, learnt, generator(seed, "fit", spec.name)))
+            fit_samples = None if fit is None else fit.copy()  # what a plugin writes into it concerns no other
+            defended = lending(plugin.fit(model, fit_samples, generator(seed, "fit", spec.name)))
             reference = fit if fit is not None else samples
             pipeline = Pipeline(defended).with_detector_scale(reference.x[:_BATCH])
             clean_phase(pipeline, row, samples, seed)
@@ -85,7 +85,7 @@ def _fit(
         row.reason = words(error)
         return row
     row.status = "done"
-    fitted.live[spec.name] = pipeline
+    fitted.by_defense[spec.name] = pipeline
     return row
 
 
@@ -100,15 +100,15 @@ def clean_phase(pipeline: Pipeline, row: run.Pipeline, samples: Samples, seed: i
     has_twin = pipeline.defended.model.info.gradients != "none"
     for start in range(0, len(samples), _BATCH):
         x = samples.x[start : start + _BATCH]
-        answer, suspicion = answers(pipeline, x, rng)
+        answer, detector_score = answers(pipeline, x, rng)
         view = pipeline.draw(rng)
         _, label, _ = view.decide(x)
         probabilities = torch.softmax(view.defended.model.logits(x).double(), dim=1)
         row.prediction += [int(value) for value in answer]
         row.label += [int(value) for value in label]
         row.confidence += _finite(probabilities.amax(1))
-        if suspicion is not None:
-            row.suspicion += _finite(suspicion)
+        if detector_score is not None:
+            row.suspicion += _finite(detector_score)
         if has_twin:
             with torch.no_grad():
                 agreed += int((view.defended.model.twin(x).argmax(1) == label).sum())

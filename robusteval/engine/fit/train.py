@@ -29,7 +29,7 @@ class Lesson:
 
     plugin: TrainedDefense
     model: Classifier
-    learnt: Samples
+    training: Samples
     held: Samples
     note: str  # how the samples were understood
     seed: int
@@ -38,13 +38,15 @@ class Lesson:
         """Accuracy of the model as it is, on the samples held out."""
         return accuracy(self.model, self.held)
 
-    def train(self, said: Callable[[Epoch], None]) -> Defended:
+    def train(self, on_epoch: Callable[[Epoch], None]) -> Defended:
         """Trains. Raises RobustEvalError."""
-        return self.plugin.train(self.model, self.learnt, generator(self.seed, "fit", self.plugin.info.name), said)
+        return self.plugin.train(
+            self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), on_epoch
+        )
 
     def marks(self) -> str:
         """The images that the result has seen, its model's own training among them where that file tells them."""
-        return marks(self.learnt, self.model.info.learnt)
+        return marks(self.training, self.model.info.training_fingerprints)
 
     def facts(self) -> dict[str, Any]:
         """What made the result, JSON-able: it goes into the file that is written."""
@@ -55,8 +57,8 @@ class Lesson:
             "params": params_of(self.plugin),
             "seed": self.seed,
             "model_sha256": self.model.info.sha256,
-            "learnt": len(self.learnt),
-            "learnt_sha256": self.learnt.sha256(),
+            "learnt": len(self.training),
+            "learnt_sha256": self.training.sha256(),
         }
 
 
@@ -82,8 +84,8 @@ def lesson(
         raise PluginError(f"The defence {name} needs no training.", f"These do: {', '.join(able)}.")
     datasets = catalogue.datasets()
     samples, note = prepare(find_fit(model_path, model.info, fit, datasets, kept), model.info, data_range)
-    learnt, held = split(samples)
-    return Lesson(plugin, model, learnt, held, note, seed)
+    training, held = split(samples)
+    return Lesson(plugin, model, training, held, note, seed)
 
 
 def split(samples: Samples) -> tuple[Samples, Samples]:
@@ -96,9 +98,9 @@ def split(samples: Samples) -> tuple[Samples, Samples]:
         raise DataError(
             f"{len(samples)} samples are too few to train on, as one in {_HELD} is held out.", "Give more --fit-data."
         )
-    learnt, held = samples[~out], samples[out]
-    check_disjoint(held, learnt)
-    return learnt, held
+    training, held = samples[~out], samples[out]
+    check_disjoint(held, training)
+    return training, held
 
 
 def accuracy(model: Classifier, samples: Samples) -> float:

@@ -37,8 +37,8 @@ def cascade_cell(
     """
     able = tuple(member for member in members if member.name not in unable)
     named = able or members
-    lost = f" without {', '.join(unable)}" if unable and able else ""
-    name = f"{spec.name}{lost}@{share:.4g}"
+    left_out = f" without {', '.join(unable)}" if unable and able else ""
+    name = f"{spec.name}{left_out}@{share:.4g}"
     tail = "" if facts["knowledge"] == "none" else f"/{facts['knowledge']}"
     cell = Cell(
         id=f"{facts['defense']}/{name}/{facts['norm']}{tail}",

@@ -16,7 +16,7 @@ from robusteval.engine.plan.plan import Plan, make_plan
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import RecordError
 from robusteval.record import run
-from robusteval.record.reference_set import Source
+from robusteval.record.reference_set import LoadedSet
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Job:
     executor: Executor | None = None  # where units are made; None: here, in as many processes as there are workers
     time_budget: float | None = None  # seconds after which nothing is started; no part of the plan
     references: tuple[
-        Source, ...
+        LoadedSet, ...
     ] = ()  # known models to compare with, those that the user gave before the shipped ones
     room: float = 0.0  # bytes that the questions of each worker may take at once; 0 where that is not looked at
     batches: str = ""  # in words, what was cut so that it fits, for the record

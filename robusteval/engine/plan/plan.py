@@ -132,8 +132,10 @@ class _Maker:
 
     def bare(self, spec: AttackSpec, norm: str) -> Planned:
         """The cell of one attack on the bare model."""
-        wanted = self.suite.keep_strengths or any(spec.name in defense.oblivious for defense in self.suite.defenses)
-        return self._cell(spec, norm, "none", "none", draws=1, keep_strengths=wanted)
+        judged_later = self.suite.keep_strengths or any(
+            spec.name in defense.oblivious for defense in self.suite.defenses
+        )
+        return self._cell(spec, norm, "none", "none", draws=1, keep_strengths=judged_later)
 
     def adaptive(self, defense: DefenseSpec) -> list[Planned]:
         """The cells of the attacks that know this defence."""
@@ -171,8 +173,8 @@ class _Maker:
     def transferred(self, defense: DefenseSpec, bare: list[Planned]) -> list[Planned]:
         """One cell a norm that tries the nearest win of the bare cells: whoever knows the defence can do that too."""
         return [
-            self._from(defense, norm, tuple(one.cell.id for one in bare if one.cell.norm == norm))
-            for norm in dict.fromkeys(one.cell.norm for one in bare)
+            self._from(defense, norm, tuple(planned.cell.id for planned in bare if planned.cell.norm == norm))
+            for norm in dict.fromkeys(planned.cell.norm for planned in bare)
         ]
 
     def _from(self, defense: DefenseSpec, norm: str, starts: tuple[str, ...]) -> Planned:
@@ -241,7 +243,7 @@ class _Maker:
         self, spec: AttackSpec, norm: str, defense: str, knowledge: Knowledge, draws: int, keep_strengths: bool
     ) -> Planned:
         entry = self.catalogue.entry("attack", spec.plugin)
-        facts = entry.plugin.info
+        info = entry.plugin.info
         attack = make(entry.plugin, spec.params, spec.plugin)
         largest = self.suite.largest(norm, self.info.input_shape) * norm_width(norm, self.info.bounds)
         tail = "" if knowledge == "none" else f"/{knowledge}"
@@ -249,15 +251,15 @@ class _Maker:
             id=f"{defense}/{spec.name}/{norm}{tail}",
             attack=spec.name,
             plugin=spec.plugin,
-            version=facts.version,
+            version=info.version,
             params=params_of(attack),
-            family=facts.budget,
-            needs=facts.needs,
+            family=info.budget,
+            needs=info.needs,
             defense=defense,
             knowledge=knowledge,
             norm=norm,
             threat="curve",
-            eps=largest if facts.budget == "fixed" else None,
+            eps=largest if info.budget == "fixed" else None,
             target=self.target,
         )
         reason = self._excluded(attack, norm)
@@ -265,19 +267,19 @@ class _Maker:
             cell.status, cell.reason = "excluded", reason
         strengths: tuple[float, ...] = ()
         if keep_strengths:
-            shares = self.suite.strengths if facts.budget == "fixed" else self.suite.stretches
-            strengths = tuple(share * largest for share in shares) if facts.budget == "fixed" else shares
+            shares = self.suite.strengths if info.budget == "fixed" else self.suite.stretches
+            strengths = tuple(share * largest for share in shares) if info.budget == "fixed" else shares
         return Planned(cell, attack, largest, spec.search, draws, strengths)
 
     def _excluded(self, attack: Any, norm: str) -> str:
         """Why this attack cannot be run on this model, or ""."""
-        facts = attack.info
-        if norm not in facts.norms:
+        info = attack.info
+        if norm not in info.norms:
             return f"the attack has no {norm} form"
-        if facts.needs == "gradient" and self.info.gradients == "none":
+        if info.needs == "gradient" and self.info.gradients == "none":
             return f"the attack needs gradients, and the model gives none: {self.info.gradients_reason}"
-        if facts.needs == "scores" and self.info.output == "labels":
+        if info.needs == "scores" and self.info.output == "labels":
             return "the attack needs scores, and the model answers with labels only"
-        if facts.surrogates and not getattr(attack, "models", ()):
+        if info.surrogates and not getattr(attack, "models", ()):
             return "it goes by way of other models, and none was given (--surrogate FILE)"
         return ""

@@ -79,9 +79,9 @@ def _accuracy(look: Look) -> Seen:
 
 def _mended(look: Look, about: str, untried: str = "") -> Seen:
     """Whether a setting of this kind would do better. untried: why it makes no sense for such inputs."""
-    better = [one for one in look.clean.suggestions if about in one.about]
+    better = [suggestion for suggestion in look.clean.suggestions if about in suggestion.about]
     if better:
-        ways = "; ".join(f"{one.how} would give {100 * one.accuracy:.1f} %" for one in better[:2])
+        ways = "; ".join(f"{suggestion.how} would give {100 * suggestion.accuracy:.1f} %" for suggestion in better[:2])
         return Seen("warn", ways, better[0].accuracy)
     if untried:
         return Seen(None, untried)
@@ -126,8 +126,8 @@ def _labels(look: Look) -> Seen:
 
 
 def _classes(look: Look) -> Seen:
-    given = len(set(look.samples.y.tolist()))
-    return looked.class_count(given, look.clean.answered, look.info.classes, len(look.samples))
+    shown = len(set(look.samples.y.tolist()))
+    return looked.class_count(shown, look.clean.answered, look.info.classes, len(look.samples))
 
 
 def _output(look: Look) -> Seen:

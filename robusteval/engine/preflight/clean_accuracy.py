@@ -17,7 +17,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.data.labels import balanced_rows
 from robusteval.engine.data.npz import RawData
 from robusteval.engine.data.pixels import Range, show
-from robusteval.engine.preflight.input_variants import View, input_views
+from robusteval.engine.preflight.input_variants import InputVariant, input_views
 from robusteval.engine.preflight.label_variants import relabelled
 from robusteval.metrics._common.statistics import clopper_pearson
 
@@ -77,13 +77,13 @@ class Preflight:
     @property
     def sentence(self) -> str:
         """For the error, the finding or the console: the figure, and what would mend it."""
-        said = f"Clean accuracy is {100 * self.accuracy:.1f} % (chance is {100 * self.chance:.3g} %)."
+        text = f"Clean accuracy is {100 * self.accuracy:.1f} % (chance is {100 * self.chance:.3g} %)."
         found = [f"{item.how} would give {100 * item.accuracy:.1f} %" for item in self.suggestions]
         if found:
-            said += f" {'; '.join(found)} (on {self.probed} samples)."
+            text += f" {'; '.join(found)} (on {self.probed} samples)."
         elif self.low:
-            said += " None of the usual settings (range, mean/std, channel order, labels) would do better."
-        return " ".join((said, *self.notes))
+            text += " None of the usual settings (range, mean/std, channel order, labels) would do better."
+        return " ".join((text, *self.notes))
 
 
 def clean_report(
@@ -200,9 +200,11 @@ def _answers(model: Classifier, x: Tensor, batch: int) -> NDArray[np.int64]:
     return found
 
 
-def _suggestion(view: View, accuracy: float, setting: str = "", by_hand: str = "", changes: int = 0) -> Suggestion:
+def _suggestion(
+    view: InputVariant, accuracy: float, setting: str = "", by_hand: str = "", changes: int = 0
+) -> Suggestion:
     return Suggestion(
-        setting=" and ".join(part for part in (*(one.words for one in view.settings), setting) if part),
+        setting=" and ".join(part for part in (*(setting.words for setting in view.settings), setting) if part),
         flags=view.flags,
         by_hand=" and ".join(part for part in (view.by_hand, by_hand) if part),
         accuracy=accuracy,
@@ -229,7 +231,7 @@ def best_of(found: Sequence[Suggestion], right: int, trials: int) -> list[Sugges
     return sorted(kept, key=lambda item: (-item.accuracy, item.changes, item.setting))[:SHOWN]
 
 
-def _tie(bounds: Range, view: View, accuracy: float, other: float) -> str:
+def _tie(bounds: Range, view: InputVariant, accuracy: float, other: float) -> str:
     ratio = (view.bounds[1] - view.bounds[0]) / (bounds[1] - bounds[0])
     factor = f"{ratio:g} times less" if ratio > 1 else f"{1 / ratio:g} times more" if ratio < 1 else "as much"
     same = f"the same accuracy ({100 * accuracy:.1f} %)"

@@ -50,7 +50,7 @@ class Setting(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
+class InputVariant:
     """One other way to feed the model: first the pixels are moved, then scaled as scale * x + shift, per channel."""
 
     settings: tuple[Setting, ...]
@@ -90,7 +90,7 @@ class View:
 
 def input_views(
     info: ModelInfo, raw: RawData, samples: Samples, data_range: Range | None, thorough: bool
-) -> Iterator[View]:
+) -> Iterator[InputVariant]:
     """The stated view (changes 0) and every other that feeds the model something else, simplest first.
 
     Scaling, mean and std are affine, so a view is a map of x that stands for other flags. Not thorough: the model's
@@ -122,7 +122,7 @@ def input_views(
             yield view
 
 
-def _scalings(info: ModelInfo, raw: RawData, samples: Samples, data_range: Range | None) -> Iterator[View]:
+def _scalings(info: ModelInfo, raw: RawData, samples: Samples, data_range: Range | None) -> Iterator[InputVariant]:
     """Every combination of a range for the model, a range for the data, and mean/std."""
     is_bytes = raw.images.dtype == np.uint8
     stated = data_range or ((0.0, 255.0) if is_bytes else info.bounds)
@@ -137,7 +137,7 @@ def _scalings(info: ModelInfo, raw: RawData, samples: Samples, data_range: Range
             default = data_range or ((0.0, 255.0) if is_bytes else norm.bounds)
             scale, shift = _affine(info, own, stated, norm, source)
             settings, flags = _words(info, norm, source, stated, default)
-            yield View(
+            yield InputVariant(
                 settings=settings,
                 flags=flags,
                 by_hand="",

@@ -87,14 +87,14 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
     cell.distance = [None if math.isinf(value) else value for value in distance]
     cell.l2 = [None if math.isinf(value) else value for value in _together([unit.l2 for unit in units])]
     answer = torch.cat([unit.answer for unit in units]).tolist()
-    lost = [value is not None and value > 0 for value in cell.distance]
-    cell.prediction = [int(value) if hit else None for value, hit in zip(answer, lost, strict=True)]
+    broken = [value is not None and value > 0 for value in cell.distance]
+    cell.prediction = [int(value) if hit else None for value, hit in zip(answer, broken, strict=True)]
     suspicion = _together([unit.suspicion for unit in units])
     cell.suspicion = [None if math.isnan(value) or math.isinf(value) else value for value in suspicion]
     if all(value is None for value in cell.suspicion):
         cell.suspicion = []
     survives = torch.cat([unit.survives for unit in units]).tolist()
-    cell.survives_8bit = [bool(value) if hit else None for value, hit in zip(survives, lost, strict=True)]
+    cell.survives_8bit = [bool(value) if hit else None for value, hit in zip(survives, broken, strict=True)]
     cell.forwards = [int(value) for unit in units for value in unit.forwards]
     cell.backwards = [int(value) for unit in units for value in unit.backwards]
     cell.blind = [int(value) for unit in units if unit.blind is not None for value in unit.blind]
@@ -115,8 +115,8 @@ def _fill(cell: Cell, units: list[UnitResult]) -> None:
 def _fill_more(cell: Cell, units: list[UnitResult]) -> None:
     """Columns that only cascades, or only attacks on every class in turn, have."""
     names = list(cell.params)
-    members = [int(place) for unit in units if unit.member is not None for place in unit.member]
-    cell.member = [names[place] if place >= 0 else None for place in members]
+    members = [int(index) for unit in units if unit.member is not None for index in unit.member]
+    cell.member = [names[index] if index >= 0 else None for index in members]
     tables = [unit.by_target for unit in units if unit.by_target is not None]
     cell.by_target = [
         [None if math.isinf(value) else float(value) for value in row] for part in tables for row in part.tolist()
@@ -127,11 +127,12 @@ def _fill_strengths(cell: Cell, kept: list[Strengths]) -> None:
     """What the bare model answered to its own adversarials at each strength, where they were kept."""
     for number, strength in enumerate(kept[0].values if kept else ()):
         sizes = [
-            torch.cat([one[number] for one in parts]) for parts in zip(*[(k.l2, k.distance) for k in kept], strict=True)
+            torch.cat([part[number] for part in parts])
+            for parts in zip(*[(k.l2, k.distance) for k in kept], strict=True)
         ]
         l2, distance = (float(torch.nan_to_num(size.nanmean(), nan=0.0)) for size in sizes)
-        fools = [bool(value) for one in kept for value in one.fools[number]]
-        answer = [int(value) for one in kept for value in one.answer[number]]
+        fools = [bool(value) for strength in kept for value in strength.fools[number]]
+        answer = [int(value) for strength in kept for value in strength.answer[number]]
         cell.strengths.append(Strength(float(strength), l2, distance, fools, answer))
 
 

@@ -46,8 +46,8 @@ def locked(folder: Path) -> Iterator[None]:
             "Wait until it ends, or choose another folder with --out.",
         ) from None
     except (OSError, NotImplementedError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise RecordError(f"Cannot use the folder {folder}: {said}.", "Choose another with --out.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise RecordError(f"Cannot use the folder {folder}: {reason}.", "Choose another with --out.") from None
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples:
     delta = adversarial - clean
     low, high = samples.bounds
     peak = float(delta.abs().amax()) / (high - low)
-    model = fitted.live["none"].defended.model
+    model = fitted.by_defense["none"].defended.model
     probability = torch.softmax(model.logits(adversarial[None].to(samples.x.device)).double(), dim=1)
     bare = record.pipeline("none")
     return Picture(

@@ -20,8 +20,8 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
     info = job.model.info
     used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
-    wanted = job.suite.metrics
-    used |= {("metric", entry.name) for entry in job.catalogue.of("metric") if not wanted or entry.name in wanted}
+    asked = job.suite.metrics
+    used |= {("metric", entry.name) for entry in job.catalogue.of("metric") if not asked or entry.name in asked}
     return run.Record(
         tool={"name": "robusteval", "version": robusteval.__version__},
         command=job.command,

@@ -9,7 +9,7 @@ from typing import Any
 from robusteval.contracts.tuning import AUTO
 from robusteval.engine.suite.goals import UNTARGETED
 
-Source = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape], y [N])
+LoadedSet = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape], y [N])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class RunOptions:
     """
 
     suite: str = "standard"
-    data: Source = None
-    fit_data: Source = None
+    data: LoadedSet = None
+    fit_data: LoadedSet = None
     data_range: tuple[float, float] | None = None
     samples: int | None = None
     seed: int = 0

@@ -16,7 +16,7 @@ from robusteval.engine.batched import batched
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data.find import read as read_data
-from robusteval.engine.data.training_fingerprints import check_unlearnt
+from robusteval.engine.data.training_fingerprints import check_not_trained_on
 from robusteval.engine.devices import exact, resolve
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import chunk_of
@@ -61,7 +61,7 @@ def prepare_job(
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
     goal = parse(options.target, model.info)
-    raw, chosen, learnt, note = _data(model, catalogue, plan, model_path, options, kept)
+    raw, chosen, fit_samples, note = _data(model, catalogue, plan, model_path, options, kept)
     chosen, rounded = as_received(model, without_target(chosen, goal), plan.levels)
     chosen = chosen.to(device)
     with one_thread(), exact(device):
@@ -78,14 +78,14 @@ def prepare_job(
             chosen = _own_labels(model, chosen)
         look = clean_report(model, raw, chosen, options.data_range)
     looked = preflight_checks(look, model.info, chosen)
-    told = _findings(look) + findings_of(looked, look)
+    findings = _findings(look) + findings_of(looked, look)
     return Job(
         model=model,
         samples=chosen,
         suite=plan,
         catalogue=catalogue,
         folder=Path(),
-        fit=None if learnt is None else learnt.to(device),
+        fit=None if fit_samples is None else fit_samples.to(device),
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
         range_note=note + rounded,
@@ -99,7 +99,7 @@ def prepare_job(
         precision=options.precision,
         executor=executor,
         overwrite=options.overwrite,
-        preflight=tuple(told),
+        preflight=tuple(findings),
         looked=tuple(looked),
         available=len(raw.labels),
         time_budget=options.time_budget,
@@ -122,24 +122,24 @@ def _data(
 ) -> tuple[RawData, Samples, Samples | None, str]:
     """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
     datasets, data, fit = catalogue.datasets(), options.data, options.fit_data
-    learnt_raw: RawData | None = None
+    fit_raw: RawData | None = None
     if isinstance(data, tuple):
         raw = arrays(data)
     else:
         own = fit if isinstance(fit, Path) else None
-        raw, learnt_raw = find_data(model_path, model.info, data, own, datasets, kept)
+        raw, fit_raw = find_data(model_path, model.info, data, own, datasets, kept)
     if isinstance(fit, tuple):
-        learnt_raw = arrays(fit)
+        fit_raw = arrays(fit)
     elif isinstance(fit, Path) and isinstance(data, tuple):
-        learnt_raw = read_data(fit, "fit")
+        fit_raw = read_data(fit, "fit")
     samples = options.samples if options.samples is not None else suite.samples
     chosen, note = prepare(raw, model.info, options.data_range, samples, options.seed)
-    check_unlearnt(model.info, chosen)
-    learnt = None
-    if learnt_raw is not None:
-        learnt, _ = prepare(learnt_raw, model.info, options.data_range, suite.fit_samples, options.seed)
-        check_disjoint(chosen, learnt)
-    return raw, chosen, learnt, note
+    check_not_trained_on(model.info, chosen)
+    fit_samples = None
+    if fit_raw is not None:
+        fit_samples, _ = prepare(fit_raw, model.info, options.data_range, suite.fit_samples, options.seed)
+        check_disjoint(chosen, fit_samples)
+    return raw, chosen, fit_samples, note
 
 
 def arrays(pair: tuple[Any, Any]) -> RawData:

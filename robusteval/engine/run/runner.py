@@ -39,7 +39,7 @@ from robusteval.foreign import foreign, heeding_ctrl_c, words
 from robusteval.record import run as document
 from robusteval.record import store
 
-__all__ = ["Job", "Listener", "Progress", "foretell", "plan_of", "run"]
+__all__ = ["Job", "Listener", "Progress", "forecast_of", "plan_of", "run"]
 
 
 def run(job: Job, listener: Listener = lambda _: None) -> document.Record:
@@ -140,7 +140,7 @@ def finish(
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs)
         record.environment |= {"passes": begun.passes, match.PRECISION: begun.timing.tuning.precision, **(facts or {})}
-        told = _test(record, job, fitted, costs, clock)
+        findings = _test(record, job, fitted, costs, clock)
         record.gallery = gallery.pictures(record, units, job.samples, fitted)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder)
     record.references = match.compared(job.references, record)
@@ -149,7 +149,11 @@ def finish(
     if elsewhere := sorted(done.machines - {record.environment["processor"]}):
         record.environment["nodes"] = f"Some units were made on {' and '.join(elsewhere)}"[:1000]
     derive(
-        record, lambda made: _figures(job.catalogue, made), [*job.preflight, *told], job.labels_from_model, job.looked
+        record,
+        lambda partial: _figures(job.catalogue, partial),
+        [*job.preflight, *findings],
+        job.labels_from_model,
+        job.looked,
     )
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
@@ -160,7 +164,7 @@ def finish(
     return record
 
 
-def foretell(job: Job) -> Forecaster:
+def forecast_of(job: Job) -> Forecaster:
     """What a job will cost, before anything is fitted: every sample counts as attacked, and passes through a defence as
     dear as those of the bare model."""
     with one_thread():
@@ -192,16 +196,19 @@ def _all(plan: Plan) -> list[Planned]:
 def _costs(job: Job, plan: Plan, fitted: Fitted, timing: pass_timing.PassTiming) -> Forecaster:
     """The forecaster of a job whose pipelines are fitted."""
     speeds = {
-        name: timing if name == "none" else _behind(job, pipeline, timing) for name, pipeline in fitted.live.items()
+        name: timing if name == "none" else _behind(job, pipeline, timing)
+        for name, pipeline in fitted.by_defense.items()
     }
-    live = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
-    random = {name: pipeline.stochastic for name, pipeline in fitted.live.items()}
+    initially_correct = {
+        row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.by_defense
+    }
+    random = {name: pipeline.stochastic for name, pipeline in fitted.by_defense.items()}
     left: dict[str, float] = {}
-    for name in fitted.live:
-        behind = [one for one in _all(plan) if one.cell.defense == name]
+    for name in fitted.by_defense:
+        behind = [planned for planned in _all(plan) if planned.cell.defense == name]
         with contextlib.suppress(Exception), foreign():  # a guess is not worth a run: without one, all samples count
-            left |= survivors(behind, fitted.live, job.samples, live, job.suite.levels)
-    return forecaster(job, speeds, live, random, left)
+            left |= survivors(behind, fitted.by_defense, job.samples, initially_correct, job.suite.levels)
+    return forecaster(job, speeds, initially_correct, random, left)
 
 
 def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_timing.PassTiming:
@@ -225,16 +232,16 @@ def _assembled(
         record.environment["device"] = in_words(job.samples.x.device)
     cells = assemble.cells(plan, job.samples, units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
-    for one in (*plan.planned, *plan.probes):
-        work = costs.work(one)
-        one.cell.foretold = None if work is None else work.metered.total
+    for planned in (*plan.planned, *plan.probes):
+        work = costs.work(planned)
+        planned.cell.foretold = None if work is None else work.metered.total
     record.times.cells_s, record.times.fit_s = cells.seconds, fitted.seconds
     return record
 
 
 def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> list[document.Finding]:
     """The tests of the evaluation itself, each as far as there is time left for it; a finding for each that failed."""
-    told = []
+    findings = []
     for name, (_, seconds) in costs.tests().items():
         if not clock.fits(seconds):
             record.skipped.append(name)
@@ -245,7 +252,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
         except Exception as error:  # noqa: BLE001
             # a model may fail at a batch of another size: the attacks' figures stay
             reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
-            told.append(
+            findings.append(
                 document.Finding(
                     "test-failed",
                     "warning",
@@ -254,18 +261,18 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
                     "Mend the model; what this test would have shown is not known.",
                 )
             )
-    return told
+    return findings
 
 
 def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> None:
-    pipeline, suite = fitted.live["none"], _survivable(job.suite, record)
-    bare, alive = pipeline.defended.model, right(job, fitted.rows[0].prediction)
+    pipeline, suite = fitted.by_defense["none"], _survivable(job.suite, record)
+    bare, initially_correct = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     if name == "planted adversarials":
-        record.planted = planted.test(bare, job.samples, alive, suite, job.catalogue, job.seed)
+        record.planted = planted.test(bare, job.samples, initially_correct, suite, job.catalogue, job.seed)
     elif name == "noise draws":
         record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
     else:
-        record.estimates = clever.estimate(bare, job.samples, alive, suite.clever, suite.norms, job.seed)
+        record.estimates = clever.estimate(bare, job.samples, initially_correct, suite.clever, suite.norms, job.seed)
 
 
 def _survivable(suite: Suite, record: document.Record) -> Suite:
@@ -274,14 +281,14 @@ def _survivable(suite: Suite, record: document.Record) -> Suite:
     dead = {cell.plugin if cell.family == "cascade" else cell.attack for cell in died}
     attacks = tuple(spec for spec in suite.attacks if spec.name not in dead)
     return dataclasses.replace(
-        suite, attacks=attacks, cascades=tuple(one for one in suite.cascades if one.name not in dead)
+        suite, attacks=attacks, cascades=tuple(cascade for cascade in suite.cascades if cascade.name not in dead)
     )
 
 
 def _figures(catalogue: Catalogue, record: document.Record) -> tuple[list[document.Result], list[document.Finding]]:
     """The results of the suite's metrics, and a finding for each that failed."""
     asked = record.suite.metrics
-    return results.derived((one for one in catalogue.of("metric") if not asked or one.name in asked), record)
+    return results.derived((metric for metric in catalogue.of("metric") if not asked or metric.name in asked), record)
 
 
 def _stamp(seconds: float) -> str:

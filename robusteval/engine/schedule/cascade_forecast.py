@@ -16,7 +16,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.search.judge import Threat, common_grid, judge
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.ops import norm_named
 
 _SAMPLES = 64
@@ -26,7 +26,7 @@ def survivors(
     planned: Iterable[Planned],
     pipelines: Mapping[str, Pipeline],
     samples: Samples,
-    live: Mapping[str, Tensor],
+    initially_correct: Mapping[str, Tensor],
     levels: int,
 ) -> dict[str, float]:
     """By cell: about the largest share of the attacked samples that holds out at the largest budget, of cascades (what
@@ -39,10 +39,15 @@ def survivors(
     """
     found: dict[str, float] = {}
     known: dict[tuple[str, str, float], float] = {}
-    for one in planned:
-        cell, pipeline = one.cell, pipelines.get(one.cell.defense)
-        searched = cell.family == "fixed" and cell.needs == "gradient" and not one.source
-        if not (one.members or searched) or pipeline is None or pipeline.stochastic or cell.norm not in ("l2", "linf"):
+    for attack in planned:
+        cell, pipeline = attack.cell, pipelines.get(attack.cell.defense)
+        searched = cell.family == "fixed" and cell.needs == "gradient" and not attack.source
+        if (
+            not (attack.members or searched)
+            or pipeline is None
+            or pipeline.stochastic
+            or cell.norm not in ("l2", "linf")
+        ):
             continue
         if pipeline.defended.model.info.gradients == "none" or cell.target != "untargeted" or cell.eps is None:
             continue
@@ -50,7 +55,7 @@ def survivors(
         if at in known:
             found[cell.id] = known[at]
             continue
-        mask = live.get(cell.defense, torch.ones(len(samples), dtype=torch.bool, device="cpu"))
+        mask = initially_correct.get(cell.defense, torch.ones(len(samples), dtype=torch.bool, device="cpu"))
         rows = mask.nonzero().squeeze(1)[:_SAMPLES].to(samples.x.device)
         if len(rows):
             won = _one_step(pipeline, samples, rows, cell.norm, cell.eps, levels)
@@ -61,13 +66,13 @@ def survivors(
 def _one_step(pipeline: Pipeline, samples: Samples, rows: Tensor, norm: str, eps: float, levels: int) -> Tensor:
     """bool [n]: which of the samples a single step takes; those wrong when clean count as taken."""
     x, y = samples.x[rows], samples.y[rows]
-    keep = keep_mask(y, None, pipeline.defended.model.info.classes, pipeline.classes)
+    safe = safe_mask(y, None, pipeline.defended.model.info.classes, pipeline.classes)
     budget = torch.full((len(x),), eps, dtype=x.dtype, device=x.device)
     grid = common_grid(levels, samples.bounds, samples.grid)
-    threat, rng = Threat(keep, norm_named(norm), samples.bounds, *grid), generator(0, "survivors", norm, eps)
+    threat, rng = Threat(safe, norm_named(norm), samples.bounds, *grid), generator(0, "survivors", norm, eps)
     order = torch.arange(len(x), device=x.device)
     problem = Problem(
-        x, keep, threat.norm, budget, samples.bounds, rng, "gradient", pipeline, Meter(len(x)), order
+        x, safe, threat.norm, budget, samples.bounds, rng, "gradient", pipeline, Meter(len(x)), order
     )  # fmt: skip
     step = ops.ascent(torch.nan_to_num(problem.grad(x, "margin").grad), threat.norm) * ops.per_sample(budget, x)
     return judge(pipeline, x, problem.project(x + step), threat, budget, rng).won

@@ -12,7 +12,7 @@ _PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "scipy"
 
 def environment(provider: str) -> dict[str, str]:
     """Versions and the machine in words; nothing that names a user, a host or a folder."""
-    facts = {
+    versions = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
@@ -21,10 +21,10 @@ def environment(provider: str) -> dict[str, str]:
     }
     for name in _PACKAGES:
         try:
-            facts[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return facts
+    return versions
 
 
 def processor() -> str:

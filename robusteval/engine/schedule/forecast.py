@@ -68,10 +68,10 @@ def work_of(planned: Planned, classes: int, random: bool, left: float | None = N
     total, judges, seen = Passes(0), 0.0, 1.0
     for attack in attacks:
         gradient = attack.info.needs == "gradient"
-        said = _said(attack, planned.cell.norm, classes)
-        if said is None:
+        stated = _said(attack, planned.cell.norm, classes)
+        if stated is None:
             return None
-        total += said * (draws * seen)
+        total += stated * (draws * seen)
         judges += judged * seen
         seen = left if gradient and left is not None else seen
     if planned.members:
@@ -94,8 +94,8 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
         return None
     try:
         with foreign():
-            said = attack.passes(norm, classes)
-            return said if math.isfinite(said.total + said.own) and min(said.total, said.own) >= 0 else None
+            stated = attack.passes(norm, classes)
+            return stated if math.isfinite(stated.total + stated.own) and min(stated.total, stated.own) >= 0 else None
     except Exception:  # noqa: BLE001
         # a plugin may raise or return anything; without its word the cell is one that is not foretold
         return None
@@ -104,7 +104,7 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
 @dataclass(frozen=True)
 class Forecast:
     """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the
-    attacks; longest: of the longest unit; unsaid: cells whose attacks do not say what they cost; load: see
+    attacks; longest: of the longest unit; unknown: cells whose attacks do not say what they cost; load: see
     `pass_timing.contention`; cores: that this process may use, 0 where as many as there are workers."""
 
     passes: float
@@ -112,7 +112,7 @@ class Forecast:
     serial: float  # seconds of what one process does at the end, whatever the workers
     longest: float
     cells: int
-    unsaid: int
+    unknown: int
     load: float = 1.0
     cores: int = 0
 
@@ -136,27 +136,27 @@ class Forecast:
         who = "1 worker" if workers == 1 else f"{workers} workers"
         each = 1e3 * (self.seconds + self.serial) / max(self.passes, 1)
         busy = f", where a CPU second takes {self.load:.1f} s just now" if self.load > _BUSY else ""
-        said = (
+        text = (
             f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with "
             f"{who} (foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
         )
-        if self.unsaid:
-            count = "1 cell is" if self.unsaid == 1 else f"{self.unsaid} cells are"
-            said += f" {count} not foretold: the attacks do not say what they cost."
-        return said
+        if self.unknown:
+            count = "1 cell is" if self.unknown == 1 else f"{self.unknown} cells are"
+            text += f" {count} not foretold: the attacks do not say what they cost."
+        return text
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """Costs of cells, units and tests. live: by defence, bool [N], the samples that are attacked; where it is not known
-    all are. speeds: by defence; where one was not measured, the bare model's counts."""
+    """Costs of cells, units and tests. initially_correct: by defence, bool [N], the samples that are attacked; where it is
+    not known all are. speeds: by defence; where one was not measured, the bare model's counts."""
 
     suite: Suite
     classes: int
     samples: int
     speeds: Mapping[str, PassTiming]
     random: Mapping[str, bool]
-    live: Mapping[str, Tensor] = field(default_factory=dict)
+    initially_correct: Mapping[str, Tensor] = field(default_factory=dict)
     planted: tuple[tuple[str, Attack], ...] = ()  # (norm, attack) of the planted test
     left: Mapping[str, float] = field(default_factory=dict)  # by cell: cascade_forecast
     load: float = 1.0
@@ -199,7 +199,7 @@ class Forecaster:
     def forecast(self, plan: Plan, left: Mapping[str, list[int]] | None = None) -> Forecast:
         """Of a plan, or of the chunks by cell that are left to do."""
         passes = seconds = longest = 0.0
-        unsaid = cells = 0
+        unknown = cells = 0
         for planned in (*plan.planned, *plan.probes):
             todo = list(range(len(chunks(planned, self.samples)))) if left is None else left.get(planned.cell.id, [])
             if not todo:
@@ -207,7 +207,7 @@ class Forecaster:
             cells += 1
             work = self.work(planned)
             if work is None:
-                unsaid += 1
+                unknown += 1
                 continue
             for chunk in todo:
                 spent = self.unit(planned, chunk) or 0.0
@@ -221,7 +221,7 @@ class Forecaster:
             serial,
             longest,
             cells,
-            unsaid,
+            unknown,
             self.load,
             self.cores,
         )
@@ -229,33 +229,37 @@ class Forecaster:
     def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
         """Passes, and seconds of one worker, of every cell that says what it costs; the metered passes of oblivious
         ones are none."""
-        made = {}
+        costs = {}
         for planned in (*plan.planned, *plan.probes):
             work = self.work(planned)
             if work is not None:
                 parts = chunks(planned, self.samples)
                 passes = sum(self._attacked(planned, rows) for rows in parts) * work.metered.total
-                made[planned.cell.id] = passes, sum(self.unit(planned, part) or 0.0 for part in range(len(parts)))
-        return made
+                costs[planned.cell.id] = passes, sum(self.unit(planned, part) or 0.0 for part in range(len(parts)))
+        return costs
 
     def _speed(self, planned: Planned) -> PassTiming:
         return self.speeds.get(planned.cell.defense, self.speeds["none"])
 
     def _attacked(self, planned: Planned, rows: slice) -> int:
         """Samples of a chunk that are attacked; oblivious cells judge all."""
-        live = self.live.get(planned.cell.defense)
-        return rows.stop - rows.start if live is None or planned.source else int(live[rows].sum())
+        initially_correct = self.initially_correct.get(planned.cell.defense)
+        return (
+            rows.stop - rows.start
+            if initially_correct is None or planned.source
+            else int(initially_correct[rows].sum())
+        )
 
 
 def forecaster(
     job: Job,
     speeds: Mapping[str, PassTiming],
-    live: Mapping[str, Tensor],
+    initially_correct: Mapping[str, Tensor],
     random: Mapping[str, bool] | None = None,
     left: Mapping[str, float] | None = None,
 ) -> Forecaster:
-    """The forecaster of a job. live, random: of the fitted pipelines; before that all samples count, and a defence is
-    taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
+    """The forecaster of a job. initially_correct, random: of the fitted pipelines; before that all samples count, and a
+    defence is taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
     info, suite = job.model.info, job.suite
     if random is None:
         random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}
@@ -265,7 +269,9 @@ def forecaster(
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = len(job.samples)
-    return Forecaster(suite, info.classes, count, speeds, random, live, planted, left or {}, contention(), cores)
+    return Forecaster(
+        suite, info.classes, count, speeds, random, initially_correct, planted, left or {}, contention(), cores
+    )
 
 
 def rounded(number: float) -> str:

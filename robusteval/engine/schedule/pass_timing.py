@@ -152,10 +152,10 @@ def applied(tuning: Tuning) -> Iterator[None]:
 def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     some = min(_CLASSES, model.info.classes)
     classes = torch.arange(some, device=x.device).expand(len(x), some)
-    way = replace(tuning, batched_jacobian=True)
+    batched = replace(tuning, batched_jacobian=True)
     apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning)
     try:
-        together = _seconds(lambda: _jacobian(model, x, classes, way), way)
+        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched)
     except RuntimeError:  # an operator that cannot be batched
         return tuning
     return way if together < apart * _GAIN else tuning
@@ -204,7 +204,7 @@ def _key(model: Classifier, x: Tensor, precision: str) -> str:
     """Of the model, of how it is read, of what may be chosen, and of the machine."""
     facts = (
         precision if computes(x.device) else FULL_ONLY,
-        tuple(one.name for one in fields(Tuning)),
+        tuple(field.name for field in fields(Tuning)),
         model.info.sha256,
         model.info.rung,
         str(model.info.input_shape),

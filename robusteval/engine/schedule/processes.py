@@ -72,7 +72,7 @@ def in_processes(payload: bytes, tasks: Sequence[Task], workers: int, listener: 
             elif cell not in dead:
                 continue
             listener(Outcome(task, dead[cell]))
-        for task in [one for one in waiting if one.planned.cell.id in dead]:
+        for task in [task for task in waiting if task.planned.cell.id in dead]:
             waiting.remove(task)
             listener(Outcome(task, DIED))
     return ""

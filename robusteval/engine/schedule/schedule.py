@@ -16,7 +16,7 @@ from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.plan.shards import Shard
 from robusteval.engine.schedule.executors import Outcome, Task, execute
 from robusteval.engine.schedule.forecast import Forecaster
-from robusteval.engine.schedule.time_budget import Clock, Gate, roles_of, telling_first
+from robusteval.engine.schedule.time_budget import Clock, Gate, informative_first, roles_of
 from robusteval.engine.suite import goals
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
@@ -124,9 +124,11 @@ def attack(
     coming = costs.forecast(plan, todo.chunks_left())
     done.foretold_s = coming.wall(job.workers)
     listener(Progress(todo.found, todo.total, "", note=coming.sentence(job.workers)))
-    attackable = {row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.live}
+    initially_correct = {
+        row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.by_defense
+    }
     least = goals.least_likely(job.model, job.samples) if job.target == goals.LEAST_LIKELY else None
-    context = Context(fitted.live, job.samples, attackable, job.seed, least, job.suite.levels, tuning)
+    context = Context(fitted.by_defense, job.samples, initially_correct, job.seed, least, job.suite.levels, tuning)
 
     def seconds(task: Task) -> float | None:
         return costs.unit(task.planned, task.chunk)
@@ -140,7 +142,7 @@ def attack(
     if clock.budget is None:
         tasks = _dear_first(todo.attacks, seconds)
     else:
-        tasks = telling_first(todo.attacks, plan, job.suite, seconds)
+        tasks = informative_first(todo.attacks, plan, job.suite, seconds)
         left = {task.planned.cell.id for task in tasks}
         gate.roles = roles_of(plan, job.suite)
         gate.led = set(gate.roles.leads - left - set(done.failures))
@@ -185,7 +187,7 @@ def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked
         ]
         if not wanted:
             continue
-        if cell.defense not in fitted.live:
+        if cell.defense not in fitted.by_defense:
             row = next(row for row in fitted.rows if row.defense == cell.defense)
             if row.status == "excluded":  # nothing crashed: there was nothing to learn from
                 cell.status, cell.reason = "excluded", f"the defence was not fitted: {row.reason}"
@@ -208,21 +210,21 @@ def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked
 
 def _complete(tasks: list[Task], done: Attacked) -> list[Task]:
     """Those that look at nothing that was skipped; the cells of the others are skipped too."""
-    made = []
+    columns = []
     for task in tasks:
         if done.skipped.isdisjoint({task.planned.source, *task.planned.starts}):
-            made.append(task)
+            columns.append(task)
         else:
             done.skipped.add(task.planned.cell.id)
-    return made
+    return columns
 
 
 def _dear_first(tasks: list[Task], seconds: Callable[[Task], float | None]) -> list[Task]:
     """So that the last minutes are not one worker's alone; what is not foretold may be dear."""
 
     def cost(task: Task) -> float:
-        foretold = seconds(task)
-        return -float("inf") if foretold is None else -foretold
+        forecast = seconds(task)
+        return -float("inf") if forecast is None else -forecast
 
     return sorted(tasks, key=cost)
 
@@ -236,23 +238,23 @@ class Rest:
     tests: float
     workers: int
     slower: float
-    foretold: float = 0.0  # of the units that ended
+    forecast: float = 0.0  # of the units that ended
     took: float = 0.0
 
-    def learn(self, foretold: float | None, took: float) -> None:
+    def learn(self, forecast: float | None, took: float) -> None:
         """Takes in that a unit ended."""
-        if foretold in self.coming:
-            self.coming.remove(foretold)
-        if foretold is not None:
-            self.foretold, self.took = self.foretold + foretold, self.took + took
+        if forecast in self.coming:
+            self.coming.remove(forecast)
+        if forecast is not None:
+            self.forecast, self.took = self.forecast + forecast, self.took + took
 
     def seconds(self) -> float | None:
         """By the clock; None while nothing is known of a unit that is left. What was foretold counts like ten seconds
         measured, so that the first unit does not decide alone."""
-        known = [one for one in self.coming if one is not None]
+        known = [task for task in self.coming if task is not None]
         if len(known) < len(self.coming) and not known:
             return None
-        factor = (self.took + _PRIOR_S * self.slower) / (self.foretold + _PRIOR_S)
+        factor = (self.took + _PRIOR_S * self.slower) / (self.forecast + _PRIOR_S)
         mean = sum(known) / len(known) if known else 0.0
         units = sum(known) + mean * (len(self.coming) - len(known))
         return factor * (units / max(min(self.workers, len(self.coming)), 1) + self.tests)

@@ -34,7 +34,7 @@ class Clock:
 
     budget: float | None = None
     started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - the clock of now
-    foretold: float = 0.0
+    forecast: float = 0.0
     took: float = 0.0
 
     @property
@@ -45,11 +45,11 @@ class Clock:
     @property
     def factor(self) -> float:
         """Measured over foretold seconds."""
-        return (self.took + _PRIOR_S) / (self.foretold + _PRIOR_S)
+        return (self.took + _PRIOR_S) / (self.forecast + _PRIOR_S)
 
-    def learn(self, foretold: float, took: float) -> None:
+    def learn(self, forecast: float, took: float) -> None:
         """Takes in what a unit took."""
-        self.foretold, self.took = self.foretold + foretold, self.took + took
+        self.forecast, self.took = self.forecast + forecast, self.took + took
 
     def fits(self, seconds: float, keep: float = 0.0) -> bool:
         """Whether what was foretold to take so long can be done in what is left, but for `keep` seconds."""
@@ -82,7 +82,7 @@ def roles_of(plan: Plan, suite: Suite) -> Roles:
         return priorities.get(planned.cell.attack, PRIORITY), _ACCESS.index(planned.cell.needs)
 
     first = frozenset(min(group, key=strength).cell.id for group in groups.values())
-    known = {one.cell.id: (key, strength(one)[0]) for key, group in groups.items() for one in group}
+    known = {task.cell.id: (key, strength(task)[0]) for key, group in groups.items() for task in group}
     leads = first | {cell for cell, (_, priority) in known.items() if priority < PRIORITY}
     return Roles({cell: key for cell, (key, _) in known.items()}, first, frozenset(leads))
 
@@ -144,12 +144,12 @@ class Gate:
         """Takes in what a finished unit took."""
         if not outcome.error:
             self._known[outcome.task.planned.cell.id].append(outcome.seconds)
-            foretold = self.seconds(outcome.task)
-            if foretold is not None:
-                self.clock.learn(foretold, outcome.seconds)
+            forecast = self.seconds(outcome.task)
+            if forecast is not None:
+                self.clock.learn(forecast, outcome.seconds)
 
 
-def telling_first(tasks: list[Task], plan: Plan, suite: Suite, seconds: Seconds) -> list[Task]:
+def informative_first(tasks: list[Task], plan: Plan, suite: Suite, seconds: Seconds) -> list[Task]:
     """Units in the order of the rule above; those of one cell together."""
     roles = roles_of(plan, suite)
     probes = {planned.cell.id for planned in plan.probes}

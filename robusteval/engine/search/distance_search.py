@@ -41,7 +41,7 @@ class Best:
     distance: Float64[Tensor, " b"]
     l2: Float64[Tensor, " b"]
     answer: Int64[Tensor, " b"]
-    suspicion: Float64[Tensor, " b"]
+    detector_score: Float64[Tensor, " b"]
     rejected: Counter[str]
 
     @classmethod
@@ -54,7 +54,7 @@ class Best:
     def judged(self) -> Judged:
         """The wins as the judge found them."""
         won = torch.isfinite(self.distance)
-        return Judged(self.x, won, self.distance, self.l2, self.answer, self.suspicion, self.rejected)
+        return Judged(self.x, won, self.distance, self.l2, self.answer, self.detector_score, self.rejected)
 
     def take(self, rows: Int64[Tensor, " b"], judged: Judged) -> None:
         """Keeps those of the judged candidates of these rows that are nearer."""
@@ -65,8 +65,8 @@ class Best:
         self.distance[chosen] = judged.distance[nearer]
         self.l2[chosen] = judged.l2[nearer]
         self.answer[chosen] = judged.answer[nearer]
-        if judged.suspicion is not None:
-            self.suspicion[chosen] = judged.suspicion[nearer].double()
+        if judged.detector_score is not None:
+            self.detector_score[chosen] = judged.detector_score[nearer].double()
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class Sweep:
     def _nudge(self, best: Best, candidates: Tensor, won: Tensor, factors: tuple[float, ...] = _NUDGES) -> None:
         """Tries points a little beyond the losing candidates, away from the clean sample."""
         low, high = self.threat.bounds
-        lawful = ((candidates >= low) & (candidates <= high)).flatten(1).all(1)  # NaN is not
-        rows = (~won & lawful).nonzero().squeeze(1)
+        feasible = ((candidates >= low) & (candidates <= high)).flatten(1).all(1)  # NaN is not
+        rows = (~won & feasible).nonzero().squeeze(1)
         rows = rows[(candidates[rows] != self.x0[rows]).flatten(1).any(1)]
         for factor in factors:
             if len(rows) == 0:
@@ -168,23 +168,23 @@ class Sweep:
 
     def _undone(self, rows: Tensor, x0: Tensor, far: Tensor) -> Tensor:
         """far [R, *shape] with needless pixels put back."""
-        keep, view = self.threat.keep[rows], self.pipeline.draw(self.rng)
+        safe, view = self.threat.safe[rows], self.pipeline.draw(self.rng)
 
         def wins(at: Tensor, x: Tensor) -> Tensor:
             self.meter.forward(rows[at])
-            return is_win(view.decide(self.threat.lawful(x))[0], keep[at])
+            return is_win(view.decide(self.threat.round_to_feasible(x))[0], safe[at])
 
-        return self.threat.lawful(undo(x0, far, wins))
+        return self.threat.round_to_feasible(undo(x0, far, wins))
 
     def _bisected(self, rows: Tensor, x0: Tensor, far: Tensor) -> Tensor:
         """The nearest point won on the lines from far [R, *shape] to x0."""
-        keep, view = self.threat.keep[rows], self.pipeline.draw(self.rng)
+        safe, view = self.threat.safe[rows], self.pipeline.draw(self.rng)
         low = torch.zeros(len(rows), dtype=x0.dtype, device=x0.device)
         high = torch.ones_like(low)
         for _ in range(LINE_STEPS):
             middle = (low + high) / 2
-            x = self.threat.lawful(x0 + ops.per_sample(middle, x0) * (far - x0))
-            won = is_win(view.decide(x)[0], keep)
+            x = self.threat.round_to_feasible(x0 + ops.per_sample(middle, x0) * (far - x0))
+            won = is_win(view.decide(x)[0], safe)
             high, low = torch.where(won, middle, high), torch.where(won, low, middle)
         self.meter.forward(rows, LINE_STEPS)
         moved = ops.clip(x0 + ops.per_sample(high, x0) * (far - x0), self.threat.bounds)

@@ -13,6 +13,7 @@ from robusteval import ops
 from robusteval.contracts.pipeline import JUDGE_DRAWS, Pipeline
 from robusteval.errors import SuiteError
 from robusteval.ops import Norm
+from robusteval.renamed import formerly
 
 # Relative room for the budget, for float32 rounding of eps itself.
 _EPS_ROOM = 1e-6
@@ -20,36 +21,37 @@ _EPS_ROOM = 1e-6
 Grid = tuple[float, float, int] | tuple[()]  # (first, last, steps), as in ModelInfo
 
 
+@formerly("keep", "safe")
 @dataclass(frozen=True)
 class Threat:
-    """What counts as a win, and in which norm. keep: bool [B, K'] over the pipeline's classes; levels: Q > 0 where only
+    """What counts as a win, and in which norm. safe: bool [B, K'] over the pipeline's classes; levels: Q > 0 where only
     images on the grid {0, ..., Q} / Q of the pixel range count, 0 where any value does; file: the grid of a file that
     takes whole numbers, as in ModelInfo. Where there are both, the levels lie on the file's grid (`common_grid`)."""
 
-    keep: Bool[Tensor, "b k"]
+    safe: Bool[Tensor, "b k"]
     norm: Norm
     bounds: tuple[float, float]
     levels: int = 0
     file: Grid = ()
 
     def __getitem__(self, rows: Tensor) -> Threat:
-        return Threat(self.keep[rows], self.norm, self.bounds, self.levels, self.file)
+        return Threat(self.safe[rows], self.norm, self.bounds, self.levels, self.file)
 
     @property
     def grid(self) -> Grid:
         """(first, last, steps) of the values that count; () where any does."""
         return (*self.bounds, self.levels) if self.levels else self.file
 
-    def lawful(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b *shape"]:
+    def round_to_feasible(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b *shape"]:
         """x [B, *shape] in the box, and on the grid where there is one."""
         return on_grid(ops.clip(x, self.bounds), self.grid)
 
-    def beside(
+    def round_directed(
         self, x0: Float[Tensor, " b *shape"], x: Float[Tensor, " b *shape"], away: bool
     ) -> Float[Tensor, " b *shape"]:
         """x [B, *shape] on the grid, each value rounded away from that of x0 or towards it; as it is without a grid."""
         grid = self.grid
-        return ops.to_grid_beside(x0, x, (grid[0], grid[1]), grid[2], away) if grid else x
+        return ops.to_grid_directed(x0, x, (grid[0], grid[1]), grid[2], away) if grid else x
 
 
 def on_grid(x: Float[Tensor, " *shape"], grid: Grid) -> Float[Tensor, " *shape"]:
@@ -81,37 +83,37 @@ def common_grid(levels: int, bounds: tuple[float, float], file: Grid) -> tuple[i
 class Judged:
     """What the judge found. x: [B, *shape], the candidates as judged, on the grid where the threat has one; won: bool
     [B]; distance, l2: float64 [B], inf where not won; answer: int64 [B], the pipeline's answer (its class count where a
-    detector fires); suspicion: [B] or None; rejected: reasons, counted."""
+    detector fires); detector_score: [B] or None; rejected: reasons, counted."""
 
     x: Float[Tensor, " b *shape"]
     won: Bool[Tensor, " b"]
     distance: Float64[Tensor, " b"]
     l2: Float64[Tensor, " b"]
     answer: Int64[Tensor, " b"]
-    suspicion: Float[Tensor, " b"] | None
+    detector_score: Float[Tensor, " b"] | None
     rejected: Counter[str]
 
 
 def answers(
     pipeline: Pipeline, x: Float[Tensor, " b *shape"], rng: Generator
 ) -> tuple[Int64[Tensor, " b"], Float[Tensor, " b"] | None]:
-    """The pipeline's answer to each x, by majority over fresh draws where it is random: (int64 [B], suspicion [B])."""
+    """The pipeline's answer to each x, by majority over fresh draws where it is random: (int64 [B], detector_score [B])."""
     if not pipeline.stochastic:
-        answer, _, suspicion = pipeline.decide(x)
-        return answer, suspicion
+        answer, _, detector_score = pipeline.decide(x)
+        return answer, detector_score
     votes = torch.zeros(len(x), pipeline.classes + 1, device=x.device)
     total: Tensor | None = None
     for _ in range(JUDGE_DRAWS):
-        answer, _, suspicion = pipeline.draw(rng).decide(x)
+        answer, _, detector_score = pipeline.draw(rng).decide(x)
         votes.scatter_add_(1, (answer + 1)[:, None], torch.ones_like(votes[:, :1]))  # column 0: not finite
-        if suspicion is not None:
-            total = suspicion if total is None else total + suspicion
+        if detector_score is not None:
+            total = detector_score if total is None else total + detector_score
     return votes.argmax(1) - 1, None if total is None else total / JUDGE_DRAWS
 
 
-def is_win(answer: Int64[Tensor, " b"], keep: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
-    """Whether each answer is a win: finite and outside keep. bool [B]."""
-    return (answer >= 0) & ~keep.gather(1, answer.clamp_min(0)[:, None]).squeeze(1)
+def is_win(answer: Int64[Tensor, " b"], safe: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
+    """Whether each answer is a win: finite and outside safe. bool [B]."""
+    return (answer >= 0) & ~safe.gather(1, answer.clamp_min(0)[:, None]).squeeze(1)
 
 
 def judge(
@@ -140,7 +142,7 @@ def judge(
         rows = (~judged.won).nonzero().squeeze(1)
         if len(rows) == 0:
             break
-        rounded = threat.beside(x0[rows], candidates[rows], away)
+        rounded = threat.round_directed(x0[rows], candidates[rows], away)
         some = None if eps is None else eps[rows]
         _take(judged, rows, _judge(pipeline, x0[rows], candidates[rows], rounded, threat[rows], some, rng))
     return judged
@@ -153,8 +155,8 @@ def _take(judged: Judged, rows: Tensor, again: Judged) -> None:
     judged.x[won], judged.won[won] = again.x[again.won], True
     judged.distance[won], judged.l2[won] = again.distance[again.won], again.l2[again.won]
     judged.answer[won] = again.answer[again.won]
-    if judged.suspicion is not None and again.suspicion is not None:
-        judged.suspicion[won] = again.suspicion[again.won]
+    if judged.detector_score is not None and again.detector_score is not None:
+        judged.detector_score[won] = again.detector_score[again.won]
     left = judged.rejected["not a win"] - len(won)
     judged.rejected.update({"not a win": -len(won)})
     if left <= 0:
@@ -182,8 +184,8 @@ def _judge(
     valid = finite & inside & ~far
     x = torch.where(ops.per_sample(finite, x0), rounded, x0)
     distance = ops.distance(x0, x, threat.norm)
-    answer, suspicion = answers(pipeline, x, rng)
-    won = valid & is_win(answer, threat.keep)
+    answer, detector_score = answers(pipeline, x, rng)
+    won = valid & is_win(answer, threat.safe)
     rejected["not a win"] = int((valid & ~won).sum())
     never = torch.full_like(distance, torch.inf)
     return Judged(
@@ -192,7 +194,7 @@ def _judge(
         torch.where(won, distance, never),
         torch.where(won, ops.distance(x0, x, "l2"), never),
         answer,
-        suspicion,
+        detector_score,
         +rejected,
     )
 

@@ -49,16 +49,16 @@ def estimate(
     right: bool [N]. Nothing where the suite asks for no samples; an excluded row where gradients are not exact.
     """
     rows = right.nonzero().squeeze(1)[: settings.samples]
-    made = []
+    estimates = []
     for norm in (norm for norm in ("l2", "linf") if norm in norms and settings.samples):
         low, high = samples.bounds
         radius = (settings.radius_l2 if norm == "l2" else settings.radius_linf) * (high - low)
         row = Estimate("clever", norm, dataclasses.asdict(settings), "done", limit=radius)
-        made.append(row)
+        estimates.append(row)
         if model.info.gradients != "exact":
-            given = {"none": "gives none", "surrogate": "has a surrogate's only"}
-            said = given.get(model.info.gradients, f"has {model.info.gradients} ones only")
-            row.status, row.reason = "excluded", f"CLEVER needs exact gradients, and the model {said}"
+            lacks = {"none": "gives none", "surrogate": "has a surrogate's only"}
+            why = lacks.get(model.info.gradients, f"has {model.info.gradients} ones only")
+            row.status, row.reason = "excluded", f"CLEVER needs exact gradients, and the model {why}"
             continue
         try:
             for index in rows.tolist():
@@ -72,7 +72,7 @@ def estimate(
         except Exception as error:  # noqa: BLE001 - an estimate that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.value, row.target, row.fit = [], [], [], []
-    return made
+    return estimates
 
 
 def _score(
@@ -82,12 +82,12 @@ def _score(
     x, label = samples.x[index], int(samples.y[index])
     with torch.no_grad():
         scores = model.twin(x[None])[0].double()
-    order = [int(one) for one in scores.argsort(descending=True) if int(one) != label]
+    order = [int(order) for order in scores.argsort(descending=True) if int(order) != label]
     targets = order if settings.targets == "all" else order[:1]
     maxima = _maxima(model, x, label, targets, norm, radius, samples.bounds, settings, rng)
     best: Score | None = None
-    for place, target in enumerate(targets):
-        slope, fit = largest(maxima[place])
+    for number, target in enumerate(targets):
+        slope, fit = largest(maxima[number])
         gap = float(scores[label] - scores[target])
         value = None if slope is None else min(max(gap, 0.0) / slope, radius) if slope > 0 else radius
         if best is None or best.value is None or (value is not None and value < best.value):
@@ -128,9 +128,9 @@ def ball(count: int, shape: torch.Size, norm: str, radius: float, rng: Generator
     size = math.prod(shape)
     if norm == "linf":
         return (2 * torch.rand(count, *shape, generator=rng, device=rng.device) - 1) * radius
-    way = torch.randn(count, size, generator=rng, device=rng.device)
+    direction = torch.randn(count, size, generator=rng, device=rng.device)
     length = torch.rand(count, 1, generator=rng, device=rng.device) ** (1 / size)
-    points: Tensor = radius * length * way / way.norm(dim=1, keepdim=True)
+    points: Tensor = radius * length * direction / direction.norm(dim=1, keepdim=True)
     return points.reshape(count, *shape)
 
 
@@ -144,10 +144,10 @@ def largest(maxima: NDArray[np.float64]) -> tuple[float | None, float | None]:
     if float(np.ptp(maxima)) <= _FLAT * max(abs(top), 1e-300):
         return top, None
     scaled = (maxima - top) / spread
-    shape, place = fit_weibull_max(scaled)
-    scale = float(((place - scaled) ** shape).mean() ** (1 / shape))
-    p = float(stats.kstest(scaled, stats.weibull_max(shape, place, scale).cdf).pvalue)
-    return (None, None) if not np.isfinite(p) else (top + spread * place, p)
+    shape, location = fit_weibull_max(scaled)
+    scale = float(((location - scaled) ** shape).mean() ** (1 / shape))
+    p = float(stats.kstest(scaled, stats.weibull_max(shape, location, scale).cdf).pvalue)
+    return (None, None) if not np.isfinite(p) else (top + spread * location, p)
 
 
 def fit_weibull_max(scaled: NDArray[np.float64]) -> tuple[float, float]:
@@ -160,21 +160,21 @@ def fit_weibull_max(scaled: NDArray[np.float64]) -> tuple[float, float]:
     shapes, places = np.geomspace(1.0, _STEEPEST, 25), np.geomspace(1e-3, 10 * _STEEPEST, 49)
     best = (1.0, 1.0)
     for _ in range(8):
-        grid = np.array([[_likelihood(scaled, shape, place) for place in places] for shape in shapes])
+        grid = np.array([[_likelihood(scaled, shape, location) for location in places] for shape in shapes])
         one, two = (int(index) for index in np.unravel_index(int(grid.argmax()), grid.shape))
         best = (float(shapes[one]), float(places[two]))
         shapes, places = _around(shapes, one), _around(places, two)
     return best
 
 
-def _likelihood(scaled: NDArray[np.float64], shape: float, place: float) -> float:
+def _likelihood(scaled: NDArray[np.float64], shape: float, location: float) -> float:
     """Mean log-likelihood at the best scale."""
-    logs = np.log(place - scaled)
+    logs = np.log(location - scaled)
     top = float(logs.max())  # powers of large shapes overflow unless the largest is taken out
     mean = float(np.log(np.exp(shape * (logs - top)).mean())) + shape * top
     return float(np.log(shape)) - mean + (shape - 1) * float(logs.mean()) - 1
 
 
-def _around(values: NDArray[np.float64], place: int) -> NDArray[np.float64]:
+def _around(values: NDArray[np.float64], index: int) -> NDArray[np.float64]:
     """A finer grid around one value; wide, as the likelihood is a slanting ridge."""
-    return np.geomspace(values[max(place - 3, 0)], values[min(place + 3, len(values) - 1)], 17)
+    return np.geomspace(values[max(index - 3, 0)], values[min(index + 3, len(values) - 1)], 17)

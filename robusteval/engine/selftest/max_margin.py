@@ -24,12 +24,12 @@ def outstanding(points: Tensor, candidates: Tensor) -> tuple[int, Tensor, Tensor
     others = torch.maximum((low @ ways.T).amax(0), values.fill_diagonal_(-torch.inf).amax(0))
     best = int(((own - others) / ways.norm(dim=1).clamp_min(1e-300)).argmax())
     rest = torch.cat([low, high[:best], high[best + 1 :]])
-    way = _apart(rest, high[best : best + 1], _FINAL)[0]
-    top, value = (rest @ way).amax(), high[best] @ way
-    if not bool((value - top) > _APART * rest.norm(dim=1).mean() * way.norm()):
+    direction = _apart(rest, high[best : best + 1], _FINAL)[0]
+    top, value = (rest @ direction).amax(), high[best] @ direction
+    if not bool((value - top) > _APART * rest.norm(dim=1).mean() * direction.norm()):
         return None
-    shift = centre @ way
-    return best, way, top + shift, value + shift
+    shift = centre @ direction
+    return best, direction, top + shift, value + shift
 
 
 def _apart(low: Tensor, high: Tensor, steps: int) -> Tensor:

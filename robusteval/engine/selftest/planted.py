@@ -84,13 +84,13 @@ def test(
 
     right: bool [N], right when clean. A norm without an attack that the model's access allows is excluded.
     """
-    settings, made = suite.planted, []
+    settings, tests = suite.planted, []
     low, high = samples.bounds
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     for norm in (norm for norm in ("l2", "linf") if norm in suite.norms and settings.samples):
         eps = (settings.eps_l2 if norm == "l2" else settings.eps_linf) * (high - low)
         row = Planted(norm, eps, dataclasses.asdict(settings), "done")
-        made.append(row)
+        tests.append(row)
         attacks = attacks_of(model.info, suite, catalogue, norm)
         if not attacks or model.info.output == "labels":
             row.status = "excluded"
@@ -108,7 +108,7 @@ def test(
         except Exception as error:  # noqa: BLE001 - a test that fails must not lose the attacks' figures
             row.status, row.reason = "failed", words(error)[:500]
             row.samples, row.random, row.found = [], [], {}
-    return made
+    return tests
 
 
 def _disjoint(x: Tensor, right: Tensor, count: int, norm: str, eps: float) -> Tensor:
@@ -179,8 +179,8 @@ def _run(
     bias = torch.stack([found[1] for _, found in planted])
     info = dataclasses.replace(features.info, classes=2, class_names=(), output="logits", name="planted")
     pipeline = Pipeline(Defended(Readouts(features, x0, weight, bias, _ORDERS[row.norm], info)))
-    keep = torch.tensor([[True, False]], device=x0.device).expand(len(x0), 2).clone()
-    threat = dataclasses.replace(free, keep=keep)
+    safe = torch.tensor([[True, False]], device=x0.device).expand(len(x0), 2).clone()
+    threat = dataclasses.replace(free, safe=safe)
     row.random = _chance(pipeline, x0, threat, row, seed)
     for name, attack in attacks:
         row.needs[name] = attack.info.needs
@@ -202,7 +202,7 @@ def _find(
     fixed = attack.info.budget == "fixed"
     rows = torch.arange(len(x0), device=x0.device)
     problem = Problem(
-        x0, threat.keep, threat.norm, budget if fixed else None, threat.bounds, rng, attack.info.needs, pipeline,
+        x0, threat.safe, threat.norm, budget if fixed else None, threat.bounds, rng, attack.info.needs, pipeline,
         Meter(len(x0)), rows,
     )  # fmt: skip
     candidates = candidates_of(attack, problem)
@@ -231,10 +231,10 @@ def plant(
     found = outstanding(read[: len(near)], read[len(near) :])
     if found is None:
         return None
-    _, way, top, value = found
+    _, direction, top, value = found
     bias = top + _PLACE * (value - top)
-    scale = _MARGIN / (bias - read[0] @ way).clamp_min(1e-300)
-    return scale * way, scale * bias
+    scale = _MARGIN / (bias - read[0] @ direction).clamp_min(1e-300)
+    return scale * direction, scale * bias
 
 
 def _noise(x0: Tensor, threat: Threat, eps: float, count: int, rng: torch.Generator, surface: bool) -> Tensor:
@@ -243,7 +243,7 @@ def _noise(x0: Tensor, threat: Threat, eps: float, count: int, rng: torch.Genera
     x = x0.expand(count, *x0.shape[1:])
     size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
     draw = ops.random_on_sphere if surface else ops.random_in_ball
-    return threat.beside(x, ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds), away=False)
+    return threat.round_directed(x, ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds), away=False)
 
 
 def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: int) -> list[bool]:
@@ -253,5 +253,5 @@ def _chance(pipeline: Pipeline, x0: Tensor, threat: Threat, row: Planted, seed: 
     hit = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
     for _ in range(int(row.params["inner"])):
         points = ops.clip(x0 + ops.random_on_sphere(x0, threat.norm, budget, rng).to(x0), threat.bounds)
-        hit |= pipeline.decide(threat.beside(x0, points, away=False))[0] == 1
+        hit |= pipeline.decide(threat.round_directed(x0, points, away=False))[0] == 1
     return [bool(value) for value in hit]

@@ -13,7 +13,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.samples import Samples
 from robusteval.engine.search.judge import Threat, common_grid, is_win
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, UNTARGETED, keep_mask, least_likely, number
+from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, UNTARGETED, least_likely, number, safe_mask
 from robusteval.engine.suite.suite import Suite
 from robusteval.ops import norm_named
 from robusteval.record.run import Record, Search
@@ -32,7 +32,7 @@ def search(
     attacks: of the target's class where there is a target, and on the grid where there is one. Only for models whose
     answers do not change.
     """
-    settings, made = suite.noise_draws, []
+    settings, searches = suite.noise_draws, []
     low, high = samples.bounds
     for norm in ("l2", "linf"):
         nearest = envelope_of(record, norm, "none") if settings.samples else []
@@ -42,14 +42,14 @@ def search(
         free = _FREE * suite.largest(norm, tuple(samples.x.shape[1:])) * (high - low)
         threat = _threat(pipeline, samples, rows, norm, suite, target)
         found = Search(norm, settings.draws)
-        made.append(found)
-        for place, index in enumerate(rows):
+        searches.append(found)
+        for position, index in enumerate(rows):
             eps = _SHORT * nearest[index] if math.isfinite(nearest[index]) else free
             found.samples.append(index)
             found.eps.append(eps)
-            own = threat[torch.tensor([place], device="cpu")]
+            own = threat[torch.tensor([position], device="cpu")]
             found.hits.append(_hits(pipeline, samples.x[index], own, eps, settings.draws, seed, index))
-    return made
+    return searches
 
 
 def _threat(pipeline: Pipeline, samples: Samples, rows: list[int], norm: str, suite: Suite, target: str) -> Threat:
@@ -58,8 +58,8 @@ def _threat(pipeline: Pipeline, samples: Samples, rows: list[int], norm: str, su
     goals = None if goal is None else torch.full_like(y, goal)
     if target == LEAST_LIKELY:
         goals = least_likely(pipeline.defended.model, samples[torch.tensor(rows, dtype=torch.long, device="cpu")])
-    keep = keep_mask(y, goals if target != ALL else None, pipeline.defended.model.info.classes, pipeline.classes)
-    return Threat(keep, norm_named(norm), samples.bounds, *common_grid(suite.levels, samples.bounds, samples.grid))
+    safe = safe_mask(y, goals if target != ALL else None, pipeline.defended.model.info.classes, pipeline.classes)
+    return Threat(safe, norm_named(norm), samples.bounds, *common_grid(suite.levels, samples.bounds, samples.grid))
 
 
 def _hits(pipeline: Pipeline, x0: torch.Tensor, threat: Threat, eps: float, draws: int, seed: int, index: int) -> int:
@@ -72,8 +72,8 @@ def _hits(pipeline: Pipeline, x0: torch.Tensor, threat: Threat, eps: float, draw
         size = torch.full((count,), eps, dtype=x.dtype, device=x.device)
         draw = ops.random_on_sphere if (start // _BATCH) % 2 == 0 else ops.random_in_ball
         points = ops.clip(x + draw(x, threat.norm, size, rng).to(x), threat.bounds)
-        points = threat.beside(x, points, away=False)
+        points = threat.round_directed(x, points, away=False)
         answer, _, _ = pipeline.decide(points)
         near = ops.distance(x, points, threat.norm) <= eps * (1 + 1e-6)
-        hits += int((is_win(answer, threat.keep.expand(count, -1)) & near).sum())
+        hits += int((is_win(answer, threat.safe.expand(count, -1)) & near).sum())
     return hits

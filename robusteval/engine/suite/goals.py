@@ -58,14 +58,14 @@ def least_likely(model: Classifier, samples: Samples) -> Tensor:
     return torch.cat(found) if found else samples.y.clone()
 
 
-def keep_mask(labels: Tensor, goals: Tensor | None, classes: int, pipeline_classes: int) -> Tensor:
-    """keep bool [B, K']: every prediction that is no win. labels, goals: int64 [B]; goals None: untargeted.
+def safe_mask(labels: Tensor, goals: Tensor | None, classes: int, pipeline_classes: int) -> Tensor:
+    """safe bool [B, K']: every prediction that is no win. labels, goals: int64 [B]; goals None: untargeted.
 
     Untargeted: the true class, and the class "rejected" where the pipeline has one. Targeted: all but the goal.
     """
     if goals is not None:
-        keep = torch.ones(len(labels), pipeline_classes, dtype=torch.bool, device=labels.device)
-        return keep.scatter_(1, goals[:, None], False)
-    keep = torch.zeros(len(labels), pipeline_classes, dtype=torch.bool, device=labels.device)
-    keep[:, classes:] = True
-    return keep.scatter_(1, labels[:, None], True)
+        safe = torch.ones(len(labels), pipeline_classes, dtype=torch.bool, device=labels.device)
+        return safe.scatter_(1, goals[:, None], False)
+    safe = torch.zeros(len(labels), pipeline_classes, dtype=torch.bool, device=labels.device)
+    safe[:, classes:] = True
+    return safe.scatter_(1, labels[:, None], True)

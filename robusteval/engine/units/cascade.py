@@ -23,7 +23,7 @@ def run_cascade(sweep: Sweep, members: tuple[Member, ...], eps: float, ask: Ask)
     """
     best = Best.none(sweep.x0)
     by = torch.full((len(sweep.x0),), -1, dtype=torch.int64, device=sweep.x0.device)
-    for place, member in enumerate(members):
+    for index, member in enumerate(members):
         rows = (by < 0).nonzero().squeeze(1)
         if len(rows) == 0:
             break
@@ -36,7 +36,7 @@ def run_cascade(sweep: Sweep, members: tuple[Member, ...], eps: float, ask: Ask)
             judged = judge(sweep.pipeline, x0, candidates, threat, None, sweep.rng)
         _within(judged, budget)
         best.take(rows, judged)
-        by[rows[judged.won]] = place
+        by[rows[judged.won]] = index
     return best, by
 
 

@@ -21,19 +21,19 @@ from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.distance_search import Best, Propose, Sweep
 from robusteval.engine.search.judge import Grid, Threat, common_grid
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.units.cascade import run_cascade
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every unit of a run shares. attackable: per defence, bool [N]: right when clean, so worth attacking;
+    """What every unit of a run shares. initially_correct: per defence, bool [N]: right when clean, so worth attacking;
     least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat; tuning: how passes are
     done."""
 
     pipelines: dict[str, Pipeline]
     samples: Samples
-    attackable: dict[str, Tensor]
+    initially_correct: dict[str, Tensor]
     seed: int
     least_likely: Tensor | None = None
     levels: int = 0
@@ -64,12 +64,12 @@ class Chunk:
         self.watched: Counter[str] = Counter()
         self._watch: Watch | None = None
 
-    def threat(self, keep: Tensor) -> Threat:
-        return Threat(keep, ops.norm_named(self.planned.cell.norm), self.context.samples.bounds, *self.context.grid)
+    def threat(self, safe: Tensor) -> Threat:
+        return Threat(safe, ops.norm_named(self.planned.cell.norm), self.context.samples.bounds, *self.context.grid)
 
-    def proposer(self, live: Tensor, threat: Threat) -> Propose:
-        """The plugin as a function (rows among live, eps or None) -> candidates."""
-        return lambda chosen, eps: self.ask(self.planned.attack, live[chosen], threat, eps)
+    def proposer(self, correct: Tensor, threat: Threat) -> Propose:
+        """The plugin as a function (rows among the correct, eps or None) -> candidates."""
+        return lambda chosen, eps: self.ask(self.planned.attack, correct[chosen], threat, eps)
 
     def ask(self, attack: Attack, index: Tensor, threat: Threat, eps: Tensor | None) -> Tensor:
         """The attack's candidates for the samples `index` of the chunk."""
@@ -78,11 +78,11 @@ class Chunk:
         self._watch = (
             None
             if self.pipeline.stochastic
-            else Watch(len(self.x), index, self.x[index], threat.keep[index], threat.norm, eps, threat.bounds)
+            else Watch(len(self.x), index, self.x[index], threat.safe[index], threat.norm, eps, threat.bounds)
         )
         problem = Problem(
             self.x[index],
-            threat.keep[index],
+            threat.safe[index],
             threat.norm,
             eps,
             threat.bounds,
@@ -101,40 +101,40 @@ class Chunk:
         )
         return candidates_of(attack, problem)
 
-    def cascade(self, live: Tensor, threat: Threat) -> tuple[Best, Tensor]:
-        """What the members of a cascade find within its budget: the wins of the samples `live`, and by whom, [B]."""
+    def cascade(self, correct: Tensor, threat: Threat) -> tuple[Best, Tensor]:
+        """What the members of a cascade find within its budget: the wins of the samples `correct`, and by whom, [B]."""
         by = torch.full((len(self.x),), -1, dtype=torch.int64, device="cpu")
-        if len(live) == 0:
-            return Best.none(self.x[live]), by
-        sweep = Sweep(self.pipeline, self.x[live], threat[live], self.rng, _Shifted(self.meter, live))
+        if len(correct) == 0:
+            return Best.none(self.x[correct]), by
+        sweep = Sweep(self.pipeline, self.x[correct], threat[correct], self.rng, _Shifted(self.meter, correct))
 
         def ask(member: Member, rows: Tensor, eps: Tensor | None) -> Tensor:
             self.memory.clear()
-            return self.ask(member.attack, live[rows], threat, eps)
+            return self.ask(member.attack, correct[rows], threat, eps)
 
         found, places = run_cascade(sweep, self.planned.members, self.planned.largest, ask)
-        by[live.cpu()] = places.cpu()
+        by[correct.cpu()] = places.cpu()
         return found, by
 
-    def search(self, live: Tensor, threat: Threat, propose: Propose) -> Best:
-        """The nearest win of each of the samples `live`."""
-        if len(live) == 0:
-            return Best.none(self.x[live])
+    def search(self, correct: Tensor, threat: Threat, propose: Propose) -> Best:
+        """The nearest win of each of the samples `correct`."""
+        if len(correct) == 0:
+            return Best.none(self.x[correct])
         sweep = Sweep(
             self.pipeline,
-            self.x[live],
-            threat[live],
+            self.x[correct],
+            threat[correct],
             self.rng,
-            _Shifted(self.meter, live),
-            lambda rows, candidates, won: self._settle(threat.keep[live[rows]], candidates, won),
+            _Shifted(self.meter, correct),
+            lambda rows, candidates, won: self._settle(threat.safe[correct[rows]], candidates, won),
         )
         if self.planned.cell.family == "minimal":
             return sweep.minimal(propose)
         return sweep.fixed(propose, self.planned.largest, self.planned.search)
 
-    def _settle(self, keep: Tensor, candidates: Tensor, won: Tensor) -> None:
+    def _settle(self, safe: Tensor, candidates: Tensor, won: Tensor) -> None:
         """Counts, of one run of the attack, wins that were met on the way and not returned, and candidates that fool
-        the differentiable twin but not the true pipeline. keep: bool [B, K] of the candidates [B, *shape]."""
+        the differentiable twin but not the true pipeline. safe: bool [B, K] of the candidates [B, *shape]."""
         watch, self._watch = self._watch, None
         if watch is None or self.planned.attack is None:
             return
@@ -145,7 +145,7 @@ class Chunk:
         if len(rows) and self.planned.attack.info.needs == "gradient":
             with torch.no_grad():
                 scores = self.pipeline.twin(candidates[rows])
-            fooled[rows] = ops.wins(scores, keep[rows]) & watch.lawful(rows, candidates[rows])
+            fooled[rows] = ops.wins(scores, safe[rows]) & watch.is_feasible(rows, candidates[rows])
         self.watched.update(
             asked=len(won),
             met=int(watch.met.sum()),
@@ -154,38 +154,40 @@ class Chunk:
             not_carried=int(fooled.sum()),
         )
 
-    def given(self, live: Tensor, threat: Threat, starts: Tensor) -> Best:
-        """What the points [B, *shape] win, of the samples `live`."""
-        sweep = Sweep(self.pipeline, self.x[live], threat[live], self.rng, _Shifted(self.meter, live))
-        return sweep.given(starts.to(self.x.device, self.x.dtype)[live]) if len(live) else Best.none(self.x[live])
+    def given(self, correct: Tensor, threat: Threat, starts: Tensor) -> Best:
+        """What the points [B, *shape] win, of the samples `correct`."""
+        sweep = Sweep(self.pipeline, self.x[correct], threat[correct], self.rng, _Shifted(self.meter, correct))
+        return (
+            sweep.given(starts.to(self.x.device, self.x.dtype)[correct]) if len(correct) else Best.none(self.x[correct])
+        )
 
-    def every_target(self, live: Tensor, y: Tensor) -> tuple[Best, Tensor]:
+    def every_target(self, correct: Tensor, y: Tensor) -> tuple[Best, Tensor]:
         """The nearest win over all classes in turn, and the smallest distance to each, float64 [B, K]: inf where it
         was not found, 0 to the true class."""
-        nearest = Best.none(self.x[live])
+        nearest = Best.none(self.x[correct])
         table = torch.full((len(y), self.classes), torch.inf, dtype=torch.float64, device="cpu")
         table.scatter_(1, y.cpu()[:, None], 0.0)
-        place = torch.full((len(y),), -1, dtype=torch.int64, device=y.device)
-        place[live] = torch.arange(len(live), device=y.device)
+        position = torch.full((len(y),), -1, dtype=torch.int64, device=y.device)
+        position[correct] = torch.arange(len(correct), device=y.device)
         for goal in range(self.classes):
-            some = live[y[live] != goal]
+            some = correct[y[correct] != goal]
             if len(some) == 0:
                 continue
             self.memory.clear()
-            threat = self.threat(keep_mask(y, torch.full_like(y, goal), self.classes, self.pipeline.classes))
+            threat = self.threat(safe_mask(y, torch.full_like(y, goal), self.classes, self.pipeline.classes))
             found = self.search(some, threat, self.proposer(some, threat))
             table[some.cpu(), goal] = found.distance.cpu()
-            nearest.take(place[some], found.judged())
+            nearest.take(position[some], found.judged())
         return nearest, table
 
 
 class _Shifted(Meter):
     """A meter for rows counted within the attacked samples of a chunk."""
 
-    def __init__(self, meter: Meter, live: Tensor) -> None:
+    def __init__(self, meter: Meter, correct: Tensor) -> None:
         super().__init__(0)
-        self._meter, self._live = meter, live
+        self._meter, self._correct = meter, correct
 
     def forward(self, rows: Tensor, passes: int = 1) -> None:
         """Counts forward passes at the samples' places in the chunk."""
-        self._meter.forward(self._live[rows], passes)
+        self._meter.forward(self._correct[rows], passes)

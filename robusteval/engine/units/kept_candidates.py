@@ -33,7 +33,7 @@ def keep_strengths(
     pipeline: Pipeline,
     x: Tensor,
     threat: Threat,
-    live: Tensor,
+    correct: Tensor,
     found: Best,
     propose: Propose | None,
     rng: Generator,
@@ -46,29 +46,29 @@ def keep_strengths(
     l2 = torch.full_like(distance, torch.nan)
     won = torch.isfinite(found.distance)
     for number, strength in enumerate(planned.strengths):
-        if len(live) == 0:
+        if len(correct) == 0:
             break
         if planned.cell.family == "fixed" and propose is not None:
-            eps = torch.full((len(live),), strength, dtype=x.dtype, device=x.device)
-            candidates = propose(torch.arange(len(live), device=x.device), eps)
-            judged = judge(pipeline, x[live], candidates, threat[live], eps, rng)
-            own, made = judged.x, torch.isfinite(candidates.flatten(1)).all(1)
-            # what is judged on other pipelines must be lawful
-            candidates = torch.where(ops.per_sample(judged.won, x), judged.x, x[live])
+            eps = torch.full((len(correct),), strength, dtype=x.dtype, device=x.device)
+            candidates = propose(torch.arange(len(correct), device=x.device), eps)
+            judged = judge(pipeline, x[correct], candidates, threat[correct], eps, rng)
+            own, counts = judged.x, torch.isfinite(candidates.flatten(1)).all(1)
+            # what is judged on other pipelines must be feasible
+            candidates = torch.where(ops.per_sample(judged.won, x), judged.x, x[correct])
         else:
-            candidates = threat.lawful(x[live] + strength * (found.x - x[live]))
-            candidates = torch.where(ops.per_sample(won, x), candidates, x[live])
-            judged = judge(pipeline, x[live], candidates, threat[live], None, rng)
-            own, made = candidates, won
-        stacked[number, live] = candidates
-        rows = live.cpu()
+            candidates = threat.round_to_feasible(x[correct] + strength * (found.x - x[correct]))
+            candidates = torch.where(ops.per_sample(won, x), candidates, x[correct])
+            judged = judge(pipeline, x[correct], candidates, threat[correct], None, rng)
+            own, counts = candidates, won
+        stacked[number, correct] = candidates
+        rows = correct.cpu()
         fools[number, rows], answer[number, rows] = judged.won.cpu(), judged.answer.cpu()
-        distance[number, rows] = _sizes(x[live], own, made, threat.norm).cpu()
-        l2[number, rows] = _sizes(x[live], own, made, "l2").cpu()
+        distance[number, rows] = _sizes(x[correct], own, counts, threat.norm).cpu()
+        l2[number, rows] = _sizes(x[correct], own, counts, "l2").cpu()
     return Strengths(list(planned.strengths), stacked.cpu(), fools, answer, distance, l2)
 
 
-def _sizes(x: Tensor, candidates: Tensor, made: Tensor, norm: ops.Norm) -> Tensor:
+def _sizes(x: Tensor, candidates: Tensor, counts: Tensor, norm: ops.Norm) -> Tensor:
     """Distances of candidates [B, *shape] from x, float64 [B]; NaN where none was made."""
-    found = ops.distance(x, torch.where(ops.per_sample(made, x), candidates, x), norm)
-    return torch.where(made, found, torch.full_like(found, torch.nan))
+    found = ops.distance(x, torch.where(ops.per_sample(counts, x), candidates, x), norm)
+    return torch.where(counts, found, torch.full_like(found, torch.nan))

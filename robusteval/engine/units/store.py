@@ -140,8 +140,8 @@ def _of(content: bytes, plan: str, cell_id: str, chunk: int) -> tuple[dict[str, 
     if found is None:
         return None
     meta, arrays = found
-    wanted = {"plan": plan, "cell": cell_id, "chunk": chunk}
-    return found if wanted == {name: meta.get(name) for name in wanted} and _even(arrays) else None
+        expected = {"plan": plan, "cell": cell_id, "chunk": chunk}
+    return found if expected == {name: meta.get(name) for name in expected} and _even(arrays) else None
 
 
 def is_unit(path: Path) -> bool:

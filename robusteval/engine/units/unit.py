@@ -17,7 +17,7 @@ from robusteval.engine.plan.plan import Planned
 from robusteval.engine.search.distance_search import Best, Propose
 from robusteval.engine.search.judge import Threat, answers, judge
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, keep_mask
+from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, safe_mask
 from robusteval.engine.suite.goals import number as class_number
 from robusteval.engine.units.chunk import Chunk, Context
 from robusteval.engine.units.kept_candidates import Strengths, keep_strengths
@@ -77,29 +77,29 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     chunk = Chunk(context, planned, rows)
     before = chunk.pipeline.sizes.halved
     x, y, target = context.samples.x[rows], context.samples.y[rows], planned.cell.target
-    live = context.attackable[planned.cell.defense][rows].nonzero().squeeze(1)
+    correct = context.initially_correct[planned.cell.defense][rows].nonzero().squeeze(1)
     by_target: Tensor | None = None
     member: Tensor | None = None
     proposer: Propose | None = None
     if planned.members:
-        threat = chunk.threat(keep_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
-        found, member = chunk.cascade(live, threat)
+        threat = chunk.threat(safe_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
+        found, member = chunk.cascade(correct, threat)
     elif starts is not None:
-        threat = chunk.threat(keep_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
-        found = chunk.given(live, threat, starts)
+        threat = chunk.threat(safe_mask(y, _goals(context, target, rows, y), chunk.classes, chunk.pipeline.classes))
+        found = chunk.given(correct, threat, starts)
     elif target == ALL:
-        threat = chunk.threat(keep_mask(y, None, chunk.classes, chunk.pipeline.classes))
-        found, by_target = chunk.every_target(live, y)
-        proposer = chunk.proposer(live, threat)  # at a given budget any wrong class will do
+        threat = chunk.threat(safe_mask(y, None, chunk.classes, chunk.pipeline.classes))
+        found, by_target = chunk.every_target(correct, y)
+        proposer = chunk.proposer(correct, threat)  # at a given budget any wrong class will do
     else:
         goals = _goals(context, target, rows, y)
-        threat = chunk.threat(keep_mask(y, goals, chunk.classes, chunk.pipeline.classes))
-        proposer = chunk.proposer(live, threat)
-        found = chunk.search(live, threat, proposer)
-    result = _columns(chunk.pipeline, x, threat, live, found, chunk.meter, chunk.rng)
+        threat = chunk.threat(safe_mask(y, goals, chunk.classes, chunk.pipeline.classes))
+        proposer = chunk.proposer(correct, threat)
+        found = chunk.search(correct, threat, proposer)
+    result = _columns(chunk.pipeline, x, threat, correct, found, chunk.meter, chunk.rng)
     result.by_target, result.member = by_target, member
     if planned.strengths:
-        result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, live, found, proposer, chunk.rng)
+        result.strengths = keep_strengths(planned, chunk.pipeline, x, threat, correct, found, proposer, chunk.rng)
     result.trace, result.watched = chunk.trace.points[:400], chunk.watched
     halved = chunk.pipeline.sizes.halved - before
     if halved:
@@ -133,7 +133,7 @@ def _columns(
     pipeline: Pipeline,
     x: Tensor,
     threat: Threat,
-    live: Tensor,
+    correct: Tensor,
     found: Best,
     meter: Meter,
     rng: Generator,
@@ -145,11 +145,11 @@ def _columns(
     suspicion = torch.full_like(distance, torch.nan)
     survives = torch.zeros(len(x), dtype=torch.bool, device="cpu")
     candidates = x.clone()
-    rows = live.cpu()
+    rows = correct.cpu()
     distance[rows], l2[rows] = found.distance.cpu(), found.l2.cpu()
-    answer[rows], suspicion[rows] = found.answer.cpu(), found.suspicion.cpu()
-    candidates[live] = found.x
-    hit = live[torch.isfinite(found.distance)]
+    answer[rows], suspicion[rows] = found.answer.cpu(), found.detector_score.cpu()
+    candidates[correct] = found.x
+    hit = correct[torch.isfinite(found.distance)]
     if len(hit):
         rounded = ops.to_grid(candidates[hit], threat.bounds, 255)
         saved = replace(threat[hit], levels=0, file=())  # the saved image is asked as it is, moved to no other grid

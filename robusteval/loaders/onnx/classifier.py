@@ -34,8 +34,8 @@ class OnnxClassifier:
     def __init__(
         self,
         file: ModelFile,
-        given: InputReading,
-        taken: OutputReading,
+        input_reading: InputReading,
+        output_reading: OutputReading,
         head: Head,
         climbed: Climb,
         info: ModelInfo,
@@ -43,7 +43,13 @@ class OnnxClassifier:
         device: str = "cpu",
     ) -> None:
         self.info = info
-        self._file, self._given, self._taken, self._head, self._climbed = file, given, taken, head, climbed
+        self._file, self._input_reading, self._output_reading, self._head, self._climbed = (
+            file,
+            input_reading,
+            output_reading,
+            head,
+            climbed,
+        )
         self._truth, self._device = truth, device
         self._runner: TwinRunner | None = None
 
@@ -55,12 +61,12 @@ class OnnxClassifier:
         return shared(self, "logits", x, self._logits)
 
     def _logits(self, x: Tensor) -> Tensor:
-        self._given.space.check(x)
+        self._input_reading.space.check(x)
         if not len(x):
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
         if self._truth is None:
             session = open_session(self._file.blob, device=self._device)
-            self._truth = Truth(self._file.blob, self._given, self._taken, session=session)
+            self._truth = Truth(self._file.blob, self._input_reading, self._output_reading, session=session)
         return self._truth.scores(x, self._head, self.info.batch).to(x.device)
 
     def twin(self, x: Tensor) -> Tensor:
@@ -73,23 +79,27 @@ class OnnxClassifier:
                 f"The model {self.info.name!r} gives no gradients. {self.info.gradients_reason}",
                 "Use attacks that need scores or decisions only.",
             )
-        self._given.space.check(x)
+        self._input_reading.space.check(x)
         if self._runner is None:
-            self._runner = self._climbed.runner(self._file, self._given, self._taken, self._head)
+            self._runner = self._climbed.runner(self._file, self._input_reading, self._output_reading, self._head)
         if not len(x):
             return x.new_zeros((0, self.info.classes))
         return self._runner.scores(x)
 
     def features(self) -> OnnxClassifier:
         """What the last linear layer reads, [B, D], on a copy of the file with one more output. Raises AccessError."""
-        tapped = tap(self._file, self._given, self._taken, self._climbed)
+        tapped = tap(self._file, self._input_reading, self._output_reading, self._climbed)
         info = replace(self.info, name=f"what the last {tapped.layer} reads", classes=tapped.head.classes)
         info = replace(info, class_names=(), output="logits")
-        return OnnxClassifier(tapped.file, self._given, tapped.taken, tapped.head, tapped.climbed, info, tapped.truth)
+        return OnnxClassifier(
+            tapped.file, self._input_reading, tapped.output_reading, tapped.head, tapped.climbed, info, tapped.truth
+        )
 
     def trainable(self) -> nn.Module:
         """A fresh twin, [B, *input_shape] -> scores [B, K], whose weights are parameters."""
-        return _Learning(self._climbed.runner(self._file, self._given, self._taken, self._head), self.info.classes)
+        return _Learning(
+            self._climbed.runner(self._file, self._input_reading, self._output_reading, self._head), self.info.classes
+        )
 
 
 class _Learning(nn.Module):
@@ -117,42 +127,42 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     opsets = merge_opsets(model)
     session = open_session(file.blob, device=options.device)
     look = _Look(options, _dataset(model))
-    given, taken = _understood(session, model, options, look)
-    seen = look(given.space.input_shape) if samples is None else None
+    input_reading, output_reading = _understood(session, model, options, look)
+    seen = look(input_reading.space.input_shape) if samples is None else None
     samples = samples if seen is None else seen[0]
-    truth = Truth(file.blob, given, taken, session=session)
+    truth = Truth(file.blob, input_reading, output_reading, session=session)
     head, climbed = climb(file, truth, samples)
     if head.classes < 2:
         raise ModelError("The model has a single class.", "Export a classifier with at least two.")
-    notes = (*given.notes, *taken.notes, *climbed.notes)
+    notes = (*input_reading.notes, *output_reading.notes, *climbed.notes)
     metadata = {p.key: p.value for p in model.metadata_props}
     info = ModelInfo(
         name=metadata.get("name") or path.stem,  # hostile text: whoever shows it escapes it
         format="onnx",
         sha256=file.sha256,
-        input_shape=given.space.input_shape,
+        input_shape=input_reading.space.input_shape,
         classes=head.classes,
-        bounds=given.space.bounds,
-        grid=given.space.grid,
-        mean=given.space.mean,
-        std=given.space.std,
-        layout=given.layout,
+        bounds=input_reading.space.bounds,
+        grid=input_reading.space.grid,
+        mean=input_reading.space.mean,
+        std=input_reading.space.std,
+        layout=input_reading.layout,
         gradients=climbed.gradients,
         gradients_reason=climbed.reason,
         rung=climbed.rung,
         output=head.output,
         provider=f"onnxruntime {truth.provider}",
         precision=climbed.precision,
-        batch=given.batch if given.batch is not None else climbed.forced_batch,
+        batch=input_reading.batch if input_reading.batch is not None else climbed.forced_batch,
         opset=opsets.get(""),
         parity=climbed.parity,
-        class_names=_class_names(metadata, taken, head.classes),
+        class_names=_class_names(metadata, output_reading, head.classes),
         dataset=_dataset(model),
         notes=notes,
-        reading=reading_of(given, taken, head, climbed.forced_batch, file.external).to_json(),
-        learnt=metadata.get("robusteval.learnt", ""),
+        reading=reading_of(input_reading, output_reading, head, climbed.forced_batch, file.external).to_json(),
+        training_fingerprints=metadata.get("robusteval.learnt", ""),
     )
-    return OnnxClassifier(file, given, taken, head, climbed, info, truth, options.device)
+    return OnnxClassifier(file, input_reading, output_reading, head, climbed, info, truth, options.device)
 
 
 class _Look:
@@ -182,10 +192,10 @@ def _understood(
     found = guesses(session, options, look.fits)
     outputs = candidates(session, model)
     tried = try_input(session, model, found, outputs, look.fits)
-    seen = look(tried.given.space.input_shape)
+    seen = look(tried.input_reading.space.input_shape)
     shown = None if seen is None else (seen[0].numpy(), seen[1].numpy())
-    settled, taken = choose(session, model, outputs, tried, options, shown)
-    return settled.given, taken
+    settled, output_reading = choose(session, model, outputs, tried, options, shown)
+    return settled.input_reading, output_reading
 
 
 def _dataset(model: onnx.ModelProto) -> str:
@@ -194,10 +204,10 @@ def _dataset(model: onnx.ModelProto) -> str:
     return str(metadata.get("robusteval.dataset") or metadata.get("dataset", ""))
 
 
-def _class_names(metadata: dict[str, str], taken: OutputReading, classes: int) -> tuple[str, ...]:
+def _class_names(metadata: dict[str, str], output_reading: OutputReading, classes: int) -> tuple[str, ...]:
     """Names from the file's metadata or its ZipMap, if there is one a class."""
     listed = next((metadata[k] for k in ("class_names", "classes", "labels") if k in metadata), "")
     names = tuple(part.strip().strip("'\"") for part in listed.strip().strip("[]").split(",")) if listed else ()
     if len(names) != classes:
-        names = tuple(str(key) for key in taken.labels)
+        names = tuple(str(key) for key in output_reading.labels)
     return names if len(names) == classes else ()

@@ -34,14 +34,14 @@ class Tapped:
     read."""
 
     file: ModelFile
-    taken: OutputReading
+    output_reading: OutputReading
     head: Head
     climbed: Climb
     truth: Truth
     layer: str  # operator that reads the features
 
 
-def tap(file: ModelFile, given: InputReading, taken: OutputReading, climbed: Climb) -> Tapped:
+def tap(file: ModelFile, input_reading: InputReading, output_reading: OutputReading, climbed: Climb) -> Tapped:
     """Finds the features, and compares the twin's with ONNX Runtime's. Raises AccessError where there are none to
     use."""
     model = file.proto()
@@ -51,15 +51,15 @@ def tap(file: ModelFile, given: InputReading, taken: OutputReading, climbed: Cli
             model = inliner.inline_local_functions(model)
         except RuntimeError as error:
             raise AccessError("The file's own functions cannot be written out.", NO_FEATURES) from error
-    name, layer = last_linear(model.graph, taken.tensor)
+    name, layer = last_linear(model.graph, output_reading.tensor)
     if name not in {output.name for output in model.graph.output}:
         model.graph.output.append(onnx.ValueInfoProto(name=name))
     copy = ModelFile(file.name, file.sha256, model.SerializeToString())
     read = OutputReading(name, "tensor", (), name)
     climbed = replace(climbed, soft=False)
-    x = probe_inputs(given, None)
+    x = probe_inputs(input_reading, None)
     try:
-        truth = Truth(copy.blob, given, read)
+        truth = Truth(copy.blob, input_reading, read)
         want = flat_rows(truth.raw(x, climbed.forced_batch))
         fine = torch.isfinite(want).all(1)  # a constant image may have no features, as where each is standardised
         if not bool(fine.any()):
@@ -73,15 +73,15 @@ def tap(file: ModelFile, given: InputReading, taken: OutputReading, climbed: Cli
         raise AccessError(f"The last {layer} reads {want.shape[1]} numbers, more than {MAX_FEATURES}.", NO_FEATURES)
     tapped = Tapped(copy, read, Head(classes=want.shape[1]), climbed, truth, layer)
     if climbed.rung != "E":
-        _compare(tapped, given, x, want)
+        _compare(tapped, input_reading, x, want)
     return tapped
 
 
-def _compare(tapped: Tapped, given: InputReading, x: torch.Tensor, want: torch.Tensor) -> None:
+def _compare(tapped: Tapped, input_reading: InputReading, x: torch.Tensor, want: torch.Tensor) -> None:
     tolerance = TOLERANCES[tapped.climbed.precision]
     try:
         with torch.no_grad():
-            got = tapped.climbed.runner(tapped.file, given, tapped.taken, tapped.head).scores(x)
+            got = tapped.climbed.runner(tapped.file, input_reading, tapped.output_reading, tapped.head).scores(x)
     except (Unsupported, RuntimeError, ValueError, IndexError, TypeError) as error:
         raise AccessError(f"The twin cannot give what the last {tapped.layer} reads: {error}.", NO_FEATURES) from error
     if got.shape != want.shape:
@@ -89,7 +89,7 @@ def _compare(tapped: Tapped, given: InputReading, x: torch.Tensor, want: torch.T
         raise AccessError(f"The twin's features and ONNX Runtime's have the shapes {shapes}.", NO_FEATURES)
     gap = _gap(got, want)
     if gap > tolerance and tapped.climbed.precision == "int8":  # fused kernels round otherwise than the file says
-        plain = Truth(tapped.file.blob, given, tapped.taken, optimise=False)
+        plain = Truth(tapped.file.blob, input_reading, tapped.output_reading, optimise=False)
         gap = _gap(got, flat_rows(plain.raw(x, tapped.climbed.forced_batch)))
     if not gap <= tolerance:
         raise AccessError(f"The twin's features differ from ONNX Runtime's by {gap:.2g} of their size.", NO_FEATURES)
@@ -105,13 +105,13 @@ def last_linear(graph: onnx.GraphProto, target: str) -> tuple[str, str]:
     Between the two may stand what acts on the scores alone: softmax, shapes, constants added or multiplied, rounding of
     quantised files, averages over places. Raises AccessError where no such layer is found.
     """
-    given = {i.name for i in graph.input} - {t.name for t in graph.initializer}
-    known = given | {t.name for t in graph.initializer}
+    inputs = {i.name for i in graph.input} - {t.name for t in graph.initializer}
+    known = inputs | {t.name for t in graph.initializer}
     try:
         nodes = sort_nodes(list(graph.node), known)
     except Unsupported as error:
         raise AccessError(f"The graph cannot be followed: {error}.", NO_FEATURES) from error
-    makers, live = {}, set(given)
+    makers, live = {}, set(inputs)
     for node in nodes:
         makers.update(dict.fromkeys(node.output, node))
         if consumed(node) & live:
@@ -121,7 +121,7 @@ def last_linear(graph: onnx.GraphProto, target: str) -> tuple[str, str]:
         node = makers[name]
         moving = [i for i in node.input if i in live]
         if node.op_type in _LINEAR:
-            return _read_by(node, moving, makers, given, live)
+            return _read_by(node, moving, makers, inputs, live)
         whole = [i for i in moving if node.op_type == "Mul" and _from_whole(i, makers)]
         moving = whole or moving
         if len(moving) != 1 or node.op_type not in (*PASSING, *_AFTER):
@@ -140,7 +140,7 @@ def _from_whole(name: str, makers: dict[str, onnx.NodeProto]) -> bool:
 
 
 def _read_by(
-    node: onnx.NodeProto, moving: list[str], makers: dict[str, onnx.NodeProto], given: set[str], live: set[str]
+    node: onnx.NodeProto, moving: list[str], makers: dict[str, onnx.NodeProto], inputs: set[str], live: set[str]
 ) -> tuple[str, str]:
     """What a linear layer reads: in quantised files the real numbers before they are rounded, where there are any."""
     name = node.input[0] if node.op_type in _WHOLE else moving[0]
@@ -154,6 +154,6 @@ def _read_by(
     while before in makers and makers[before].op_type in (*PASSING, "Add", "Sub", "Mul", "Div"):
         ins = [i for i in makers[before].input if i in live]
         before = ins[0] if len(ins) == 1 else ""
-    if before in given:
+    if before in inputs:
         raise AccessError(f"The last {node.op_type} reads the input itself.", NO_FEATURES)
     return name, node.op_type

@@ -83,9 +83,9 @@ def fill(module: nn.Module, sets: list[Weights], file: str, arch: str) -> tuple[
     own = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
     fits: list[_Fit] = []
     nearest: tuple[int, list[str], list[str]] | None = None
-    for one in sets:
-        for prefix in _prefixes(one.tensors, own):
-            fit = _fitted(module, own, one, prefix)
+    for averaged in sets:
+        for prefix in _prefixes(averaged.tensors, own):
+            fit = _fitted(module, own, averaged, prefix)
             if isinstance(fit, _Fit):
                 fits.append(fit)
             elif nearest is None or fit[0] < nearest[0]:
@@ -137,8 +137,8 @@ def _fitted(
     ]
     if missing or unwanted or wrong:
         return len(missing) + len(unwanted) + len(wrong), sorted(missing), sorted(unwanted) + wrong
-    taken = {key: value for key, value in inside.items() if key in own}
-    return _Fit(one.name, prefix, taken, tuple(sorted(set(aside))), tuple(filled))
+    fitting = {key: value for key, value in inside.items() if key in own}
+    return _Fit(one.name, prefix, fitting, tuple(sorted(set(aside))), tuple(filled))
 
 
 def _copies(tensors: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> set[str]:

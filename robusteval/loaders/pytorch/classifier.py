@@ -150,8 +150,8 @@ class TorchClassifier:
 
     def _rows(self, x: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
         """Asks in batches that the module takes."""
-        made = [ask(self.reading.filled(part))[: len(part)] for part in self.reading.parts(x)]
-        return made[0] if len(made) == 1 else torch.cat(made)
+        answers = [ask(self.reading.filled(part))[: len(part)] for part in self.reading.parts(x)]
+        return answers[0] if len(answers) == 1 else torch.cat(answers)
 
 
 def load_torch(path: Path, options: LoadOptions) -> TorchClassifier:

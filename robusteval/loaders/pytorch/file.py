@@ -42,8 +42,8 @@ class FromBytes(nn.Module):
         self.kind, self.blob = kind, blob
         self.inner = _run_loader(kind, blob)
         # the wrapper has no mode of its own: what counts is how the program was saved
-        live = [getattr(part, "training", False) for part in self.inner.modules()]
-        self.training = kind == "TorchScript" and any(live)
+        training = [getattr(part, "training", False) for part in self.inner.modules()]
+        self.training = kind == "TorchScript" and any(training)
         if mode is not None and mode != self.training:
             self.train(mode)
 

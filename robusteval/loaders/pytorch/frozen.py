@@ -50,10 +50,10 @@ def _modes(module: nn.Module) -> tuple[str, ...]:
                 "call eval() before the export."
             ),
         )
-    live = [m for m in module.modules() if getattr(m, "training", False)]
-    if not live or exported is not None:
+    training = [m for m in module.modules() if getattr(m, "training", False)]
+    if not training or exported is not None:
         return ()
-    kinds = sorted({type(m).__name__ for m in live if isinstance(m, _SWITCHED)})
+    kinds = sorted({type(m).__name__ for m in training if isinstance(m, _SWITCHED)})
     tail = f" ({', '.join(kinds)})" if kinds else ""
     return (f"The module was in training mode{tail}; a copy in evaluation mode is evaluated.",)
 
@@ -80,11 +80,11 @@ _TOLD = {
 
 
 def _as_in_training(node: torch.fx.Node) -> bool:
-    place = _TOLD.get(_name(node)) if node.op == "call_function" else None
-    if place is None:
+    index = _TOLD.get(_name(node)) if node.op == "call_function" else None
+    if index is None:
         return False
-    told = node.args[place] if len(node.args) > place else node.kwargs.get("train", node.kwargs.get("training", False))
-    return told is True
+    flag = node.args[index] if len(node.args) > index else node.kwargs.get("train", node.kwargs.get("training", False))
+    return flag is True
 
 
 def _traced(module: nn.Module) -> set[str]:
@@ -93,10 +93,10 @@ def _traced(module: nn.Module) -> set[str]:
     if graph is None:
         return set()
     found = set()
-    for name, place in _TOLD.items():
+    for name, index in _TOLD.items():
         for node in graph.findAllNodes(f"aten::{name}"):
-            told = list(node.inputs())[place].node()
-            if told.kind() == "prim::Constant" and told.output().toIValue() is True:
+            flag = list(node.inputs())[index].node()
+            if flag.kind() == "prim::Constant" and flag.output().toIValue() is True:
                 found.add(name)
     return found
 

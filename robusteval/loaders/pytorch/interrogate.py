@@ -134,8 +134,8 @@ def _batches(module: nn.Module, space: PixelSpace, images: Images) -> tuple[Read
             least = 2 if isinstance(_try(module, reading, x, 2), dict) else _TOGETHER
             return replace(reading, least=least), (f"A single input does not work: {single.message}",)
         return _fixed(reading, _TOGETHER)
-    told = taken_at_once(module)
-    for size in _SIZES if told is None else (told,):
+    stated = taken_at_once(module)
+    for size in _SIZES if stated is None else (stated,):
         if isinstance(_try(module, reading, x, size), dict):
             return _fixed(reading, size)
     raise single
@@ -155,21 +155,23 @@ def _fixed(reading: Reading, size: int) -> tuple[Reading, tuple[str, ...]]:
 
 def _every_output(module: nn.Module, reading: Reading, x: Tensor) -> dict[Path, Tensor]:
     """All outputs [n, K] that every batch of x gives alike."""
-    made: list[dict[Path, Tensor]] = []
+    outputs: list[dict[Path, Tensor]] = []
     for part in torch.split(x, reading.batch or _TOGETHER):  # as many as were seen to work
         full = reading.filled(part)
-        made.append({path: rows[: len(part)] for path, rows in reading.outputs(module, full).items()})
-    same = [p for p in made[0] if all(p in one and one[p].shape[1] == made[0][p].shape[1] for one in made)]
-    return {path: torch.cat([one[path] for one in made]) for path in same}
+        outputs.append({path: rows[: len(part)] for path, rows in reading.outputs(module, full).items()})
+    same = [
+        p for p in outputs[0] if all(p in output and output[p].shape[1] == outputs[0][p].shape[1] for output in outputs)
+    ]
+    return {path: torch.cat([output[path] for output in outputs]) for path in same}
 
 
-def _output(module: nn.Module, reading: Reading, images: Images, wanted: str) -> tuple[Reading, tuple[str, ...]]:
+def _output(module: nn.Module, reading: Reading, images: Images, asked: str) -> tuple[Reading, tuple[str, ...]]:
     """Which output holds the class scores, and whether those are labels."""
     x = images.own if len(images.own) else images.synthetic
     found = _every_output(module, reading, x)
     if not found:
         raise ModelError("The module's outputs change their shape from call to call.", "Return one row an input.")
-    chosen = choose(found, images.y, wanted)
+    chosen = choose(found, images.y, asked)
     rows = found[chosen.path]
     if images.y is not None and labels_in(rows):
         noise = _every_output(module, reading, images.synthetic)

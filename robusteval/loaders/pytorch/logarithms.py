@@ -89,18 +89,18 @@ class LogValues(TorchFunctionMode):
             self.took = True
             return before[0] / _LOGS[name]
         try:
-            made = self._rule(name, func, given, before, rest, kwargs)
+            logarithm = self._rule(name, func, given, before, rest, kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError):
-            made = None  # no rule for such arguments: nothing is known of the result
-        self._note(name, out, made)
+            logarithm = None  # no rule for such arguments: nothing is known of the result
+        self._note(name, out, logarithm)
         return out
 
-    def _note(self, name: str, out: Any, made: Any) -> None:
-        if isinstance(out, list | tuple) and isinstance(made, list | tuple):
-            for one, (log, other) in zip(out, made, strict=False):
-                self.known[id(one)] = (one, log, other)
-        elif isinstance(out, Tensor) and isinstance(made, tuple) and _alike(out, made[0]):
-            self.known[id(out)] = (out, *made)
+    def _note(self, name: str, out: Any, logarithm: Any) -> None:
+        if isinstance(out, list | tuple) and isinstance(logarithm, list | tuple):
+            for part, (log, other) in zip(out, logarithm, strict=False):
+                self.known[id(part)] = (part, log, other)
+        elif isinstance(out, Tensor) and isinstance(logarithm, tuple) and _alike(out, logarithm[0]):
+            self.known[id(out)] = (out, *logarithm)
         else:
             self.known.pop(id(out), None)
             return
@@ -117,8 +117,8 @@ class LogValues(TorchFunctionMode):
         if name in ("exp", "exp2"):
             return (x if name == "exp" else x * math.log(2.0)), None
         if name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack"):
-            logs = [self._log(one) for one in x]
-            if not any(id(one) in self.known for one in x) or any(log is None for log in logs):
+            logs = [self._log(part) for part in x]
+            if not any(id(part) in self.known for part in x) or any(log is None for log in logs):
                 return None
             return func(logs, *rest, **{k: v for k, v in kwargs.items() if k != "tensors"}), None
         if name in _ARITHMETIC:
@@ -214,7 +214,7 @@ def _moved(func: Call, log: Tensor, other: Tensor | None, rest: tuple[Any, ...],
     kwargs = {key: value for key, value in kwargs.items() if key != "input"}
     first = func(log, *rest, **kwargs)
     if isinstance(first, list | tuple):
-        return [(one, None) for one in first]
+        return [(part, None) for part in first]
     return first, None if other is None else func(other, *rest, **kwargs)
 
 

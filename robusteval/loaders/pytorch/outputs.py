@@ -99,7 +99,7 @@ class Chosen:
     note: str = ""
 
 
-def choose(found: dict[Path, Tensor], y: Tensor | None, wanted: str) -> Chosen:
+def choose(found: dict[Path, Tensor], y: Tensor | None, asked: str) -> Chosen:
     """The class scores among several outputs [n, K]: by name where the user gave one, else those that are right most
     often.
 
@@ -107,8 +107,8 @@ def choose(found: dict[Path, Tensor], y: Tensor | None, wanted: str) -> Chosen:
     are alike the name decides, then the fit of the number of classes, then the order. Raises ModelError for an unknown
     name.
     """
-    if wanted:
-        return Chosen(_named(found, wanted))
+    if asked:
+        return Chosen(_named(found, asked))
     if len(found) == 1:
         return Chosen(next(iter(found)))
     right = {path: accuracy(rows, y) for path, rows in found.items()}
@@ -123,19 +123,19 @@ def choose(found: dict[Path, Tensor], y: Tensor | None, wanted: str) -> Chosen:
     return Chosen(best, note)
 
 
-def _named(found: dict[Path, Tensor], wanted: str) -> Path:
+def _named(found: dict[Path, Tensor], asked: str) -> Path:
     for path in found:
-        if name_of(path) == wanted or (path and str(path[-1]) == wanted):
+        if name_of(path) == asked or (path and str(path[-1]) == asked):
             return path
-    if () in found and wanted in ("0", "output"):
+    if () in found and asked in ("0", "output"):
         return ()
     names = [name_of(path) for path in found if path]
-    near = difflib.get_close_matches(wanted, names, 1)
+    near = difflib.get_close_matches(asked, names, 1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     known = (
         f"Its outputs with one value a class are {', '.join(map(repr, names))}." if names else "It returns one tensor."
     )
-    raise ModelError(f"The module has no output {wanted!r}.", hint + known)
+    raise ModelError(f"The module has no output {asked!r}.", hint + known)
 
 
 def _rank(path: Path, rows: Tensor, right: float | None, y: Tensor | None) -> tuple[float, ...]:

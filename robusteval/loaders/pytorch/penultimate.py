@@ -27,7 +27,7 @@ _AFTER = (  # what may stand between the last linear layer and the output
 _WRITES = ("__setitem__", "copy_", "index_copy_", "scatter_")
 
 
-class Watch(TorchFunctionMode):
+class LayerWatch(TorchFunctionMode):
     """Remembers the calls of one forward pass whose results depend on `x`."""
 
     def __init__(self, x: Tensor) -> None:
@@ -46,9 +46,9 @@ class Watch(TorchFunctionMode):
         written = args[0] if args and name in _WRITES and isinstance(args[0], Tensor) else None
         if moving and written is not None and not self._depends(written):  # a tensor that was empty before
             self.made[id(written)] = (written, name, moving)
-        for one in out if isinstance(out, tuple | list) else (out,):
-            if moving and isinstance(one, Tensor) and not self._depends(one):
-                self.made[id(one)] = (one, name, moving)
+        for result in out if isinstance(out, tuple | list) else (out,):
+            if moving and isinstance(result, Tensor) and not self._depends(result):
+                self.made[id(result)] = (result, name, moving)
         return out
 
     def _depends(self, value: Tensor) -> bool:
@@ -105,7 +105,7 @@ class TorchFeatures:
 
     def watched(self, x: Tensor) -> tuple[Tensor, str]:
         """The features of one forward pass, [B, D], and the function that reads them. Raises AccessError."""
-        with Watch(x) as watch:
+        with LayerWatch(x) as watch:
             out = self.raw(x)
         value, name = watch.read_by_last(out)
         if len(value) != len(x) or value[0].numel() > MAX_FEATURES:

@@ -97,12 +97,12 @@ def read_weights(blob: bytes, name: str, trust: bool) -> tuple[Any, tuple[str, .
     except pickle.UnpicklingError as error:
         if not any(word in str(error) for word in ("Weights only", "weights_only", "Unsupported")):
             raise _not_torch(name) from error
-        return _beside(blob, name, trust, error)
+        return _with_stand_ins(blob, name, trust, error)
     except _DAMAGED as error:
         raise _not_torch(name, ", or a damaged one") from error
 
 
-def _beside(blob: bytes, name: str, trust: bool, error: Exception) -> tuple[Any, tuple[str, ...]]:
+def _with_stand_ins(blob: bytes, name: str, trust: bool, error: Exception) -> tuple[Any, tuple[str, ...]]:
     """The weights beside pickled objects. Raises ModelError where there are none, or there is no trust."""
     found = None
     try:

@@ -203,11 +203,11 @@ class StraightThrough(TorchFunctionMode):
         """x[mask] = value, where the mask has a shadow."""
         x, mask, value = args
         old = x.clone() if id(mask) in self.shadows and x.is_floating_point() else None
-        made = func(x, mask, value)
+        result = func(x, mask, value)
         if old is not None and (not isinstance(value, Tensor) or value.dim() == 0):
             pull = self._real(mask) * (value - old).detach()
             x.add_(pull - pull.detach())
-        return made
+        return result
 
 
 def _chosen(args: tuple[Any, ...], mask: Tensor) -> Tensor:

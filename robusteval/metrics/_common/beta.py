@@ -43,10 +43,10 @@ def beta_quantile(share: float, a: float, b: float) -> float:
 def coin_quantile(share: float, tosses: int) -> int:
     """The least k such that at most k of so many tosses of a fair coin are heads with a probability of at least
     `share`."""
-    wanted = Fraction(share) * 2**tosses
+    ways_asked = Fraction(share) * 2**tosses
     ways, total = 1, 1
     heads = 0
-    while total < wanted:
+    while total < ways_asked:
         ways = ways * (tosses - heads) // (heads + 1)
         total += ways
         heads += 1
@@ -74,8 +74,8 @@ def _stirling(n: float) -> float:
     inverse = 1 / (n * n)
     series = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
     total = 0.0
-    for one in reversed(series):
-        total = total * inverse + one
+    for term in reversed(series):
+        total = total * inverse + term
     return total / n
 
 

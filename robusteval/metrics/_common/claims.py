@@ -34,14 +34,14 @@ def claims(record: Record, scalars: Iterable[Result]) -> list[Result]:
     cascades = [cell for cell in record.done(knowledge="none", defense=columns.BARE) if cell.family == "cascade"]
     known = {cell.norm for cell in cascades}
     rows = []
-    for one in scalars:
-        norm, eps = str(one.tags.get("norm")), one.tags.get("eps")
-        if one.tags.get("measure") != "robust-accuracy" or one.tags.get("defense") != columns.BARE:
+    for scalar in scalars:
+        norm, eps = str(scalar.tags.get("norm")), scalar.tags.get("eps")
+        if scalar.tags.get("measure") != "robust-accuracy" or scalar.tags.get("defense") != columns.BARE:
             continue
         by = [cell.attack.split("@")[0] for cell in cascades if cell.norm == norm and _same(cell.eps, eps)]
-        if by or (norm not in known and one.tags.get("reference")):
+        if by or (norm not in known and scalar.tags.get("reference")):
             who = ", ".join(dict.fromkeys(by)) or WORST_CASE
-            rows.append(_row(columns.title(norm), eps, who, Interval(one.value, one.low, one.high)))
+            rows.append(_row(columns.title(norm), eps, who, Interval(scalar.value, scalar.low, scalar.high)))
     title = "How well the figures are known"
     return [Result(NAME, "claims", "table", title, DESCRIPTION, columns=COLUMNS, rows=rows)] if rows else []
 

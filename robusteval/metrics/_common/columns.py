@@ -49,8 +49,12 @@ def span(record: Record) -> float:
 
 def pipelines(record: Record) -> list[Pipeline]:
     """The fitted pipelines with one clean answer a sample; the bare model first."""
-    fit = [one for one in record.pipelines if one.status == "done" and len(one.prediction) == record.data.samples]
-    return sorted(fit, key=lambda one: one.defense != BARE)
+    fit = [
+        pipeline
+        for pipeline in record.pipelines
+        if pipeline.status == "done" and len(pipeline.prediction) == record.data.samples
+    ]
+    return sorted(fit, key=lambda pipeline: pipeline.defense != BARE)
 
 
 def right_when_clean(record: Record, pipeline: Pipeline) -> NDArray[np.bool_]:
@@ -73,7 +77,7 @@ def measured(record: Record, cells: Iterable[Cell]) -> list[Cell]:
 
 def distances(cell: Cell, right: NDArray[np.bool_]) -> NDArray[np.float64]:
     """[N] distance at which each sample is lost: inf never, 0 wrong when clean."""
-    column = np.array([np.inf if one is None else one for one in cell.distance], dtype=np.float64)
+    column = np.array([np.inf if distance is None else distance for distance in cell.distance], dtype=np.float64)
     column[np.isnan(column)] = np.inf
     return np.where(right, column, 0.0)
 
@@ -94,35 +98,35 @@ def worst_case(cells: Sequence[Cell], right: NDArray[np.bool_]) -> Worst | None:
     return Worst(smallest, np.where(np.isfinite(smallest) & (smallest > 0), first, -1), tuple(cells))
 
 
-def lost_obliviously(record: Record, pipeline: Pipeline, norm: str) -> NDArray[np.float64] | None:
+def broken_obliviously(record: Record, pipeline: Pipeline, norm: str) -> NDArray[np.float64] | None:
     """[N] smallest tested distance at which an adversarial made on the bare model fools the defended pipeline.
 
     A fixed attack's strength is its budget; a minimal attack's is a multiple of the bare model's own smallest distance.
     inf: none of the tested ones; 0: wrong when clean. None when no oblivious cell in this norm was judged.
     """
     truth, right = labels(record), right_when_clean(record, pipeline)
-    lost = np.where(right, np.inf, 0.0)
+    broken_at = np.where(right, np.inf, 0.0)
     judged = False
     for cell in record.done(norm=norm, knowledge="oblivious", defense=pipeline.defense):
         base = _bare_distances(record, cell)
-        for one in cell.strengths:
-            if len(one.prediction) != truth.size:
+        for strength in cell.strengths:
+            if len(strength.prediction) != truth.size:
                 continue
             if cell.family == "minimal" and base is None:
                 continue
             judged = True
-            answer = np.asarray(one.prediction, dtype=np.int64)
+            answer = np.asarray(strength.prediction, dtype=np.int64)
             fooled = right & (answer != truth) & (answer != record.model.classes)
-            reach = base * one.strength if cell.family == "minimal" and base is not None else one.strength
-            lost = np.where(fooled, np.minimum(lost, reach), lost)
-    return lost if judged else None
+            reach = base * strength.strength if cell.family == "minimal" and base is not None else strength.strength
+            broken_at = np.where(fooled, np.minimum(broken_at, reach), broken_at)
+    return broken_at if judged else None
 
 
 def _bare_distances(record: Record, cell: Cell) -> NDArray[np.float64] | None:
     """Smallest distances of the same attack on the bare model; a sample without one has no candidate to judge."""
-    for one in attack_cells(record, cell.norm, BARE):
-        if one.attack == cell.attack:
-            return distances(one, np.ones(record.data.samples, dtype=bool))
+    for bare in attack_cells(record, cell.norm, BARE):
+        if bare.attack == cell.attack:
+            return distances(bare, np.ones(record.data.samples, dtype=bool))
     return None
 
 
@@ -134,7 +138,7 @@ def has_curve(cells: Iterable[Cell]) -> bool:
 def searched(cells: Iterable[Cell]) -> float | None:
     """The largest distance up to which smallest ones were looked for; None: without end, 0: not at all."""
     limits = [cell.eps for cell in cells if cell.threat == "curve"]
-    return None if None in limits else max((one for one in limits if one is not None), default=0.0)
+    return None if None in limits else max((limit for limit in limits if limit is not None), default=0.0)
 
 
 def beyond(distance: NDArray[np.float64], eps: float) -> NDArray[np.bool_]:
@@ -150,12 +154,12 @@ def budgets(record: Record, norm: str, cells: Sequence[Cell]) -> list[float]:
     width = norm_width(norm, record.model.bounds)
     reach = searched(cells)
     limit = np.inf if reach is None else reach
-    listed = [one * width for one in BUDGETS.get(norm, ()) if one * width <= limit * (1 + 1e-9)]
+    listed = [budget * width for budget in BUDGETS.get(norm, ()) if budget * width <= limit * (1 + 1e-9)]
     run_at = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
     kept: list[float] = []
-    for one in sorted([*run_at, *listed]):
-        if not kept or one - kept[-1] > 1e-6 * max(one, 1e-12):
-            kept.append(one)
+    for eps in sorted([*run_at, *listed]):
+        if not kept or eps - kept[-1] > 1e-6 * max(eps, 1e-12):
+            kept.append(eps)
     return kept
 
 
@@ -168,6 +172,6 @@ def reference_budget(record: Record, norm: str, available: Sequence[float], cell
         return min(asked, key=lambda eps: (abs(eps - aim) > 1e-6 * aim, -eps))
     if usual is None or not available:
         return available[len(available) // 2] if available else None
-    wanted = usual * norm_width(norm, record.model.bounds)
-    below = [one for one in available if one <= wanted * (1 + 1e-6)]
+    budget = usual * norm_width(norm, record.model.bounds)
+    below = [eps for eps in available if eps <= budget * (1 + 1e-6)]
     return max(below) if below else min(available)

@@ -29,14 +29,14 @@ class Case:
 def cases(record: Record, pipeline: Pipeline, right: NDArray[np.bool_]) -> Iterator[Case]:
     """The oblivious strengths from weak to strong, and the adaptive candidates."""
     for cell in record.done(defense=pipeline.defense, knowledge="oblivious"):
-        for one in sorted(cell.strengths, key=lambda strength: strength.strength):
-            if len(one.suspicion) == len(one.fools_model) == right.size:
-                scores = np.asarray(one.suspicion, dtype=np.float64)
-                fools = np.asarray(one.fools_model, dtype=bool)
-                yield Case(cell, one.strength, scores[right & fools & np.isfinite(scores)])
+        for entry in sorted(cell.strengths, key=lambda strength: strength.strength):
+            if len(entry.suspicion) == len(entry.fools_model) == right.size:
+                scores = np.asarray(entry.suspicion, dtype=np.float64)
+                fools = np.asarray(entry.fools_model, dtype=bool)
+                yield Case(cell, entry.strength, scores[right & fools & np.isfinite(scores)])
     for cell in columns.measured(record, record.done(defense=pipeline.defense, knowledge="adaptive")):
         if len(cell.suspicion) == right.size:
-            scores = np.array([np.nan if one is None else one for one in cell.suspicion], dtype=np.float64)
+            scores = np.array([np.nan if score is None else score for score in cell.suspicion], dtype=np.float64)
             distance = columns.distances(cell, right)
-            lost = np.isfinite(distance) & (distance > 0)
-            yield Case(cell, None, scores[right & lost & np.isfinite(scores)])
+            broken = np.isfinite(distance) & (distance > 0)
+            yield Case(cell, None, scores[right & broken & np.isfinite(scores)])

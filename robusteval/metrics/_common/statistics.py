@@ -180,7 +180,7 @@ def _rates(counts: NDArray[np.int64]) -> Floats:
 
 
 def roc(negatives: Floats, positives: Floats) -> Roc | None:
-    """The ROC of suspicion scores; None when either side is empty."""
+    """The ROC of detector scores; None when either side is empty."""
     if negatives.size == 0 or positives.size == 0:
         return None
     below, above = _counts(negatives, positives)
@@ -209,11 +209,11 @@ def roc_figures(
         false = _rates(rng.multinomial(negatives.size, below / negatives.size, size=size))
         true = _rates(rng.multinomial(positives.size, above / positives.size, size=size))
         areas.append((np.diff(false, axis=1) * (true[:, 1:] + true[:, :-1]) / 2).sum(axis=1))
-        for place, rate in enumerate(rates):
-            found[place].append(np.where(false <= rate + 1e-12, true, 0.0).max(axis=1))
+        for index, rate in enumerate(rates):
+            found[index].append(np.where(false <= rate + 1e-12, true, 0.0).max(axis=1))
     return RocFigures(
         _interval(curve.area(), areas),
-        tuple(_interval(curve.true_at(rate), found[place]) for place, rate in enumerate(rates)),
+        tuple(_interval(curve.true_at(rate), found[index]) for index, rate in enumerate(rates)),
     )
 
 

@@ -35,7 +35,7 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
     found = pieces.first(pieces.of_kind(record, "accuracy-curve", "curves", {"norm": norm, "defense": defense}))
     if found is None:
         return None
-    if defense != "none" and not any(one.tags.get("role") == "worst" for one in found.curves):
+    if defense != "none" and not any(curve.tags.get("role") == "worst" for curve in found.curves):
         return None  # an oblivious curve alone would flatter the defence
     lines = _accuracy_lines(found.curves, colours(attack_names(record)))
     if not lines:
@@ -64,7 +64,7 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
 
 
 def _slot(record: Record, defense: str) -> int:
-    return next((place for place, one in enumerate(record.pipelines) if one.defense == defense), 0)
+    return next((index for index, pipeline in enumerate(record.pipelines) if pipeline.defense == defense), 0)
 
 
 def _accuracy_lines(curves: Sequence[Curve], shades: dict[str, tuple[str, tuple[int, ...]]]) -> list[Line]:
@@ -122,8 +122,8 @@ def oblivious(record: Record, defense: str) -> Figure | None:
         return None
     adaptive = [
         curve
-        for one in pieces.of_kind(record, "accuracy-curve", "curves", {"norm": "l2", "defense": defense})
-        for curve in one.curves
+        for found in pieces.of_kind(record, "accuracy-curve", "curves", {"norm": "l2", "defense": defense})
+        for curve in found.curves
         if curve.tags.get("role") == "worst"
     ]
     if not adaptive:
@@ -212,7 +212,7 @@ def _hardest(curves: Sequence[Curve]) -> list[Curve]:
     return [curve for _, curve in chosen.values()]
 
 
-def generic(result: Result, place: int) -> list[Figure]:
+def generic(result: Result, index: int) -> list[Figure]:
     """Curves of an unknown metric: one chart for each group, nothing assumed about units."""
     figures = []
     for number, group in enumerate(dict.fromkeys(curve.group for curve in result.curves)):
@@ -226,7 +226,7 @@ def generic(result: Result, place: int) -> list[Figure]:
             lines.append(_line(curve, lines, colour, 2.0, dash, band=True))
         share = all(0 <= point.y <= 1 for curve in curves for point in curve.points)
         axes = Axes(result.x_title, result.y_title, y_share=share, step=False, formats=("x", "y"))
-        key = f"other-{place}-{number}"
+        key = f"other-{index}-{number}"
         title = f"{result.title}: {group}" if group else result.title
         figures.append(pieces.figure(Chart(key, title, "", line_chart(key, lines, axes), "Lines")))
     return figures

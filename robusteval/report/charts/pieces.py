@@ -97,12 +97,12 @@ def is_known(result: Result) -> bool:
 def matching(record: Record, measure: str, tags: Mapping[str, Scalar]) -> list[Result]:
     """The scalars of a built-in measure whose tags hold all of these."""
     return [
-        one
-        for one in record.results
-        if one.kind == "scalar"
-        and is_known(one)
-        and one.tags.get("measure") == measure
-        and all(one.tags.get(key) == value for key, value in tags.items())
+        result
+        for result in record.results
+        if result.kind == "scalar"
+        and is_known(result)
+        and result.tags.get("measure") == measure
+        and all(result.tags.get(key) == value for key, value in tags.items())
     ]
 
 
@@ -113,12 +113,12 @@ def first(results: Iterable[Result]) -> Result | None:
 def of_kind(record: Record, metric: str, kind: str, tags: Mapping[str, Scalar] | None = None) -> list[Result]:
     """The curves or tables of a built-in metric."""
     return [
-        one
-        for one in record.results
-        if one.metric == metric
-        and one.kind == kind
-        and is_known(one)
-        and all(one.tags.get(key) == value for key, value in (tags or {}).items())
+        result
+        for result in record.results
+        if result.metric == metric
+        and result.kind == kind
+        and is_known(result)
+        and all(result.tags.get(key) == value for key, value in (tags or {}).items())
     ]
 
 
@@ -142,10 +142,12 @@ def display(defense: str) -> str:
 def norms(record: Record) -> list[str]:
     """The norms that have figures, in a fixed order."""
     found = {
-        str(one.tags.get("norm")) for one in record.results if one.metric == "accuracy-curve" and one.tags.get("norm")
+        str(result.tags.get("norm"))
+        for result in record.results
+        if result.metric == "accuracy-curve" and result.tags.get("norm")
     }
     order = ("l2", "linf", "l1", "l0")
-    return [one for one in order if one in found] + sorted(found - set(order))
+    return [value for value in order if value in found] + sorted(found - set(order))
 
 
 def width(record: Record) -> float:

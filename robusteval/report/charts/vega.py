@@ -64,23 +64,23 @@ class Axes:
 def colours(names: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """A colour and a dash for each name, in order; the same name has the same in every chart."""
     return {
-        name: (PALETTE[place % len(PALETTE)], DASHES[(place // len(PALETTE)) % len(DASHES)])
-        for place, name in enumerate(names)
+        name: (PALETTE[index % len(PALETTE)], DASHES[(index // len(PALETTE)) % len(DASHES)])
+        for index, name in enumerate(names)
     }
 
 
 def plain(text: str) -> str:
     """Text on one line. Vega-Lite builds aria descriptions by pasting titles into expressions, whose parser refuses
     some line breaks; so such characters go, and the marks carry no aria text (the tables hold the same figures)."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
     """Data rows with fixed field names; names from the record are values, never keys or expressions."""
-    made = []
+    drawn = []
     # What is named first is drawn last, on top.
     for line in reversed(lines):
-        for place, point in enumerate(line.curve.points):
+        for index, point in enumerate(line.curve.points):
             if not (math.isfinite(point.x) and math.isfinite(point.y)):
                 continue
             x = point.x if axes.x_log_from is None else max(point.x, axes.x_log_from)
@@ -91,12 +91,12 @@ def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
                 "width": line.width,
                 "x": float(x),
                 "y": float(point.y),
-                "order": place,
+                "order": index,
             }
             if line.band and point.low is not None and point.high is not None:
                 row |= {"low": float(point.low), "high": float(point.high)}
-            made.append(row)
-    return made
+            drawn.append(row)
+    return drawn
 
 
 def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
@@ -152,10 +152,10 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     if named:
         layers += _label_layers(axes, y, colour, pick)
     chart = alt.layer(*layers).properties(name=key, width="container", height=HEIGHT)
-    made: dict[str, Any] = chart.to_dict()
+    spec: dict[str, Any] = chart.to_dict()
     # Put in afterwards: altair would check every row against its schema, which takes seconds.
-    made["datasets"] = {"rows": rows(lines, axes)} | ({"labels": named} if named else {})
-    return made
+    spec["datasets"] = {"rows": rows(lines, axes)} | ({"labels": named} if named else {})
+    return spec
 
 
 def labels(lines: Sequence[Line], x_max: float) -> list[dict[str, Any]]:
@@ -166,16 +166,16 @@ def labels(lines: Sequence[Line], x_max: float) -> list[dict[str, Any]]:
         return []
     top = 0.75 * min(line.curve.points[0].y for line in chosen)
     chosen.sort(key=lambda line: -_reach(line, top / 2))
-    made = []
-    for place, line in enumerate(chosen):
-        height = top * (1 - 0.7 * place / max(len(chosen) - 1, 1))
+    placed = []
+    for index, line in enumerate(chosen):
+        height = top * (1 - 0.7 * index / max(len(chosen) - 1, 1))
         x = end = _reach(line, height)
         others = [(_reach(other, height + _HALF), _reach(other, height - _HALF)) for other in chosen]
         for first, last in sorted(others):
             if first < end + _NAME * x_max and last > end:
                 end = last
-        made.append({"series": plain(line.series), "x": x, "end": end, "y": max(height, line.curve.points[-1].y)})
-    return made
+        placed.append({"series": plain(line.series), "x": x, "end": end, "y": max(height, line.curve.points[-1].y)})
+    return placed
 
 
 def _reach(line: Line, height: float) -> float:

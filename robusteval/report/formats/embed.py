@@ -121,5 +121,5 @@ def _renumber(svg: str) -> str:
     """Clip paths numbered from 0: the converter counts on through the process, and the same record must give the same
     page."""
     found = dict.fromkeys(re.findall(r'<clipPath id="(clip\d+)"', svg))
-    numbers = {name: f"clip{place}" for place, name in enumerate(found)}
+    numbers = {name: f"clip{index}" for index, name in enumerate(found)}
     return re.sub(r'(<clipPath id="|clip-path="url\(#)(clip\d+)', lambda hit: hit[1] + numbers.get(hit[2], hit[2]), svg)

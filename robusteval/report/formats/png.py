@@ -28,15 +28,15 @@ def _is_png(raw: bytes) -> bool:
     """IHDR first, IEND last, nothing after it, every checksum right."""
     if not raw.startswith(SIGNATURE):
         return False
-    place, kinds = len(SIGNATURE), []
-    while place + 12 <= len(raw):
-        (length,) = struct.unpack(">I", raw[place : place + 4])
-        end = place + 12 + length
+    offset, kinds = len(SIGNATURE), []
+    while offset + 12 <= len(raw):
+        (length,) = struct.unpack(">I", raw[offset : offset + 4])
+        end = offset + 12 + length
         if end > len(raw):
             return False
-        body = raw[place + 4 : end - 4]
+        body = raw[offset + 4 : end - 4]
         if zlib.crc32(body) != struct.unpack(">I", raw[end - 4 : end])[0]:
             return False
         kinds.append(body[:4])
-        place = end
-    return place == len(raw) and bool(kinds) and kinds[0] == b"IHDR" and kinds[-1] == b"IEND"
+        offset = end
+    return offset == len(raw) and bool(kinds) and kinds[0] == b"IHDR" and kinds[-1] == b"IEND"

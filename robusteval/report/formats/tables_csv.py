@@ -13,15 +13,15 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def tables(record: Record) -> dict[str, str]:
     """File name -> CSV text, one for each table that a metric derived. Names are safe and differ from each other."""
-    made: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for result in record.results:
         if result.kind == "table":
             stem = re.sub(r"[^A-Za-z0-9.+_-]+", "_", result.name).strip("._")[:80] or "table"
             name, count = f"{stem}.csv", 2
-            while name in made:
+            while name in texts:
                 name, count = f"{stem}-{count}.csv", count + 1
-            made[name] = table(result)
-    return made
+            texts[name] = table(result)
+    return texts
 
 
 def table(result: Result) -> str:

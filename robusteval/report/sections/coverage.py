@@ -38,20 +38,20 @@ class FindingView:
 
 def findings(record: Record) -> list[FindingView]:
     """The most serious first."""
-    made = []
-    for one in sorted(record.findings, key=lambda one: SEVERITY.get(one.severity, 0)):
-        evidence = ", ".join(f"{key} = {_value(value)}" for key, value in one.evidence.items())
-        cells = ", ".join(one.cells[:6]) + (f" and {len(one.cells) - 6} more" if len(one.cells) > 6 else "")
-        made.append(FindingView(one.severity, one.code, one.sentence, evidence, one.advice, cells))
-    return made
+    views = []
+    for finding in sorted(record.findings, key=lambda finding: SEVERITY.get(finding.severity, 0)):
+        evidence = ", ".join(f"{key} = {_value(value)}" for key, value in finding.evidence.items())
+        cells = ", ".join(finding.cells[:6]) + (f" and {len(finding.cells) - 6} more" if len(finding.cells) > 6 else "")
+        views.append(FindingView(finding.severity, finding.code, finding.sentence, evidence, finding.advice, cells))
+    return views
 
 
 def checks(record: Record) -> Table | None:
     """Every check, the worst outcome first; what each is stands below."""
     order = {"fail": 0, "warn": 1, "pass": 2, "not-applicable": 3}
     rows: list[list[pieces.Text]] = [
-        [one.id, one.title, one.outcome.replace("-", " "), one.measured, one.threshold, one.source]
-        for one in sorted(record.checks, key=lambda one: order.get(one.outcome, 0))
+        [check.id, check.title, check.outcome.replace("-", " "), check.measured, check.threshold, check.source]
+        for check in sorted(record.checks, key=lambda check: order.get(check.outcome, 0))
     ]
     if not rows:
         return None
@@ -66,20 +66,22 @@ def checks(record: Record) -> Table | None:
 def planted(record: Record) -> Table | None:
     """Which planted adversarials each attack found, and the reasons where there was no test."""
     rows: list[list[pieces.Text]] = []
-    for one in record.planted:
-        norm = f"{norm_title(one.norm)} {budget(one.eps, one.norm, pieces.width(record))}"
-        if one.status != "done" or not one.samples:
-            rows.append([norm, one.status, MISSING, MISSING, one.reason])
+    for planted in record.planted:
+        norm = f"{norm_title(planted.norm)} {budget(planted.eps, planted.norm, pieces.width(record))}"
+        if planted.status != "done" or not planted.samples:
+            rows.append([norm, planted.status, MISSING, MISSING, planted.reason])
             continue
-        total = len(one.samples)
-        for name, column in one.found.items():
+        total = len(planted.samples)
+        for name, column in planted.found.items():
             share = pieces.shade(sum(column) / total)
-            rows.append([norm, name, share, scalar(total), one.failed.get(name) or f"needs {one.needs.get(name)}"])
+            rows.append(
+                [norm, name, share, scalar(total), planted.failed.get(name) or f"needs {planted.needs.get(name)}"]
+            )
         rows.append(
             [
                 norm,
                 "random points",
-                pieces.shade(sum(one.random) / total),
+                pieces.shade(sum(planted.random) / total),
                 scalar(total),
                 "on the surface of the ball: the baseline",
             ]
@@ -98,8 +100,8 @@ def planted(record: Record) -> Table | None:
 def _read_out(record: Record) -> str:
     """On what the readouts stand; records from before penultimate features were read say nothing, and read the
     scores."""
-    said = dict.fromkeys(one.features for one in record.planted if one.status == "done")
-    kinds = [one.partition(": ") for one in said]
+    features = dict.fromkeys(planted.features for planted in record.planted if planted.status == "done")
+    kinds = [sentence.partition(": ") for sentence in features]
     where = [
         f"on the model's penultimate features ({rest})"
         if kind == "penultimate"
@@ -128,21 +130,21 @@ def image(record: Record, sample: int) -> str:
 
 def gallery(record: Record) -> list[Shot]:
     shots = []
-    for one in record.gallery[:PICTURES]:
-        caption = f"{one.attack}, {norm_title(one.norm)} {number(one.distance)}, image {image(record, one.sample)}"
-        if one.defense != "none":
-            caption += f", behind {one.defense}"
-        truth = class_name(record, one.label)
-        clean = f"{class_name(record, one.clean_prediction)}, {percent(one.clean_confidence, 0)}"
-        fooled = f"{class_name(record, one.prediction)}, {percent(one.confidence, 0)}"
-        gain = "as it is" if one.perturbation_gain == 1 else f"\u00d7 {number(one.perturbation_gain)}"
+    for picture in record.gallery[:PICTURES]:
+        caption = f"{picture.attack}, {norm_title(picture.norm)} {number(picture.distance)}, image {image(record, picture.sample)}"
+        if picture.defense != "none":
+            caption += f", behind {picture.defense}"
+        truth = class_name(record, picture.label)
+        clean = f"{class_name(record, picture.clean_prediction)}, {percent(picture.clean_confidence, 0)}"
+        fooled = f"{class_name(record, picture.prediction)}, {percent(picture.confidence, 0)}"
+        gain = "as it is" if picture.perturbation_gain == 1 else f"\u00d7 {number(picture.perturbation_gain)}"
         shots.append(
             Shot(
                 f"{caption}. True class: {truth}.",
                 (
-                    ("Clean", png.png_uri(one.clean_png), clean),
-                    ("Perturbation", png.png_uri(one.perturbation_png), gain),
-                    ("Adversarial", png.png_uri(one.adversarial_png), fooled),
+                    ("Clean", png.png_uri(picture.clean_png), clean),
+                    ("Perturbation", png.png_uri(picture.perturbation_png), gain),
+                    ("Adversarial", png.png_uri(picture.adversarial_png), fooled),
                 ),
             )
         )
@@ -198,9 +200,9 @@ def uncovered(record: Record) -> Table | None:
         for cell in cells
     ]
     rows += [
-        [f"Defence {one.defense}", one.status, "", "", "", one.reason or MISSING]
-        for one in record.pipelines
-        if one.status != "done"
+        [f"Defence {pipeline.defense}", pipeline.status, "", "", "", pipeline.reason or MISSING]
+        for pipeline in record.pipelines
+        if pipeline.status != "done"
     ]
     if not rows:
         return None

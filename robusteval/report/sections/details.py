@@ -79,28 +79,30 @@ def cost(record: Record) -> Table | None:
         "Foretold, both",
         "Time",
     ]
-    note = f"{found.description} {_foretold(record)}".rstrip()
+    note = f"{found.description} {_forecast(record)}".rstrip()
     return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=note)
 
 
-def _foretold(record: Record) -> str:
+def _forecast(record: Record) -> str:
     """What was said before the run against what came of it."""
-    values = {one.name: one.value for one in record.results if one.metric == "cost" and pieces.is_known(one)}
-    foretold, made = values.get("passes/foretold"), values.get("passes/made")
-    if not foretold or not made:
+    values = {
+        result.name: result.value for result in record.results if result.metric == "cost" and pieces.is_known(result)
+    }
+    forecast, passes = values.get("passes/foretold"), values.get("passes/made")
+    if not forecast or not passes:
         return ""
-    said = (
-        f"Foretold before the run: {foretold:,.0f} passes. Made: {made:,.0f}, {made / foretold:.2f} times as many; "
+    sentence = (
+        f"Foretold before the run: {forecast:,.0f} passes. Made: {passes:,.0f}, {passes / forecast:.2f} times as many; "
         "attacks stop early where samples fall."
     )
     if record.times.foretold_s and record.times.wall_s:
-        said += f" Foretold time {seconds(record.times.foretold_s)}, taken {seconds(record.times.wall_s)}."
-    return said
+        sentence += f" Foretold time {seconds(record.times.foretold_s)}, taken {seconds(record.times.wall_s)}."
+    return sentence
 
 
 def classes(record: Record) -> list[Table]:
     """Per class, the weakest first; long lists are cut, with a word about it."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "per-class", "table"):
         if not found.name.startswith("per-class/"):
             continue
@@ -132,13 +134,13 @@ def classes(record: Record) -> list[Table]:
             "weakest first"
         )
         columns = ["Class", "Images", "Clean accuracy", "Accuracy under attack", "Median distance", "Flips most to"]
-        made.append(Table(caption, columns, rows, words=(5,), note=note))
-    return made
+        views.append(Table(caption, columns, rows, words=(5,), note=note))
+    return views
 
 
 def flips(record: Record) -> list[Table]:
     """What flips to what, bare model first: a matrix of a few classes, else the most frequent pairs."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "per-class", "table"):
         if not found.name.startswith("flips/"):
             continue
@@ -147,8 +149,8 @@ def flips(record: Record) -> list[Table]:
             "what"
         )
         rows = pieces.named_rows(found)
-        made.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
-    return made
+        views.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
+    return views
 
 
 def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Table:
@@ -190,7 +192,7 @@ def _image(record: Record, sample: Scalar) -> Text:
 
 def label_next(record: Record) -> list[Table]:
     """The first samples to label next, a table for each norm."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "label-next", "table"):
         listed = pieces.named_rows(found)
         rows: list[list[Text]] = [
@@ -209,13 +211,13 @@ def label_next(record: Record) -> list[Table]:
             note += f" The first {NEXT_ROWS} of {len(listed)}; all are in tables/ beside record.json, as CSV."
         columns = ["Rank", "Image", "Class", "Flips to", "Distance", "Attack"]
         caption = f"Nearest to the boundary, {norm_title(found.tags.get('norm'))}"
-        made.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
-    return made
+        views.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
+    return views
 
 
 def clever(record: Record) -> list[Table]:
     """CLEVER beside the smallest distance found, and what was asked for but could not be estimated."""
-    made = []
+    views = []
     for found in pieces.of_kind(record, "clever", "table"):
         rows: list[list[Text]] = []
         for row in pieces.named_rows(found):
@@ -239,8 +241,8 @@ def clever(record: Record) -> list[Table]:
                 ]
             )
         medians = [
-            f"{one.title.rpartition(': ')[2]} {number(one.value)}"
-            for one in pieces.matching(record, "clever-median", {"norm": found.tags.get("norm")})
+            f"{result.title.rpartition(': ')[2]} {number(result.value)}"
+            for result in pieces.matching(record, "clever-median", {"norm": found.tags.get("norm")})
         ]
         note = (
             f"Medians: {', '.join(medians)}. {found.description} Fit: p-value of the extreme-value law; small ones "
@@ -248,12 +250,12 @@ def clever(record: Record) -> list[Table]:
         )
         columns = ["Image", "Class", "CLEVER", "Smallest distance found", "By", "Ratio", "Fit"]
         caption = f"CLEVER, {norm_title(found.tags.get('norm'))}"
-        made.append(Table(caption, columns, rows, words=(1, 4), note=note))
-    return made
+        views.append(Table(caption, columns, rows, words=(1, 4), note=note))
+    return views
 
 
 def _weak(*values: object) -> tuple[float, ...]:
-    return tuple(float(one) if isinstance(one, int | float) else float("inf") for one in values)
+    return tuple(float(value) if isinstance(value, int | float) else float("inf") for value in values)
 
 
 def generic(result: Result) -> Table:

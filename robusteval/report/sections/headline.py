@@ -41,10 +41,10 @@ def _reference(record: Record, norm: str, defense: str, knowledge: str) -> Resul
 
 def cards(record: Record) -> list[Card]:
     """Clean accuracy, robust accuracy at the reference budgets, median distance, rho_adv; of the bare model."""
-    made = []
+    shown = []
     clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": "none"}))
     if clean is not None:
-        made.append(
+        shown.append(
             Card(
                 "Clean accuracy",
                 percent(clean.value),
@@ -58,7 +58,7 @@ def cards(record: Record) -> list[Card]:
         if robust is not None:
             at = budget(robust.tags.get("eps"), norm, pieces.width(record))
             label = f"Accuracy under attack, {norm_title(norm)} \u2264 {at}"
-            made.append(
+            shown.append(
                 Card(
                     label,
                     percent(robust.value),
@@ -72,28 +72,29 @@ def cards(record: Record) -> list[Card]:
     )
     if median is not None:
         bounds = interval(median.low, median.high, share=False)
-        made.append(Card("Median distance to an error, L2", number(median.value), bounds, "worst case over attacks"))
+        shown.append(Card("Median distance to an error, L2", number(median.value), bounds, "worst case over attacks"))
     deepfool = pieces.first(pieces.matching(record, "rho-adv", {"defense": "none", "key": "deepfool"}))
     if deepfool is not None:
         over = f"DeepFool, {scalar(deepfool.tags.get('broken'))} of {scalar(deepfool.tags.get('right'))} images"
-        made.append(
+        shown.append(
             Card("\u03c1 adv", number(deepfool.value), interval(deepfool.low, deepfool.high, share=False), over)
         )
-    return made
+    return shown
 
 
 def budgets(record: Record, norm: str) -> Table | None:
     """Worst-case accuracy at the reference budgets, a row for each pipeline."""
     found = pieces.matching(record, "robust-accuracy", {"norm": norm})
-    found = [one for one in found if one.tags.get("knowledge") != "oblivious"]
+    found = [result for result in found if result.tags.get("knowledge") != "oblivious"]
     if not found:
         return None
     steps = sorted(
-        {one.tags["eps"] for one in found if isinstance(one.tags.get("eps"), float)}, key=lambda one: float(one or 0)
+        {result.tags["eps"] for result in found if isinstance(result.tags.get("eps"), float)},
+        key=lambda value: float(value or 0),
     )
     rows: list[list[Text]] = []
-    for defense in dict.fromkeys(str(one.tags.get("defense")) for one in found):
-        mine = {one.tags.get("eps"): one for one in found if one.tags.get("defense") == defense}
+    for defense in dict.fromkeys(str(result.tags.get("defense")) for result in found):
+        mine = {result.tags.get("eps"): result for result in found if result.tags.get("defense") == defense}
         name = pieces.display(defense) + ("" if defense == "none" else " (adaptive)")
         rows.append([name, *(share_text(mine.get(eps)) for eps in steps)])
     names = [f"\u2264 {budget(eps, norm, pieces.width(record))}" for eps in steps]
@@ -104,10 +105,10 @@ def attacks(record: Record, norm: str) -> Table | None:
     """Each attack on the bare model: what it leaves at the budgets that it was asked about, its median distance."""
     rows: list[list[Text]] = []
     found = pieces.matching(record, "attack-accuracy", {"norm": norm, "defense": "none"})
-    budgets = list(dict.fromkeys(one.tags.get("eps") for one in found))  # the reference first
+    budgets = list(dict.fromkeys(result.tags.get("eps") for result in found))  # the reference first
     width = pieces.width(record)
     for cell in record.done(norm=norm, knowledge="none", defense="none"):
-        mine = {one.tags.get("eps"): one for one in found if one.tags.get("attack") == cell.attack}
+        mine = {result.tags.get("eps"): result for result in found if result.tags.get("attack") == cell.attack}
         tags = {"norm": norm, "defense": "none", "attack": cell.attack}
         name = attack_text(cell.attack, norm, cell.eps, cell.threat, width)
         median = _median(pieces.first(pieces.matching(record, "median-distance", tags)))
@@ -132,7 +133,7 @@ def _median(found: Result | None) -> Text:
 
 
 def _survive(cell: Cell) -> float | None:
-    known = [one for one in cell.survives_8bit if one is not None]
+    known = [survived for survived in cell.survives_8bit if survived is not None]
     return sum(known) / len(known) if known else None
 
 
@@ -212,7 +213,7 @@ def _defense_row(
         paid = percent(clean.value)
         if bare is not None and bare.value is not None:
             paid = Value(percent(clean.value), f"{100 * (clean.value - bare.value):+.1f} points")
-    eps = next((one.tags.get("eps") for one in (adaptive, undefended) if one is not None), None)
+    eps = next((share.tags.get("eps") for share in (adaptive, undefended) if share is not None), None)
     threat = f"{norm_title(norm)} \u2264 {budget(eps, norm, pieces.width(record))}"
     if adaptive is None:
         shown, hidden = "not measured", "withheld: no adaptive attack finished"
@@ -227,5 +228,5 @@ def _defense_row(
         )
         for who in ("oblivious ", "")
     ]
-    figures = [share_text(one) for one in (undefended, oblivious, adaptive)]
+    figures = [share_text(share) for share in (undefended, oblivious, adaptive)]
     return [defense, kind, paid, *figures, threat, *medians]

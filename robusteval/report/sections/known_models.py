@@ -42,20 +42,21 @@ def section(record: Record) -> Section | None:
         curves = pieces.first(pieces.of_kind(record, "references", "curves", tags))
         drawn = _figure(curves, len(shown)) if curves is not None else None
         shown.append((norm_title(norm), drawn, _table(record, table, norm)))
-    reasons = [one.reason for one in record.references if one.reason]
-    used = [one for one in record.references if one.status == "done"]
+    reasons = [reference.reason for reference in record.references if reference.reason]
+    used = [reference for reference in record.references if reference.status == "done"]
     source = "; ".join(
-        f"{one.file} ({one.data}, suite {one.suite}, {one.tool or MISSING}{', shipped' if one.shipped else ''})"
-        for one in used
+        f"{reference.file} ({reference.data}, suite {reference.suite}, {reference.tool or MISSING}"
+        f"{', shipped' if reference.shipped else ''})"
+        for reference in used
     )
     return Section(shown, reasons, source)
 
 
-def _figure(found: Result, place: int) -> Figure | None:
+def _figure(found: Result, index: int) -> Figure | None:
     lines: list[Line] = []
     roles = [str(curve.tags.get("role")) for curve in found.curves]
     known = [curve.label for curve, role in zip(found.curves, roles, strict=True) if role == "reference"]
-    shades = {name: TINTS[place % len(TINTS)] for place, name in enumerate(known)}
+    shades = {name: TINTS[index % len(TINTS)] for index, name in enumerate(known)}
     for curve, role in list(zip(found.curves, roles, strict=True))[:MAX_LINES]:
         if not curve.points or role == "same":
             continue  # the very file that was evaluated: its line would lie under this model's
@@ -84,9 +85,9 @@ def _figure(found: Result, place: int) -> Figure | None:
         )
     limit = _limit(found.curves)
     # room for the rightmost name, on a phone too
-    room = 1.5 * max((float(one["end"]) for one in labels(lines, limit or 1.0)), default=0.0)
+    room = 1.5 * max((float(label["end"]) for label in labels(lines, limit or 1.0)), default=0.0)
     axes = Axes(found.x_title, "Accuracy", max(limit or 0.0, room) or None, labels=True)
-    key = f"references-{place}"
+    key = f"references-{index}"
     chart = Chart(key, f"Accuracy against {norm}, among known models", caption, line_chart(key, lines, axes),
                   f"Step curves of accuracy against {norm} distance, one a model")  # fmt: skip
     return pieces.figure(chart)

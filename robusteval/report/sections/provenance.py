@@ -71,13 +71,13 @@ def _plan(record: Record) -> Facts:
 def _references(record: Record) -> Facts:
     """The sets that the run was compared with, and their models."""
     facts: Facts = []
-    for one in record.references:
-        if one.status == "done":
+    for reference in record.references:
+        if reference.status == "done":
             facts += [
-                ("File", f"{one.file}{', shipped with robusteval' if one.shipped else ''}"),
-                ("SHA-256", one.sha256),
+                ("File", f"{reference.file}{', shipped with robusteval' if reference.shipped else ''}"),
+                ("SHA-256", reference.sha256),
             ]
-            facts += [(model.name, f"{model.file}, SHA-256 {model.sha256}") for model in one.models]
+            facts += [(model.name, f"{model.file}, SHA-256 {model.sha256}") for model in reference.models]
     return facts
 
 
@@ -104,5 +104,5 @@ def plugins(record: Record) -> Table | None:
     if not record.plugins:
         return None
     keys = ("kind", "name", "version", "distribution")
-    rows = [[str(one.get(key, "")) for key in keys] for one in record.plugins]
+    rows = [[str(plugin.get(key, "")) for key in keys] for plugin in record.plugins]
     return Table("Plugins that ran", ["Kind", "Name", "Version", "Distribution"], rows, words=(1, 2, 3))

@@ -33,7 +33,7 @@ def check_clean(record: Record, evidence: Evidence, result: Verification) -> Non
     _column(result, "data.l2", np.isclose(sizes, record.data.l2, rtol=1e-9, atol=1e-12), sizes, record.data.l2)
     if record.data.hashes:
         found = contents(clean, labels, record.model.bounds)
-        same = np.asarray([one == two for one, two in zip(found, record.data.hashes, strict=True)])
+        same = np.asarray([first == second for first, second in zip(found, record.data.hashes, strict=True)])
         _column(result, "data.hashes", same, found, record.data.hashes)
     bare = next((row for row in record.pipelines if row.defense == "none"), None)
     if bare is None or bare.status != "done":
@@ -65,13 +65,13 @@ def _answers(record: Record, bare: Pipeline, clean: Array, evidence: Evidence, r
         result.leave("the record holds no confidence for the clean answers", len(clean))
 
 
-def _column(result: Verification, name: str, same: Array, found: object, said: object) -> None:
+def _column(result: Verification, name: str, same: Array, found: object, printed: object) -> None:
     """One claim a sample. same: bool [N]."""
     wrong = np.flatnonzero(~same)
     result.claims += len(same)
     result.confirmed += len(same) - len(wrong)
     for sample in wrong[:_MANY]:
-        result.failures.append(f"{name}[{sample}] is {said[sample]}, and {found[sample]} is right.")  # type: ignore[index]
+        result.failures.append(f"{name}[{sample}] is {printed[sample]}, and {found[sample]} is right.")  # type: ignore[index]
     if len(wrong) > _MANY:
         result.failures.append(f"{name}: {len(wrong) - _MANY} more are wrong.")
 
@@ -87,10 +87,10 @@ def contents(clean: Array, labels: Array, bounds: list[float]) -> list[str]:
     """128 bits of the sha256 of each sample with its label, whatever the pixel range: values as shares of it, to 16
     bits."""
     low, high = bounds
-    made = []
+    digests = []
     for row, label in zip(clean, labels.tolist(), strict=True):
         steps = np.clip(np.round((row.astype(np.float64) - low) / (high - low) * 65535), 0, 65535)
         digest = hashlib.sha256(np.ascontiguousarray(steps.astype("<u2")).tobytes())
         digest.update(int(label).to_bytes(8, "little", signed=True))
-        made.append(digest.hexdigest()[:32])
-    return made
+        digests.append(digest.hexdigest()[:32])
+    return digests

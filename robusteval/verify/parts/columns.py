@@ -55,7 +55,7 @@ def _cell(record: Record, cell: Cell, evidence: Evidence, there: Stored, result:
     clean = evidence.tensors[CLEAN]
     for number, sample in enumerate(samples):
         faults = list(there.faults.get(Key(cell.id, sample), ()))
-        faults += _lawful(record, cell, images[number], clean[sample], sample)
+        faults += _feasibility(record, cell, images[number], clean[sample], sample)
         if answers is not None:
             faults += _answer(record, cell, sample, int(answers[number]))
         if rounded is not None:
@@ -65,7 +65,7 @@ def _cell(record: Record, cell: Cell, evidence: Evidence, there: Stored, result:
 
 def _keeps_no_images(record: Record, cell: Cell) -> bool:
     """Whether the cell's wins are not kept as 8-bit images too, which are asked about by themselves."""
-    return record.witnesses is None or cell.id not in {one.cell for one in record.witnesses.rounded}
+    return record.witnesses is None or cell.id not in {kept.cell for kept in record.witnesses.rounded}
 
 
 def _form(record: Record, cell: Cell, pipeline: Pipeline, result: Verification) -> None:
@@ -91,15 +91,17 @@ def _form(record: Record, cell: Cell, pipeline: Pipeline, result: Verification) 
         if cell.member and cell.member[sample] is not None and cell.member[sample] not in cell.params:
             faults.append(f"there is no attack {cell.member[sample]} in it")
         if cell.by_target and not wrong:
-            others = [one for goal, one in enumerate(cell.by_target[sample]) if goal != record.data.labels[sample]]
-            nearest = min((one for one in others if one is not None), default=None)
+            others = [
+                distance for goal, distance in enumerate(cell.by_target[sample]) if goal != record.data.labels[sample]
+            ]
+            nearest = min((other for other in others if other is not None), default=None)
             if nearest != value:
                 faults.append(f"its nearest class is at {nearest}, and its distance is {value}")
         if value == 0 or faults:
             result.judge(faults, f"{cell.id}, sample {sample}")
 
 
-def _lawful(record: Record, cell: Cell, image: Array, clean: Array, sample: int) -> list[str]:
+def _feasibility(record: Record, cell: Cell, image: Array, clean: Array, sample: int) -> list[str]:
     """Box, grid, distances, budget."""
     low, high = record.model.bounds
     if not np.isfinite(image).all() or image.min() < low or image.max() > high:
@@ -110,12 +112,12 @@ def _lawful(record: Record, cell: Cell, image: Array, clean: Array, sample: int)
     grid = record.model.grid
     if len(grid) == 3 and grid[2] and off_grid(image, grid[:2], int(grid[2])):
         faults.append(f"it is not on the grid of {int(grid[2]) + 1} values that the file takes")
-    found, said = distance_of(clean, image, cell.norm), cell.distance[sample]
-    if said is None or not np.isclose(found, said, rtol=1e-9, atol=1e-12):
-        faults.append(f"its distance is {found:.8g}, not {said}")
-    length, told = distance_of(clean, image, "l2"), cell.l2[sample] if cell.l2 else None
-    if told is None or not np.isclose(length, told, rtol=1e-9, atol=1e-12):
-        faults.append(f"its L2 distance is {length:.8g}, not {told}")
+    found, printed = distance_of(clean, image, cell.norm), cell.distance[sample]
+    if printed is None or not np.isclose(found, printed, rtol=1e-9, atol=1e-12):
+        faults.append(f"its distance is {found:.8g}, not {printed}")
+    length, printed_l2 = distance_of(clean, image, "l2"), cell.l2[sample] if cell.l2 else None
+    if printed_l2 is None or not np.isclose(length, printed_l2, rtol=1e-9, atol=1e-12):
+        faults.append(f"its L2 distance is {length:.8g}, not {printed_l2}")
     # a grid may move a win beyond its budget; a cascade takes back those
     free = not record.suite.levels and not record.model.grid
     bound = cell.eps is not None and (cell.threat == "budget" or free)
@@ -134,17 +136,17 @@ def wins(answer: int, label: int, target: str, aimed: int | None) -> bool:
 
 
 def _answer(record: Record, cell: Cell, sample: int, answer: int) -> list[str]:
-    label, said = record.data.labels[sample], cell.prediction[sample]
+    label, printed = record.data.labels[sample], cell.prediction[sample]
     if answer == label:
         return ["ONNX Runtime gives the right answer"]
-    if not wins(answer, label, cell.target, said):
+    if not wins(answer, label, cell.target, printed):
         return [f"ONNX Runtime answers {answer}, which is no win for the target {cell.target}"]
-    return [] if answer == said else [f"ONNX Runtime answers {answer}, not {said}"]
+    return [] if answer == printed else [f"ONNX Runtime answers {answer}, not {printed}"]
 
 
 def _survives(record: Record, cell: Cell, sample: int, answer: int) -> list[str]:
     still = wins(answer, record.data.labels[sample], cell.target, cell.prediction[sample])
-    said = cell.survives_8bit[sample] if cell.survives_8bit else None
-    if still == said:
+    printed = cell.survives_8bit[sample] if cell.survives_8bit else None
+    if still == printed:
         return []
     return [f"rounded to 8 bits it fools the model {'after all' if still else 'no more'}"]

@@ -27,13 +27,13 @@ TOLD = "findings before the run, of which only that a check tells of them was ch
 
 def built_in() -> dict[str, Any]:
     """The metrics that come with robusteval, by name."""
-    made = {}
+    metrics = {}
     for file in sorted(Path(robusteval.metrics.__path__[0]).glob("*.py")):
         module = importlib.import_module(f"robusteval.metrics.{file.stem}")
         offers = getattr(module, "robusteval_metrics", None)
         for metric in offers() if offers is not None else ():
-            made[metric.info.name] = metric
-    return made
+            metrics[metric.info.name] = metric
+    return metrics
 
 
 def check_derived(record: Record, metrics: dict[str, Any], result: Verification) -> None:
@@ -41,11 +41,11 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
     # columns are shared: rules and metrics only read them
     again = dataclasses.replace(record, checks=[], findings=[], results=[], verdict=None)
     before = [check for check in record.checks if check.id in looked.RETOLD + looked.MEASURED]
-    told = _before(record, {code for check in before for code in check.codes})
-    strange = [one for one in record.results if one.metric not in metrics]
+    preflight = _before(record, {code for check in before for code in check.codes})
+    strange = [result for result in record.results if result.metric not in metrics]
     labels_from_model = any(finding.code == "labels-from-model" for finding in record.findings)
     try:
-        derive(again, lambda made: _figures(record, made, metrics), told, labels_from_model, before)
+        derive(again, lambda partial: _figures(record, partial, metrics), preflight, labels_from_model, before)
     except Exception as error:  # noqa: BLE001 - columns that were changed may lack whatever the rules take for granted
         result.judge(
             [f"they cannot be derived from its columns ({type(error).__name__}: {error})"], "The derived parts"
@@ -65,24 +65,24 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
         if str(row.get("name")) not in versions or row.get("version") != versions[str(row.get("name"))]
     ]
     result.judge([f"{', '.join(odd)} is not here, or of another version"] if odd else [], "The metrics that ran")
-    result.leave(STRANGE, len({one.metric for one in strange}))
-    _preflight(record, before, told, result)
+    result.leave(STRANGE, len({result.metric for result in strange}))
+    _preflight(record, before, preflight, result)
 
 
-def _figures(printed: Record, made: Record, metrics: dict[str, Any]) -> tuple[list[Result], list[Finding]]:
+def _figures(printed: Record, again: Record, metrics: dict[str, Any]) -> tuple[list[Result], list[Finding]]:
     """The built-in metrics' results computed again, in the order of the record's plugins; others as they are
     printed."""
     results: list[Result] = []
     names = [str(row.get("name")) for row in printed.plugins if row.get("kind") == "metric"]
-    failed = {one.evidence.get("metric"): one for one in printed.findings if one.code == FAILED}
+    failed = {finding.evidence.get("metric"): finding for finding in printed.findings if finding.code == FAILED}
     kept = []
     for name in names:
         metric = metrics.get(name)
         if metric is None:
-            results += [one for one in printed.results if one.metric == name]
+            results += [result for result in printed.results if result.metric == name]
         else:
             try:
-                results += list(metric().compute(made))
+                results += list(metric().compute(again))
                 continue
             except Exception:  # noqa: BLE001, S110 - it failed in the run too, where the record says so
                 pass
@@ -97,35 +97,35 @@ def titles_only(made: Result) -> Result:
 
 
 def _by_id(checks: list[Check]) -> dict[str, object]:
-    made: dict[str, object] = {check.id: check for check in checks}
-    return made | {"their order": [check.id for check in checks]}
+    rows: dict[str, object] = {check.id: check for check in checks}
+    return rows | {"their order": [check.id for check in checks]}
 
 
 def _before(record: Record, codes: set[str]) -> list[Finding]:
     """The findings that were made before anything was attacked: the first ones that a check of the preflight tells of,
     and notes on the pixel range, and tests of the evaluation that failed, which stand beside any outcome."""
-    told = []
+    findings = []
     for finding in record.findings:
         if finding.code not in BESIDE and (finding.code not in codes or finding.code not in looked.CODES):
             break
-        told.append(finding)
-    return told
+        findings.append(finding)
+    return findings
 
 
 def _compare(result: Verification, where: str, printed: object, derived: object, claims: int) -> None:
     found = list(differences(printed, derived, where))
     result.claims += claims
     result.confirmed += max(claims - len(found), 0)
-    result.failures += [f"{one}." for one in found[:_MOST]]
+    result.failures += [f"{sentence}." for sentence in found[:_MOST]]
     if len(found) > _MOST:
         result.failures.append(f"{where}: {len(found) - _MOST} more entries do not follow from the columns.")
 
 
-def _preflight(record: Record, before: list[Check], told: list[Finding], result: Verification) -> None:
+def _preflight(record: Record, before: list[Check], findings: list[Finding], result: Verification) -> None:
     """The checks before the run: their words as they are here, and what the clean answers decide."""
     if before and [check.id for check in before] != list(looked.ORDER):
         result.judge(["they are not each there once, in their order"], "The checks before the run")
-    raised = {finding.code for finding in told}
+    raised = {finding.code for finding in findings}
     for check in before:
         faults = []
         seen = looked.retold(record, check)
@@ -145,5 +145,5 @@ def _preflight(record: Record, before: list[Check], told: list[Finding], result:
             faults.append("it warns, and names no finding")
         if faults or seen is not None:
             result.judge(faults, f"checks.{check.id}")
-    for finding in told:
+    for finding in findings:
         result.leave(TOLD, finding.code not in looked.RETOLD)

@@ -25,21 +25,21 @@ def check_rounded(
     """
     asked, failures, notes = 0, [], []
     cells = {cell.id: cell for cell, _ in proof.rounded(record)}
-    given = record.witnesses.rounded if record.witnesses else []
-    if [entry.cell for entry in given] != list(cells):
+    entries = record.witnesses.rounded if record.witnesses else []
+    if [entry.cell for entry in entries] != list(cells):
         asked += 1
         failures.append("witnesses.rounded: the 8-bit images kept are not those that the columns need.")
-    for entry in given:
+    for entry in entries:
         cell, levels = cells.get(entry.cell), tensors.get(entry.tensor)
-        said = [] if cell is None else [n for n, value in enumerate(cell.survives_8bit) if value is not None]
-        asked += len(said)
-        if cell is None or levels is None or levels.dtype != np.uint8 or len(levels) != len(said):
+        survivors = [] if cell is None else [n for n, value in enumerate(cell.survives_8bit) if value is not None]
+        asked += len(survivors)
+        if cell is None or levels is None or levels.dtype != np.uint8 or len(levels) != len(survivors):
             failures.append(f"{entry.cell}: its 8-bit images are not in the witness file.")
             continue
         images = pixels_of(levels, record.model.bounds)
-        wins = _wins(cell, said, record.data.labels, answer(images))
+        wins = _wins(cell, survivors, record.data.labels, answer(images))
         before = len(failures)
-        for row, sample in enumerate(said):
+        for row, sample in enumerate(survivors):
             faults = []
             if bool(wins[row]) != cell.survives_8bit[sample]:
                 faults.append(
@@ -49,10 +49,10 @@ def check_rounded(
                 faults.append("it lies further from the clean sample than rounding explains")
             if faults:
                 failures.append(f"{cell.id}, sample {sample}, rounded to 8 bits: {' and '.join(faults)}.")
-        if len(failures) == before and len(said):  # noqa: PLC1802 - an array
-            share = 100 * sum(wins) / len(said)
+        if len(failures) == before and len(survivors):  # noqa: PLC1802 - an array
+            share = 100 * sum(wins) / len(survivors)
             notes.append(
-                f"{cell.attack}, {cell.norm}: {share:.1f} % of {len(said)} wins survive rounding to 8 bits, as said."
+                f"{cell.attack}, {cell.norm}: {share:.1f} % of {len(survivors)} wins survive rounding to 8 bits, as said."
             )
     return asked, failures, notes
 

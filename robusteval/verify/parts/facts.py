@@ -21,6 +21,9 @@ KINDS = ("attack", "defense", "metric")
 _OF_CELL = (
     "attack", "plugin", "version", "family", "needs", "defense", "knowledge", "norm", "threat", "eps", "target",
 )  # fmt: skip
+# Versions whose records this one checks as its own: columns and words of the record mean the same. What it derives otherwise
+# since then is found where it is compared, and `earlier` says why that may be.
+EARLIER = ("0.1.0",)
 _OWN_ATTACK = "bare-adversarials"  # the core's own, which no plugin makes
 
 
@@ -32,7 +35,7 @@ def check_facts(record: Record, result: Verification) -> None:
     _clock(record, result)
     _self_tests(record, result)
     faults = []
-    if record.tool.get("name") != "robusteval" or record.tool.get("version") != __version__:
+    if record.tool.get("name") != "robusteval" or record.tool.get("version") not in (__version__, *EARLIER):
         faults.append(
             f"it is {record.tool}, and this is robusteval {__version__}: verify with the version that wrote it"
         )
@@ -60,20 +63,34 @@ def check_facts(record: Record, result: Verification) -> None:
     result.leave(ATTACKS)
 
 
+def earlier(record: Record, result: Verification) -> list[str]:
+    """One sentence where the run was made by an earlier version: whether that may be why something does not hold."""
+    version = record.tool.get("version")
+    if version == __version__ or version not in EARLIER:
+        return []
+    wrote = f"The run was made by robusteval {version}, and this is {__version__}"
+    if result.held:
+        return [f"{wrote}: all that was compared is the same in both."]
+    return [
+        f"{wrote}: figures, checks or words that differ may be what changed since (CHANGELOG.md); to know, verify it with "
+        f"robusteval {version}."
+    ]
+
+
 @functools.cache
 def shipped_suites() -> tuple[dict[str, Any], ...]:
     """The parsed suites of the core; those of plugins are not asked for, ours neither, as no plugin is imported
     here."""
     folder = resources.files("robusteval").joinpath("engine", "suite", "builtin")
-    files = [one for one in folder.iterdir() if one.name.endswith(".toml")]
-    return tuple(tomllib.loads(one.read_text(encoding="utf-8")) for one in files)
+    files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
+    return tuple(tomllib.loads(file.read_text(encoding="utf-8")) for file in files)
 
 
 def _suite(record: Record, result: Verification) -> None:
     """A suite that ships with robusteval is what the record says, and each of its attacks has its cells."""
     known = shipped_suites()
-    found = next((one for one in known if suite_sha256(one) == record.suite.sha256), None)
-    named = next((one for one in known if one["name"] == record.suite.name), None)
+    found = next((suite for suite in known if suite_sha256(suite) == record.suite.sha256), None)
+    named = next((suite for suite in known if suite["name"] == record.suite.name), None)
     if found is None and named is not None and named["version"] == record.suite.version:
         fault = f"it is not that of the suite {record.suite.name} {record.suite.version} that ships with robusteval"
         result.judge([fault], "suite.sha256")
@@ -102,7 +119,7 @@ def _suite(record: Record, result: Verification) -> None:
         there = {cell.norm for cell in bare if cell.plugin == row["name"]}
         if set(row["eps"]) - there:
             faults.append(f"it runs {row['name']}, and there is no cell of that")
-    defended = {one.defense for one in record.pipelines}
+    defended = {pipeline.defense for pipeline in record.pipelines}
     faults += [
         f"it has the defence {row.get('name', row['plugin'])}, and there is no pipeline of that"
         for row in found.get("defense", [])
@@ -135,15 +152,17 @@ def _cells(record: Record, result: Verification) -> None:
             faults.append(f"its budget {cell.eps:g} is larger than the pixel range")
         if cell.knowledge == "none" and cell.norm == "l2":
             faults += [
-                f"at strength {one.strength:g} two means of one thing differ"
-                for one in cell.strengths
-                if abs(one.mean_l2 - one.mean_distance) > 1e-9 * max(1.0, one.mean_l2)
+                f"at strength {strength.strength:g} two means of one thing differ"
+                for strength in cell.strengths
+                if abs(strength.mean_l2 - strength.mean_distance) > 1e-9 * max(1.0, strength.mean_l2)
             ]
         if cell.knowledge == "none":
             faults += [
-                f"at strength {one.strength:g} it fools the model with the right answer"
-                for one in cell.strengths
-                for fools, answer, label in zip(one.fools_model, one.prediction, record.data.labels, strict=True)
+                f"at strength {strength.strength:g} it fools the model with the right answer"
+                for strength in cell.strengths
+                for fools, answer, label in zip(
+                    strength.fools_model, strength.prediction, record.data.labels, strict=True
+                )
                 if fools and answer in (label, -1)
             ][:3]
         if cell.knowledge == "oblivious":
@@ -155,11 +174,11 @@ def _cells(record: Record, result: Verification) -> None:
 
 def _judged_only(record: Record, cell: Cell) -> list[str]:
     """An oblivious cell asks nothing of its own: it judges what its bare cell kept."""
-    bare = next((one for one in record.cells if one.id == f"none/{cell.attack}/{cell.norm}"), None)
+    bare = next((bare for bare in record.cells if bare.id == f"none/{cell.attack}/{cell.norm}"), None)
     if bare is None:
         return ["there is no cell whose adversarials it judges"]
     faults = [] if cell.eps == bare.eps else ["its budget is not that of the cell whose adversarials it judges"]
-    same = [one.strength for one in cell.strengths] == [one.strength for one in bare.strengths]
+    same = [strength.strength for strength in cell.strengths] == [strength.strength for strength in bare.strengths]
     if cell.status == bare.status == "done" and not same:
         faults.append("its strengths are not those of the cell whose adversarials it judges")
     if cell.zero_gradients or cell.bad_gradients or cell.rejected or cell.watched:
@@ -185,7 +204,7 @@ def _probes(record: Record, result: Verification) -> None:
         if probe.sha256 and probe.sha256 != variant_sha256(probe, {}):
             faults.append("its sha256 is not that of its plugin, version and parameters")
         result.judge(faults, probe.id)
-    last = [places.index(one.id.split("/", 2)[-1]) for one in record.probes if one.id.split("/", 2)[-1] in cells]
+    last = [places.index(probe.id.split("/", 2)[-1]) for probe in record.probes if probe.id.split("/", 2)[-1] in cells]
     result.judge(["they are in another order than their cells"] if last != sorted(last) else [], "probes")
 
 
@@ -194,17 +213,21 @@ def _plugins(record: Record, result: Verification) -> None:
     used: set[tuple[str, str, str]] = set()
     for cell in (*record.cells, *record.probes):
         if cell.family == "cascade":
-            rows = [one for one in cell.params.values() if isinstance(one, dict)]
-            used |= {("attack", str(one.get("plugin")), str(one.get("version"))) for one in rows}
+            rows = [value for value in cell.params.values() if isinstance(value, dict)]
+            used |= {("attack", str(row.get("plugin")), str(row.get("version"))) for row in rows}
         elif cell.plugin != _OWN_ATTACK:
             used.add(("attack", cell.plugin, cell.version))
     used |= {("defense", row.plugin, row.version) for row in record.pipelines if row.defense != "none"}
-    given = [(row.get("kind", ""), row.get("name", ""), row.get("version", "")) for row in record.plugins]
+    listed = [(row.get("kind", ""), row.get("name", ""), row.get("version", "")) for row in record.plugins]
     done = {("attack", cell.plugin, cell.version) for cell in record.cells if cell.status != "excluded"}
-    needed = {one for one in used if one[0] == "defense" or one in done}
-    faults = [f"{' '.join(one)} ran, and is not listed" for one in sorted(needed - set(given)) if one[2]]
-    faults += [f"{' '.join(one)} is listed, and ran nowhere" for one in given if one[0] != "metric" and one not in used]
-    if len(set(given)) != len(given):
+    needed = {plugin for plugin in used if plugin[0] == "defense" or plugin in done}
+    faults = [f"{' '.join(plugin)} ran, and is not listed" for plugin in sorted(needed - set(listed)) if plugin[2]]
+    faults += [
+        f"{' '.join(plugin)} is listed, and ran nowhere"
+        for plugin in listed
+        if plugin[0] != "metric" and plugin not in used
+    ]
+    if len(set(listed)) != len(listed):
         faults.append("a row is there twice")
     if any(
         row.keys() != {"kind", "name", "version", "distribution"} or row["kind"] not in KINDS for row in record.plugins
@@ -218,10 +241,10 @@ def _clock(record: Record, result: Verification) -> None:
     faults = []
     timed = set(record.times.cells_s)
     there = {cell.id for cell in (*record.cells, *record.probes) if cell.status in ("done", "skipped", "failed")}
-    faults += [f"{one} was timed, and is no cell that ran" for one in sorted(timed - there)]
+    faults += [f"{name} was timed, and is no cell that ran" for name in sorted(timed - there)]
     done = {cell.id for cell in (*record.cells, *record.probes) if cell.status == "done"}
     if timed:
-        faults += [f"{one} ran, and was not timed" for one in sorted(done - timed)]
+        faults += [f"{name} ran, and was not timed" for name in sorted(done - timed)]
     late = record.skipped or any(cell.status == "skipped" for cell in (*record.cells, *record.probes))
     if late and record.times.budget_s is None:
         faults.append("something was left out for want of time, and there was no time budget")
@@ -232,7 +255,7 @@ def _self_tests(record: Record, result: Verification) -> None:
     """The tests of the evaluation go with the columns as far as those tell."""
     bare = record.pipeline("none").prediction
     right = [a == b for a, b in zip(bare, record.data.labels, strict=True)]
-    for place, row in enumerate(record.planted):
+    for index, row in enumerate(record.planted):
         faults = []
         needs = {cell.attack: cell.needs for cell in record.cells if cell.defense == "none"}
         if any(needs.get(name, need) != need for name, need in row.needs.items()):
@@ -241,8 +264,8 @@ def _self_tests(record: Record, result: Verification) -> None:
             faults.append("some attacks have no access, or none are found by them")
         if len(set(row.samples)) != len(row.samples) or not all(right[sample] for sample in row.samples):
             faults.append("a sample is there twice, or is wrong when clean")
-        result.judge(faults, f"planted[{place}]")
-    for place, search in enumerate(record.searches):
+        result.judge(faults, f"planted[{index}]")
+    for index, search in enumerate(record.searches):
         twice = len(set(search.samples)) != len(search.samples)
         wrong = not all(right[sample] for sample in search.samples)
-        result.judge(["a sample is there twice, or is wrong when clean"] * (twice or wrong), f"searches[{place}]")
+        result.judge(["a sample is there twice, or is wrong when clean"] * (twice or wrong), f"searches[{index}]")

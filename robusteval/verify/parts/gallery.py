@@ -26,34 +26,42 @@ def check_gallery(record: Record, evidence: Evidence, there: Stored, result: Ver
     """Words and pixels of every picture."""
     cells = {cell.id: cell for cell in record.cells}
     bare = record.pipeline("none")
-    wanted = [(sample, cell.id) for sample, cell in shown(record)] if pictured(record.model.input_shape) else []
-    same = [(one.sample, one.cell) for one in record.gallery] == wanted
+    expected = [(sample, cell.id) for sample, cell in shown(record)] if pictured(record.model.input_shape) else []
+    same = [(picture.sample, picture.cell) for picture in record.gallery] == expected
     result.judge([] if same else ["it shows other samples or attacks than the rule picks"], "gallery")
-    for place, one in enumerate(record.gallery):
-        cell = cells.get(one.cell)
-        image = there.images.get(Key(one.cell, one.sample))
-        if cell is None or cell.status != "done" or cell.knowledge != "none" or not cell.distance[one.sample]:
-            result.judge(["it is of no win"], f"gallery[{place}]")
+    for index, picture in enumerate(record.gallery):
+        cell = cells.get(picture.cell)
+        image = there.images.get(Key(picture.cell, picture.sample))
+        if cell is None or cell.status != "done" or cell.knowledge != "none" or not cell.distance[picture.sample]:
+            result.judge(["it is of no win"], f"gallery[{index}]")
             continue
         faults = []
-        said = (one.attack, one.defense, one.norm, one.distance, one.label, one.clean_prediction, one.clean_confidence)
-        sample = one.sample
-        confidence = bare.confidence[sample] if bare.confidence else one.clean_confidence
+        printed = (
+            picture.attack,
+            picture.defense,
+            picture.norm,
+            picture.distance,
+            picture.label,
+            picture.clean_prediction,
+            picture.clean_confidence,
+        )
+        sample = picture.sample
+        confidence = bare.confidence[sample] if bare.confidence else picture.clean_confidence
         columns = (cell.attack, cell.defense, cell.norm, cell.distance[sample], record.data.labels[sample])
-        if said != (*columns, bare.prediction[sample], confidence):
+        if printed != (*columns, bare.prediction[sample], confidence):
             faults.append("what is written under it is not what the columns say")
-        if one.prediction != cell.prediction[sample]:
-            faults.append(f"it is answered {cell.prediction[sample]}, not {one.prediction}")
+        if picture.prediction != cell.prediction[sample]:
+            faults.append(f"it is answered {cell.prediction[sample]}, not {picture.prediction}")
         if image is None:
             result.leave(UNPROVED)
         else:
             clean = evidence.tensors[CLEAN][sample]
-            faults += _pixels(one, clean, image, record.model.bounds)
+            faults += _pixels(picture, clean, image, record.model.bounds)
             if evidence.model is not None:
                 top = float(softmax(evidence.model.scores(image[None])).max())
-                if abs(top - one.confidence) > CONFIDENCE:
-                    faults.append(f"its confidence is {top:.3f}, not {one.confidence:.3f}")
-        result.judge(faults, f"gallery[{place}]")
+                if abs(top - picture.confidence) > CONFIDENCE:
+                    faults.append(f"its confidence is {top:.3f}, not {picture.confidence:.3f}")
+        result.judge(faults, f"gallery[{index}]")
 
 
 def _pixels(one: Picture, clean: Array, image: Array, bounds: list[float]) -> list[str]:
@@ -65,12 +73,12 @@ def _pixels(one: Picture, clean: Array, image: Array, bounds: list[float]) -> li
     faults = []
     if not np.isclose(one.perturbation_gain, 1 / peak, rtol=1e-4):
         faults.append(f"its perturbation is stretched {1 / peak:.4g} times, not {one.perturbation_gain:.4g}")
-    wanted = {
+    shown = {
         "clean_png": (clean - np.float32(low)) / width,
         "perturbation_png": 0.5 + 0.5 * delta / width / np.float32(peak),
         "adversarial_png": (image - np.float32(low)) / width,
     }
-    for name, values in wanted.items():
+    for name, values in shown.items():
         found = decode_png(getattr(one, name))
         expected = _shown(np.clip(values, 0, 1) * 255)
         if found is None or found.shape != expected.shape or np.abs(found - expected).max() > 1:
@@ -118,18 +126,18 @@ def _unfilter(raw: bytes, width: int, height: int, channels: int) -> Array:
     """The five filters of PNG, byte by byte."""
     stride = width * channels
     rows = np.frombuffer(raw, np.uint8).reshape(height, stride + 1)
-    made = np.zeros((height, stride), np.int64)
+    pixels = np.zeros((height, stride), np.int64)
     for y in range(height):
         kind, line = int(rows[y, 0]), rows[y, 1:].astype(np.int64)
-        above = made[y - 1] if y else np.zeros(stride, np.int64)
+        above = pixels[y - 1] if y else np.zeros(stride, np.int64)
         if kind in (0, 2):
-            made[y] = (line + (above if kind == 2 else 0)) & 255
+            pixels[y] = (line + (above if kind == 2 else 0)) & 255
             continue
         for x in range(stride):
-            left = int(made[y, x - channels]) if x >= channels else 0
+            left = int(pixels[y, x - channels]) if x >= channels else 0
             up, corner = int(above[x]), int(above[x - channels]) if x >= channels else 0
-            made[y, x] = (int(line[x]) + _guess(kind, left, up, corner)) & 255
-    return made.reshape(height, width, channels).astype(np.float64)
+            pixels[y, x] = (int(line[x]) + _guess(kind, left, up, corner)) & 255
+    return pixels.reshape(height, width, channels).astype(np.float64)
 
 
 def _guess(kind: int, left: int, up: int, corner: int) -> int:

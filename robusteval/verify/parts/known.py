@@ -14,20 +14,20 @@ from robusteval.verify.parts.same import differences
 OWN = "reference sets that the user gave, or that do not come with this robusteval"
 
 
-def check_known(record: Record, result: Verification, shipped: list[reference_set.Source] | None = None) -> None:
+def check_known(record: Record, result: Verification, shipped: list[reference_set.LoadedSet] | None = None) -> None:
     """Compares record.references with what the shipped sets say. shipped: read here where not given."""
     sources = reference_set.shipped() if shipped is None else shipped
     known = {source.sha256: source for source in sources}
     foreign = 0
-    for place, one in enumerate(record.references):
-        source = known.get(one.sha256)
+    for index, reference in enumerate(record.references):
+        source = known.get(reference.sha256)
         if source is not None:  # also where the user gave the file by its path
-            again = compare(replace(source, shipped=one.shipped), record)
-            result.judge(list(differences(one, again, f"references[{place}]"))[:3], "references")
-        elif one.shipped and one.file:
-            result.judge([f"no set that ships with this robusteval has its hash ({one.file})"], "references")
+            again = compare(replace(source, shipped=reference.shipped), record)
+            result.judge(list(differences(reference, again, f"references[{index}]"))[:3], "references")
+        elif reference.shipped and reference.file:
+            result.judge([f"no set that ships with this robusteval has its hash ({reference.file})"], "references")
         else:
-            foreign += bool(one.file)
+            foreign += bool(reference.file)
     result.leave(OWN, foreign)
-    if not foreign and all(one.shipped for one in record.references):
+    if not foreign and all(reference.shipped for reference in record.references):
         result.judge(list(differences(record.references, compared(sources, record), "references"))[:3], "references")

@@ -87,9 +87,9 @@ def _tables(record: Record, folder: Path, result: Verification) -> None:
     """tables/*.csv, where there are any. Others' files in that folder are none of ours."""
     from robusteval.report.formats import tables_csv
 
-    place = folder / TABLES
+    tables_folder = folder / TABLES
     for name, text in tables_csv.tables(record).items():
-        path = place / name
+        path = tables_folder / name
         if path.is_file():
             same = path.read_bytes() == text.encode()
             result.judge([] if same else ["it is not the record's table"], f"{TABLES}/{name}")

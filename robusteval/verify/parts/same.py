@@ -12,8 +12,8 @@ _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 def differences(printed: object, derived: object, path: str) -> Iterator[str]:
     """One sentence for each place in which they differ, named by its path."""
     if dataclasses.is_dataclass(printed) and type(printed) is type(derived):
-        for one in dataclasses.fields(printed):
-            yield from differences(getattr(printed, one.name), getattr(derived, one.name), f"{path}.{one.name}")
+        for field in dataclasses.fields(printed):
+            yield from differences(getattr(printed, field.name), getattr(derived, field.name), f"{path}.{field.name}")
     elif isinstance(printed, dict) and isinstance(derived, dict):
         for name in sorted(printed.keys() | derived.keys(), key=str):
             if name not in printed or name not in derived:
@@ -23,8 +23,8 @@ def differences(printed: object, derived: object, path: str) -> Iterator[str]:
     elif isinstance(printed, list) and isinstance(derived, list):
         if len(printed) != len(derived):
             yield f"{path} has {len(printed)} entries, and {len(derived)} follow from the columns"
-        for place, (one, two) in enumerate(zip(printed, derived, strict=False)):
-            yield from differences(one, two, f"{path}[{place}]")
+        for index, (first, second) in enumerate(zip(printed, derived, strict=False)):
+            yield from differences(first, second, f"{path}[{index}]")
     elif not _equal(printed, derived):
         yield f"{path} is {_short(printed)}, and {_short(derived)} follows from the columns"
 

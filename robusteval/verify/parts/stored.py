@@ -40,26 +40,26 @@ def stored(record: Record, evidence: Evidence, result: Verification) -> Stored:
     hashes = evidence.sha256 == kept.sha256
     fault = "it is not the file that the run wrote: its hash differs"
     result.judge([] if hashes else [fault], "The witness file")
-    made = Stored({}, {}, {})
-    _nearest(record, kept, evidence, made, result)
-    _others(record, kept, evidence, made, result)
-    known = {CLEAN, LABELS, *(one.tensor for one in kept.entries)}
-    known |= {one.tensor for one in kept.wins} | {one.tensor for one in kept.rounded}
+    account = Stored({}, {}, {})
+    _nearest(record, kept, evidence, account, result)
+    _others(record, kept, evidence, account, result)
+    known = {CLEAN, LABELS, *(entry.tensor for entry in kept.entries)}
+    known |= {win.tensor for win in kept.wins} | {rounded.tensor for rounded in kept.rounded}
     extra = sorted(evidence.tensors.keys() - known)
     if extra:
         result.judge([f"it holds {', '.join(extra[:5])}, which the record does not mention"], "The witness file")
-    return made
+    return account
 
 
 def _fits(tensor: Array | None, record: Record) -> bool:
     return tensor is not None and tensor.dtype == np.float32 and tensor.shape[1:] == tuple(record.model.input_shape)
 
 
-def _nearest(record: Record, kept: Witnesses, evidence: Evidence, made: Stored, result: Verification) -> None:
+def _nearest(record: Record, kept: Witnesses, evidence: Evidence, account: Stored, result: Verification) -> None:
     """The worst case of every pipeline and norm: an entry for each sample, as the columns have it."""
-    given = {Key(one.cell, one.sample): one for one in kept.entries}
+    entries = {Key(entry.cell, entry.sample): entry for entry in kept.entries}
     order = [Key(cell.id, sample) for places in proof.nearest(record).values() for sample, cell in places]
-    if list(given) != order and given.keys() == set(order):
+    if list(entries) != order and entries.keys() == set(order):
         result.judge(["they are in another order than the run writes"], "witnesses.entries")
     needed: set[Key] = set()
     for tensor, places in proof.nearest(record).items():
@@ -67,19 +67,19 @@ def _nearest(record: Record, kept: Witnesses, evidence: Evidence, made: Stored, 
         for number, (sample, cell) in enumerate(places):
             key = Key(cell.id, sample)
             needed.add(key)
-            entry = given.get(key)
+            entry = entries.get(key)
             whole = rows if rows is not None and _fits(rows, record) and number < len(rows) else None
             if entry is None or whole is None:
                 result.judge(
                     [f"the nearest adversarial in {cell.norm} is not there as the columns need it"], _name(key)
                 )
                 continue
-            made.images[key] = whole[number]
-            made.faults[key] = _entry(entry, record, cell, tensor, number, whole[number])
+            account.images[key] = whole[number]
+            account.faults[key] = _entry(entry, record, cell, tensor, number, whole[number])
         if rows is not None and len(rows) != len(places):
             result.judge([f"it has {len(rows)} rows for {len(places)} lost samples"], f"Tensor {tensor}")
-    surplus = [key for key in given if key not in needed]
-    if surplus or len(kept.entries) != len(given):
+    surplus = [key for key in entries if key not in needed]
+    if surplus or len(kept.entries) != len(entries):
         who = ", ".join(_name(key) for key in surplus[:3]) or "one of them twice"
         result.judge([f"there are entries that no column needs ({who})"], "witnesses.entries")
 
@@ -105,23 +105,23 @@ def _entry(entry: Witness, record: Record, cell: Cell, tensor: str, row: int, im
     return faults
 
 
-def _others(record: Record, kept: Witnesses, evidence: Evidence, made: Stored, result: Verification) -> None:
+def _others(record: Record, kept: Witnesses, evidence: Evidence, account: Stored, result: Verification) -> None:
     """Every other win, cell by cell."""
     if kept.limit not in (0, proof.LIMIT):
         result.judge([f"the rule is {proof.LIMIT} bytes"], f"witnesses.limit is {kept.limit}")
-    wanted, left = proof.wins(record, kept.limit)
-    made.left.update(left)
-    given = {one.cell: one.tensor for one in kept.wins}
-    if len(given) != len(kept.wins) or list(given) != list(wanted):
+    expected, left = proof.wins(record, kept.limit)
+    account.left.update(left)
+    tensors = {win.cell: win.tensor for win in kept.wins}
+    if len(tensors) != len(kept.wins) or list(tensors) != list(expected):
         result.judge(["they are not of the cells that have such wins, in their order"], "witnesses.wins")
-    for cell, samples in wanted.items():
-        rows = evidence.tensors.get(given.get(cell, ""))
+    for cell, samples in expected.items():
+        rows = evidence.tensors.get(tensors.get(cell, ""))
         if rows is None or not _fits(rows, record) or len(rows) != len(samples):
             found = 0 if rows is None else len(rows)
             result.judge([f"{found} stored adversarials for {len(samples)} distances above 0"], cell, len(samples))
             continue
         for number, sample in enumerate(samples):
-            made.images[Key(cell, sample)] = rows[number]
+            account.images[Key(cell, sample)] = rows[number]
 
 
 def _name(key: Key) -> str:

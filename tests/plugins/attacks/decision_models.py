@@ -33,5 +33,5 @@ def right_samples(model: Classifier, count: int) -> tuple[Tensor, Tensor]:
 def distances(problem: Problem, found: Tensor, model: Classifier) -> Tensor:
     """Distance of each candidate, infinite where it is no win on the true model."""
     answer = model.logits(found).argmax(1)
-    kept = problem.keep.gather(1, answer[:, None]).squeeze(1)
+    kept = problem.safe.gather(1, answer[:, None]).squeeze(1)
     return problem.distance(found).masked_fill(kept, torch.inf)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 @lru_cache(maxsize=2)
 def trained(name: str, count: int = 16) -> tuple[Classifier, Tensor, Tensor]:
-    """Model examples/fashion-<name>.onnx, bundled test images that it gets right, and their keep mask."""
+    """Model examples/fashion-<name>.onnx, bundled test images that it gets right, and their safe mask."""
     model = OnnxLoader().load(ROOT / "examples" / f"fashion-{name}.onnx", LoadOptions())
     with np.load(Path(robusteval.__file__).parent / "data" / "fashion_mnist.npz") as data:
         x = torch.from_numpy(data["x_test"][: 2 * count]).float().reshape(-1, 1, 28, 28) / 255
@@ -29,10 +29,10 @@ def trained(name: str, count: int = 16) -> tuple[Classifier, Tensor, Tensor]:
     return model, x, untargeted(model, x)
 
 
-def reach(attack: Attack, model: Classifier, x: Tensor, keep: Tensor, norm: Norm) -> Tensor:
+def reach(attack: Attack, model: Classifier, x: Tensor, safe: Tensor, norm: Norm) -> Tensor:
     """Distance of the attack's answer after the engine's line search to the clean sample, infinite without a win,
     [B]."""
-    problem = pose(attack, model, x, keep, norm)
+    problem = pose(attack, model, x, safe, norm)
     far = attack.run(problem)
     won, near, best = problem.won(far), x, far
     for _ in range(12):
@@ -53,18 +53,18 @@ def excess(
     """Distance found on a linear model in proportion to the closed form, [B]; 1 is optimal."""
     model = linear(shape, classes, bounds)
     x = middling(model, 24)
-    keep = untargeted(model, x)
-    return reach(attack, model, x, keep, norm) / optimum(model, x, keep, norm)
+    safe = untargeted(model, x)
+    return reach(attack, model, x, safe, norm) / optimum(model, x, safe, norm)
 
 
-def fewest(model: Module, x: Tensor, keep: Tensor) -> Tensor:
+def fewest(model: Module, x: Tensor, safe: Tensor) -> Tensor:
     """Smallest number of values of a linear model's input that must change within the box for a win, [B]."""
     weight, scores = model.net[1].weight, model.logits(x)
     low, high = model.info.bounds
     best = torch.full((len(x),), float("inf"))
     for row in range(len(x)):
-        inside = int(keep[row].nonzero())
-        for other in (~keep[row]).nonzero().flatten():
+        inside = int(safe[row].nonzero())
+        for other in (~safe[row]).nonzero().flatten():
             slope = weight[other] - weight[inside]
             gains = torch.where(slope > 0, slope * (high - x[row]), slope * (low - x[row])).sort(descending=True).values
             count = int((gains.cumsum(0) < scores[row, inside] - scores[row, other]).sum()) + 1

@@ -13,6 +13,7 @@ from tests.plugins.attacks.minimal import trained
 from tests.plugins.linear_models import linear, middling, optimum, pose, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("loss", ["ce", "dlr", "targeted-dlr"])
 @pytest.mark.parametrize("classes", [2, 3, 6])
@@ -21,16 +22,16 @@ def test_lost_just_above_the_smallest_budget_and_not_below(
 ) -> None:
     model = linear((20,), classes, (-1.0, 3.0))
     x = middling(model, 10)
-    keep = untargeted(model, x)
-    reach = optimum(model, x, keep, norm)
+    safe = untargeted(model, x)
+    reach = optimum(model, x, safe, norm)
     attack = APGD(loss=loss)
     # cross-entropy pulls towards all other classes at once, so it needs a little more room
     room = 3.0 if loss == "ce" else 1.3 if norm == "l1" else 1.1
-    above = pose(attack, model, x, keep, norm, room * reach)
+    above = pose(attack, model, x, safe, norm, room * reach)
     found = attack.run(above)
     assert above.won(found).float().mean() >= 0.9
     assert (above.distance(found) <= above.budget * 1.0001).all()
-    below = pose(attack, model, x, keep, norm, 0.98 * reach)
+    below = pose(attack, model, x, safe, norm, 0.98 * reach)
     assert not below.won(attack.run(below)).any()
 
 
@@ -51,12 +52,13 @@ def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed: int) -> No
         assert (((x - found) * (other - found)).sum(1) <= 1e-4).all()
 
 
+@pytest.mark.statistical
 def test_wider_balls_first_lose_more_of_a_robust_model_in_l1() -> None:
-    model, x, keep = trained("robust", 32)
+    model, x, safe = trained("robust", 32)
     won = []
     for radii in (False, True):
         attack = APGD(steps=50, loss="ce", radii=radii)
-        problem = pose(attack, model, x, keep, "l1", 12.0)
+        problem = pose(attack, model, x, safe, "l1", 12.0)
         found = attack.run(problem)
         assert (problem.distance(found) <= 12.0 * 1.0001).all()
         won.append(int(problem.won(found).sum()))
@@ -64,8 +66,8 @@ def test_wider_balls_first_lose_more_of_a_robust_model_in_l1() -> None:
 
 
 def test_the_second_start_runs_on_the_survivors_only() -> None:
-    model, x, keep = trained("robust", 32)
-    once, twice = (pose(APGD(), model, x, keep, "linf", 0.12) for _ in range(2))
+    model, x, safe = trained("robust", 32)
+    once, twice = (pose(APGD(), model, x, safe, "linf", 0.12) for _ in range(2))
     found = APGD(steps=20, restarts=1).run(once)
     APGD(steps=20, restarts=2).run(twice)
     extra = twice.meter.forwards - once.meter.forwards

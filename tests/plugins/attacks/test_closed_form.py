@@ -20,7 +20,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
-from robusteval.testing import inputs, keep_all_but, keep_labels, linear, pose
+from robusteval.testing import inputs, linear, pose, safe_all_but, safe_labels
 from robusteval.testing.oracles import Linear
 
 SHAPES = [((20,), 2, (0.0, 1.0)), ((3, 6, 6), 2, (-1.0, 3.0)), ((1, 12, 12), 2, (0.0, 255.0))]
@@ -31,7 +31,7 @@ def setting(
 ) -> tuple[Linear, torch.Tensor, torch.Tensor]:
     model = linear(shape, classes, bounds)
     x = inputs(model.info, count, spread=spread)
-    return model, x, keep_labels(model.logits(x).argmax(1), classes)
+    return model, x, safe_labels(model.logits(x).argmax(1), classes)
 
 
 @pytest.mark.parametrize(("shape", "classes", "bounds"), SHAPES)
@@ -41,32 +41,32 @@ def setting(
 def test_minimal_attacks_find_the_optimum(
     attack: DeepFool | DDN, norm: Norm, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
 ) -> None:
-    model, x, keep = setting(shape, classes, bounds)
-    problem = pose(model, x, keep, norm)
+    model, x, safe = setting(shape, classes, bounds)
+    problem = pose(model, x, safe, norm)
     found = attack.run(problem)
     assert problem.won(found).all()
-    ratio = problem.distance(found) / model.smallest(x, keep, norm)
+    ratio = problem.distance(found) / model.smallest(x, safe, norm)
     assert ratio.min() > 0.999
     assert ratio.max() < 1.05
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_deepfool_finds_the_nearest_of_many_boundaries(norm: Norm) -> None:
-    model, x, keep = setting((3, 6, 6), 7, (0.0, 1.0))
-    problem = pose(model, x, keep, norm)
-    ratio = problem.distance(DeepFool().run(problem)) / model.smallest(x, keep, norm)
+    model, x, safe = setting((3, 6, 6), 7, (0.0, 1.0))
+    problem = pose(model, x, safe, norm)
+    ratio = problem.distance(DeepFool().run(problem)) / model.smallest(x, safe, norm)
     assert ratio.max() < 1.05
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_deepfool_crosses_boundaries_that_the_box_hides(norm: Norm) -> None:
-    model, x, keep = setting((1, 12, 12), 2, (0.0, 1.0), spread=0.5)
+    model, x, safe = setting((1, 12, 12), 2, (0.0, 1.0), spread=0.5)
     x = x.round()  # every value sits at an edge of the box, half of them at the useless one
-    keep = keep_labels(model.logits(x).argmax(1), 2)
-    problem = pose(model, x, keep, norm)
+    safe = safe_labels(model.logits(x).argmax(1), 2)
+    problem = pose(model, x, safe, norm)
     found = DeepFool().run(problem)
     assert problem.won(found).all()
-    assert (problem.distance(found) / model.smallest(x, keep, norm)).max() < 1.05
+    assert (problem.distance(found) / model.smallest(x, safe, norm)).max() < 1.05
 
 
 @pytest.mark.parametrize(("shape", "classes", "bounds"), SHAPES)
@@ -78,12 +78,12 @@ def test_deepfool_crosses_boundaries_that_the_box_hides(norm: Norm) -> None:
 def test_fixed_attacks_find_the_optimum_when_the_budget_is_searched(
     attack: FGSM | PGD, norm: Norm, shape: tuple[int, ...], classes: int, bounds: tuple[float, float]
 ) -> None:
-    model, x, keep = setting(shape, classes, bounds)
-    smallest = model.smallest(x, keep, norm)
+    model, x, safe = setting(shape, classes, bounds)
+    smallest = model.smallest(x, safe, norm)
     low, high = torch.zeros_like(smallest), 4 * smallest
     for _ in range(8):
         middle = (low + high) / 2
-        problem = pose(model, x, keep, norm, eps=middle)
+        problem = pose(model, x, safe, norm, eps=middle)
         won = problem.won(attack.run(problem))
         low, high = torch.where(won, low, middle), torch.where(won, middle, high)
     assert (high / smallest).max() < 1.10
@@ -92,21 +92,22 @@ def test_fixed_attacks_find_the_optimum_when_the_budget_is_searched(
 def test_targets_need_no_code_of_their_own() -> None:
     model, x, _ = setting((3, 6, 6), 5, (0.0, 1.0))
     goal = (model.logits(x).argmax(1) + 2) % 5
-    keep = keep_all_but(goal, 5)
+    safe = safe_all_but(goal, 5)
     for attack in (DeepFool(), DDN(), PGD(loss="margin")):
         minimal = attack.info.budget == "minimal"
-        eps = None if minimal else 2 * model.smallest(x, keep, "l2")
-        found = attack.run(pose(model, x, keep, "l2", eps=eps))
+        eps = None if minimal else 2 * model.smallest(x, safe, "l2")
+        found = attack.run(pose(model, x, safe, "l2", eps=eps))
         assert (model.logits(found).argmax(1) == goal).all(), attack
 
 
+@pytest.mark.statistical
 def test_won_samples_leave_the_batch() -> None:
-    model, x, keep = setting((20,), 2, (0.0, 1.0))
-    eps = 1.5 * model.smallest(x, keep, "linf")
+    model, x, safe = setting((20,), 2, (0.0, 1.0))
+    eps = 1.5 * model.smallest(x, safe, "linf")
     eps[0] = 0
     for attack in (PGD(), Square(queries=50)):
         needs = attack.info.needs
-        problem = pose(model, x, keep, "linf", eps=eps, needs=needs)
+        problem = pose(model, x, safe, "linf", eps=eps, needs=needs)
         attack.run(problem)
         passes = problem.meter.forwards
         assert passes[0] == (31 if needs == "gradient" else 50)
@@ -114,10 +115,10 @@ def test_won_samples_leave_the_batch() -> None:
 
 
 def test_restarts_run_on_the_survivors_only() -> None:
-    model, x, keep = setting((20,), 2, (0.0, 1.0))
-    eps = 1.5 * model.smallest(x, keep, "linf")
+    model, x, safe = setting((20,), 2, (0.0, 1.0))
+    eps = 1.5 * model.smallest(x, safe, "linf")
     eps[0] = 0
-    problem = pose(model, x, keep, "linf", eps=eps)
+    problem = pose(model, x, safe, "linf", eps=eps)
     PGD(restarts=3).run(problem)
     assert problem.meter.forwards[0] == 3 * 31
     assert problem.meter.forwards[1:].max() < 31
@@ -128,15 +129,15 @@ def test_noise_has_the_exact_size_although_the_box_cuts_it() -> None:
     x = torch.zeros_like(x)
     cases: tuple[tuple[Norm, float], ...] = (("l2", 1.5), ("linf", 0.2))
     for norm, eps in cases:
-        problem = pose(model, x, keep_labels(model.logits(x).argmax(1), 2), norm, eps=eps, needs="decision")
+        problem = pose(model, x, safe_labels(model.logits(x).argmax(1), 2), norm, eps=eps, needs="decision")
         size = problem.distance(Noise(repeats=1).run(problem))
         assert torch.allclose(size, torch.full_like(size, eps), rtol=1e-3)
 
 
 def test_l1_steps_move_few_values() -> None:
-    model, x, keep = setting((1, 12, 12), 2, (0.0, 1.0))
-    eps = model.smallest(x, keep, "l1") * 1.2
-    found = PGD(random_start=False).run(pose(model, x, keep, "l1", eps=eps))
+    model, x, safe = setting((1, 12, 12), 2, (0.0, 1.0))
+    eps = model.smallest(x, safe, "l1") * 1.2
+    found = PGD(random_start=False).run(pose(model, x, safe, "l1", eps=eps))
     assert ((found - x).flatten(1) != 0).sum(1).max() < 30
 
 
@@ -158,20 +159,20 @@ def test_the_nearest_of_many_classes_is_found_through_the_engines_search(
     # Samples from all over the box, so that it binds, and boundaries of several classes at similar distances.
     model = linear((1, 8, 8), classes)
     x = inputs(model.info, 24)
-    keep = keep_labels(model.logits(x).argmax(1), classes)
-    assert (searched(model, attack, x, keep, norm) / model.smallest(x, keep, norm)).max() < most
+    safe = safe_labels(model.logits(x).argmax(1), classes)
+    assert (searched(model, attack, x, safe, norm) / model.smallest(x, safe, norm)).max() < most
 
 
-def searched(model: Classifier, attack: Attack, x: torch.Tensor, keep: torch.Tensor, norm: Norm) -> torch.Tensor:
+def searched(model: Classifier, attack: Attack, x: torch.Tensor, safe: torch.Tensor, norm: Norm) -> torch.Tensor:
     """Smallest distance that the engine's search finds with this attack, [B]."""
     pipeline, meter, rng = Pipeline(Defended(model)), Meter(len(x)), torch.Generator().manual_seed(0)
     bounds = model.info.bounds
     memory: dict[str, Any] = {}
-    sweep = Sweep(pipeline, x, Threat(keep, norm, bounds), rng, meter)
+    sweep = Sweep(pipeline, x, Threat(safe, norm, bounds), rng, meter)
 
     def propose(rows: torch.Tensor, eps: torch.Tensor | None) -> torch.Tensor:
         view = (pipeline, meter, rows)
-        return attack.run(Problem(x[rows], keep[rows], norm, eps, bounds, rng, "gradient", *view, memory=memory))
+        return attack.run(Problem(x[rows], safe[rows], norm, eps, bounds, rng, "gradient", *view, memory=memory))
 
     if attack.info.budget == "minimal":
         return sweep.minimal(propose).distance

@@ -35,9 +35,10 @@ def test_the_share_falls_from_the_first_to_the_last_on_a_cosine() -> None:
     assert shares == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.statistical
 def test_the_decay_comes_nearer_than_a_constant_share_on_a_robust_model() -> None:
     """There the first radius is far too short."""
-    model, x, keep = trained("robust")
-    decayed, constant = (reach(attack, model, x, keep, "l2") for attack in (DDN(), DDN(gamma=0.05, last_gamma=0.05)))
+    model, x, safe = trained("robust")
+    decayed, constant = (reach(attack, model, x, safe, "l2") for attack in (DDN(), DDN(gamma=0.05, last_gamma=0.05)))
     assert decayed.isfinite().all()
     assert (decayed / constant).median() < 0.99

@@ -41,8 +41,8 @@ def again(
         grad, _, scores, won = problem.grad(x, loss)
         length = grad.flatten(1).norm(dim=1)
         if step == 0:
-            outside = scores.masked_fill(problem.keep, -math.inf).amax(1)
-            inside = scores.masked_fill(~problem.keep, -math.inf).amax(1)
+            outside = scores.masked_fill(problem.safe, -math.inf).amax(1)
+            inside = scores.masked_fill(~problem.safe, -math.inf).amax(1)
             reach = (inside - outside) / length
             first = torch.where(reach > 1e-4 * most, reach.clamp(max=most), torch.tensor(most))
             now = first.clone()
@@ -66,11 +66,11 @@ def again(
     return best, radii
 
 
-def both(attack: DDN, model: Classifier, x: Tensor, keep: Tensor) -> tuple[Tensor, list[Any], Tensor, list[Any]]:
-    posed = pose(attack, model, x, keep, "l2", trace=True)
+def both(attack: DDN, model: Classifier, x: Tensor, safe: Tensor) -> tuple[Tensor, list[Any], Tensor, list[Any]]:
+    posed = pose(attack, model, x, safe, "l2", trace=True)
     found = attack.run(posed)
     expected, radii = again(
-        pose(attack, model, x, keep, "l2"), attack.steps, attack.radius, attack.gamma, attack.last_gamma, attack.loss
+        pose(attack, model, x, safe, "l2"), attack.steps, attack.radius, attack.gamma, attack.last_gamma, attack.loss
     )
     return found, sure(posed.trace).points, expected, radii
 
@@ -102,11 +102,11 @@ def test_the_first_radius_is_in_units_of_the_range(bounds: tuple[float, float], 
 def test_the_nearest_win_of_the_way_is_returned_and_the_last_point_where_there_was_none() -> None:
     model = linear((8,), 2, seed=2)
     x = middling(model, 4, share=0.5)
-    keep = untargeted(model, x)
-    keep[2:] = True  # nothing counts as a win of the last two
+    safe = untargeted(model, x)
+    safe[2:] = True  # nothing counts as a win of the last two
     attack = DDN(steps=40)
     found, _, expected, _ = both(attack, model, x, untargeted(model, x))
-    part = pose(attack, model, x, keep, "l2")
+    part = pose(attack, model, x, safe, "l2")
     answer = attack.run(part)
     torch.testing.assert_close(answer[:2], found[:2], atol=1e-5, rtol=1e-4)
     assert part.won(answer).tolist() == [True, True, False, False]
@@ -136,7 +136,7 @@ def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(
     assert all(callable(kind) for kind in kinds[free:])
     scores = posed.scores(x)
     aim = nearest_class(posed)
-    expected = scores.gather(1, aim[:, None]).squeeze(1) - scores.masked_fill(~posed.keep, -1e30).amax(1)
+    expected = scores.gather(1, aim[:, None]).squeeze(1) - scores.masked_fill(~posed.safe, -1e30).amax(1)
     if steps > 1:
         torch.testing.assert_close(kinds[-1](scores), expected)
 
@@ -185,8 +185,8 @@ def test_only_rows_without_a_gradient_are_given_a_random_one() -> None:
 def test_a_flat_model_is_walked_on_at_random_and_stays_finite() -> None:
     model = linear((6,), 3, zero=True)
     x = middling(model, 2)
-    keep = torch.tensor([[True, False, False]] * 2)
-    found = DDN(steps=4).run(pose(DDN(), model, x, keep, "l2"))
+    safe = torch.tensor([[True, False, False]] * 2)
+    found = DDN(steps=4).run(pose(DDN(), model, x, safe, "l2"))
     assert found.isfinite().all()
     assert (found != x).any(1).all()
 

@@ -42,17 +42,17 @@ def test_finds_the_closed_form_on_a_linear_model(norm: Norm) -> None:
 
 
 def test_targets_and_restarts_find_no_less() -> None:
-    model, x, keep = trained("robust", 8)
-    once, more = (pose(FAB(steps=10, restarts=n), model, x, keep, "linf") for n in (1, 2))
+    model, x, safe = trained("robust", 8)
+    once, more = (pose(FAB(steps=10, restarts=n), model, x, safe, "linf") for n in (1, 2))
     first, best = FAB(steps=10).run(once), FAB(steps=10, restarts=2).run(more)
     assert (more.distance(best) <= once.distance(first)).all()
     assert (more.distance(best) < once.distance(first)).any()
-    assert reach(FAB(steps=10, targets=9), model, x, keep, "linf").isfinite().all()
+    assert reach(FAB(steps=10, targets=9), model, x, safe, "linf").isfinite().all()
 
 
 def test_going_further_finds_what_withstood() -> None:
-    model, x, keep = trained("robust", 48)
+    model, x, safe = trained("robust", 48)
     never = [
-        int(reach(FAB(steps=40, candidates=3, growth=by), model, x, keep, "l2").isinf().sum()) for by in (1.0, 1.2)
+        int(reach(FAB(steps=40, candidates=3, growth=by), model, x, safe, "l2").isinf().sum()) for by in (1.0, 1.2)
     ]
     assert never[1] < never[0]

@@ -10,7 +10,7 @@ import torch
 from robusteval_attacks._common import pixel_pairs as _pairs
 from robusteval_attacks.jsma import JSMA
 
-from robusteval.testing import keep_all_but, keep_labels
+from robusteval.testing import safe_all_but, safe_labels
 from tests.plugins.attacks.minimal import fewest, reach, trained
 from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import linear, middling, pose, untargeted
@@ -70,13 +70,14 @@ def test_pixels_that_would_lower_the_product_stay() -> None:
     assert _pairs.best_pairs(gain, gain, 9)[0].tolist() == [True, True, True, False, False]
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("attack", [JSMA(), PAPER], ids=["fast", "paper"])
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
 def test_two_classes_need_hardly_more_values_than_the_closed_form(attack: JSMA, bounds: tuple[float, float]) -> None:
     model = linear((30,), 2, bounds)
     x = middling(model, 24, share=0.9)
-    keep = untargeted(model, x)
-    found, least = reach(attack, model, x, keep, "l0"), fewest(model, x, keep)
+    safe = untargeted(model, x)
+    found, least = reach(attack, model, x, safe, "l0"), fewest(model, x, safe)
     assert (found >= least).all()
     assert (found - least).mean() < 1
 
@@ -84,11 +85,11 @@ def test_two_classes_need_hardly_more_values_than_the_closed_form(attack: JSMA, 
 def test_a_step_never_leaves_its_direction_and_size() -> None:
     model = linear((30,), 2)
     x = middling(model, 12)
-    keep = untargeted(model, x)
+    safe = untargeted(model, x)
     cases: tuple[tuple[Literal["up", "down"], int], ...] = (("up", 1), ("down", -1))
     for direction, sign in cases:
         attack = JSMA(direction=direction, theta=0.25)
-        found = attack.run(pose(attack, model, x, keep, "l0"))
+        found = attack.run(pose(attack, model, x, safe, "l0"))
         change = (found - x)[found != x] * sign
         assert (change > 0).all()
         assert torch.allclose(change.clamp(max=0.25), torch.full_like(change, 0.25), atol=0.1)
@@ -97,22 +98,23 @@ def test_a_step_never_leaves_its_direction_and_size() -> None:
 def test_a_pixel_counts_once_whatever_its_channels() -> None:
     model = linear((3, 5, 5), 2)
     x = middling(model, 12)
-    keep = untargeted(model, x)
-    problem = pose(JSMA(), model, x, keep, "l0")
+    safe = untargeted(model, x)
+    problem = pose(JSMA(), model, x, safe, "l0")
     found = JSMA().run(problem)
     assert problem.won(found).all()
     # a picked pixel moves in all its channels, so fewer pixels do than values would
     assert (problem.distance(found) < (found != x).flatten(1).sum(1)).all()
-    assert (problem.distance(found) <= fewest(model, x.flatten(1), keep)).all()
+    assert (problem.distance(found) <= fewest(model, x.flatten(1), safe)).all()
 
 
+@pytest.mark.statistical
 def test_nothing_needless_is_changed_on_a_linear_model() -> None:
     model = linear((30,), 4)
     x = middling(model, 24)
-    keep = untargeted(model, x)
-    problem = pose(JSMA(), model, x, keep, "l0")
+    safe = untargeted(model, x)
+    problem = pose(JSMA(), model, x, safe, "l0")
     found = JSMA().run(problem)
-    loose = JSMA(prune=False).run(pose(JSMA(), model, x, keep, "l0"))
+    loose = JSMA(prune=False).run(pose(JSMA(), model, x, safe, "l0"))
     assert problem.distance(found).mean() < problem.distance(loose).mean()
     for row, pixel in (found != x).nonzero().tolist():
         less = found.clone()
@@ -120,23 +122,26 @@ def test_nothing_needless_is_changed_on_a_linear_model() -> None:
         assert not problem.won(less)[row] or problem.distance(found)[row] > 2
 
 
+@pytest.mark.statistical
 def test_more_targets_need_no_more_pixels() -> None:
-    model, x, keep = trained("cnn")
-    one, all_ = (reach(replace(PAPER, targets=n), model, x, keep, "l0") for n in (1, 9))
+    model, x, safe = trained("cnn")
+    one, all_ = (reach(replace(PAPER, targets=n), model, x, safe, "l0") for n in (1, 9))
     assert torch.isfinite(all_).all()
     assert all_.mean() < one.mean()
 
 
+@pytest.mark.statistical
 def test_a_target_is_reached() -> None:
     model, x, _ = trained("cnn")
     goal = model.logits(x).argsort(1)[:, -3]
-    found = JSMA().run(pose(JSMA(), model, x, keep_all_but(goal, 10), "l0"))
+    found = JSMA().run(pose(JSMA(), model, x, safe_all_but(goal, 10), "l0"))
     assert (model.logits(found).argmax(1) == goal).float().mean() > 0.9
 
 
+@pytest.mark.statistical
 def test_the_lost_leave_and_passes_are_few() -> None:
-    model, x, keep = trained("cnn")
-    problem = pose(JSMA(), model, x, keep, "l0")
+    model, x, safe = trained("cnn")
+    problem = pose(JSMA(), model, x, safe, "l0")
     JSMA().run(problem)
     assert problem.meter.backwards.float().mean() < 30
     assert problem.meter.backwards.min() < problem.meter.backwards.max()
@@ -144,9 +149,9 @@ def test_the_lost_leave_and_passes_are_few() -> None:
 
 @pytest.mark.slow
 def test_the_four_convolutions_are_lost_within_the_l2_of_the_literature(conv4: Trained) -> None:
-    keep = keep_labels(conv4.samples.y, 10)[:100]
+    safe = safe_labels(conv4.samples.y, 10)[:100]
     x = conv4.samples.x[:100]
-    problem = pose(JSMA(), conv4.model, x, keep, "l0")
+    problem = pose(JSMA(), conv4.model, x, safe, "l0")
     found = JSMA().run(problem)
     assert problem.won(found).all()
     assert torch.linalg.vector_norm((found - x).flatten(1), dim=1).max() < 9

@@ -16,6 +16,7 @@ from tests.plugins.attacks.minimal import excess, fewest, reach, trained
 from tests.plugins.linear_models import linear, middling, untargeted
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["l1", "linf"])
 def test_ends_near_the_closed_form_on_a_linear_model(norm: Norm) -> None:
     found = excess(PDPGD(), norm, (-3.0, 5.0))
@@ -23,11 +24,12 @@ def test_ends_near_the_closed_form_on_a_linear_model(norm: Norm) -> None:
     assert found.median() < 1.1
 
 
+@pytest.mark.statistical
 def test_l0_ends_near_the_closed_form() -> None:
     model = linear((30,), 3)
     x = middling(model, 24)
-    keep = untargeted(model, x)
-    found, least = reach(PDPGD(), model, x, keep, "l0"), fewest(model, x, keep)
+    safe = untargeted(model, x)
+    found, least = reach(PDPGD(), model, x, safe, "l0"), fewest(model, x, safe)
     assert (found >= least).all()
     assert (found - least).median() <= 2
 
@@ -76,18 +78,19 @@ def test_in_l0_a_pixel_stays_or_goes_with_all_of_its_channels() -> None:
 
 
 def test_wins_everywhere_on_a_trained_model() -> None:
-    model, x, keep = trained("cnn", 8)
+    model, x, safe = trained("cnn", 8)
     for norm in PDPGD.info.norms:
-        assert reach(PDPGD(steps=200), model, x, keep, norm).isfinite().all()
+        assert reach(PDPGD(steps=200), model, x, safe, norm).isfinite().all()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("norm", ["l1", "l0"])
 def test_on_a_robust_model_it_comes_back_from_afar_to_a_nearer_boundary(norm: Norm) -> None:
     """The first boundary met is not the nearest one: it is much nearer than fmn, and than itself where it starts
     near."""
-    model, x, keep = trained("robust", 16)
+    model, x, safe = trained("robust", 16)
     attacks: list[Attack] = [PDPGD(steps=100), PDPGD(steps=100, rate=0.1, dual=2.0), FMN(steps=100)]
-    mine, near, other = (reach(attack, model, x, keep, norm) for attack in attacks)
+    mine, near, other = (reach(attack, model, x, safe, norm) for attack in attacks)
     assert mine.isfinite().all()
     assert mine.median() < 0.8 * near.median()
     assert mine.median() < 0.8 * other.median()

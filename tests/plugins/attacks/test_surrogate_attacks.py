@@ -16,7 +16,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
 from robusteval.testing.oracles import NoGradient, linear
-from robusteval.testing.problems import inputs, keep_labels, pose
+from robusteval.testing.problems import inputs, pose, safe_labels
 from tests.plugins.attacks.decision_models import EXAMPLES, distances, right_samples, shipped
 from tests.sure import sure
 
@@ -27,7 +27,7 @@ def posed(name: str, attack: Any, norm: Norm, eps: float, count: int = 32) -> tu
     model = shipped(name)
     x, y = right_samples(model, count)
     view = model if attack.info.needs == "gradient" else NoGradient(model)
-    return model, pose(view, x, keep_labels(y, 10), norm, eps=eps, needs=attack.info.needs)
+    return model, pose(view, x, safe_labels(y, 10), norm, eps=eps, needs=attack.info.needs)
 
 
 def share_won(name: str, attack: Attack, norm: Norm, eps: float, count: int = 32) -> float:
@@ -91,11 +91,11 @@ def test_transfer_without_models_or_with_strange_ones_is_refused() -> None:
         Transfer().run(problem)
     oracle = linear((8,), 3)
     x = inputs(oracle.info, 2)
-    other = pose(oracle, x, keep_labels(oracle.logits(x).argmax(1), 3), "linf", eps=0.1, needs="decision")
+    other = pose(oracle, x, safe_labels(oracle.logits(x).argmax(1), 3), "linf", eps=0.1, needs="decision")
     with pytest.raises(ModelError, match="cannot use"):
         Transfer(models=(CNN,)).run(other)
     with pytest.raises(ModelError, match="no file"):
-        Transfer(models=("missing.onnx",)).run(pose(oracle, x, other.keep, "linf", eps=0.1, needs="decision"))
+        Transfer(models=("missing.onnx",)).run(pose(oracle, x, other.safe, "linf", eps=0.1, needs="decision"))
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.2), ("l2", 3.0)])

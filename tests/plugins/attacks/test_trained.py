@@ -13,7 +13,7 @@ from robusteval_attacks.square import Square
 
 from robusteval.api import Norm
 from robusteval.contracts.plugins import Attack
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 from tests.plugins.attacks import minimal
 from tests.plugins.conftest import Trained
 from tests.sure import sure
@@ -21,16 +21,16 @@ from tests.sure import sure
 
 def survivors(trained: Trained, attack: Attack, norm: Norm, eps: float) -> float:
     """Share of the samples that the attack leaves right, judged by the model itself."""
-    keep = keep_labels(trained.samples.y, 10)
-    problem = pose(trained.model, trained.samples.x, keep, norm, eps=eps, needs=attack.info.needs)
+    safe = safe_labels(trained.samples.y, 10)
+    problem = pose(trained.model, trained.samples.x, safe, norm, eps=eps, needs=attack.info.needs)
     found = attack.run(problem)
     assert problem.distance(found).max() <= eps * (1 + 1e-6)
     return float((trained.model.logits(found).argmax(1) == trained.samples.y).float().mean())
 
 
 def median(trained: Trained, attack: Attack, norm: Norm) -> float:
-    keep = keep_labels(trained.samples.y, 10)
-    problem = pose(trained.model, trained.samples.x, keep, norm)
+    safe = safe_labels(trained.samples.y, 10)
+    problem = pose(trained.model, trained.samples.x, safe, norm)
     found = attack.run(problem)
     assert problem.won(found).all()
     return float(problem.distance(found).median())
@@ -70,8 +70,8 @@ def test_known_survivors_on_lenet(lenet: Trained) -> None:
 
 
 def test_a_convergence_plot_can_be_drawn(fashion: Trained) -> None:
-    keep = keep_labels(fashion.samples.y, 10)
-    problem = pose(fashion.model, fashion.samples.x, keep, "linf", eps=0.05)
+    safe = safe_labels(fashion.samples.y, 10)
+    problem = pose(fashion.model, fashion.samples.x, safe, "linf", eps=0.05)
     PGD(steps=5).run(problem)
     points = sure(problem.trace).points
     assert len(points) == 6
@@ -80,9 +80,9 @@ def test_a_convergence_plot_can_be_drawn(fashion: Trained) -> None:
 
 
 def test_long_steps_that_shrink_take_more_than_equal_ones() -> None:
-    model, x, keep = minimal.trained("robust", 64)
+    model, x, safe = minimal.trained("robust", 64)
     won = []
     for attack in (PGD(step=0.1, schedule="constant"), PGD()):
-        problem = pose(model, x, keep, "l2", eps=1.2)
+        problem = pose(model, x, safe, "l2", eps=1.2)
         won.append(int(problem.won(attack.run(problem)).sum()))
     assert won[1] > won[0]

@@ -19,7 +19,7 @@ from robusteval_defenses.logit_odds import LogitOdds
 from robusteval.api import AccessError, Defended, RobustEvalError, Samples
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Detector
-from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
+from robusteval.testing import NoGradient, inputs, linear, pose, safe_labels
 from tests.plugins.conftest import Trained, right
 from tests.sure import instance, sure
 
@@ -105,6 +105,7 @@ def test_false_alarms_are_as_many_as_wanted(kind: type[Confidence] | Callable[..
     assert 0.5 * rate < alarms < most * rate
 
 
+@pytest.mark.statistical
 def test_noise_raises_as_many_false_alarms_as_wanted(fashion: Trained) -> None:
     clean = right(fashion.model, fashion.fit[torch.arange(1000)])
     defended = LogitOdds(draws=4, false_alarm=0.05).fit(fashion.model, clean[torch.arange(500)], seeded())
@@ -187,33 +188,36 @@ def caught(detector: Detector, clean: torch.Tensor, adversarial: torch.Tensor) -
     return float((positive[:, None] > negative[None]).double().mean())
 
 
+@pytest.mark.statistical
 def test_weak_adversarials_are_unsure_and_adaptive_ones_are_not(fashion: Trained) -> None:
-    x, keep = fashion.samples.x, keep_labels(fashion.samples.y, 10)
+    x, safe = fashion.samples.x, safe_labels(fashion.samples.y, 10)
     defended = Confidence().fit(fashion.model, fashion.fit, seeded())
-    found = DDN(steps=40).run(pose(fashion.model, x, keep, "l2"))
+    found = DDN(steps=40).run(pose(fashion.model, x, safe, "l2"))
     assert caught(sure(defended.detector), x, found) > 0.9
-    problem = pose(defended, x, keep_labels(fashion.samples.y, 10, rejected=True), "l2")
+    problem = pose(defended, x, safe_labels(fashion.samples.y, 10, rejected=True), "l2")
     assert problem.won(DDN(steps=60).run(problem)).float().mean() > 0.95
 
 
+@pytest.mark.statistical
 def test_gradients_see_through_bit_depth(fashion: Trained) -> None:
-    x, keep = fashion.samples.x, keep_labels(fashion.samples.y, 10)
+    x, safe = fashion.samples.x, safe_labels(fashion.samples.y, 10)
     defended = BitDepth(bits=3).fit(fashion.model, None, seeded())
-    problem = pose(defended, x, keep, "linf", eps=0.1)
+    problem = pose(defended, x, safe, "linf", eps=0.1)
     assert problem.won(PGD(steps=20).run(problem)).float().mean() > 0.9
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_known_worth_of_logit_odds_on_conv4(conv4: Trained) -> None:
     """The second statistic finds minimal adversarials and not strong ones; the first one finds few of either."""
-    x, keep = conv4.samples.x, keep_labels(conv4.samples.y, 10)
-    strong_problem = pose(conv4.model, x, keep, "l2", eps=5.0)
+    x, safe = conv4.samples.x, safe_labels(conv4.samples.y, 10)
+    strong_problem = pose(conv4.model, x, safe, "l2", eps=5.0)
     strong = x
     for _ in range(10):
         grad = strong_problem.grad(strong, "ce").grad
         strong = strong_problem.project(strong + 0.5 * grad / grad.flatten(1).norm(dim=1)[:, None, None, None])
     strong = strong[strong_problem.won(strong)]
-    weak = DDN(steps=40).run(pose(conv4.model, x, keep, "l2"))
+    weak = DDN(steps=40).run(pose(conv4.model, x, safe, "l2"))
     margin = LogitOdds(statistic="margin").fit(conv4.model, conv4.fit, seeded()).detector
     assert caught(sure(margin), x, weak) > 0.97
     assert caught(sure(margin), x, strong) < 0.8

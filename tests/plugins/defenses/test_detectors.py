@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from robusteval.api import Defended, RobustEvalError, Samples
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Attack, Detector
-from robusteval.testing import NoGradient, Rectified, inputs, keep_labels, linear, pose
+from robusteval.testing import NoGradient, Rectified, inputs, linear, pose, safe_labels
 from tests.plugins.conftest import Trained
 from tests.sure import instance, sure
 
@@ -47,7 +47,7 @@ def test_squeezing_is_the_largest_move_of_the_prediction(bounds: tuple[float, fl
     x = inputs(model.info, 7, spread=0.3)
     rounded = ((x - low) / (high - low) * 3).round() / 3 * (high - low) + low
     before = model.logits(x).softmax(1)
-    moves = [(model.logits(one).softmax(1) - before).abs().sum(1) for one in (rounded, median(x, 3))]
+    moves = [(model.logits(squeezed).softmax(1) - before).abs().sum(1) for squeezed in (rounded, median(x, 3))]
     assert torch.allclose(detector.score(x), torch.maximum(*moves), atol=1e-5)
     assert torch.allclose(detector.twin(x), detector.score(x), atol=1e-5)
     assert moves[0].gt(moves[1]).any()
@@ -63,6 +63,7 @@ def test_squeezing_flat_inputs_leaves_the_median_out_and_says_so() -> None:
         FeatureSqueezing(bits=0).fit(model, learnable(model), seeded())
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("rate", [0.02, 0.1])
 def test_false_alarms_are_as_many_as_wanted(rate: float) -> None:
     model = linear((1, 6, 6), 3)
@@ -71,12 +72,13 @@ def test_false_alarms_are_as_many_as_wanted(rate: float) -> None:
     assert 0.5 * rate < alarms < 1.6 * rate
 
 
+@pytest.mark.statistical
 def test_squeezing_finds_minimal_adversarials_until_they_know_it(fashion: Trained) -> None:
     x, y = fashion.samples.x, fashion.samples.y
     defended = FeatureSqueezing().fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
-    near = DDN(steps=30).run(pose(fashion.model, x, keep_labels(y, 10), "l2"))
+    near = DDN(steps=30).run(pose(fashion.model, x, safe_labels(y, 10), "l2"))
     assert caught(sure(defended.detector), x, near) > 0.85
-    problem = pose(defended, x, keep_labels(y, 10, rejected=True), "linf", eps=0.1)
+    problem = pose(defended, x, safe_labels(y, 10, rejected=True), "linf", eps=0.1)
     assert problem.won(PGD(steps=25).run(problem)).float().mean() > 0.9
 
 
@@ -115,6 +117,7 @@ def corrected(statistic: Literal["noise", "margin"] = "margin") -> tuple[Rectifi
     return model, LogitOddsSvm(statistic=statistic, false_alarm=0.2).fit(model, learnable(model, 800), seeded())
 
 
+@pytest.mark.statistical
 def test_the_machine_answers_where_the_detector_fires_and_the_model_elsewhere() -> None:
     model, defended = corrected()
     inner = instance(defended.model, Corrected)
@@ -146,10 +149,10 @@ def test_the_corrector_mends_some_and_yields_when_it_is_known(fashion: Trained) 
     x, y = fashion.samples.x, fashion.samples.y
     defense = LogitOddsSvm(statistic="margin", false_alarm=0.1)
     defended = defense.fit(fashion.model, fashion.fit[torch.arange(1500)], seeded())
-    keep = keep_labels(y, 10)
+    safe = safe_labels(y, 10)
 
     def right(attack: Attack, target: Any, judge: Any) -> float:
-        found = attack.run(pose(target, x, keep, "linf", eps=0.1))
+        found = attack.run(pose(target, x, safe, "linf", eps=0.1))
         return float((judge.logits(found).argmax(1) == y).float().mean())
 
     assert right(FGSM(), fashion.model, defended.model) > right(FGSM(), fashion.model, fashion.model) + 0.2

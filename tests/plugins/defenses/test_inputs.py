@@ -19,7 +19,7 @@ from robusteval_defenses.rotate import Rotate, turned
 from robusteval_defenses.shift import Moved, Shift
 
 from robusteval.api import RobustEvalError
-from robusteval.testing import NoGradient, check_defense, inputs, keep_labels, linear, pose
+from robusteval.testing import NoGradient, check_defense, inputs, linear, pose, safe_labels
 from tests.plugins.conftest import Trained
 from tests.sure import sure
 
@@ -94,6 +94,7 @@ def test_median_wipes_out_single_pixels_and_keeps_edges() -> None:
     assert leaf[grad > 0] == middle
 
 
+@pytest.mark.statistical
 def test_jpeg_is_what_pillow_makes_of_it() -> None:
     x = gaussian(blob(16, 16, 3), 1.5)
     rough, fine = Compressed(5, (0.0, 1.0)), Compressed(95, (0.0, 1.0))
@@ -149,28 +150,29 @@ def test_mirror_exchanges_left_and_right() -> None:
     assert not torch.equal(behind.logits(x), model.logits(x))
 
 
-@pytest.mark.parametrize("defense", [Blur(), Median(), Jpeg(), Mirror()], ids=lambda one: one.info.name)
+@pytest.mark.statistical
+@pytest.mark.parametrize("defense", [Blur(), Median(), Jpeg(), Mirror()], ids=lambda defense: defense.info.name)
 def test_an_attack_that_knows_it_goes_through(fashion: Trained, defense: Blur | Median | Jpeg | Mirror) -> None:
     defended = defense.fit(fashion.model, None, seeded())
     right = defended.model.logits(fashion.samples.x).argmax(1) == fashion.samples.y
     samples = fashion.samples[right]
-    problem = pose(defended, samples.x, keep_labels(samples.y, 10), "linf", eps=0.1)
+    problem = pose(defended, samples.x, safe_labels(samples.y, 10), "linf", eps=0.1)
     assert problem.won(PGD(steps=15).run(problem)).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("defense", [GaussianNoise(), Shift(), Rotate()], ids=lambda one: one.info.name)
+@pytest.mark.parametrize("defense", [GaussianNoise(), Shift(), Rotate()], ids=lambda defense: defense.info.name)
 def test_averaging_draws_goes_through_randomness(fashion: Trained, defense: GaussianNoise | Shift | Rotate) -> None:
     """Adversarials of the bare model mostly fail on the random pipeline; those made by averaging hold on fresh
     draws."""
     defended = defense.fit(fashion.model, None, seeded())
-    x, keep = fashion.samples.x[:16], keep_labels(fashion.samples.y[:16], 10)
-    near = DDN(steps=20).run(pose(fashion.model, x, keep, "l2"))
-    through = PGD(steps=12).run(pose(defended, x, keep, "linf", eps=0.2, draws=4))
+    x, safe = fashion.samples.x[:16], safe_labels(fashion.samples.y[:16], 10)
+    near = DDN(steps=20).run(pose(fashion.model, x, safe, "l2"))
+    through = PGD(steps=12).run(pose(defended, x, safe, "linf", eps=0.2, draws=4))
 
     def lost(found: torch.Tensor) -> float:
         """By majority of 11 fresh draws, as the judge counts."""
         fresh = [sure(defended.draw)(seeded(seed)).model.logits(found).argmax(1) for seed in range(50, 61)]
-        wrong = torch.stack([one != fashion.samples.y[:16] for one in fresh]).float().mean(0)
+        wrong = torch.stack([labels != fashion.samples.y[:16] for labels in fresh]).float().mean(0)
         return float((wrong > 0.5).float().mean())
 
     assert lost(near) < 0.7

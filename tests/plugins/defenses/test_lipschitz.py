@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from robusteval.api import LoadOptions, RobustEvalError
 from robusteval.loaders.onnx.plugin import OnnxLoader
-from robusteval.testing import keep_labels, pose
+from robusteval.testing import pose, safe_labels
 from tests.plugins.conftest import Trained
 from tests.plugins.defenses.learning import seeded, some
 from tests.sure import sure
@@ -33,6 +33,7 @@ def dense(layer: nn.Module, shape: tuple[int, ...]) -> float:
     return float(torch.linalg.matrix_norm(columns, ord=2))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation", "groups"),
     [
@@ -79,6 +80,7 @@ class Branches(nn.Module):
         return F.log_softmax(self.last(torch.cat([pooled.flatten(1), x.mean((2, 3))], 1)), 1)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("seed", range(3))
 def test_the_bound_is_never_below_what_scores_really_move(seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
@@ -87,8 +89,8 @@ def test_the_bound_is_never_below_what_scores_really_move(seed: int) -> None:
     bound = float(LipschitzBound(net, (2, 7, 7), "lipschitz").now(exact=True))
     x = torch.rand((40, 2, 7, 7), generator=seeded(seed), dtype=torch.float64)
     steepest = 0.0
-    for one in x:
-        jacobian = torch.func.jacrev(lambda v: net(v[None])[0])(one).flatten(1)
+    for image in x:
+        jacobian = torch.func.jacrev(lambda v: net(v[None])[0])(image).flatten(1)
         for a in range(3):
             for b in range(a):
                 steepest = max(steepest, float((jacobian[a] - jacobian[b]).norm()) / 2**0.5)
@@ -102,13 +104,14 @@ def test_layers_without_a_known_bound_are_named(fashion: Trained) -> None:
         Lipschitz(epochs=1).fit(vit, some(fashion, 40), seeded())
 
 
+@pytest.mark.statistical
 def test_no_attack_gets_inside_a_lipschitz_certificate(fashion: Trained) -> None:
     data, test = some(fashion, 1200), some(fashion, 100, 1500)
     defended = Lipschitz(epochs=6, radius=0.3, rate=3e-3).fit(fashion.model, data, seeded())
     radius = sure(defended.certify)(test.x)
     held = defended.model.logits(test.x).argmax(1) == test.y
     assert float(((radius > 0.05) & held).float().mean()) > 0.3
-    problem = pose(defended.model, test.x, keep_labels(test.y, 10), "l2")
+    problem = pose(defended.model, test.x, safe_labels(test.y, 10), "l2")
     found = DDN(steps=60).run(problem)
     won = problem.won(found) & held
     assert won.sum() > 30

@@ -23,7 +23,7 @@ from robusteval.api import LoadOptions, RobustEvalError, Samples
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.loaders.onnx.plugin import OnnxLoader
-from robusteval.testing import NoGradient, inputs, keep_labels, linear, pose
+from robusteval.testing import NoGradient, inputs, linear, pose, safe_labels
 from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import Module, classifier
 from tests.sure import instance, sure
@@ -145,7 +145,9 @@ def test_random_thresholds_are_drawn_from_the_range() -> None:
     assert 0.58 < max(drawn) <= 0.6
 
 
-@pytest.mark.parametrize("defense", [JumpReLU(), RandomJumpReLU(), GradientMasking()], ids=lambda one: one.info.name)
+@pytest.mark.parametrize(
+    "defense", [JumpReLU(), RandomJumpReLU(), GradientMasking()], ids=lambda defense: defense.info.name
+)
 def test_models_that_it_cannot_be_put_into_are_refused_in_words(
     defense: JumpReLU | RandomJumpReLU | GradientMasking,
 ) -> None:
@@ -159,7 +161,7 @@ def test_threads_do_not_see_each_others_activations() -> None:
     model = network()
     x = inputs(model.info, 4)
     defended = [Retrofitted(model, Jump(k), model.info) for k in (0.0, 0.5, 5.0)]
-    expected = [one.logits(x) for one in defended]
+    expected = [variant.logits(x) for variant in defended]
     wrong: list[int] = []
 
     def ask(place: int) -> None:
@@ -188,17 +190,18 @@ def test_stairs_have_no_gradient_and_the_surrogate_has_that_of_the_ramp() -> Non
     assert (blind.info.gradients, seeing.info.gradients) == ("exact", "straight-through")
 
 
+@pytest.mark.statistical
 def test_masked_gradients_stop_an_attack_that_falls_for_them_and_no_other(fashion: Trained) -> None:
-    x, keep = fashion.samples.x[:30], keep_labels(fashion.samples.y[:30], 10)
+    x, safe = fashion.samples.x[:30], safe_labels(fashion.samples.y[:30], 10)
     blind = GradientMasking(surrogate=False).fit(fashion.model, None, seeded())
     seeing = GradientMasking().fit(fashion.model, None, seeded())
 
     def lost(attack: Attack, defended: Defended) -> float:
-        found = attack.run(pose(defended, x, keep, "linf", eps=0.08, needs=attack.info.needs))
+        found = attack.run(pose(defended, x, safe, "linf", eps=0.08, needs=attack.info.needs))
         return float((defended.model.logits(found).argmax(1) != fashion.samples.y[:30]).float().mean())
 
     assert lost(FGSM(), blind) < 0.35
     assert lost(PGD(steps=10), seeing) > 0.9
     assert lost(Square(queries=200), blind) > 0.7
-    bare = PGD(steps=10).run(pose(fashion.model, x, keep, "linf", eps=0.08))
+    bare = PGD(steps=10).run(pose(fashion.model, x, safe, "linf", eps=0.08))
     assert (blind.model.logits(bare).argmax(1) != fashion.samples.y[:30]).float().mean() > 0.7

@@ -10,7 +10,7 @@ from robusteval_attacks.ddn import DDN
 from robusteval_defenses.randomized_smoothing import Certificate, RandomizedSmoothing, Smoothed, radius, vote_margin
 from scipy import stats
 
-from robusteval.testing import inputs, keep_labels, linear, pose
+from robusteval.testing import inputs, linear, pose, safe_labels
 from tests.plugins.conftest import Trained
 from tests.plugins.linear_models import Module, classifier
 from tests.sure import instance, sure
@@ -54,6 +54,7 @@ def test_a_settled_radius_is_one_that_a_finite_vote_keeps() -> None:
     assert torch.allclose(less, (cohen - 0.12 * vote_margin(25, 0.001)).clamp_min(0), atol=1e-6)
 
 
+@pytest.mark.statistical
 def test_on_a_plane_the_certificate_is_the_distance() -> None:
     """There the smoothed model's distance is the base model's: the certificate must reach it and not pass it."""
     model, w = plane()
@@ -74,6 +75,7 @@ def test_a_certificate_is_wrong_no_more_often_than_alpha() -> None:
     assert 0.05 < wrong < 0.1 + 3 * (0.1 * 0.9 / 600) ** 0.5
 
 
+@pytest.mark.statistical
 def test_the_class_is_guessed_from_other_draws_than_those_that_count() -> None:
     """By one draw the wrong class is guessed for the share that lies beyond the plane: those must abstain."""
     model, w = plane(4)
@@ -122,13 +124,14 @@ def test_every_draw_votes_anew_and_certifies_alike() -> None:
     assert any("cannot" in note or "can exceed" in note for note in defended.notes)
 
 
+@pytest.mark.statistical
 def test_no_attack_beats_the_certificate(fashion: Trained) -> None:
     """The smoothed network, attacked through the mean of probabilities; wins are confirmed by 500 fresh votes."""
     sigma = 0.1
     defended = RandomizedSmoothing(sigma=sigma, votes=60, n=400, alpha=0.01).fit(fashion.model, None, seeded())
     x, y = fashion.samples.x[:30], fashion.samples.y[:30]
     certified = sure(defended.certify)(x)
-    found = DDN(steps=25).run(pose(defended, x, keep_labels(y, 10), "l2", draws=1))
+    found = DDN(steps=25).run(pose(defended, x, safe_labels(y, 10), "l2", draws=1))
     answer = sure(RandomizedSmoothing(sigma=sigma, votes=500).fit(fashion.model, None, seeded()).draw)(seeded(9)).model
     clean = answer.logits(x).argmax(1) == y
     assert clean.float().mean() > 0.6

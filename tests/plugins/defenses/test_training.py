@@ -24,7 +24,7 @@ from robusteval.api import Epoch, LoadOptions, RobustEvalError, Samples, paramet
 from robusteval.contracts.classifier import Classifier
 from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.loaders.pytorch.classifier import TorchClassifier
-from robusteval.testing import NoGradient, keep_labels, linear, pose
+from robusteval.testing import NoGradient, linear, pose, safe_labels
 from tests.plugins.conftest import Trained
 from tests.plugins.defenses.learning import seeded, some
 from tests.sure import instance
@@ -35,14 +35,14 @@ ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, LabelEmbedding,
 
 def robust(model: Classifier, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
     """Share that PGD in Linf leaves right."""
-    problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
+    problem = pose(model, samples.x, safe_labels(samples.y, 10), "linf", eps=eps)
     found = PGD(steps=steps, step=0.1, schedule="constant").run(problem)
     return right(model, Samples(found, samples.y))
 
 
 def one_step(model: Classifier, samples: Samples, eps: float = 0.05) -> float:
     """Share that FGSM leaves right."""
-    problem = pose(model, samples.x, keep_labels(samples.y, 10), "linf", eps=eps)
+    problem = pose(model, samples.x, safe_labels(samples.y, 10), "linf", eps=eps)
     return right(model, Samples(FGSM().run(problem), samples.y))
 
 
@@ -115,6 +115,7 @@ def test_one_step_and_ensemble_modes_learn_their_own_adversarials(fashion: Train
     assert not torch.equal(alone.logits(test.x), fast.logits(test.x))
 
 
+@pytest.mark.statistical
 def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_scores(fashion: Trained) -> None:
     data, test = some(fashion, 600), some(fashion, 200, 1500)
     made = Distillation(epochs=3, temperature=10).fit(fashion.model, data, seeded()).model
@@ -124,6 +125,7 @@ def test_distillation_gives_a_student_that_agrees_with_its_teacher_and_larger_sc
     assert "temperature 1." in made.info.notes[-1]
 
 
+@pytest.mark.statistical
 def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(fashion: Trained) -> None:
     data = some(fashion, 600)
     targets = LabelEmbedding(weight=0.3).targets(fashion.model, data)
@@ -138,6 +140,7 @@ def test_label_embedding_targets_are_distributions_that_know_shirts_from_shoes(f
     assert confidence < fashion.model.logits(data.x).softmax(1).amax(1).mean() - 0.1
 
 
+@pytest.mark.statistical
 def test_hidden_space_gathers_features_of_a_class(fashion: Trained) -> None:
     data, test = some(fashion, 800), some(fashion, 200, 1500)
 
@@ -154,6 +157,7 @@ def test_hidden_space_gathers_features_of_a_class(fashion: Trained) -> None:
     assert right(made, test) > 0.75
 
 
+@pytest.mark.statistical
 def test_the_denoiser_mends_noise_and_keeps_the_box(fashion: Trained) -> None:
     data, test = some(fashion, 600), some(fashion, 150, 1500)
     made = Denoiser(epochs=6, sigma=0.25).fit(fashion.model, data, seeded()).model
@@ -194,7 +198,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(
 
     def stop(epoch: Epoch) -> None:
         said.append(epoch)
-        if sum(not one.resumed for one in said) == 2:
+        if sum(not epoch.resumed for epoch in said) == 2:
             raise Interrupted
 
     with pytest.raises(Interrupted):
@@ -204,10 +208,10 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(
     assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
     assert again[0].resumed
     assert again[0].done == 2
-    assert sum(not one.resumed for one in again) == (2 if isinstance(defence, Distillation) else 1)
+    assert sum(not epoch.resumed for epoch in again) == (2 if isinstance(defence, Distillation) else 1)
     third: list[Epoch] = []
     cached = defence.train(fashion.model, data, seeded(3), third.append).model
-    assert all(one.resumed for one in third)
+    assert all(epoch.resumed for epoch in third)
     assert torch.equal(cached.logits(data.x), whole.logits(data.x))
 
 
@@ -221,7 +225,7 @@ def test_other_data_parameters_or_seeds_are_other_trainings(
     for rate, given, seed in variants:
         fresh: list[Epoch] = []
         LabelEmbedding(epochs=1, rate=rate).train(fashion.model, given, seeded(seed), fresh.append)
-        assert not any(one.resumed for one in fresh)
+        assert not any(epoch.resumed for epoch in fresh)
     assert len(list((tmp_path / "training").glob("*.json"))) == 4
 
 

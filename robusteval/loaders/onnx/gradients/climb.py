@@ -27,7 +27,7 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
     samples: float32 [n, *input_shape] in the stated range. Raises ModelError where they are not answered by finite
     numbers.
     """
-    labels = truth.taken.kind == "labels"
+    labels = truth.output_reading.kind == "labels"
     prepared, refusal = _prepared(file, truth, False)
     probes = gather(truth, samples, prepared is not None and prepared.tail == "Log")
     if prepared is not None and prepared.tail and not labels and probes.raw[0].numel() == 1:
@@ -39,7 +39,7 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
         return head, replace(start, reason=refusal or "The file returns labels only.")
     if prepared.tail and not head.tail:  # its numbers are not what a softmax or sigmoid makes
         start = replace(start, soft=False)
-        prepared = prepare(file.proto(), truth.taken.tensor, soft=False)
+        prepared = prepare(file.proto(), truth.output_reading.tensor, soft=False)
     try:
         return head, settle(file, truth, probes, prepared, head, start)
     except Unsupported as error:
@@ -49,8 +49,8 @@ def climb(file: ModelFile, truth: Truth, samples: Tensor | None) -> tuple[Head, 
 def _prepared(file: ModelFile, truth: Truth, one_score: bool) -> tuple[Prepared | None, str]:
     """The graph for the walker, or the sentence why there is none."""
     try:
-        labels = truth.taken.kind == "labels"
-        return prepare(file.proto(), truth.taken.tensor, one_score, labels=labels), ""
+        labels = truth.output_reading.kind == "labels"
+        return prepare(file.proto(), truth.output_reading.tensor, one_score, labels=labels), ""
     except Unsupported as error:
         return None, _sentence(error)
 
@@ -75,7 +75,7 @@ def _precision(file: ModelFile) -> str:
 
 def _coupling(truth: Truth, probes: Probes) -> tuple[int | None, tuple[str, ...]]:
     """Whether a row's answer depends on the rows beside it (dynamic quantisation does that)."""
-    if truth.given.batch is not None:
+    if truth.input_reading.batch is not None:
         return None, ()
     x = torch.cat([probes.x[:16], probes.made])
     together, alone = flat_rows(truth.raw(x)), flat_rows(truth.raw(x, 1))

@@ -18,23 +18,29 @@ class TwinRunner:
     """The twin with the file's pixels, batch habits and head around it: canonical inputs in, scores out."""
 
     def __init__(
-        self, twin: Twin, given: InputReading, head: Head, way: str, straight: bool, answers_at: int | None = 0
+        self, twin: Twin, input_reading: InputReading, head: Head, way: str, straight: bool, answers_at: int | None = 0
     ) -> None:
-        twin = twin.double() if given.type == "tensor(double)" else twin
-        self.module, self.given, self.head, self.way, self.straight = twin.eval(), given, head, way, straight
+        twin = twin.double() if input_reading.type == "tensor(double)" else twin
+        self.module, self.input_reading, self.head, self.way, self.straight = (
+            twin.eval(),
+            input_reading,
+            head,
+            way,
+            straight,
+        )
         self.answers_at = answers_at
 
     def raw(self, x: Tensor) -> Tensor:
         """The twin's own output for canonical x: [B, ...], float64 where the file takes that."""
         if x.device != self.module.anchor.device:
             self.module.to(x.device)
-        feed = self.given.space.to_file(x.to(self.module.anchor.dtype), self.straight)
+        feed = self.input_reading.space.to_file(x.to(self.module.anchor.dtype), self.straight)
         if self.way == "direct":
             return self._several(feed)
         if self.way == "vmap":
             out: Tensor = torch.func.vmap(self._one)(feed)
             return out
-        size = self.given.batch or 1
+        size = self.input_reading.batch or 1
         parts = []
         for start in range(0, len(feed), size):
             part = feed[start : start + size]
@@ -45,14 +51,14 @@ class TwinRunner:
 
     def _one(self, row: Tensor) -> Tensor:
         """One row asked alone: its answer is all that comes back, whatever its shape. [*file_shape] -> [K]."""
-        at = self.given.batch_at
+        at = self.input_reading.batch_at
         out: Tensor = self.module(row if at is None else row.unsqueeze(at))
         return out.reshape(-1)
 
     def _several(self, feed: Tensor) -> Tensor:
-        if self.given.batch_at is None or (self.way == "loop" and len(feed) == 1):
+        if self.input_reading.batch_at is None or (self.way == "loop" and len(feed) == 1):
             return torch.stack([self._one(row) for row in feed])
-        out: Tensor = self.module(feed.movedim(0, self.given.batch_at))
+        out: Tensor = self.module(feed.movedim(0, self.input_reading.batch_at))
         return out.movedim(self.answers_at, 0) if self.answers_at else out
 
     def scores(self, x: Tensor) -> Tensor:
@@ -85,12 +91,14 @@ class Climb:
         named = {"E": "none", "S": "surrogate"}
         return named.get(self.rung, "straight-through" if self.straight else "exact")
 
-    def runner(self, file: ModelFile, given: InputReading, taken: OutputReading, head: Head) -> TwinRunner:
+    def runner(
+        self, file: ModelFile, input_reading: InputReading, output_reading: OutputReading, head: Head
+    ) -> TwinRunner:
         """Builds the twin that the climb settled on."""
         one = head.one_score and head.tail != ""
-        prepared = prepare(file.proto(), taken.tensor, one, self.soft, taken.kind == "labels")
+        prepared = prepare(file.proto(), output_reading.tensor, one, self.soft, output_reading.kind == "labels")
         if self.freed:
             prepared = freed_batch(prepared) or prepared
         width = self.width if self.straight else False
         twin = Twin(prepared.graph, prepared.opsets, width, prepared.types, prepared.before, self.folds)
-        return TwinRunner(twin, given, head, self.way, self.straight, taken.answers_at)
+        return TwinRunner(twin, input_reading, head, self.way, self.straight, output_reading.answers_at)

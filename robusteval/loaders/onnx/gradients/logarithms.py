@@ -169,33 +169,33 @@ class Logs:
         if op in _BASES:
             ops = {"Softmax": "LogSoftmax", "Sigmoid": "LogSigmoid", "Exp": "Identity", "Hardmax": "LogSoftmax"}
             return self._base(node, ops[op]) if op in ops else self._base(node, "LogSoftplus", DOMAIN)
-        made: str | None = None
+        logarithm: str | None = None
         if op in _MOVING and _to_real(node):
             log = self.log(first)
-            made = self.copy(node, [log], "", list(node.output).index(name)) if log else None
+            logarithm = self.copy(node, [log], "", list(node.output).index(name)) if log else None
         elif op in ("Clip", "Relu", "Abs", "Max", "Min"):
             others = [self._uniform(other) for other in node.input[1:]] if op in ("Max", "Min") else []
-            made = self._joined(node, op) if None in others else self.log(first)
+            logarithm = self._joined(node, op) if None in others else self.log(first)
         elif op in ("Add", "Sum", "Mean", "Concat"):
-            made = self._joined(node, {"Mean": "LogMean", "Concat": "Concat"}.get(op, "LogSum"))
+            logarithm = self._joined(node, {"Mean": "LogMean", "Concat": "Concat"}.get(op, "LogSum"))
         elif op in ("ReduceSum", "ReduceMean"):
-            made = self._reduced(node)
+            logarithm = self._reduced(node)
         elif op in ("Mul", "Div"):
             logs = [self._either(other) for other in node.input]
             if all(logs) and any(self.log(other) for other in node.input):
-                made = self.emit("Add" if op == "Mul" else "Sub", [str(log) for log in logs], name)
+                logarithm = self.emit("Add" if op == "Mul" else "Sub", [str(log) for log in logs], name)
         elif op in ("Pow", "Sqrt", "Reciprocal"):
-            made = self._power(node, name)
+            logarithm = self._power(node, name)
         elif op == "Where":
             logs = [self._either(other) for other in node.input[1:]]
-            made = self.emit("Where", [first, *map(str, logs)], name) if all(logs) else None
+            logarithm = self.emit("Where", [first, *map(str, logs)], name) if all(logs) else None
         elif op == "Sub" and self._uniform(first) == 1.0:
-            made = self.rest(node.input[1])
+            logarithm = self.rest(node.input[1])
         elif op in ("MatMul", "Gemm"):
-            made = self._product(node)
-        if made is not None:
+            logarithm = self._product(node)
+        if logarithm is not None:
             self.between[op] = None
-        return made
+        return logarithm
 
     def _either(self, name: str) -> str | None:
         """log of a positive tensor, be it a constant."""

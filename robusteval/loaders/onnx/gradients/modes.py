@@ -83,7 +83,7 @@ def _trials(bench: Bench, first: Trial) -> list[Trial]:
     """The gradient as it is; and straight through what is flat, where there is such a thing or the gradient serves
     badly."""
     flat = set(first.runner.module.steps_on_path())
-    rounded = bench.truth.given.space.whole is not None
+    rounded = bench.truth.input_reading.space.whole is not None
     if first.kind == 0 and first.help.helps and first.help.dead <= ALARM and not flat and not rounded:
         return [first]
     trials = [first]
@@ -131,18 +131,20 @@ def _built(bench: Bench, width: str, freed: bool, way: str, folds: bool = True) 
     if graph is None:
         return None
     twin = Twin(graph.graph, graph.opsets, width or False, graph.types, graph.before, folds)
-    runner = TwinRunner(twin, bench.truth.given, bench.head, way, width != "", bench.truth.taken.answers_at)
+    runner = TwinRunner(
+        twin, bench.truth.input_reading, bench.head, way, width != "", bench.truth.output_reading.answers_at
+    )
     parity = compare(bench.file, bench.truth, bench.tapped, runner, graph, bench.probes, bench.start)
     return Trial(runner, width, freed, parity, NO_HELP)
 
 
 def _ways(truth: Truth, start: Climb) -> tuple[tuple[bool, str], ...]:
     """Ways to take a batch, the cheapest first; with reshapes freed from an exported batch of 1, or as they are."""
-    if truth.given.unbatched or start.forced_batch == 1:
+    if truth.input_reading.unbatched or start.forced_batch == 1:
         return (False, "vmap"), (False, "loop")
-    if truth.given.batch == 1:
+    if truth.input_reading.batch == 1:
         return (True, "direct"), (False, "direct"), (False, "vmap"), (False, "loop")
-    return ((False, "direct"), (False, "loop")) if truth.given.batch else ((False, "direct"),)
+    return ((False, "direct"), (False, "loop")) if truth.input_reading.batch else ((False, "direct"),)
 
 
 def _measured(bench: Bench, trial: Trial, quick: bool) -> Trial:
@@ -165,7 +167,7 @@ def _measured(bench: Bench, trial: Trial, quick: bool) -> Trial:
         return torch.zeros_like(z) if grad is None else grad
 
     try:
-        return replace(trial, help=gradient_help(margin, gradient, x, runner.given.space.bounds, quick))
+        return replace(trial, help=gradient_help(margin, gradient, x, runner.input_reading.space.bounds, quick))
     except (RuntimeError, ValueError, TypeError, IndexError, Unsupported):
         return replace(trial, help=NO_HELP)  # it has no backward pass
 
@@ -219,13 +221,15 @@ def _landed(bench: Bench, trial: Trial) -> Climb:
     rung, reasons = "A", []
     if runner.way != "direct":
         rung = "D"
-        reasons.append(f"The batch is fixed to {runner.given.batch or 1}: the twin takes rows by {runner.way}.")
+        reasons.append(f"The batch is fixed to {runner.input_reading.batch or 1}: the twin takes rows by {runner.way}.")
     if bench.prepared.tail and (trial.parity.saturated or bench.prepared.tail == "Labels"):
         rung = "C"
         reasons = [f"The file's scores are flat where they saturate: the twin takes them {bench.prepared.words}."]
     if runner.straight:
         rung = "B"
-        ops = list(runner.module.steps_on_path()) + (["rounding of the input"] if runner.given.space.whole else [])
+        ops = list(runner.module.steps_on_path()) + (
+            ["rounding of the input"] if runner.input_reading.space.whole else []
+        )
         ops = ops or ["what saturates"]
         reasons = [
             (

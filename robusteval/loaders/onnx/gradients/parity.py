@@ -47,7 +47,7 @@ class Parity:
 
 def tapped_truths(file: ModelFile, truth: Truth, prepared: Prepared) -> tuple[Truth, ...]:
     """ONNX Runtime with the tensors before what saturates as its output; none where they are not the file's own."""
-    if truth.taken.answers_at:
+    if truth.output_reading.answers_at:
         return ()
     model = file.proto()
     if not set(prepared.before) <= {name for node in model.graph.node for name in node.output}:
@@ -55,9 +55,9 @@ def tapped_truths(file: ModelFile, truth: Truth, prepared: Prepared) -> tuple[Tr
     merge_opsets(model)
     present = {o.name for o in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in prepared.before if name not in present)
-    blob, at = model.SerializeToString(), truth.taken.answers_at
+    blob, at = model.SerializeToString(), truth.output_reading.answers_at
     try:
-        return tuple(Truth(blob, truth.given, OutputReading(n, "tensor", (), n, at)) for n in prepared.before)
+        return tuple(Truth(blob, truth.input_reading, OutputReading(n, "tensor", (), n, at)) for n in prepared.before)
     except ModelError:
         return ()
 
@@ -126,11 +126,11 @@ def _several_ways(runner: TwinRunner, x: Tensor) -> tuple[Tensor, float]:
     ValueError."""
     whole = runner.raw(x)
     large = math.prod(x.shape[1:]) >= LARGE
-    many = x[:3] if large else torch.cat([x] * (1 + 17 // len(x)))[:17]
+    several = x[:3] if large else torch.cat([x] * (1 + 17 // len(x)))[:17]
     few = x[:4] if large else x[:17]
     parts = torch.cat([runner.raw(few[i : i + 1]) for i in range(len(few))])
-    sizes = [runner.raw(many[:n]) for n in (3, len(many))]
-    if [len(p) for p in (whole, parts, *sizes)] != [len(x), len(few), min(3, len(many)), len(many)]:
+    sizes = [runner.raw(several[:n]) for n in (3, len(several))]
+    if [len(p) for p in (whole, parts, *sizes)] != [len(x), len(few), min(3, len(several)), len(several)]:
         raise ValueError("the twin's output loses rows of a batch")
     repeated = torch.cat([whole] * (1 + 17 // len(whole)))
     return whole, max(_gap(parts, whole[: len(few)]), *(_gap(p, repeated[: len(p)]) for p in sizes))
@@ -146,14 +146,16 @@ def _without_logarithms(file: ModelFile, truth: Truth, runner: TwinRunner, climb
     """The same twin with its end as the file has it."""
     plain = replace(runner.head, tail="")
     straight = runner.straight
-    return replace(climb, soft=False, straight=straight, way=runner.way).runner(file, truth.given, truth.taken, plain)
+    return replace(climb, soft=False, straight=straight, way=runner.way).runner(
+        file, truth.input_reading, truth.output_reading, plain
+    )
 
 
 def _unoptimised(
     file: ModelFile, truth: Truth, got: Tensor, fused: Tensor, x: Tensor, climb: Climb, gap: float
 ) -> tuple[dict[str, float | str], float]:
     """ONNX Runtime's own fused int8 kernels round otherwise than the file says: its plain ones show what is noise."""
-    plain = Truth(file.blob, truth.given, truth.taken, optimise=False).raw(x, climb.forced_batch)
+    plain = Truth(file.blob, truth.input_reading, truth.output_reading, optimise=False).raw(x, climb.forced_batch)
     figures: dict[str, float | str] = {"gap_to_fused_kernels": gap, "runtime_own_gap": _gap(plain, fused)}
     return figures, _gap(got, plain)
 
@@ -161,11 +163,11 @@ def _unoptimised(
 def runner_values(runner: TwinRunner, name: str, x: Tensor) -> Tensor:
     """The twin's intermediate tensor `name` for x, taken the way that the runner takes batches."""
     twin = runner.module
-    feed = runner.given.space.to_file(x.to(twin.anchor.dtype), runner.straight)
-    at = runner.given.batch_at
+    feed = runner.input_reading.space.to_file(x.to(twin.anchor.dtype), runner.straight)
+    at = runner.input_reading.batch_at
     if runner.way == "direct":
         return twin.values(feed.movedim(0, at or 0))[name]
-    size = runner.given.batch or 1
+    size = runner.input_reading.batch or 1
     rows = []
     for i in range(0, len(feed), size):
         part = feed[i : i + size]
@@ -208,12 +210,14 @@ def first_divergence(file: ModelFile, truth: Truth, prepared: Prepared, x: Tenso
     order = [(node, name) for node in prepared.graph.node for name in node.output if name in own]
     present = {o.name for o in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=n) for _, n in order if n not in present)
-    size = truth.given.batch or 1
-    feed = placed(truth.feed(x[:1].expand(size, *x.shape[1:])), truth.given.batch_at)
+    size = truth.input_reading.batch or 1
+    feed = placed(truth.feed(x[:1].expand(size, *x.shape[1:])), truth.input_reading.batch_at)
     try:
         session = open_session(model.SerializeToString(), optimise=False)
         names = [n for _, n in order]
-        answers = dict(zip(names, session.run(names, {truth.given.name: np.ascontiguousarray(feed)}), strict=True))
+        answers = dict(
+            zip(names, session.run(names, {truth.input_reading.name: np.ascontiguousarray(feed)}), strict=True)
+        )
         twin = Twin(prepared.graph, prepared.opsets, False, prepared.types, folds=False)  # every node has its value
         twin = twin.double() if feed.dtype == np.float64 else twin
         with torch.no_grad():

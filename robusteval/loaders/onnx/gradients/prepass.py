@@ -119,11 +119,11 @@ def consumed(node: onnx.NodeProto) -> set[str]:
     for attr in node.attribute:
         if attr.HasField("g"):
             inner = {t.name for t in attr.g.initializer} | {i.name for i in attr.g.input}
-            wanted = {o.name for o in attr.g.output}
+            outputs = {o.name for o in attr.g.output}
             for child in attr.g.node:
-                wanted |= consumed(child)
+                outputs |= consumed(child)
                 inner |= set(child.output)
-            names |= wanted - inner
+            names |= outputs - inner
     return names
 
 
@@ -161,11 +161,11 @@ def sort_nodes(nodes: list[onnx.NodeProto], known: set[str]) -> list[onnx.NodePr
 
 
 def _needed(nodes: list[onnx.NodeProto], target: str) -> list[onnx.NodeProto]:
-    wanted, kept = {target}, []
+    needed, kept = {target}, []
     for node in reversed(nodes):
-        if wanted & set(node.output):
+        if needed & set(node.output):
             kept.append(node)
-            wanted |= consumed(node)
+            needed |= consumed(node)
     return kept[::-1]
 
 
@@ -191,12 +191,12 @@ def freed_batch(prepared: Prepared) -> Prepared | None:
     graph.CopyFrom(prepared.graph)
     constants = {t.name: t for t in graph.initializer}
     values = {n.output[0]: a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.name == "value"}
-    made = {i.name for i in graph.input}
+    known = {i.name for i in graph.input}
     changed = False
     for node in graph.node:
-        live = any(name in made for name in node.input)
-        made |= set(node.output) if live else set()
-        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[0] not in made:
+        live = any(name in known for name in node.input)
+        known |= set(node.output) if live else set()
+        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[0] not in known:
             continue
         name = node.input[1]
         tensor = constants.get(name) or values.get(name)

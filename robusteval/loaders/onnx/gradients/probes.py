@@ -31,9 +31,9 @@ class Probes:
     notes: tuple[str, ...] = ()
 
 
-def probe_inputs(given: InputReading, samples: Tensor | None) -> Tensor:
+def probe_inputs(input_reading: InputReading, samples: Tensor | None) -> Tensor:
     """Made-up inputs: smooth shapes, noise, all dark, all bright; behind `samples` where there are any. float32."""
-    shape, (low, high) = given.space.input_shape, given.space.bounds
+    shape, (low, high) = input_reading.space.input_shape, input_reading.space.bounds
     rng = np.random.default_rng(20240229)
     count = 6 if math.prod(shape) < LARGE else 2
     noise = torch.from_numpy(rng.random((count, *shape), dtype=np.float32))
@@ -43,10 +43,10 @@ def probe_inputs(given: InputReading, samples: Tensor | None) -> Tensor:
     else:
         smooth = torch.from_numpy(rng.random((count, *shape), dtype=np.float32)) ** 3
     plain = torch.stack([torch.zeros(shape, device="cpu"), torch.ones(shape, device="cpu")])
-    made = low + (high - low) * torch.cat([smooth, noise, plain])
+    points = low + (high - low) * torch.cat([smooth, noise, plain])
     if samples is None or not len(samples):
-        return made
-    return torch.cat([samples[: 2 * count].float().cpu(), made])
+        return points
+    return torch.cat([samples[: 2 * count].float().cpu(), points])
 
 
 def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Probes:
@@ -56,8 +56,8 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
     such as a constant image in a file that standardises each image, is a note where there are images, and where others
     are left.
     """
-    made = probe_inputs(truth.given, None)
-    shape = truth.given.space.input_shape
+    points = probe_inputs(truth.input_reading, None)
+    shape = truth.input_reading.space.input_shape
     most = rows_to_ask(shape)  # walks are dear, answers are cheap
     real = None if samples is None or not len(samples) else samples[: MAX_ROWS if math.prod(shape) < LARGE else most]
     answers = None
@@ -71,28 +71,28 @@ def gather(truth: Truth, samples: Tensor | None, logarithms: bool = False) -> Pr
                 "Check the export, and the range of the data.",
             )
     try:
-        own, good = _asked(truth, made, logarithms)
+        own, good = _asked(truth, points, logarithms)
     except ModelError:
         if real is None:
             raise
-        own, good = made.new_zeros((len(made), 1)), torch.zeros(len(made), dtype=torch.bool, device="cpu")
+        own, good = points.new_zeros((len(points), 1)), torch.zeros(len(points), dtype=torch.bool, device="cpu")
     notes: tuple[str, ...] = ()
     if not bool(good.all()):
         which = "a constant image among them, " if not bool(good[-2:].all()) else ""
         notes = (
             (
-                f"Of {len(made)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no "
+                f"Of {len(points)} made-up inputs {int((~good).sum())} ({which}which no data set may hold) have no "
                 "finite answer."
             ),
         )
     if real is not None and answers is not None:
-        return Probes(real, answers, real[:most], made[good], True, notes)
+        return Probes(real, answers, real[:most], points[good], True, notes)
     if not bool(good.any()):
         raise ModelError("The model answers plain inputs with values that are not finite.", "Check the export.")
     inner = good.clone()
     inner[-2:] = False  # the all-dark and all-bright inputs lie in corners of the box, where steps are cut off
-    walk = made[inner] if bool(inner.any()) else made[good]
-    return Probes(made[good], own[good], walk, made[:0], False, notes)
+    walk = points[inner] if bool(inner.any()) else points[good]
+    return Probes(points[good], own[good], walk, points[:0], False, notes)
 
 
 def _asked(truth: Truth, x: Tensor, logarithms: bool) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ def _asked(truth: Truth, x: Tensor, logarithms: bool) -> tuple[Tensor, Tensor]:
     it."""
     raw = truth.raw(x)
     fine = _finite(raw, logarithms)
-    if not bool(fine.all()) and truth.given.batch is None:
+    if not bool(fine.all()) and truth.input_reading.batch is None:
         raw = truth.raw(x, 1)
         fine = _finite(raw, logarithms)
     return raw, fine

@@ -36,7 +36,7 @@ class Habit:
 class Tried:
     """The way of reading the input that worked, and the habit of each output that did."""
 
-    given: InputReading
+    input_reading: InputReading
     habits: dict[str, Habit]
 
 
@@ -51,25 +51,28 @@ def try_input(
     the images or else the answers' shapes tell. Raises ModelError with the reason where none works."""
     tried: list[Tried] = []
     faults = list(found[1])
-    for given in found[0]:
+    for input_reading in found[0]:
         try:
-            habits = _habits(_Asker(session, given, outputs), given, outputs, _sizes(model))
+            habits = _habits(_Asker(session, input_reading, outputs), input_reading, outputs, _sizes(model))
         except ModelError as error:
             faults.append(error)
             continue
-        odd = given.batch_at not in (0, None)  # an open size elsewhere is the batch only where answers grow with it
+        odd = input_reading.batch_at not in (
+            0,
+            None,
+        )  # an open size elsewhere is the batch only where answers grow with it
         if not odd or any(habit.batch is None for habit in habits.values()):
-            tried.append(Tried(given, habits))
+            tried.append(Tried(input_reading, habits))
     if not tried:
         raise faults[0]
-    fitting = [one for one in tried if fits(one.given.space.input_shape)]
+    fitting = [trial for trial in tried if fits(trial.input_reading.space.input_shape)]
     return fitting[0] if len(fitting) == 1 else _by_shape(tried)
 
 
 def _by_shape(tried: list[Tried]) -> Tried:
     """With and without a batch axis: three numbers for (3, H, W) are three classes of one image rather than three
     images of one score."""
-    with_axis, without = tried[0], next((one for one in tried if one.given.unbatched), None)
+    with_axis, without = tried[0], next((trial for trial in tried if trial.input_reading.unbatched), None)
     if without is None or with_axis is without:
         return with_axis
     single = all(h.width == 1 for h in with_axis.habits.values())
@@ -80,48 +83,50 @@ class _Asker:
     """Every output for n random inputs, by name."""
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, given: InputReading, outputs: Sequence[OutputReading]
+        self, session: onnxruntime.InferenceSession, input_reading: InputReading, outputs: Sequence[OutputReading]
     ) -> None:
-        self._session, self._given, self._names = session, given, [one.name for one in outputs]
-        self._runtime = Runtime(session, reading_of(given, outputs[0]))
+        self._session, self._input_reading, self._names = session, input_reading, [output.name for output in outputs]
+        self._runtime = Runtime(session, reading_of(input_reading, outputs[0]))
         self.reason: ModelError | None = None  # of the first failure
 
     def __call__(self, rows: int) -> dict[str, Any] | None:
         """None where ONNX Runtime fails."""
-        space = self._given.space
+        space = self._input_reading.space
         low, high = space.bounds
         x = low + (high - low) * np.random.default_rng(5).random((rows, *space.input_shape))
-        feed = placed(self._runtime.feed(x.astype(np.float32)), self._given.batch_at)
+        feed = placed(self._runtime.feed(x.astype(np.float32)), self._input_reading.batch_at)
         try:
-            answers = run_session(self._session, self._names, {self._given.name: feed})
+            answers = run_session(self._session, self._names, {self._input_reading.name: feed})
         except ModelError as error:
             self.reason = self.reason or error
             return None
         return dict(zip(self._names, answers, strict=True))
 
 
-def _habits(ask: _Asker, given: InputReading, outputs: Sequence[OutputReading], sizes: list[int]) -> dict[str, Habit]:
+def _habits(
+    ask: _Asker, input_reading: InputReading, outputs: Sequence[OutputReading], sizes: list[int]
+) -> dict[str, Habit]:
     """Raises ModelError where no output can be had, or none has as many rows as the input."""
-    if given.unbatched:
+    if input_reading.unbatched:
         note = "The file has no batch axis: every input is asked alone."
-        made = {name: _noted(habit, note) for name, habit in _fixed(ask(1), 1, outputs).items()}
-    elif given.batch is not None:
-        made = _fixed(ask(given.batch), given.batch, outputs)
+        habits = {name: _noted(habit, note) for name, habit in _fixed(ask(1), 1, outputs).items()}
+    elif input_reading.batch is not None:
+        habits = _fixed(ask(input_reading.batch), input_reading.batch, outputs)
     else:
         one, several = ask(1), ask(SEVERAL)
-        made = {o.name: _open(o, one, several) for o in outputs}
+        habits = {o.name: _open(o, one, several) for o in outputs}
         if one is None and several is None:
             size, answers = next(((n, found) for n in sizes if (found := ask(n)) is not None), (0, None))
             note = f"The file leaves its batch open, and answers {size} rows at a time only: so many are asked at once."
-            made = {name: _noted(habit, note) for name, habit in _fixed(answers, size, outputs).items()}
-    good = {name: habit for name, habit in made.items() if habit is not None}
+            habits = {name: _noted(habit, note) for name, habit in _fixed(answers, size, outputs).items()}
+    good = {name: habit for name, habit in habits.items() if habit is not None}
     if not good:
-        raise ask.reason or _rowless(ask, given, outputs)
+        raise ask.reason or _rowless(ask, input_reading, outputs)
     return good
 
 
-def _rowless(ask: _Asker, given: InputReading, outputs: Sequence[OutputReading]) -> ModelError:
-    rows = given.batch or SEVERAL
+def _rowless(ask: _Asker, input_reading: InputReading, outputs: Sequence[OutputReading]) -> ModelError:
+    rows = input_reading.batch or SEVERAL
     answers = ask(rows) or {}
     shown = ", ".join(str(tuple(np.shape(answers[o.name]))) for o in outputs if o.name in answers)
     return ModelError(
@@ -138,33 +143,35 @@ def _fixed(answers: dict[str, Any] | None, rows: int, outputs: Sequence[OutputRe
     """Of a file that takes this number of rows only."""
     if answers is None:
         return {}
-    made: dict[str, Habit | None] = {}
-    for one in outputs:
-        value = answers[one.name]
+    habits: dict[str, Habit | None] = {}
+    for output in outputs:
+        value = answers[output.name]
         if rows == 1:
-            made[one.name] = _single(one, value, "")
+            habits[output.name] = _single(output, value, "")
             continue
-        shape = _shape(one, value)
+        shape = _shape(output, value)
         at = next((a for a in (0, len(shape) - 1) if shape and shape[a] == rows), None)
-        made[one.name] = None if at is None else Habit(rows, at, *_row(shape, at))
-    return made
+        habits[output.name] = None if at is None else Habit(rows, at, *_row(shape, at))
+    return habits
 
 
 def _open(one: OutputReading, alone: dict[str, Any] | None, several: dict[str, Any] | None) -> Habit | None:
     """Of a file that leaves its batch open, from its answers to one row and to SEVERAL."""
     first = None if alone is None else _shape(one, alone[one.name])
-    many = None if several is None else _shape(one, several[one.name])
-    if first is not None and many is not None and len(first) == len(many):
-        for at in (0, len(many) - 1):
-            if many and first[at] == 1 and many[at] == SEVERAL and _rest(first, at) == _rest(many, at):
-                return Habit(None, at, *_row(many, at))
+    batched = None if several is None else _shape(one, several[one.name])
+    if first is not None and batched is not None and len(first) == len(batched):
+        for at in (0, len(batched) - 1):
+            if batched and first[at] == 1 and batched[at] == SEVERAL and _rest(first, at) == _rest(batched, at):
+                return Habit(None, at, *_row(batched, at))
     if first is None:
         at = 0
-        known = many is not None and len(many) > 0 and many[at] == SEVERAL
+        known = batched is not None and len(batched) > 0 and batched[at] == SEVERAL
         note = f"The file leaves its batch open, but fails on one row alone: {SEVERAL} are asked at once."
-        return Habit(SEVERAL, at, *_row(many, at), note) if known and many is not None else None
+        return Habit(SEVERAL, at, *_row(batched, at), note) if known and batched is not None else None
     what = (
-        f"fails on {SEVERAL} rows" if many is None else f"answers 1 and {SEVERAL} rows in the shapes {first} and {many}"
+        f"fails on {SEVERAL} rows"
+        if batched is None
+        else f"answers 1 and {SEVERAL} rows in the shapes {first} and {batched}"
     )
     note = f"The file leaves its batch open, but {what}: every input is asked alone."
     return _single(one, alone[one.name] if alone is not None else None, note)
@@ -199,8 +206,8 @@ def _shape(one: OutputReading, value: Any) -> tuple[int, ...]:
 def _sizes(model: onnx.ModelProto) -> list[int]:
     """Batch sizes that may be written into the graph: first numbers of constant shapes, then the usual ones."""
     constants = {t.name: t for t in model.graph.initializer}
-    made = [node for node in model.graph.node if node.op_type == "Constant"]
-    constants |= {node.output[0]: a.t for node in made for a in node.attribute if a.name == "value"}
+    nodes = [node for node in model.graph.node if node.op_type == "Constant"]
+    constants |= {node.output[0]: a.t for node in nodes for a in node.attribute if a.name == "value"}
     found = []
     for node in model.graph.node:
         if node.op_type == "Reshape" and len(node.input) > 1 and node.input[1] in constants:

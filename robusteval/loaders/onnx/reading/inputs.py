@@ -53,31 +53,31 @@ class OutputReading:
 
 
 def reading_of(
-    given: InputReading,
-    taken: OutputReading,
+    input_reading: InputReading,
+    output_reading: OutputReading,
     head: Head | None = None,
     batch: int | None = None,
     external: tuple[str, ...] = (),
 ) -> Reading:
     """Both as the plain description that travels in the record. batch: forced where the file takes any."""
-    space, head = given.space, head or Head(classes=max(2, len(taken.labels)))
+    space, head = input_reading.space, head or Head(classes=max(2, len(output_reading.labels)))
     return Reading(
-        input=given.name,
-        type=given.type,
+        input=input_reading.name,
+        type=input_reading.type,
         shape=space.input_shape,
         file_shape=space.file_shape,
         bounds=space.bounds,
-        output=taken.name,
+        output=output_reading.name,
         classes=head.classes,
         mean=space.mean,
         std=space.std,
         channels_last=space.turned,
         whole=space.whole,
-        batch=given.batch if given.batch is not None else batch,
-        batch_at=given.batch_at,
-        answers_at=taken.answers_at,
-        kind=taken.kind,
-        keys=taken.labels,
+        batch=input_reading.batch if input_reading.batch is not None else batch,
+        batch_at=input_reading.batch_at,
+        answers_at=output_reading.answers_at,
+        kind=output_reading.kind,
+        keys=output_reading.labels,
         scale=head.output,
         one_score=head.one_score,
         external=external,
@@ -180,19 +180,19 @@ def _layout(own: Sequence[int | None], asked: str, given: tuple[int, ...], fits:
     if asked:
         return asked, ()
     if len(given) == 3:
-        can = [way for way in ("NCHW", "NHWC") if _takes(own, given, way)]
+        can = [guess for guess in ("NCHW", "NHWC") if _takes(own, given, guess)]
         if len(can) == 1 or None in own:
             return (can or ["NCHW"])[0], ()
     a, b, c = (int(d or 0) for d in own)
-    way, note = _by_shape(a, b, c)
+    guess, note = _by_shape(a, b, c)
     can = [name for name, shape in (("NCHW", (a, b, c)), ("NHWC", (c, a, b))) if fits(shape)]
-    if len(can) == 1 and (can[0] != way or note):
+    if len(can) == 1 and (can[0] != guess or note):
         return can[0], (f"The input's shape {a} x {b} x {c} fits both NCHW and NHWC; the images fit {can[0]} only.",)
-    if not way:
+    if not guess:
         raise ModelError(
             f"The input's shape {a} x {b} x {c} does not say whether its channels are first or last.", LAYOUT_HINT
         )
-    return way, (note,) if note else ()
+    return guess, (note,) if note else ()
 
 
 def _by_shape(a: int, b: int, c: int) -> tuple[str, str]:
@@ -210,8 +210,8 @@ def _by_shape(a: int, b: int, c: int) -> tuple[str, str]:
 
 
 def _takes(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> bool:
-    wanted = (given[1], given[2], given[0]) if layout == "NHWC" else given
-    return all(d in (None, w) for d, w in zip(own, wanted, strict=True))
+    expected = (given[1], given[2], given[0]) if layout == "NHWC" else given
+    return all(d in (None, w) for d, w in zip(own, expected, strict=True))
 
 
 def _fill(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> tuple[int, int, int]:
@@ -219,8 +219,8 @@ def _fill(own: Sequence[int | None], given: tuple[int, ...], layout: str) -> tup
         if None in own:
             raise ModelError("The model leaves the size of its input open.", SHAPE_HINT)
         given = (0, 0, 0)
-    wanted = (given[1], given[2], given[0]) if layout == "NHWC" else given
-    a, b, c = (w if d is None else d for d, w in zip(own, wanted, strict=True))
+    expected = (given[1], given[2], given[0]) if layout == "NHWC" else given
+    a, b, c = (w if d is None else d for d, w in zip(own, expected, strict=True))
     return a, b, c
 
 
@@ -258,6 +258,6 @@ def _whole_numbers(type_name: str, options: LoadOptions) -> tuple[tuple[float, f
     return target, (note,)
 
 
-def with_batch(given: InputReading, batch: int | None, notes: tuple[str, ...]) -> InputReading:
+def with_batch(input_reading: InputReading, batch: int | None, notes: tuple[str, ...]) -> InputReading:
     """As tried: how many rows the file takes at once."""
-    return replace(given, batch=batch, notes=(*given.notes, *notes))
+    return replace(input_reading, batch=batch, notes=(*input_reading.notes, *notes))

@@ -28,7 +28,7 @@ Shown = tuple[Array, Array]  # the user's images float32 [n, *shape] and labels 
 class Rated:
     """A candidate, and the share of the user's images that it names rightly (None: not measured, or not possible)."""
 
-    taken: OutputReading
+    output_reading: OutputReading
     habit: Habit
     right: float | None = None
 
@@ -73,9 +73,13 @@ def choose(
     if options.output and options.output not in names:
         raise ModelError(f"The model has no output named {options.output!r}.", f"It has: {', '.join(names)}.")
     rated = [Rated(o, tried.habits[o.name]) for o in found if o.name in tried.habits]
-    rated = [one for one in rated if one.habit.scores and (one.taken.kind != "labels" or one.habit.width == 1)]
+    rated = [
+        candidate
+        for candidate in rated
+        if candidate.habit.scores and (candidate.output_reading.kind != "labels" or candidate.habit.width == 1)
+    ]
     if options.output:
-        rated = [one for one in rated if one.taken.name == options.output]
+        rated = [candidate for candidate in rated if candidate.output_reading.name == options.output]
         if not rated:
             raise ModelError(f"The output {options.output!r} does not hold class scores.", f"All: {', '.join(names)}.")
         best, note = rated[0], _asked(options.output, names)
@@ -83,28 +87,36 @@ def choose(
         rated = _countable(rated, model)
         if not rated:
             raise _no_scores(session)
-        rated = [_rate(session, tried, one, shown) for one in rated] if len(rated) > 1 and shown is not None else rated
+        rated = (
+            [_rate(session, tried, candidate, shown) for candidate in rated]
+            if len(rated) > 1 and shown is not None
+            else rated
+        )
         best = max(enumerate(rated), key=lambda pair: _worth(pair[1], pair[0], shown is not None))[1]
         note = _told(best, rated, names)
-    if best.taken.kind == "labels":
-        best = replace(best, taken=count_labels(best.taken, model))
+    if best.output_reading.kind == "labels":
+        best = replace(best, output_reading=count_labels(best.output_reading, model))
     notes = (best.habit.note,) if best.habit.note else ()
-    given = with_batch(tried.given, best.habit.batch, notes)
-    taken = replace(best.taken, answers_at=best.habit.answers_at, notes=(note,) if note else ())
-    return Tried(given, tried.habits), taken
+    input_reading = with_batch(tried.input_reading, best.habit.batch, notes)
+    output_reading = replace(best.output_reading, answers_at=best.habit.answers_at, notes=(note,) if note else ())
+    return Tried(input_reading, tried.habits), output_reading
 
 
 def _countable(rated: list[Rated], model: onnx.ModelProto) -> list[Rated]:
     """Without outputs of labels whose number the file does not tell, where there are others."""
-    made = []
-    for one in rated:
+    countable = []
+    for candidate in rated:
         try:
-            labelled = one.taken.kind == "labels"
-            made.append(replace(one, taken=count_labels(one.taken, model)) if labelled else one)
+            labelled = candidate.output_reading.kind == "labels"
+            countable.append(
+                replace(candidate, output_reading=count_labels(candidate.output_reading, model))
+                if labelled
+                else candidate
+            )
         except ModelError:
             if len(rated) == 1:
                 raise
-    return made
+    return countable
 
 
 def _rate(session: onnxruntime.InferenceSession, tried: Tried, one: Rated, shown: Shown | None) -> Rated:
@@ -112,13 +124,13 @@ def _rate(session: onnxruntime.InferenceSession, tried: Tried, one: Rated, shown
     if shown is None:
         return one
     x, y = shown
-    classes = max(2, one.habit.width if one.taken.kind == "tensor" else len(one.taken.labels))
+    classes = max(2, one.habit.width if one.output_reading.kind == "tensor" else len(one.output_reading.labels))
     if not 0 <= y.min() <= y.max() < classes:
         return one
-    given = with_batch(tried.given, one.habit.batch, ())
-    taken = replace(one.taken, answers_at=one.habit.answers_at)
+    input_reading = with_batch(tried.input_reading, one.habit.batch, ())
+    output_reading = replace(one.output_reading, answers_at=one.habit.answers_at)
     try:
-        raw = Runtime(session, reading_of(given, taken)).raw(x).astype(np.float64)
+        raw = Runtime(session, reading_of(input_reading, output_reading)).raw(x).astype(np.float64)
     except ModelError:
         return one
     if raw.shape[1] == 1:
@@ -129,14 +141,14 @@ def _rate(session: onnxruntime.InferenceSession, tried: Tried, one: Rated, shown
     return replace(one, right=float((answers == y).mean()))
 
 
-def _worth(one: Rated, place: int, by_data: bool) -> tuple[float, int, int, int]:
+def _worth(one: Rated, index: int, by_data: bool) -> tuple[float, int, int, int]:
     """Greater is better: agreement with the labels, scores rather than labels, the name, and, where all that is equal,
     the last output where images were looked at, and the first one where not."""
     return (
         -1.0 if one.right is None else one.right,
-        -KINDS.index(one.taken.kind),
-        -_preference(one.taken.name),
-        place if by_data else -place,
+        -KINDS.index(one.output_reading.kind),
+        -_preference(one.output_reading.name),
+        index if by_data else -index,
     )
 
 
@@ -153,23 +165,25 @@ def _told(best: Rated, rated: list[Rated], names: list[str]) -> str:
     """What the reader should know where there was a choice."""
     if len(names) < 2:
         return ""
-    shares = {one.taken.name: one.right for one in rated}
+    shares = {candidate.output_reading.name: candidate.right for candidate in rated}
 
     def shown(name: str) -> str:
         right = shares.get(name)
         return repr(name) if right is None else f"{name!r} ({right:.0%} of the user's images right)"
 
-    others = ", ".join(shown(name) for name in names if name != best.taken.name)
+    others = ", ".join(shown(name) for name in names if name != best.output_reading.name)
     hint = "--output NAME says otherwise"
-    return f"Of several outputs {shown(best.taken.name)} was taken as the scores; the others: {others} ({hint})."
+    return (
+        f"Of several outputs {shown(best.output_reading.name)} was taken as the scores; the others: {others} ({hint})."
+    )
 
 
-def count_labels(taken: OutputReading, model: onnx.ModelProto) -> OutputReading:
+def count_labels(output_reading: OutputReading, model: onnx.ModelProto) -> OutputReading:
     """For a file that returns labels without naming them: how many there are, as far as its graph says."""
-    if taken.kind != "labels" or taken.labels:
-        return taken
+    if output_reading.kind != "labels" or output_reading.labels:
+        return output_reading
     makers = {name: node for node in model.graph.node for name in node.output}
-    node = makers.get(taken.name)
+    node = makers.get(output_reading.name)
     while node is not None and node.op_type in _PASSING:
         node = makers.get(node.input[0])
     node = node if node is not None and node.op_type in ("ArgMax", "ArgMin", "TopK") else None
@@ -183,7 +197,7 @@ def count_labels(taken: OutputReading, model: onnx.ModelProto) -> OutputReading:
         raise ModelError(
             "The model returns labels only, and does not say how many there are.", "Export its class scores too."
         )
-    return replace(taken, labels=tuple(range(count)))
+    return replace(output_reading, labels=tuple(range(count)))
 
 
 def _label_keys(node: onnx.NodeProto | None) -> tuple[int | str, ...]:

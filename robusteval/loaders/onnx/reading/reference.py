@@ -20,15 +20,15 @@ class Truth:
     def __init__(
         self,
         blob: bytes,
-        given: InputReading,
-        taken: OutputReading,
+        input_reading: InputReading,
+        output_reading: OutputReading,
         optimise: bool = True,
         session: onnxruntime.InferenceSession | None = None,
     ) -> None:
         self.session = session or open_session(blob, optimise=optimise)
-        self.given, self.taken = given, taken
+        self.input_reading, self.output_reading = input_reading, output_reading
         self.provider = self.session.get_providers()[0]
-        self._runtime = Runtime(self.session, reading_of(given, taken))
+        self._runtime = Runtime(self.session, reading_of(input_reading, output_reading))
 
     def raw(self, x: Tensor, batch: int | None = None) -> Tensor:
         """The file's own numbers for canonical x: [B, K] real. `batch` forces a batch size, as the file itself may."""
@@ -41,7 +41,7 @@ class Truth:
 
     def scores(self, x: Tensor, head: Head, batch: int | None = None) -> Tensor:
         """Scores of canonical x: float32 [B, K] on the CPU."""
-        runtime = Runtime(self.session, reading_of(self.given, self.taken, head, batch))
+        runtime = Runtime(self.session, reading_of(self.input_reading, self.output_reading, head, batch))
         return torch.from_numpy(runtime.scores(_array(x)))
 
 

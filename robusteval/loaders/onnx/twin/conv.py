@@ -66,14 +66,14 @@ def _output_window(
 ) -> tuple[list[tuple[int, int]], list[int]]:
     """What to cut from the full result on each side, and how much to add behind it first."""
     rank = len(sizes)
-    wanted = (node.get_ints("output_shape") or [])[-rank:]
-    if not wanted and window.auto in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = [n * s for n, s in zip(sizes, window.strides, strict=True)]
-    if not wanted:
+    size = (node.get_ints("output_shape") or [])[-rank:]
+    if not size and window.auto in ("SAME_UPPER", "SAME_LOWER"):
+        size = [n * s for n, s in zip(sizes, window.strides, strict=True)]
+    if not size:
         explicit = (0,) * (2 * rank) if window.auto == "VALID" else window.explicit
         return [(explicit[i], explicit[i + rank]) for i in range(rank)], extra
     pads, added = [], []
-    for n, want, e in zip(full, wanted, extra, strict=True):
+    for n, want, e in zip(full, size, extra, strict=True):
         total = n + e - want
         add = e + max(0, -total)
         total = max(0, total)

@@ -183,7 +183,7 @@ def _stepped(fn: Fn) -> Rule:
 
 def _dropout(node: Node) -> Fn:
     """Inference: the identity; a training flag in the file is refused because the answers would be random."""
-    many = len(node.proto.output) > 1
+    with_mask = len(node.proto.output) > 1
 
     def dropout(
         x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None
@@ -192,7 +192,7 @@ def _dropout(node: Node) -> Fn:
             raise node.refuse("it drops values at random (training_mode is on)")
         if node.opset < 7 and not node.get_int("is_test"):
             raise node.refuse("it drops values at random (is_test is off)")
-        return (x, torch.ones_like(x, dtype=torch.bool)) if many else x
+        return (x, torch.ones_like(x, dtype=torch.bool)) if with_mask else x
 
     return dropout
 

@@ -28,7 +28,7 @@ class Step(NamedTuple):
     free: tuple[int, ...]
 
 
-class Plan(NamedTuple):
+class ShapePlan(NamedTuple):
     """What remains to be done for inputs of one shape."""
 
     env: list[Any]
@@ -66,20 +66,20 @@ class Twin(nn.Module):
         before = (self.anchor.dtype, self.anchor.device)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before != (self.anchor.dtype, self.anchor.device):
-            learnt = {name: value.detach() for name, value in self.named_parameters()}
-            for name in learnt:
+            trained = {name: value.detach() for name, value in self.named_parameters()}
+            for name in trained:
                 delattr(self, name)
             self._build()
             if self._learns:
                 self.learn()
                 with torch.no_grad():
-                    for name, value in learnt.items():
+                    for name, value in trained.items():
                         self.get_parameter(name).copy_(value)
         return self
 
     def _build(self) -> None:
         graph, opsets, straight, types = self._source
-        self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, ...], ShapePlan] = OrderedDict()
         with torch.inference_mode(False):  # constants must be fit for later backward passes
             program = Program(graph, opsets, self.anchor.dtype, straight, types)
         self.program = program
@@ -134,9 +134,9 @@ class Twin(nn.Module):
             slot = int(name[1:])
             if slot in slots and value.numel() > 1:
                 delattr(self, name)
-                learnt = nn.Parameter(value.detach().clone())
-                self.register_parameter(name, learnt)
-                self._env[slot] = learnt
+                trained = nn.Parameter(value.detach().clone())
+                self.register_parameter(name, trained)
+                self._env[slot] = trained
         self._plans.clear()
         return self
 
@@ -181,7 +181,7 @@ class Twin(nn.Module):
         result: Tensor = env[self.program.output_slots[0]]
         return result
 
-    def _walk(self, x: Tensor) -> tuple[list[Any], Plan]:
+    def _walk(self, x: Tensor) -> tuple[list[Any], ShapePlan]:
         env, known = self._env.copy(), self._known.copy()
         env[self.program.input_slots[0]] = x
         todo: list[Call] = []
@@ -196,7 +196,7 @@ class Twin(nn.Module):
                 todo.append(call)
         return env, self._plan(env, known, todo)
 
-    def _plan(self, env: list[Any], known: list[bool], todo: list[Call]) -> Plan:
+    def _plan(self, env: list[Any], known: list[bool], todo: list[Call]) -> ShapePlan:
         device = self.anchor.device
         template = [v if k else None for v, k in zip(env, known, strict=True)]
         last: dict[int, int] = {}
@@ -213,7 +213,7 @@ class Twin(nn.Module):
             free = [i for i in set(call.ins) if last[i] == at and not known[i] and i not in kept]
             free += [i for i in call.outs if i >= 0 and i not in last and i not in kept]
             steps.append(Step(call.fn, call.ins, call.outs, tuple(free)))
-        return Plan(template, steps, _flat(todo))
+        return ShapePlan(template, steps, _flat(todo))
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
         """Every intermediate tensor of one run by name, those folded away apart: for finding where two answers part."""

@@ -19,10 +19,10 @@ def weight_slots(calls: Sequence[tuple[str, Sequence[int]]]) -> set[int]:
 
     What anything else reads too, such as a quantiser's scale, is none.
     """
-    taken: set[int] = set()
+    used: set[int] = set()
     others: set[int] = set()
     for op, slots in calls:
         places = WEIGHTS.get(op, ())
         for at, slot in enumerate(slots):
-            (taken if places is None or at in places else others).add(slot)
-    return taken - others
+            (used if places is None or at in places else others).add(slot)
+    return used - others

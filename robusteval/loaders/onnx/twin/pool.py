@@ -139,10 +139,10 @@ def _max_unpool(node: Node) -> Fn:
             (n - 1) * s - a - b + k for n, s, k, (a, b) in zip(x.shape[2:], window.strides, kernel, pads, strict=True)
         ]
         own = (*x.shape[:2], *sizes)
-        wanted = tuple(shape.tolist()) if shape is not None else own
-        flat = x.new_zeros(math.prod(wanted))
+        size = tuple(shape.tolist()) if shape is not None else own
+        flat = x.new_zeros(math.prod(size))
         # positions count in the tensor that was pooled, whatever the size asked for now
-        return flat.scatter(0, index.reshape(-1), x.reshape(-1)).reshape(wanted)
+        return flat.scatter(0, index.reshape(-1), x.reshape(-1)).reshape(size)
 
     return run
 

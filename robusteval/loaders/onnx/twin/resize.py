@@ -111,10 +111,10 @@ def _apply(x: Tensor, at: int, axis: Axis, style: Style, cache: dict[tuple[objec
         check_size([axis.new, 1 if style.mode == "nearest" else axis.old], "Resize")
         with torch.inference_mode(False):  # it is kept, and must be fit for later backward passes
             if style.mode == "nearest":
-                made = torch.from_numpy(_nearest(_positions(axis, style.transform), axis, style.nearest))
+                matrix = torch.from_numpy(_nearest(_positions(axis, style.transform), axis, style.nearest))
             else:
-                made = torch.from_numpy(weights(axis, style)).to(x.dtype)
-            cache[key] = made.to(x.device)
+                matrix = torch.from_numpy(weights(axis, style)).to(x.dtype)
+            cache[key] = matrix.to(x.device)
     if style.mode == "nearest":
         return x.index_select(at, cache[key])
     if at == x.dim() - 1:
@@ -171,23 +171,23 @@ def _resize(node: Node) -> Fn:
             roi, scales = None, roi
         axes = [a % x.dim() for a in axes_attr] if axes_attr else list(range(x.dim()))
         given = [float(s) for s in numbers(scales)] if scales is not None and scales.numel() else None
-        wanted = [int(n) for n in numbers(sizes)] if given is None and sizes is not None else None
+        targets = [int(n) for n in numbers(sizes)] if given is None and sizes is not None else None
         old = [x.shape[a] for a in axes]
-        if wanted is not None:
-            factor = [w / o for w, o in zip(wanted, old, strict=True)]
+        if targets is not None:
+            factor = [w / o for w, o in zip(targets, old, strict=True)]
             if policy != "stretch":
                 one = min(factor) if policy == "not_larger" else max(factor)
                 factor = [one] * len(axes)
-                wanted = [math.floor(one * o + 0.5) for o in old]
+                targets = [math.floor(one * o + 0.5) for o in old]
         else:
             factor = given or [1.0] * len(axes)
-            wanted = [math.floor(np.float32(o) * np.float32(f)) for o, f in zip(old, factor, strict=True)]
+            targets = [math.floor(np.float32(o) * np.float32(f)) for o, f in zip(old, factor, strict=True)]
         edges = (
             numbers(roi) if roi is not None and roi.numel() == 2 * len(axes) else [0.0] * len(axes) + [1.0] * len(axes)
         )
         todo = [
             (at, Axis(o, w, f, edges[i], edges[i + len(axes)]))
-            for i, (at, o, w, f) in enumerate(zip(axes, old, wanted, factor, strict=True))
+            for i, (at, o, w, f) in enumerate(zip(axes, old, targets, factor, strict=True))
         ]
         out: Tensor = run(x, todo)
         return out

@@ -166,10 +166,10 @@ def _pad_index(n: int, a: int, b: int, mode: str) -> Tensor:
 
 def _expand(x: Tensor, shape: Tensor) -> Tensor:
     sizes = list(x.shape)
-    wanted = shape.tolist()
-    sizes = [1] * (len(wanted) - len(sizes)) + sizes
-    for i in range(1, len(wanted) + 1):
-        sizes[-i] = max(sizes[-i], wanted[-i]) if wanted[-i] and sizes[-i] else 0
+    target = shape.tolist()
+    sizes = [1] * (len(target) - len(sizes)) + sizes
+    for i in range(1, len(target) + 1):
+        sizes[-i] = max(sizes[-i], target[-i]) if target[-i] and sizes[-i] else 0
     check_size(sizes, "Expand")
     return x.expand(sizes)
 

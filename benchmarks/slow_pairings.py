@@ -20,7 +20,7 @@ from robusteval.engine.suite import suite
 from robusteval.ops import Norm
 
 
-def dear(p: Peers) -> list[Match]:
+def slow(p: Peers) -> list[Match]:
     """All of them."""
     return [*_optimised(p), *_sparse(p), *_queries(p), *_standard(p)]
 
@@ -46,7 +46,7 @@ def _optimised(p: Peers) -> list[Match]:
         "torchattacks": p.torchattacks("EADL1", binary_search_steps=9, max_iterations=200),
     }
     return [
-        Match("carlini-wagner", "l2", cw, carlini, dear=True, reduced=fewer),
+        Match("carlini-wagner", "l2", cw, carlini, slow=True, reduced=fewer),
         Match("ead", "l1", {"ours": [EAD()]}, elastic),
     ]
 
@@ -57,7 +57,7 @@ def _sparse(p: Peers) -> list[Match]:
         "art": p.art("SaliencyMapMethod", aim=True, theta=1.0, gamma=1.0, batch_size=128, verbose=False),
         "torchattacks": p.torchattacks("JSMA", aim=True, theta=1.0, gamma=1.0),
     }
-    return [Match("jsma", "l0", {"ours": [JSMA()], "ours, 3 targets": [JSMA(targets=3)]}, peers, dear=True)]
+    return [Match("jsma", "l0", {"ours": [JSMA()], "ours, 3 targets": [JSMA(targets=3)]}, peers, slow=True)]
 
 
 def _queries(p: Peers) -> list[Match]:
@@ -73,8 +73,8 @@ def _queries(p: Peers) -> list[Match]:
     walk: dict[str, Peer | None] = {"foolbox": p.foolbox("BoundaryAttack", steps=3000)}
     return [
         Match("square", "linf", {"ours": [Square(queries=1000)]}, square, "linf"),
-        Match("hopskipjump", "l2", {"ours": [HopSkipJump(queries=7000)]}, hops, dear=True),
-        Match("boundary", "l2", {"ours": [Boundary(queries=3000)]}, walk, dear=True),
+        Match("hopskipjump", "l2", {"ours": [HopSkipJump(queries=7000)]}, hops, slow=True),
+        Match("boundary", "l2", {"ours": [Boundary(queries=3000)]}, walk, slow=True),
     ]
 
 
@@ -93,11 +93,11 @@ def _standard(p: Peers) -> list[Match]:
         attack: Attack = catalogue.get("attack", spec.plugin)(**spec.params)
         return attack
 
-    cascade = next(one for one in read.cascades if BUDGETS["trained"]["robust"] in one.eps.get("linf", ()))
+    cascade = next(cascade for cascade in read.cascades if BUDGETS["trained"]["robust"] in cascade.eps.get("linf", ()))
     ours = {"ours": published, "ours, suite standard's cascade": [made(spec) for spec in cascade.members]}
     # torchattacks' AutoAttack is left out: its parts take ten steps in place of a hundred
     whole: dict[str, Peer | None] = {"pyautoattack": p.pyautoattack("linf")}
-    found = [Match("autoattack", "linf", ours, whole, "trained", dear=True)]
+    found = [Match("autoattack", "linf", ours, whole, "trained", slow=True)]
     norms: tuple[Norm, ...] = ("l2", "linf")
     for norm in norms:
         specs = [

@@ -1,0 +1,43 @@
+"""Whoever runs several models has each attacked with adversarials made on the others: the command line and Python alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import robusteval as package
+from tests.cli.conftest import CNN
+
+ROBUST = CNN.with_name("fashion-robust.onnx")
+SUITE = """
+name = "borrowed"
+version = "1"
+norms = ["linf"]
+samples = 8
+probe_samples = 0
+[[attack]]
+plugin = "transfer"
+search = 2
+params = { steps = 4 }
+"""
+
+
+def borrowed(record: dict) -> tuple[list[str], list[list[float | None]]]:
+    """State and column of the cells of adversarials that were made on another model."""
+    cells = [cell for cell in record["cells"] if cell["plugin"] == "transfer"]
+    return [cell["status"] for cell in cells], [cell["distance"] for cell in cells]
+
+
+def test_the_command_line_and_python_transfer_from_the_other_models(robusteval, tmp_path: Path) -> None:
+    suite = tmp_path / "borrowed.toml"
+    suite.write_text(SUITE)
+    screen = robusteval("run", CNN, ROBUST, "--suite", suite, "--workers", 1, "--out", tmp_path / "run")
+    assert screen.code == 0, screen.err
+    compared = package.compare([CNN, ROBUST], suite=str(suite))
+    for key, record in compared.records.items():
+        columns = borrowed(json.loads((tmp_path / "run" / key / "record.json").read_text()))
+        assert columns[0] == ["done"]
+        assert any(value for value in columns[1][0])  # something of the other model's fools this one
+        assert borrowed(dataclasses.asdict(record)) == columns
+    assert len({str(borrowed(dataclasses.asdict(record))[1]) for record in compared.records.values()}) == 2
