@@ -14,8 +14,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tests.rooms -->", "<!-- end of rooms -->"
 
 # A room is a folder with its files, or a file directly in `robusteval`; "" is robusteval/__init__.py itself. The
-# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign` and `renamed`, which import
-# nothing, and "" (the version).
+# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign` and `renamed`, which
+# import nothing, and "" (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "hooks": set(),

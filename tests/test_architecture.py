@@ -210,7 +210,7 @@ def _bound(node: ast.AST) -> list[str]:
     )
 
 
-def test_variables_of_loops_say_what_they_hold():
+def test_variables_of_loops_say_what_they_hold() -> None:
     vague = [
         f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
         for top in ("robusteval", "plugins", "benchmarks", "tests", "examples")

@@ -119,13 +119,15 @@ class Certificate:
 
 
 def radius(hits: int, draws: int, sigma: float, alpha: float, margin: float = 0.0) -> float:
-    """sigma times the normal quantile of the Clopper-Pearson lower bound of hits / draws, less the margin; at least 0."""
+    """sigma times the normal quantile of the Clopper-Pearson lower bound of hits / draws, less the margin; at least
+    0."""
     low = statistics.lower_bound(hits, draws, alpha)
     return 0.0 if low <= 0.5 else sigma * max(float(stats.norm.ppf(low)) - margin, 0.0)
 
 
 def vote_margin(votes: int, alpha: float) -> float:
-    """Normal quantile of the probability at which a decision, JUDGE_DRAWS answers of `votes` each, is right but for alpha.
+    """Normal quantile of the probability at which a decision, JUDGE_DRAWS answers of `votes` each, is right but for
+    alpha.
 
     Cohen's radius is that of infinitely many votes: at its edge the top class has half of them, and a finite vote errs
     every other time.

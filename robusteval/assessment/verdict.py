@@ -138,8 +138,8 @@ def _distances(record: Record, bound: Bounds) -> list[str]:
         else:
             share = "" if norm == "l0" else f" (pixels range from {low:g} to {high:g})"
             sentence = (
-                f"In {NORM_TITLES.get(norm, norm)}, half of the samples that it gets right are lost at a distance of {reached} or less"
-                f"{_spread(record, norm)}{share}."
+                f"In {NORM_TITLES.get(norm, norm)}, half of the samples that it gets right are lost at a "
+                f"distance of {reached} or less{_spread(record, norm)}{share}."
             )
         sentences.append(bound.said(sentence, norm))
     return sentences
@@ -212,15 +212,15 @@ def _claims(record: Record, bound: Bounds) -> list[str]:
     sentences, needed = [], []
     for result in record.results:
         for facts in result.named() if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
-            if cells["by"] == WORST_CASE:
-                kept, low, high = (100 * float(cells[name] or 0) for name in ("robust-accuracy", "low", "high"))
-                at = _at(record, str(cells["norm"]).lower(), float(cells["budget"] or 0))
+            if facts["by"] == WORST_CASE:
+                kept, low, high = (100 * float(facts[name] or 0) for name in ("robust-accuracy", "low", "high"))
+                at = _at(record, str(facts["norm"]).lower(), float(facts["budget"] or 0))
                 sentence = (
-                    f"Within {cells['norm']} {at} at most {kept:.1f} % of all samples stay right "
+                    f"Within {facts['norm']} {at} at most {kept:.1f} % of all samples stay right "
                     f"(95 %: {low:.1f} to {high:.1f} %)."
                 )
-                sentences.append(bound.said(sentence, str(cells["norm"]).lower()))
-            needed.append(int(cells["samples-to-halve"] or 0))
+                sentences.append(bound.said(sentence, str(facts["norm"]).lower()))
+            needed.append(int(facts["samples-to-halve"] or 0))
     if needed:
         had, held = record.data.samples, record.data.available
         of_all = f"{had:,} of the {held:,} in the data were evaluated" if held > had else f"{had:,} were evaluated"

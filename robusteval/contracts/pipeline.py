@@ -14,8 +14,8 @@ from robusteval.contracts.plugins import Defended, Detector
 from robusteval.contracts.sharing import sharing
 from robusteval.ops.batches import Kind, Sizes, in_parts, joined, rows_of
 
-# Draws by which a random pipeline is judged; odd, so that a majority exists. Defences that certify what the judge decides
-# have to know it.
+# Draws by which a random pipeline is judged; odd, so that a majority exists. Defences that certify what the judge
+# decides have to know it.
 JUDGE_DRAWS = 11
 T = TypeVar("T")
 _WEIGHT = 0.3  # of the class "rejected" beside the margins, see `with_detector_scale`
@@ -27,8 +27,8 @@ class Pipeline:
     """Scores [B, K], or [B, K + 1] with a detector: the last one is on top exactly where the detector fires.
 
     `scale` puts the detector's score in units of the logits: it changes no decision, only how evenly losses weigh them.
-    `sizes`: how many inputs are asked about at once. Where it is random it is not cut, as it draws for the batch that it is
-    given: then the model inside it is.
+    `sizes`: how many inputs are asked about at once. Where it is random it is not cut, as it draws for the batch that
+    it is given: then the model inside it is.
     """
 
     defended: Defended
@@ -76,8 +76,8 @@ class Pipeline:
         self, x: Float[Tensor, " b *shape"]
     ) -> tuple[Int64[Tensor, " b"], Int64[Tensor, " b"], Float[Tensor, " b"] | None]:
         """What users see: (answer, label, detector_score). answer int64 [B]: the predicted class, K where the detector
-        fires,
-        -1 where the scores are not finite; label: the class without the detector; detector_score [B]: its score, or None."""
+        fires, -1 where the scores are not finite; label: the class without the detector; detector_score [B]: its score,
+        or None."""
         parts = self._parts("truth", x, self._decided)
         if parts[0][2] is None:
             return joined([part[0] for part in parts]), joined([part[1] for part in parts]), None
@@ -105,7 +105,8 @@ class Pipeline:
         """The pipeline with a scale at which the detector's spread over x is a part of the spread of the margins.
 
         Many detectors are most suspicious at the boundary between classes. If the class "rejected" weighed as much
-        there as the others, gradients would lead back from it, and attacks would never get to the far side, where the score falls.
+        there as the others, gradients would lead back from it, and attacks would never get to the far side, where the
+        score falls.
         """
         if self.defended.detector is None or len(x) == 0:
             return self

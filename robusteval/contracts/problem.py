@@ -20,7 +20,6 @@ from robusteval.ops.batches import Sizes, in_parts, joined
 from robusteval.renamed import formerly
 
 T = TypeVar("T")
-
 _LEVELS = {"decision": 0, "scores": 1, "gradient": 2}
 
 
@@ -129,8 +128,8 @@ class Problem:
     def grad(self, x: Float[Tensor, " b *shape"], kind: str | Callable[[Tensor], Tensor] = "margin") -> Gradient:
         """Gradient of a loss with respect to x, with the loss, scores and wins of the same pass. Needs "gradient".
 
-        kind: "ce", "margin", "dlr", or a function from scores [B, K] to a loss [B], each row's from its own scores alone: where
-        memory is scarce it is called for some rows at a time, with zeros for the others.
+        kind: "ce", "margin", "dlr", or a function from scores [B, K] to a loss [B], each row's from its own scores
+        alone: where memory is scarce it is called for some rows at a time, with zeros for the others.
         """
         self._allow("gradient")
         grad, loss, scores = torch.zeros_like(x), x.new_zeros(len(x)), torch.zeros_like(self.safe, dtype=x.dtype)
@@ -218,7 +217,7 @@ class Problem:
         with torch.enable_grad():
             raw = self._twin(view, leaf)
             if not callable(kind):
-                value = ops.loss(raw, self.keep[rows], kind)
+                value = ops.loss(raw, self.safe[rows], kind)
             elif len(leaf) == len(x):
                 value = kind(raw)
             else:  # a function of all rows, of which those asked about are filled in

@@ -102,14 +102,14 @@ def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Sha
         return None
     labels, answers = comparison.data.labels, transfer.sources[source].answers
     both = [
-        place
-        for place, (one, two) in enumerate(zip(transfer.right[source], transfer.right[target], strict=True))
-        if one and two
+        index
+        for index, (first, second) in enumerate(zip(transfer.right[source], transfer.right[target], strict=True))
+        if first and second
     ]
-    wrong = [place for place in both if answers[target][place] != labels[place]]
-    own = [place for place in both if answers[source][place] != labels[place]]
-    lost = set(wrong)
-    return Share(len(wrong), len(both)), Share(sum(place in lost for place in own), len(own))
+    wrong = [index for index in both if answers[target][index] != labels[index]]
+    own = [index for index in both if answers[source][index] != labels[index]]
+    misclassified = set(wrong)
+    return Share(len(wrong), len(both)), Share(sum(index in misclassified for index in own), len(own))
 
 
 def _refine(schema: dict[str, Any]) -> None:
@@ -139,21 +139,21 @@ def from_json(text: str) -> Comparison:
     data = parse(text, "comparison", "Give the folder of a run of several models.")
     if data.get("schema") not in DOCUMENT.versions:
         raise RecordError(f"This document is not of schema {SCHEMA!r}.", "Use the version of robusteval that wrote it.")
-    made = decode(Comparison, data, "comparison")
-    for one in made.models:
-        if not _KEY.fullmatch(one.key):
-            raise RecordError(f"The comparison does not fit its schema: {one.key[:80]!r} is no name of a folder.")
-    for result in made.results:
+    comparison = decode(Comparison, data, "comparison")
+    for model in comparison.models:
+        if not _KEY.fullmatch(model.key):
+            raise RecordError(f"The comparison does not fit its schema: {model.key[:80]!r} is no name of a folder.")
+    for result in comparison.results:
         fault = faulty_keys(result.heads())
         if fault:
             raise RecordError(f"The comparison makes no sense at {result.name[:80]}: {fault}.")
-    _check_sizes(made)
-    return made
+    _check_sizes(comparison)
+    return comparison
 
 
-def _check_sizes(made: Comparison) -> None:
+def _check_sizes(comparison: Comparison) -> None:
     """Columns of the matrix have one entry a model and a sample, so that nobody indexes beyond them."""
-    transfer, models, samples = made.transfer, len(made.models), len(made.data.labels)
+    transfer, models, samples = comparison.transfer, len(comparison.models), len(comparison.data.labels)
     if transfer is None:
         return
     columns: list[list[bool] | list[int]] = [*transfer.right]
@@ -162,7 +162,11 @@ def _check_sizes(made: Comparison) -> None:
             columns += source.answers
             if len(source.answers) != models:
                 raise RecordError(f"The answers to {source.key} are not of {models} models.")
-    if len(transfer.right) != models or len(transfer.sources) != models or any(len(one) != samples for one in columns):
+    if (
+        len(transfer.right) != models
+        or len(transfer.sources) != models
+        or any(len(column) != samples for column in columns)
+    ):
         raise RecordError(f"The transfer matrix is not of {models} models and {samples} samples.")
 
 
@@ -184,6 +188,6 @@ def load(path: Path) -> Comparison:
     return from_json(text)
 
 
-def is_comparison(place: Path) -> bool:
+def is_comparison(path: Path) -> bool:
     """Whether a path is a comparison, or a folder that holds one."""
-    return place.name == COMPARISON_FILE if not place.is_dir() else (place / COMPARISON_FILE).is_file()
+    return path.name == COMPARISON_FILE if not path.is_dir() else (path / COMPARISON_FILE).is_file()

@@ -37,7 +37,7 @@ class ReferenceSet:
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadedSet:
     """A set as it was read. file: its name without folder; sha256: of its bytes."""
 
     file: str
@@ -46,9 +46,9 @@ class Source:
     content: ReferenceSet
 
 
-def _refine(made: dict[str, Any]) -> None:
+def _refine(generated: dict[str, Any]) -> None:
     """Bounds, as a stranger's set may hold anything."""
-    top = made["properties"]
+    top = generated["properties"]
     top["images"] = {
         "type": "array",
         "minItems": 1,
@@ -56,7 +56,7 @@ def _refine(made: dict[str, Any]) -> None:
         "items": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     }
     top["models"] |= {"minItems": 1, "maxItems": MAX_MODELS}
-    model = made["$defs"]["Reference"]["properties"]
+    model = generated["$defs"]["Reference"]["properties"]
     model["name"]["pattern"] = "^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,39}$"
     model["about"] |= {"maxLength": 300, "pattern": "^[^\\u0000-\\u001f\\u007f]*$"}
     model["rows"] |= {"minItems": 1, "maxItems": MAX_IMAGES}
@@ -64,12 +64,12 @@ def _refine(made: dict[str, Any]) -> None:
     model["right"]["maxItems"] = MAX_IMAGES
     for name in ("worst", "exact"):
         model[name] |= {"maxProperties": 4, "propertyNames": {"enum": ["l0", "l1", "l2", "linf"]}}
-    column = made["$defs"]["ReferenceColumn"]["properties"]
+    column = generated["$defs"]["ReferenceColumn"]["properties"]
     distance = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1e9}, {"type": "null"}]}
     column["distance"] |= {"maxItems": MAX_IMAGES, "items": distance}
     column["searched"]["anyOf"][0] |= {"exclusiveMinimum": 0, "maximum": 1e9}
     column["attacks"]["maxItems"] = 1000
-    _bound(made)
+    _bound(generated)
 
 
 def _bound(part: Any) -> None:
@@ -87,9 +87,9 @@ def _bound(part: Any) -> None:
 DOCUMENT = Document(ReferenceSet, (SCHEMA,), "references.schema.json", _refine)
 
 
-def to_json(made: ReferenceSet) -> str:
+def to_json(content: ReferenceSet) -> str:
     """The set as text, one line a model. Raises RecordError where it does not fit the schema."""
-    data = DOCUMENT.plain(made)
+    data = DOCUMENT.plain(content)
     models = data.pop("models")
     try:
         rows = [json.dumps(model, allow_nan=False, separators=(",", ":")) for model in models]
@@ -111,11 +111,11 @@ def from_json(text: str, name: str) -> ReferenceSet:
         raise RecordError(f"{name} is not a reference set of schema {SCHEMA!r}.", _MEND)
     _fits(data, name)
     try:
-        made = decode(ReferenceSet, data, f"reference set {name}")
+        content = decode(ReferenceSet, data, f"reference set {name}")
     except RecordError as error:
         raise RecordError(error.message, _MEND) from None
-    _check(made, name)
-    return made
+    _check(content, name)
+    return content
 
 
 def _fits(data: dict[str, Any], name: str) -> None:
@@ -132,23 +132,23 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"it holds {constant}, which is no number")
 
 
-def _check(made: ReferenceSet, name: str) -> None:
+def _check(content: ReferenceSet, name: str) -> None:
     """What a schema cannot say: columns as long as their rows, rows that exist, names and images that differ."""
-    names = [model.name.lower() for model in made.models]
+    names = [model.name.lower() for model in content.models]
     if len(set(names)) != len(names):
         raise RecordError(f"The reference set {name} has two models of one name.", _MEND)
-    if len(set(made.images)) != len(made.images):
+    if len(set(content.images)) != len(content.images):
         raise RecordError(f"The reference set {name} has an image twice.", _MEND)
-    for model in made.models:
+    for model in content.models:
         count = len(model.rows)
         columns: list[ReferenceColumn] = [*model.worst.values(), *model.exact.values()]
-        if len(set(model.rows)) != count or max(model.rows) >= len(made.images):
+        if len(set(model.rows)) != count or max(model.rows) >= len(content.images):
             raise RecordError(f"The reference set {name} has rows of {model.name} that are not its images.", _MEND)
         if len(model.right) != count or any(len(column.distance) != count for column in columns):
             raise RecordError(f"The reference set {name} has columns of {model.name} that are not {count} long.", _MEND)
 
 
-def load(path: Path) -> Source:
+def load(path: Path) -> LoadedSet:
     """A set from a file. Raises RecordError, also where the file is no plain file or larger than MAX_BYTES."""
     try:
         if not path.is_file():
@@ -160,14 +160,14 @@ def load(path: Path) -> Source:
     return _source(content, path.name, shipped=False)
 
 
-def shipped() -> list[Source]:
+def shipped() -> list[LoadedSet]:
     """The sets that come with robusteval, by name."""
     folder = resources.files("robusteval.data").joinpath("references")
-    files = sorted((one for one in folder.iterdir() if one.name.endswith(".json")), key=lambda one: one.name)
-    return [_source(one.read_bytes(), one.name, shipped=True) for one in files]
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".json")), key=lambda file: file.name)
+    return [_source(file.read_bytes(), file.name, shipped=True) for file in files]
 
 
-def _source(content: bytes, name: str, *, shipped: bool) -> Source:
+def _source(content: bytes, name: str, *, shipped: bool) -> LoadedSet:
     if len(content) > MAX_BYTES:
         raise RecordError(f"The reference set {name} is larger than {MAX_BYTES >> 20} MiB.", _MEND)
     try:
@@ -175,13 +175,13 @@ def _source(content: bytes, name: str, *, shipped: bool) -> Source:
     except UnicodeDecodeError:
         raise RecordError(f"The reference set {name} is not text.", _MEND) from None
     # our own were checked when they were made, and `verify` reads them where jsonschema is not installed
-    made = decode(ReferenceSet, json.loads(text), f"reference set {name}") if shipped else from_json(text, name)
-    return Source(name, hashlib.sha256(content).hexdigest(), shipped, made)
+    parsed = decode(ReferenceSet, json.loads(text), f"reference set {name}") if shipped else from_json(text, name)
+    return LoadedSet(name, hashlib.sha256(content).hexdigest(), shipped, parsed)
 
 
-def save(made: ReferenceSet, path: Path) -> Path:
+def save(content: ReferenceSet, path: Path) -> Path:
     """Writes the set, whole or not at all. Raises RecordError."""
-    text = to_json(made)
+    text = to_json(content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())

@@ -170,7 +170,7 @@ def _derived(record: Record) -> None:
     for index, result in enumerate(record.results):
         fault = faulty_keys(result.heads())
         if fault:
-            raise _no(f"results[{place}].columns", fault)
+            raise _no(f"results[{index}].columns", fault)
         for number, row in enumerate(result.rows):
             if len(row) != len(result.columns):
                 raise _no(f"results[{index}].rows[{number}]", f"{len(row)} entries for {len(result.columns)} columns")

@@ -67,11 +67,11 @@ def _written(data: Any) -> Any:
 def _plain(value: object) -> object:
     """Objects and lists as JSON has them. Whole numbers as floats: JSON readers do not tell 1 from 1.0."""
     if dataclasses.is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): _plain(element) for name, element in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(element) for element in value]
     return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 

@@ -38,6 +38,7 @@ def render_comparison(comparison: Comparison) -> str:
         for index, curve in enumerate(_curves(comparison))
         if (figure := _figure(comparison, curve, index))
     ]
+    transfer = comparison.transfer
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
         made_with=embed.made_with(),
@@ -49,7 +50,7 @@ def render_comparison(comparison: Comparison) -> str:
         doubtful=[model.key for model in comparison.models if model.grade in DOUBTFUL],
         models=models(comparison),
         matrix=matrix(comparison),
-        gaps=[source for source in comparison.transfer.sources if source.status != "done"] if comparison.transfer else [],
+        gaps=[source for source in transfer.sources if source.status != "done"] if transfer else [],
         known=known(comparison),
         worst=[figure for result, figure in drawn if result.tags.get("role") == "worst"],
         attacks=[figure for result, figure in drawn if result.tags.get("role") != "worst"],

@@ -24,7 +24,8 @@ def inputs(info: ModelInfo, batch: int, seed: int = 0, spread: float = 0.1) -> T
 
 
 def safe_labels(y: Tensor, classes: int, rejected: bool = False) -> Tensor:
-    """Untargeted: safe is the true class y [B], and the class "rejected" where there is one. bool [B, classes (+ 1)]."""
+    """Untargeted: safe is the true class y [B], and the class "rejected" where there is one. bool [B, classes
+    (+ 1)]."""
     safe = torch.nn.functional.one_hot(y, classes + rejected).bool()
     if rejected:
         safe[:, -1] = True

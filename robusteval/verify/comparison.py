@@ -71,7 +71,7 @@ def _derived(comparison: Comparison, records: list[Record], result: Verification
         result.judge([] if same else ["it saw other samples"], model.key)
     again = derive([(model.key, record) for model, record in zip(comparison.models, records, strict=True)])
     if comparison.schema == TITLES_ONLY:
-        again = [titles_only(one) for one in again]
+        again = [titles_only(figure) for figure in again]
     result.judge(list(differences(comparison.results, again, "results"))[:3], "comparison.json")
     result.judge(["nothing finds any there"] if comparison.findings else [], "comparison.findings")
     transfer = comparison.transfer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.record.run import Planted
+from robusteval.record.run import Cell, Planted, Record
 from tests.assessment.asking import SEVERITY, about, ask, complete, find, numbers, one, says
 from tests.engine.test_findings import N, cell, honest
 

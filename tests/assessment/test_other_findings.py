@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from robusteval.assessment.findings import examine
-from robusteval.record.run import Estimate
+from robusteval.record.run import Estimate, Finding, Record
 from tests.assessment.asking import complete, find, numbers, says
 from tests.engine.test_findings import N, cell, honest
 

@@ -15,7 +15,7 @@ import pytest
 from robusteval.assessment.results import derived
 from robusteval.record import store
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Column, Curve, Point, Result
+from robusteval.record.run import Column, Curve, Point, Record, Result
 from robusteval.testing.records import full_record
 from tests.sure import sure
 

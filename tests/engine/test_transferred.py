@@ -21,6 +21,7 @@ from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.search.distance_search import Sweep
 from robusteval.engine.search.judge import Threat
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.suite.suite import TRANSFER, parse
 from robusteval.engine.units.unit import UnitResult, nearest_wins
 from robusteval.errors import SuiteError

@@ -89,7 +89,7 @@ def pose(
     attack: Attack,
     model: Classifier | Defended,
     x: Tensor,
-    keep: Tensor,
+    safe: Tensor,
     norm: Norm,
     eps: float | Tensor | None = None,
     seed: int = 0,

@@ -80,4 +80,4 @@ def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, also when several processes write."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     partial.write_bytes(content)
-    beside.replace(path)
+    partial.replace(path)

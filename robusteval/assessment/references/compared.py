@@ -67,8 +67,8 @@ def compare(source: LoadedSet, record: Record) -> Compared:
     reference.status = "done" if reference.models else "none"
     if small:
         reference.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
-    if made.models and record.environment.get(PRECISION, FULL) != FULL:
-        made.reason = f"{made.reason} {ROUNDED}".strip()
+    if reference.models and record.environment.get(PRECISION, FULL) != FULL:
+        reference.reason = f"{reference.reason} {ROUNDED}".strip()
     return reference
 
 

@@ -58,7 +58,8 @@ def _add(groups: dict[tuple[Scalar, ...], _Group], key: str, record: Record, fou
 
 
 def _share(column: Column, width: float) -> Column:
-    """A budget's column with its budget as a share of the pixel range, and so are distances; other columns as they are."""
+    """A budget's column with its budget as a share of the pixel range, and so are distances; other columns as they
+    are."""
     what, norm, eps = parts_of(column.key)
     if not eps:
         return replace(column, unit=RELATIVE) if column.unit == DISTANCE else column

@@ -25,7 +25,7 @@ from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.judge import Threat, answers, common_grid
 from robusteval.engine.seeding import generator
-from robusteval.engine.suite.goals import keep_mask
+from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import SuiteError
 from robusteval.foreign import foreign, words
@@ -83,40 +83,40 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
     Raises SuiteError and PluginError where the suite's `transfer` names what is not there or does not fit.
     """
     plugin, attack = chosen_attack(suite, catalogue)
-    wanted, info = suite.transfer, attack.info
-    pipelines = [Pipeline(Defended(one.model)) for one in fighters]
+    settings, info = suite.transfer, attack.info
+    pipelines = [Pipeline(Defended(fighter.model)) for fighter in fighters]
     right = [
-        _asked(pipeline, one.samples.x, seed) == one.samples.y
-        for pipeline, one in zip(pipelines, fighters, strict=True)
+        _asked(pipeline, fighter.samples.x, seed) == fighter.samples.y
+        for pipeline, fighter in zip(pipelines, fighters, strict=True)
     ]
-    made = Transfer(
-        wanted.attack, plugin, info.version, params_of(attack), wanted.norm, wanted.eps,
+    matrix = Transfer(
+        settings.attack, plugin, info.version, params_of(attack), settings.norm, settings.eps,
         [[bool(value) for value in row] for row in right], [],
     )  # fmt: skip
     tensors: dict[str, np.ndarray] = {}
-    for place, one in enumerate(fighters):
-        source = Source(one.key, "done")
-        made.sources.append(source)
-        reason = _cannot(info, one.model)
+    for index, fighter in enumerate(fighters):
+        source = Source(fighter.key, "done")
+        matrix.sources.append(source)
+        reason = _cannot(info, fighter.model)
         if reason:
             source.status, source.reason = "excluded", reason
             continue
         try:
             with foreign():
-                x, source.unlawful = _attacked(one, pipelines[place], right[place], attack, suite, seed)
+                x, source.unlawful = _attacked(fighter, pipelines[index], right[index], attack, suite, seed)
         except Exception as error:  # noqa: BLE001 - a plugin's fault costs one row of the matrix, not the run
             source.status, source.reason = "failed", words(error)[:500]
             continue
-        tensors[one.key] = np.ascontiguousarray(x.cpu().numpy())
+        tensors[fighter.key] = np.ascontiguousarray(x.cpu().numpy())
         source.answers = [
-            _asked(pipeline, moved(x, one.samples.bounds, other.samples.bounds), seed).tolist()
+            _asked(pipeline, moved(x, fighter.samples.bounds, other.samples.bounds), seed).tolist()
             for pipeline, other in zip(pipelines, fighters, strict=True)
         ]
     if tensors:
         content = safetensors.numpy.save(tensors)
         write_atomically(folder / FILE, content)
-        made.file, made.sha256 = FILE, hashlib.sha256(content).hexdigest()
-    return made
+        matrix.file, matrix.sha256 = FILE, hashlib.sha256(content).hexdigest()
+    return matrix
 
 
 def chosen_attack(suite: Suite, catalogue: Catalogue) -> tuple[str, Any]:
@@ -125,13 +125,13 @@ def chosen_attack(suite: Suite, catalogue: Catalogue) -> tuple[str, Any]:
 
     Raises SuiteError where it has no fixed budget or no such norm, PluginError where there is none of that name.
     """
-    wanted = suite.transfer
-    spec = next((one for one in suite.attacks if one.name == wanted.attack), None)
-    name = wanted.attack if spec is None else spec.plugin
+    settings = suite.transfer
+    spec = next((attack for attack in suite.attacks if attack.name == settings.attack), None)
+    name = settings.attack if spec is None else spec.plugin
     attack = make(catalogue.get("attack", name), {} if spec is None else spec.params, name)
-    if attack.info.budget != "fixed" or wanted.norm not in attack.info.norms or attack.info.needs == "decision":
+    if attack.info.budget != "fixed" or settings.norm not in attack.info.norms or attack.info.needs == "decision":
         raise SuiteError(
-            f"The suite's transfer attack {wanted.attack} cannot be run at a fixed {wanted.norm} budget.",
+            f"The suite's transfer attack {settings.attack} cannot be run at a fixed {settings.norm} budget.",
             "Name one with a fixed budget that sees scores or gradients, such as transfer = { attack = 'pgd' }.",
         )
     return name, attack
@@ -152,15 +152,15 @@ def _asked(pipeline: Pipeline, x: Tensor, seed: int) -> Tensor:
 def _attacked(
     one: Fighter, pipeline: Pipeline, right: Tensor, attack: Any, suite: Suite, seed: int
 ) -> tuple[Tensor, int]:
-    """(adversarials [N, *shape], number of unlawful ones); the clean sample where it is wrong already or unlawful. Any
-    wrong class counts, also in a targeted run; on the grid where the suite has one.
+    """(adversarials [N, *shape], number of infeasible ones); the clean sample where it is wrong already or unlawful.
+    Any wrong class counts, also in a targeted run; on the grid where the suite has one.
 
     One problem a class and chunk: what holds an attack back is raised for one class at a time.
     """
-    samples, wanted = one.samples, suite.transfer
-    eps = wanted.eps * norm_width(wanted.norm, samples.bounds)
-    norm = ops.norm_named(wanted.norm)
-    x, unlawful = samples.x.clone(), 0
+    samples, settings = one.samples, suite.transfer
+    eps = settings.eps * norm_width(settings.norm, samples.bounds)
+    norm = ops.norm_named(settings.norm)
+    x, infeasible = samples.x.clone(), 0
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     lead = _CONFIDENCE * max(float(pipeline.scores(samples.x[:CHUNK]).abs().amax()), 1.0)
     for label in sorted({int(value) for value in samples.y[right]}):
@@ -169,26 +169,26 @@ def _attacked(
             clean, y = samples.x[index], samples.y[index]
             problem = Problem(
                 clean,
-                keep_mask(y, None, one.model.info.classes, pipeline.classes),
+                safe_mask(y, None, one.model.info.classes, pipeline.classes),
                 norm,
                 torch.full((len(index),), eps, dtype=clean.dtype, device=clean.device),
                 samples.bounds,
-                generator(seed, "transfer", wanted.attack, label, number),
+                generator(seed, "transfer", settings.attack, label, number),
                 attack.info.needs,
                 _Unbeaten(pipeline, label, lead),
                 Meter(len(index)),
                 torch.arange(len(index), device=clean.device),
             )
             found = candidates_of(attack, problem).to(clean)
-            lawful = _lawful(clean, found, norm, eps, samples.bounds)
-            unlawful += int((~lawful).sum())
+            feasible = _is_feasible(clean, found, norm, eps, samples.bounds)
+            infeasible += int((~feasible).sum())
             # towards the clean sample, so that the budget still holds
-            found = Threat(problem.keep, norm, samples.bounds, *grid).beside(clean, found, away=False)
-            x[index] = torch.where(ops.per_sample(lawful, clean), found, clean)
-    return x, unlawful
+            found = Threat(problem.safe, norm, samples.bounds, *grid).round_directed(clean, found, away=False)
+            x[index] = torch.where(ops.per_sample(feasible, clean), found, clean)
+    return x, infeasible
 
 
-def _lawful(clean: Tensor, found: Tensor, norm: ops.Norm, eps: float, bounds: tuple[float, float]) -> Tensor:
+def _is_feasible(clean: Tensor, found: Tensor, norm: ops.Norm, eps: float, bounds: tuple[float, float]) -> Tensor:
     """Finite, inside the box and within the budget: bool [B]. Raises ValueError for another shape."""
     if found.shape != clean.shape:
         raise ValueError(f"the attack returned shape {tuple(found.shape)} for samples {tuple(clean.shape)}")

@@ -28,8 +28,8 @@ _OTHER, _OTHER_BATCH = 128, 7  # samples asked a second time in batches of anoth
 
 @dataclass
 class Fitted:
-    """All pipelines of a run. working: those that can be queried, by the name of their defence; rows: one for each pipeline, also
-    for those that could not be fitted; seconds: how long fitting took, by defence."""
+    """All pipelines of a run: the working ones by defence, their rows for the document, and the seconds that fitting
+    took."""
 
     by_defense: dict[str, Pipeline] = field(default_factory=dict)
     rows: list[run.Pipeline] = field(default_factory=list)

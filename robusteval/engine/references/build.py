@@ -53,11 +53,16 @@ def attacks_only(suite: Suite) -> Suite:
     return replace(suite, defenses=(), probe_samples=0, summary=summary)
 
 
-def defended(suite: Suite, wanted: Wanted) -> Suite:
+def defended(suite: Suite, request: Wanted) -> Suite:
     """The suite with all its attacks on this one defence, by those who know it."""
     names = (*(spec.name for spec in suite.attacks), *(spec.name for spec in suite.cascades))
     spec = DefenseSpec(
-        plugin=wanted.defense, name=wanted.name, params=wanted.params, oblivious=(), adaptive=names, draws=wanted.draws
+        plugin=request.defense,
+        name=request.name,
+        params=request.params,
+        oblivious=(),
+        adaptive=names,
+        draws=request.draws,
     )
     return replace(attacks_only(suite), defenses=(spec,), summary=f"The attacks of suite {suite.name} on one defence.")
 
@@ -76,62 +81,68 @@ class Masked:
         return self.inner.twin(x)
 
 
-def jobs(wanted: Wanted, job: Job, root: Path) -> tuple[Job, Job | None]:
+def jobs(request: Wanted, job: Job, root: Path) -> tuple[Job, Job | None]:
     """(the run that tells the truth, the one with exact gradients or None), each in a folder of its own under root.
 
     job: of the bare model with the whole suite. Raises PluginError.
     """
-    suite = defended(job.suite, wanted) if wanted.defense else attacks_only(job.suite)
-    true = replace(job, suite=suite, folder=root / wanted.name)
-    if not wanted.exact:
+    suite = defended(job.suite, request) if request.defense else attacks_only(job.suite)
+    true = replace(job, suite=suite, folder=root / request.name)
+    if not request.exact:
         return true, None
-    blind = masked(job.model, job.fit, wanted, job.catalogue, job.seed)
+    blind = masked(job.model, job.fit, request, job.catalogue, job.seed)
     return true, replace(
-        job, model=blind, suite=attacks_only(job.suite), folder=root / f"{wanted.name}-exact", preflight=()
+        job, model=blind, suite=attacks_only(job.suite), folder=root / f"{request.name}-exact", preflight=()
     )
 
 
-def masked(model: Classifier, fit: Samples | None, wanted: Wanted, catalogue: Catalogue, seed: int) -> Classifier:
+def masked(model: Classifier, fit: Samples | None, request: Wanted, catalogue: Catalogue, seed: int) -> Classifier:
     """The defended model as a model of its own, with the gradient that it has under the parameters of `exact`.
 
     Raises PluginError where the defence is random or has a detector, which a bare model cannot be.
     """
-    plugin = make(catalogue.get("defense", wanted.defense), wanted.params | wanted.exact, wanted.defense)
+    plugin = make(catalogue.get("defense", request.defense), request.params | request.exact, request.defense)
     if plugin.info.needs_data and fit is None:
-        raise PluginError(f"{wanted.defense} learns from samples, and none were given.", "Give --fit-data.")
-    made = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", wanted.name)))
-    if made.detector is not None or made.draw is not None:
+        raise PluginError(f"{request.defense} learns from samples, and none were given.", "Give --fit-data.")
+    defended = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", request.name)))
+    if defended.detector is not None or defended.draw is not None:
         raise PluginError(
-            f"{wanted.defense} is random or has a detector, so there is no exact gradient to ask it for.",
+            f"{request.defense} is random or has a detector, so there is no exact gradient to ask it for.",
             "Leave --exact out for it.",
         )
-    words = json.dumps(wanted.params | wanted.exact, sort_keys=True)
-    return Masked(made.model, replace(made.model.info, name=f"{model.info.name} behind {wanted.defense} {words}"))
+    words = json.dumps(request.params | request.exact, sort_keys=True)
+    return Masked(
+        defended.model, replace(defended.model.info, name=f"{model.info.name} behind {request.defense} {words}")
+    )
 
 
-def reference(wanted: Wanted, record: Record, catalogue: Catalogue, false: Record | None = None) -> Reference:
+def reference(request: Wanted, record: Record, catalogue: Catalogue, false: Record | None = None) -> Reference:
     """The row of one model, from the record of its run; false: that of the run with exact gradients.
 
     rows are samples of the record, until `assemble` puts them into the set. Raises RecordError where nothing was
     measured.
     """
-    name = wanted.name if wanted.defense else "none"
-    pipeline = next((one for one in record.pipelines if one.defense == name and one.status == "done"), None)
+    name = request.name if request.defense else "none"
+    pipeline = next(
+        (pipeline for pipeline in record.pipelines if pipeline.defense == name and pipeline.status == "done"), None
+    )
     if pipeline is None:
-        reason = next((one.reason for one in record.pipelines if one.defense == name), "it is not in the record")
-        raise RecordError(f"The reference model {wanted.name} could not be measured: {reason}.")
+        reason = next(
+            (pipeline.reason for pipeline in record.pipelines if pipeline.defense == name), "it is not in the record"
+        )
+        raise RecordError(f"The reference model {request.name} could not be measured: {reason}.")
     right = [answer == label for answer, label in zip(pipeline.prediction, record.data.labels, strict=True)]
-    knowledge = "adaptive" if wanted.defense else "none"
+    knowledge = "adaptive" if request.defense else "none"
     cells = record.done(knowledge=knowledge, defense=name)
     worst = _columns(cells, right, record)
     if not worst:
-        raise RecordError(f"No attack on the reference model {wanted.name} finished.", "See its run's errors.log.")
-    made = Reference(
-        name=wanted.name,
-        about=wanted.about or _about(wanted, catalogue),
+        raise RecordError(f"No attack on the reference model {request.name} finished.", "See its run's errors.log.")
+    entry = Reference(
+        name=request.name,
+        about=request.about or _about(request, catalogue),
         file=record.model.file,
         sha256=record.model.sha256,
-        defense=wanted.defense or "none",
+        defense=request.defense or "none",
         version=pipeline.version,
         params=pipeline.params,
         grade=record.verdict.grade if record.verdict is not None else "",
@@ -140,49 +151,49 @@ def reference(wanted: Wanted, record: Record, catalogue: Catalogue, false: Recor
         worst=worst,
     )
     if false is None:
-        return made
+        return entry
     white = [cell for cell in false.done(knowledge="none") if cell.needs == "gradient"]
     fails = [check.id for check in false.checks if check.outcome == "fail"]
     grade = false.verdict.grade if false.verdict is not None else ""
-    return replace(made, exact=_columns(white, right, false), exact_grade=grade, exact_fails=fails)
+    return replace(entry, exact=_columns(white, right, false), exact_grade=grade, exact_fails=fails)
 
 
-def _about(wanted: Wanted, catalogue: Catalogue) -> str:
-    if not wanted.defense:
+def _about(request: Wanted, catalogue: Catalogue) -> str:
+    if not request.defense:
         return "as it was given"
-    return str(catalogue.get("defense", wanted.defense).info.summary)[:300]
+    return str(catalogue.get("defense", request.defense).info.summary)[:300]
 
 
 def _columns(cells: Sequence[Cell], right: list[bool], record: Record) -> dict[str, ReferenceColumn]:
     """The worst case in each norm, as shares of the pixel range."""
-    made = {}
+    columns = {}
     for norm in sorted({cell.norm for cell in cells}):
         mine = [cell for cell in cells if cell.norm == norm]
         width = norm_width(norm, record.model.bounds)
         limits = [cell.eps for cell in mine]
         searched = None if None in limits else max(limit for limit in limits if limit is not None) / width
         distances = [_short(value / width) if ok else 0.0 for value, ok in zip(envelope(mine), right, strict=True)]
-        made[norm] = ReferenceColumn(distances, searched, [cell.attack for cell in mine])
-    return made
+        columns[norm] = ReferenceColumn(distances, searched, [cell.attack for cell in mine])
+    return columns
 
 
 def _short(value: float) -> float | None:
     return None if math.isinf(value) else float(f"{value:.{_SHARE_DIGITS}g}")
 
 
-def assemble(made: Sequence[tuple[Reference, Record]], command: str, seed: int) -> ReferenceSet:
+def assemble(measured: Sequence[tuple[Reference, Record]], command: str, seed: int) -> ReferenceSet:
     """The set of these models; images are those of all of them, in order of appearance.
 
     Raises RecordError where two were not attacked alike.
     """
-    first = made[0][1]
+    first = measured[0][1]
     images: dict[str, int] = {}
     models = []
-    for model, record in made:
+    for model, record in measured:
         if record.suite.attacks_sha256 != first.suite.attacks_sha256:
             raise RecordError(
                 f"{model.name} was attacked with {record.suite.name} {record.suite.version}, and not as "
-                f"{made[0][0].name} was.",
+                f"{measured[0][0].name} was.",
                 "Give runs of one suite, or the model files themselves.",
             )
         for key in record.data.hashes:

@@ -117,7 +117,7 @@ def _near(first: list[float], second: list[float]) -> bool:
 
 def _gather(job: Job, begun: Begun, pages: Mapping[Path, ShardPage]) -> _Found:
     """Copies the units into the job's folder."""
-    live = begun.fitted.live
+    live = begun.fitted.by_defense
     attackable = {row.defense: right(job, row.prediction) for row in begun.fitted.rows if row.defense in live}
     context = Context(live, job.samples, attackable, job.seed, levels=job.suite.levels)
     failed = {folder: {(one.cell, one.chunk): one.reason for one in page.failed} for folder, page in pages.items()}

@@ -8,6 +8,7 @@ import dataclasses
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
@@ -57,8 +58,8 @@ def run(job: Job, listener: Listener = lambda _: None) -> document.Record:
 
 @contextlib.contextmanager
 def started(job: Job) -> Iterator[Job]:
-    """The job with its executor made ready, and so many workers as that has; the executor is let go in the end. Raises PluginError
-    where it cannot be used."""
+    """The job with its executor made ready, and so many workers as that has; the executor is let go in the end. Raises
+    PluginError where it cannot be used."""
     executor = job.executor
     if executor is None:
         yield job
@@ -79,7 +80,8 @@ def started(job: Job) -> Iterator[Job]:
 
 @dataclass(frozen=True)
 class Begun:
-    """A job whose folder is claimed, whose defences are fitted and whose passes are timed. since: seconds since 1970."""
+    """A job whose folder is claimed, whose defences are fitted and whose passes are timed. since: seconds since
+    1970."""
 
     plan: Plan
     units: UnitStore
@@ -96,8 +98,8 @@ class Begun:
 
 
 def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
-    """Whatever comes before the attacks, in a folder that is locked, with the executor started. defenses: of a part of a run, which
-    is not tested either; only these are fitted."""
+    """Whatever comes before the attacks, in a folder that is locked, with the executor started. defenses: of a part of
+    a run, which is not tested either; only these are fitted."""
     since, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
     claim(job.folder, plan.sha256, job.overwrite)
@@ -105,7 +107,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
     units = UnitStore(job.folder, plan.sha256)
     suite = job.suite
     if defenses is not None:
-        fitting = tuple(one for one in suite.defenses if one.name in defenses)
+        fitting = tuple(spec for spec in suite.defenses if spec.name in defenses)
         suite = dataclasses.replace(
             suite,
             defenses=fitting,
@@ -115,7 +117,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
         )
     with one_thread():
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
-        fitted.live = _sized(job, fitted)
+        fitted.by_defense = _sized(job, fitted)
         timing = pass_timing.timed(job.model, job.samples.x, job.precision)
         # units that are there already were made in that way
         timing = dataclasses.replace(timing, tuning=settled(job.folder, timing.tuning))
@@ -176,17 +178,17 @@ def forecast_of(job: Job) -> Forecaster:
 def _sized(job: Job, fitted: Fitted) -> dict[str, Pipeline]:
     """The pipelines, each with how many inputs fit at once: a defence may ask its model many times about one image."""
     bare = sizes_of(job.model)
-    made = {"none": dataclasses.replace(fitted.live["none"], sizes=bare)}
-    for name, pipeline in fitted.live.items():
+    sized = {"none": dataclasses.replace(fitted.by_defense["none"], sizes=bare)}
+    for name, pipeline in fitted.by_defense.items():
         if name == "none":
             continue
         if not job.room or pipeline.stochastic or len(job.samples) == 0:  # a random one is cut inside
-            made[name] = pipeline
+            sized[name] = pipeline
             continue
         with foreign():
             shares = memory.Shares(job.workers, job.room, memory.needs(pipeline, job.samples.x), 0.0)
-        made[name] = dataclasses.replace(pipeline, sizes=shares.sizes())
-    return made
+        sized[name] = dataclasses.replace(pipeline, sizes=shares.sizes())
+    return sized
 
 
 def _all(plan: Plan) -> list[Planned]:
@@ -217,7 +219,7 @@ def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_
     try:
         with foreign():
             return pass_timing.behind(pipeline, job.samples.x, bare.tuning.full())
-    except Exception:  # a defence may raise anything
+    except Exception:  # noqa: BLE001 - a defence may raise anything
         return bare
 
 

@@ -1,5 +1,5 @@
-"""One unit, tried: made where all that it looks at was sent along, and whatever its plugin raises turned into the reason why its
-cell failed."""
+"""One unit, tried: made where all that it looks at was sent along, and whatever its plugin raises turned into the
+reason why its cell failed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Hands:
 
     def attempt(self, unit: bytes) -> Done:
         """Makes a unit that was packed by `piece`."""
-        task, seen = pickle.loads(unit)
+        task, seen = pickle.loads(unit)  # noqa: S301 - what this very run has packed
         return attempt(self, task, seen)
 
 
@@ -79,7 +79,7 @@ def seen_by(task: Task, store: UnitStore) -> Seen:
             return f"the adversarials of {planned.source} are not there, as that cell failed"
         return unit.strengths
     if planned.starts:
-        units = [found for one in planned.starts if (found := store.load(one, task.chunk)) is not None]
+        units = [found for start in planned.starts if (found := store.load(start, task.chunk)) is not None]
         return nearest_wins(units) if units else "no adversarials of the bare model are there, as those cells failed"
     return None
 
@@ -97,9 +97,9 @@ def _attempt(hands: Hands, task: Task, seen: Seen) -> Done:
         return Done(task.id, error=seen)
     try:
         with foreign():
-            made = _made(hands.context, task, seen)
-            content = sealed_unit(hands.plan, task.planned.cell.id, task.chunk, made)
-    except Exception as error:  # one plugin's fault must not end the run: it is recorded as a failed cell
+            result = _made(hands.context, task, seen)
+            content = sealed_unit(hands.plan, task.planned.cell.id, task.chunk, result)
+    except Exception as error:  # noqa: BLE001 - one plugin's fault must not end the run: it is a failed cell
         return Done(task.id, error=words(error), detail=traceback.format_exc())
     return Done(task.id, content)
 

@@ -1,10 +1,10 @@
 """How many passes a run will make and about how long that takes, said before it starts.
 
-An attack says what one run of it costs a sample (contracts.Passes); what the engine adds is added here: the search for the
-budget, the stretch towards the clean sample, draws of random defences, kept strengths, members of cascades, and the judge.
-How many samples hold out is asked of the model by a single step of the whole budget (cascade_forecast): later members of a
-cascade see those alone, and the search for a budget is over for them once the largest has failed. Where that is not known
-what is dearer is counted.
+An attack says what one run of it costs a sample (contracts.Passes); what the engine adds is added here: the search for
+the budget, the stretch towards the clean sample, draws of random defences, kept strengths, members of cascades, and the
+judge. How many samples hold out is asked of the model by a single step of the whole budget (cascade_forecast): later
+members of a cascade see those alone, and the search for a budget is over for them once the largest has failed. Where
+that is not known what is dearer is counted.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Work:
 
 
 def work_of(planned: Planned, classes: int, random: bool, left: float | None = None) -> Work | None:
-    """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline; left: share
-    of the samples that a step of the whole budget leaves (cascade_forecast), so that members of a cascade after the first with
-    gradients see no more, and a search for the budget ends early on them; None: not known, so what is dearer is counted."""
+    """What a cell costs per attacked sample; None where one of its attacks does not say. random: of the pipeline; left:
+    share of the samples that a step of the whole budget leaves (cascade_forecast), so that members of a cascade after
+    the first with gradients see no more, and a search for the budget ends early on them; None: not known, so what is
+    dearer is counted."""
     judged = JUDGE_DRAWS if random else 1
     draws = planned.draws if random else 1
     line = SINGLES if planned.cell.norm == "l0" else LINE_STEPS
@@ -148,8 +149,8 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Forecaster:
-    """Costs of cells, units and tests. initially_correct: by defence, bool [N], the samples that are attacked; where it is
-    not known all are. speeds: by defence; where one was not measured, the bare model's counts."""
+    """Costs of cells, units and tests. initially_correct: by defence, bool [N], the samples that are attacked; where it
+    is not known all are. speeds: by defence; where one was not measured, the bare model's counts."""
 
     suite: Suite
     classes: int
@@ -259,7 +260,8 @@ def forecaster(
     left: Mapping[str, float] | None = None,
 ) -> Forecaster:
     """The forecaster of a job. initially_correct, random: of the fitted pipelines; before that all samples count, and a
-    defence is taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is known."""
+    defence is taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is
+    known."""
     info, suite = job.model.info, job.suite
     if random is None:
         random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}

@@ -51,8 +51,8 @@ class PassTiming:
 
 
 def timed(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:
-    """The timing of a model, from the cache or by measurement on samples x [N, *shape]; precision: one of PRECISIONS. Never
-    raises for the cache's sake: a folder that cannot be used is the same as an empty one."""
+    """The timing of a model, from the cache or by measurement on samples x [N, *shape]; precision: one of PRECISIONS.
+    Never raises for the cache's sake: a folder that cannot be used is the same as an empty one."""
     if len(x) == 0:
         return PassTiming()
     folder = cache_folder("pass-timing")
@@ -72,9 +72,10 @@ def timed(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTimin
 
 
 def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:
-    """Times passes over x [B, *shape] in every way, each the best of three; in bfloat16 too where the precision is AUTO."""
+    """Times passes over x [B, *shape] in every way, each the best of three; in bfloat16 too where the precision is
+    AUTO."""
     default = Tuning()
-    x = _enough(lambda some: model.logits(some), x)
+    x = _enough(model.logits, x)
     forward = 1e3 * _seconds(lambda: model.logits(x), default) / len(x)
     if model.info.gradients == "none":
         return PassTiming(default, 0.0, forward)
@@ -95,7 +96,8 @@ def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTim
 
 
 def _reduced(model: Classifier, x: Tensor, best: Tuning, cost: float) -> tuple[Tuning, float]:
-    """bfloat16 and its seconds where it takes .7 of the time of the best of float32 at most and points the same way; else that."""
+    """bfloat16 and its seconds where it takes .7 of the time of the best of float32 at most and points the same way;
+    else that."""
     exact, least = best, cost * _REDUCED_GAIN
     for channels_last in (False, True) if x.dim() == 4 else (False,):
         tuning = rounded(model, x, exact, Tuning(channels_last=channels_last, precision=REDUCED))
@@ -158,7 +160,7 @@ def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
         together = _seconds(lambda: _jacobian(model, x, classes, batched), batched)
     except RuntimeError:  # an operator that cannot be batched
         return tuning
-    return way if together < apart * _GAIN else tuning
+    return batched if together < apart * _GAIN else tuning
 
 
 def _enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:

@@ -47,8 +47,8 @@ _PRIOR_S = 10.0  # seconds that foretold times are trusted before they are corre
 
 @dataclass(frozen=True)
 class Part:
-    """Which of a run's units are tried. shard: of the attacks' units only these, and nothing that looks at what attacks found;
-    failed: by cell, reasons of chunks that were tried elsewhere, and are not tried again."""
+    """Which of a run's units are tried. shard: of the attacks' units only these, and nothing that looks at what attacks
+    found; failed: by cell, reasons of chunks that were tried elsewhere, and are not tried again."""
 
     shard: Shard | None = None
     failed: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
@@ -59,8 +59,8 @@ WHOLE = Part()
 
 @dataclass
 class Attacked:
-    """What did not end well: failed cells with their reasons, and those that the time budget left undone. units: the reasons by
-    cell and chunk."""
+    """What did not end well: failed cells with their reasons, and those that the time budget left undone. units: the
+    reasons by cell and chunk."""
 
     failures: dict[str, str] = field(default_factory=dict)
     units: dict[str, dict[int, str]] = field(default_factory=dict)

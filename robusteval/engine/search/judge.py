@@ -97,7 +97,8 @@ class Judged:
 def answers(
     pipeline: Pipeline, x: Float[Tensor, " b *shape"], rng: Generator
 ) -> tuple[Int64[Tensor, " b"], Float[Tensor, " b"] | None]:
-    """The pipeline's answer to each x, by majority over fresh draws where it is random: (int64 [B], detector_score [B])."""
+    """The pipeline's answer to each x, by majority over fresh draws where it is random: (int64 [B], detector_score
+    [B])."""
     if not pipeline.stochastic:
         answer, _, detector_score = pipeline.decide(x)
         return answer, detector_score

@@ -67,7 +67,7 @@ def _attack(planned: Planned, unit: UnitResult, context: Context, rows: slice) -
         yield "holds images outside of the pixel range"
     if bool((unit.distance < 0).any() | unit.distance.isnan().any() | (unit.l2 < 0).any() | unit.l2.isnan().any()):
         yield "holds distances that are none"
-    live = context.attackable[planned.cell.defense][rows].cpu()
+    live = context.initially_correct[planned.cell.defense][rows].cpu()
     if bool((unit.distance[~live] != 0).any()):
         yield "attacks samples that are wrong when clean here"
     lost = torch.isfinite(unit.distance) & (unit.distance > 0)

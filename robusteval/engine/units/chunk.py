@@ -45,7 +45,8 @@ class Context:
         return common_grid(self.levels, self.samples.bounds, self.samples.grid)
 
     def passes(self, defense: str) -> Tuning:
-        """How passes through a pipeline are done: behind a defence in full precision, as it was calibrated on the bare model."""
+        """How passes through a pipeline are done: behind a defence in full precision, as it was calibrated on the bare
+        model."""
         return self.tuning if defense == "none" else self.tuning.full()
 
 

@@ -93,7 +93,8 @@ def sealed_unit(plan: str, cell_id: str, chunk: int, result: UnitResult | Judged
 
 
 def attack_unit(content: bytes, plan: str, cell_id: str, chunk: int) -> UnitResult | None:
-    """The unit of an attack cell in these bytes, or None where they are not, to the last bit, what was stored as this unit."""
+    """The unit of an attack cell in these bytes, or None where they are not, to the last bit, what was stored as this
+    unit."""
     found = _of(content, plan, cell_id, chunk)
     if found is None:
         return None
@@ -140,7 +141,7 @@ def _of(content: bytes, plan: str, cell_id: str, chunk: int) -> tuple[dict[str, 
     if found is None:
         return None
     meta, arrays = found
-        expected = {"plan": plan, "cell": cell_id, "chunk": chunk}
+    expected = {"plan": plan, "cell": cell_id, "chunk": chunk}
     return found if expected == {name: meta.get(name) for name in expected} and _even(arrays) else None
 
 
@@ -180,8 +181,8 @@ def _stored(content: bytes) -> bool:
     """Whether nothing in an archive is packed, as we never pack: so it cannot unfold to more than it is."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
-    plain = all(one.compress_type == zipfile.ZIP_STORED and one.flag_bits & 1 == 0 for one in entries)
-    return plain and sum(one.file_size for one in entries) <= len(content)
+    plain = all(entry.compress_type == zipfile.ZIP_STORED and entry.flag_bits & 1 == 0 for entry in entries)
+    return plain and sum(entry.file_size for entry in entries) <= len(content)
 
 
 def _even(arrays: Mapping[str, NDArray[Any]]) -> bool:

@@ -142,7 +142,8 @@ def searched(cells: Iterable[Cell]) -> float | None:
 
 
 def beyond(distance: NDArray[np.float64], eps: float) -> NDArray[np.bool_]:
-    """[N] whether each sample holds out within the budget: it was never lost, or farther away. A millionth is for rounding."""
+    """[N] whether each sample holds out within the budget: it was never lost, or farther away. A millionth is for
+    rounding."""
     return distance > eps * (1 + 1e-6)
 
 

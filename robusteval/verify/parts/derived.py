@@ -54,7 +54,7 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
     _compare(result, "checks", _by_id(record.checks), _by_id(again.checks), len(CHECKS))
     _compare(result, "findings", record.findings, again.findings, 1)
     if record.schema == TITLES_ONLY:
-        again.results = [titles_only(one) for one in again.results]
+        again.results = [titles_only(derived) for derived in again.results]
     _compare(result, "results", record.results, again.results, max(len(record.results) - len(strange), 1))
     _compare(result, "verdict", record.verdict, again.verdict, 1)
     ours = [row for row in record.plugins if row.get("kind") == "metric" and row.get("distribution") == "robusteval"]
@@ -91,9 +91,9 @@ def _figures(printed: Record, again: Record, metrics: dict[str, Any]) -> tuple[l
     return results, kept
 
 
-def titles_only(made: Result) -> Result:
+def titles_only(result: Result) -> Result:
     """A result as a document says it that was written before columns had keys and units: by its titles."""
-    return dataclasses.replace(made, columns=made.titles())
+    return dataclasses.replace(result, columns=result.titles())
 
 
 def _by_id(checks: list[Check]) -> dict[str, object]:

@@ -40,9 +40,9 @@ class Twin(nn.Module):
     """A graph with one real input and one real output as a differentiable module.
 
     Parameters are buffers (frozen). Half precisions are computed in `real`, float32 unless `.double()` was called.
-    `straight` gives rounding, signs and comparisons straight-through derivatives, with ramps of one of node.WIDTHS. What is
-    affine is folded into the weights before it unless `folds` is False, or the weights learn; values named in `shown` stay.
-    Raises Unsupported where a node has no rule.
+    `straight` gives rounding, signs and comparisons straight-through derivatives, with ramps of one of node.WIDTHS.
+    What is affine is folded into the weights before it unless `folds` is False, or the weights learn; values named in
+    `shown` stay. Raises Unsupported where a node has no rule.
     """
 
     anchor: Tensor
@@ -124,8 +124,8 @@ class Twin(nn.Module):
                 self.register_buffer(f"c{i}", self._env[i], persistent=False)
 
     def learn(self) -> Twin:
-        """Turns the file's own weights into parameters. For good: shape arithmetic may depend on them, so plans are no longer
-        kept."""
+        """Turns the file's own weights into parameters. For good: shape arithmetic may depend on them, so plans are no
+        longer kept."""
         self._learns = True
         if self.folded:
             self._build()
