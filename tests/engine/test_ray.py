@@ -159,7 +159,7 @@ def test_where_no_node_can_take_a_unit_is_one_sentence(nodes, tmp_path):
 
 
 def test_nodes_with_other_versions_are_refused(on_ray, tmp_path, monkeypatch):
-    from robusteval.contracts import executor as contract
+    from robusteval.contracts.executors import executor as contract
 
     monkeypatch.setattr(contract, "_versions", lambda: "robusteval 99")
     with pytest.raises(PluginError, match="other versions are installed there"):

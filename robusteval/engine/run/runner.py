@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
-from robusteval.contracts.executor import DIED, unusable
+from robusteval.contracts.executors.executor import DIED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.catalogue.catalogue import Catalogue

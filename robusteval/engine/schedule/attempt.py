@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from robusteval.contracts.executor import Done
+from robusteval.contracts.executors.executor import Done
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.schedule.environment import processor
 from robusteval.engine.schedule.pass_timing import applied
