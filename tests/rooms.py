@@ -148,7 +148,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report.sections": {"record", "report.charts", "report.formats"},
     "report.charts": {"record", "report.formats"},
     "report.formats": {"record"},
-    "testing": {"contracts", "ops", "record"},
+    "testing": {"contracts", "contracts.executors", "ops", "record"},
     "given": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.run", "loaders.pytorch"},
     "evaluation": {"contracts", "engine.catalogue", "engine.comparison", "engine.run", "given", "record", "report"},
     "cli": {

@@ -11,8 +11,17 @@ def test_each_promise(check) -> None:
 """
 
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
+from robusteval.testing.executors import ExecutorSubject
 from robusteval.testing.fits import DefenseSubject
-from robusteval.testing.kit import assert_conforms, check_attack, check_defense, check_loader, check_metric, checks_for
+from robusteval.testing.kit import (
+    assert_conforms,
+    check_attack,
+    check_defense,
+    check_executor,
+    check_loader,
+    check_metric,
+    checks_for,
+)
 from robusteval.testing.loaders import LoaderSubject
 from robusteval.testing.metrics import MetricSubject
 from robusteval.testing.oracles import (
@@ -28,8 +37,15 @@ from robusteval.testing.oracles import (
     linear,
     sphere,
 )
-from robusteval.testing.pipelines import Jittered, LinearDetector, jittered
-from robusteval.testing.problems import inputs, keep_all_but, keep_labels, pose
+from robusteval.testing.problems import (
+    Jittered,
+    LinearDetector,
+    inputs,
+    jittered,
+    keep_all_but,
+    keep_labels,
+    pose,
+)
 from robusteval.testing.records import empty_record, failed_record, full_record
 from robusteval.testing.runs import AttackSubject
 
@@ -39,6 +55,7 @@ __all__ = [
     "Check",
     "CheckFailed",
     "DefenseSubject",
+    "ExecutorSubject",
     "Jittered",
     "LabelsOnly",
     "Linear",
@@ -57,6 +74,7 @@ __all__ = [
     "assert_conforms",
     "check_attack",
     "check_defense",
+    "check_executor",
     "check_loader",
     "check_metric",
     "checks_for",

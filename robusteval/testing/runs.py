@@ -15,8 +15,15 @@ from robusteval.contracts.problem import Problem
 from robusteval.ops import Norm
 from robusteval.testing.facts import built, global_randomness, split
 from robusteval.testing.oracles import Blank, Linear, NanRegion, Staircase, linear
-from robusteval.testing.pipelines import LinearDetector, jittered
-from robusteval.testing.problems import Sightings, inputs, keep_all_but, keep_labels, pose
+from robusteval.testing.problems import (
+    LinearDetector,
+    Sightings,
+    inputs,
+    jittered,
+    keep_all_but,
+    keep_labels,
+    pose,
+)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from robusteval.engine.run.folder import SHARD_FILE, claim, locked
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
+from robusteval.engine.schedule.environment import machine
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
@@ -141,7 +142,7 @@ def finish(
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
-    if elsewhere := sorted(done.machines - {record.environment["processor"]}):
+    if elsewhere := sorted(done.machines - {machine()}):
         record.environment["nodes"] = f"Some units were made on {' and '.join(elsewhere)}"[:1000]
     derive(
         record, lambda made: _figures(job.catalogue, made), [*job.preflight, *told], job.labels_from_model, job.looked
