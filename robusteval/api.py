@@ -10,7 +10,16 @@ from pathlib import Path
 
 from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
-from robusteval.contracts.executor import CannotStartError, Done, Executor, ExecutorInfo, Unit, Work, Worker, unpacked
+from robusteval.contracts.executors.executor import (
+    CannotStartError,
+    Done,
+    Executor,
+    ExecutorInfo,
+    Unit,
+    Work,
+    Worker,
+    unpacked,
+)
 from robusteval.contracts.params import param
 from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import (

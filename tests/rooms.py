@@ -24,9 +24,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": set(),
     "data": set(),
     "record": set(),
-    "contracts": {"ops", "record"},
+    "contracts": {"contracts.executors", "ops", "record"},
+    "contracts.executors": set(),  # where units are made
     "api": {
         "contracts",
+        "contracts.executors",
         "engine.catalogue",
         "metrics._common",
         "ops",
@@ -63,7 +65,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.data": {"contracts"},
     "engine.search": {"contracts", "ops"},
     "engine.suite": {"assessment.evidence", "contracts", "engine.catalogue", "ops"},
-    "engine.plan": {"assessment.evidence", "contracts", "engine.catalogue", "engine.search", "engine.suite", "record"},
+    "engine.plan": {
+        "assessment.evidence",
+        "contracts",
+        "contracts.executors",
+        "engine.catalogue",
+        "engine.search",
+        "engine.suite",
+        "record",
+    },
     "engine.fit": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.search", "engine.suite", "record"},
     "engine.units": {"contracts", "engine", "engine.plan", "engine.search", "engine.suite", "ops", "record"},
     "engine.preflight": {
@@ -96,6 +106,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "engine.schedule": {
         "contracts",
+        "contracts.executors",
         "engine",
         "engine.catalogue",
         "engine.fit",
@@ -112,6 +123,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "assessment.checks",
         "assessment.evidence",
         "contracts",
+        "contracts.executors",
         "engine",
         "engine.catalogue",
         "engine.data",
@@ -145,7 +157,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report.sections": {"record", "report.charts", "report.formats"},
     "report.charts": {"record", "report.formats"},
     "report.formats": {"record"},
-    "testing": {"contracts", "ops", "record"},
+    "testing": {"contracts", "contracts.executors", "ops", "record"},
     "given": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.run", "loaders.pytorch"},
     "evaluation": {
         "contracts",

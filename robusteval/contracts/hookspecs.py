@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pluggy
 
-from robusteval.contracts.executor import Executor
+from robusteval.contracts.executors.executor import Executor
 from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader
 from robusteval.hooks import GROUP
 from robusteval.record.metric import Metric

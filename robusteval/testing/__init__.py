@@ -15,8 +15,17 @@ from typing import Any
 from robusteval.renamed import warn
 from robusteval.testing import problems
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
+from robusteval.testing.executors import ExecutorSubject
 from robusteval.testing.fits import DefenseSubject
-from robusteval.testing.kit import assert_conforms, check_attack, check_defense, check_loader, check_metric, checks_for
+from robusteval.testing.kit import (
+    assert_conforms,
+    check_attack,
+    check_defense,
+    check_executor,
+    check_loader,
+    check_metric,
+    checks_for,
+)
 from robusteval.testing.loaders import LoaderSubject
 from robusteval.testing.metrics import MetricSubject
 from robusteval.testing.oracles import (
@@ -32,8 +41,28 @@ from robusteval.testing.oracles import (
     linear,
     sphere,
 )
-from robusteval.testing.pipelines import Jittered, LinearDetector, jittered
-from robusteval.testing.problems import inputs, pose, safe_all_but, safe_labels
+from robusteval.testing.problems import (
+    Jittered,
+    LinearDetector,
+    inputs,<<<<<<< ours
+ pose
+||||||| base
+ keep_all_but
+=======
+
+    jittered,
+    keep_all_but
+>>>>>>> theirs
+, safe_all_but,<<<<<<< ours
+ safe_labels
+||||||| base
+ pose
+=======
+
+    pose,
+)
+>>>>>>> theirs
+
 from robusteval.testing.records import empty_record, failed_record, full_record
 from robusteval.testing.runs import AttackSubject
 
@@ -43,6 +72,7 @@ __all__ = [
     "Check",
     "CheckFailed",
     "DefenseSubject",
+    "ExecutorSubject",
     "Jittered",
     "LabelsOnly",
     "Linear",
@@ -61,6 +91,7 @@ __all__ = [
     "assert_conforms",
     "check_attack",
     "check_defense",
+    "check_executor",
     "check_loader",
     "check_metric",
     "checks_for",

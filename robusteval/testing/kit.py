@@ -11,13 +11,14 @@ from robusteval.record.run import Record
 from robusteval.testing.attacks import ATTACK_CHECKS
 from robusteval.testing.checks import Check, Report, bind
 from robusteval.testing.defenses import DEFENSE_CHECKS
+from robusteval.testing.executors import EXECUTOR_CHECKS, ExecutorSubject
 from robusteval.testing.facts import split
 from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.loaders import LOADER_CHECKS, LoaderSubject
 from robusteval.testing.metrics import METRIC_CHECKS, MetricSubject
 from robusteval.testing.runs import AttackSubject
 
-AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject
+AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | ExecutorSubject
 
 
 def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
@@ -48,6 +49,11 @@ def check_loader(plugin: object, *, path: Path | None = None, options: LoadOptio
     return _report(LoaderSubject(plugin, path, options or LoadOptions()))
 
 
+def check_executor(plugin: object, *, workers: int = 2) -> Report:
+    """All checks of an executor, given as a class or an instance, with so many units under way at once."""
+    return _report(ExecutorSubject(plugin, workers))
+
+
 def checks_for(plugin: object) -> list[Check]:
     """The checks of a plugin, one by one, for `pytest.mark.parametrize`; each is called without arguments.
 
@@ -59,6 +65,7 @@ def checks_for(plugin: object) -> list[Check]:
         DefenseSubject: DEFENSE_CHECKS,
         MetricSubject: METRIC_CHECKS,
         LoaderSubject: LOADER_CHECKS,
+        ExecutorSubject: EXECUTOR_CHECKS,
     }
     return bind(checks[type(subject)], subject)
 
@@ -78,7 +85,7 @@ def _report(subject: AnySubject) -> Report:
 
 
 def _subject(plugin: object) -> AnySubject:
-    if isinstance(plugin, AttackSubject | DefenseSubject | MetricSubject | LoaderSubject):
+    if isinstance(plugin, AnySubject):
         return plugin
     kind, _ = split(plugin)
     if hasattr(kind, "run"):
@@ -89,4 +96,6 @@ def _subject(plugin: object) -> AnySubject:
         return MetricSubject(plugin)
     if hasattr(kind, "load"):
         return LoaderSubject(plugin)
-    raise TypeError(f"{kind.__name__} is no attack, defence, metric or loader: it has none of their methods.")
+    if hasattr(kind, "perform"):
+        return ExecutorSubject(plugin)
+    raise TypeError(f"{kind.__name__} is no attack, defence, metric, loader or executor: it has none of their methods.")

@@ -1,8 +1,9 @@
-"""Problems about oracles, and a watch on what an attack does with them."""
+"""Problems about oracles, and a watch on what an attack does with them; and defended pipelines: a random one, and a detector whose
+every score is known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -85,3 +86,51 @@ def pose(
     rng, rows = Generator().manual_seed(seed), torch.arange(len(x), device="cpu")
     bounds = defended.model.info.bounds
     return Problem(x, safe, norm, budget, bounds, rng, needs, view, Meter(len(x)), rows, draws, Trace())
+
+
+@dataclass(frozen=True)
+class Jittered:
+    """The inner model on inputs shifted by a fixed offset: one draw of a random pipeline."""
+
+    inner: Classifier
+    offset: Tensor
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.inner.info
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.inner.logits(x + self.offset)
+
+    def twin(self, x: Tensor) -> Tensor:
+        return self.inner.twin(x + self.offset)
+
+
+@dataclass(frozen=True)
+class _Jitter:
+    """Draws a shift; a class rather than a closure, so that pipelines can be pickled."""
+
+    inner: Classifier
+    sigma: float
+
+    def __call__(self, rng: Generator) -> Defended:
+        return Defended(Jittered(self.inner, self.sigma * torch.randn(self.inner.info.input_shape, generator=rng)))
+
+
+def jittered(inner: Classifier, sigma: float) -> Defended:
+    """A stochastic pipeline: every draw shifts all inputs by Gaussian noise of that deviation."""
+    return replace(_Jitter(inner, sigma)(Generator().manual_seed(0)), draw=_Jitter(inner, sigma))
+
+
+@dataclass(frozen=True)
+class LinearDetector:
+    """Fires where <direction, x> exceeds the threshold; direction: [*shape]."""
+
+    direction: Tensor
+    threshold: float
+
+    def score(self, x: Tensor) -> Tensor:
+        return self.twin(x.detach()).detach()
+
+    def twin(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) * self.direction.flatten()).sum(1)

@@ -15,8 +15,28 @@ from robusteval.contracts.problem import Problem
 from robusteval.ops import Norm
 from robusteval.testing.facts import built, global_randomness, split
 from robusteval.testing.oracles import Blank, Linear, NanRegion, Staircase, linear
-from robusteval.testing.pipelines import LinearDetector, jittered
-from robusteval.testing.problems import Sightings, inputs, pose, safe_all_but, safe_labels
+from robusteval.testing.problems import (
+    LinearDetector,
+    Sightings,
+    inputs,<<<<<<< ours
+ pose
+||||||| base
+ keep_all_but
+=======
+
+    jittered,
+    keep_all_but
+>>>>>>> theirs
+, safe_all_but,<<<<<<< ours
+ safe_labels
+||||||| base
+ pose
+=======
+
+    pose,
+)
+>>>>>>> theirs
+
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from robusteval.hooks import GROUP
 from tests.docs.pages import CORE, INDEX, PAGES, ROOT, imported, install
 
 PLUGINS = sorted(set(PAGES) - {CORE})
-OTHERS = {"torch", "numpy", "numpy.typing", "collections.abc", *sys.stdlib_module_names}
+OTHERS = {"torch", "numpy", "numpy.typing", "collections.abc", "concurrent.futures", *sys.stdlib_module_names}
 FREE = {"robusteval.api", *OTHERS}
 IN_TESTS = {*FREE, "robusteval.testing", "pytest"}
 BAD = ("failure", "error", "skipped")
@@ -112,6 +112,7 @@ def test_every_example_is_a_row_of_the_catalogue(acme: Path, monkeypatch: pytest
         ("dataset", "acme_dataset"),
         ("defense", "acme_detector"),
         ("defense", "acme_preprocessor"),
+        ("executor", "acme_executor"),
         ("loader", "acme_loader"),
         ("metric", "acme_metric"),
         ("suite", "acme_suites"),
@@ -138,13 +139,14 @@ draws = 2
 
 
 def test_all_of_them_carry_one_run(acme: Path, tmp_path: Path) -> None:
-    """Loader, data set, attack, defences and metric: nothing failed, and the figures are what such a model has."""
+    """Loader, data set, attack, defences, executor and metric: nothing failed, and the figures are what such a model has."""
     corners = [[float(4 * (n // 2) <= y < 4 * (n // 2 + 1) and 4 * (n % 2) <= x < 4 * (n % 2 + 1)) for y in range(8)
                 for x in range(8)] for n in range(4)]  # fmt: skip
     model, out = tmp_path / "corners.logreg", tmp_path / "run"
     model.write_text(json.dumps({"shape": [1, 8, 8], "weight": corners, "bias": [0] * 4}))
     (tmp_path / "suite.toml").write_text(SUITE)
     words = ["--suite", str(tmp_path / "suite.toml"), "--data", "acme.corners", "--workers", "1", "--out", str(out)]
+    words += ["--executor", "acme.threads"]
     run(acme, "-m", "robusteval", "run", str(model), *words)
     record = json.loads((out / "record.json").read_text())
     assert {(row["defense"], row["status"]) for row in record["pipelines"]} == {

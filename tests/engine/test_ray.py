@@ -15,6 +15,7 @@ from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule.executors import executor_of
 from robusteval.errors import PluginError
+from robusteval.testing import assert_conforms, check_executor
 from tests.engine import toys
 from tests.engine.slow import Slow
 from tests.engine.test_runner import make_job, text
@@ -159,15 +160,21 @@ def test_where_no_node_can_take_a_unit_is_one_sentence(nodes, tmp_path):
 
 
 def test_nodes_with_other_versions_are_refused(on_ray, tmp_path, monkeypatch):
-    from robusteval.contracts import executor as contract
+    from robusteval.contracts.executors import executor as contract
 
     monkeypatch.setattr(contract, "_versions", lambda: "robusteval 99")
     with pytest.raises(PluginError, match="other versions are installed there"):
         run(dataclasses.replace(slow_job(tmp_path), executor=on_ray))
 
 
+def test_it_conforms(on_ray):
+    report = check_executor(on_ray)
+    assert_conforms(report)
+    assert {one.status for one in report.outcomes} == {"passed"}
+
+
 def test_no_statistics_are_sent(on_ray):
-    from ray._private.usage import usage_lib
+    from ray._common.usage import usage_lib
 
     on_ray.start(1)
     assert not usage_lib.usage_stats_enabled()

@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from robusteval.engine.schedule.local import Processes, Serial
 from robusteval.testing import (
     AttackSubject,
     DefenseSubject,
+    ExecutorSubject,
     LoaderSubject,
     MetricSubject,
     Report,
     assert_conforms,
     check_attack,
     check_defense,
+    check_executor,
     check_loader,
     check_metric,
     checks_for,
@@ -23,6 +26,7 @@ from robusteval.testing import (
 from robusteval.testing.checks import Check
 from tests.testing.bad_attacks import BAD_ATTACKS
 from tests.testing.bad_defenses import BAD_DEFENSES
+from tests.testing.bad_executors import BAD_EXECUTORS, Here
 from tests.testing.bad_others import BAD_LOADERS, BAD_METRICS
 from tests.testing.good import Count, Grey, Loud, Plain, RandomGrey, Step, Walk
 
@@ -88,6 +92,18 @@ def test_bad_loaders_are_caught(name: str, plugin: type, plain_file: Path) -> No
     assert _caught(LoaderSubject(plugin, plain_file), name)
 
 
+@pytest.mark.parametrize("plugin", [Here, Serial, Processes])
+def test_good_executors_pass(plugin: type) -> None:
+    report = check_executor(plugin)
+    assert_conforms(report)
+    assert status(report, "survives a dead process") == ("passed" if plugin is Processes else "not applicable")
+
+
+@pytest.mark.parametrize(("name", "plugin"), pairs(BAD_EXECUTORS))
+def test_bad_executors_are_caught(name: str, plugin: type) -> None:
+    assert _caught(ExecutorSubject(plugin), name)
+
+
 def _caught(subject: object, name: str) -> bool:
     """Whether that very check fails, with a sentence."""
     (check,) = [check for check in checks_for(subject) if check.name == name]
@@ -102,6 +118,7 @@ def _caught(subject: object, name: str) -> bool:
         (Grey, BAD_DEFENSES, set()),
         (Count, BAD_METRICS, NOT_FOR_ALL),
         (Plain, BAD_LOADERS, NOT_FOR_ALL),
+        (Here, BAD_EXECUTORS, set()),
     ],
 )
 def test_every_check_has_a_bad_subject_and_says_what_it_promises(
@@ -110,7 +127,7 @@ def test_every_check_has_a_bad_subject_and_says_what_it_promises(
     checks = checks_for(good)
     assert {check.name for check in checks} - spared == set(table)
     assert all(check.promise.endswith(".") for check in checks)
-    assert len({check.name for check in checks}) == len(checks) >= 14
+    assert len({check.name for check in checks}) == len(checks) >= 11
 
 
 def test_the_summary_says_how_many_ran() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import robusteval
 from robusteval.contracts.classifier import Classifier
-from robusteval.contracts.executor import Executor
+from robusteval.contracts.executors.executor import Executor
 from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import FULL_ONLY
 from robusteval.engine.catalogue.catalogue import Catalogue

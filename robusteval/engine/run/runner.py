@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
-from robusteval.contracts.executor import DIED, unusable
+from robusteval.contracts.executors.executor import DIED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
@@ -27,6 +27,7 @@ from robusteval.engine.run.folder import SHARD_FILE, claim, locked, settled
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import memory, pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
+from robusteval.engine.schedule.environment import machine
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
@@ -148,7 +149,7 @@ def finish(
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
-    if elsewhere := sorted(done.machines - {record.environment["processor"]}):
+    if elsewhere := sorted(done.machines - {machine()}):
         record.environment["nodes"] = f"Some units were made on {' and '.join(elsewhere)}"[:1000]
     derive(
         record,

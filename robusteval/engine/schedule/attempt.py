@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from robusteval.contracts.executor import Done
+from robusteval.contracts.executors.executor import Done
 from robusteval.engine.devices import exact
 from robusteval.engine.plan.plan import Planned
-from robusteval.engine.schedule.environment import processor
+from robusteval.engine.schedule.environment import machine
 from robusteval.engine.schedule.pass_timing import applied
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.chunk import Context
@@ -89,7 +89,7 @@ def attempt(hands: Hands, task: Task, seen: Seen) -> Done:
     started = time.perf_counter()
     with one_thread(), applied(hands.context.tuning), exact(hands.context.samples.x.device):
         done = _attempt(hands, task, seen)
-    return replace(done, seconds=time.perf_counter() - started, machine=processor())
+    return replace(done, seconds=time.perf_counter() - started, machine=machine())
 
 
 def _attempt(hands: Hands, task: Task, seen: Seen) -> Done:

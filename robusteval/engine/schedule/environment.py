@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
 from pathlib import Path
+
+import torch
 
 _PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "scipy", "scikit-learn")
 
@@ -25,6 +28,13 @@ def environment(provider: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+@functools.cache
+def machine() -> str:
+    """What makes units in this process: the processor, and the first GPU where there is one that torch can use."""
+    cuda = torch.cuda
+    return f"{processor()}, {cuda.get_device_name(0)}" if cuda.is_available() else processor()
 
 
 def processor() -> str:

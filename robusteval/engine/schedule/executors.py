@@ -8,13 +8,14 @@ machine can be a hundred times slower), and fails alone.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
-from robusteval.contracts.executor import DIED, CannotStartError, Done, Executor, Unit, packed, unusable
+from robusteval.contracts.executors.executor import DIED, CannotStartError, Done, Executor, Unit, packed, unusable
 from robusteval.contracts.params import make, params_schema
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.schedule.attempt import Hands, Outcome, Task, attempt, piece, seen_by
@@ -127,7 +128,7 @@ class _Work:
         self._units = self._handed_out()
 
     def units(self) -> Iterator[Unit]:
-        """See contracts.executor.Work."""
+        """See contracts.executors.executor.Work."""
         return self._units
 
     def _handed_out(self) -> Iterator[Unit]:
@@ -136,39 +137,27 @@ class _Work:
                 self.listener(Outcome(task, DIED))
             elif self.admit(task):
                 self.out[task.id] = task
-                yield Unit(task.id, lambda task=task: piece(task, seen_by(task, self.store)))
+                yield Unit(task.id, functools.partial(self._packed_unit, task))
+
+    def _packed_unit(self, task: Task) -> bytes:
+        return piece(task, seen_by(task, self.store))
 
     def attempt(self, unit: Unit) -> Done:
-        """See contracts.executor.Work."""
+        """See contracts.executors.executor.Work."""
         task = self.out[unit.id]
         return attempt(self.hands, task, seen_by(task, self.store))
 
     def packed(self) -> bytes:
-        """See contracts.executor.Work."""
+        """See contracts.executors.executor.Work."""
         content = packed(self.hands)
         travels(content)
         return content
 
     def taken_from(self, executor: Executor) -> None:
         """Takes the executor's answers until there are no more; what it never answered has failed."""
-        ours = isinstance(executor, Serial | Processes)
         name = executor.info.name
-        with contextlib.closing(executor.perform(self)) as answers:
-            while True:
-                try:
-                    with contextlib.nullcontext() if ours else foreign():
-                        done = next(answers, None)
-                except (RobustEvalError, CannotStartError):
-                    raise
-                except Exception as error:
-                    if ours:
-                        raise
-                    raise PluginError(
-                        f"The executor {name} failed: {words(error)}.",
-                        "What was finished is kept: the same command goes on from there.",
-                    ) from error
-                if done is None:
-                    break
+        with contextlib.closing(_answers(executor, self)) as answers:
+            for done in answers:
                 self._take(done, name)
         for task in [*self.out.values()]:
             self._end(task, Outcome(task, f"the executor {name} ended without an answer for it"))
@@ -176,7 +165,7 @@ class _Work:
             task = self.out[unit.id]
             self._end(task, Outcome(task, f"the executor {name} ended without trying it"))
 
-    def _take(self, done: Done, name: str) -> None:
+    def _take(self, done: object, name: str) -> None:
         """Checks and stores one answer. Raises PluginError where it is none, or none that was asked for."""
         if not _is_answer(done) or done.unit not in self.out:
             raise PluginError(
@@ -202,7 +191,35 @@ class _Work:
         self.listener(outcome)
 
 
-def _is_answer(done: object) -> bool:
+def _answers(executor: Executor, work: _Work) -> Generator[object, None, None]:
+    """What an executor yields. Whatever a stranger's raises is a PluginError, but for RobustEvalError, CannotStartError and the
+    user's own Ctrl-C."""
+    if isinstance(executor, Serial | Processes):
+        yield from executor.perform(work)
+        return
+    given: Any = None
+    try:
+        while True:
+            with foreign():
+                given = iter(executor.perform(work)) if given is None else given
+                done = next(given, None)
+            if done is None:
+                return
+            yield done
+    except (RobustEvalError, CannotStartError):
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"The executor {executor.info.name} failed: {words(error)}.",
+            "What was finished is kept: the same command goes on from there.",
+        ) from error
+    finally:
+        with contextlib.suppress(Exception), foreign():
+            if hasattr(given, "close"):
+                given.close()
+
+
+def _is_answer(done: object) -> TypeGuard[Done]:
     """Whether it is a Done of plain values."""
     if not isinstance(done, Done) or not isinstance(done.seconds, int | float) or not isinstance(done.died, bool):
         return False

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import torch
 
-from robusteval.contracts.executor import (
+from robusteval.contracts.executors.executor import (
     DIED,
     CannotStartError,
     Done,
@@ -47,7 +47,7 @@ class Serial:
         return 1
 
     def perform(self, work: Work) -> Iterator[Done]:
-        """See contracts.executor.Executor."""
+        """See contracts.executors.executor.Executor."""
         for unit in work.units():
             yield work.attempt(unit)
 

@@ -40,13 +40,15 @@ def fault(context: Context, planned: Planned, chunk: int, plan: str, content: by
 def most_bytes(context: Context, planned: Planned, chunk: int) -> int:
     """No honest unit is larger."""
     rows = chunks(planned, len(context.samples))[chunk]
-    images = context.samples.x[rows].numel() * 8 * (1 + len(planned.strengths))
-    table = (rows.stop - rows.start) * 8 * (32 + 8 * len(planned.strengths) + _classes(context, planned))
-    return images + table + _MARGIN
+    images: int = context.samples.x[rows].numel() * 8 * (1 + len(planned.strengths))
+    table: int = (rows.stop - rows.start) * 8 * (32 + 8 * len(planned.strengths) + _classes(context, planned))
+    most: int = images + table + _MARGIN
+    return most
 
 
 def _classes(context: Context, planned: Planned) -> int:
-    return context.pipelines[planned.cell.defense].defended.model.info.classes
+    classes: int = context.pipelines[planned.cell.defense].defended.model.info.classes
+    return classes
 
 
 def _attack(planned: Planned, unit: UnitResult, context: Context, rows: slice) -> Iterator[str]:

@@ -37,7 +37,7 @@ class Unit:
 @dataclass(frozen=True)
 class Done:
     """How a unit ended. content: the finished unit; error: instead of it, one line that says why it failed; detail: the traceback;
-    seconds: what it took; machine: the processor that made it; died: it ends the process that it runs in."""
+    seconds: what it took; machine: the processor, and the GPU, that made it; died: it ends the process that it runs in."""
 
     unit: str
     content: bytes = b""
