@@ -82,17 +82,22 @@ def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTim
     cost = _seconds(lambda: _gradient(model, x, default), default)
     if cost < _CHEAP_S:
         return PassTiming(default, 1e3 * cost / len(x), forward)
-    best, least = default, cost * _GAIN
+    best, least, bare = default, cost * _GAIN, True
     for onednn, channels_last, own in product((True, False), (False, True), (False, True)):
         tuning = Tuning(onednn, channels_last, own_kernels=own)
-        if tuning == default or ((channels_last or own) and x.dim() != 4):
+        if tuning == default or ((channels_last or own) and x.dim() != 4) or not (onednn or bare):
             continue
         spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
+        bare = bare and (onednn or spent <= _HOPELESS * cost)  # without oneDNN convolutions of some size never pay
     if precision == AUTO and usable(model, x):
         best, cost = _reduced(model, x, best, cost)
-    return PassTiming(_with_jacobian(model, x, best), 1e3 * cost / len(x), forward)
+    if (
+        cost / len(x) < _LONG_S / _FEW
+    ):  # Jacobians in one pass take the room of as many, and large passes gain nothing by it
+        best = _with_jacobian(model, x, best)
+    return PassTiming(best, 1e3 * cost / len(x), forward)
 
 
 def _reduced(model: Classifier, x: Tensor, best: Tuning, cost: float) -> tuple[Tuning, float]:
