@@ -39,11 +39,11 @@ def survivors(
     """
     found: dict[str, float] = {}
     known: dict[tuple[str, str, float], float] = {}
-    for attack in planned:
-        cell, pipeline = attack.cell, pipelines.get(attack.cell.defense)
-        searched = cell.family == "fixed" and cell.needs == "gradient" and not attack.source
+    for entry in planned:
+        cell, pipeline = entry.cell, pipelines.get(entry.cell.defense)
+        searched = cell.family == "fixed" and cell.needs == "gradient" and not entry.source
         if (
-            not (attack.members or searched)
+            not (entry.members or searched)
             or pipeline is None
             or pipeline.stochastic
             or cell.norm not in ("l2", "linf")

@@ -251,7 +251,7 @@ class Rest:
     def seconds(self) -> float | None:
         """By the clock; None while nothing is known of a unit that is left. What was foretold counts like ten seconds
         measured, so that the first unit does not decide alone."""
-        known = [task for task in self.coming if task is not None]
+        known = [forecast for forecast in self.coming if forecast is not None]
         if len(known) < len(self.coming) and not known:
             return None
         factor = (self.took + _PRIOR_S * self.slower) / (self.forecast + _PRIOR_S)

@@ -82,7 +82,7 @@ def roles_of(plan: Plan, suite: Suite) -> Roles:
         return priorities.get(planned.cell.attack, PRIORITY), _ACCESS.index(planned.cell.needs)
 
     first = frozenset(min(group, key=strength).cell.id for group in groups.values())
-    known = {task.cell.id: (key, strength(task)[0]) for key, group in groups.items() for task in group}
+    known = {planned.cell.id: (key, strength(planned)[0]) for key, group in groups.items() for planned in group}
     leads = first | {cell for cell, (_, priority) in known.items() if priority < PRIORITY}
     return Roles({cell: key for cell, (key, _) in known.items()}, first, frozenset(leads))
 

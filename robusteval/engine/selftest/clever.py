@@ -82,7 +82,7 @@ def _score(
     x, label = samples.x[index], int(samples.y[index])
     with torch.no_grad():
         scores = model.twin(x[None])[0].double()
-    order = [int(order) for order in scores.argsort(descending=True) if int(order) != label]
+    order = [int(other) for other in scores.argsort(descending=True) if int(other) != label]
     targets = order if settings.targets == "all" else order[:1]
     maxima = _maxima(model, x, label, targets, norm, radius, samples.bounds, settings, rng)
     best: Score | None = None
