@@ -44,25 +44,12 @@ from robusteval.testing.oracles import (
 from robusteval.testing.problems import (
     Jittered,
     LinearDetector,
-    inputs,<<<<<<< ours
- pose
-||||||| base
- keep_all_but
-=======
-
+    inputs,
     jittered,
-    keep_all_but
->>>>>>> theirs
-, safe_all_but,<<<<<<< ours
- safe_labels
-||||||| base
- pose
-=======
-
     pose,
+    safe_all_but,
+    safe_labels,
 )
->>>>>>> theirs
-
 from robusteval.testing.records import empty_record, failed_record, full_record
 from robusteval.testing.runs import AttackSubject
 

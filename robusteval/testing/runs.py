@@ -18,25 +18,12 @@ from robusteval.testing.oracles import Blank, Linear, NanRegion, Staircase, line
 from robusteval.testing.problems import (
     LinearDetector,
     Sightings,
-    inputs,<<<<<<< ours
- pose
-||||||| base
- keep_all_but
-=======
-
+    inputs,
     jittered,
-    keep_all_but
->>>>>>> theirs
-, safe_all_but,<<<<<<< ours
- safe_labels
-||||||| base
- pose
-=======
-
     pose,
+    safe_all_but,
+    safe_labels,
 )
->>>>>>> theirs
-
 
 
 @dataclass(frozen=True)
