@@ -2,9 +2,9 @@
 
     python benchmarks/gpu.py --out benchmarks/results        # on a machine with a GPU that torch can use
 
-Ours run through the engine's own path, with its problems, meters and judge, by passes as the engine measures them to be fastest;
-the peers get the module as torch runs it. Everybody takes the same steps. Budgets are so small that few images fall. "not the
-model's": the share of the time that is not its gradient passes, as metered, at the best cost of one.
+Ours run through the engine's own path, with its problems, meters and judge, by passes as the engine measures them to be
+fastest; the peers get the module as torch runs it. Everybody takes the same steps. Budgets are so small that few images
+fall. "not the model's": the share of the time that is not its gradient passes, as metered, at the best cost of one.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def table(name: str, net: nn.Module, x: Tensor, known: Peers) -> list[str]:
                 continue
             try:
                 theirs[peer] = min(clock(partial(run, target, EPS)) for _ in range(2))
-            except Exception as error:  # a peer that fails is a row that says so
+            except Exception as error:  # noqa: BLE001 - a peer that fails is a row that says so
                 rows.append(f"| {contest.name} | {peer} | {type(error).__name__} | | |")
         ratio = f"{ours / min(theirs.values()):.2f} x" if theirs else ""
         rest = f"{100 * (1 - passes * best / len(x) / ours):.0f} %"

@@ -1,4 +1,5 @@
-"""Networks of the size that people deploy, in plain torch with random weights: what an attack costs depends on no others."""
+"""Networks of the size that people deploy, in plain torch with random weights: what an attack costs depends on no
+others."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """A vision transformer of patches of 16 pixels; ViT-B has 12 blocks of width 768 and 12 heads: 86 million parameters."""
+    """A vision transformer of patches of 16 pixels; ViT-B has 12 blocks of width 768 and 12 heads: 86 million
+    parameters."""
 
     def __init__(
         self, classes: int = 1000, size: int = 224, width: int = 768, blocks: int = 12, heads: int = 12

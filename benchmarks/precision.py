@@ -1,10 +1,12 @@
-"""What proposals in bfloat16 cost in strength and save in time: the attacks of a suite on the same images, both ways, in one run.
+"""What proposals in bfloat16 cost in strength and save in time: the attacks of a suite on the same images, both ways,
+in one run.
 
     ROBUSTEVAL_TEST_DATA=... python benchmarks/precision.py --out benchmarks/results
 
-Everything found is judged in full precision, whichever way it was proposed. Attacks of thousands of steps part company after
-one rounding, so the same is done a third time in float32 by other kernels: what that changes is chance.
-Every cell is attacked in the three ways one after the other, so that ratios of time hold where other work runs beside it.
+Everything found is judged in full precision, whichever way it was proposed. Attacks of thousands of steps part company
+after one rounding, so the same is done a third time in float32 by other kernels: what that changes is chance.
+Every cell is attacked in the three ways one after the other, so that ratios of time hold where other work runs beside
+it.
 """
 
 from __future__ import annotations
@@ -154,10 +156,12 @@ def markdown(result: dict[str, Any]) -> str:
     lines = ["# Proposals in bfloat16", "", "Machine: " + ", ".join(f"{k} {v}" for k, v in result["machine"].items())]
     lines += [
         "",
-        f"The attacks of suite `{result['suite']}` on the bare model. Median distances in the three ways; geometric mean of the "
-        "ratio of distances to those of float32, image by image; images lost; wins met on the way and not returned (float32 / "
-        "bfloat16); CPU time of bfloat16 as a share of that of float32, judging and search included. Cells without gradients "
-        "ask the true model only, so nothing changes there.",
+        (
+            f"The attacks of suite `{result['suite']}` on the bare model. Median distances in the three ways; geometric "
+            "mean of the ratio of distances to those of float32, image by image; images lost; wins met on the way and "
+            "not returned (float32 / bfloat16); CPU time of bfloat16 as a share of that of float32, judging and search "
+            "included. Cells without gradients ask the true model only, so nothing changes there."
+        ),
     ]
     for one in result["models"]:
         lines += ["", f"## {one['model']}, {one['images']} images", ""]

@@ -3,11 +3,11 @@
     pip install --no-deps -r benchmarks/requirements.txt
     python benchmarks/real_size.py --out benchmarks/results
 
-Random weights and the models' own answers as labels: cost, not strength. PGD and APGD have a budget within which nothing
-falls, so that they take all their steps; DDN and FMN have as many in any case. Ours run through the engine's own path, with
-judge, search and meters, once in float32 and once as `--precision auto` has it. Every call is a process of its own, on one
-thread: CPU seconds an image, passes counted at the model, and the most memory in use above what was in use before. Memory is
-measured by itself, on more images and in two steps, as further steps need no more.
+Random weights and the models' own answers as labels: cost, not strength. PGD and APGD have a budget within which
+nothing falls, so that they take all their steps; DDN and FMN have as many in any case. Ours run through the engine's
+own path, with judge, search and meters, once in float32 and once as `--precision auto` has it. Every call is a process
+of its own, on one thread: CPU seconds an image, passes counted at the model, and the most memory in use above what was
+in use before. Memory is measured by itself, on more images and in two steps, as further steps need no more.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _status(name: str) -> float:
 def apart(*given: object) -> dict[str, Any]:
     """`one` in a process of its own."""
     command = [sys.executable, __file__, "--one", json.dumps(given)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this very script
     if done.returncode:
         said = done.stderr.strip().splitlines()
         return {"model": given[0], "attack": given[1], "by": given[2], "failed": said[-1] if said else "ended"}

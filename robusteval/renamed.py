@@ -17,7 +17,8 @@ def warn(old: str, new: str, stacklevel: int = 3) -> None:
 
 
 def formerly(old: str, new: str) -> Callable[[type[T]], type[T]]:
-    """Lets a dataclass be read, made and replaced (`dataclasses.replace`) by the old name of its field `new` as well."""
+    """Lets a dataclass be read, made and replaced (`dataclasses.replace`) by the old name of its field `new` as
+    well."""
 
     def decorate(kind: type[T]) -> type[T]:
         plain: Callable[..., None] = kind.__init__

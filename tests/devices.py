@@ -1,7 +1,9 @@
-"""Where tests compute: on the processor, or on what ROBUSTEVAL_TEST_DEVICE names, such as cuda. There is no second copy of them.
+"""Where tests compute: on the processor, or on what ROBUSTEVAL_TEST_DEVICE names, such as cuda. There is no second copy
+of them.
 
-Tensors that a test makes without a word of their device are made there, random ones on the processor, whose generators tests seed,
-and carried over. What robusteval itself makes is untouched: it names its devices (tests/test_architecture.py).
+Tensors that a test makes without a word of their device are made there, random ones on the processor, whose generators
+tests seed, and carried over. What robusteval itself makes is untouched: it names its devices
+(tests/test_architecture.py).
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ _DRAWN = {torch.rand, torch.randint, torch.randn, torch.randperm, torch.normal}
 def compute_there() -> None:
     """From now on, tensors of tests are made on DEVICE. Nothing changes where that is the processor."""
     if DEVICE.type != "cpu":
-        Made().__enter__()
+        mode: TorchFunctionMode = Made()
+        mode.__enter__()
 
 
 class Made(TorchFunctionMode):

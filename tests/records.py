@@ -112,9 +112,11 @@ def make(samples: int = 300, seed: int = 7) -> Record:
             "A change of Linf 0.1, hardly visible, is enough to break almost every answer.",
             "Neither defence holds against an attacker who knows it.",
         ]),
-        plugins=[{"distribution": "robusteval", "name": attack[1], "kind": "attack", "version": "1"} for attack in ATTACKS],
-        times=Times("2026-01-01T10:00:00Z", "2026-01-01T10:07:21Z", 441.0, {cell.id: 3.0 + len(cell.id) for cell in cells},
-                    {"Denoiser": 20.0}),
+        plugins=[
+            {"distribution": "robusteval", "name": attack[1], "kind": "attack", "version": "1"} for attack in ATTACKS
+        ],
+        times=Times("2026-01-01T10:00:00Z", "2026-01-01T10:07:21Z", 441.0,
+                    {cell.id: 3.0 + len(cell.id) for cell in cells}, {"Denoiser": 20.0}),
     )  # fmt: skip
 
 

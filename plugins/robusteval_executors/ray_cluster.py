@@ -1,8 +1,9 @@
 """Units on a Ray cluster.
 
-The worker (model, defences, samples) goes once to each node through Ray's object store; a unit is a task, and its bytes come back the
-same way, so nodes share no file system with this process. A node that is lost loses only what it was at: that is done again. A unit
-that ends its worker process again and again fails alone. docs/scale.md says how to come by a cluster.
+The worker (model, defences, samples) goes once to each node through Ray's object store; a unit is a task, and its bytes
+come back the same way, so nodes share no file system with this process. A node that is lost loses only what it was at:
+that is done again. A unit that ends its worker process again and again fails alone. docs/scale.md says how to come by a
+cluster.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Ray:
                     "`ray start --head` starts one on this machine, and `ray status` shows it; see docs/scale.md.",
                 ) from error
             _joined.append(True)
-        return max(workers, self._places(ray))
+        return max(workers, self.places(ray))
 
     def stop(self) -> None:
         """Leaves the cluster, where start joined it."""
@@ -90,7 +91,7 @@ class Ray:
         finally:
             run.cancel()
 
-    def _places(self, ray: Any) -> int:
+    def places(self, ray: Any) -> int:
         """How many units the nodes that are there can take at once."""
         return sum(self._fits(one.get("Resources", {})) for one in ray.nodes() if one.get("Alive"))
 
@@ -130,7 +131,7 @@ class _Run:
             if not self._out:
                 return
             ready, _ = self._ray.wait(list(self._out), num_returns=1, timeout=_GLANCE_S)
-            if ready or self._executor._places(self._ray):
+            if ready or self._executor.places(self._ray):
                 seen = time.monotonic()
             elif time.monotonic() - seen > self._executor.patience:
                 raise PluginError(
@@ -148,7 +149,7 @@ class _Run:
 
     def _send(self) -> Iterator[Done]:
         """Sends units while there is room; what cannot be sent is answered."""
-        room = max(self._work.workers, self._executor._places(self._ray))
+        room = max(self._work.workers, self._executor.places(self._ray))
         while len(self._out) < room:
             sent = self._again.popleft() if self._again else None
             if sent is None and self._more:
@@ -157,7 +158,7 @@ class _Run:
                 if unit is not None:
                     try:
                         sent = _Sent(unit, unit.pack())
-                    except Exception as error:  # pickling fails with errors of many types
+                    except Exception as error:  # noqa: BLE001 - pickling fails with errors of many types
                         yield Done(
                             unit.id,
                             error=f"it cannot be sent to other machines ({type(error).__name__}: {error})"[:500],
@@ -202,8 +203,8 @@ class _Run:
             reason = str(cause) if isinstance(cause, CannotStartError) else " ".join(str(error).split())[-300:]
             raise PluginError(
                 f"The Ray cluster cannot make units: {reason}.",
-                "Install the same versions on every node (docs/scale.md). What was finished is kept: the same command goes on from "
-                "there.",
+                "Install the same versions on every node (docs/scale.md). What was finished is kept: the same command "
+                "goes on from there.",
             ) from error
         else:
             yield said

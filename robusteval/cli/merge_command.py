@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from robusteval.engine.schedule.schedule import Listener
     from robusteval.record.run import Record
 
-# What a shard's folder may say of the run. The rest is not taken from it: what lets others' code run is the user's to allow,
-# and where and how the merging command works is its own.
+# What a shard's folder may say of the run. The rest is not taken from it: what lets others' code run is the user's to
+# allow, and where and how the merging command works is its own.
 FROM_A_FOLDER = {
     "models",
     "suite",
@@ -48,8 +48,8 @@ NONE = {"shard", "dry_run", "time_budget"}
     "--run",
     "again",
     metavar="WORDS",
-    help='The run\'s own command, as in --run "model.onnx --suite standard", where its files lie elsewhere now or it was made with '
-    "--trust or --arch.  [default: as the first shard has it]",
+    help='The run\'s own command, as in --run "model.onnx --suite standard", where its files lie elsewhere now or it '
+    "was made with --trust or --arch.  [default: as the first shard has it]",
 )
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
 @click.option("--executor", default="", metavar="NAME", help="Where units are made that look at what the shards found.")

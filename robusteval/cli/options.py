@@ -115,7 +115,8 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["auto", "full"]),
             default="auto",
             show_default=True,
-            help="auto: attacks may propose in bfloat16 where that is faster here and points the same way; judged in full anyway.",
+            help="auto: attacks may propose in bfloat16 where that is faster here and points the same way; judged in "
+            "full anyway.",
         ),
         click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core; on a GPU one]"),
         click.option(

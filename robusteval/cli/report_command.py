@@ -17,7 +17,8 @@ import click
 def command(run: str, out: str | None, as_csv: bool, markdown: bool) -> None:
     """Render the report of RUN (a run folder or a record.json) again; neither plugins nor torch are needed.
 
-    For the folder of a run of several models this is the page that compares them. Give one model's folder for its own report.
+    For the folder of a run of several models this is the page that compares them. Give one model's folder for its own
+    report.
     """
     from robusteval.errors import RecordError
     from robusteval.record import comparison

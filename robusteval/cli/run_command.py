@@ -76,7 +76,8 @@ if TYPE_CHECKING:
     "--executor",
     default="",
     metavar="NAME",
-    help="Where units are made: serial, processes, ray, or a plugin; with parameters as in ray:gpus=1.  [default: this machine]",
+    help="Where units are made: serial, processes, ray, or a plugin; with parameters as in ray:gpus=1.  "
+    "[default: this machine]",
 )
 @click.option(
     "--address", default="", help="Where the executor is found, such as auto: the Ray cluster of this machine."

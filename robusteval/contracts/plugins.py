@@ -83,8 +83,8 @@ class Attack(Protocol):
     info: ClassVar[AttackInfo]
 
     def run(self, problem: Problem) -> Float[Tensor, " b *shape"]:
-        """One candidate for each sample: [B, *shape], in the order of problem.x. One that is not finite, outside the box or over
-        the budget counts as none; any exception costs this cell of the run alone."""
+        """One candidate for each sample: [B, *shape], in the order of problem.x. One that is not finite, outside the
+        box or over the budget counts as none; any exception costs this cell of the run alone."""
         ...
 
 
@@ -158,8 +158,8 @@ class Loader(Protocol):
     info: ClassVar[LoaderInfo]
 
     def load(self, path: Path, options: LoadOptions) -> Classifier:
-        """The classifier in the file, read as the options say. One that was given and that the loader cannot heed is refused,
-        never passed over. Raises ModelError with one clear sentence and a hint."""
+        """The classifier in the file, read as the options say. One that was given and that the loader cannot heed is
+        refused, never passed over. Raises ModelError with one clear sentence and a hint."""
         ...
 
 

@@ -1,4 +1,5 @@
-"""How a model's passes are best done on a machine. Ways differ by rounding: of float32, or of bfloat16 where that is chosen."""
+"""How a model's passes are best done on a machine. Ways differ by rounding: of float32, or of bfloat16 where that is
+chosen."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ AUTO, FULL_ONLY = PRECISIONS = ("auto", "full")  # what may be asked: whatever c
 
 @dataclass(frozen=True)
 class Tuning:
-    """Measured once per model and machine by the engine. onednn: whether torch uses oneDNN's kernels; channels_last: the
-    layout of images in a pass; batched_jacobian: gradients of several classes in one batched backward pass, not one
+    """Measured once per model and machine by the engine. onednn: whether torch uses oneDNN's kernels; channels_last:
+    the layout of images in a pass; batched_jacobian: gradients of several classes in one batched backward pass, not one
     after the other; own_kernels: whether attacks convolve and pool by `ops.kernels`; precision: FULL, or REDUCED where
-    gradients are those of layers computed in bfloat16, with images and losses in float32; slack: how far rounding moves the
-    lead of the best class, as a share of the largest score. The judge has none of these."""
+    gradients are those of layers computed in bfloat16, with images and losses in float32; slack: how far rounding moves
+    the lead of the best class, as a share of the largest score. The judge has none of these."""
 
     onednn: bool = True
     channels_last: bool = False
@@ -50,8 +51,8 @@ class Tuning:
     def scores(self, twin: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """The twin's scores [B, K] of x [B, *shape].
 
-        Only gradients are rounded to bfloat16: scores alone are asked in full. So are, once more, the images of a rounded pass
-        between whose two best classes rounding may decide: attacks keep what won, so a win has to be one.
+        Only gradients are rounded to bfloat16: scores alone are asked in full. So are, once more, the images of a
+        rounded pass between whose two best classes rounding may decide: attacks keep what won, so a win has to be one.
         """
         rounds = self.precision == REDUCED and x.requires_grad
         with (self if rounds else self.full()).kernels(x.device.type):
@@ -70,7 +71,8 @@ class Tuning:
 
 
 def tuning_of(data: Any) -> Tuning:
-    """The tuning that was written down as {name: value}. Raises ValueError, TypeError or AttributeError where it is none."""
+    """The tuning that was written down as {name: value}. Raises ValueError, TypeError or AttributeError where it is
+    none."""
     known = {field.name: type(field.default) for field in fields(Tuning)}
     for name, value in data.items():
         if type(value) is not known.get(name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,8 @@ from robusteval.ops.batches import Kind, Sizes, in_parts, joined, rows_of
 
 
 class Batched:
-    """A classifier whose batches are cut. Gradients through a twin of more rows than fit are worked out again part by part
-    when they are wanted, which costs a second forward pass; `Problem.grad` cuts before, and costs none."""
+    """A classifier whose batches are cut. Gradients through a twin of more rows than fit are worked out again part by
+    part when they are wanted, which costs a second forward pass; `Problem.grad` cuts before, and costs none."""
 
     def __init__(self, inner: Classifier, sizes: Sizes) -> None:
         self.inner, self.sizes = inner, sizes
@@ -93,9 +93,7 @@ class _Shows(Batched):
 
     def features(self) -> Classifier:
         """The features, behind the same gate. Raises AccessError where there are none."""
-        inner = self.inner
-        assert isinstance(inner, Featured)
-        return Batched(inner.features(), self.sizes)
+        return Batched(cast(Featured, self.inner).features(), self.sizes)
 
 
 class _Trains(Batched):
@@ -103,9 +101,7 @@ class _Trains(Batched):
 
     def trainable(self) -> nn.Module:
         """A fresh module of the classifier's own, whose batches are the trainer's."""
-        inner = self.inner
-        assert isinstance(inner, Learns)
-        return inner.trainable()
+        return cast(Learns, self.inner).trainable()
 
 
 class _ShowsAndTrains(_Shows, _Trains):

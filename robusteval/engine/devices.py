@@ -55,7 +55,8 @@ def in_words(device: torch.device) -> str:
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """Inside, a GPU multiplies in full precision (no TF32) and by the same kernels each time; back to what it was after.
+    """Inside, a GPU multiplies in full precision (no TF32) and by the same kernels each time; back to what it was
+    after.
 
     A processor does so anyway.
     """

@@ -1,7 +1,7 @@
 """The gate that every question to a model goes through: a batch is cut into what fits into memory.
 
-Attacks and defences never notice: a model's answers, and gradients of a loss of each row alone, are the same however the rows
-are grouped, but for rounding. What is random over a whole batch is not cut here, but at the model inside it.
+Attacks and defences never notice: a model's answers, and gradients of a loss of each row alone, are the same however
+the rows are grouped, but for rounding. What is random over a whole batch is not cut here, but at the model inside it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Sizes:
 def in_parts(sizes: Sizes, kind: Kind, rows: int, ask: Callable[[slice], T]) -> list[T]:
     """What `ask` answers to slices that make up range(rows), in order, none longer than the size of this kind.
 
-    Where memory runs out, the size is halved and that part is asked again; raises what was raised where it does so on a single
-    input. Of no rows one question is asked, of an empty slice.
+    Where memory runs out, the size is halved and that part is asked again; raises what was raised where it does so on a
+    single input. Of no rows one question is asked, of an empty slice.
     """
     answers: list[T] = []
     start = 0

@@ -1,7 +1,7 @@
 """Columns of result tables: a key that programs read, a title that people read, and the unit of what stands below it.
 
-A key is part of the interface and never changes; a title may be reworded at any time. Keys of figures at a budget name it:
-`accuracy@linf:0.1`, and `accuracy@linf` where each row has a budget of its own.
+A key is part of the interface and never changes; a title may be reworded at any time. Keys of figures at a budget name
+it: `accuracy@linf:0.1`, and `accuracy@linf` where each row has a budget of its own.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def key_of(title: str, norm: str = "") -> str:
 
 
 def keyed(columns: Sequence[Column | str], norm: str = "") -> list[Column]:
-    """The columns, each with a key: those that are titles alone get one of their own. Raises TypeError for anything else."""
+    """The columns, each with a key: those that are titles alone get one of their own. Raises TypeError for anything
+    else."""
     if isinstance(columns, str):
         raise TypeError("columns are a list, not a text")
     taken = {one.key for one in columns if isinstance(one, Column)}
@@ -102,8 +103,8 @@ def faulty_keys(columns: Iterable[Column]) -> str:
 
 
 def titles_alone(results: Iterable[dict[str, Any]]) -> None:
-    """Puts titles in the place of columns, in results as JSON has them, where this loses nothing: as documents were before
-    columns had keys."""
+    """Puts titles in the place of columns, in results as JSON has them, where this loses nothing: as documents were
+    before columns had keys."""
     for result in results:
         titles = [one["title"] for one in result["columns"]]
         if result["columns"] == [asdict(one) for one in keyed(titles, str(result["tags"].get("norm") or ""))]:

@@ -64,8 +64,8 @@ class Curve:
 class Result:
     """What a metric derived: scalars, curves or a table, each with its name.
 
-    Columns may be given as titles alone; then their keys are derived from these, here and nowhere else. Who reads a table
-    reads it by `keys` or `named`; titles are for people.
+    Columns may be given as titles alone; then their keys are derived from these, here and nowhere else. Who reads a
+    table reads it by `keys` or `named`; titles are for people.
     """
 
     metric: str

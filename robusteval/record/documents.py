@@ -18,13 +18,13 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Document(Generic[T]):
-    """A kind of document. versions: what its field `schema` may say, the one that is written first; file: of its published
-    schema, beside this module; refine: adds to a schema in place what types cannot say."""
+    """A kind of document. versions: what its field `schema` may say, the one that is written first; file: of its
+    published schema, beside this module; refine: adds to a schema in place what types cannot say."""
 
     kind: type[T]
     versions: tuple[str, ...]
     file: str
-    refine: Callable[[Schema], None] = lambda schema: None
+    refine: Callable[[Schema], None] = lambda _: None
 
     def build_schema(self) -> Schema:
         """The JSON schema, made from the dataclasses; the committed copy is `schema`."""
@@ -49,8 +49,8 @@ class Document(Generic[T]):
         return data
 
     def misfit(self, data: Schema) -> tuple[str, str] | None:
-        """(place, what is wrong there) of the first thing in parsed JSON that does not fit the published schema, if any. Raises
-        RecursionError for data that are nested too deeply."""
+        """(place, what is wrong there) of the first thing in parsed JSON that does not fit the published schema, if
+        any. Raises RecursionError for data that are nested too deeply."""
         import jsonschema
 
         first = next(iter(jsonschema.Draft202012Validator(self.schema).iter_errors(data)), None)

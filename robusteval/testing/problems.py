@@ -1,5 +1,5 @@
-"""Problems about oracles, and a watch on what an attack does with them; and defended pipelines: a random one, and a detector whose
-every score is known."""
+"""Problems about oracles, and a watch on what an attack does with them; and defended pipelines: a random one, and a
+detector whose every score is known."""
 
 from __future__ import annotations
 

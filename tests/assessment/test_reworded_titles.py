@@ -1,4 +1,4 @@
-"""Titles of columns are for people: with every title in other words, every decision and every shown figure is the same."""
+"""Titles of columns are for people: with every title in other words, decisions and shown figures are the same."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from robusteval.record.run import Record, Result
 from robusteval.report.comparison_page import render_comparison
 from robusteval.report.page import render
 from tests import comparisons, records, references
+from tests.sure import sure
 
 
 def reworded(results: list[Result]) -> list[Result]:
@@ -32,12 +33,12 @@ def reworded(results: list[Result]) -> list[Result]:
 def record() -> Record:
     """With every kind of table, and the verdict that follows from them."""
     made: Record = records.with_results(references.beside(records.make(60)))
-    made.verdict = verdict.judge(made)
+    made.verdict = verdict.write(made)
     return made
 
 
 @pytest.fixture(scope="module")
-def other(record) -> Record:
+def other(record: Record) -> Record:
     return dataclasses.replace(record, results=reworded(record.results))
 
 
@@ -46,23 +47,23 @@ def without_hash(page: str) -> str:
     return re.sub(r'content="[0-9a-f]{64}"', "", page)
 
 
-def test_the_titles_are_other_ones(record, other):
+def test_the_titles_are_other_ones(record: Record, other: Record) -> None:
     heads = [head for one in other.results for head in one.heads()]
     assert len(heads) > 100
     assert all(head.title.startswith("Wort") for head in heads)
     assert [one.keys() for one in other.results] == [one.keys() for one in record.results]
 
 
-def test_verdict_gate_and_known_models(record, other):
-    assert verdict.judge(other) == record.verdict
+def test_verdict_gate_and_known_models(record: Record, other: Record) -> None:
+    assert verdict.write(other) == record.verdict
     assert len(known_models(record)) == 1
     assert known_models(other) == known_models(record)
-    assert any("To halve" in sentence for sentence in record.verdict.sentences)
+    assert any("To halve" in sentence for sentence in sure(record.verdict).sentences)
     for least in (0.0, 0.5, 100.0):
         assert gate.unmet(other, least) == gate.unmet(record, least)
 
 
-def test_the_report(record, other):
+def test_the_report(record: Record, other: Record) -> None:
     assert without_hash(render(other)) == without_hash(render(record))
 
 
@@ -70,7 +71,7 @@ def compared(results: list[Result]) -> Comparison:
     return dataclasses.replace(comparisons.make(), results=results)
 
 
-def test_several_models(record, other, capsys):
+def test_several_models(record: Record, other: Record, capsys: pytest.CaptureFixture[str]) -> None:
     """What is derived from several records, its page, and the tables in the terminal."""
     keys = comparisons.KEYS
     mine = several.derive([(key, record) for key in keys])

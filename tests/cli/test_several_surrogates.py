@@ -1,13 +1,14 @@
-"""Whoever runs several models has each attacked with adversarials made on the others: the command line and Python alike."""
+"""Whoever runs several models has each attacked with adversarials of the others: the command line and Python alike."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import robusteval as package
-from tests.cli.conftest import CNN
+from tests.cli.conftest import CNN, Command
 
 ROBUST = CNN.with_name("fashion-robust.onnx")
 SUITE = """
@@ -23,13 +24,13 @@ params = { steps = 4 }
 """
 
 
-def borrowed(record: dict) -> tuple[list[str], list[list[float | None]]]:
+def borrowed(record: dict[str, Any]) -> tuple[list[str], list[list[float | None]]]:
     """State and column of the cells of adversarials that were made on another model."""
     cells = [cell for cell in record["cells"] if cell["plugin"] == "transfer"]
     return [cell["status"] for cell in cells], [cell["distance"] for cell in cells]
 
 
-def test_the_command_line_and_python_transfer_from_the_other_models(robusteval, tmp_path: Path) -> None:
+def test_the_command_line_and_python_transfer_from_the_other_models(robusteval: Command, tmp_path: Path) -> None:
     suite = tmp_path / "borrowed.toml"
     suite.write_text(SUITE)
     screen = robusteval("run", CNN, ROBUST, "--suite", suite, "--workers", 1, "--out", tmp_path / "run")

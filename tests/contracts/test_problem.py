@@ -186,22 +186,22 @@ def test_memory_is_shared_by_sub_problems_and_by_no_others() -> None:
     assert pose("decision").memory == {}
 
 
-def test_the_mask_answers_to_its_old_name_and_says_the_new_one():
+def test_the_mask_answers_to_its_old_name_and_says_the_new_one() -> None:
     problem = pose("scores")
     with pytest.warns(DeprecationWarning, match=r"Problem\.keep is called safe"):
-        assert problem.keep is problem.safe
+        assert problem.keep is problem.safe  # type: ignore[attr-defined]
     other = ~problem.safe
     with pytest.warns(DeprecationWarning, match=r"Problem\(keep=\.\.\.\) is called safe"):
-        assert torch.equal(replace(problem, keep=other).safe, other)
+        assert torch.equal(replace(problem, keep=other).safe, other)  # type: ignore[call-arg]
     with pytest.warns(DeprecationWarning, match="keep_labels is called safe_labels"):
         assert robusteval.testing.keep_labels is robusteval.testing.safe_labels
     with pytest.raises(AttributeError, match="keep_nothing"):
         _ = robusteval.testing.keep_nothing
 
 
-def test_what_a_model_was_trained_on_answers_to_its_old_name():
+def test_what_a_model_was_trained_on_answers_to_its_old_name() -> None:
     info = linear((3,)).info
     with pytest.warns(DeprecationWarning, match="training_fingerprints"):
-        assert replace(info, learnt="abc").training_fingerprints == "abc"
+        assert replace(info, learnt="abc").training_fingerprints == "abc"  # type: ignore[call-arg]
     with pytest.warns(DeprecationWarning, match="training_fingerprints"):
-        assert info.learnt == ""
+        assert info.learnt == ""  # type: ignore[attr-defined]

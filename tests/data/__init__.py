@@ -1,4 +1,4 @@
-"""The files beside the repository that some tests read: which they are, where they come from, and whether they are there.
+"""The files beside the repository that some tests read: which they are, where they come from, and which are there.
 
 `make test-data` makes what can be made without a download, and says of the rest where it is to be had (`make.py`).
 """
@@ -60,7 +60,8 @@ FILES = {
     ),
     "models/resnet20-cifar10.onnx": File(
         "e5f4418209387958dd839010cc65d4336b07f43454695dd146836d2b2e47f643",
-        "a ResNet-20 on CIFAR-10 with its normalisation inside; only this project's copy has the figures that the tests name",
+        "a ResNet-20 on CIFAR-10 with its normalisation inside; only this project's copy has the figures that "
+        "the tests name",
     ),
     "cifar10_1380.npz": File("c07ba6da173ef0d6864222a024240f0ec1d239f6ab9a2acce5598e5e854a28b7", _CIFAR),
     "vnncomp/verivital.json": File("fb25f23e48e7e9648f281898b9ccc8778baf6be04a050d596ebea5caed4947d7", _VNNCOMP),

@@ -1,10 +1,11 @@
-"""`make test-data`: makes what tests read beside the repository, without a download, and says where the rest is to be had.
+"""`make test-data`: makes what tests read beside the repository, without a download, and says where the rest is.
 
     python -m tests.data.make                  into .test-data, or where ROBUSTEVAL_TEST_DATA says
-    python -m tests.data.make --check          only says what is there: original, stand-in or missing; 1 where something is missing
+    python -m tests.data.make --check          only says what is there: original, stand-in or missing; 1 where one is
+                                               missing
 
-Digits stand in for MNIST: scikit-learn's 8 x 8 ones (UCI, inside the package), enlarged and moved about. The three nets are trained
-on them, or on MNIST itself where it lies in the folder. A file that is there is never written over.
+Digits stand in for MNIST: scikit-learn's 8 x 8 ones (UCI, inside the package), enlarged and moved about. The three nets
+are trained on them, or on MNIST itself where it lies in the folder. A file that is there is never written over.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Conv4(nn.Sequential):
 def digits(
     images: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """So many images [count, 28, 28] uint8 of 8 x 8 originals in 0..16: 20 x 20 in the middle, moved by up to two pixels."""
+    """So many images [count, 28, 28] uint8 of 8 x 8 originals in 0..16: 20 x 20 in the middle, moved by up to two
+    pixels."""
     rows = rng.integers(0, len(images), count)
     small = torch.from_numpy(images[rows].astype(np.float32))[:, None] / 16
     large = nn.functional.interpolate(small, size=20, mode="bilinear", align_corners=False)
@@ -175,19 +177,21 @@ def make(folder: Path) -> None:
 def report(folder: Path) -> bool:
     """Prints a line a file, and of those that are no originals where they come from. Whether all are there."""
     states = {name: state(name, folder) for name in FILES}
-    print(f"{folder}:")
-    for name, found in states.items():
-        print(f"  {found:9} {name}")
+    lines = [f"{folder}:", *(f"  {found:9} {name}" for name, found in states.items())]
     other = [name for name, found in states.items() if found != "original"]
     if other:
-        print(
-            "\nTests of figures that were published need the originals, and skip with that reason where a file stands in or is "
-            "missing.\nNothing is downloaded. To run them, put these there:"
-        )
+        lines += [
+            "",
+            (
+                "Tests of figures that were published need the originals, and skip with that reason where a file "
+                "stands in or is missing."
+            ),
+            "Nothing is downloaded. To run them, put these there:",
+        ]
     for name in other:
-        print(
-            f"  {name}: {FILES[name].source}.\n    SHA-256 {FILES[name].sha256}{' (of its arrays)' if name.endswith('npz') else ''}"
-        )
+        of_arrays = " (of its arrays)" if name.endswith("npz") else ""
+        lines += [f"  {name}: {FILES[name].source}.", f"    SHA-256 {FILES[name].sha256}{of_arrays}"]
+    print("\n".join(lines))  # noqa: T201 - what `make test-data` says
     return "missing" not in states.values()
 
 

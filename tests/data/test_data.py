@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,12 @@ def test_an_npz_is_known_by_what_it_holds(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=x, y=y)
     np.savez_compressed(tmp_path / "b.npz", y=y.astype(np.uint8), x=x.astype(np.int32))
     assert digest(tmp_path / "a.npz") == digest(tmp_path / "b.npz")
-    for name, other in (("value", {"x": x + 1, "y": y}), ("shape", {"x": x.T, "y": y}), ("name", {"x": x, "z": y})):
+    others: dict[str, dict[str, Any]] = {
+        "value": {"x": x + 1, "y": y},
+        "shape": {"x": x.T, "y": y},
+        "name": {"x": x, "z": y},
+    }
+    for name, other in others.items():
         np.savez(tmp_path / f"{name}.npz", **other)
         assert digest(tmp_path / f"{name}.npz") != digest(tmp_path / "a.npz"), name
 
@@ -82,7 +88,9 @@ def test_the_middle_of_an_image_is_the_digit() -> None:
     assert not x[:, -2:].any()
 
 
-def test_check_makes_nothing_and_says_what_is_missing(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_check_makes_nothing_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(make, "FOLDER", tmp_path)
     assert make.main(["--check"]) == 1
     assert list(tmp_path.iterdir()) == []

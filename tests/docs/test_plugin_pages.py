@@ -139,7 +139,7 @@ draws = 2
 
 
 def test_all_of_them_carry_one_run(acme: Path, tmp_path: Path) -> None:
-    """Loader, data set, attack, defences, executor and metric: nothing failed, and the figures are what such a model has."""
+    """Loader, data set, attack, defences, executor and metric: nothing failed, and the figures are such a model's."""
     corners = [[float(4 * (n // 2) <= y < 4 * (n // 2 + 1) and 4 * (n % 2) <= x < 4 * (n % 2 + 1)) for y in range(8)
                 for x in range(8)] for n in range(4)]  # fmt: skip
     model, out = tmp_path / "corners.logreg", tmp_path / "run"

@@ -47,15 +47,15 @@ class Carrier:
         """What comes of an answer on the way."""
         if count != 4:
             return [done]
-        made = {
+        made: dict[str, list[Any]] = {
             "silent": [],
             "twice": [done, done],
             "nobody's": [replace(done, unit="none/x/l2#0")],
             "a dictionary": [{"unit": unit.id}],
             "none at all": [object()],
-            "text": [replace(done, content="text")],
+            "text": [replace(done, content="text")],  # type: ignore[arg-type]
             "nan": [replace(done, seconds=float("nan"))],
-            "number": [replace(done, error=5)],
+            "number": [replace(done, error=5)],  # type: ignore[arg-type]
             "flipped": [replace(done, content=done.content[:-1] + b"0")],
             "half": [replace(done, content=done.content[:100])],
             "nothing": [replace(done, content=b"")],

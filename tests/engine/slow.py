@@ -1,4 +1,5 @@
-"""Attacks that take their time, and ones that end their process, for executors that work elsewhere; found there as `tests.engine.slow`."""
+"""An attack that takes its time, or ends its process, for executors that work elsewhere; found there as
+`tests.engine.slow`."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def test_parts_make_up_the_rows_in_order(rows: int, size: int | None, parts: lis
 
 FULL: list[Callable[[], BaseException]] = [
     lambda: torch.OutOfMemoryError("CUDA out of memory"),
-    lambda: MemoryError(),
+    MemoryError,
     lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
     lambda: RuntimeError("std::bad_alloc"),
     lambda: ModelError("ONNX Runtime fails on an input: Failed to allocate memory for requested buffer", "Mend it."),
@@ -38,7 +38,7 @@ def test_what_ran_out_of_memory_is_asked_again_in_halves(made: Callable[[], Base
     sizes, seen = Sizes(), list[int]()
 
     def ask(some: slice) -> int:
-        count = some.stop - some.start
+        count: int = some.stop - some.start
         seen.append(count)
         if count > 3:
             raise made()

@@ -1,27 +1,35 @@
-"""Executors: the same document wherever units are made; what a stranger's executor brings back is checked; and what it breaks off
-is taken up again."""
+"""Executors: the same document wherever units are made; what a stranger's executor brings back is checked; and what it
+breaks off is taken up again."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from robusteval.contracts.executors.executor import Executor
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule.executors import executor_of
 from robusteval.engine.schedule.local import Processes, Serial
 from robusteval.errors import PluginError, RobustEvalError
+from robusteval.record.run import Record
 from tests.engine import faulty, toys
 from tests.engine.carriers import Carrier
 from tests.engine.test_runner import make_job, text
+from tests.sure import sure
 
 SUITE = toys.SUITE.replace('norms = ["l2", "linf"]', 'norms = ["l2"]').replace('norms = ["linf"]', 'norms = ["l2"]')
 
+Ran = tuple[Job, Record]
+
 
 @pytest.fixture(scope="module")
-def serial(tmp_path_factory, cache):
+def serial(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Ran:
     """A job, and its record as made without an executor."""
     folder = tmp_path_factory.mktemp("serial")
     with pytest.MonkeyPatch.context() as patch:
@@ -30,12 +38,14 @@ def serial(tmp_path_factory, cache):
         return job, run(job)
 
 
-def on(serial, tmp_path, executor):
+def on(serial: Ran, tmp_path: Path, executor: Executor) -> Job:
     return dataclasses.replace(serial[0], folder=tmp_path / "run", executor=executor)
 
 
 @pytest.mark.parametrize("executor", [Serial(), Processes(), Carrier()], ids=lambda one: one.info.name)
-def test_the_document_is_the_same_wherever_units_are_made(serial, tmp_path, executor):
+def test_the_document_is_the_same_wherever_units_are_made(
+    serial: Ran, tmp_path: Path, executor: Serial | Processes | Carrier
+) -> None:
     record = run(dataclasses.replace(on(serial, tmp_path, executor), workers=2))
     assert text(record) == text(serial[1])
     assert (tmp_path / "run" / "witnesses.safetensors").read_bytes() == (
@@ -54,23 +64,25 @@ SPOILT = {  # what becomes of the unit that comes back so, in the reason of its 
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_a_unit_that_does_not_come_back_as_it_was_made_fails_its_cell(serial, tmp_path, how):
+def test_a_unit_that_does_not_come_back_as_it_was_made_fails_its_cell(serial: Ran, tmp_path: Path, how: str) -> None:
     record = run(on(serial, tmp_path, Carrier(how=how)))
     failed = [cell for cell in record.cells if cell.status == "failed"]
     assert failed
     assert any(SPOILT[how] in cell.reason for cell in failed)
-    assert record.verdict.status == "inconclusive"
+    assert sure(record.verdict).status == "inconclusive"
     assert text(run(on(serial, tmp_path, Carrier()))) == text(serial[1])  # and is made again the next time
 
 
-def test_a_unit_in_place_of_another_is_not_taken(serial, tmp_path, monkeypatch):
+def test_a_unit_in_place_of_another_is_not_taken(serial: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Carrier, "kept", next((serial[0].folder / "units").glob("none_noise_l2.0.npz")).read_bytes())
     record = run(on(serial, tmp_path, Carrier(how="another")))
     assert [cell.id for cell in record.cells if "not of this plan" in cell.reason]
 
 
 @pytest.mark.parametrize("how", ["twice", "nobody's", "a dictionary", "none at all", "text", "nan", "number"])
-def test_what_is_no_answer_ends_the_run_in_one_sentence_and_it_goes_on_from_there(serial, tmp_path, how):
+def test_what_is_no_answer_ends_the_run_in_one_sentence_and_it_goes_on_from_there(
+    serial: Ran, tmp_path: Path, how: str
+) -> None:
     with pytest.raises(PluginError, match=r"test.carrier gave an answer that nobody asked for"):
         run(on(serial, tmp_path, Carrier(how=how)))
     assert not (tmp_path / "run" / "record.json").exists()
@@ -88,19 +100,19 @@ def test_what_is_no_answer_ends_the_run_in_one_sentence_and_it_goes_on_from_ther
         ("odd start", "test.carrier cannot be used: OSError: odd"),
     ],
 )
-def test_an_executor_that_fails_ends_the_run_in_one_sentence(serial, tmp_path, how, said):
+def test_an_executor_that_fails_ends_the_run_in_one_sentence(serial: Ran, tmp_path: Path, how: str, said: str) -> None:
     with pytest.raises(RobustEvalError, match=said):
         run(on(serial, tmp_path, Carrier(how=how)))
     goes_on(serial, tmp_path, begun=how in ("raises", "exits", "interrupts"))
 
 
-def test_an_interrupted_run_goes_on_from_there(serial, tmp_path):
+def test_an_interrupted_run_goes_on_from_there(serial: Ran, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(on(serial, tmp_path, Carrier(how="ctrl-c")))
     goes_on(serial, tmp_path)
 
 
-def goes_on(serial, tmp_path, begun: bool = True) -> None:
+def goes_on(serial: Ran, tmp_path: Path, begun: bool = True) -> None:
     """The same job on a good executor takes up what was stored."""
     resumed = []
     record = run(on(serial, tmp_path, Carrier()), lambda progress: resumed.append(progress.resumed))
@@ -108,18 +120,18 @@ def goes_on(serial, tmp_path, begun: bool = True) -> None:
     assert text(record) == text(serial[1])
 
 
-def test_an_executor_that_cannot_stop_has_made_its_units(serial, tmp_path):
+def test_an_executor_that_cannot_stop_has_made_its_units(serial: Ran, tmp_path: Path) -> None:
     assert text(run(on(serial, tmp_path, Carrier(how="odd stop")))) == text(serial[1])
 
 
-def test_units_that_another_processor_made_are_said_to_be(serial, tmp_path):
+def test_units_that_another_processor_made_are_said_to_be(serial: Ran, tmp_path: Path) -> None:
     record = run(on(serial, tmp_path, Carrier(how="far")))
     assert record.environment.pop("nodes") == "Some units were made on a faster one"
     assert text(record) == text(serial[1])
 
 
 @pytest.mark.parametrize("how", ["die0", "kill"])
-def test_after_a_unit_that_ends_its_process_the_rest_of_its_cell_is_not_tried(tmp_path, how):
+def test_after_a_unit_that_ends_its_process_the_rest_of_its_cell_is_not_tried(tmp_path: Path, how: str) -> None:
     record = run(dataclasses.replace(faulty.job(tmp_path, faulty.attacks(how)), executor=Processes()))
     assert {cell.id: cell.status for cell in record.cells} == {
         "none/test.sign/linf": "done",
@@ -144,21 +156,21 @@ INSTALLED = Catalogue((*discover().entries, Entry("executor", "test.carrier", "1
         ("ray:cpus=NaN", "", "cpus"),
     ],
 )
-def test_what_is_no_executor_is_one_sentence(said, address, message):
+def test_what_is_no_executor_is_one_sentence(said: str, address: str, message: str) -> None:
     with pytest.raises(RobustEvalError) as raised:
         executor_of(said, address, INSTALLED)
     assert message in raised.value.message
     assert "\n" not in raised.value.message
 
 
-def test_an_executor_is_named_with_its_parameters():
+def test_an_executor_is_named_with_its_parameters() -> None:
     assert executor_of("", "", INSTALLED) is None
     assert executor_of("test.carrier:how=half", "host:1", INSTALLED) == Carrier(address="host:1", how="half")
-    ray = executor_of("ray:cpus=2, gpus=0.5,memory=8", "auto", INSTALLED)
+    ray: Any = executor_of("ray:cpus=2, gpus=0.5,memory=8", "auto", INSTALLED)
     assert (ray.cpus, ray.gpus, ray.memory, ray.address) == (2, 0.5, 8, "auto")
 
 
-def test_a_model_that_cannot_travel_is_refused_where_the_user_named_an_executor(serial, tmp_path):
+def test_a_model_that_cannot_travel_is_refused_where_the_user_named_an_executor(serial: Ran, tmp_path: Path) -> None:
     job = on(serial, tmp_path, Carrier())
     stuck = dataclasses.replace(job.samples, names=tuple(str(n) for n in range(200)))
     object.__setattr__(stuck, "class_names", (lambda: None,))  # no pickle takes it

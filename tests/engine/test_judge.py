@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from robusteval.api import Norm
-from robusteval.engine.search.judge import JUDGE_DRAWS, Judged, Threat, answers, is_win, judge
+from robusteval.api import JUDGE_DRAWS, Norm
+from robusteval.engine.search.judge import Judged, Threat, answers, is_win, judge
 from robusteval.engine.seeding import generator
 from tests.engine.plain import Rule, beyond, pipeline, random_pipeline
 from tests.sure import sure

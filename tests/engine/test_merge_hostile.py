@@ -7,7 +7,9 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +17,24 @@ import pytest
 from robusteval.engine.run import shard as shard_module
 from robusteval.engine.run.merge import merge
 from robusteval.engine.run.runner import plan_of
+from robusteval.engine.run.shard import ShardPage
 from robusteval.engine.units.store import _sealed
 from robusteval.errors import RecordError, RobustEvalError
-from tests.engine.parts import copies, made, rewritten, units_in
+from tests.engine.parts import Copies, Made, copies, made, rewritten, units_in
 from tests.engine.test_runner import text
 
 __all__ = ["copies", "made"]  # fixtures
 
+Tamper = Callable[[Path], object]
 
-def unsealed(path: Path) -> dict:
+
+def unsealed(path: Path) -> dict[str, Any]:
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     return {"meta": json.loads(arrays.pop("meta").tobytes())} | arrays
 
 
-def resealed(path: Path, content: dict, packed: bool = False) -> None:
+def resealed(path: Path, content: dict[str, Any], packed: bool = False) -> None:
     """A unit as a liar would write it: with a seal that fits."""
     buffer = io.BytesIO()
     meta = np.frombuffer(json.dumps(content.pop("meta")).encode(), dtype=np.uint8)
@@ -37,14 +42,14 @@ def resealed(path: Path, content: dict, packed: bool = False) -> None:
     path.write_bytes(_sealed(buffer.getvalue()))
 
 
-def flipped(path):
+def flipped(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
 
 
-def lying(change):
-    def tamper(path):
+def lying(change: Callable[[dict[str, Any]], object]) -> Tamper:
+    def tamper(path: Path) -> None:
         content = unsealed(path)
         change(content)
         resealed(path, content)
@@ -52,15 +57,15 @@ def lying(change):
     return tamper
 
 
-def put(name, value):
+def put(name: str, value: Callable[[Any], Any]) -> Tamper:
     return lying(lambda unit: unit.__setitem__(name, value(unit[name])))
 
 
-def told(name, value):
+def told(name: str, value: object) -> Tamper:
     return lying(lambda unit: unit["meta"].__setitem__(name, value))
 
 
-TAMPERED = {
+TAMPERED: dict[str, Tamper] = {
     "a flipped bit": flipped,
     "half": lambda path: path.write_bytes(path.read_bytes()[:100]),
     "empty": lambda path: path.write_bytes(b""),
@@ -92,7 +97,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("how", TAMPERED)
-def test_a_tampered_unit_is_refused_in_one_sentence(copies, how):
+def test_a_tampered_unit_is_refused_in_one_sentence(copies: Copies, how: str) -> None:
     job, parts = copies
     victim = next(path for part in parts for path in units_in(part) if path.name.startswith("none_test.walk_l2"))
     TAMPERED[how](victim)
@@ -101,7 +106,7 @@ def test_a_tampered_unit_is_refused_in_one_sentence(copies, how):
     assert not (job.folder / "record.json").exists()
 
 
-def test_a_unit_that_was_made_twice_is_refused_unless_its_bytes_are_the_same(copies, made):
+def test_a_unit_that_was_made_twice_is_refused_unless_its_bytes_are_the_same(copies: Copies, made: Made) -> None:
     job, parts = copies
     victim = units_in(parts[0])[0]
     twin = parts[1] / "units" / victim.name
@@ -137,14 +142,14 @@ def directory(path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [linked, linked_folder, pipe, directory])
-def test_links_and_pipes_are_not_followed(copies, how):
+def test_links_and_pipes_are_not_followed(copies: Copies, how: Tamper) -> None:
     job, parts = copies
     how(units_in(parts[0])[0])
     with pytest.raises(RecordError, match=r"is a link|missing: "):
         merge(job, parts)
 
 
-def test_a_unit_larger_than_any_is_not_read(copies):
+def test_a_unit_larger_than_any_is_not_read(copies: Copies) -> None:
     job, parts = copies
     with units_in(parts[0])[0].open("ab") as file:
         file.truncate(1 << 32)
@@ -152,7 +157,7 @@ def test_a_unit_larger_than_any_is_not_read(copies):
         merge(job, parts)
 
 
-def test_files_of_other_names_are_left_where_they_are(copies, made):
+def test_files_of_other_names_are_left_where_they_are(copies: Copies, made: Made) -> None:
     job, parts = copies
     for name in ("../evil.npz", "units/none_evil_l2.0.npz", "units/.hidden", "record.json", "witnesses.safetensors"):
         (parts[0] / name).write_bytes(b"evil")
@@ -160,15 +165,15 @@ def test_files_of_other_names_are_left_where_they_are(copies, made):
     assert {path.name for path in units_in(job.folder)} == {path.name for path in units_in(made[0].folder)}
 
 
-def answers_otherwise(page):
+def answers_otherwise(page: ShardPage) -> None:
     page.pipelines[0].prediction[3] += 1
 
 
-def surer(page):
+def surer(page: ShardPage) -> None:
     page.pipelines[-1].confidence[0] /= 2
 
 
-PAGES = {
+PAGES: dict[str, tuple[Callable[[ShardPage], object], str]] = {
     "another plan": (lambda page: setattr(page, "plan", "f" * 64), "of another plan"),
     "another model": (lambda page: setattr(page, "model", "f" * 64), "of another model"),
     "another answer": (answers_otherwise, "answers the clean samples otherwise"),
@@ -181,7 +186,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("how", PAGES)
-def test_a_shard_of_something_else_is_refused(copies, how):
+def test_a_shard_of_something_else_is_refused(copies: Copies, how: str) -> None:
     job, parts = copies
     change, said = PAGES[how]
     rewritten(parts[1], change)
@@ -190,7 +195,7 @@ def test_a_shard_of_something_else_is_refused(copies, how):
     assert str(parts[1]) in raised.value.message
 
 
-def test_a_shard_of_another_seed_is_of_another_plan(made, tmp_path):
+def test_a_shard_of_another_seed_is_of_another_plan(made: Made, tmp_path: Path) -> None:
     job, _, parts = made
     other = dataclasses.replace(job, seed=5)
     with pytest.raises(RecordError, match="of another plan"):
@@ -198,9 +203,9 @@ def test_a_shard_of_another_seed_is_of_another_plan(made, tmp_path):
     assert plan_of(other).sha256 != plan_of(job).sha256
 
 
-SPOILT_PAGES = {
+SPOILT_PAGES: dict[str, Tamper] = {
     "gone": lambda path: path.unlink(),
-    "a link": lambda path: (path.rename(path.with_suffix(".far")), path.symlink_to(path.with_suffix(".far"))),
+    "a link": lambda path: path.symlink_to(path.rename(path.with_suffix(".far"))),
     "edited": lambda path: path.write_text(path.read_text().replace('"1/3"', '"2/3"')),
     "no json": lambda path: path.write_text("{"),
     "bytes": lambda path: path.write_bytes(b"\xff\xfe"),
@@ -211,7 +216,7 @@ SPOILT_PAGES = {
 
 
 @pytest.mark.parametrize("how", SPOILT_PAGES)
-def test_a_spoilt_page_is_one_sentence(copies, how):
+def test_a_spoilt_page_is_one_sentence(copies: Copies, how: str) -> None:
     job, parts = copies
     SPOILT_PAGES[how](parts[0] / "shard.json")
     with pytest.raises(RobustEvalError) as raised:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ class Row:
     distribution: str = "acme"
 
 
-def table(rows: Any, columns: tuple[str, ...] = ("a", "b"), **more: Any) -> Result:
+def table(rows: Any, columns: Iterable[Any] = ("a", "b"), **more: Any) -> Result:
     return Result("acme.metric", "t", "table", "T", columns=list(columns), rows=rows, **more)
 
 
@@ -77,10 +77,14 @@ FAULTS = {
     "a key twice": lambda record: [table([[1, 2]], [Column("a", "A"), Column("a", "B")])],
     "no key": lambda record: [table([[1, 2]], [Column("", "A"), Column("b", "B")])],
     "columns are numbers": lambda record: [table([[1, 2]], [1, 2])],
-    "columns are a text": lambda record: [Result("acme.metric", "t", "table", "T", columns="ab", rows=[[1, 2]])],
-    "a title is no text": lambda record: [table([[1, 2]], [Column("a", 3), "b"])],
-    "wrong kind": lambda record: [Result("acme.metric", "s", "picture", "S")],
-    "text for a number": lambda record: [Result("acme.metric", "s", "scalar", "S", value="high")],
+    "columns are a text": lambda record: [
+        Result("acme.metric", "t", "table", "T", columns="ab", rows=[[1, 2]])  # type: ignore[arg-type]
+    ],
+    "a title is no text": lambda record: [table([[1, 2]], [Column("a", 3), "b"])],  # type: ignore[arg-type]
+    "wrong kind": lambda record: [Result("acme.metric", "s", "picture", "S")],  # type: ignore[arg-type]
+    "text for a number": lambda record: [
+        Result("acme.metric", "s", "scalar", "S", value="high")  # type: ignore[arg-type]
+    ],
     "numpy number": lambda record: [table([[np.int64(1), 2]])],
     "array": lambda record: [table([[np.zeros(3), 2]])],
     "rows are no lists": lambda record: [table([1, 2])],
@@ -111,10 +115,10 @@ def test_a_fault_becomes_one_finding_that_names_the_metric(name: str) -> None:
     json.loads(store.to_json(record))
 
 
-def test_titles_alone_are_columns_too():
-    def late(record):
+def test_titles_alone_are_columns_too() -> None:
+    def late(record: Record) -> list[Result]:
         made = table([[1, 2, 3]], ["Robust accuracy", "Share"])
-        made.columns.append("Share")  # no author has to know when keys are given
+        made.columns.append("Share")  # type: ignore[arg-type]  # no author has to know when keys are given
         return [made]
 
     (first,), _ = derived([Row(metric(late))], full_record())
@@ -123,7 +127,7 @@ def test_titles_alone_are_columns_too():
     ]  # fmt: skip
 
 
-def test_others_stand_and_nobody_changes_what_was_measured():
+def test_others_stand_and_nobody_changes_what_was_measured() -> None:
     record = full_record()
     before = copy.deepcopy(record)
     good, bad = metric(lambda record: [table([[1, 2]])]), metric(raising(SystemExit(3)))

@@ -70,8 +70,8 @@ adaptive = ["pgd"]
 
 @dataclasses.dataclass
 class Exact:
-    """Scores by differences of single pixels: no sum, so that no order of adding can change a bit. fits: the most images that
-    its memory holds at once; seen: how many it was asked about, each time."""
+    """Scores by differences of single pixels: no sum, so that no order of adding can change a bit. fits: the most
+    images that its memory holds at once; seen: how many it was asked about, each time."""
 
     fits: int = 10**6
     seen: list[int] = dataclasses.field(default_factory=list)

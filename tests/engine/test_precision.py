@@ -1,4 +1,4 @@
-"""Proposals in bfloat16: taken only where they are faster and point the same way, wins asked in full, and the record says so."""
+"""Proposals in bfloat16: taken only where they are faster and point the same way; the record says so."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from robusteval.engine.schedule.pass_timing import PassTiming, in_words, measure
 from robusteval.engine.schedule.precision import computes, rounded, usable
 from robusteval.engine.units.chunk import Context
 from robusteval.errors import SuiteError
-from robusteval.record.reference_set import Source
+from robusteval.record.reference_set import LoadedSet
 from tests import records, references
 from tests.engine import toys
 from tests.engine.test_runner import make_job, text
@@ -84,8 +84,8 @@ def test_where_rounding_may_decide_scores_are_exact_and_gradients_are_those_of_t
     assert torch.equal(grad[1], model.weight[0].bfloat16().float())
     assert not torch.equal(grad[1], model.weight[0])
     model.asked.clear()
-    for way, asked in ((Tuning(), x), (ROUGH, x.detach())):
-        assert torch.equal(way.scores(model.twin, asked), exact)
+    for tuning, asked in ((Tuning(), x), (ROUGH, x.detach())):
+        assert torch.equal(tuning.scores(model.twin, asked), exact)
     assert model.asked == [2, 2]
 
 
@@ -149,6 +149,8 @@ def test_gradients_that_point_elsewhere_are_found(what: str) -> None:
 
 def test_the_slack_is_what_rounding_was_seen_to_do() -> None:
     class Off(Odd):
+        by: float
+
         def twin(self, x: Tensor) -> Tensor:
             exact = super().twin(x)
             moved = torch.zeros_like(exact).scatter(1, exact.argmax(1)[:, None], 1.0) * exact.detach().abs().amax(
@@ -261,7 +263,7 @@ def test_only_a_plan_that_may_round_knows_a_precision_and_the_attacks_are_the_sa
 
 def test_beside_known_models_a_run_in_bfloat16_says_how_it_differs() -> None:
     record = references.keyed(records.make(80))
-    source = Source("set.json", "12" * 32, False, references.make(record))
+    source = LoadedSet("set.json", "12" * 32, False, references.make(record))
     assert compare(source, record).status == "done"
     assert compare(source, record).reason == ""
     record.environment["precision of proposals"] = "float32"

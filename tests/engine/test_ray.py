@@ -1,4 +1,4 @@
-"""The Ray executor on a cluster of three nodes on this machine: the document of a serial run, also where a node is lost."""
+"""The Ray executor on a cluster of three nodes on this machine: the document of a serial run, also without a node."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import dataclasses
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from robusteval.contracts.executors.executor import Executor
+from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule.executors import executor_of
+from robusteval.engine.schedule.schedule import Progress
 from robusteval.errors import PluginError
 from robusteval.testing import assert_conforms, check_executor
 from tests.engine import toys
 from tests.engine.slow import Slow
 from tests.engine.test_runner import make_job, text
+from tests.sure import sure
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -64,7 +69,7 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def nodes():
+def nodes() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # the memory of this machine is not the tests' to watch
@@ -76,12 +81,12 @@ def nodes():
 
 
 @pytest.fixture
-def on_ray(nodes):
+def on_ray(nodes: Nodes) -> Executor:
     nodes.mend()
-    return executor_of("ray:patience=60", nodes.cluster.address, toys.catalogue())
+    return sure(executor_of("ray:patience=60", nodes.cluster.address, toys.catalogue()))
 
 
-def slow_job(folder, seconds=0.0, die=False, marks=True):
+def slow_job(folder: Path, seconds: float = 0.0, die: bool = False, marks: bool = True) -> Job:
     place = folder / "marks"
     place.mkdir(exist_ok=True)
     suite = SUITE.format(seconds=seconds, marks=place if marks else "", die=str(die).lower())
@@ -92,7 +97,7 @@ def slow_job(folder, seconds=0.0, die=False, marks=True):
     return dataclasses.replace(prepare_job(model, toys.catalogue(*PLUGINS), options), folder=folder / "run")
 
 
-def test_the_document_is_that_of_a_serial_run(on_ray, tmp_path):
+def test_the_document_is_that_of_a_serial_run(on_ray: Executor, tmp_path: Path) -> None:
     job = make_job(tmp_path)
     serial = run(job)
     there = dataclasses.replace(job, folder=tmp_path / "there", executor=on_ray)
@@ -101,14 +106,14 @@ def test_the_document_is_that_of_a_serial_run(on_ray, tmp_path):
     assert not ray.is_initialized()  # what it joined it leaves
 
 
-def test_a_lost_node_s_units_are_done_again(on_ray, nodes, tmp_path):
+def test_a_lost_node_s_units_are_done_again(on_ray: Executor, nodes: Nodes, tmp_path: Path) -> None:
     job = slow_job(tmp_path, seconds=2.0)
     done = []
 
-    def watch(progress):
+    def watch(progress: Progress) -> None:
         done.append(progress.done)
 
-    def strike():
+    def strike() -> None:
         while len(list((tmp_path / "marks").iterdir())) < 3:  # all three nodes are at a unit
             time.sleep(0.02)
         nodes.lose()
@@ -125,16 +130,16 @@ def test_a_lost_node_s_units_are_done_again(on_ray, nodes, tmp_path):
     assert text(record) == text(serial)
 
 
-def test_a_unit_that_keeps_killing_its_worker_fails_alone(on_ray, tmp_path):
+def test_a_unit_that_keeps_killing_its_worker_fails_alone(on_ray: Executor, tmp_path: Path) -> None:
     record = run(dataclasses.replace(slow_job(tmp_path, die=True), executor=on_ray))
     assert {cell.id: cell.status for cell in record.cells} == {"none/test.slow/l2": "failed", "none/noise/l2": "done"}
     assert "the worker process died" in next(cell.reason for cell in record.cells if cell.status == "failed")
 
 
-def test_an_interrupted_run_goes_on_from_there(on_ray, tmp_path):
+def test_an_interrupted_run_goes_on_from_there(on_ray: Executor, tmp_path: Path) -> None:
     job = dataclasses.replace(slow_job(tmp_path, seconds=0.2), executor=on_ray)
 
-    def interrupt(progress):
+    def interrupt(progress: Progress) -> None:
         if progress.done == 3:
             raise KeyboardInterrupt
 
@@ -146,20 +151,22 @@ def test_an_interrupted_run_goes_on_from_there(on_ray, tmp_path):
     assert text(record) == text(run(dataclasses.replace(job, folder=tmp_path / "serial", executor=None)))
 
 
-def test_where_nobody_answers_is_one_sentence(tmp_path):
+def test_where_nobody_answers_is_one_sentence(tmp_path: Path) -> None:
     executor = executor_of("ray", "127.0.0.1:1", toys.catalogue())
     with pytest.raises(PluginError, match=r"No Ray cluster answers at 127\.0\.0\.1:1"):
         run(dataclasses.replace(slow_job(tmp_path), executor=executor))
 
 
-def test_where_no_node_can_take_a_unit_is_one_sentence(nodes, tmp_path):
+def test_where_no_node_can_take_a_unit_is_one_sentence(nodes: Nodes, tmp_path: Path) -> None:
     nodes.mend()
     executor = executor_of("ray:gpus=4,patience=2", nodes.cluster.address, toys.catalogue())
     with pytest.raises(PluginError, match="No node of the Ray cluster can take a unit with 1 CPUs, 4 GPUs"):
         run(dataclasses.replace(slow_job(tmp_path), executor=executor))
 
 
-def test_nodes_with_other_versions_are_refused(on_ray, tmp_path, monkeypatch):
+def test_nodes_with_other_versions_are_refused(
+    on_ray: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from robusteval.contracts.executors import executor as contract
 
     monkeypatch.setattr(contract, "_versions", lambda: "robusteval 99")
@@ -167,13 +174,13 @@ def test_nodes_with_other_versions_are_refused(on_ray, tmp_path, monkeypatch):
         run(dataclasses.replace(slow_job(tmp_path), executor=on_ray))
 
 
-def test_it_conforms(on_ray):
+def test_it_conforms(on_ray: Executor) -> None:
     report = check_executor(on_ray)
     assert_conforms(report)
     assert {one.status for one in report.outcomes} == {"passed"}
 
 
-def test_no_statistics_are_sent(on_ray):
+def test_no_statistics_are_sent(on_ray: Executor) -> None:
     from ray._common.usage import usage_lib
 
     on_ray.start(1)

@@ -15,8 +15,7 @@ from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import plan_of, run
 from robusteval.engine.schedule import executors
-from robusteval.engine.schedule.attempt import Task
-from robusteval.engine.units.chunk import Context
+from robusteval.engine.schedule.attempt import Hands, Seen, Task
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RecordError, RobustEvalError
 from robusteval.record import store
@@ -86,11 +85,11 @@ def test_a_killed_run_goes_on_to_the_same_document(
     done: list[Any] = []
     honest = executors.attempt
 
-    def dying(context: Context, task: Task, units: UnitStore) -> Any:
+    def dying(hands: Hands, task: Task, seen: Seen) -> Any:
         if len(done) == kept:
             raise KilledError
         done.append(task)
-        return honest(context, task, units)
+        return honest(hands, task, seen)
 
     second = dataclasses.replace(job, folder=tmp_path / "second")
     monkeypatch.setattr(executors, "attempt", dying)

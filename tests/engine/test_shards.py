@@ -1,27 +1,31 @@
-"""Shards and their merge: the document of the undivided run, or one sentence; a shard's folder is believed in nothing."""
+"""Shards and their merge: the document of the undivided run, or one sentence; a folder is believed in nothing."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from robusteval.contracts.plugins import Defended
 from robusteval.engine.plan.shards import Shard, shard_of
 from robusteval.engine.run.merge import merge
 from robusteval.engine.run.runner import plan_of, run
 from robusteval.engine.run.shard import read_page, run_shard
+from robusteval.engine.schedule.schedule import Progress
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RecordError, SuiteError
 from tests.engine import faulty, toys
-from tests.engine.parts import COUNT, copies, made, rewritten, units_in
+from tests.engine.parts import COUNT, Copies, Made, copies, made, rewritten, units_in
 from tests.engine.test_runner import make_job, text
 
 __all__ = ["copies", "made"]  # fixtures
 
 
-def test_merged_shards_are_the_undivided_run(made, tmp_path):
+def test_merged_shards_are_the_undivided_run(made: Made, tmp_path: Path) -> None:
     job, record, parts = made
     merged = merge(dataclasses.replace(job, folder=tmp_path / "merged"), parts)
     assert text(merged) == text(record)
@@ -34,7 +38,7 @@ def test_merged_shards_are_the_undivided_run(made, tmp_path):
     assert not (tmp_path / "merged" / "shard.json").exists()
 
 
-def test_every_unit_is_of_one_shard_and_each_has_some(made):
+def test_every_unit_is_of_one_shard_and_each_has_some(made: Made) -> None:
     job, _, parts = made
     names = [path.name for part in parts for path in units_in(part)]
     assert len(names) == len(set(names))
@@ -46,7 +50,7 @@ def test_every_unit_is_of_one_shard_and_each_has_some(made):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
-def test_a_shard_depends_on_the_name_of_the_unit_alone_and_the_chunks_of_a_cell_go_round(count):
+def test_a_shard_depends_on_the_name_of_the_unit_alone_and_the_chunks_of_a_cell_go_round(count: int) -> None:
     shards = [Shard(number + 1, count) for number in range(count)]
     for cell in ("none/pgd/linf", "none/fgsm/l2", "x"):
         owners = [[shard.number for shard in shards if shard.holds(cell, chunk)] for chunk in range(2 * count)]
@@ -57,21 +61,21 @@ def test_a_shard_depends_on_the_name_of_the_unit_alone_and_the_chunks_of_a_cell_
 PGD_AT = 2  # the shard of eight that has its first chunk: never to change, as shards of two versions would overlap
 
 
-def test_the_shard_of_a_unit_stays_what_it_was():
+def test_the_shard_of_a_unit_stays_what_it_was() -> None:
     assert [number for number in range(1, 9) if Shard(number, 8).holds("none/pgd/linf", 0)] == [PGD_AT]
 
 
 @pytest.mark.parametrize(
     "said", ["", "3", "0/3", "4/3", "-1/3", "1/0", "1/3/5", "a/b", "1/99999", "1.5/3", "\u0663/\u0668"]
 )
-def test_what_is_no_shard_is_refused(said):
+def test_what_is_no_shard_is_refused(said: str) -> None:
     with pytest.raises(SuiteError, match="is no shard"):
         shard_of(said)
     assert shard_of(" 3/8 ") == Shard(3, 8)
 
 
 @pytest.mark.parametrize("left_out", [(0,), (1, 2)])
-def test_what_is_missing_is_named(made, tmp_path, left_out):
+def test_what_is_missing_is_named(made: Made, tmp_path: Path, left_out: tuple[int, ...]) -> None:
     job, _, parts = made
     given = [part for place, part in enumerate(parts) if place not in left_out]
     with pytest.raises(RecordError, match=r"units are missing: none/") as raised:
@@ -83,14 +87,14 @@ def test_what_is_missing_is_named(made, tmp_path, left_out):
     )  # and taken up again
 
 
-def test_an_unfinished_shard_goes_on_from_there(made, tmp_path):
+def test_an_unfinished_shard_goes_on_from_there(made: Made, tmp_path: Path) -> None:
     job, record, parts = made
     part = dataclasses.replace(job, folder=tmp_path / "part1")
 
     class KilledError(Exception):
         pass
 
-    def dying(progress):
+    def dying(progress: Progress) -> None:
         if progress.cell:
             raise KilledError
 
@@ -106,7 +110,7 @@ def test_an_unfinished_shard_goes_on_from_there(made, tmp_path):
     assert text(merge(out, [part.folder, *parts[1:]])) == text(record)
 
 
-def test_what_failed_in_a_shard_failed_in_the_run_and_is_not_tried_again(tmp_path):
+def test_what_failed_in_a_shard_failed_in_the_run_and_is_not_tried_again(tmp_path: Path) -> None:
     suite = faulty.attacks("raise")
     whole = run(faulty.job(tmp_path, suite))
     job, parts = faulty.job(tmp_path, suite), [tmp_path / "a", tmp_path / "b"]
@@ -120,7 +124,7 @@ def test_what_failed_in_a_shard_failed_in_the_run_and_is_not_tried_again(tmp_pat
     assert {cell.status for cell in merged.cells} == {"done", "failed"}
 
 
-def test_where_shards_were_made_on_another_machine_the_record_says_so(copies, made):
+def test_where_shards_were_made_on_another_machine_the_record_says_so(copies: Copies, made: Made) -> None:
     job, parts = copies
     rewritten(parts[2], lambda page: page.environment.update(torch="0.0", processor="a faster one"))
     merged = merge(job, parts)
@@ -130,14 +134,14 @@ def test_where_shards_were_made_on_another_machine_the_record_says_so(copies, ma
 
 
 @pytest.mark.parametrize("order", [*itertools.permutations(range(COUNT))][1::2])
-def test_the_order_of_the_shards_is_all_one(made, tmp_path, order):
+def test_the_order_of_the_shards_is_all_one(made: Made, tmp_path: Path, order: tuple[int, int, int]) -> None:
     job, record, parts = made
     assert text(merge(dataclasses.replace(job, folder=tmp_path / "m"), [parts[place] for place in order])) == text(
         record
     )
 
 
-def test_folders_are_given_once_and_are_not_the_run_s_own(made, tmp_path):
+def test_folders_are_given_once_and_are_not_the_run_s_own(made: Made, tmp_path: Path) -> None:
     job, _, parts = made
     with pytest.raises(RecordError, match="given twice"):
         merge(dataclasses.replace(job, folder=tmp_path / "m"), [*parts, parts[0].parent / "." / parts[0].name])
@@ -145,7 +149,7 @@ def test_folders_are_given_once_and_are_not_the_run_s_own(made, tmp_path):
         merge(dataclasses.replace(job, folder=parts[0]), parts)
 
 
-def test_a_shard_stays_in_its_folder(made, copies):
+def test_a_shard_stays_in_its_folder(made: Made, copies: Copies) -> None:
     job, parts = copies
     with pytest.raises(RecordError, match="holds shard 1/3, not 2/3"):
         run_shard(dataclasses.replace(job, folder=parts[0]), Shard(2, 3), [])
@@ -158,7 +162,7 @@ def test_a_shard_stays_in_its_folder(made, copies):
     assert read_page(parts[0]).shard == "2/3"
 
 
-def test_the_whole_run_may_go_on_in_a_shard_s_folder(copies, made):
+def test_the_whole_run_may_go_on_in_a_shard_s_folder(copies: Copies, made: Made) -> None:
     job, parts = copies
     resumed = []
     record = run(dataclasses.replace(job, folder=parts[0]), lambda progress: resumed.append(progress.resumed))
@@ -168,10 +172,15 @@ def test_the_whole_run_may_go_on_in_a_shard_s_folder(copies, made):
         merge(job, parts)
 
 
-def test_a_shard_fits_the_defences_that_its_units_stand_behind(tmp_path, monkeypatch):
+def test_a_shard_fits_the_defences_that_its_units_stand_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = []
     honest = toys.Nothing.fit
-    monkeypatch.setattr(toys.Nothing, "fit", lambda self, *given: fitted.append(1) or honest(self, *given))
+
+    def fit(self: toys.Nothing, *given: Any) -> Defended:
+        fitted.append(1)
+        return honest(self, *given)
+
+    monkeypatch.setattr(toys.Nothing, "fit", fit)
     job = make_job(tmp_path)
     count = 50
     behind = [
@@ -190,7 +199,7 @@ def test_a_shard_fits_the_defences_that_its_units_stand_behind(tmp_path, monkeyp
     assert len(fitted) == 1
 
 
-def test_stored_units_are_archives_that_unfold_to_no_more_than_they_are(made):
+def test_stored_units_are_archives_that_unfold_to_no_more_than_they_are(made: Made) -> None:
     path = units_in(made[2][0])[0]
     with zipfile.ZipFile(path) as archive:
         assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tomllib
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -26,7 +27,9 @@ BLUR = '[[defense]]\nplugin = "blur"\n'
 # what is written, where it is said to be wrong, and what else is said; each is refused by the published schema too
 FAULTS = {
     "a slip": (TOP + "sampels = 3\n" + PGD, "the top level", ["no setting 'sampels'", "did you mean 'samples'"]),
-    "a slip in what is needed": ('nmae = "a"\nversion = "1"\nnorms = ["l2"]\n' + PGD, "the top level", ["'nmae'", "'name'"]),
+    "a slip in what is needed": (
+        'nmae = "a"\nversion = "1"\nnorms = ["l2"]\n' + PGD, "the top level", ["'nmae'", "'name'"],
+    ),
     "nothing like it": (TOP + "zzz = 3\n" + PGD, "the top level", ["no setting 'zzz'"]),
     "missing": (HEAD + PGD, "the top level", ["'norms' is missing"]),
     "too small": (TOP + "samples = 0\n" + PGD, "samples", ["1", "not 0"]),
@@ -57,7 +60,9 @@ FAULTS = {
     "attack, unknown": (TOP + '[[attack]]\nplugin = "pdg"\n', "attack.0.plugin", ["no attack named 'pdg'"]),
     "a parameter, a slip": (TOP + PGD + "params = { stepss = 3 }\n", "attack.0.params", ["'stepss'", "'steps'"]),
     "a parameter": (TOP + PGD + "params = { steps = 0 }\n", "attack.0.params.steps", ["minimum of 1"]),
-    "cascade, no member": (TOP + '[[cascade]]\nname = "c"\neps = { l2 = [1] }\nmember = []\n', "cascade.0.member", ["at least 1"]),
+    "cascade, no member": (
+        TOP + '[[cascade]]\nname = "c"\neps = { l2 = [1] }\nmember = []\n', "cascade.0.member", ["at least 1"],
+    ),
     "cascade, no budget": (TOP + CASCADE.replace("[1.0]", "[]"), "cascade.0.eps.l2", ["at least 1"]),
     "member, more than it has": (TOP + CASCADE + "search = 3\n", "cascade.0.member.0", ["no setting 'search'"]),
     "member, unknown": (TOP + CASCADE.replace("pgd", "pdg"), "cascade.0.member.0.plugin", ["'pdg'"]),
@@ -80,7 +85,9 @@ def published() -> jsonschema.Draft202012Validator:
 
 
 @pytest.mark.parametrize("name", [*FAULTS, *MORE])
-def test_a_fault_is_one_sentence_that_names_the_file_and_the_setting(name, published):
+def test_a_fault_is_one_sentence_that_names_the_file_and_the_setting(
+    name: str, published: jsonschema.Draft202012Validator
+) -> None:
     toml, where, said = (FAULTS | MORE)[name]
     with pytest.raises(RobustEvalError) as caught:
         parse(toml, "my.toml", discover())
@@ -95,7 +102,9 @@ def test_a_fault_is_one_sentence_that_names_the_file_and_the_setting(name, publi
     assert name in MORE or not published.is_valid(tomllib.loads(toml))
 
 
-def test_the_command_ends_with_2(tmp_path, monkeypatch, capsys):
+def test_the_command_ends_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "my.toml").write_text(FAULTS["a slip"][0])
     monkeypatch.setattr(sys, "argv", ["robusteval", "suites", "show", str(tmp_path / "my.toml")])
     with pytest.raises(SystemExit) as stop:
@@ -107,17 +116,20 @@ def test_the_command_ends_with_2(tmp_path, monkeypatch, capsys):
     )
 
 
-def test_every_installed_suite_fits_the_published_schema(published):
+def test_every_installed_suite_fits_the_published_schema(published: jsonschema.Draft202012Validator) -> None:
     for name in names(discover()):
         published.validate(tomllib.loads(text(name, discover())))
 
 
-def test_defaults_are_those_of_the_declaration():
+def test_defaults_are_those_of_the_declaration() -> None:
     suite = parse(TOP + PGD + CASCADE + BLUR, "here", discover())
     stated = {"name", "version", "norms", "eps", "attacks", "cascades", "defenses"}
     for item in dataclasses.fields(Settings):
         if item.name not in stated:
-            default = item.default if item.default is not dataclasses.MISSING else item.default_factory()
+            default = item.default
+            if default is dataclasses.MISSING:
+                assert item.default_factory is not dataclasses.MISSING
+                default = item.default_factory()
             assert getattr(suite, item.name) == default
     (attack,), (cascade,), (defense,) = suite.attacks, suite.cascades, suite.defenses
     assert (attack.name, attack.norms, attack.search, attack.priority, attack.when) == ("pgd", (), 6, 5, "")
@@ -126,7 +138,7 @@ def test_defaults_are_those_of_the_declaration():
     assert (suite.eps["l2"], suite.stated) == (6.0, frozenset())
 
 
-def test_a_defence_without_names_is_judged_on_all_and_with_none_on_none():
+def test_a_defence_without_names_is_judged_on_all_and_with_none_on_none() -> None:
     plain = '[[attack]]\nplugin = "noise"\nwhen = "no-gradients"\n' + PGD
     for written, found in (("", ("pgd",)), ('["*"]', ("pgd",)), ("[]", ()), ('["noise"]', ("noise",))):
         more = f"oblivious = {written}\nadaptive = {written}\n" if written else ""
@@ -135,7 +147,7 @@ def test_a_defence_without_names_is_judged_on_all_and_with_none_on_none():
     assert EVERY == ("*",)
 
 
-def test_the_schema_tells_each_setting_with_what_it_means_and_its_default():
+def test_the_schema_tells_each_setting_with_what_it_means_and_its_default() -> None:
     top = declared()["properties"]
     assert set(top) >= {"attack", "defense", "cascade", "clever", "planted", "noise_draws", "transfer", "metrics"}
     assert (top["samples"]["default"], top["samples"]["minimum"]) == (500, 1)
@@ -168,7 +180,7 @@ plugin = "pgd"
 """
 
 
-def test_whole_numbers_stay_what_they_are_so_that_hashes_do():
+def test_whole_numbers_stay_what_they_are_so_that_hashes_do() -> None:
     """A budget of 3 hashes as 3, not as 3.0; the hash is what it was before settings were declared."""
     suite = parse(ODD, "here", discover())
     assert [type(suite.eps[norm]) for norm in ("l0", "l2", "linf")] == [int, int, float]

@@ -1,4 +1,4 @@
-"""Affine layers folded into the weights before them: the same answers and gradients from fewer calls, and only where exact."""
+"""Affine layers folded into the weights before them: the same answers and gradients from fewer calls, where exact."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def same(model: onnx.ModelProto, folded: int) -> None:
         leaf = x.clone().requires_grad_(True)
         answers.append(twin(leaf))
         grads.append(torch.autograd.grad(answers[-1].square().sum(), leaf)[0])
-    assert torch.allclose(*answers, rtol=1e-9, atol=1e-11)
-    assert torch.allclose(*grads, rtol=1e-9, atol=1e-11)
+    assert torch.allclose(answers[0], answers[1], rtol=1e-9, atol=1e-11)
+    assert torch.allclose(grads[0], grads[1], rtol=1e-9, atol=1e-11)
 
 
 LAYERS: dict[str, tuple[onnx.NodeProto, list[Constant], tuple[int, ...], int]] = {
@@ -150,7 +150,7 @@ def test_what_others_read_or_ask_for_is_left() -> None:
 
 
 @pytest.mark.parametrize(("opset", "attributes"), [(14, {"training_mode": 1}), (7, {"spatial": 0})])
-def test_batch_norm_of_another_kind_is_left(opset: int, attributes: dict[str, int]) -> None:
+def test_batch_norm_of_another_kind_is_left(opset: int, attributes: dict[str, Any]) -> None:
     node, constants, shape, _ = LAYERS["conv over one axis"]
     size = (8, 4) if "spatial" in attributes else (8,)
     norm = helper.make_node("BatchNormalization", ["h", "s", "t", "m", "v"], ["y"], **attributes)
@@ -167,7 +167,7 @@ def test_weights_that_would_not_be_finite_are_left() -> None:
     model = after("conv", "Div", ())
     for tensor in model.graph.initializer:
         if tensor.name == "c":
-            tensor.CopyFrom(numpy_helper.from_array(np.float32(0.0), "c"))
+            tensor.CopyFrom(numpy_helper.from_array(np.array(0.0, np.float32), "c"))
     mine, plain = both(model)
     assert mine.folded == 0
     assert len(mine.live) == len(plain.live)

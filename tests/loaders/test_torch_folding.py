@@ -1,4 +1,4 @@
-"""Batch norms of a torch module folded for the twin's passes: only where a trace answers as the module, which stays the truth."""
+"""Batch norms of a torch module folded for the twin's passes: only where a trace answers as the module does."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Net(nn.Module):
         return self.how(self, x)
 
     def read(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(x).mean((2, 3)))
+        scores: Tensor = self.head(torch.relu(x).mean((2, 3)))
+        return scores
 
 
 def plain(net: Net, x: Tensor) -> Tensor:
@@ -78,7 +79,8 @@ def raises(net: Net, x: Tensor) -> Tensor:
 def net(how: Callable[[Net, Tensor], Tensor] = plain) -> Net:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return used(Net(how))
+        made: Net = used(Net(how))
+        return made
 
 
 def norms(module: nn.Module | None) -> int:
@@ -96,7 +98,7 @@ def test_what_can_be_traced_is_folded_and_answers_alike(how: Callable[[Net, Tens
     x = torch.rand(5, 3, 8, 8, requires_grad=True)
     assert torch.allclose(made(x), module(x), atol=1e-5)
     grads = [torch.autograd.grad(one(x).square().sum(), x)[0] for one in (made, module)]
-    assert torch.allclose(*grads, atol=1e-5)
+    assert torch.allclose(grads[0], grads[1], atol=1e-5)
     assert not any(one.requires_grad for one in made.parameters())
     assert not any(isinstance(one, nn.Dropout) for one in made.modules())
 
@@ -169,7 +171,8 @@ def test_a_norm_after_a_linear_layer_is_folded_unless_it_counts_places() -> None
             self.line, self.norm = nn.Linear(8, 3), nn.BatchNorm1d(3)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.norm(self.line(x.mean(2))).sum(1)
+            made: Tensor = self.norm(self.line(x.mean(2))).sum(1)
+            return made
 
     classifier = TorchClassifier.from_module(used(Places()), (3, 8, 8))
     assert not classifier.folds

@@ -253,11 +253,11 @@ def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case()
     rows = [dict(zip(curve["claims"].titles(), row, strict=True)) for row in curve["claims"].rows]
     assert [(row["Norm"], row["By"]) for row in rows] == [("L2", "worst case"), ("Linf", "worst case")]
     for row in rows:
-        half = (float(row["High"]) - float(row["Low"])) / 2
+        half = (number(row["High"]) - number(row["Low"])) / 2
         low, high = sure(
             statistics.clopper_pearson(
-                round(float(row["Robust accuracy"]) * int(row["Samples to halve"])),
-                int(row["Samples to halve"]),
+                round(number(row["Robust accuracy"]) * int(number(row["Samples to halve"]))),
+                int(number(row["Samples to halve"])),
             )
         )
         assert high - low == pytest.approx(half, rel=0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from robusteval_published_claims.figures import View
+from robusteval_published_claims.figures import PipelineFigures
 from robusteval_published_claims.metric import Sources
 
 from robusteval.metrics.targets import Targets
@@ -122,7 +122,7 @@ def test_findings_are_known_by_the_cells_that_they_name() -> None:
     """Not by words in their sentences, which may say another defence's name."""
     record = of_defences("gradient-masking")
     mine, other = record.done(defense="gradient-masking")[0], record.done(defense="none")[0]
-    view = View(record, record.pipeline("gradient-masking"))
+    view = PipelineFigures(record, record.pipeline("gradient-masking"))
     record.findings = [
         Finding("zero-gradients", "warning", "gradient-masking (gradient-masking, l2)", {}, "", [other.id]),
         Finding("zero-gradients", "warning", "other words", {}, "", [other.id, mine.id]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,12 @@ OLD_DIGEST = "5c351226852a81da0ab9a2c670d8ffda7e7bcd465e7040cbfe968d92f6d8a14a" 
         ("%", "", ""),
     ],
 )
-def test_the_key_of_a_title(title, norm, key):
+def test_the_key_of_a_title(title: str, norm: str, key: str) -> None:
     assert key_of(title, norm) == key
     assert key_of(title.upper(), norm) == key
 
 
-def test_the_parts_of_a_key():
+def test_the_parts_of_a_key() -> None:
     assert parts_of(at_budget("accuracy", "linf", "0.1")) == ("accuracy", "linf", "0.1")
     assert parts_of(at_budget("accuracy", "linf")) == ("accuracy", "linf", "")
     assert parts_of("by") == ("by", "", "")
@@ -52,11 +53,12 @@ def test_the_parts_of_a_key():
     assert norms_of("median", ["median@l2", "median@linf", "median-distance"]) == ["l2", "linf"]
 
 
-def test_titles_alone_get_keys_of_their_own():
-    given = ["Time", Column("time", "Own"), "Time", "", "%"]
+def test_titles_alone_get_keys_of_their_own() -> None:
+    given: list[Column | str] = ["Time", Column("time", "Own"), "Time", "", "%"]
     assert [one.key for one in keyed(given)] == ["time-2", "time", "time-3", "column-4", "column-5"]
     assert [one.title for one in keyed(given)] == ["Time", "Own", "Time", "", "%"]
     assert keyed(keyed(given)) == keyed(given)
+    odd: Any
     for odd in ([1], [None], "ab"):
         with pytest.raises(TypeError, match="column"):
             keyed(odd)
@@ -73,7 +75,7 @@ def test_titles_alone_get_keys_of_their_own():
         (["accuracy@l2:nan"], "names no budget"),
     ],
 )
-def test_faulty_keys_are_said(keys, said):
+def test_faulty_keys_are_said(keys: list[str], said: str) -> None:
     fault = faulty_keys(Column(key, "t") for key in keys)
     assert said in fault
     assert bool(fault) == bool(said)
@@ -94,15 +96,15 @@ def every_table() -> list[Result]:
     return [one for one in found if one.kind == "table"]
 
 
-def test_the_house_s_tables_have_the_keys_that_older_documents_get():
-    """A title may be reworded: then the key that it had stays, and this test is told the title that it was derived from."""
+def test_the_house_s_tables_have_the_keys_that_older_documents_get() -> None:
+    """A title may be reworded: then the key that it had stays, and this test is told the title that it came from."""
     assert len({one.metric for one in every_table()}) >= 7
     for table in every_table():
         assert table.keys() == [one.key for one in keyed(table.titles(), str(table.tags.get("norm") or ""))]
         assert not faulty_keys(table.heads())
 
 
-def test_an_older_document_is_read_with_keys():
+def test_an_older_document_is_read_with_keys() -> None:
     record = store.load(OLD)
     claims, rho, known, twice = record.results
     assert claims.named() == [
@@ -116,7 +118,7 @@ def test_an_older_document_is_read_with_keys():
     assert tables_csv.table(twice).splitlines()[0] == "Time,Time,"
 
 
-def test_an_older_document_is_written_and_hashed_as_it_was():
+def test_an_older_document_is_written_and_hashed_as_it_was() -> None:
     record = store.load(OLD)
     assert record.schema == TITLES_ONLY
     assert store.to_json(record) == OLD.read_text()
@@ -126,7 +128,7 @@ def test_an_older_document_is_written_and_hashed_as_it_was():
     assert '"other"' in store.to_json(record)
 
 
-def test_a_document_of_this_version_says_key_title_and_unit():
+def test_a_document_of_this_version_says_key_title_and_unit() -> None:
     record: Record = records.with_results(records.make(20))
     assert record.schema == SCHEMA
     data = json.loads(store.to_json(record))
@@ -143,7 +145,7 @@ def test_a_document_of_this_version_says_key_title_and_unit():
 @pytest.mark.parametrize(
     "columns", [[{"key": "a"}], [{"title": "a"}], [{"key": 1, "title": "a"}], ["a", {"key": "b"}], [3]]
 )
-def test_what_is_no_column_is_refused_with_its_place(columns):
+def test_what_is_no_column_is_refused_with_its_place(columns: list[str | int | dict[str, str | int]]) -> None:
     data = json.loads(OLD.read_text())
     data["results"][3] |= {"columns": columns, "rows": []}
     with pytest.raises(RecordError, match=r"results\[3\].columns"):

@@ -14,7 +14,7 @@ import pytest
 
 from robusteval.errors import RecordError
 from robusteval.record import store
-from robusteval.record.run import SCHEMA
+from robusteval.record.run import SCHEMA, TITLES_ONLY
 from tests.engine.test_findings import honest
 
 
@@ -43,11 +43,11 @@ def test_the_text_is_ascii_and_indented_by_one(text: str) -> None:
     assert json.loads(text)["schema"] == SCHEMA
 
 
-def test_the_schema_says_what_it_is():
+def test_the_schema_says_what_it_is() -> None:
     made = store.DOCUMENT.build_schema()
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert made["title"] == store.SCHEMA
-    assert made["properties"]["schema"] == {"enum": [store.SCHEMA, store.TITLES_ONLY], "type": "string"}
+    assert made["title"] == SCHEMA
+    assert made["properties"]["schema"] == {"enum": [SCHEMA, TITLES_ONLY], "type": "string"}
     assert store.DOCUMENT.schema == made
     assert store.DOCUMENT.schema is store.DOCUMENT.schema
 

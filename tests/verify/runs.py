@@ -65,7 +65,7 @@ class Honest:
     data: dict[str, Any]
     evidence: Evidence
     metrics: dict[str, Any]
-    shipped: list[reference_set.Source]
+    shipped: list[reference_set.LoadedSet]
 
     def faults(self, data: dict[str, Any]) -> list[str]:
         """What is wrong with a record: what reading it raises, or what verification finds."""

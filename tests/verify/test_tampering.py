@@ -69,7 +69,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("how", TAMPERED)
-def test_columns_of_every_table(honest, how):
+def test_columns_of_every_table(honest: Honest, how: str) -> None:
     tables = [place for place, one in enumerate(honest.data["results"]) if one["kind"] == "table"]
     assert len(tables) >= 8
     for place in tables:
@@ -78,7 +78,7 @@ def test_columns_of_every_table(honest, how):
         assert honest.faults(data), data["results"][place]["name"]
 
 
-def test_a_document_from_before_there_were_keys(honest):
+def test_a_document_from_before_there_were_keys(honest: Honest) -> None:
     """It is as honest; one that is half of each is not, nor one whose columns say more than it can."""
     old = honest.changed()
     for one in old["results"]:
@@ -97,7 +97,7 @@ def test_a_document_from_before_there_were_keys(honest):
         )
 
 
-def test_the_table_of_what_is_out_of_scope_is_in_the_documentation():
+def test_the_table_of_what_is_out_of_scope_is_in_the_documentation() -> None:
     text = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
     for pattern, reason in OUT_OF_SCOPE.items():
         assert f"| `{pattern}` | {reason} |" in text

@@ -126,8 +126,8 @@ def stored_for(record: Record, images: dict[str, dict[int, Array]]) -> Evidence:
         for row, (sample, pipeline) in enumerate(places):
             digest = hashlib.sha256(np.ascontiguousarray(tensors[name][row]).tobytes()).hexdigest()
             entries.append(
-                Witness(name, row, sample, pipeline.id, pipeline.defense, pipeline.norm, sure(pipeline.distance[sample]), LABELS[sample],
-                        sure(pipeline.prediction[sample]), digest)
+                Witness(name, row, sample, pipeline.id, pipeline.defense, pipeline.norm,
+                        sure(pipeline.distance[sample]), LABELS[sample], sure(pipeline.prediction[sample]), digest)
             )  # fmt: skip
     wins = []
     for place, (key, samples) in enumerate(proof.wins(record, proof.LIMIT)[0].items()):

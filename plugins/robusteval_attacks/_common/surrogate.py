@@ -131,7 +131,7 @@ def fit(model: Substitute, x: Tensor, labels: Tensor, epochs: int, rate: float, 
     with torch.enable_grad():
         for _ in range(epochs):
             order = torch.randperm(len(x), generator=rng, device=rng.device).to(x.device)
-            for rows in order.split(_BATCH):  # type: ignore[no-untyped-call]
+            for rows in order.split(_BATCH):
                 optimiser.zero_grad()
                 loss = nn.functional.cross_entropy(model(x[rows]), labels[rows])
                 loss.backward()

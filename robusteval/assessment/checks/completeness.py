@@ -135,8 +135,8 @@ def _silent(record: Record) -> Iterator[Measured]:
             f"{dropped} of {met} wins met on the way were not returned ({where(cell)})",
             graded(share, 0.02, 0.2),
             "silent-success",
-            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {dropped} of "
-            "them.",
+            f"{cell.attack} ({cell.norm}) met {met} adversarials on its way and returned something else for {dropped} "
+            "of them.",
             "The attack keeps its last iterate or its largest loss instead of what won; mend the plugin.",
             {"share": share, "met": met, "lost": dropped},
             [cell.id],

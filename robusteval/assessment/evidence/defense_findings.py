@@ -122,7 +122,8 @@ def _reach(record: Record, cell: Cell, strength: float) -> list[float] | None:
 
 
 def label_leak(record: Record) -> Iterator[Finding]:
-    """Pipelines that are more accurate on an attack's adversarials than on clean samples; one finding for each attack."""
+    """Pipelines that are more accurate on an attack's adversarials than on clean samples; one finding for each
+    attack."""
     labels = record.data.labels
     for row in record.pipelines:
         if row.status != "done" or not labels:

@@ -42,13 +42,13 @@ def _said(row: dict[str, Scalar], rows: Sequence[dict[str, Scalar]], images: Sca
     notes = ["this very file"] if row["role"] == "same" else []
     if row["images"] != images:
         notes.append(f"on {row['images']} of them")
-    for false in rows:
-        if (
-            false["role"] == "exact"
-            and str(false["model"]).startswith(f"{row['model']},")
-            and false.get(accuracy) is not None
-        ):
-            notes.append(f"though its own gradient would say {_percent(false[accuracy])}")
+    notes += [
+        f"though its own gradient would say {_percent(false[accuracy])}"
+        for false in rows
+        if false["role"] == "exact"
+        and str(false["model"]).startswith(f"{row['model']},")
+        and false.get(accuracy) is not None
+    ]
     return f"{row['model']} {_percent(row[accuracy])}" + (f" ({'; '.join(notes)})" if notes else "")
 
 

@@ -82,8 +82,8 @@ def _models(records: Sequence[tuple[str, Record]]) -> Result:
         ]
     return Result(
         NAME, "models", "table", "The models side by side",
-        "Worst case over attacks on the bare model. Budgets and distances are shares of each model's pixel range (l0: pixels). "
-        "rho_adv: mean of ||delta||_2 / ||x||_2, which depends on where the range starts.",
+        "Worst case over attacks on the bare model. Budgets and distances are shares of each model's pixel range (l0: "
+        "pixels). rho_adv: mean of ||delta||_2 / ||x||_2, which depends on where the range starts.",
         columns=[*columns, *_TAILS], rows=rows,
     )  # fmt: skip
 

@@ -1,7 +1,9 @@
-"""Where units of a run are made: in this process, in others beside it, on a cluster. An executor carries, and knows no attack.
+"""Where units of a run are made: in this process, in others beside it, on a cluster. An executor carries, and knows no
+attack.
 
-The run hands out units one by one. An executor makes each somewhere, by the worker that it unpacked there, and yields what the worker
-answers; the run checks the bytes and stores them. Numbers do not depend on where, in which order, or how often a unit is made.
+The run hands out units one by one. An executor makes each somewhere, by the worker that it unpacked there, and yields
+what the worker answers; the run checks the bytes and stores them. Numbers do not depend on where, in which order, or
+how often a unit is made.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ class CannotStartError(Exception):
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit of a run. id: no other of the run has it; pack: the bytes that `Worker.attempt` takes, made when they are asked
-    for, with all that the unit looks at."""
+    """One unit of a run. id: no other of the run has it; pack: the bytes that `Worker.attempt` takes, made when they
+    are asked for, with all that the unit looks at."""
 
     id: str
     pack: Callable[[], bytes]
@@ -36,8 +38,9 @@ class Unit:
 
 @dataclass(frozen=True)
 class Done:
-    """How a unit ended. content: the finished unit; error: instead of it, one line that says why it failed; detail: the traceback;
-    seconds: what it took; machine: the processor, and the GPU, that made it; died: it ends the process that it runs in."""
+    """How a unit ended. content: the finished unit; error: instead of it, one line that says why it failed; detail: the
+    traceback; seconds: what it took; machine: the processor, and the GPU, that made it; died: it ends the process that
+    it runs in."""
 
     unit: str
     content: bytes = b""
@@ -65,8 +68,8 @@ class Work(Protocol):
         ...
 
     def units(self) -> Iterator[Unit]:
-        """The units that are left, the same iterator each time. Take one only when it is to start: a time budget is asked just
-        then."""
+        """The units that are left, the same iterator each time. Take one only when it is to start: a time budget is
+        asked just then."""
         ...
 
     def attempt(self, unit: Unit) -> Done:
@@ -74,7 +77,8 @@ class Work(Protocol):
         ...
 
     def packed(self) -> bytes:
-        """The worker, for `unpacked` elsewhere; all units are made by it. Raises CannotStartError where it cannot travel."""
+        """The worker, for `unpacked` elsewhere; all units are made by it. Raises CannotStartError where it cannot
+        travel."""
         ...
 
 
@@ -94,14 +98,15 @@ class Executor(Protocol):
     info: ClassVar[ExecutorInfo]
 
     def start(self, workers: int) -> int:
-        """Makes ready, before anything is fitted; how many units can be under way at once where the user asks for so many. Raises
-        RobustEvalError with one clear sentence where it cannot be used."""
+        """Makes ready, before anything is fitted; how many units can be under way at once where the user asks for so
+        many. Raises RobustEvalError with one clear sentence where it cannot be used."""
         ...
 
     def perform(self, work: Work) -> Iterator[Done]:
-        """Makes the units; yields each answer as it comes, in any order, once for every unit. It may be called several times, as
-        later units look at earlier ones. Closed early, it stops what is under way. Raises CannotStartError where nothing was tried,
-        and RobustEvalError where no more can be: what was yielded is kept, and the same command goes on from there."""
+        """Makes the units; yields each answer as it comes, in any order, once for every unit. It may be called several
+        times, as later units look at earlier ones. Closed early, it stops what is under way. Raises CannotStartError
+        where nothing was tried, and RobustEvalError where no more can be: what was yielded is kept, and the same
+        command goes on from there."""
         ...
 
     def stop(self) -> None:
@@ -113,22 +118,22 @@ def packed(worker: Worker) -> bytes:
     """A worker as bytes. Raises CannotStartError where it cannot be pickled."""
     try:
         content = pickle.dumps(worker)
-    except Exception as error:  # pickling fails with errors of many types
+    except Exception as error:  # noqa: BLE001 - pickling fails with errors of many types
         raise CannotStartError(f"the model cannot be sent to other processes ({words(error)})") from None
     return _HEAD + _versions().encode() + b"\n" + content
 
 
 def unpacked(content: bytes) -> Worker:
-    """The worker in these bytes, which run code as any pickle does: they are the run's own. Raises CannotStartError where it cannot
-    be read, or where other versions are installed here, whose numbers may be others."""
+    """The worker in these bytes, which run code as any pickle does: they are the run's own. Raises CannotStartError
+    where it cannot be read, or where other versions are installed here, whose numbers may be others."""
     head, _, body = content.partition(b"\n")
     there, here = head.removeprefix(_HEAD).decode(errors="replace"), _versions()
     if not head.startswith(_HEAD) or there != here:
         raise CannotStartError(f"other versions are installed there: {here}; the run has {there[:200]}")
     try:
         with foreign():
-            worker: Worker = pickle.loads(body)
-    except Exception as error:  # unpickling fails with errors of many types
+            worker: Worker = pickle.loads(body)  # noqa: S301 - what this very run has packed
+    except Exception as error:  # noqa: BLE001 - unpickling fails with errors of many types
         raise CannotStartError(f"worker processes cannot read the model ({words(error)})") from None
     return worker
 

@@ -76,10 +76,11 @@ def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
 
 
 def settled(folder: Path, chosen: Tuning) -> Tuning:
-    """How the passes of the run in a claimed folder are done: as when it began, else as chosen now, which the mark then keeps.
+    """How the passes of the run in a claimed folder are done: as when it began, else as chosen now, which the mark then
+    keeps.
 
-    Calibration goes by the clock, so that another time it may choose otherwise; a run that goes on must not change its way.
-    Raises RecordError where the mark cannot be written.
+    Calibration goes by the clock, so that another time it may choose otherwise; a run that goes on must not change its
+    way. Raises RecordError where the mark cannot be written.
     """
     mark = _mark(folder / _RUN) or {}
     with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):

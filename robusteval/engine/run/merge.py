@@ -1,8 +1,8 @@
 """`robusteval merge`: finished units of one plan from several folders in one, and the document of the whole run.
 
-What looks at the adversarials of others (transferred and oblivious cells), the tests of the evaluation, gallery and witnesses are
-made here: they are cheap beside the attacks. The folders are strangers': of what they hold only names that this plan makes are
-opened, no links are followed, and a unit is taken where its bytes are what this run asks for.
+What looks at the adversarials of others (transferred and oblivious cells), the tests of the evaluation, gallery and
+witnesses are made here: they are cheap beside the attacks. The folders are strangers': of what they hold only names
+that this plan makes are opened, no links are followed, and a unit is taken where its bytes are what this run asks for.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class _Found:
     missing: list[tuple[str, int]] = field(default_factory=list)
 
 
-def merge(job: Job, folders: Sequence[Path], listener: Listener = lambda progress: None) -> Record:
+def merge(job: Job, folders: Sequence[Path], listener: Listener = lambda _: None) -> Record:
     """Unites the units of the folders in the job's own, does the rest of the run there, and returns its record.
 
-    Raises RecordError where a folder is none of a shard of this plan, a unit is not what it should be, was made twice, or is
-    missing.
+    Raises RecordError where a folder is none of a shard of this plan, a unit is not what it should be, was made twice,
+    or is missing.
     """
     _check_apart(job.folder, folders)
     pages = {folder: read_page(folder) for folder in folders}
@@ -77,8 +77,8 @@ def _check_plan(job: Job, pages: Mapping[Path, ShardPage]) -> None:
             )
         if page.plan != plan:
             raise RecordError(
-                f"{folder} is a shard of another plan ({page.plan[:12]}, not {plan[:12]}): other data, suite, seed, options, "
-                "plugins or version.",
+                f"{folder} is a shard of another plan ({page.plan[:12]}, not {plan[:12]}): other data, suite, seed, "
+                "options, plugins or version.",
                 "Merge shards of one command, where its files are as they were.",
             )
 

@@ -1,7 +1,7 @@
 """`--shard 3/8`: one part of a run's attacks, in a folder of its own, for `robusteval merge` to unite.
 
-Such a folder holds units, and a sealed page that says of which plan they are, which of them failed, and what the shard's machine
-made of the clean samples. It holds no record: what a part found says nothing of a model.
+Such a folder holds units, and a sealed page that says of which plan they are, which of them failed, and what the
+shard's machine made of the clean samples. It holds no record: what a part found says nothing of a model.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ShardDone:
     failures: dict[str, str]
 
 
-def run_shard(job: Job, shard: Shard, words: Sequence[str], listener: Listener = lambda progress: None) -> ShardDone:
+def run_shard(job: Job, shard: Shard, words: Sequence[str], listener: Listener = lambda _: None) -> ShardDone:
     """Runs the units of a shard that are not stored yet, and writes no record.
 
     Raises RecordError where the folder cannot be used, or holds another shard or a whole run.
@@ -129,8 +129,8 @@ def read_page(folder: Path) -> ShardPage:
 
 
 def plain_file(path: Path, most: int) -> bytes | None:
-    """The content of a regular file of at most so many bytes in a folder that is none of ours: no link is followed, neither for
-    the file nor for its folder, and no device is waited for. None where there is none such."""
+    """The content of a regular file of at most so many bytes in a folder that is none of ours: no link is followed,
+    neither for the file nor for its folder, and no device is waited for. None where there is none such."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         within = os.open(path.parent, flags | os.O_DIRECTORY) if path.parent.name == "units" else None

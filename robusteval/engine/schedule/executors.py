@@ -1,5 +1,5 @@
-"""Hands units to an executor, checks what comes back as if a stranger had sent it, and stores it. The numbers are the same wherever
-units are made.
+"""Hands units to an executor, checks what comes back as if a stranger had sent it, and stores it. The numbers are the
+same wherever units are made.
 
 Every unit runs on one thread (results must not depend on the number of threads, and two OpenMP pools on a loaded
 machine can be a hundred times slower), and fails alone.
@@ -44,12 +44,12 @@ def execute(
     executor: Executor | None = None,
     machines: set[str] | None = None,
 ) -> str:
-    """Runs the tasks in order, on the executor, and tells the listener of each as it ends; without one in this process where
-    workers is 1, unless apart. admit is asked just before a task would start; one that it turns down is left out. machines: takes
-    in the processors that made units.
+    """Runs the tasks in order, on the executor, and tells the listener of each as it ends; without one in this process
+    where workers is 1, unless apart. admit is asked just before a task would start; one that it turns down is left out.
+    machines: takes in the processors that made units.
 
-    Returns why no process could be started, so that all ran in this one; else nothing. Raises RecordError where a unit cannot
-    be stored, and PluginError where the executor that the user named cannot be used.
+    Returns why no process could be started, so that all ran in this one; else nothing. Raises RecordError where a unit
+    cannot be stored, and PluginError where the executor that the user named cannot be used.
     """
     work = _Work(Hands(context, store.plan), store, workers, listener, admit, iter(tasks), machines)
     if executor is not None and not isinstance(executor, Serial | Processes):
@@ -70,7 +70,8 @@ def execute(
 
 
 def executor_of(said: str, address: str, catalogue: Catalogue) -> Executor | None:
-    """The executor that a user names, with its parameters after a colon ("ray:gpus=1,memory=8"); None where none is named.
+    """The executor that a user names, with its parameters after a colon ("ray:gpus=1,memory=8"); None where none is
+    named.
 
     Raises PluginError and SuiteError with one clear sentence.
     """
@@ -192,8 +193,8 @@ class _Work:
 
 
 def _answers(executor: Executor, work: _Work) -> Generator[object, None, None]:
-    """What an executor yields. Whatever a stranger's raises is a PluginError, but for RobustEvalError, CannotStartError and the
-    user's own Ctrl-C."""
+    """What an executor yields. Whatever a stranger's raises is a PluginError, but for RobustEvalError, CannotStartError
+    and the user's own Ctrl-C."""
     if isinstance(executor, Serial | Processes):
         yield from executor.perform(work)
         return

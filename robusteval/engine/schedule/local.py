@@ -1,5 +1,5 @@
-"""Units on this machine: in this process, or in worker processes: fresh ones, as a fork would copy torch's and ONNX Runtime's
-threads half. One that dies, by whatever means, fails the cell that it was working on and no other.
+"""Units on this machine: in this process, or in worker processes: fresh ones, as a fork would copy torch's and ONNX
+Runtime's threads half. One that dies, by whatever means, fails the cell that it was working on and no other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Serial:
 
     info: ClassVar[ExecutorInfo] = ExecutorInfo("serial", "1", "One unit after the other, in the process of the run.")
 
-    def start(self, workers: int) -> int:
+    def start(self, workers: int) -> int:  # noqa: ARG002 - as the contract has it
         """One, whatever was asked."""
         return 1
 
@@ -117,7 +117,8 @@ class _Left:
 
 
 def _pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, list[Unit]]:
-    """Yields answers until nothing is left; returns the units that were under way when a worker died. Raises CannotStartError."""
+    """Yields answers until nothing is left; returns the units that were under way when a worker died. Raises
+    CannotStartError."""
     running: dict[Future[Done], Unit] = {}
     spawn, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     with (
@@ -136,7 +137,7 @@ def _pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, li
                         break
                     try:
                         content = unit.pack()
-                    except Exception as error:  # pickling fails with errors of many types
+                    except Exception as error:  # noqa: BLE001 - pickling fails with errors of many types
                         yield Done(unit.id, error=f"it cannot be sent to other processes ({words(error)})")
                         continue
                     left.back.append(unit)  # until it is under way
@@ -212,7 +213,7 @@ _held: list[_Held] = []
 class _Quit(CtrlC):
     """In a worker a Ctrl-C ends the process: its parent has heard it as well, and tells the user."""
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal has it
         os._exit(130)
 
 

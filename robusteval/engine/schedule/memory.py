@@ -1,7 +1,7 @@
 """What questions to a model need of memory, measured, and how many inputs may be asked about at once.
 
-What is left of the limit after this process and its workers are there is shared among the workers. Sizes are powers of two, so that
-a little more or less free memory seldom changes them; they change no figure but by rounding.
+What is left of the limit after this process and its workers are there is shared among the workers. Sizes are powers of
+two, so that a little more or less free memory seldom changes them; they change no figure but by rounding.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ LARGEST = 256  # rows that the engine ever hands over at once
 _FEW, _MORE = 1, 3  # rows of the two questions whose needs are compared
 _COPIES = 24  # of a unit's samples that an attack holds beside the passes: momentum, best so far, candidates, ...
 _ROOMY = 4  # rows at least that a worker should have room for, before another worker is started
-# More at once than that is no faster: 8 images of 224 x 224 through a ResNet-50 take 294 ms each, 32 take 352 (one thread).
+# More at once than that is no faster: 8 images of 224 x 224 through a ResNet-50 take 294 ms each, 32 take 352 (one
+# thread).
 _SPAN, _FEWEST = 512 << 20, 8
 _FORWARD = 0.2  # of a gradient's memory that a forward pass takes (measured: .05 to .15 for a ResNet-50)
 _UNDER_WAY = 4  # tensors of the largest size that a pass holds beside what the graph keeps
@@ -47,8 +48,8 @@ class Need:
 
 @dataclass(frozen=True)
 class Shares:
-    """How the memory is shared out. workers: as many as have room, at most those asked for; room: bytes that questions of each
-    may take; need: of the bare model; limit: bytes of all processes together, as stated or found."""
+    """How the memory is shared out. workers: as many as have room, at most those asked for; room: bytes that questions
+    of each may take; need: of the bare model; limit: bytes of all processes together, as stated or found."""
 
     workers: int
     room: float
@@ -62,7 +63,8 @@ class Shares:
 
 
 def free(device: torch.device) -> float:
-    """Bytes that a run may take there: of the GPU, or of the machine and of the control group that this process is in."""
+    """Bytes that a run may take there: of the GPU, or of the machine and of the control group that this process is
+    in."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     found = [_available(), _cgroup()]
@@ -72,10 +74,10 @@ def free(device: torch.device) -> float:
 def needs(asked: Classifier | Pipeline, x: Tensor) -> Need:
     """Measures questions about samples x [N, *shape], N > 0.
 
-    A gradient needs what its graph keeps, which is counted and so is the same each time, and a few of the largest of these for
-    what is under way; a forward pass a share of that. Where there are no gradients it is the resident memory at one row and at
-    three, which is less sure: allocators keep what was freed. A question that fails, for whatever reason but memory, needs
-    nothing: whoever asks it in earnest will hear of it.
+    A gradient needs what its graph keeps, which is counted and so is the same each time, and a few of the largest of
+    these for what is under way; a forward pass a share of that. Where there are no gradients it is the resident memory
+    at one row and at three, which is less sure: allocators keep what was freed. A question that fails, for whatever
+    reason but memory, needs nothing: whoever asks it in earnest will hear of it.
     """
     if isinstance(asked, Pipeline):
         draw, info = asked.draw(torch.Generator().manual_seed(0)), asked.defended.model.info
@@ -146,7 +148,7 @@ def _kept(twin: Callable[[Tensor], Tensor], x: Tensor) -> float:
         try:
             with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
                 scores = twin(leaf)
-        except Exception as error:  # whatever a model raises is told where it is asked in earnest
+        except Exception as error:  # noqa: BLE001 - whatever a model raises is told where it is asked in earnest
             return float(2**62) if out_of_memory(error) else 0.0
         del scores
         totals.append(sum(held.values()))
@@ -163,7 +165,7 @@ def _slope(ask: Callable[[Tensor], object], x: Tensor) -> float:
         some = x[:1].expand(count, *x.shape[1:]).clone()
         try:
             peaks.append(_peak(ask, some))
-        except Exception as error:  # whatever a model raises is told where it is asked in earnest
+        except Exception as error:  # noqa: BLE001 - whatever a model raises is told where it is asked in earnest
             if out_of_memory(error):
                 return float(2**62)
             return 0.0

@@ -1,4 +1,5 @@
-"""Whether attacks may propose in bfloat16: where the machine computes in it, and the model's gradients stay what they are.
+"""Whether attacks may propose in bfloat16: where the machine computes in it, and the model's gradients stay what they
+are.
 
 What is proposed is judged in full precision in any case, so this is a question of strength and cost, never of truth.
 benchmarks/precision.py measures what it costs in strength.
@@ -23,10 +24,11 @@ _MOST_SLACK = 1 / 16  # beyond it most of what an attack asks near the boundary 
 
 
 def computes(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 numbers itself; elsewhere they are taken apart, which is slower than float32."""
+    """Whether the device multiplies bfloat16 numbers itself; elsewhere they are taken apart, which is slower than
+    float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in known)
@@ -38,8 +40,8 @@ def usable(model: Classifier, x: Tensor) -> bool:
 
 
 def rounded(model: Classifier, x: Tensor, exact: Tuning, rough: Tuning) -> Tuning | None:
-    """The rough way with its slack, where it gives x [B, *shape] the same classes as the exact one, and gradients that point
-    the same way; else None."""
+    """The rough way with its slack, where it gives x [B, *shape] the same classes as the exact one, and gradients that
+    point the same way; else None."""
     try:
         (scores, grad), (others, turned) = _margins(model, x, exact), _margins(model, x, rough)
     except (RuntimeError, TypeError, ValueError, RobustEvalError):  # something in it takes no bfloat16

@@ -1,7 +1,7 @@
 """A suite: every setting with its type, default, limits and what it means, here and nowhere else.
 
-Reading a file, the published schema (`robusteval suites schema`) and the sentences about faults all follow from these classes.
-Names of plugins and their parameters are the catalogue's business.
+Reading a file, the published schema (`robusteval suites schema`) and the sentences about faults all follow from these
+classes. Names of plugins and their parameters are the catalogue's business.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from robusteval.engine.suite.options import (
 PRIORITY = 5  # of an attack whose suite says nothing
 NO_GRADIENTS = "no-gradients"
 EVERY = ("*",)  # attacks of a defence: every one that runs on any model
-# Largest budgets searched where the suite says nothing, as shares of the pixel range (l0: pixels), for an image of 784 values.
+# Largest budgets searched where the suite says nothing, as shares of the pixel range (l0: pixels), for an image of 784
+# values.
 DEFAULT_EPS = {"linf": 0.5, "l2": 6.0, "l1": 60.0, "l0": 200.0}
 
 
@@ -139,8 +140,8 @@ class Settings:
     eps: Annotated[
         dict[NormName, Share],
         Field(
-            description="largest budget searched, as a share of the pixel range (l0: pixels); where it is not stated it "
-            "follows the size of the input (docs/architecture.md)"
+            description="largest budget searched, as a share of the pixel range (l0: pixels); where it is not stated "
+            "it follows the size of the input (docs/architecture.md)"
         ),
     ] = field(default_factory=dict)
     attacks: Annotated[tuple[AttackSpec, ...], Field(alias="attack")] = ()
@@ -195,17 +196,18 @@ class Suite(Settings):
     sha256: str = field(default="", compare=False)
 
     def largest(self, norm: str, shape: tuple[int, ...]) -> float:
-        """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the suite
-        states, else a default that follows the size of the input."""
+        """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the
+        suite states, else a default that follows the size of the input."""
         return self.eps[norm] if norm in self.stated else self.eps[norm] * _growth(norm, self.eps[norm], shape)
 
 
 def _growth(norm: str, usual: float, shape: tuple[int, ...]) -> float:
-    """By how much the default budget of an image of 784 values changes with the size of the input, D values in P pixels.
+    """By how much the default budget of an image of 784 values changes with the size of the input, D values in P
+    pixels.
 
-    An L2 ball of the same share of the cube's diagonal grows with sqrt(D), an L1 ball with D, an L0 ball with P. Small inputs
-    keep the budget of 784 values as far as it is no more than half the range in every value (L2, L1) or all pixels (L0): there
-    the same share would be less than Linf 0.5, which is searched in any case.
+    An L2 ball of the same share of the cube's diagonal grows with sqrt(D), an L1 ball with D, an L0 ball with P. Small
+    inputs keep the budget of 784 values as far as it is no more than half the range in every value (L2, L1) or all
+    pixels (L0): there the same share would be less than Linf 0.5, which is searched in any case.
     """
     values = math.prod(shape)
     pixels = math.prod(shape[1:]) if len(shape) == 3 else values

@@ -1,4 +1,5 @@
-"""The published JSON schema of suite files: what is declared, with the parameters of every installed attack and defence."""
+"""The published JSON schema of suite files: what is declared, with the parameters of every installed attack and
+defence."""
 
 from __future__ import annotations
 

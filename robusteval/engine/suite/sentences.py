@@ -1,4 +1,5 @@
-"""What is wrong with a suite, in one sentence that names the file, the setting and, for a slip of the pen, the right name."""
+"""What is wrong with a suite, in one sentence that names the file, the setting and, for a slip of the pen, the right
+name."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ def where(place: Iterable[int | str]) -> str:
 
 
 def from_declaration(source: str, error: ValidationError) -> SuiteError:
-    """The error for the first thing that does not fit the declaration; of these a name that there is not comes first, as what
-    is missing may be what was meant."""
+    """The error for the first thing that does not fit the declaration; of these a name that there is not comes first,
+    as what is missing may be what was meant."""
     first = min(error.errors(include_url=False), key=lambda one: one["type"] != _UNKNOWN)
     place = first["loc"]
     if first["type"] in (_UNKNOWN, "missing"):

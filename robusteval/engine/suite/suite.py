@@ -83,7 +83,7 @@ def faults(catalogue: Catalogue) -> dict[str, str]:
     for entry in catalogue.of("suite"):
         try:
             parse(entry.plugin.text, entry.name, catalogue)
-        except Exception as error:  # a plugin's text may hold anything; it must not take a list of suites down
+        except Exception as error:  # noqa: BLE001 - a plugin's text must not take a list of suites down
             found[entry.name] = error.message if isinstance(error, RobustEvalError) else words(error)
     return found
 
@@ -135,7 +135,8 @@ def _installed(kind: str, name: str, source: str, place: tuple[int | str, ...], 
 
 
 def _check_names(settings: Settings, source: str) -> None:
-    """Attacks and defences are told apart by their names, and defences name attacks that there are. Raises SuiteError."""
+    """Attacks and defences are told apart by their names, and defences name attacks that there are. Raises
+    SuiteError."""
     known = [spec.name for spec in settings.attacks]
     everything = known + [cascade.name for cascade in settings.cascades]
     if not everything:

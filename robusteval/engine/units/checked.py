@@ -1,7 +1,8 @@
 """Is a unit that came from elsewhere what this run asked for? By its bytes alone: who made them is not trusted.
 
-The seal says that nothing was changed on the way; this says that columns are there, of the right samples, of the right type, and
-possible. That an attack found no more than it says cannot be seen from outside: whoever lends machines is believed in that.
+The seal says that nothing was changed on the way; this says that columns are there, of the right samples, of the right
+type, and possible. That an attack found no more than it says cannot be seen from outside: whoever lends machines is
+believed in that.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _MARGIN = 64 << 20  # bytes that a unit may take beside its images and columns
 
 
 def fault(context: Context, planned: Planned, chunk: int, plan: str, content: bytes) -> str:
-    """Why these bytes are not the finished unit of that cell and chunk, in words that go after "it"; "" where they are."""
+    """Why these bytes are not the finished unit of that cell and chunk, in words that go after "it"; "" where they
+    are."""
     if not isinstance(content, bytes) or len(content) > most_bytes(context, planned, chunk):
         return "is no unit, or is larger than it can be"
     cell = planned.cell.id

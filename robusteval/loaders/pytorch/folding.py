@@ -1,8 +1,9 @@
-"""A copy of a module for the attacks' passes, with batch norms folded into the layers before them, where it can be traced.
+"""A copy of a module for the attacks' passes, with batch norms folded into the layers before them, where it can be
+traced.
 
-The module itself stays as it is and is the truth. A trace runs a stranger's forward once with symbols in place of numbers, so
-whatever depends on numbers, on state or on the batch comes out wrong or not at all: the copy is used only where it answers as
-the module does, and has its gradients.
+The module itself stays as it is and is the truth. A trace runs a stranger's forward once with symbols in place of
+numbers, so whatever depends on numbers, on state or on the batch comes out wrong or not at all: the copy is used only
+where it answers as the module does, and has its gradients.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def folded(module: nn.Module) -> nn.Module | None:
         return traced.eval().requires_grad_(False)
     except (KeyboardInterrupt, GeneratorExit):
         raise
-    except BaseException:  # a stranger's forward, given symbols, may do anything
+    except BaseException:  # noqa: BLE001 - a stranger's forward, given symbols, may do anything
         return None
 
 
@@ -51,7 +52,7 @@ def agrees(module: nn.Module, other: nn.Module, reading: Reading, x: Tensor) -> 
         theirs, mine = (_gradient(one, reading, x[:_ROWS]) for one in (module, other))
         cosine = torch.nn.functional.cosine_similarity(mine, theirs, dim=1)
         return bool(((cosine >= _SAME_WAY) | (mine == theirs).all(1)).all())
-    except Exception:  # see above; both were asked before as they are
+    except Exception:  # noqa: BLE001 - see above; both were asked before as they are
         return False
 
 
@@ -96,7 +97,7 @@ def _only(before: fx.Node, node: fx.Node) -> bool:
 
 def _with_norm(layer: nn.Module | None, norm: nn.Module) -> nn.Module | None:
     """A new layer that does both; None where they are no such pair."""
-    if layer is None or _hooked(layer) or not isinstance(norm, nn.modules.batchnorm._BatchNorm):
+    if layer is None or _hooked(layer) or not isinstance(norm, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - no public one
         return None
     if norm.running_mean is None or norm.running_var is None:
         return None

@@ -46,7 +46,8 @@ def clopper_pearson(hits: int, trials: int, level: float = LEVEL) -> tuple[float
 
 
 def lower_bound(hits: int, trials: int, tail: float) -> float:
-    """The exact lower bound of a share, hits of trials: the true one lies below it with a probability of `tail` at most."""
+    """The exact lower bound of a share, hits of trials: the true one lies below it with a probability of `tail` at
+    most."""
     return 0.0 if hits == 0 else beta_quantile(tail, hits, trials - hits + 1)
 
 

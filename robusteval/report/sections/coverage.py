@@ -131,7 +131,8 @@ def image(record: Record, sample: int) -> str:
 def gallery(record: Record) -> list[Shot]:
     shots = []
     for picture in record.gallery[:PICTURES]:
-        caption = f"{picture.attack}, {norm_title(picture.norm)} {number(picture.distance)}, image {image(record, picture.sample)}"
+        distance = f"{norm_title(picture.norm)} {number(picture.distance)}"
+        caption = f"{picture.attack}, {distance}, image {image(record, picture.sample)}"
         if picture.defense != "none":
             caption += f", behind {picture.defense}"
         truth = class_name(record, picture.label)

@@ -52,7 +52,8 @@ def check_rounded(
         if len(failures) == before and len(survivors):  # noqa: PLC1802 - an array
             share = 100 * sum(wins) / len(survivors)
             notes.append(
-                f"{cell.attack}, {cell.norm}: {share:.1f} % of {len(survivors)} wins survive rounding to 8 bits, as said."
+                f"{cell.attack}, {cell.norm}: {share:.1f} % of {len(survivors)} wins survive rounding to 8 bits, as "
+                "said."
             )
     return asked, failures, notes
 

@@ -21,8 +21,8 @@ KINDS = ("attack", "defense", "metric")
 _OF_CELL = (
     "attack", "plugin", "version", "family", "needs", "defense", "knowledge", "norm", "threat", "eps", "target",
 )  # fmt: skip
-# Versions whose records this one checks as its own: columns and words of the record mean the same. What it derives otherwise
-# since then is found where it is compared, and `earlier` says why that may be.
+# Versions whose records this one checks as its own: columns and words of the record mean the same. What it derives
+# otherwise since then is found where it is compared, and `earlier` says why that may be.
 EARLIER = ("0.1.0",)
 _OWN_ATTACK = "bare-adversarials"  # the core's own, which no plugin makes
 
@@ -72,8 +72,10 @@ def earlier(record: Record, result: Verification) -> list[str]:
     if result.held:
         return [f"{wrote}: all that was compared is the same in both."]
     return [
-        f"{wrote}: figures, checks or words that differ may be what changed since (CHANGELOG.md); to know, verify it with "
-        f"robusteval {version}."
+        (
+            f"{wrote}: figures, checks or words that differ may be what changed since (CHANGELOG.md); to know, verify "
+            f"it with robusteval {version}."
+        )
     ]
 
 

@@ -1,7 +1,8 @@
 """The same graph in fewer passes over memory: what scales and shifts channels goes into the weights before it.
 
-An attack asks for gradients by the input alone, and thousands of them, so what a file keeps apart for training is done once
-here. Weights are multiplied in float64 and rounded once; answers differ from the file's by rounding, as parity measures.
+An attack asks for gradients by the input alone, and thousands of them, so what a file keeps apart for training is done
+once here. Weights are multiplied in float64 and rounded once; answers differ from the file's by rounding, as parity
+measures.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Affine(NamedTuple):
 
 
 def simplified(calls: Sequence[Call], env: list[Any], kept: Collection[int]) -> list[Call]:
-    """The calls with what does nothing cut and what is affine folded. env: constants by slot, to which new weights are added;
-    kept: slots whose values are asked for by somebody else."""
+    """The calls with what does nothing cut and what is affine folded. env: constants by slot, to which new weights are
+    added; kept: slots whose values are asked for by somebody else."""
     calls = _without_idle(calls, env, kept)
     readers = Counter(slot for call in calls for slot in call.ins)
     made: list[Call] = []
@@ -57,8 +58,8 @@ def _without_idle(calls: Sequence[Call], env: Sequence[Any], kept: Collection[in
     """Without the calls that hand on what they are given."""
     same: dict[int, int] = {}
     left = []
-    for call in calls:
-        call = replace(call, ins=tuple(same.get(slot, slot) for slot in call.ins))
+    for one in calls:
+        call = replace(one, ins=tuple(same.get(slot, slot) for slot in one.ins))
         if _idle(call, env) and call.outs[0] not in kept:
             same[call.outs[0]] = call.ins[0]
         else:
@@ -194,7 +195,8 @@ def _vectors(affine: Affine, channels: int, rank: int, behind: int) -> tuple[Ten
 
 
 def _vector(value: Tensor, channels: int, rank: int, behind: int) -> Tensor | None:
-    """A constant as [channels]: the axis of the channels has `behind` axes after it, and a layer's result `rank` in all."""
+    """A constant as [channels]: the axis of the channels has `behind` axes after it, and a layer's result `rank` in
+    all."""
     sizes = list(reversed(value.shape))
     if len(sizes) > rank or any(size != 1 for at, size in enumerate(sizes) if at != behind):
         return None
