@@ -42,9 +42,8 @@ def test_four_mnist_models_in_one_run(tmp_path: Path) -> None:
     for source in range(4):
         assert sure(shares[source][source]) > 0.7  # each is broken by what was made on it
         assert all(sure(shares[source][source]) >= sure(shares[source][target]) for target in range(4))
-    assert (
-        sum(sure(shares[i][j]) > 0.05 for i in range(4) for j in range(4) if i != j) >= 6
-    )  # and much of it carries over
+    # and much of it carries over
+    assert sum(sure(shares[i][j]) > 0.05 for i in range(4) for j in range(4) if i != j) >= 6
     pgd = next(result for result in made.results if result.tags.get("attack") == "pgd")
     assert [curve.label for curve in pgd.curves] == ["lenet", "fc", "conv4", "mnist-8"]
     for record in made.records.values():
