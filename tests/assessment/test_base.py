@@ -75,6 +75,7 @@ def test_a_rule_s_findings_become_measurements():
         Finding("a", "alarm", "first", {"n": 3, "share": 0.5, "more": 0.7}, "do"),
         Finding("w", "warning", "second", {}, "do"),
         Finding("i", "info", "third", {"share": 0.25}, "do"),
+        Finding("n", "info", "fourth", {"share": 4}, "do"),  # a count is no share
     ]
     record = honest()
     measure = from_rule(
@@ -84,6 +85,7 @@ def test_a_rule_s_findings_become_measurements():
         Measured(0.5, "first", "fail", found[0]),
         Measured(None, "second", "warn", found[1]),
         Measured(0.25, "third", "pass", found[2]),
+        Measured(None, "fourth", "pass", found[3]),
     ]
     assert list(measure(honest())) == [Measured(0.0, "fine")]
     asked = []

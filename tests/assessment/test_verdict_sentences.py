@@ -131,7 +131,12 @@ def test_what_the_time_budget_left_out():
 
 @pytest.mark.parametrize(("needs", "share"), [("gradient", 0.25), ("scores", 1.0)])
 @pytest.mark.parametrize(
-    ("features", "where"), [("penultimate: relu", "penultimate features"), ("scores: none", "scores")]
+    ("features", "where"),
+    [
+        ("penultimate: relu", "penultimate features"),
+        ("penultimate: block:relu", "penultimate features"),
+        ("scores: none", "scores"),
+    ],
 )
 def test_planted_adversarials(needs, share, features, where):
     record = honest()

@@ -168,7 +168,7 @@ def _unstable(record: Record, column: str) -> Iterator[Measured]:
 
 def _again(record: Record) -> Iterator[Measured]:
     rows = list(_unstable(record, "unstable_again"))
-    note = record.model.traits.get("random-outputs", "")
+    note = record.model.traits.get("random-outputs")
     if note and not any(row.finding for row in rows):
         finding = Finding(
             "random-outputs",

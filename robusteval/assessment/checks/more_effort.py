@@ -87,7 +87,7 @@ def _start(record: Record) -> Iterator[Measured]:
 
 
 def _is_targeted(cell: Cell) -> bool:
-    return cell.plugin == "least-likely" or "targeted" in str(cell.params.get("loss", "")).split("-")
+    return cell.plugin == "least-likely" or "targeted" in str(cell.params.get("loss")).split("-")
 
 
 def _targeted(record: Record) -> Iterator[Measured]:
