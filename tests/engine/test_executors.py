@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import signal
 
 import pytest
 
@@ -16,6 +17,15 @@ from robusteval.errors import PluginError, RobustEvalError
 from tests.engine import faulty, toys
 from tests.engine.carriers import Carrier
 from tests.engine.test_runner import make_job, text
+
+
+@pytest.fixture(autouse=True)
+def _heard():
+    """Python's own handler of a Ctrl-C, which a command in the background of a script lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 SUITE = toys.SUITE.replace('norms = ["l2", "linf"]', 'norms = ["l2"]').replace('norms = ["linf"]', 'norms = ["l2"]')
 
