@@ -5,8 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+<<<<<<< ours
 from pathlib import Path
 from typing import Any
+
+||||||| base
+
+=======
+import signal
+
+>>>>>>> theirs
 
 import pytest
 
@@ -22,6 +30,15 @@ from tests.engine import faulty, toys
 from tests.engine.carriers import Carrier
 from tests.engine.test_runner import make_job, text
 from tests.sure import sure
+
+
+@pytest.fixture(autouse=True)
+def _heard():
+    """Python's own handler of a Ctrl-C, which a command in the background of a script lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 SUITE = toys.SUITE.replace('norms = ["l2", "linf"]', 'norms = ["l2"]').replace('norms = ["linf"]', 'norms = ["l2"]')
 

@@ -155,14 +155,19 @@ def is_unit(path: Path) -> bool:
 
 def _sealed(archive: bytes) -> bytes:
     """An archive without a comment, with its hash as one."""
-    seal = _SEAL + hashlib.sha256(archive).hexdigest().encode()
-    return archive.removesuffix(_NO_COMMENT) + len(seal).to_bytes(2, "little") + seal
+    return archive.removesuffix(_NO_COMMENT) + _comment(hashlib.sha256(archive).hexdigest())
+
+
+def _comment(digest: str) -> bytes:
+    """How a sealed archive ends."""
+    return _SEALED.to_bytes(2, "little") + _SEAL + digest.encode()
 
 
 def _unsealed(content: bytes) -> tuple[dict[str, Any], Arrays] | None:
     """(what a unit says of itself, its arrays); None where a single bit of it was changed."""
-    archive = content[: -_SEALED - 2] + _NO_COMMENT
-    if _sealed(archive) != content:
+    digest = hashlib.sha256(memoryview(content)[: -_SEALED - 2])  # a unit may be large: nothing of it is copied
+    digest.update(_NO_COMMENT)
+    if content[-_SEALED - 2 :] != _comment(digest.hexdigest()):
         return None
     try:
         if not _stored(content):
