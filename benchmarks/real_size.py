@@ -5,8 +5,8 @@
 
 Random weights and the models' own answers as labels: cost, not strength. PGD and APGD have a budget within which
 nothing falls, so that they take all their steps; DDN and FMN have as many in any case. Ours run through the engine's
-own path, with judge, search and meters, once in float32 and once as `--precision auto` has it. Every call is a process
-of its own, on one thread: CPU seconds an image, passes counted at the model, and the most memory in use above what was
+own path, with judge, search and meters, once in float32 and once as `--precision auto` has it. Ours and each peer run in processes of their
+own, on one thread: CPU seconds an image, passes counted at the model, and the most memory in use above what was
 in use before. Memory is measured by itself, on more images and in two steps, as further steps need no more.
 """
 
@@ -19,7 +19,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,8 @@ from setting import machine
 from torch import Tensor
 
 from robusteval.contracts.tuning import AUTO, FULL_ONLY
-from robusteval.engine.schedule.pass_timing import in_words
+from robusteval.engine.schedule.pass_timing import in_words, timed
+from robusteval.loaders.pytorch.classifier import TorchClassifier
 
 STEPS = {"pgd": 20, "apgd": 50, "ddn": 60, "fmn": 100}
 _NEVER = 1e-7  # a budget within which nothing falls
@@ -73,36 +73,42 @@ def peers(attack: str, steps: int, p: Peers) -> dict[str, Peer | None]:
     return {"adv-lib": p.adv_lib("fmn", norm="l2", steps=steps), "foolbox": p.foolbox("L2FMNAttack", steps=steps)}
 
 
-def one(name: str, attack: str, by: str, count: int, steps: int) -> dict[str, Any]:
-    """What one call costs, in this process."""
+def several(name: str, by: str, count: int, steps: dict[str, int]) -> list[dict[str, Any]]:
+    """What each of some attacks costs, in this process. steps: of each attack."""
     torch.set_num_threads(1)
     module, x = model(name), images(count)
     y = torch.cat([module(part).argmax(1) for part in torch.split(x, 8)])
-    found: dict[str, Any] = {"model": name, "attack": attack, "by": by, "images": count, "steps": steps}
-    passes = Passes()
+    passes, told = Passes(), {}
     if by in OURS:
-        arena = Arena.of(module, x, y, OURS[by])
-        for part in (arena.classifier.module, arena.classifier.faster):
+        classifier = TorchClassifier.from_module(module, tuple(x.shape[1:]))
+        arena = Arena(classifier, x, y, timed(classifier, x, OURS[by]).tuning)
+        for part in (classifier.module, classifier.faster):
             if part is not None:
                 passes.watch(part)
-        call: Callable[[], Tensor] = lambda: ours(attack, steps, arena)  # noqa: E731
-        found |= {"passes": in_words(arena.tuning), "folded": arena.classifier.faster is not None}
+        told = {"way": in_words(arena.tuning), "folded": classifier.faster is not None}
     else:
         known, _ = load_peers()
         target = wrap(Target.of(Whole(module).eval(), x, y), {key: known[key] for key in known if key == "foolbox"})
-        peer = peers(attack, steps, Peers(known))[by]
-        if peer is None:
-            return found | {"failed": "not installed"}
         passes.watch(target.module)
-        torch.manual_seed(0)
-        budget = _NEVER if attack in ("pgd", "apgd") else 0.0
-        call = lambda: peer(target, budget)  # noqa: E731
-    before = _in_use()
-    started = time.process_time()
-    call()
-    found["seconds"] = (time.process_time() - started) / count
-    found |= {"forwards": passes.forwards / count, "backwards": passes.backwards / count}
-    return found | {"memory": max(0.0, _most() - before)}
+    rows = []
+    for attack, many in steps.items():
+
+        def call(attack: str = attack, many: int = many) -> Tensor | None:
+            if by in OURS:
+                return ours(attack, many, arena)
+            peer = peers(attack, many, Peers(known)).get(by)
+            torch.manual_seed(0)
+            return None if peer is None else peer(target, _NEVER if attack in ("pgd", "apgd") else 0.0)
+
+        row: dict[str, Any] = {"model": name, "attack": attack, "by": by, "images": count, "steps": many, **told}
+        passes.forwards = passes.backwards = 0
+        before, started = _in_use(), time.process_time()
+        made = call()
+        row["seconds"] = (time.process_time() - started) / count
+        row |= {"forwards": passes.forwards / count, "backwards": passes.backwards / count}
+        row["memory"] = max(0.0, _most() - before)
+        rows.append(row if made is not None else {**row, "failed": "no such attack, or not installed"})
+    return rows
 
 
 def _in_use() -> float:
@@ -126,32 +132,37 @@ def _status(name: str) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def apart(*given: object) -> dict[str, Any]:
-    """`one` in a process of its own."""
-    command = [sys.executable, __file__, "--one", json.dumps(given)]
+def apart(name: str, by: str, count: int, steps: dict[str, int]) -> list[dict[str, Any]]:
+    """`several` in a process of its own."""
+    command = [sys.executable, __file__, "--several", json.dumps([name, by, count, steps])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this very script
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        return {"model": given[0], "attack": given[1], "by": given[2], "failed": said[-1] if said else "ended"}
-    made: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        said = (done.stderr.strip().splitlines() or ["ended"])[-1]
+        return [{"model": name, "attack": attack, "by": by, "failed": said} for attack in steps]
+    made: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
     return made
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """All rows, ours and theirs alternating, and the best pass of torch on each model."""
+    """All rows, and the best pass of torch on each model."""
     result: dict[str, Any] = {"machine": machine(), "peers": load_peers()[1], "pass": {}, "rows": [], "memory": []}
+    wanted = options.attacks.split(",")
     for name in options.models.split(","):
         cost = best_cost(model(name), images(options.images))
         result["pass"][name] = {"forward": cost.forward, "backward": cost.backward, "how": cost.how}
-        for attack in options.attacks.split(","):
-            steps = max(2, round(STEPS[attack] * options.share))
-            for by in [*OURS, *peers(attack, steps, Peers({}))]:
-                result["rows"].append(apart(name, attack, by, options.images, steps))
-                print(result["rows"][-1], file=sys.stderr, flush=True)
-                if attack == "pgd" and options.memory:
-                    result["memory"].append(apart(name, attack, by, options.memory, 2))
-                    print(result["memory"][-1], file=sys.stderr, flush=True)
+        for by in [*OURS, "torchattacks", "adv-lib", "foolbox"]:
+            steps = {one: max(2, round(STEPS[one] * options.share)) for one in wanted if _has(one, by)}
+            result["rows"] += apart(name, by, options.images, steps)
+            print(*result["rows"][-len(steps) :], sep="\n", file=sys.stderr, flush=True)
+            if options.memory:
+                result["memory"] += apart(name, by, options.memory, {"pgd": 2})
+                print(result["memory"][-1], file=sys.stderr, flush=True)
+    result["rows"].sort(key=lambda row: (options.models.index(row["model"]), wanted.index(row["attack"])))
     return result
+
+
+def _has(attack: str, by: str) -> bool:
+    return by in OURS or by in peers(attack, 2, Peers({}))
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -173,7 +184,7 @@ def markdown(result: dict[str, Any]) -> str:
     for row in result["memory"]:
         shown = row.get("failed") or f"{row['memory']:.0f}"
         lines.append(f"| {row['model']} | {row['by']} | {row.get('images', '')} | {shown} |")
-    ways = {(row["model"], row["by"]): row["passes"] for row in result["rows"] if "passes" in row}
+    ways = {(row["model"], row["by"]): row["way"] for row in result["rows"] if "way" in row}
     return "\n".join([*lines, "", *[f"* {name}, {by}: {way}" for (name, by), way in ways.items()]]) + "\n"
 
 
@@ -198,10 +209,10 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=32, help="images on which memory is measured; 0: not at all")
     parser.add_argument("--share", type=float, default=1.0, help="of the steps, for a quick look: time goes with steps")
     parser.add_argument("--out", type=Path, help="folder for real-size.json and real-size.md")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--several", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(one(*json.loads(options.one))))
+    if options.several:
+        print(json.dumps(several(*json.loads(options.several))))
         return
     torch.set_num_threads(1)
     result = run(options)
