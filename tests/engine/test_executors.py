@@ -5,16 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-<<<<<<< ours
+import signal
 from pathlib import Path
 from typing import Any
-
-||||||| base
-
-=======
-import signal
-
->>>>>>> theirs
 
 import pytest
 
