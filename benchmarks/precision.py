@@ -99,7 +99,7 @@ def compared(name: str, suite: str, images: int) -> dict[str, Any]:
             watched = {
                 key: sum(unit.watched[key] for unit in units) for key in ("met", "lost", "fooled", "not_carried")
             }
-            found = [None if math.isinf(one) else round(one, 6) for one in distance.tolist()]
+            found = [None if math.isinf(item) else round(item, 6) for item in distance.tolist()]
             row[way] = {"seconds": seconds, "distance": found, **watched}
         rows.append(row)
         print(
@@ -118,14 +118,14 @@ def compared(name: str, suite: str, images: int) -> dict[str, Any]:
 
 def median(distances: Sequence[float | None]) -> float:
     """The lower of the middle two; inf where half were never lost."""
-    ordered = sorted(math.inf if one is None else one for one in distances)
+    ordered = sorted(math.inf if distance is None else distance for distance in distances)
     return ordered[(len(ordered) - 1) // 2]
 
 
 def ratio(row: dict[str, Any], way: str) -> float:
     """Geometric mean over the images that both ways lost of the way's distance to that of float32."""
     pairs = zip(row[way]["distance"], row[FULL_WAY]["distance"], strict=True)
-    logs = [math.log(one / other) for one, other in pairs if one and other]
+    logs = [math.log(pair / other) for pair, other in pairs if pair and other]
     return math.exp(sum(logs) / len(logs)) if logs else math.nan
 
 
@@ -134,7 +134,9 @@ def worst(rows: list[dict[str, Any]], norm: str) -> dict[str, Any]:
     made: dict[str, Any] = {"cell": f"worst case, {norm}"}
     for way in (FULL_WAY, ROUNDED, CHANCE):
         columns = [row[way]["distance"] for row in rows if row["norm"] == norm]
-        nearest = [min((one for one in group if one is not None), default=None) for group in zip(*columns, strict=True)]
+        nearest = [
+            min((item for item in group if item is not None), default=None) for group in zip(*columns, strict=True)
+        ]
         made[way] = {"distance": nearest, "seconds": sum(row[way]["seconds"] for row in rows if row["norm"] == norm)}
         made[way] |= {key: sum(row[way][key] for row in rows if row["norm"] == norm) for key in ("met", "lost")}
     return made
@@ -143,9 +145,9 @@ def worst(rows: list[dict[str, Any]], norm: str) -> dict[str, Any]:
 def line(row: dict[str, Any]) -> str:
     """A row of the table."""
     medians = [median(row[way]["distance"]) for way in (FULL_WAY, ROUNDED, CHANCE)]
-    lost = [sum(one is not None for one in row[way]["distance"]) for way in (FULL_WAY, ROUNDED, CHANCE)]
+    lost = [sum(item is not None for item in row[way]["distance"]) for way in (FULL_WAY, ROUNDED, CHANCE)]
     forgot = "/".join(f"{row[way]['lost']}" for way in (FULL_WAY, ROUNDED))
-    figures = [f"{one:.4g}" for one in medians]
+    figures = [f"{entry:.4g}" for entry in medians]
     figures += [f"{ratio(row, ROUNDED):.4f}", f"{ratio(row, CHANCE):.4f}", "/".join(map(str, lost)), forgot]
     spent = row[ROUNDED]["seconds"] / max(row[FULL_WAY]["seconds"], 1e-9)
     return f"| {row['cell']} | " + " | ".join(figures) + f" | {spent:.2f} |"
@@ -158,19 +160,22 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         (
             f"The attacks of suite `{result['suite']}` on the bare model. Median distances in the three ways; "
-            "geometric mean of the ratio of distances to those of float32, image by image; images lost; wins met on the way and "
-            "not returned (float32 / bfloat16); CPU time of bfloat16 as a share of that of float32, judging and search "
-            "included. Cells without gradients ask the true model only, so nothing changes there."
+            "geometric mean of the ratio of distances to those of float32, image by image; images lost; wins met on the "
+            "way and not returned (float32 / bfloat16); CPU time of bfloat16 as a share of that of float32, judging and "
+            "search included. Cells without gradients ask the true model only, so nothing changes there."
         ),
     ]
-    for one in result["models"]:
-        lines += ["", f"## {one['model']}, {one['images']} images", ""]
-        lines += [f"float32: {one['exact']}. bfloat16: {one['rounded']}. `--precision auto` here: {one['auto']}.", ""]
+    for item in result["models"]:
+        lines += ["", f"## {item['model']}, {item['images']} images", ""]
+        lines += [
+            f"float32: {item['exact']}. bfloat16: {item['rounded']}. `--precision auto` here: {item['auto']}.",
+            "",
+        ]
         lines += ["| cell | float32 | bfloat16 | float32 again | ratio | by chance | lost | forgot | time |"]
         lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
-        rows = [row for row in one["rows"] if row["needs"] == "gradient"]
+        rows = [row for row in item["rows"] if row["needs"] == "gradient"]
         lines += [line(row) for row in rows]
-        lines += [line(worst(one["rows"], norm)) for norm in sorted({row["norm"] for row in one["rows"]})]
+        lines += [line(worst(item["rows"], norm)) for norm in sorted({row["norm"] for row in item["rows"]})]
     return "\n".join(lines) + "\n"
 
 
@@ -186,10 +191,10 @@ def main() -> None:
     torch.set_num_threads(1)
     known = options.out / "precision.json" if options.out else None
     old = json.loads(known.read_text())["models"] if known is not None and known.exists() else []
-    done = {one["model"]: one for one in old}
+    done = {item["model"]: item for item in old}
     for name in options.models.split(","):
         done[name] = compared(name, options.suite, options.images)
-        models = [done[one] for one in MODELS if one in done]
+        models = [done[item] for item in MODELS if item in done]
         result = {"machine": machine(), "suite": options.suite, "models": models}
         if options.out and known is not None:
             options.out.mkdir(parents=True, exist_ok=True)

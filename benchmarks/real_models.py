@@ -90,7 +90,7 @@ def model(name: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = MAKERS[name]()
-        norms = [one for one in made.modules() if isinstance(one, nn.BatchNorm2d)]
+        norms = [module for module in made.modules() if isinstance(module, nn.BatchNorm2d)]
         for norm in norms:
             norm.momentum = None  # the mean over all that was seen
         if norms:

@@ -5,9 +5,10 @@
 
 Random weights and the models' own answers as labels: cost, not strength. PGD and APGD have a budget within which
 nothing falls, so that they take all their steps; DDN and FMN have as many in any case. Ours run through the engine's
-own path, with judge, search and meters, once in float32 and once as `--precision auto` has it. Ours and each peer run in processes of their
-own, on one thread: CPU seconds an image, passes counted at the model, and the most memory in use above what was
-in use before. Memory is measured by itself, on more images and in two steps, as further steps need no more.
+own path, with judge, search and meters, once in float32 and once as `--precision auto` has it. Ours and each peer run
+in processes of their own, on one thread: CPU seconds an image, passes counted at the model, and the most memory in use
+above what was in use before. Memory is measured by itself, on more images and in two steps, as further steps need no
+more.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         cost = best_cost(model(name), images(options.images))
         result["pass"][name] = {"forward": cost.forward, "backward": cost.backward, "how": cost.how}
         for by in [*OURS, "torchattacks", "adv-lib", "foolbox"]:
-            steps = {one: max(2, round(STEPS[one] * options.share)) for one in wanted if _has(one, by)}
+            steps = {item: max(2, round(STEPS[item] * options.share)) for item in wanted if _has(item, by)}
             result["rows"] += apart(name, by, options.images, steps)
             print(*result["rows"][-len(steps) :], sep="\n", file=sys.stderr, flush=True)
             if options.memory:
@@ -194,8 +195,8 @@ def _line(row: dict[str, Any], result: dict[str, Any]) -> str:
         return f"{start} {row['failed']} | | | |"
     best = result["pass"][row["model"]]
     pure = row["forwards"] * best["forward"] + row["backwards"] * best["backward"]
-    same = [one for one in result["rows"] if (one["model"], one["attack"]) == (row["model"], row["attack"])]
-    theirs = [one["seconds"] for one in same if one["by"] not in OURS and "failed" not in one]
+    same = [item for item in result["rows"] if (item["model"], item["attack"]) == (row["model"], row["attack"])]
+    theirs = [item["seconds"] for item in same if item["by"] not in OURS and "failed" not in item]
     ratio = f"{row['seconds'] / min(theirs):.2f}" if theirs else ""
     passes = f"{row['forwards']:.0f} + {row['backwards']:.0f}"
     return f"{start} {row['seconds']:.2f} | {passes} | {row['seconds'] / pure:.2f} | {ratio} |"

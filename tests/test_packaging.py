@@ -39,7 +39,7 @@ def without_reason(text: str) -> list[str]:
 def line_lengths(text: str) -> list[int]:
     """Every number that says how long a line may be."""
     found = re.findall(r"^(?:line-length|max-line-length|max-doc-length|line_length) *= *(\d+)", text, re.MULTILINE)
-    return [int(one) for one in found]
+    return [int(item) for item in found]
 
 
 def loosened(text: str) -> list[str]:

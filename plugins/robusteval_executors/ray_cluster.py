@@ -93,7 +93,7 @@ class Ray:
 
     def places(self, ray: Any) -> int:
         """How many units the nodes that are there can take at once."""
-        return sum(self._fits(one.get("Resources", {})) for one in ray.nodes() if one.get("Alive"))
+        return sum(self._fits(node.get("Resources", {})) for node in ray.nodes() if node.get("Alive"))
 
     def _fits(self, there: dict[str, float]) -> int:
         wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory * _GIB}

@@ -54,7 +54,7 @@ class PipelineFigures:
     def findings(self) -> list[Finding]:
         """The findings that name a cell of this pipeline."""
         mine = {cell.id for cell in self.record.cells if cell.defense == self.pipeline.defense}
-        return [one for one in self.record.findings if not mine.isdisjoint(one.cells)]
+        return [finding for finding in self.record.findings if not mine.isdisjoint(finding.cells)]
 
     def clean(self) -> statistics.Interval:
         return statistics.share(int(self.right.sum()), self.right.size)

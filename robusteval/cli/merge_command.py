@@ -91,7 +91,7 @@ def _asked(again: str | None, words: list[str], folder: Path) -> click.Context:
             f"{folder} does not say how it was run, or in words that this version does not know.",
             'Give the run\'s command: --run "model.onnx --suite standard".',
         ) from None
-    unset = {one.name: one.get_default(context) for one in run_command.params}
+    unset = {param.name: param.get_default(context) for param in run_command.params}
     refused = [name for name in ALLOWED_BY_THE_USER if context.params[name] != unset[name]]
     if refused:
         flags = " and ".join(f"--{name}" for name in sorted(refused))

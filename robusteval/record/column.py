@@ -70,35 +70,35 @@ def keyed(columns: Sequence[Column | str], norm: str = "") -> list[Column]:
     else."""
     if isinstance(columns, str):
         raise TypeError("columns are a list, not a text")
-    taken = {one.key for one in columns if isinstance(one, Column)}
+    taken = {column.key for column in columns if isinstance(column, Column)}
     made = []
-    for place, one in enumerate(columns):
-        if isinstance(one, str):
-            key = stem = key_of(one, norm) or f"column-{place + 1}"
+    for place, column in enumerate(columns):
+        if isinstance(column, str):
+            key = stem = key_of(column, norm) or f"column-{place + 1}"
             count = 2
             while key in taken:
                 key, count = f"{stem}-{count}", count + 1
             taken.add(key)
-            made.append(Column(key, one))
-        elif isinstance(one, Column):
-            made.append(one)
+            made.append(Column(key, column))
+        elif isinstance(column, Column):
+            made.append(column)
         else:
-            raise TypeError(f"a column is a Column or a title, not {type(one).__name__}")
+            raise TypeError(f"a column is a Column or a title, not {type(column).__name__}")
     return made
 
 
 def faulty_keys(columns: Iterable[Column]) -> str:
     """What is wrong with the keys of a table, in words; empty where nothing is."""
     seen: set[str] = set()
-    for one in columns:
-        if not one.key:
-            return f"the column {one.title[:80]!r} has no key"
-        eps = parts_of(one.key)[2]
+    for column in columns:
+        if not column.key:
+            return f"the column {column.title[:80]!r} has no key"
+        eps = parts_of(column.key)[2]
         if eps and not _NUMBER.fullmatch(eps):
-            return f"the key {one.key[:80]!r} names no budget"
-        if one.key in seen:
-            return f"two columns have the key {one.key[:80]!r}"
-        seen.add(one.key)
+            return f"the key {column.key[:80]!r} names no budget"
+        if column.key in seen:
+            return f"two columns have the key {column.key[:80]!r}"
+        seen.add(column.key)
     return ""
 
 
@@ -106,8 +106,8 @@ def titles_alone(results: Iterable[dict[str, Any]]) -> None:
     """Puts titles in the place of columns, in results as JSON has them, where this loses nothing: as documents were
     before columns had keys."""
     for result in results:
-        titles = [one["title"] for one in result["columns"]]
-        if result["columns"] == [asdict(one) for one in keyed(titles, str(result["tags"].get("norm") or ""))]:
+        titles = [item["title"] for item in result["columns"]]
+        if result["columns"] == [asdict(item) for item in keyed(titles, str(result["tags"].get("norm") or ""))]:
             result["columns"] = titles
 
 

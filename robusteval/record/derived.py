@@ -91,10 +91,10 @@ class Result:
         return keyed(self.columns, str(self.tags.get("norm") or ""))
 
     def keys(self) -> list[str]:
-        return [one.key for one in self.heads()]
+        return [head.key for head in self.heads()]
 
     def titles(self) -> list[str]:
-        return [one.title for one in self.heads()]
+        return [head.title for head in self.heads()]
 
     def named(self) -> list[dict[str, Scalar]]:
         """The rows by key. Raises ValueError where a row is longer or shorter than the columns."""

@@ -12,9 +12,9 @@ DOCUMENTS = (store.DOCUMENT, comparison.DOCUMENT, reference_set.DOCUMENT)
 
 def main() -> None:
     """Writes the files beside this one."""
-    for one in DOCUMENTS:
-        text = json.dumps(one.build_schema(), indent=1) + "\n"
-        (Path(__file__).parent / one.file).write_text(text, encoding="utf-8")
+    for item in DOCUMENTS:
+        text = json.dumps(item.build_schema(), indent=1) + "\n"
+        (Path(__file__).parent / item.file).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

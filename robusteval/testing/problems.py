@@ -114,7 +114,11 @@ class _Jitter:
     sigma: float
 
     def __call__(self, rng: Generator) -> Defended:
-        return Defended(Jittered(self.inner, self.sigma * torch.randn(self.inner.info.input_shape, generator=rng)))
+        return Defended(
+            Jittered(
+                self.inner, self.sigma * torch.randn(self.inner.info.input_shape, generator=rng, device=rng.device)
+            )
+        )
 
 
 def jittered(inner: Classifier, sigma: float) -> Defended:

@@ -23,9 +23,9 @@ from tests.sure import sure
 def reworded(results: list[Result]) -> list[Result]:
     return [
         dataclasses.replace(
-            one, columns=[Column(head.key, f"Wort {n}", head.unit) for n, head in enumerate(one.heads())]
+            result, columns=[Column(head.key, f"Wort {n}", head.unit) for n, head in enumerate(result.heads())]
         )
-        for one in results
+        for result in results
     ]
 
 
@@ -48,10 +48,10 @@ def without_hash(page: str) -> str:
 
 
 def test_the_titles_are_other_ones(record: Record, other: Record) -> None:
-    heads = [head for one in other.results for head in one.heads()]
+    heads = [head for result in other.results for head in result.heads()]
     assert len(heads) > 100
     assert all(head.title.startswith("Wort") for head in heads)
-    assert [one.keys() for one in other.results] == [one.keys() for one in record.results]
+    assert [result.keys() for result in other.results] == [result.keys() for result in record.results]
 
 
 def test_verdict_gate_and_known_models(record: Record, other: Record) -> None:
@@ -76,8 +76,10 @@ def test_several_models(record: Record, other: Record, capsys: pytest.CaptureFix
     keys = comparisons.KEYS
     mine = several.derive([(key, record) for key in keys])
     theirs = several.derive([(key, other) for key in keys])
-    assert any(one.tags.get("role") == "known" for one in mine)
-    assert [(one.name, one.keys(), one.rows) for one in theirs] == [(one.name, one.keys(), one.rows) for one in mine]
+    assert any(item.tags.get("role") == "known" for item in mine)
+    assert [(their.name, their.keys(), their.rows) for their in theirs] == [
+        (item.name, item.keys(), item.rows) for item in mine
+    ]
     page = render_comparison(compared(mine))
     said = {}
     for name, results in (("as they are", mine), ("from reworded records", theirs), ("reworded", reworded(theirs))):

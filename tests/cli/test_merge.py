@@ -191,5 +191,5 @@ def test_the_gate_is_asked_of_the_merged_run(robusteval: Command, halves: tuple[
 
 def test_every_option_of_a_run_is_either_a_folder_s_to_say_or_not() -> None:
     kinds = (merge_command.FROM_A_FOLDER, merge_command.ALLOWED_BY_THE_USER, merge_command.OWN, merge_command.NONE)
-    assert sorted(one.name for one in run_command.params) == sorted(name for kind in kinds for name in kind)
-    assert {one.name for one in merge_command.command.params} == {"folders", "again"} | merge_command.OWN
+    assert sorted(param.name for param in run_command.params) == sorted(name for kind in kinds for name in kind)
+    assert {param.name for param in merge_command.command.params} == {"folders", "again"} | merge_command.OWN

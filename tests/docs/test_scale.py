@@ -23,8 +23,8 @@ def commands() -> list[list[str]]:
     """The words of every `robusteval run` and `robusteval merge` on the page."""
     lines = re.sub(r"\\\n\s+", " ", TEXT).splitlines()
     found = [re.search(r"robusteval (?:run|merge) [^`#\n|]*", line) for line in lines if "NAME" not in line]
-    whole = [one[0].split("   ")[0].strip(' "') for one in found if one is not None]
-    return [shlex.split(one.split('" --tmux')[0]) for one in whole]
+    whole = [item[0].split("   ")[0].strip(' "') for item in found if item is not None]
+    return [shlex.split(item.split('" --tmux')[0]) for item in whole]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -37,7 +37,7 @@ def test_there_are_commands_of_each_kind() -> None:
     told = [" ".join(words) for words in commands()]
     assert len(told) >= 12
     for flag in ("--shard", "merge ", "--executor ray ", "ray:gpus=1", "--address auto", "--workers"):
-        assert any(flag in one for one in told), flag
+        assert any(flag in item for item in told), flag
 
 
 def test_what_is_no_command_is_noticed() -> None:
@@ -60,8 +60,8 @@ def test_its_files_can_be_read(text: str) -> None:
 
 def test_its_links_lead_somewhere() -> None:
     anchors = {
-        re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-")
-        for one in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+        re.sub(r"[^\w -]", "", item).strip().lower().replace(" ", "-")
+        for item in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
     }
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         if target.startswith("#"):

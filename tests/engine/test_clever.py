@@ -95,7 +95,7 @@ def test_nothing_unless_asked_for() -> None:
 def test_the_location_of_a_known_law_is_found() -> None:
     rng = np.random.default_rng(0)
     found = [largest(stats.weibull_max.rvs(2, loc=5, scale=2, size=200, random_state=rng))[0] for _ in range(5)]
-    assert np.median([sure(one) for one in found]) == pytest.approx(5, abs=0.1)
+    assert np.median([sure(item) for item in found]) == pytest.approx(5, abs=0.1)
 
 
 def test_the_fit_is_no_less_likely_than_scipys() -> None:

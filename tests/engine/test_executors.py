@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.sure import sure
 
 
 @pytest.fixture(autouse=True)
-def _heard():
+def _heard() -> Iterator[None]:
     """Python's own handler of a Ctrl-C, which a command in the background of a script lacks."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -52,7 +53,7 @@ def on(serial: Ran, tmp_path: Path, executor: Executor) -> Job:
     return dataclasses.replace(serial[0], folder=tmp_path / "run", executor=executor)
 
 
-@pytest.mark.parametrize("executor", [Serial(), Processes(), Carrier()], ids=lambda one: one.info.name)
+@pytest.mark.parametrize("executor", [Serial(), Processes(), Carrier()], ids=lambda item: item.info.name)
 def test_the_document_is_the_same_wherever_units_are_made(
     serial: Ran, tmp_path: Path, executor: Serial | Processes | Carrier
 ) -> None:

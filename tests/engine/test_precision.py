@@ -256,9 +256,9 @@ def test_only_a_plan_that_may_round_knows_a_precision_and_the_attacks_are_the_sa
         patched.setattr(plans, "make_plan", lambda *given: seen.append(given[-1]))
         for asked in (AUTO, FULL_ONLY):
             plan_of(replace(job, precision=asked))
-    assert [one.get("precision") for one in seen] == [AUTO, None]  # plans in full keep the hash that they always had
+    assert [item.get("precision") for item in seen] == [AUTO, None]  # plans in full keep the hash that they always had
     made = [run(replace(job, precision=asked, folder=tmp_path / asked)) for asked in (AUTO, FULL_ONLY)]
-    assert len({one.suite.attacks_sha256 for one in made}) == 1
+    assert len({item.suite.attacks_sha256 for item in made}) == 1
 
 
 def test_beside_known_models_a_run_in_bfloat16_says_how_it_differs() -> None:

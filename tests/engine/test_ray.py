@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self.cluster = Cluster(
+        self.cluster: Any = Cluster(
             initialize_head=True,
             head_node_args={"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False},
         )
@@ -177,7 +178,7 @@ def test_nodes_with_other_versions_are_refused(
 def test_it_conforms(on_ray: Executor) -> None:
     report = check_executor(on_ray)
     assert_conforms(report)
-    assert {one.status for one in report.outcomes} == {"passed"}
+    assert {outcome.status for outcome in report.outcomes} == {"passed"}
 
 
 def test_no_statistics_are_sent(on_ray: Executor) -> None:

@@ -54,8 +54,8 @@ def test_a_shard_depends_on_the_name_of_the_unit_alone_and_the_chunks_of_a_cell_
     shards = [Shard(number + 1, count) for number in range(count)]
     for cell in ("none/pgd/linf", "none/fgsm/l2", "x"):
         owners = [[shard.number for shard in shards if shard.holds(cell, chunk)] for chunk in range(2 * count)]
-        assert all(len(one) == 1 for one in owners)
-        assert sorted(one[0] for one in owners) == sorted([*range(1, count + 1)] * 2)
+        assert all(len(owner) == 1 for owner in owners)
+        assert sorted(owner[0] for owner in owners) == sorted([*range(1, count + 1)] * 2)
 
 
 PGD_AT = 2  # the shard of eight that has its first chunk: never to change, as shards of two versions would overlap
@@ -118,7 +118,7 @@ def test_what_failed_in_a_shard_failed_in_the_run_and_is_not_tried_again(tmp_pat
         done = run_shard(dataclasses.replace(job, folder=part), Shard(number, 2), [])
         assert set(done.failures) <= {"none/bad-raise/linf"}
     tried = []
-    merged = merge(dataclasses.replace(job, folder=tmp_path / "merged"), parts, lambda one: tried.append(one.cell))
+    merged = merge(dataclasses.replace(job, folder=tmp_path / "merged"), parts, lambda item: tried.append(item.cell))
     assert text(merged) == text(whole)
     assert "none/bad-raise/linf" not in tried
     assert {cell.status for cell in merged.cells} == {"done", "failed"}
@@ -202,5 +202,5 @@ def test_a_shard_fits_the_defences_that_its_units_stand_behind(tmp_path: Path, m
 def test_stored_units_are_archives_that_unfold_to_no_more_than_they_are(made: Made) -> None:
     path = units_in(made[2][0])[0]
     with zipfile.ZipFile(path) as archive:
-        assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert {item.compress_type for item in archive.infolist()} == {zipfile.ZIP_STORED}
     assert UnitStore(made[2][0], plan_of(made[0]).sha256).folder == path.parent

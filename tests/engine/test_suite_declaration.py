@@ -184,5 +184,5 @@ def test_whole_numbers_stay_what_they_are_so_that_hashes_do() -> None:
     """A budget of 3 hashes as 3, not as 3.0; the hash is what it was before settings were declared."""
     suite = parse(ODD, "here", discover())
     assert [type(suite.eps[norm]) for norm in ("l0", "l2", "linf")] == [int, int, float]
-    assert [type(one) for one in suite.cascades[0].eps["linf"]] == [int, float]
+    assert [type(item) for item in suite.cascades[0].eps["linf"]] == [int, float]
     assert attacks_sha256(suite, discover(), "untargeted", (3, 32, 32)).startswith("441513cc79e82e7732c69629")

@@ -35,7 +35,7 @@ def graph(
 
 
 def both(model: onnx.ModelProto) -> tuple[Twin, Twin]:
-    opsets = {one.domain: one.version for one in model.opset_import}
+    opsets = {item.domain: item.version for item in model.opset_import}
     return Twin(model.graph, opsets), Twin(model.graph, opsets, folds=False)
 
 

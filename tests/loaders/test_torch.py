@@ -17,7 +17,7 @@ from torch import nn
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.pytorch.classifier import TorchClassifier, load_torch
-from robusteval.loaders.pytorch.fingerprint import parameter_sha256
+from robusteval.loaders.pytorch.frozen import parameter_sha256
 from tests.loaders import torch_archs
 
 SHAPE = (1, 12, 12)

@@ -84,7 +84,7 @@ def net(how: Callable[[Net, Tensor], Tensor] = plain) -> Net:
 
 
 def norms(module: nn.Module | None) -> int:
-    return -1 if module is None else sum(isinstance(one, nn.BatchNorm2d) for one in module.modules())
+    return -1 if module is None else sum(isinstance(entry, nn.BatchNorm2d) for entry in module.modules())
 
 
 @pytest.mark.parametrize(("how", "left"), [(plain, 0), (twice, 0), (shared, -1), (by_numbers, -1), (raises, -1)])
@@ -97,10 +97,10 @@ def test_what_can_be_traced_is_folded_and_answers_alike(how: Callable[[Net, Tens
         return
     x = torch.rand(5, 3, 8, 8, requires_grad=True)
     assert torch.allclose(made(x), module(x), atol=1e-5)
-    grads = [torch.autograd.grad(one(x).square().sum(), x)[0] for one in (made, module)]
+    grads = [torch.autograd.grad(item(x).square().sum(), x)[0] for item in (made, module)]
     assert torch.allclose(grads[0], grads[1], atol=1e-5)
-    assert not any(one.requires_grad for one in made.parameters())
-    assert not any(isinstance(one, nn.Dropout) for one in made.modules())
+    assert not any(parameter.requires_grad for parameter in made.parameters())
+    assert not any(isinstance(entry, nn.Dropout) for entry in made.modules())
 
 
 @pytest.mark.parametrize("how", [shared, by_numbers, by_mode, raises])
@@ -143,10 +143,10 @@ def test_a_copy_that_may_be_trained_is_asked_as_it_is() -> None:
     assert torch.equal(other.twin(x), classifier.logits(x))
     learner = trainable(classifier)
     learner(x).sum().backward()
-    assert all(one.grad is not None for one in learner.parameters())
+    assert all(parameter.grad is not None for parameter in learner.parameters())
     with torch.no_grad():
-        for one in other.module.parameters():
-            one.zero_()
+        for parameter in other.module.parameters():
+            parameter.zero_()
     assert not bool(other.twin(x).any())
     assert torch.allclose(classifier.twin(x), classifier.logits(x), atol=1e-5)
 
@@ -161,7 +161,7 @@ def layers(*more: nn.Module) -> nn.Sequential:
 def test_a_norm_after_a_linear_layer_is_folded_unless_it_counts_places() -> None:
     made = folded(used(layers(nn.BatchNorm1d(5))))
     assert made is not None
-    assert not any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in made.modules())
+    assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in made.modules())
 
     class Places(nn.Module):
         """The norm's channels are the second of three axes, as many as the last has values."""

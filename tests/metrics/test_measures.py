@@ -133,3 +133,12 @@ def test_csv_names_stay_inside_the_folder_and_apart() -> None:
     names = list(tables_csv.tables(record))
     assert len(set(names)) == 5
     assert not any("/" in name or name.startswith(".") for name in names)
+
+
+def test_what_was_foretold_is_compared_with_what_was_made_of_the_same_cells() -> None:
+    record = tiny()
+    record.cells[0].foretold = 40.0
+    figures = {result.name: result.value for result in cost.Cost().compute(record) if result.kind == "scalar"}
+    assert figures == {"passes/foretold": 3 * 40.0, "passes/made": 66.0}  # the fourth sample is wrong when clean
+    record.cells[0].foretold = None
+    assert [result.name for result in cost.Cost().compute(record)] == ["cost"]

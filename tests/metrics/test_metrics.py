@@ -274,15 +274,6 @@ def test_claims_are_of_cascades_where_there_are_any_and_else_of_the_worst_case()
     assert worst.value < 0.5, "One figure for one question: all attacks, the cascade among them."
 
 
-def test_what_was_foretold_is_compared_with_what_was_made_of_the_same_cells() -> None:
-    record = tiny()
-    record.cells[0].foretold = 40.0
-    figures = {result.name: result.value for result in cost.Cost().compute(record) if result.kind == "scalar"}
-    assert figures == {"passes/foretold": 3 * 40.0, "passes/made": 66.0}  # the fourth sample is wrong when clean
-    record.cells[0].foretold = None
-    assert [result.name for result in cost.Cost().compute(record)] == ["cost"]
-
-
 def test_oblivious_medians_have_the_interval_of_the_adaptive_ones() -> None:
     record = records.make(200)
     found = {

@@ -55,8 +55,8 @@ def test_the_parts_of_a_key() -> None:
 
 def test_titles_alone_get_keys_of_their_own() -> None:
     given: list[Column | str] = ["Time", Column("time", "Own"), "Time", "", "%"]
-    assert [one.key for one in keyed(given)] == ["time-2", "time", "time-3", "column-4", "column-5"]
-    assert [one.title for one in keyed(given)] == ["Time", "Own", "Time", "", "%"]
+    assert [item.key for item in keyed(given)] == ["time-2", "time", "time-3", "column-4", "column-5"]
+    assert [item.title for item in keyed(given)] == ["Time", "Own", "Time", "", "%"]
     assert keyed(keyed(given)) == keyed(given)
     odd: Any
     for odd in ([1], [None], "ab"):
@@ -93,14 +93,14 @@ def test_faulty_keys_are_said(keys: list[str], said: str) -> None:
 def every_table() -> list[Result]:
     """One of each kind that this house makes."""
     found = records.with_results(references.beside(records.make(40))).results + comparisons.make().results
-    return [one for one in found if one.kind == "table"]
+    return [item for item in found if item.kind == "table"]
 
 
 def test_the_house_s_tables_have_the_keys_that_older_documents_get() -> None:
     """A title may be reworded: then the key that it had stays, and this test is told the title that it came from."""
-    assert len({one.metric for one in every_table()}) >= 7
+    assert len({item.metric for item in every_table()}) >= 7
     for table in every_table():
-        assert table.keys() == [one.key for one in keyed(table.titles(), str(table.tags.get("norm") or ""))]
+        assert table.keys() == [item.key for item in keyed(table.titles(), str(table.tags.get("norm") or ""))]
         assert not faulty_keys(table.heads())
 
 
@@ -132,7 +132,7 @@ def test_a_document_of_this_version_says_key_title_and_unit() -> None:
     record: Record = records.with_results(records.make(20))
     assert record.schema == SCHEMA
     data = json.loads(store.to_json(record))
-    claims = next(one for one in data["results"] if one["name"] == "claims")
+    claims = next(item for item in data["results"] if item["name"] == "claims")
     assert claims["columns"][3] == {"key": "robust-accuracy", "title": "Robust accuracy", "unit": "share"}
     again = store.from_json(store.to_json(record))
     assert again.results == record.results

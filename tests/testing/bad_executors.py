@@ -78,7 +78,7 @@ class Fragile(Here):
                 try:
                     yield pool.submit(_made, payload, unit.pack()).result()
                 except BrokenProcessPool:
-                    yield from (Done(one.id, died=True) for one in _and(unit, left))
+                    yield from (Done(item.id, died=True) for item in _and(unit, left))
 
 
 def _and(first: Unit, rest: Iterator[Unit]) -> Iterator[Unit]:

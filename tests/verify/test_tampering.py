@@ -62,7 +62,7 @@ TAMPERED = {
     "a key twice": lambda columns: [columns[0], columns[1] | {"key": columns[0]["key"]}, *columns[2:]],
     "no key": lambda columns: [{"title": columns[0]["title"]}, *columns[1:]],
     "keys under other titles": lambda columns: [
-        one | {"key": other["key"]} for one, other in zip(columns, reversed(columns), strict=True)
+        entry | {"key": other["key"]} for entry, other in zip(columns, reversed(columns), strict=True)
     ],
     "a title in the place of one": lambda columns: [columns[0]["title"], *columns[1:]],
 }
@@ -70,7 +70,7 @@ TAMPERED = {
 
 @pytest.mark.parametrize("how", TAMPERED)
 def test_columns_of_every_table(honest: Honest, how: str) -> None:
-    tables = [place for place, one in enumerate(honest.data["results"]) if one["kind"] == "table"]
+    tables = [place for place, item in enumerate(honest.data["results"]) if item["kind"] == "table"]
     assert len(tables) >= 8
     for place in tables:
         data = honest.changed()
@@ -81,19 +81,19 @@ def test_columns_of_every_table(honest: Honest, how: str) -> None:
 def test_a_document_from_before_there_were_keys(honest: Honest) -> None:
     """It is as honest; one that is half of each is not, nor one whose columns say more than it can."""
     old = honest.changed()
-    for one in old["results"]:
-        one["columns"] = [column["title"] for column in one["columns"]]
+    for item in old["results"]:
+        item["columns"] = [column["title"] for column in item["columns"]]
     assert honest.faults(old), "without units it is none of this version"
     old["schema"] = TITLES_ONLY
     assert honest.faults(old) == []
     assert honest.faults(honest.changed() | {"schema": TITLES_ONLY})
-    claims = next(one for one in old["results"] if one["name"] == "claims")
+    claims = next(item for item in old["results"] if item["name"] == "claims")
     for columns in (
         ["x", *claims["columns"][1:]],
         [claims["columns"][1], claims["columns"][0], *claims["columns"][2:]],
     ):
         assert honest.faults(
-            old | {"results": [one if one is not claims else one | {"columns": columns} for one in old["results"]]}
+            old | {"results": [item if item is not claims else item | {"columns": columns} for item in old["results"]]}
         )
 
 

@@ -120,7 +120,7 @@ def _gather(job: Job, begun: Begun, pages: Mapping[Path, ShardPage]) -> _Found:
     live = begun.fitted.by_defense
     attackable = {row.defense: right(job, row.prediction) for row in begun.fitted.rows if row.defense in live}
     context = Context(live, job.samples, attackable, job.seed, levels=job.suite.levels)
-    failed = {folder: {(one.cell, one.chunk): one.reason for one in page.failed} for folder, page in pages.items()}
+    failed = {folder: {(item.cell, item.chunk): item.reason for item in page.failed} for folder, page in pages.items()}
     found = _Found()
     for planned in (*begun.plan.planned, *begun.plan.probes):
         if planned.cell.defense not in live or not attacked_alone(planned):

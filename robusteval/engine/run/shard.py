@@ -110,7 +110,7 @@ def _made(job: Job, begun: Begun, shard: Shard, words: Sequence[str]) -> ShardPa
 
 def clean(begun: Begun) -> list[Clean]:
     """The pipelines as they were fitted here."""
-    names = [one.name for one in dataclasses.fields(Clean)]
+    names = [entry.name for entry in dataclasses.fields(Clean)]
     return [Clean(**{name: getattr(row, name) for name in names}) for row in begun.fitted.rows]
 
 

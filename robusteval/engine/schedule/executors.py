@@ -82,10 +82,10 @@ def executor_of(said: str, address: str, catalogue: Catalogue) -> Executor | Non
         return None
     plugin = catalogue.get("executor", name)
     params: dict[str, Any] = {}
-    for one in filter(None, rest.split(",")):
-        key, equals, value = one.partition("=")
+    for item in filter(None, rest.split(",")):
+        key, equals, value = item.partition("=")
         if not equals:
-            raise PluginError(f"{one[:40]!r} is no parameter of {name}.", f"Write {name}:NAME=VALUE,NAME=VALUE.")
+            raise PluginError(f"{item[:40]!r} is no parameter of {name}.", f"Write {name}:NAME=VALUE,NAME=VALUE.")
         params[key.strip()] = _value(value.strip())
     if address:
         if "address" not in params_schema(plugin)["properties"]:
@@ -224,5 +224,5 @@ def _is_answer(done: object) -> TypeGuard[Done]:
     """Whether it is a Done of plain values."""
     if not isinstance(done, Done) or not isinstance(done.seconds, int | float) or not isinstance(done.died, bool):
         return False
-    texts = all(isinstance(one, str) for one in (done.unit, done.error, done.detail, done.machine))
+    texts = all(isinstance(item, str) for item in (done.unit, done.error, done.detail, done.machine))
     return texts and isinstance(done.content, bytes) and math.isfinite(done.seconds) and done.seconds >= 0

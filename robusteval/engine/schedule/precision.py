@@ -62,7 +62,7 @@ def rounded(model: Classifier, x: Tensor, exact: Tuning, rough: Tuning) -> Tunin
 def _moved(scores: Tensor, others: Tensor) -> float:
     """How far the lead of the best class differs, as a share of the largest score, on all but a tenth of the images."""
     best = scores.topk(2, dim=1).indices
-    lead, other = (one.gather(1, best) @ one.new_tensor([1.0, -1.0]) for one in (scores, others))
+    lead, other = (item.gather(1, best) @ item.new_tensor([1.0, -1.0]) for item in (scores, others))
     share = (lead - other).abs() / scores.abs().amax(1).clamp_min(1e-12)
     return float(torch.quantile(share, 0.9))
 

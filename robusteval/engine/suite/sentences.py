@@ -40,7 +40,7 @@ def where(place: Iterable[int | str]) -> str:
 def from_declaration(source: str, error: ValidationError) -> SuiteError:
     """The error for the first thing that does not fit the declaration; of these a name that there is not comes first,
     as what is missing may be what was meant."""
-    first = min(error.errors(include_url=False), key=lambda one: one["type"] != _UNKNOWN)
+    first = min(error.errors(include_url=False), key=lambda item: item["type"] != _UNKNOWN)
     place = first["loc"]
     if first["type"] in (_UNKNOWN, "missing"):
         name, place = str(place[-1]), place[:-1]

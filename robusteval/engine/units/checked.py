@@ -114,8 +114,8 @@ def _told(unit: UnitResult) -> Iterator[str]:
         yield "miscounts candidates"
     points = unit.trace if isinstance(unit.trace, list) else [None]
     if len(points) > 400 or not all(
-        isinstance(one, dict) and all(isinstance(name, str) and _number(value, None) for name, value in one.items())
-        for one in points
+        isinstance(point, dict) and all(isinstance(name, str) and _number(value, None) for name, value in point.items())
+        for point in points
     ):
         yield "holds a trace that is none"
 
@@ -125,7 +125,9 @@ def _strengths(kept: Strengths, wanted: list[float], x: Tensor) -> Iterator[str]
     if kept.values != wanted:
         yield "holds candidates at other strengths"
     columns = ((kept.fools, _TRUTH), (kept.answer, _WHOLE), (kept.distance, _REAL), (kept.l2, _REAL))
-    if not _is(kept.x, (count, *x.shape), x.dtype) or not all(_is(one, (count, size), kind) for one, kind in columns):
+    if not _is(kept.x, (count, *x.shape), x.dtype) or not all(
+        _is(column, (count, size), kind) for column, kind in columns
+    ):
         yield "holds candidates of another shape"
 
 
@@ -135,7 +137,7 @@ def _judged(planned: Planned, unit: JudgedUnit, context: Context, rows: slice) -
         yield "judges candidates at other strengths"
         return
     columns = ((unit.answer, _WHOLE), (unit.fools, _TRUTH), (unit.distance, _REAL), (unit.l2, _REAL))
-    if not all(_is(one, (count, size), kind) for one, kind in columns):
+    if not all(_is(column, (count, size), kind) for column, kind in columns):
         yield "lacks columns, or has some of other samples"
         return
     if unit.suspicion.numel() and not _is(unit.suspicion, (count, size), _REAL):
@@ -164,4 +166,4 @@ def _count(value: object) -> bool:
 
 
 def _counts(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(name, str) and _count(one) for name, one in value.items())
+    return isinstance(value, Mapping) and all(isinstance(name, str) and _count(item) for name, item in value.items())

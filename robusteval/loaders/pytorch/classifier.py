@@ -21,9 +21,8 @@ from robusteval.contracts.sharing import shared
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.input_space import pixel_space
 from robusteval.loaders.pytorch.answers import dtype_of
-from robusteval.loaders.pytorch.fingerprint import parameter_sha256
 from robusteval.loaders.pytorch.folding import folded
-from robusteval.loaders.pytorch.frozen import frozen_copy
+from robusteval.loaders.pytorch.frozen import frozen_copy, parameter_sha256
 from robusteval.loaders.pytorch.gradients import Twin
 from robusteval.loaders.pytorch.interrogate import Asked, ask_module
 from robusteval.loaders.pytorch.penultimate import TorchFeatures, penultimate

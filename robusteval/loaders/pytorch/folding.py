@@ -49,7 +49,7 @@ def agrees(module: nn.Module, other: nn.Module, reading: Reading, x: Tensor) -> 
                 theirs, mine = reading.raw(module, part).double(), reading.raw(other, part).double()
             if not _near(mine, theirs):
                 return False
-        theirs, mine = (_gradient(one, reading, x[:_ROWS]) for one in (module, other))
+        theirs, mine = (_gradient(item, reading, x[:_ROWS]) for item in (module, other))
         cosine = torch.nn.functional.cosine_similarity(mine, theirs, dim=1)
         return bool(((cosine >= _SAME_WAY) | (mine == theirs).all(1)).all())
     except Exception:  # noqa: BLE001 - see above; both were asked before as they are

@@ -1,12 +1,13 @@
-"""A copy of a module that nothing here can change the user's through: in evaluation mode, without gradients of
-weights."""
+"""A copy of a module that nothing here can change the user's through: in evaluation mode, without gradients of weights;
+and its fingerprint."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.answers import first_line
@@ -108,3 +109,14 @@ def taken_at_once(module: nn.Module) -> int | None:
     images = [value for value in values if isinstance(value, torch.Tensor) and value.dim() > 1]
     size = images[-1].shape[0] if images else None
     return size if isinstance(size, int) else None
+
+
+def parameter_sha256(module: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and bytes of all parameters and buffers, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        if isinstance(value, Tensor):
+            flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+            digest.update(flat.numpy().tobytes())
+    return digest.hexdigest()

@@ -58,8 +58,8 @@ def _without_idle(calls: Sequence[Call], env: Sequence[Any], kept: Collection[in
     """Without the calls that hand on what they are given."""
     same: dict[int, int] = {}
     left = []
-    for one in calls:
-        call = replace(one, ins=tuple(same.get(slot, slot) for slot in one.ins))
+    for entry in calls:
+        call = replace(entry, ins=tuple(same.get(slot, slot) for slot in entry.ins))
         if _idle(call, env) and call.outs[0] not in kept:
             same[call.outs[0]] = call.ins[0]
         else:
@@ -188,7 +188,10 @@ def _with(
 
 def _vectors(affine: Affine, channels: int, rank: int, behind: int) -> tuple[Tensor, Tensor] | None:
     """Scale and shift as float64 [channels] each, or None where they are not constant over all other axes."""
-    ones, nothing = torch.ones(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
+    ones, nothing = (
+        torch.ones(channels, dtype=torch.float64, device="cpu"),
+        torch.zeros(channels, dtype=torch.float64, device="cpu"),
+    )
     scale = ones if affine.scale is None else _vector(affine.scale, channels, rank, behind)
     shift = nothing if affine.shift is None else _vector(affine.shift, channels, rank, behind)
     return None if scale is None or shift is None else (scale, shift)
