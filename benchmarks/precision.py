@@ -160,9 +160,9 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         (
             f"The attacks of suite `{result['suite']}` on the bare model. Median distances in the three ways; "
-            "geometric mean of the ratio of distances to those of float32, image by image; images lost; wins met on the "
-            "way and not returned (float32 / bfloat16); CPU time of bfloat16 as a share of that of float32, judging and "
-            "search included. Cells without gradients ask the true model only, so nothing changes there."
+            "geometric mean of the ratio of distances to those of float32, image by image; images lost; wins met on "
+            "the way and not returned (float32 / bfloat16); CPU time of bfloat16 as a share of that of float32, "
+            "judging and search included. Cells without gradients ask the true model only, so nothing changes there."
         ),
     ]
     for item in result["models"]:
