@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from robusteval.contracts.plugins import Attack
 from robusteval.engine.devices import exact
+from robusteval.engine.schedule.pass_timing import in_words
 from robusteval.ops import Norm
 
 NETS: dict[str, Callable[[], nn.Module]] = {"ResNet-50": resnet50, "ViT-B/16": vit_b16}
@@ -96,36 +97,40 @@ def table(name: str, net: nn.Module, x: Tensor, known: Peers) -> list[str]:
     """Of one network, in Markdown."""
     with torch.no_grad():
         y = net(x).argmax(1)
-    arena, target = Arena.of(net, x, y), Target.of(net, x, y)
-    best = min(clock(lambda: gradient(arena, x)) for _ in range(3))
-    rows = [f"## {name}", "", f"Best pass there and back: {1e3 * best / len(x):.2f} ms an image ({arena.tuning}).", ""]
-    rows += ["| attack | who | images/s | beside the fastest peer | not the model's |", "|---|---|---:|---:|---:|"]
+    target, rows = Target.of(net, x, y), list[str]()
+    ways = {way: Arena.of(net, x, y, way) for way in ("full", "auto")}
+    best = {way: min(clock(partial(gradient, arena, x)) for _ in range(3)) for way, arena in ways.items()}
     eps = torch.full((len(x),), EPS, device=x.device)
     for contest in contests(known):
-        attack = partial(arena.once, contest.ours, contest.norm, eps)
-        passes, _ = attack()
-        ours = min(clock(attack) for _ in range(2))
-        theirs = {}
+        theirs, failed = {}, {}
         for peer, run in contest.peers.items():
             if run is None:
                 continue
             try:
                 theirs[peer] = min(clock(partial(run, target, EPS)) for _ in range(2))
             except Exception as error:  # noqa: BLE001 - a peer that fails is a row that says so
-                rows.append(f"| {contest.name} | {peer} | {type(error).__name__} | | |")
-        ratio = f"{ours / min(theirs.values()):.2f} x" if theirs else ""
-        rest = f"{100 * (1 - passes * best / len(x) / ours):.0f} %"
-        rows.append(f"| {contest.name} | robusteval | {len(x) / ours:.1f} | {ratio} | {rest} |")
+                failed[peer] = type(error).__name__
+        for way, arena in ways.items():
+            attack = partial(arena.once, contest.ours, contest.norm, eps)
+            passes, _ = attack()
+            ours = min(clock(attack) for _ in range(2))
+            ratio = f"{ours / min(theirs.values()):.2f} x" if theirs else ""
+            rest = f"{100 * (1 - passes * best[way] / len(x) / ours):.0f} %"
+            rows.append(f"| {contest.name} | robusteval, {way} | {len(x) / ours:.1f} | {ratio} | {rest} |")
         rows += [f"| {contest.name} | {peer} | {len(x) / took:.1f} | | |" for peer, took in theirs.items()]
-    return [*rows, ""]
+        rows += [f"| {contest.name} | {peer} | {said} | | |" for peer, said in failed.items()]
+    costs = "; ".join(
+        f"`--precision {way}` {1e3 * spent / len(x):.2f} ms an image ({in_words(ways[way].tuning)})"
+        for way, spent in best.items()
+    )
+    head = ["| attack | who | images/s | beside the fastest peer | not the model's |", "|---|---|---:|---:|---:|"]
+    return [f"## {name}", "", f"Best pass there and back: {costs}.", "", *head, *rows, ""]
 
 
 def gradient(arena: Arena, x: Tensor) -> None:
     """One pass there and back, as ours do it."""
-    leaf = x.detach().requires_grad_(True)
-    with arena.tuning.kernels():
-        scores = arena.classifier.twin(leaf)
-    torch.autograd.grad(scores.logsumexp(1).sum(), leaf)
+    leaf = arena.tuning.laid(x.detach()).requires_grad_(True)
+    torch.autograd.grad(arena.tuning.scores(arena.classifier.twin, leaf).logsumexp(1).sum(), leaf)
 
 
 def clock(work: Callable[[], object]) -> float:
