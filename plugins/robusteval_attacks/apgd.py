@@ -121,7 +121,7 @@ class APGD:
         checks = _checkpoints(steps, problem.norm)
         for step in range(steps):
             guide = problem if aim is None else replace(problem, keep=aim[left])
-            grad, loss, scores, _ = guide.grad(state.x, kind)
+            grad, loss, scores, _ = guide.roughly(step / steps).grad(state.x, kind)
             won = wins(scores, problem.keep)
             reached = margin(scores, problem.keep).masked_fill(won, math.inf)
             problem.note(loss=loss, step=state.step, won=won.float())

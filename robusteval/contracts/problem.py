@@ -13,10 +13,11 @@ from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter, Trace, Watch
-from robusteval.contracts.tuning import Tuning
+from robusteval.contracts.tuning import FULL, Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
 
+_ROUGH = 2 / 3  # of an attack's steps
 _LEVELS = {"decision": 0, "scores": 1, "gradient": 2}
 
 
@@ -71,6 +72,7 @@ class Problem:
     memory: dict[str, Any] = field(default_factory=dict)
     tuning: Tuning = field(default_factory=Tuning)
     watch: Watch | None = None  # looks on at every query, to know of wins that the attack forgets
+    rounds: bool = False  # gradients may be rounded as the tuning says; see `roughly`
 
     def __len__(self) -> int:
         return len(self.x)
@@ -160,6 +162,12 @@ class Problem:
         self._see(x, scores / n)
         return scores / n, grads
 
+    def roughly(self, done: float) -> Problem:
+        """The same problem as an iterative attack may ask it after this share of its steps: in a run that allows bfloat16,
+        gradients are rounded until the last third. For attacks whose late steps make up for what rounding does to early
+        ones; whoever does not ask so has all gradients in full."""
+        return self if self.tuning.precision == FULL else replace(self, rounds=done < _ROUGH)
+
     def distance(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b"]:
         """Distance of x from the clean samples in the problem's norm: float32 [B]."""
         return ops.size(x - self.x, self.norm)
@@ -195,7 +203,7 @@ class Problem:
 
     def _twin(self, view: View, x: Tensor) -> Tensor:
         """The twin's scores, in the way that is fastest for this model."""
-        return self.tuning.scores(view.twin, x)
+        return (self.tuning if self.rounds else self.tuning.full()).scores(view.twin, x)
 
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]
