@@ -50,7 +50,7 @@ class Made(TorchFunctionMode):
         if given.get("device") is not None:
             return func(*args, **given)
         if func in _MADE:
-            return func(*args, **given, device=DEVICE)
+            return func(*args, **{**given, "device": DEVICE})
         if func in _DRAWN:
             return func(*args, **given).to(DEVICE)
         return func(*args, **given)

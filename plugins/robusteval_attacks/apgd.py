@@ -122,7 +122,7 @@ class APGD:
         checks = _checkpoints(steps, problem.norm)
         for step in range(steps):
             guide = problem if aim is None else replace(problem, safe=aim[left])
-            grad, loss, scores, _ = guide.grad(state.x, kind)
+            grad, loss, scores, _ = guide.roughly(step / steps).grad(state.x, kind)
             won = wins(scores, problem.safe)
             reached = margin(scores, problem.safe).masked_fill(won, math.inf)
             problem.note(loss=loss, step=state.step, won=won.float())

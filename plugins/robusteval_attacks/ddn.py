@@ -61,7 +61,9 @@ class DDN:
         first_loss = "ce" if self.loss == "nearest" else self.loss
         aimed = towards(problem.safe, nearest_class(problem)) if self.loss == "nearest" else first_loss
         for step in range(self.steps):
-            grad, loss, scores, won = problem.grad(x, first_loss if 2 * step < self.steps else aimed)
+            grad, loss, scores, won = problem.roughly(step / self.steps).grad(
+                x, first_loss if 2 * step < self.steps else aimed
+            )
             if step == 0:
                 first = radius = _first_radius(margin(scores, problem.safe).neg(), grad, radius)
             length = problem.distance(x)

@@ -87,7 +87,7 @@ class FAB:
         scores = problem.scores(x)
         beyond = x.new_full((len(x),), self.eta)
         for step in range(self.steps):
-            slope, gap = self._boundary(problem, x, scores, classes)
+            slope, gap = self._boundary(problem.roughly(step / self.steps), x, scores, classes)
             mine = cross(problem, x, slope, gap)
             lean = gap - (slope * (problem.x - x)).flatten(1).sum(1)
             clean = cross(problem, problem.x, slope, lean)

@@ -49,7 +49,7 @@ class FMN:
         radius = x.new_zeros(len(x))
         farthest = size(torch.full_like(x, spread(problem)), problem.norm)
         for step in range(self.steps):
-            grad, loss, _, won = problem.grad(x, "margin")
+            grad, loss, _, won = problem.roughly(step / self.steps).grad(x, "margin")
             length = nearest.offer(x, won)
             gamma = cosine(self.gamma, self.last_gamma, step, self.steps)
             radius = self._radius(problem, radius, length, nearest.distance, (grad, loss, won), gamma)

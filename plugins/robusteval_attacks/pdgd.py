@@ -73,7 +73,7 @@ class PDGD:
         dual = average = decay = x.new_zeros(len(x))
         first, second = torch.zeros_like(x), torch.zeros_like(x)
         for step in range(self.steps):
-            grad, loss, _, won = problem.grad(x, "margin")
+            grad, loss, _, won = problem.roughly(step / self.steps).grad(x, "margin")
             nearest.offer(x, won)
             if step == 0:
                 decay = self._decay(grad * unit, loss)

@@ -93,7 +93,7 @@ class PGD:
         left = torch.arange(len(x), device=x.device)
         aim = nearest_class(problem) if self.loss == "nearest" else None
         for step in range(self.steps):
-            grad, _, scores, won = problem.grad(x, self._loss(problem, aim, left, step))
+            grad, _, scores, won = problem.roughly(step / self.steps).grad(x, self._loss(problem, aim, left, step))
             _keep_better(problem, x, scores, won, left, best, best_value)
             if bool(won.any()):
                 on = ~won

@@ -113,7 +113,7 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--precision",
             type=click.Choice(["auto", "full"]),
-            default="auto",
+            default="full",
             show_default=True,
             help="auto: attacks may propose in bfloat16 where that is faster here and points the same way; judged in "
             "full anyway.",

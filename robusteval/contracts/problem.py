@@ -13,13 +13,14 @@ from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.meter import Meter, Trace, Watch
-from robusteval.contracts.tuning import Tuning
+from robusteval.contracts.tuning import FULL, Tuning
 from robusteval.errors import AccessError
 from robusteval.ops import Norm
 from robusteval.ops.batches import Sizes, in_parts, joined
 from robusteval.renamed import formerly
 
 T = TypeVar("T")
+_ROUGH = 2 / 3  # of an attack's steps
 _LEVELS = {"decision": 0, "scores": 1, "gradient": 2}
 
 
@@ -79,6 +80,7 @@ class Problem:
     whole: bool = (
         False  # the pipeline is random over the whole batch, so that the model inside it is cut, not the batch here
     )
+    rounds: bool = False  # gradients may be rounded as the tuning says; see `roughly`
 
     def __len__(self) -> int:
         return len(self.x)
@@ -167,6 +169,12 @@ class Problem:
         self._see(x, scores / n)
         return scores / n, grads
 
+    def roughly(self, done: float) -> Problem:
+        """The same problem as an iterative attack may ask it after this share of its steps: in a run that allows
+        bfloat16, gradients are rounded until the last third. For attacks whose late steps make up for what rounding does to early
+        ones; whoever does not ask so has all gradients in full."""
+        return self if self.tuning.precision == FULL else replace(self, rounds=done < _ROUGH)
+
     def distance(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b"]:
         """Distance of x from the clean samples in the problem's norm: float32 [B]."""
         return ops.size(x - self.x, self.norm)
@@ -203,7 +211,7 @@ class Problem:
 
     def _twin(self, view: View, x: Tensor) -> Tensor:
         """The twin's scores, in the way that is fastest for this model."""
-        return self.tuning.scores(view.twin, x)
+        return (self.tuning if self.rounds else self.tuning.full()).scores(view.twin, x)
 
     def _parts(self, rows: int, ask: Callable[[slice], T]) -> list[T]:
         """The answers about the samples in parts whose gradients fit into memory."""

@@ -55,8 +55,8 @@ def test_a_win_is_a_finite_answer_outside_keep() -> None:
     # not finite is no win where class 0 would be one either
     safe = torch.tensor([[False, False, True]]).repeat(4, 1)
     assert is_win(torch.tensor([0, 1, 2, -1]), safe).tolist() == [True, True, False, False]
-    with pytest.raises(RuntimeError):
-        is_win(torch.tensor([3]), safe[:1])
+    with pytest.raises(RuntimeError):  # on the processor: a GPU would do nothing more after it
+        is_win(torch.tensor([3], device="cpu"), safe[:1].cpu())
 
 
 def test_scores_that_are_not_finite_are_no_win() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robusteval.contracts.tuning import AUTO
+from robusteval.contracts.tuning import FULL_ONLY
 from robusteval.engine.suite.goals import UNTARGETED
 
 LoadedSet = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape], y [N])
@@ -23,8 +23,8 @@ class RunOptions:
     a class by number or name. labels_from_model: its own answers as labels. surrogates: files of models that transfer
     attacks are made on. time_budget: seconds after which nothing more is started. device: where it computes: "auto" (a
     GPU where torch can use one), "cpu", "cuda", "cuda:1". memory: bytes that all processes of the run together may
-    take; None: a share of what is free. precision: "auto": attacks may propose in bfloat16 where that is faster and
-    points the same way; "full": in float32 only. references: files of known models to compare with. executor: where
+    take; None: a share of what is free. precision: "full": proposals in float32; "auto": in
+    bfloat16 where that is faster and points the same way. references: files of known models to compare with. executor: where
     units are made, by the name of a plugin, with parameters after a colon; "": on this machine, in as many processes as
     `workers`. address: where that executor is to be found. overwrite: start anew where the folder holds another run.
     command: as the user gave it, for the record.
@@ -44,7 +44,7 @@ class RunOptions:
     device: str = "auto"
     memory: float | None = None
     references: tuple[str | Path, ...] = ()
-    precision: str = AUTO
+    precision: str = FULL_ONLY
     executor: str = ""
     address: str = ""
     overwrite: bool = False
