@@ -171,8 +171,8 @@ class Problem:
 
     def roughly(self, done: float) -> Problem:
         """The same problem as an iterative attack may ask it after this share of its steps: in a run that allows
-        bfloat16, gradients are rounded until the last third. For attacks whose late steps make up for what rounding does to early
-        ones; whoever does not ask so has all gradients in full."""
+        bfloat16, gradients are rounded until the last third. For attacks whose late steps make up for what rounding
+        does to early ones; whoever does not ask so has all gradients in full."""
         return self if self.tuning.precision == FULL else replace(self, rounds=done < _ROUGH)
 
     def distance(self, x: Float[Tensor, " b *shape"]) -> Float[Tensor, " b"]:
