@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import WORDS, Finite
+from robusteval.cli.options import WORDS, Finite, resource_options
 from robusteval.errors import RecordError
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ FROM_A_FOLDER = {
     "surrogates",
     "references",
 }
-FROM_A_FOLDER |= {"seed", "only", "bounds", "mean", "std", "layout", "shape", "output", "loader"}
+FROM_A_FOLDER |= {"seed", "only", "bounds", "mean", "std", "layout", "shape", "output", "loader", "precision"}
 ALLOWED_BY_THE_USER = {"arch", "trust"}
-OWN = {"out", "workers", "executor", "address", "overwrite", "as_json", "fail_under"}
+OWN = {"out", "workers", "device", "memory", "executor", "address", "overwrite", "as_json", "fail_under"}
 NONE = {"shard", "dry_run", "time_budget"}
 
 
@@ -51,7 +51,7 @@ NONE = {"shard", "dry_run", "time_budget"}
     help='The run\'s own command, as in --run "model.onnx --suite standard", where its files lie elsewhere now or it '
     "was made with --trust or --arch.  [default: as the first shard has it]",
 )
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+@resource_options
 @click.option("--executor", default="", metavar="NAME", help="Where units are made that look at what the shards found.")
 @click.option("--address", default="", help="Where the executor is found.")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")

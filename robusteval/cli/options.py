@@ -108,16 +108,8 @@ class Bytes(click.ParamType[float]):
 
 
 def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--workers --device --memory --precision."""
+    """--workers --device --memory."""
     options = [
-        click.option(
-            "--precision",
-            type=click.Choice(["auto", "full"]),
-            default="full",
-            show_default=True,
-            help="auto: attacks may propose in bfloat16 where that is faster here and points the same way; judged in "
-            "full anyway.",
-        ),
         click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core; on a GPU one]"),
         click.option(
             "--device",
@@ -139,7 +131,7 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resources(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory, precision."""
+    """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory."""
     from robusteval.engine.devices import resolve
 
     workers, device = given.pop("workers"), given.pop("device")
@@ -147,7 +139,6 @@ def resources(given: dict[str, Any]) -> dict[str, Any]:
         "workers": workers or os.cpu_count() or 1,
         "device": str(resolve(device)),
         "memory": given.pop("memory"),
-        "precision": given.pop("precision"),
     }
 
 

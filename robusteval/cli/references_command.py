@@ -172,7 +172,7 @@ def build(
             data_range=seen,
             samples=min(entry.limit, samples_asked) if entry.limit else samples_asked,
             seed=seed,
-            **{**means, "precision": "full"},  # what others are measured by
+            **means,
             overwrite=overwrite,
             command=shlex.join(["robusteval", *sys.argv[1:]]),
         )

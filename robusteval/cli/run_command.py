@@ -73,6 +73,13 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(), help="The run's folder.  [default: reports/MODEL-SUITE-PLAN]")
 @resource_options
 @click.option(
+    "--precision",
+    type=click.Choice(["auto", "full"]),
+    default="full",
+    show_default=True,
+    help="auto: attacks may propose in bfloat16 where that is faster and points the same way; judged in full anyway.",
+)
+@click.option(
     "--executor",
     default="",
     metavar="NAME",
@@ -113,6 +120,7 @@ def command(
     references: tuple[str, ...],
     only: tuple[tuple[str, str, str], ...],
     out: str | None,
+    precision: str,
     executor: str,
     address: str,
     seed: int,
@@ -158,6 +166,7 @@ def command(
         samples=samples,
         seed=seed,
         **means,
+        precision=precision,
         target=target,
         labels_from_model=labels == "model",
         surrogates=surrogates,

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from robusteval.contracts.classifier import Classifier, Featured, ModelInfo
 from robusteval.contracts.sharing import shared
 from robusteval.contracts.training import Learns
-from robusteval.ops.batches import Kind, Sizes, in_parts, joined, rows_of
+from robusteval.ops.batches import Kind, Sizes, in_parts, joined, out_of_memory, rows_of
 
 
 class Batched:
@@ -41,7 +41,11 @@ class Batched:
             return self._cut("scores", self.inner.twin, x)
         size = self.sizes.gradient
         if size is None or len(x) <= size:
-            return self.inner.twin(x)
+            try:
+                return self.inner.twin(x)
+            except Exception as error:
+                if not (out_of_memory(error) and self.sizes.halve("gradient", len(x))):
+                    raise
         scores: Tensor = _Again.apply(x, self.inner, self.sizes)  # type: ignore[no-untyped-call]
         return scores
 

@@ -130,7 +130,7 @@ def test_the_api_takes_what_the_command_line_takes() -> None:
     from robusteval.cli.run_command import command
 
     flags = {option.name for option in command.params}
-    flags -= {"models", "only", "dry_run", "fail_under", "as_json"}  # of a command, not of an evaluation
+    flags -= {"models", "only", "dry_run", "fail_under", "as_json", "shard"}  # of a command, not of an evaluation
     reading = {"bounds", "mean", "std", "layout", "shape", "arch", "trust", "output", "loader"}  # LoadOptions
     names = {"labels": "labels_from_model"}
     wanted = {names.get(flag, flag) for flag in flags - reading}

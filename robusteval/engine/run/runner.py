@@ -231,6 +231,8 @@ def _assembled(
     record = record_of(job, plan, fitted)
     if job.batches:
         record.environment["batches"] = job.batches
+    if halved := sizes_of(job.model).halved:
+        record.environment["memory"] = f"ran out {halved} times beside the attacks, and batches were halved"
     if job.samples.x.device.type != "cpu":
         record.environment["device"] = in_words(job.samples.x.device)
     cells = assemble.cells(plan, job.samples, units, done.failures, done.skipped)
