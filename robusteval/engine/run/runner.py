@@ -178,17 +178,16 @@ def forecast_of(job: Job) -> Forecaster:
 
 def _sized(job: Job, fitted: Fitted) -> dict[str, Pipeline]:
     """The pipelines, each with how many inputs fit at once: a defence may ask its model many times about one image."""
-    bare = sizes_of(job.model)
-    sized = {"none": dataclasses.replace(fitted.by_defense["none"], sizes=bare)}
+    sized = dict(fitted.by_defense)
     for name, pipeline in fitted.by_defense.items():
-        if name == "none":
-            continue
-        if not job.room or pipeline.stochastic or len(job.samples) == 0:  # a random one is cut inside
-            sized[name] = pipeline
-            continue
-        with foreign():
-            shares = memory.Shares(job.workers, job.room, memory.needs(pipeline, job.samples.x), 0.0)
-        sized[name] = dataclasses.replace(pipeline, sizes=shares.sizes())
+        need, sizes = memory.Need(), sizes_of(job.model)
+        if name != "none":
+            # a random one is cut inside; whatever another raises, its cells will say
+            if job.room and not pipeline.stochastic and len(job.samples):
+                with contextlib.suppress(Exception), foreign():
+                    need = memory.needs(pipeline, job.samples.x)
+            sizes = memory.Shares(job.workers, job.room, need, 0.0).sizes()
+        sized[name] = dataclasses.replace(pipeline, sizes=sizes)
     return sized
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
+from robusteval.errors import SuiteError
 from robusteval.ops.batches import Kind, Sizes, out_of_memory
 
 SHARE = 0.8  # of the memory that is free when a run begins, where the user sets no limit
@@ -93,7 +94,8 @@ def needs(asked: Classifier | Pipeline, x: Tensor) -> Need:
 def shared_out(need: Need, x: Tensor, chunk: int, workers: int, limit: float | None = None) -> Shares:
     """How so many workers, fewer where they have no room, share `limit` bytes (default: a share of what is free).
 
-    need: of the bare model; x: [N, *shape], samples of whose shape and type each unit holds `chunk`.
+    need: of the bare model; x: [N, *shape], samples of whose shape and type each unit holds `chunk`. Raises SuiteError
+    where the limit is less than this process takes already.
     """
     device, own = x.device, resident()
     if device.type == "cuda":
@@ -102,6 +104,12 @@ def shared_out(need: Need, x: Tensor, chunk: int, workers: int, limit: float | N
     else:
         allowed = limit if limit is not None else SHARE * (free(device) + own)
         base = own  # a worker holds the model and the libraries, as this process does now
+    if limit is not None and own >= limit:
+        raise SuiteError(
+            f"A limit of {limit / 1e6:.0f} MB is less than robusteval takes with this model and these samples, "
+            f"{own / 1e6:.0f} MB.",
+            "Give more with --memory, or evaluate fewer --samples.",
+        )
     held = _COPIES * chunk * x[:1].numel() * x.element_size()
     for count in range(workers, 0, -1):
         apart = base if count > 1 else 0.0  # one worker is this process itself
