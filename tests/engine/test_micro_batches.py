@@ -26,30 +26,32 @@ SUITE = """
 name = "cut"
 version = "1"
 summary = "Every way to ask for a gradient, scores and labels."
-norms = ["l2", "linf"]
-samples = 24
-probe_samples = 8
+norms = ["linf"]
+samples = 16
+probe_samples = 0
 strengths = [0.1]
 stretches = [1.0, 1.5]
 
 [[attack]]
 plugin = "pgd"
-params = { steps = 6 }
+params = { steps = 4 }
+search = 2
 reason = "a loss of its own each step"
 
 [[attack]]
-plugin = "ddn"
-params = { steps = 10 }
+plugin = "fmn"
+params = { steps = 6 }
 reason = "a loss that is a function"
 
 [[attack]]
 plugin = "fab"
-params = { steps = 4 }
+params = { steps = 2 }
 reason = "Jacobians"
 
 [[attack]]
 plugin = "square"
-params = { queries = 30 }
+params = { queries = 10 }
+search = 1
 reason = "scores"
 
 [[defense]]
