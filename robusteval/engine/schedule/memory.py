@@ -97,6 +97,8 @@ def shared_out(need: Need, x: Tensor, chunk: int, workers: int, limit: float | N
     need: of the bare model; x: [N, *shape], samples of whose shape and type each unit holds `chunk`. Raises SuiteError
     where the limit is less than this process takes already.
     """
+    gc.collect()
+    _trim()  # what the loader's checks needed and the allocator kept is no worker's
     device, own = x.device, resident()
     if device.type == "cuda":
         allowed = limit if limit is not None else SHARE * free(device)
