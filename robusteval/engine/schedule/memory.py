@@ -27,8 +27,7 @@ LARGEST = 256  # rows that the engine ever hands over at once
 _FEW, _MORE = 1, 3  # rows of the two questions whose needs are compared
 _COPIES = 24  # of a unit's samples that an attack holds beside the passes: momentum, best so far, candidates, ...
 _ROOMY = 4  # rows at least that a worker should have room for, before another worker is started
-# More at once than that is no faster: 8 images of 224 x 224 through a ResNet-50 take 294 ms each, 32 take 352 (one
-# thread).
+# More at once than that is no faster: a ResNet-50's pass over 32 images of 224 x 224 costs each no less than over 8.
 _SPAN, _FEWEST = 512 << 20, 8
 _FORWARD = 0.2  # of a gradient's memory that a forward pass takes (measured: .05 to .15 for a ResNet-50)
 _UNDER_WAY = 4  # tensors of the largest size that a pass holds beside what the graph keeps
