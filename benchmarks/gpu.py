@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from nets import images, resnet50, vit_b16
 from ours import Arena
 from peer_attacks import Peer, Peers, Target, load_peers
+from real_models import images, model
 from robusteval_attacks.apgd import APGD
 from robusteval_attacks.ddn import DDN
 from robusteval_attacks.fmn import FMN
@@ -31,7 +31,10 @@ from robusteval.engine.devices import exact
 from robusteval.engine.schedule.pass_timing import in_words
 from robusteval.ops import Norm
 
-NETS: dict[str, Callable[[], nn.Module]] = {"ResNet-50": resnet50, "ViT-B/16": vit_b16}
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "ResNet-50": lambda: model("resnet50"),
+    "ViT-B/16": lambda: model("vit-b-16"),
+}
 EPS = 1e-6  # Linf: so little that no image is lost on the way, as those that are leave the batch
 
 
