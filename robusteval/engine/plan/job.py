@@ -49,6 +49,7 @@ class Job:
         LoadedSet, ...
     ] = ()  # known models to compare with, those that the user gave before the shipped ones
     room: float = 0.0  # bytes that the questions of each worker may take at once; 0 where that is not looked at
+    chunk: int = 0  # samples a unit; 0: as many as go with the shape of the input
     batches: str = ""  # in words, what was cut so that it fits, for the record
 
 
@@ -69,7 +70,7 @@ def plan_of(job: Job) -> Plan:
     }
     if job.precision != FULL_ONLY:  # so that plans in full precision have the hash that they always had
         identity["precision"] = job.precision
-    return make_plan(job.suite, job.catalogue, job.model.info, job.target, identity)
+    return make_plan(job.suite, job.catalogue, job.model.info, job.target, identity, job.chunk)
 
 
 def default_folder(root: Path, model_file: str, suite: str, plan: Plan) -> Path:

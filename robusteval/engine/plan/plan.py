@@ -54,6 +54,7 @@ class Plan:
     probes: tuple[Planned, ...]
     excluded: tuple[Cell, ...]
     sha256: str
+    chunk: int = CHUNK  # samples a unit
 
     @property
     def cells(self) -> list[Cell]:
@@ -61,8 +62,11 @@ class Plan:
         return [planned.cell for planned in self.planned] + list(self.excluded)
 
 
-def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, identity: dict[str, Any]) -> Plan:
-    """The plan of a suite for a model. identity: what else must be the same for units to be re-used (data, seed, ...).
+def make_plan(
+    suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, identity: dict[str, Any], chunk: int = 0
+) -> Plan:
+    """The plan of a suite for a model. identity: what else must be the same for units to be re-used (data, seed, ...);
+    chunk: samples a unit, 0 for as many as go with the shape of the input.
 
     Raises SuiteError and PluginError where a plugin or a parameter is not there.
     """
@@ -84,7 +88,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
         planned += maker.transferred(defense, [cell for cell in bare if cell.cell.norm in adaptive])
         planned += maker.oblivious(defense, bare)
     probes = maker.probes(bare)
-    models, chunk = surrogates(suite, catalogue), chunk_of(info.input_shape)
+    models, chunk = surrogates(suite, catalogue), chunk or chunk_of(info.input_shape)
     content = {
         "suite": suite.sha256,
         "cells": [
@@ -99,7 +103,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, info: ModelInfo, target: str, 
     for variant in [*(item.cell for item in planned + probes), *excluded]:
         variant.sha256 = variant_sha256(variant, models)
     cut, few = ([replace(item, chunk=chunk) for item in items] for items in (planned, probes))
-    return Plan(tuple(cut), tuple(few), tuple(excluded), digest)
+    return Plan(tuple(cut), tuple(few), tuple(excluded), digest, chunk)
 
 
 def chunk_of(shape: Sequence[int]) -> int:

@@ -24,6 +24,7 @@ from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather
 from robusteval.engine.run.options import RunOptions
+from robusteval.engine.schedule.cut import chunk_for
 from robusteval.engine.schedule.executors import executor_of
 from robusteval.engine.schedule.memory import in_words, needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
@@ -79,7 +80,7 @@ def prepare_job(
         look = clean_report(model, raw, chosen, options.data_range)
     looked = preflight_checks(look, model.info, chosen)
     findings = _findings(look) + findings_of(looked, look)
-    return Job(
+    job = Job(
         model=model,
         samples=chosen,
         suite=plan,
@@ -105,6 +106,8 @@ def prepare_job(
         time_budget=options.time_budget,
         references=known,
     )
+    with one_thread(), exact(device):
+        return replace(job, chunk=chunk_for(job))
 
 
 def _workers(asked: int, device: torch.device) -> int:

@@ -144,8 +144,8 @@ def finish(
         record = _assembled(job, plan, fitted, units, done, costs)
         record.environment |= {"passes": begun.passes, match.PRECISION: begun.timing.tuning.precision, **(facts or {})}
         findings = _test(record, job, fitted, costs, clock)
-        record.gallery = gallery.pictures(record, units, job.samples, fitted)
-        record.witnesses = witnesses.write(record, units, job.samples, job.folder)
+        record.gallery = gallery.pictures(record, units, job.samples, fitted, plan.chunk)
+        record.witnesses = witnesses.write(record, units, job.samples, job.folder, plan.chunk)
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone

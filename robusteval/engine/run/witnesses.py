@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from robusteval import ops
 from robusteval.assessment.evidence import proof
 from robusteval.contracts.samples import Samples
-from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RecordError
 from robusteval.record.run import Cell, Record, Rounded, Wins, Witness, Witnesses
@@ -22,12 +21,11 @@ from robusteval.record.store import write_atomically
 FILE = "witnesses.safetensors"
 
 
-def write(record: Record, units: UnitStore, samples: Samples, folder: Path) -> Witnesses:
+def write(record: Record, units: UnitStore, samples: Samples, folder: Path, size: int) -> Witnesses:
     """Writes folder/witnesses.safetensors: the clean samples, their labels, for each pipeline and norm the nearest
     adversarial of every sample that was lost, every other win as far as `proof.LIMIT` goes, and each attack's wins on
-    the bare model, rounded to 8 bits."""
+    the bare model, rounded to 8 bits. size: samples a unit."""
     tensors: dict[str, NDArray[np.generic]] = {}
-    size = chunk_of(samples.x.shape[1:])
     entries: list[Witness] = []
     for name, places in proof.nearest(record).items():
         tensors[name] = np.stack(_rows(places, units, size))

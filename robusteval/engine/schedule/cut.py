@@ -1,0 +1,31 @@
+"""How a run is cut into units where time is short: on a large model a unit of the usual size may take longer than all
+the time there is, and nothing that runs is stopped."""
+
+from __future__ import annotations
+
+import math
+
+from robusteval.engine.plan.job import Job, plan_of
+from robusteval.engine.plan.plan import chunk_of
+from robusteval.engine.schedule import pass_timing
+from robusteval.engine.schedule.forecast import forecaster
+
+PART = 0.1  # of the time budget that a unit may take
+
+
+def chunk_for(job: Job) -> int:
+    """Samples a unit of a job: as many as go with the shape of its input; fewer, by a power of two, where its longest
+    unit would take more than a tenth of the time budget.
+
+    The time of a pass is kept on this machine (pass_timing), so that the same command comes to the same units again.
+    """
+    usual = chunk_of(job.model.info.input_shape)
+    if job.time_budget is None or job.time_budget <= 0:
+        return usual
+    timing = pass_timing.timed(job.model, job.samples.x, job.precision)
+    longest = forecaster(job, {"none": timing}, {}).forecast(plan_of(job)).longest
+    over = longest / (PART * job.time_budget)
+    if over <= 1:
+        return usual
+    rows = min(usual, len(job.samples))  # of the longest unit
+    return 1 << max(0, math.floor(math.log2(max(rows / over, 1))))
