@@ -97,26 +97,25 @@ def evaluate(
     is to be read; a module needs options.input_shape unless data is given as arrays. out: the run's folder, where an
     interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely", "all", or a
     class by number or name. time_budget: seconds after which nothing more is started, the most telling cells first; the
-    same call without it, with the same `out`, goes on from there. device: "auto" (a GPU where torch can use one),
-    "cpu", "cuda", "cuda:1". memory: bytes that all processes together may take; by default a share of what is free.
-    references: files of known models to compare with (`robusteval references build`), beside the shipped ones.
-    data_range: the values of black and white in the data, where those are not the model's range. labels_from_model: its
-    own answers as labels. surrogates: files of models that transfer attacks are made on. precision: "auto": attacks may
-    propose in bfloat16 where that is faster here and points the same way; "full": in float32 only; everything is judged
-    in full either way. executor: where units are made, such as "ray", and address: where that is found (docs/scale.md).
-    overwrite: start anew where `out` holds another run, or a finished one.
+    same call without it, with the same `out`, goes on from there. device: "auto" (what the suite says, or a GPU where
+    torch can use one), "cpu", "cuda", "cuda:1". memory: bytes that all processes together may take; by default a share
+    of what is free. references: files of known models to compare with (`robusteval references build`), beside the
+    shipped ones. data_range: the values of black and white in the data, where those are not the model's range.
+    labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks are made on.
+    precision: "auto": attacks may propose in bfloat16 where that is faster here and points the same way; "full": in
+    float32 only; everything is judged in full either way. executor: where units are made, such as "ray", and address:
+    where that is found (docs/scale.md). overwrite: start anew where `out` holds another run, or a finished one.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """
     from robusteval.engine.catalogue.catalogue import discover
-    from robusteval.engine.devices import resolve
     from robusteval.engine.run.options import RunOptions
-    from robusteval.engine.run.prepare import prepare_job
+    from robusteval.engine.run.prepare import device_of, prepare_job
     from robusteval.engine.run.runner import run
 
     catalogue = discover()
     kept: dict[Any, Any] = {}  # data are read once
-    reading = dataclasses.replace(options or LoadOptions(), device=str(resolve(device)))
+    reading = dataclasses.replace(options or LoadOptions(), device=str(device_of(device, suite, catalogue)))
     classifier, model_path = opened(model, reading, data, kept, data_range)
     asked = RunOptions(
         suite=suite,
@@ -197,10 +196,9 @@ def compare(
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.comparison import comparison
     from robusteval.engine.comparison.transfer_matrix import chosen_attack
-    from robusteval.engine.devices import resolve
     from robusteval.engine.run.folder import claim_several, locked
     from robusteval.engine.run.options import RunOptions
-    from robusteval.engine.run.prepare import prepare_job
+    from robusteval.engine.run.prepare import device_of, prepare_job
     from robusteval.engine.run.runner import run
 
     if len(models) < 2:
@@ -212,7 +210,7 @@ def compare(
             f"There are {len(models)} models but {len(each)} options.", "Give one for each, or one for all."
         )
     kept: dict[Any, Any] = {}
-    each = [dataclasses.replace(each_options, device=str(resolve(device))) for each_options in each]
+    each = [dataclasses.replace(each_options, device=str(device_of(device, suite, catalogue))) for each_options in each]
     models_opened = [
         opened(model, each_options, data, kept, data_range) for model, each_options in zip(models, each, strict=True)
     ]

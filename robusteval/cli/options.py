@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from robusteval.contracts.classifier import LoadOptions, Peek
+    from robusteval.engine.catalogue.catalogue import Catalogue
 
 
 WORDS = "robusteval.words"  # in a command's meta: its arguments, as the user gave them
@@ -116,7 +117,7 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
             default="auto",
             show_default=True,
             metavar="auto|cpu|cuda[:N]",
-            help="Where models and attacks compute; auto takes a GPU where torch can use one.",
+            help="Where models and attacks compute; auto: where the suite says, or on a GPU where torch can use one.",
         ),
         click.option(
             "--memory",
@@ -130,14 +131,14 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def resources(given: dict[str, Any]) -> dict[str, Any]:
+def resources(given: dict[str, Any], suite: str, catalogue: Catalogue) -> dict[str, Any]:
     """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory."""
-    from robusteval.engine.devices import resolve
+    from robusteval.engine.run.prepare import device_of
 
     workers, device = given.pop("workers"), given.pop("device")
     return {
         "workers": workers or os.cpu_count() or 1,
-        "device": str(resolve(device)),
+        "device": str(device_of(device, suite, catalogue)),
         "memory": given.pop("memory"),
     }
 

@@ -152,8 +152,8 @@ def build(
         raise click.BadParameter(f"{out} is a folder; name the file to write", param_hint="--out")
     requests = _wanted(models, about, defense, exact, draws, limit)
     quiet_libraries()
-    means = resources(reading)
     catalogue = discover()
+    means = resources(reading, suite, catalogue)
     files = tuple(entry.path for entry in requests)
     samples_asked = samples or read(suite, catalogue).samples
     images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)

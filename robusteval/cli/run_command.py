@@ -149,8 +149,8 @@ def command(
     from robusteval.record.comparison import COMPARISON_FILE
 
     quiet_libraries()
-    means = resources(reading)
     catalogue = discover()
+    means = resources(reading, suite, catalogue)
     merging = click.get_current_context().find_object(Merging)
     part = check_part(shard, models, time_budget, fail_under, dry_run) if shard is not None else None
     if only and len(models) == 1:

@@ -9,9 +9,12 @@ import torch
 
 from robusteval.cli.options import Bytes
 from robusteval.contracts.classifier import Classifier, LoadOptions
+from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.devices import resolve
+from robusteval.engine.run.prepare import device_of
 from robusteval.engine.schedule import memory
 from robusteval.engine.schedule.memory import Need, in_words, needs, shared_out
+from robusteval.engine.suite.suite import read
 from robusteval.errors import SuiteError
 from robusteval.loaders.onnx.classifier import load_onnx
 
@@ -87,3 +90,20 @@ def test_without_a_gpu_auto_is_the_processor_and_cuda_one_sentence(monkeypatch: 
     assert resolve("auto") == resolve("cpu") == torch.device("cpu")
     with pytest.raises(SuiteError, match="no GPU that torch can use"):
         resolve("cuda")
+
+
+def test_a_suite_says_where_unless_the_command_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    stated, catalogue = tmp_path / "suite.toml", discover()
+    plain = 'name = "s"\nversion = "1"\nnorms = ["l2"]\n%s[[attack]]\nplugin = "pgd"\n'
+    stated.write_text(plain % 'device = "cuda"\n')
+    with pytest.raises(SuiteError, match="no GPU that torch can use"):
+        device_of("auto", str(stated), catalogue)
+    assert device_of("cpu", str(stated), catalogue) == torch.device("cpu")
+    measured = read(str(stated), catalogue).sha256
+    stated.write_text(plain % 'device = "cpu"\n')
+    assert device_of("auto", str(stated), catalogue) == torch.device("cpu")
+    assert read(str(stated), catalogue).sha256 == measured  # where it was measured is no part of what was
+    stated.write_text(plain % 'device = "tpu"\n')
+    with pytest.raises(SuiteError, match="device"):
+        read(str(stated), catalogue)

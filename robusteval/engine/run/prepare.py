@@ -17,7 +17,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, prepare
 from robusteval.engine.data.find import read as read_data
 from robusteval.engine.data.training_fingerprints import check_not_trained_on
-from robusteval.engine.devices import exact, resolve
+from robusteval.engine.devices import AUTO, exact, resolve
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
@@ -56,7 +56,7 @@ def prepare_job(
         options.memory,
         options.precision,
     )
-    device = resolve(options.device)
+    device = device_of(options.device, options.suite, catalogue)
     executor = executor_of(options.executor, options.address, catalogue)
     known, model = gather(options.references), guarded(model)
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
@@ -108,6 +108,12 @@ def prepare_job(
     )
     with one_thread(), exact(device):
         return replace(job, chunk=chunk_for(job))
+
+
+def device_of(asked: str, suite: str, catalogue: Catalogue) -> torch.device:
+    """Where a run computes: on the device that is asked for; where that is "auto", on the one that the suite states.
+    Raises SuiteError, PluginError."""
+    return resolve(asked if asked != AUTO else read(suite, catalogue).device)
 
 
 def _workers(asked: int, device: torch.device) -> int:

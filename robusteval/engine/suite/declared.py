@@ -25,6 +25,7 @@ from robusteval.engine.suite.options import (
     Transfer,
 )
 
+DEVICES = r"^(auto|cpu|cuda(:\d{1,3})?)$"
 PRIORITY = 5  # of an attack whose suite says nothing
 NO_GRADIENTS = "no-gradients"
 EVERY = ("*",)  # attacks of a defence: every one that runs on any model
@@ -182,6 +183,13 @@ class Settings:
         Flag,
         Field(description="run every attack at `strengths` and `stretches` too, for accuracy against mean L2"),
     ] = False
+    device: Annotated[
+        Text,
+        Field(
+            pattern=DEVICES,
+            description="where models and attacks compute, unless the command says: auto, cpu, cuda, cuda:1",
+        ),
+    ] = "auto"
     clever: Clever = field(default_factory=Clever)
     transfer: Transfer = field(default_factory=Transfer)
     planted: Planted = field(default_factory=Planted)
