@@ -161,7 +161,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "given": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.run", "loaders.pytorch"},
     "evaluation": {
         "contracts",
-        "engine",
         "engine.catalogue",
         "engine.comparison",
         "engine.run",
@@ -173,7 +172,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "assessment",
         "assessment.evidence",
         "contracts",
-        "engine",
         "engine.catalogue",
         "engine.comparison",
         "engine.data",
