@@ -172,6 +172,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "assessment",
         "assessment.evidence",
         "contracts",
+        "engine",
         "engine.catalogue",
         "engine.comparison",
         "engine.data",
