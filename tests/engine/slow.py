@@ -22,11 +22,16 @@ class Slow:
     seconds: float = param(0.0, "how long it sleeps")
     marks: str = param("", "a folder")
     die: bool = param(False, "end the process")
+    gate: str = param("", "a file; until it is there it waits, two minutes at most")
 
     def run(self, problem: Problem) -> Tensor:
         if self.marks:
             (Path(self.marks) / f"{os.getpid()}-{time.time_ns()}").touch()
         time.sleep(self.seconds)
+        for _ in range(2400 if self.gate else 0):
+            if Path(self.gate).exists():
+                break
+            time.sleep(0.05)
         if self.die:
             os._exit(17)
         return problem.x

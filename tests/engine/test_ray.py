@@ -40,7 +40,7 @@ samples = 600
 probe_samples = 0
 [[attack]]
 plugin = "test.slow"
-params = {{ seconds = {seconds}, marks = "{marks}", die = {die} }}
+params = {{ seconds = {seconds}, marks = "{marks}", die = {die}, gate = "{gate}" }}
 [[attack]]
 plugin = "noise"
 search = 1
@@ -73,6 +73,8 @@ class Nodes:
 def nodes() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_health_check_initial_delay_ms", "1000")  # a lost node is noticed in seconds, not in a quarter
+        patch.setenv("RAY_health_check_period_ms", "1000")  # of a minute
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # the memory of this machine is not the tests' to watch
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
         made = Nodes()
@@ -87,13 +89,24 @@ def on_ray(nodes: Nodes) -> Executor:
     return sure(executor_of("ray:patience=60", nodes.cluster.address, toys.catalogue()))
 
 
-def slow_job(folder: Path, seconds: float = 0.0, die: bool = False, marks: bool = True) -> Job:
+@pytest.fixture
+def joined(nodes: Nodes, on_ray: Executor) -> Iterator[Executor]:
+    """The executor in a process that is connected already: what it starts there serves every run, and need not import
+    everything anew for each."""
+    ray.init(address=nodes.cluster.address, log_to_driver=False)
+    yield on_ray
+    ray.shutdown()
+
+
+def slow_job(
+    folder: Path, seconds: float = 0.0, die: bool = False, marks: bool = True, gate: str = "", count: int = 600
+) -> Job:
     place = folder / "marks"
     place.mkdir(exist_ok=True)
-    suite = SUITE.format(seconds=seconds, marks=place if marks else "", die=str(die).lower())
+    suite = SUITE.format(seconds=seconds, marks=place if marks else "", die=str(die).lower(), gate=gate)
     (folder / "slow.toml").write_text(suite)
     model = toys.linear()
-    data = toys.samples(model, count=600)
+    data = toys.samples(model, count=count)
     options = RunOptions(suite=str(folder / "slow.toml"), data=(data.x, data.y))
     return dataclasses.replace(prepare_job(model, toys.catalogue(*PLUGINS), options), folder=folder / "run")
 
@@ -108,16 +121,20 @@ def test_the_document_is_that_of_a_serial_run(on_ray: Executor, tmp_path: Path) 
 
 
 def test_a_lost_node_s_units_are_done_again(on_ray: Executor, nodes: Nodes, tmp_path: Path) -> None:
-    job = slow_job(tmp_path, seconds=2.0)
+    gate = tmp_path / "go"
+    job = slow_job(tmp_path, gate=str(gate))
     done = []
 
     def watch(progress: Progress) -> None:
         done.append(progress.done)
 
     def strike() -> None:
-        while len(list((tmp_path / "marks").iterdir())) < 3:  # all three nodes are at a unit
+        while len(list((tmp_path / "marks").iterdir())) < 3:  # all three nodes are at a unit, and wait at the gate
             time.sleep(0.02)
         nodes.lose()
+        while sum(node["Alive"] for node in ray.nodes()) > 2:  # what its process would still answer comes too late now
+            time.sleep(0.02)
+        gate.touch()
 
     striker = threading.Thread(target=strike)
     striker.start()
@@ -131,14 +148,14 @@ def test_a_lost_node_s_units_are_done_again(on_ray: Executor, nodes: Nodes, tmp_
     assert text(record) == text(serial)
 
 
-def test_a_unit_that_keeps_killing_its_worker_fails_alone(on_ray: Executor, tmp_path: Path) -> None:
-    record = run(dataclasses.replace(slow_job(tmp_path, die=True), executor=on_ray))
+def test_a_unit_that_keeps_killing_its_worker_fails_alone(joined: Executor, tmp_path: Path) -> None:
+    record = run(dataclasses.replace(slow_job(tmp_path, die=True, count=130), executor=joined))
     assert {cell.id: cell.status for cell in record.cells} == {"none/test.slow/l2": "failed", "none/noise/l2": "done"}
     assert "the worker process died" in next(cell.reason for cell in record.cells if cell.status == "failed")
 
 
-def test_an_interrupted_run_goes_on_from_there(on_ray: Executor, tmp_path: Path) -> None:
-    job = dataclasses.replace(slow_job(tmp_path, seconds=0.2), executor=on_ray)
+def test_an_interrupted_run_goes_on_from_there(joined: Executor, tmp_path: Path) -> None:
+    job = dataclasses.replace(slow_job(tmp_path, seconds=0.2), executor=joined)
 
     def interrupt(progress: Progress) -> None:
         if progress.done == 3:
@@ -175,8 +192,8 @@ def test_nodes_with_other_versions_are_refused(
         run(dataclasses.replace(slow_job(tmp_path), executor=on_ray))
 
 
-def test_it_conforms(on_ray: Executor) -> None:
-    report = check_executor(on_ray)
+def test_it_conforms(joined: Executor) -> None:
+    report = check_executor(joined)
     assert_conforms(report)
     assert {outcome.status for outcome in report.outcomes} == {"passed"}
 

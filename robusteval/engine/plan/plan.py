@@ -143,7 +143,8 @@ class _Maker:
 
     def adaptive(self, defense: DefenseSpec) -> list[Planned]:
         """The cells of the attacks that know this defence."""
-        specs = {spec.name: spec for spec in self.suite.attacks}
+        own = {} if defense.search is None else {"search": defense.search}
+        specs = {spec.name: replace(spec, **own) for spec in self.suite.attacks}
         cells = [
             self._cell(specs[name], norm, defense.name, "adaptive", draws=defense.draws, keep_strengths=False)
             for name in defense.adaptive

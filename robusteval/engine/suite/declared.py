@@ -104,6 +104,11 @@ class DefenseSpec:
     draws: Annotated[
         int, Strict(), Field(ge=1, le=1000, description="draws of a random defence averaged per query")
     ] = 8
+    search: Annotated[
+        int | None,
+        Strict(),
+        Field(ge=0, le=30, description="halvings of the budget search against it; not stated: each attack's own"),
+    ] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.plugin)
