@@ -36,14 +36,14 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch: pytest.M
             * (own if way.own_kernels else 1)
         ),
     )
-    found = pass_timing.measure(model, torch.rand(4, 3, 2, 2))
+    found = pass_timing.measure(model, torch.rand(2, 3, 2, 2))
     assert found.tuning == Tuning(onednn=False)
-    assert found.pass_ms == pytest.approx(1e3 * 0.5 / 4)
+    assert found.pass_ms == pytest.approx(1e3 * 0.5 / 2)
     own = 0.8
-    assert pass_timing.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning(onednn=False, own_kernels=True)
+    assert pass_timing.measure(model, torch.rand(2, 3, 2, 2)).tuning == Tuning(onednn=False, own_kernels=True)
     own = 1.0
     costs[False, False] = costs[False, True] = 0.95
-    assert pass_timing.measure(model, torch.rand(4, 3, 2, 2)).tuning == Tuning()
+    assert pass_timing.measure(model, torch.rand(2, 3, 2, 2)).tuning == Tuning()
 
 
 def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +53,19 @@ def test_cheap_models_are_left_alone_and_dear_ones_measured_once(folder: Path, m
     assert first.tuning == Tuning()
     monkeypatch.setattr(pass_timing, "measure", lambda model, x, precision: pytest.fail("measured twice"))
     assert pass_timing.timed(model, x) == first
+
+
+@pytest.mark.parametrize(("each", "asked"), [(0.0001, 40), (0.011, 8), (0.05, 2)])
+def test_dear_passes_are_timed_on_few_images(monkeypatch: pytest.MonkeyPatch, each: float, asked: int) -> None:
+    """each: seconds an image of a question."""
+    now = [0.0]
+
+    def ask(x: torch.Tensor) -> None:
+        now[0] += each * len(x)
+
+    monkeypatch.setattr(pass_timing.time, "process_time", lambda: now[0])
+    assert len(pass_timing._enough(ask, torch.zeros(40, 1))) == asked
+    assert len(pass_timing._enough(ask, torch.zeros(1, 1))) == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"tuning": {"nonsense": 1}, "pass_ms": 1}', '{"tuning": 3}'])

@@ -34,7 +34,8 @@ _BATCH = 64
 _REPEATS = 3
 _GAIN = 0.9
 _REDUCED_GAIN = 0.7  # of bfloat16, whose rounding is larger, on the best way in float32
-_FEW, _LONG_S = 8, 0.25  # where a pass of few images takes so long, few are enough to time it by
+_FEW, _LONG_S = 8, 0.25  # where a pass of few images takes so long, few are enough to time it by,
+_LEAST = 2  # and these where they take so long
 _HOPELESS = 1.5  # times the best: what takes so long the first time is not tried again
 _CHEAP_S = 3e-3  # a batch that is through in less is mostly overhead, which no choice of kernels changes
 _CLASSES = 10
@@ -170,11 +171,17 @@ def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
 
 def _enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:
     """Fewer images where asking some of them takes long; what a pass costs an image is much the same."""
-    if len(x) <= _FEW:
+    if len(x) <= _LEAST:
         return x
-    started = time.process_time()
-    ask(x[:_FEW])
-    return x[:_FEW] if time.process_time() - started > _LONG_S / 3 else x  # a gradient takes three times as long
+    ask(x[:1])  # the first question to a model takes longer than any other
+    for few in (_LEAST, _FEW):
+        if len(x) <= few:
+            return x
+        started = time.process_time()
+        ask(x[:few])
+        if time.process_time() - started > _LONG_S / 3:  # a gradient takes three times as long
+            return x[:few]
+    return x
 
 
 def _seconds(work: Callable[[], object], tuning: Tuning, best: float = float("inf")) -> float:
