@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from robusteval.plain import read_plain
 from robusteval.record.comparison import Comparison
 from robusteval.record.run import Record
 from robusteval.record.store import digest
@@ -59,7 +60,7 @@ def _read(folder: Path, result: Verification) -> str | None:
     if not path.is_file():
         result.leave(ABSENT)
         return None
-    return path.read_bytes().decode("utf-8", "replace")
+    return read_plain(path).decode("utf-8", "replace")
 
 
 def _compare(page: str, again: str, drawn_with: str, result: Verification) -> None:
@@ -80,6 +81,7 @@ def _words(page: str) -> str:
     page = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
     page = re.sub(r'"data:image/svg\+xml;base64,[^"]*"', '""', page)
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    page = re.sub(r'<p class="note undrawn">[^<]*</p>\n', "", page)
     return _WITH.sub("", page)
 
 
@@ -91,5 +93,5 @@ def _tables(record: Record, folder: Path, result: Verification) -> None:
     for name, text in tables_csv.tables(record).items():
         path = tables_folder / name
         if path.is_file():
-            same = path.read_bytes() == text.encode()
+            same = read_plain(path) == text.encode()
             result.judge([] if same else ["it is not the record's table"], f"{TABLES}/{name}")
