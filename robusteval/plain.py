@@ -15,6 +15,8 @@ from typing import IO
 LARGEST = 1 << 40  # bytes of any file that is read as a whole
 SMALL = 64 << 20  # bytes for which nobody asks what memory there is
 _BLOCK = 1 << 20
+# not every system has all of them
+_FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -46,7 +48,7 @@ def opened(path: Path, most: int) -> IO[bytes]:
     """The file, opened for reading without waiting. Raises OSError, as NotPlainError where it is none or has more than
     `most` bytes."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, os.O_RDONLY | _FLAGS)
     except ValueError as error:  # a zero byte in its name
         raise NotPlainError(path, f"{error}") from None
     except OSError:  # as of a socket, which cannot be opened at all

@@ -81,7 +81,7 @@ def markdown(text: object) -> str:
 def html(value: T) -> T | str:
     """A value on its way into a page, before the template escapes it: text as in `line`. Pictures that are nothing but
     base64 keep their length, and so does what is marked as safe, which is our own."""
-    if type(value) is not str or _PICTURE.fullmatch(value):
+    if not isinstance(value, str) or hasattr(value, "__html__") or _PICTURE.fullmatch(value):
         return value
     return line(value)
 

@@ -24,7 +24,8 @@ except ImportError:  # `verify` needs no more than numpy, ONNX Runtime and safet
 
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import ForeignExit, heeding_ctrl_c, words
-from robusteval.text import block, line
+from robusteval.text import block
+from robusteval.text import line as one_line
 
 _COMMANDS = {
     "run": "Attack a model with a suite and write record and report.",
@@ -101,12 +102,14 @@ def obey() -> int:
             return _misused(error)
         except RobustEvalError as error:
             return refuse(error.message, error.hint)
-        except MemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+                raise  # torch has no exception of its own for it on the processor
             return refuse(f"There is not enough memory: {words(error)}.", _LESS)
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            return refuse(f"No file has a name so long: {line(error.filename, 100)}.", "")
+            return refuse(f"No file has a name so long: {one_line(error.filename, 100)}.", "")
         except SystemExit as stop:
             if _ours(stop):
                 return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
@@ -117,7 +120,7 @@ def obey() -> int:
 
 def say(text: str = "", err: bool = False) -> None:
     """One line to the terminal, whatever is in it."""
-    click.echo(line(text), err=err)
+    click.echo(one_line(text), err=err)
 
 
 def say_block(text: str) -> None:
@@ -146,10 +149,9 @@ def say_bug() -> None:
 
 def _misused(error: click.ClickException) -> int:
     """Says what is wrong with the words of a command, which may have been pasted; the exit code."""
-    error.message = line(error.message)
-    said = io.StringIO()
+    said, message = io.StringIO(), error.format_message()
     error.show(said)
-    click.echo(block(said.getvalue()), nl=False, err=True)
+    click.echo(block(said.getvalue().replace(message, one_line(message))), nl=False, err=True)
     return 2
 
 
@@ -161,8 +163,14 @@ def _ready() -> None:
     warnings.formatwarning = _warning
 
 
-def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, _line: object = None) -> str:
-    return f"{line(filename)}:{lineno}: {category.__name__}: {line(message)}\n"
+def _warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 - as Python has it
+) -> str:
+    return f"{one_line(filename)}:{lineno}: {category.__name__}: {one_line(message)}\n"
 
 
 def _ours(stop: SystemExit) -> bool:

@@ -162,3 +162,22 @@ def test_class_names_of_data_are_seen_and_do_nothing(kind: str, robusteval: Comm
     assert screen.code == 2
     assert clean(screen.err)
     assert "Traceback" not in screen.err
+
+
+@pytest.mark.parametrize("kind", ["esc", "newline", "long"])
+def test_a_run_on_a_hostile_model_has_a_page_of_ordinary_size(
+    kind: str, robusteval: Command, tmp_path: Path, quick: Path
+) -> None:
+    names = ",".join(f"{EVIL[kind][:650_000]}{number}".replace(",", "") for number in range(10))
+    path = shown(tmp_path, name=EVIL[kind], class_names=names, dataset="fashion-mnist")
+    screen = robusteval("run", path, "--suite", quick, "--out", tmp_path / "run", "--workers", 1)
+    assert screen.code == 0, screen.err
+    assert clean(screen.out + screen.err)
+    assert not any(line.startswith("Trust grade of this evaluation: A") for line in screen.out.splitlines())
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert clean(page.split("<script>", maxsplit=1)[0].replace("\t", ""))
+    assert len(page) < 2_500_000
+    assert (tmp_path / "run" / "record.json").stat().st_size < 1_000_000
+    for table in (tmp_path / "run" / "tables").glob("*.csv"):
+        assert clean(table.read_text())
+    assert robusteval("verify", tmp_path / "run").code == 0

@@ -69,10 +69,13 @@ def test_verify_knows_a_page_without_pictures(run: Path, tmp_path: Path, monkeyp
     assert result.failures == []
     assert DRAWN in result.left
     path = tmp_path / "report.html"
-    path.write_text(path.read_text().replace("ulimit -v", "ulimit -v</p><p>Grade: A"))
-    result = Verification()
-    check_page(record, tmp_path, result)
-    assert result.failures
+    whole = path.read_text()
+    for lie in (whole.replace("ulimit -v", "Grade: A"), whole.replace("10.0 GB", "A GB"), whole.replace("Charts", "A")):
+        assert lie != whole
+        path.write_text(lie)
+        result = Verification()
+        check_page(record, tmp_path, result)
+        assert result.failures
 
 
 def test_where_the_child_can_draw_the_picture_is_the_same(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:

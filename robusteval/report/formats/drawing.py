@@ -48,8 +48,8 @@ def undrawn() -> str:
         return ""
     limit = size(address_space() or 0.0)
     return (
-        f"Charts have no still pictures, only those that the page's script draws: what draws them needs more address "
-        f"space than the {limit} that were allowed (ulimit -v); the tables hold the same figures."
+        "Charts have no still pictures, only those that the script draws: the others need more address space than the "
+        f"{limit} that were allowed (ulimit -v); the tables hold the same figures."
     )
 
 
