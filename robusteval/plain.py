@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 LARGEST = 1 << 40  # bytes of any file that is read as a whole
+_UNLIMITED = 2.0**60  # what version 1 says where there is no limit
 SMALL = 64 << 20  # bytes for which nobody asks what memory there is
 _BLOCK = 1 << 20
 # not every system has all of them
@@ -128,9 +129,18 @@ def _line(file: str, name: str) -> float | None:
         return None
 
 
-def _group() -> float | None:
-    try:
-        most = float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-        return max(most - float(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")), 0.0)
-    except (OSError, ValueError):  # "max", or another version
-        return None
+def _group(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """What the control group leaves, version 2 or 1; the cache of files counts as free, as the kernel gives it up."""
+    for most, used, detail in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    ):
+        try:
+            limit, taken = (float((root / name).read_text(encoding="ascii")) for name in (most, used))
+            rows = (row.split() for row in (root / detail).read_text(encoding="ascii").splitlines())
+            cached = sum(float(row[1]) for row in rows if row[0] in ("active_file", "inactive_file"))
+        except (OSError, ValueError, IndexError):  # "max", or another version
+            continue
+        if limit < _UNLIMITED:
+            return max(limit - max(taken - cached, 0.0), 0.0)
+    return None

@@ -106,3 +106,20 @@ def test_memory_is_what_is_least(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_sizes_in_words(count: float, said: str) -> None:
     assert plain.size(count) == said
+
+
+@pytest.mark.parametrize("names", [("memory.max", "memory.current", "memory.stat"), None])
+def test_the_cache_of_files_is_free_memory(names: tuple[str, str, str] | None, tmp_path: Path) -> None:
+    first, used, detail = names or (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+    )
+    assert plain._group(tmp_path) is None
+    (tmp_path / "memory").mkdir()
+    (tmp_path / first).write_text("1000\n")
+    (tmp_path / used).write_text("900\n")
+    (tmp_path / detail).write_text("anon 300\nactive_file 200\ninactive_file 400\n")
+    assert plain._group(tmp_path) == 700
+    (tmp_path / first).write_text("max\n" if names else f"{2**63 - 4096}\n")
+    assert plain._group(tmp_path) is None
