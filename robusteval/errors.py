@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from robusteval.text import line
+
 
 class RobustEvalError(Exception):
-    """Expected trouble: one clear sentence, and how to mend it. The CLI prints both and exits with 2."""
+    """Expected trouble: one clear sentence, and how to mend it. The CLI prints both and exits with 2.
+
+    Sentences quote names of files, classes and plugins: they go through the gate here, for notebooks and records too.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = line(message)
+        self.hint = line(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

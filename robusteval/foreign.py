@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from robusteval.text import line
+
+_MOST = 4_000  # letters of an exception that are looked at
 _TWICE_S = 0.5  # a terminal's Ctrl-C goes to the whole group, and a parent passes it on as well: one press, two signals
 
 
@@ -78,7 +81,7 @@ def words(error: BaseException) -> str:
     does."""
     if isinstance(error, ForeignExit):
         return str(error)
-    kind = type(error).__name__
+    kind = line(type(error).__name__, 100)
     if isinstance(error, SystemExit):
         return f"SystemExit: it called sys.exit({_text(error.code)})"
     text = _text(error)
@@ -87,7 +90,7 @@ def words(error: BaseException) -> str:
 
 def _text(value: object) -> str:
     try:
-        return " ".join(str(value).split())[:400]
+        return line(" ".join(str(value)[:_MOST].split())[:400])
     except Exception:  # noqa: BLE001 - an exception of a plugin's own may have a __str__ that fails
         return ""
 

@@ -14,9 +14,11 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tests.rooms -->", "<!-- end of rooms -->"
 
 # A room is a folder with its files, or a file directly in `robusteval`; "" is robusteval/__init__.py itself. The
-# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign` and `renamed`, which
-# import nothing, and "" (the version).
+# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign`, `renamed`, `text`
+# and `plain`, which import nothing but each other, and "" (the version).
 MAY_IMPORT: dict[str, set[str]] = {
+    "text": set(),
+    "plain": set(),
     "errors": set(),
     "hooks": set(),
     "foreign": set(),
@@ -195,6 +197,8 @@ FREE = {
     "hooks",
     "foreign",
     "renamed",
+    "text",
+    "plain",
     "",
 }  # "": robusteval.__version__; its functions are loaded on their first call
 

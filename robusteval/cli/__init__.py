@@ -1,8 +1,19 @@
-"""The command line. Nothing heavy is imported until a command runs."""
+"""The command line. Nothing heavy is imported until a command runs.
+
+What a command prints goes through `say`, `say_json`, `say_block`, `refuse` here, or through a `Screen` or a `Display`:
+nowhere else is anything written to a terminal (tests/cli/test_gate.py looks for it).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+import json
 import sys
+import traceback
+import warnings
+from typing import Any
 
 try:
     import click
@@ -13,6 +24,8 @@ except ImportError:  # `verify` needs no more than numpy, ONNX Runtime and safet
 
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import ForeignExit, heeding_ctrl_c, words
+from robusteval.text import block
+from robusteval.text import line as one_line
 
 _COMMANDS = {
     "run": "Attack a model with a suite and write record and report.",
@@ -25,6 +38,7 @@ _COMMANDS = {
     "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors.",
     "suites": "List and show suites, and print their schema.",
 }
+_LESS = "Give fewer or smaller samples, fewer --workers, or a smaller model; what was finished is kept."
 _FORMERLY = {"calibrate": ("references", "build")}  # the old name does the same, and tells the new one
 
 
@@ -39,7 +53,7 @@ class _Lazy(click.Group):
 
         if cmd_name in _FORMERLY:
             group, name = _FORMERLY[cmd_name]
-            click.echo(f"`robusteval {cmd_name}` is now called `robusteval {group} {name}`.", err=True)
+            say(f"`robusteval {cmd_name}` is now called `robusteval {group} {name}`.", err=True)
             found = self.get_command(ctx, group)
             return found.get_command(ctx, name) if isinstance(found, click.Group) else None
         if cmd_name not in _COMMANDS:
@@ -75,19 +89,27 @@ def main() -> None:
 
 def obey() -> int:
     """Runs the command; its exit code."""
+    _ready()
     with heeding_ctrl_c():
         try:
             return int(cli.main(standalone_mode=False) or 0)
         except click.exceptions.Exit as stop:
             return stop.exit_code
         except (click.Abort, KeyboardInterrupt):
-            click.echo("Stopped. What was finished is kept: the same command goes on from there.", err=True)
+            say("Stopped. What was finished is kept: the same command goes on from there.", err=True)
             return 130
         except click.ClickException as error:
-            error.show()
-            return 2
+            return _misused(error)
         except RobustEvalError as error:
             return refuse(error.message, error.hint)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+                raise  # torch has no exception of its own for it on the processor
+            return refuse(f"There is not enough memory: {words(error)}.", _LESS)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return refuse(f"No file has a name so long: {one_line(error.filename, 100)}.", "")
         except SystemExit as stop:
             if _ours(stop):
                 return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
@@ -96,13 +118,59 @@ def obey() -> int:
             return refuse(f"A plugin ended the command: {error}.", "`robusteval plugins list` shows them all.")
 
 
+def say(text: str = "", err: bool = False) -> None:
+    """One line to the terminal, whatever is in it."""
+    click.echo(one_line(text), err=err)
+
+
+def say_block(text: str) -> None:
+    """Several lines to the terminal, which end as the text does."""
+    click.echo(block(text), nl=False)
+
+
+def say_json(data: Any) -> None:
+    """A machine-readable answer: JSON's own escapes, and of the one control that JSON leaves as it is."""
+    click.echo(json.dumps(data, indent=1).replace("\x7f", "\\u007f"))
+
+
 def refuse(message: str, hint: str) -> int:
     """Prints one sentence and how to mend it; the exit code."""
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    say(message, err=True)
     if hint:
-        click.echo(f"  {hint}", err=True)
+        say(f"  {hint}", err=True)
     return 2
+
+
+def say_bug() -> None:
+    """The traceback of what is being handled. What it quotes of files and plugins is theirs all the same."""
+    click.echo(block(traceback.format_exc()), nl=False, err=True)
+
+
+def _misused(error: click.ClickException) -> int:
+    """Says what is wrong with the words of a command, which may have been pasted; the exit code."""
+    said, message = io.StringIO(), error.format_message()
+    error.show(said)
+    click.echo(block(said.getvalue().replace(message, one_line(message))), nl=False, err=True)
+    return 2
+
+
+def _ready() -> None:
+    """Letters that a terminal cannot write become escapes, and no error; warnings of libraries quote files too."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # not every stream can
+    warnings.formatwarning = _warning
+
+
+def _warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 - as Python has it
+) -> str:
+    return f"{one_line(filename)}:{lineno}: {category.__name__}: {one_line(message)}\n"
 
 
 def _ours(stop: SystemExit) -> bool:

@@ -13,13 +13,12 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from robusteval.cli import obey, refuse
+from robusteval.cli import obey, refuse, say_bug
 
 WITH_PLUGINS = (
     "run",
@@ -39,7 +38,7 @@ def main() -> None:
     words = sys.argv[1:]
     command = next((word for word in words if not word.startswith("-")), "")
     help_wanted = any(word in ("-h", "--help", "--version") for word in words)
-    sys.exit(attended() if command in WITH_PLUGINS and not help_wanted else obey())
+    sys.exit(attended() if command in WITH_PLUGINS and not help_wanted else _obeyed())
 
 
 def attended() -> int:
@@ -96,16 +95,21 @@ def _interrupts_passed_on(child: BaseProcess) -> Iterator[None]:
 def _command(theirs: Connection) -> None:
     threading.Thread(target=_follow, args=(theirs,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        code = obey()
-    except BaseException:  # noqa: BLE001
-        # a bug keeps its traceback; the process beside this one must hear of the end in any case
-        traceback.print_exc()
-        code = 1
+    code = _obeyed()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     theirs.send(code)
+
+
+def _obeyed() -> int:
+    """The command's exit code; a bug keeps its traceback, and a process beside this one hears of the end in any
+    case."""
+    try:
+        return obey()
+    except BaseException:  # noqa: BLE001 - see above
+        say_bug()
+        return 1
 
 
 def _follow(theirs: Connection) -> None:

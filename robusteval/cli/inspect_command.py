@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from robusteval.cli import say, say_json
 from robusteval.cli.options import SpacedCommand, data_options, load_options, model_options, pair
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def command(
         facts["clean"] = dataclasses.asdict(look) if look is not None else None
         facts["data_note"] = note
         facts["checks"] = [dataclasses.asdict(check) for check in checks]
-        click.echo(json.dumps(facts, indent=1))
+        say_json(facts)
         return
     _print(classifier.info)
-    click.echo("")
-    click.echo(look.sentence if look is not None else f"No data looked at: {note}")
+    say()
+    say(look.sentence if look is not None else f"No data looked at: {note}")
     if look is not None:
-        click.echo(note)
+        say(note)
         _print_checks(checks)
 
 
@@ -99,19 +99,15 @@ def _look(
 
 
 def _print_checks(checks: list[Check]) -> None:
-    from rich.markup import escape
-
     from robusteval.cli.tables import console, table
 
     listed = table("", "check", "outcome", "what should hold, and what was measured")
     for check in checks:
-        listed.add_row(check.id, check.outcome.replace("-", " "), escape(f"{check.title}: {check.measured}"))
-    console().print(listed)
+        listed.add_row(check.id, check.outcome.replace("-", " "), f"{check.title}: {check.measured}")
+    console().show(listed)
 
 
 def _print(info: ModelInfo) -> None:
-    from rich.markup import escape
-
     from robusteval.cli.tables import console, table
 
     def numbers(values: tuple[float, ...]) -> str:
@@ -140,10 +136,10 @@ def _print(info: ModelInfo) -> None:
     listed.show_header = False
     for name, value in rows:
         if value:
-            listed.add_row(name, escape(str(value)))
+            listed.add_row(name, str(value))
     for name, figure in info.parity.items():
         shown = f"{figure:.3g}" if isinstance(figure, float) else str(figure)
-        listed.add_row(f"parity: {name.replace('_', ' ')}", escape(shown))
+        listed.add_row(f"parity: {name.replace('_', ' ')}", shown)
     for note in info.notes:
-        listed.add_row("note", escape(note))
-    console().print(listed)
+        listed.add_row("note", note)
+    console().show(listed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robusteval.cli import say, say_json
 from robusteval.cli.options import WORDS, Finite, resource_options
 from robusteval.errors import RecordError
 
@@ -153,14 +153,14 @@ def attack_shard(job: Job, shard: Shard, words: Sequence[str], as_json: bool) ->
         done = run_shard(job, shard, words, display.update)
     if as_json:
         summary = {"shard": str(shard), "folder": str(job.folder), "units": done.units, "failed": sorted(done.failures)}
-        click.echo(json.dumps(summary, indent=1))
+        say_json(summary)
     else:
-        click.echo(f"Shard {shard} ended: {done.units} units in {job.folder}; a shard has no report of its own.")
+        say(f"Shard {shard} ended: {done.units} units in {job.folder}; a shard has no report of its own.")
         if done.failures:
-            click.echo(f"Units of {len(done.failures)} cells failed; the same command tries them again.")
+            say(f"Units of {len(done.failures)} cells failed; the same command tries them again.")
         folders = " ".join(shlex.quote(str(_named(job.folder, shard, number))) for number in range(1, shard.count + 1))
         shown = folders if shard.count <= 8 else f"all {shard.count} folders, such as {shlex.quote(str(job.folder))},"
-        click.echo(f"When all are there: robusteval merge {shown} --out RUN")
+        say(f"When all are there: robusteval merge {shown} --out RUN")
     if done.failures:
         sys.exit(1)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from robusteval.cli import say_json
 
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
@@ -28,10 +29,8 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
 
     rows = _with_faults([entry for entry in discover().entries if kind in (None, entry.kind)])
     if as_json:
-        click.echo(json.dumps([_row(entry) for entry in rows], indent=1))
+        say_json([_row(entry) for entry in rows])
         return
-    from rich.markup import escape
-
     from robusteval.cli.tables import console, table
 
     listed = table("", "kind", "name", "version", "from", "summary")
@@ -40,8 +39,8 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
         shared = ", ".join(shared_endings(entry, discover()))
         if shared:
             text += f" (for {shared} only with --loader {entry.name}, as another reads these too)"
-        listed.add_row(entry.kind, escape(entry.name), escape(entry.version), escape(entry.distribution), escape(text))
-    console().print(listed)
+        listed.add_row(entry.kind, entry.name, entry.version, entry.distribution, text)
+    console().show(listed)
 
 
 @command.command("show")
@@ -64,7 +63,7 @@ def show(name: str, as_json: bool) -> None:
         typed = entry.plugin is not None and entry.kind != "suite"  # which is a text, and has no parameters
         schema = params_schema(entry.plugin)["properties"] if typed else {}
         if as_json:
-            click.echo(json.dumps(_row(entry) | {"params": schema}, indent=1))
+            say_json(_row(entry) | {"params": schema})
         else:
             _print(entry, schema)
 
@@ -97,17 +96,12 @@ def _with_faults(rows: list[Entry]) -> list[Entry]:
 
 
 def _print(entry: Entry, schema: dict[str, Any]) -> None:
-    from rich.markup import escape
-
     from robusteval.cli.tables import console, table
 
     screen = console()
-    screen.print(
-        f"[bold]{escape(entry.name)}[/bold]  ({entry.kind}, version {escape(entry.version)}, "
-        f"{escape(entry.distribution)})"
-    )
+    screen.say(f"  ({entry.kind}, version {entry.version}, {entry.distribution})", bold=entry.name)
     if entry.broken:
-        screen.print(f"BROKEN: {entry.broken}", markup=False)
+        screen.say(f"BROKEN: {entry.broken}")
         return
     info = entry.plugin.info
     for label, name in (
@@ -125,10 +119,11 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
         value = getattr(info, name, "")
         if value:
             text = ", ".join(value) if isinstance(value, tuple) else str(value)
-            screen.print(f"{label}: {text}" if label else text, markup=False)
+            screen.say(f"{label}: {text}" if label else text)
     if schema:
-        listed = table("\nparameters", "name", "default", "limits", "what it is")
+        screen.say()
+        listed = table("parameters", "name", "default", "limits", "what it is")
         for name, rules in schema.items():
             limits = " ".join(f"{key} {rules[key]}" for key in ("minimum", "maximum", "enum") if key in rules)
-            listed.add_row(name, str(rules.get("default", "")), escape(limits), escape(rules.get("description", "")))
-        screen.print(listed)
+            listed.add_row(name, str(rules.get("default", "")), limits, str(rules.get("description", "")))
+        screen.show(listed)

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from robusteval.text import line
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
@@ -34,11 +36,11 @@ class Display:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total} units"),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}"),
+                TextColumn("{task.fields[left]}", markup=False),
             )
             self._bar = Progress(*columns, console=Console(file=stream), transient=True)
             self._task = self._bar.add_task("starting", total=None, left="")
@@ -55,12 +57,12 @@ class Display:
         if self._bar is not None:
             self._bar.stop()
 
-    def say(self, line: str) -> None:
+    def say(self, text: str) -> None:
         """One line above the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.console.print(line(text), markup=False, highlight=False, emoji=False)
         else:
-            print(line, file=self._stream, flush=True)
+            print(line(text), file=self._stream, flush=True)
 
     def update(self, progress: Progress) -> None:
         """Shows where the run is; failures are always said."""
@@ -73,7 +75,7 @@ class Display:
             self.say(f"taking up an earlier run: {progress.resumed} of {progress.total} units are done")
         left = self._left(progress)
         if self._bar is not None:
-            shown = progress.cell or "fitting"
+            shown = line(progress.cell or "fitting", 60)
             self._bar.update(
                 self._task, total=progress.total, completed=progress.done, description=shown, left=left.lstrip(", ")
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robusteval.cli import say, say_json
 from robusteval.cli.options import (
     SpacedCommand,
     data_options,
@@ -53,7 +53,7 @@ def list_sets(as_json: bool) -> None:
             | {"models": [model.name for model in content.models]}
             for name, content in rows
         ]
-        click.echo(json.dumps(summaries, indent=1))
+        say_json(summaries)
         return
     shown = table("", "set", "suite", ">images", "models")
     for name, content in rows:
@@ -63,7 +63,7 @@ def list_sets(as_json: bool) -> None:
             str(len(content.images)),
             ", ".join(model.name for model in content.models),
         )
-    console().print(shown)
+    console().show(shown)
 
 
 @command.command("build", cls=SpacedCommand)
@@ -292,8 +292,8 @@ def _tell(built: ReferenceSet, path: Path, as_json: bool) -> None:
 
     if as_json:
         rows = [{"name": model.name, "images": len(model.rows), "grade": model.grade} for model in built.models]
-        click.echo(json.dumps({"references": str(path), "images": len(built.images), "models": rows}, indent=1))
+        say_json({"references": str(path), "images": len(built.images), "models": rows})
         return
     reference_table(built)
-    click.echo(f"References: {path} ({path.stat().st_size / 1000:.0f} kB)")
-    click.echo(f"Compare with them: robusteval run MODEL --references {path}")
+    say(f"References: {path} ({path.stat().st_size / 1000:.0f} kB)")
+    say(f"Compare with them: robusteval run MODEL --references {path}")

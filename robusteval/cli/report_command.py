@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from robusteval.cli import say, say_block
+
 
 @click.command("report")
 @click.argument("run", type=click.Path())
@@ -33,7 +35,7 @@ def command(run: str, out: str | None, as_csv: bool, markdown: bool) -> None:
     if markdown:
         if record is None:
             raise click.UsageError("--markdown is of one model's run: give its own folder inside the comparison's.")
-        click.echo(render_markdown(record), nl=False)
+        say_block(render_markdown(record))
         return
     try:
         if several is not None:
@@ -46,4 +48,4 @@ def command(run: str, out: str | None, as_csv: bool, markdown: bool) -> None:
         raise RecordError(
             f"Cannot write {target}: {error.strerror or error}.", "Choose another place with --out."
         ) from None
-    click.echo(f"Report: {target}")
+    say(f"Report: {target}")

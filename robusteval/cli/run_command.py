@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robusteval.cli import say, say_json
 from robusteval.cli.merge_command import Merging, attack_shard, check_part
 from robusteval.cli.options import (
     WORDS,
@@ -233,13 +233,14 @@ def _print_plans(jobs: list[Job], as_json: bool) -> None:
         total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unknown}
         plans.append({"plan": plan.sha256, "samples": len(job.samples), "foretold": total, "cells": rows})
         if len(jobs) > 1 and not as_json:
-            click.echo(f"\n{job.model_file}")
+            say()
+            say(job.model_file)
         if not as_json:
             low, high = job.model.info.bounds
             plan_table(plan, len(job.samples), each, high - low)
-            click.echo(coming.sentence(job.workers))
+            say(coming.sentence(job.workers))
     if as_json:
-        click.echo(json.dumps(plans[0] if len(plans) == 1 else {"models": plans}, indent=1))
+        say_json(plans[0] if len(plans) == 1 else {"models": plans})
 
 
 def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | None) -> None:
@@ -248,16 +249,16 @@ def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | Non
 
     summary = finished(record, folder)
     if as_json:
-        click.echo(json.dumps(summary, indent=1))
+        say_json(summary)
     else:
         result_table(record)
-        click.echo(f"Report: {folder / 'report.html'}")
+        say(f"Report: {folder / 'report.html'}")
         if summary["skipped"]:
-            click.echo("The same command without --time-budget goes on from here.")
+            say("The same command without --time-budget goes on from here.")
     if summary["failed"]:
         sys.exit(1)
     if fail_under is not None and (why := unmet(record, fail_under)):
-        click.echo(f"The gate --fail-under {fail_under:g} is not met: {why}.", err=True)
+        say(f"The gate --fail-under {fail_under:g} is not met: {why}.", err=True)
         sys.exit(3)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from robusteval.cli import say, say_json
 
 if TYPE_CHECKING:
     from robusteval.engine.plan.job import Job
@@ -56,12 +55,12 @@ def run_several(
         compared = compare(contenders, catalogue, folder)
         report = write_comparison(compared, folder / REPORT_FILE)
     if as_json:
-        click.echo(json.dumps(_summary(compared, report, folder, summaries), indent=1))
+        say_json(_summary(compared, report, folder, summaries))
     else:
         from robusteval.cli.tables import comparison_tables
 
         comparison_tables(compared)
-        click.echo(f"Report: {report}")
+        say(f"Report: {report}")
     rows = compared.transfer.sources if compared.transfer is not None else []
     if any(summary["failed"] for summary in summaries) or any(row.status == "failed" for row in rows):
         sys.exit(1)
@@ -72,7 +71,7 @@ def run_several(
     }
     if missed:
         reasons = ", ".join(f"{key} ({why})" for key, why in missed.items())
-        click.echo(f"The gate --fail-under {fail_under:g} is not met by {reasons}.", err=True)
+        say(f"The gate --fail-under {fail_under:g} is not met by {reasons}.", err=True)
         sys.exit(3)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
+
+from robusteval.cli import say, say_block, say_json
 
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
@@ -27,10 +28,8 @@ def list_suites(as_json: bool) -> None:
     found = faults(catalogue)
     rows = [(entry, entry.broken or found.get(entry.name, "")) for entry in catalogue.entries if entry.kind == "suite"]
     if as_json:
-        click.echo(json.dumps([_row(entry, broken) for entry, broken in rows], indent=1))
+        say_json([_row(entry, broken) for entry, broken in rows])
         return
-    from rich.markup import escape
-
     from robusteval.cli.tables import console, table
     from robusteval.engine.suite.suite import read
 
@@ -41,10 +40,8 @@ def list_suites(as_json: bool) -> None:
             suite = read(entry.name, catalogue)
             norms, samples = " ".join(suite.norms), str(suite.samples)
         summary = f"BROKEN: {broken}" if broken else entry.summary
-        listed.add_row(
-            escape(entry.name), escape(entry.version), escape(entry.distribution), norms, samples, escape(summary)
-        )
-    console().print(listed)
+        listed.add_row(entry.name, entry.version, entry.distribution, norms, samples, summary)
+    console().show(listed)
 
 
 def _row(entry: Entry, broken: str) -> dict[str, str]:
@@ -68,12 +65,10 @@ def show(name: str) -> None:
     catalogue = discover()
     toml = text(name, catalogue)
     parse(toml, name, catalogue)
-    click.echo(toml, nl=False)
+    say_block(toml)
     for entry in catalogue.of("suite"):
         if entry.name == name:  # beside the text, which stays what it is
-            click.echo(
-                f"The suite {name} {entry.version} comes from {entry.distribution} ({entry.entry_point}).", err=True
-            )
+            say(f"The suite {name} {entry.version} comes from {entry.distribution} ({entry.entry_point}).", err=True)
 
 
 @command.command("schema")
@@ -82,4 +77,4 @@ def schema_command() -> None:
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.suite.schema import schema
 
-    click.echo(json.dumps(schema(discover()), indent=1))
+    say_json(schema(discover()))

@@ -1,17 +1,19 @@
-"""Tables for the terminal."""
+"""Tables for the terminal: a `Screen` and `Rows` take text, and never rich's markup, so that no name becomes a
+colour."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from robusteval.assessment.evidence.worst_case import median_loss
 from robusteval.record.column import at_budget, norms_of
 from robusteval.record.units import attack_text, budget_text
+from robusteval.text import line
 
 if TYPE_CHECKING:
     from robusteval.engine.plan.plan import Plan
@@ -20,17 +22,39 @@ if TYPE_CHECKING:
     from robusteval.record.run import Cell, Record
 
 
-def console() -> Console:
+class Screen(Console):
+    """The terminal."""
+
+    def say(self, text: str = "", bold: str = "") -> None:
+        """One line, folded where it is too long; what is bold stands first."""
+        self.print(Text.assemble((line(bold), "bold"), line(text)))
+
+    def show(self, listed: Rows) -> None:
+        """A table."""
+        self.print(listed)
+
+
+class Rows(Table):
+    """A table of plain text."""
+
+    def add_row(self, *cells: str) -> None:  # type: ignore[override]  # narrower on purpose: nothing gets by as markup
+        """One row."""
+        super().add_row(*(Text(line(cell)) for cell in cells))
+
+
+def console() -> Screen:
     """The terminal; in a pipe 110 columns wide, without colours."""
-    wide = Console(highlight=False)
-    return wide if wide.is_terminal else Console(width=110, highlight=False)
+    wide = Screen(highlight=False)
+    return wide if wide.is_terminal else Screen(width=110, highlight=False)
 
 
-def table(title: str, *columns: str) -> Table:
+def table(title: str, *columns: str) -> Rows:
     """A plain table; columns that start with ">" are set flush right."""
-    empty = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    heading = Text(line(title)) if title else None
+    empty = Rows(title=heading, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        empty.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column.startswith(">") else "left"
+        empty.add_column(Text(line(column.removeprefix(">"))), justify=justify, overflow="fold")
     return empty
 
 
@@ -47,11 +71,11 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], 
             knowledge = "" if cell.knowledge == "none" else cell.knowledge
             passes, seconds = costs.get(cell.id, (None, None))
             shown = ("?", "?") if passes is None or seconds is None else (f"{passes:,.0f}", f"{seconds / 60:.1f}")
-            row = (escape(_name(cell, width)), cell.norm, escape(cell.defense), knowledge, *shown)
-            listed.add_row(*row, *((escape(params),) if wide else ()))
-    screen.print(listed)
+            row = (_name(cell, width), cell.norm, cell.defense, knowledge, *shown)
+            listed.add_row(*row, *((params,) if wide else ()))
+    screen.show(listed)
     for cell in plan.excluded:
-        screen.print(f"excluded: {cell.id}: {cell.reason}", markup=False)
+        screen.say(f"excluded: {cell.id}: {cell.reason}")
 
 
 def result_table(record: Record) -> None:
@@ -63,20 +87,19 @@ def result_table(record: Record) -> None:
             continue
         name = f"{cell.defense} (adaptive)" if cell.knowledge == "adaptive" else "bare model"
         if cell.status == "failed":
-            listed.add_row(escape(name), escape(cell.attack), cell.norm, "failed", "", "")
+            listed.add_row(name, cell.attack, cell.norm, "failed", "", "")
             continue
-        listed.add_row(escape(name), escape(_name(cell, width)), cell.norm, *_figures(cell))
+        listed.add_row(name, _name(cell, width), cell.norm, *_figures(cell))
     screen = console()
-    screen.print(listed)
+    screen.show(listed)
     if record.verdict is not None:
-        screen.print(
-            f"\nTrust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})", markup=False
-        )
+        screen.say()
+        screen.say(f"Trust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})")
         for sentence in record.verdict.sentences:
-            screen.print(sentence, markup=False)
+            screen.say(sentence)
     for finding in record.findings:
         if finding.severity != "info":
-            screen.print(f"{finding.severity}: {finding.sentence}", markup=False)
+            screen.say(f"{finding.severity}: {finding.sentence}")
 
 
 def _name(cell: Cell, width: float) -> str:
@@ -104,25 +127,23 @@ def comparison_tables(comparison: Comparison) -> None:
     listed = table("", "model", ">clean accuracy", *[f">median {norm}" for norm in norms], "trust grade")
     for row in models.named():
         figures = [_number(row[at_budget("median", norm)]) for norm in norms]
-        listed.add_row(escape(str(row["model"])), _percent(row["clean-accuracy"]), *figures, str(row["trust-grade"]))
-    screen.print(listed)
-    screen.print("Distances are shares of each model's pixel range.", markup=False)
+        listed.add_row(str(row["model"]), _percent(row["clean-accuracy"]), *figures, str(row["trust-grade"]))
+    screen.show(listed)
+    screen.say("Distances are shares of each model's pixel range.")
     transfer = comparison.transfer
     if transfer is None:
         return
     at = budget_text(transfer.eps, transfer.norm)
-    screen.print(
-        f"\nMade on the row's model by {transfer.attack} at {transfer.norm} {at} of the pixel range, it fools:",
-        markup=False,
-    )
-    matrix = table("", "made on", *[f">{escape(model.key)}" for model in comparison.models])
+    screen.say()
+    screen.say(f"Made on the row's model by {transfer.attack} at {transfer.norm} {at} of the pixel range, it fools:")
+    matrix = table("", "made on", *[f">{model.key}" for model in comparison.models])
     for source, model in enumerate(comparison.models):
         shares = [fooled(comparison, source, target) for target in range(len(comparison.models))]
-        matrix.add_row(escape(model.key), *["-" if share is None else _percent(share[0].value) for share in shares])
-    screen.print(matrix)
+        matrix.add_row(model.key, *["-" if share is None else _percent(share[0].value) for share in shares])
+    screen.show(matrix)
     for one_source in transfer.sources:
         if one_source.status != "done":
-            screen.print(f"{one_source.status}: {one_source.key}: {one_source.reason}", markup=False)
+            screen.say(f"{one_source.status}: {one_source.key}: {one_source.reason}")
 
 
 def reference_table(content: ReferenceSet) -> None:
@@ -137,8 +158,8 @@ def reference_table(content: ReferenceSet) -> None:
             halves = [_median(columns[norm].distance) if norm in columns else "" for norm in norms]
             if columns:
                 clean = sum(model.right) / len(model.right)
-                listed.add_row(escape(name), str(len(model.rows)), _percent(clean), *halves, grade or "-")
-    console().print(listed)
+                listed.add_row(name, str(len(model.rows)), _percent(clean), *halves, grade or "-")
+    console().show(listed)
 
 
 def _median(column: list[float | None]) -> str:

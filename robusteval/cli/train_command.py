@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli.options import Numbers, SpacedCommand, load_options, model_options, pair
+from robusteval.cli import say, say_json
+from robusteval.cli.options import Numbers, SpacedCommand, load_options, model_options, pair, value_of
 
 if TYPE_CHECKING:
     from robusteval.contracts.training import Epoch
@@ -89,21 +89,19 @@ def command(
     )
     kept.clear()  # the lesson holds what it needs
     before = task.before()
-    click.echo(
-        f"{defence}: {len(task.training)} samples to learn from, {len(task.held)} held out. {task.note}", err=True
-    )
+    say(f"{defence}: {len(task.training)} samples to learn from, {len(task.held)} held out. {task.note}", err=True)
     defended = task.train(_say)
     gap = write_model(defended.model, classifier.info, path, task.facts(), task.held.x[:16], task.marks())
     after = accuracy(defended.model, task.held)
     weights = path.with_suffix(".safetensors")
     if as_json:
         row = {"model": str(path), "weights": str(weights), "before": before, "after": after, "onnx_gap": gap}
-        click.echo(json.dumps(row | task.facts() | {"held_out": len(task.held)}, indent=1))
+        say_json(row | task.facts() | {"held_out": len(task.held)})
         return
-    click.echo(f"Clean accuracy on {len(task.held)} samples held out: {before:.1%} before, {after:.1%} after.")
-    click.echo(f"Model: {path} (ONNX Runtime agrees to {gap:.1g} of the largest score)")
-    click.echo(f"Weights: {weights}")
-    click.echo(f"What it is worth: robusteval run {path}")
+    say(f"Clean accuracy on {len(task.held)} samples held out: {before:.1%} before, {after:.1%} after.")
+    say(f"Model: {path} (ONNX Runtime agrees to {gap:.1g} of the largest score)")
+    say(f"Weights: {weights}")
+    say(f"What it is worth: robusteval run {path}")
 
 
 def _check_out(path: Path, model: Path, overwrite: bool) -> None:
@@ -126,10 +124,7 @@ def _parsed(params: tuple[str, ...]) -> dict[str, Any]:
             raise click.BadParameter(f"{text!r} is not of the form name=value", param_hint="--param")
         if name in found:
             raise click.BadParameter(f"{name} is given twice", param_hint="--param")
-        try:
-            found[name] = json.loads(value)
-        except json.JSONDecodeError:
-            found[name] = value
+        found[name] = value_of(value)
     return found
 
 
@@ -137,11 +132,9 @@ def _say(epoch: Epoch) -> None:
     """One line an epoch, with the time left."""
     stage = f"{epoch.stage}, " if epoch.stage else ""
     if epoch.resumed:
-        click.echo(f"{stage}taking up an earlier training: {epoch.done} of {epoch.epochs} epochs are done", err=True)
+        say(f"{stage}taking up an earlier training: {epoch.done} of {epoch.epochs} epochs are done", err=True)
         return
     left = epoch.seconds * (epoch.epochs - epoch.done)
     tail = f", about {left:.0f} s left" if left else ""
-    click.echo(
-        f"{stage}epoch {epoch.done}/{epoch.epochs}: loss {epoch.loss:.4g}, {epoch.seconds:.1f} s{tail}", err=True
-    )
+    say(f"{stage}epoch {epoch.done}/{epoch.epochs}: loss {epoch.loss:.4g}, {epoch.seconds:.1f} s{tail}", err=True)
     sys.stderr.flush()

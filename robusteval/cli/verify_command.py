@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from robusteval.cli import say, say_json
+
 
 @click.command("verify")
 @click.argument("run", type=click.Path())
@@ -30,9 +32,9 @@ def command(run: str, models: tuple[str, ...], as_json: bool) -> None:
 
     result = verify.verified(Path(run), models)
     if as_json:
-        click.echo(verify.as_json(result))
+        say_json(result.to_json())
     else:
         for line in verify.lines(result):
-            click.echo(line)
+            say(line)
     if not result.held:
         sys.exit(1)

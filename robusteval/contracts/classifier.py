@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robusteval.renamed import formerly
+from robusteval.text import as_name, as_sentence
 
 # exact: of the function itself (a final softmax may be taken in logarithms, or cut); straight-through: flat steps are
 # passed as if they were not there (BPDA); surrogate: of a copy that answers differently, whose steps still lower the
@@ -27,6 +28,10 @@ Peek = Callable[[tuple[int, ...], tuple[float, float], str], tuple[Tensor, Tenso
 
 # random-outputs: answers change from call to call. training-mode: it was, or still is, as in training
 TRAITS = ("random-outputs", "training-mode")
+
+
+_GATES = dict.fromkeys(("name", "format", "dataset", "class_names", "provider", "precision", "layout"), as_name)
+_GATES |= dict.fromkeys(("gradients_reason", "notes", "traits", "parity"), as_sentence)
 
 
 @formerly("learnt", "training_fingerprints")
@@ -70,6 +75,19 @@ class ModelInfo:
     grid: tuple[float, float, int] | tuple[()] = ()
     # marks of the images that it was trained on, by its file (engine.data.training_fingerprints)
     training_fingerprints: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        """Whatever loader it came from, and whatever the file says: names and sentences of a bounded length, without
+        controls. Of ordinary ones nothing changes."""
+        for field_name, gate in _GATES.items():
+            value = getattr(self, field_name)
+            if isinstance(value, str):
+                object.__setattr__(self, field_name, gate(value))
+            elif isinstance(value, tuple):
+                object.__setattr__(self, field_name, tuple(gate(part) for part in value))
+            elif isinstance(value, dict):
+                shown = {as_name(key): gate(part) if isinstance(part, str) else part for key, part in value.items()}
+                object.__setattr__(self, field_name, shown)
 
 
 @runtime_checkable

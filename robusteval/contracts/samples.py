@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from robusteval.text import as_name
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -25,6 +27,12 @@ class Samples:
     class_names: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # of each sample's file, where each has one
     grid: tuple[float, float, int] | tuple[()] = ()
+
+    def __post_init__(self) -> None:
+        """Names come from files: of a bounded length, and without controls. Of ordinary ones nothing changes."""
+        object.__setattr__(self, "name", as_name(self.name))
+        for field_name in ("class_names", "names"):
+            object.__setattr__(self, field_name, tuple(map(as_name, getattr(self, field_name))))
 
     def __len__(self) -> int:
         return len(self.x)

@@ -10,6 +10,12 @@ from torch import Tensor
 
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
+from robusteval.plain import SMALL, memory, size
+
+# Of one input as float32, while it is attacked: the sample, its adversarial, what an attack carries from step to step
+# (gradient, momentum, the best so far), float64 for distances, and a model's layers, of which the first are as large.
+# Ordinary nets keep far more.
+COPIES = 32
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,19 @@ class PixelSpace:
             raise ModelError(f"The model takes batches of {shown}, not {tuple(x.shape)}.", "Check the data's shape.")
 
 
+def check_room(input_shape: tuple[int, ...]) -> None:
+    """Raises ModelError where one input alone, attacked, would take more memory than there is left."""
+    one = 4.0 * math.prod(input_shape)
+    left = memory() if COPIES * one > SMALL else None
+    if left is not None and COPIES * one > left:
+        shown = " x ".join(map(str, input_shape))
+        raise ModelError(
+            f"One input of {shown} is {size(one)}: a unit of an attack on it would need about {size(COPIES * one)} of "
+            f"memory, and {size(left)} are left.",
+            "Use a model of smaller inputs, or a machine with more memory.",
+        )
+
+
 def pixel_space(
     options: LoadOptions,
     input_shape: tuple[int, ...],
@@ -78,7 +97,9 @@ def pixel_space(
     layout: str,
     whole: tuple[float, float] | None = None,
 ) -> PixelSpace:
-    """Checks what the user said about range and normalisation. Raises ModelError."""
+    """Checks what the user said about range and normalisation, and that there is room for attacks. Raises
+    ModelError."""
+    check_room(input_shape)
     low, high = options.bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ModelError(f"The pixel range {low} to {high} is empty.", "Give --range LOW,HIGH with LOW below HIGH.")

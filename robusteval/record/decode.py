@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import math
+import re
 import types
 from typing import Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -14,7 +15,9 @@ from robusteval.errors import RecordError
 
 T = TypeVar("T")
 MAX_BYTES = 512 << 20
+MAX_DIGITS = 300  # of a whole number: the largest real one has 308
 MAX_DEPTH = 64  # of what a field of any type may hold
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of a surrogate, alone or one of two
 _ANYWHERE = "Give a record.json or the folder that holds it."
 
 
@@ -33,12 +36,33 @@ def parse(text: str, what: str = "record", hint: str = _ANYWHERE) -> dict[str, A
     if len(text) > MAX_BYTES:
         raise RecordError(f"This {what} is larger than {MAX_BYTES >> 20} MiB.", hint)
     try:
-        data = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_unique)
+        data = json.loads(
+            text, parse_constant=_no_number, parse_float=_finite, parse_int=short_number, object_pairs_hook=_unique
+        )
+        whole_letters(text, data)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"This is not a {what}: {str(error)[:200] or 'it is nested too deeply'}.", hint) from None
+        raise RecordError(f"This is not a {what}: {fault_of(error)}.", hint) from None
     if not isinstance(data, dict):
         raise RecordError(f"This is not a {what}: it is no JSON object.", hint)
     return data
+
+
+def fault_of(error: ValueError | RecursionError) -> str:
+    """What is wrong with a text that Python's reader of JSON or TOML does not take."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error)[:200]
+
+
+def whole_letters(text: str, data: object) -> None:
+    """Raises ValueError where parsed JSON holds half of a letter, a surrogate without its other half, that no file and
+    no terminal takes. text: that it was parsed from, which only by an escape can hold one."""
+    if not _HALF.search(text):
+        return
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half of a letter (a lone surrogate)") from None
 
 
 def decode(kind: type[T], data: object, what: str = "record") -> T:
@@ -61,6 +85,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"it holds {text[:40]}, which is larger than any number")
     return value
+
+
+def short_number(text: str) -> int:
+    """A whole number that is one as a real number too. Raises ValueError."""
+    if len(text) > MAX_DIGITS:
+        raise ValueError("it holds a number of too many digits")
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from robusteval.errors import RecordError
-from robusteval.record.decode import decode
+from robusteval.plain import read_plain
+from robusteval.record.decode import decode, fault_of, short_number, whole_letters
 from robusteval.record.documents import Document
 from robusteval.record.measured import Suite
 from robusteval.record.references import Reference, ReferenceColumn
@@ -104,9 +105,10 @@ def to_json(content: ReferenceSet) -> str:
 def from_json(text: str, name: str) -> ReferenceSet:
     """A set from text; nothing in it is run. Raises RecordError, naming it, with the first thing that does not fit."""
     try:
-        data = json.loads(text, parse_constant=_refuse)
+        data = json.loads(text, parse_constant=_refuse, parse_int=short_number)
+        whole_letters(text, data)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"The reference set {name} is not JSON: {str(error)[:200]}.", _MEND) from None
+        raise RecordError(f"The reference set {name} is not JSON: {fault_of(error)}.", _MEND) from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise RecordError(f"{name} is not a reference set of schema {SCHEMA!r}.", _MEND)
     _fits(data, name)
@@ -153,8 +155,7 @@ def load(path: Path) -> LoadedSet:
     try:
         if not path.is_file():
             raise RecordError(f"There is no reference set {path}.", _MEND)
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_plain(path, MAX_BYTES)
     except OSError as error:
         raise RecordError(f"Cannot read the reference set {path}: {error.strerror or error}.", _MEND) from None
     return _source(content, path.name, shipped=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.errors import RecordError
+from robusteval.plain import read_plain
 from robusteval.record.column import titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
 from robusteval.record.documents import Document
@@ -89,7 +90,7 @@ def load(path: Path) -> Record:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RecordError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"Cannot read {path}: {error}.", "Give a record.json or the folder that holds it.") from None
     return from_json(text)
@@ -98,8 +99,10 @@ def load(path: Path) -> Record:
 def listed_tables(folder: Path) -> list[str]:
     """The files of a folder of tables that robusteval wrote."""
     try:
-        names = json.loads((folder / TABLES_LIST).read_bytes())
+        names = json.loads(read_plain(folder / TABLES_LIST, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
+        return []
+    if not isinstance(names, list):
         return []
     return [name for name in names if isinstance(name, str) and name == Path(name).name and name.endswith(".csv")]
 

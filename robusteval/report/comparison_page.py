@@ -15,9 +15,10 @@ from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import MAX_LINES
 from robusteval.report.charts.pieces import Figure, Table, Text, Value
 from robusteval.report.charts.vega import Axes, Chart, Line, colours, line_chart
-from robusteval.report.formats import embed
+from robusteval.report.formats import drawing, embed
 from robusteval.report.formats.numbers import MISSING, budget, interval, norm_title, number, percent
 from robusteval.report.sections import glossary, known_models
+from robusteval.text import html
 
 DOUBTFUL = ("D", "F", "")
 WORDS = ("Accuracy under attack", "Worst case", "Intervals", "Trust grade")  # what is defined here again
@@ -30,6 +31,7 @@ def render_comparison(comparison: Comparison) -> str:
         loader=PackageLoader("robusteval.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=html,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -42,6 +44,7 @@ def render_comparison(comparison: Comparison) -> str:
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
         made_with=embed.made_with(),
+        undrawn=drawing.undrawn(),
         policy=embed.content_policy(),
         style=Markup(embed.style()),
         bundle=Markup(embed.vega_bundle()),

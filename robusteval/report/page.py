@@ -10,8 +10,9 @@ from robusteval.record.store import digest
 from robusteval.report.charts import figures as curves
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Figure, Generic, Table
-from robusteval.report.formats import embed, numbers
+from robusteval.report.formats import drawing, embed, numbers
 from robusteval.report.sections import coverage, details, glossary, headline, known_models, provenance
+from robusteval.text import html
 
 
 def render(record: Record) -> str:
@@ -24,6 +25,7 @@ def render(record: Record) -> str:
         loader=PackageLoader("robusteval.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=html,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -31,6 +33,7 @@ def render(record: Record) -> str:
         record=record,
         digest=digest(record),
         made_with=embed.made_with(),
+        undrawn=drawing.undrawn(),
         policy=embed.content_policy(),
         style=Markup(embed.style()),
         bundle=Markup(embed.vega_bundle()),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from robusteval.record.run import Record, Result
 from robusteval.record.units import WORST_CASE
 from robusteval.report.charts import pieces
 from robusteval.report.formats.numbers import MISSING, budget, norm_title, number, percent
+from robusteval.text import markdown
 
 HEADINGS = ("Pipeline", "Attack", "Norm", "Accuracy under attack", "Median distance")
 
@@ -54,26 +53,20 @@ def _row(record: Record, defense: str, attack: str, norm: str, accuracy: Result 
 def render_markdown(record: Record) -> str:
     """The verdict and the short table as Markdown; text from the record cannot become markup."""
     verdict = record.verdict
-    lines = [f"# Robustness of {_plain(record.model.name)}", ""]
+    lines = [f"# Robustness of {markdown(record.model.name)}", ""]
     if verdict is None:
         lines += ["**No verdict was recorded.**", ""]
     else:
         word = "Conclusive" if verdict.status == "conclusive" else "INCONCLUSIVE"
-        lines += [f"**{word}, trust grade {verdict.grade}.** {_plain(verdict.grade_reason)}", ""]
-        lines += [f"* {_plain(sentence)}" for sentence in verdict.sentences] + [""]
+        lines += [f"**{word}, trust grade {verdict.grade}.** {markdown(verdict.grade_reason)}", ""]
+        lines += [f"* {markdown(sentence)}" for sentence in verdict.sentences] + [""]
     rows = short_table(record)
     if rows:
         lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-        lines += ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows] + [""]
+        lines += ["| " + " | ".join(markdown(cell) for cell in row) + " |" for row in rows] + [""]
     serious = [finding for finding in record.findings if finding.severity != "info"]
-    lines += [f"* {finding.severity}: {_plain(finding.sentence)}" for finding in serious]
+    lines += [f"* {finding.severity}: {markdown(finding.sentence)}" for finding in serious]
     skipped = [cell for cell in record.cells if cell.status != "done"]
     if skipped:
         lines += ["", f"{len(skipped)} of {len(record.cells)} planned attacks did not run or did not finish."]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _plain(text: str) -> str:
-    """Markdown's own characters escaped, and everything on one line."""
-    flat = re.sub(r"\s+", " ", text)
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", flat)

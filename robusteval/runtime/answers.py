@@ -21,15 +21,23 @@ class Runtime:
 
     def __init__(self, session: onnxruntime.InferenceSession, reading: Reading) -> None:
         self.session, self.reading = session, reading
+        self._seen: tuple[int, int] | None = None  # numbers a row, and rows, of the first answer
 
     def labels(self, x: Array) -> Array:
         """The file's answers int64 [B] to canonical x [B, *shape]; -1 where its scores are not finite."""
-        return self._labels(self.exact(self.raw(x)))
+        return self._labels(self.exact(self._sure(self.raw(x))))
 
     def scores(self, x: Array) -> Array:
         """float32 [B, K]; probabilities in logarithms. Their argmax is the file's own even where float32 is too
         coarse."""
-        return self.rounded(self.exact(self.raw(x)))
+        return self.rounded(self.exact(self._sure(self.raw(x))))
+
+    def _sure(self, raw: Array) -> Array:
+        """The file's numbers, of which there are as many a row as ever. Raises ModelError."""
+        expected = 1 if self.reading.one_score else self.reading.classes
+        if len(raw) and raw.shape[1] != expected:
+            raise _uneven(expected, 1, raw.shape[1], len(raw))
+        return raw
 
     def raw(self, x: Array, batch: int | None = None) -> Array:
         """The file's own numbers for canonical x: [B, K]. `batch`: ask so many rows at once, where the file takes
@@ -107,7 +115,11 @@ class Runtime:
         value = run_session(
             self.session, [self.reading.output], {self.reading.input: placed(feed, self.reading.batch_at)}
         )
-        return rows_of(value[0], len(feed), self.reading)
+        rows = rows_of(value[0], len(feed), self.reading)
+        width, count = self._seen = self._seen or (rows.shape[1], len(rows))
+        if rows.shape[1] != width:
+            raise _uneven(width, count, rows.shape[1], len(rows))
+        return rows
 
 
 def placed(feed: Array, batch_at: int | None) -> Array:
@@ -138,6 +150,14 @@ def _wrong(rows: int, shape: Sequence[int]) -> ModelError:
     return ModelError(
         f"The model answers {rows} inputs with a result of shape {tuple(shape)}.",
         "Export it with a free batch axis, or with batch 1 declared in its input.",
+    )
+
+
+def _uneven(first: int, rows: int, then: int, others: int) -> ModelError:
+    return ModelError(
+        f"The model's number of classes changes with the batch: {first} when asked {rows} at a time, {then} when asked "
+        f"{others}.",
+        "Export it so that a batch of any size has one row of scores an input.",
     )
 
 

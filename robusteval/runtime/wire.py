@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from robusteval.errors import ModelError
+from robusteval.runtime.external import Stored
 
 Field = tuple[int, int, "memoryview | int"]  # number, wire type, bytes of a nested value or a whole number
 DEEPEST = 60  # graphs within graphs
@@ -28,13 +29,22 @@ _LISTS = (b"classlabels_int64s", b"classlabels_ints", b"classlabels_strings")
 
 def outside(content: bytes) -> list[str]:
     """Names of the files that hold tensors of this one, sorted. Raises ModelError where the bytes cannot be read."""
-    found = set()
+    return sorted({tensor.location for tensor in stored(content)})
+
+
+def stored(content: bytes) -> list[Stored]:
+    """The tensors of this file that lie outside it, as it says. Raises ModelError where the bytes cannot be read."""
+    found = []
     for kind, message in _messages("model", memoryview(content), 0):
         if kind == "tensor":
             fields = list(_fields(message))
             if (14, 0, 1) in fields:  # data_location: EXTERNAL
-                found.add(_location([value for number, _, value in fields if number == 13]))
-    return sorted(found)
+                name = next((bytes(value) for number, type_, value in fields if (number, type_) == (8, 2)), b"")
+                types = [value for number, type_, value in fields if (number, type_) == (2, 0)]
+                entries = _entries([value for number, _, value in fields if number == 13])
+                dims = tuple(_whole_numbers(fields, 1))
+                found.append(Stored(name.decode(errors="replace"), int(types[-1]) if types else 0, dims, entries))
+    return found
 
 
 def label_lists(content: bytes) -> list[tuple[int | str, ...]]:
@@ -46,7 +56,7 @@ def label_lists(content: bytes) -> list[tuple[int | str, ...]]:
             continue
         fields = list(_fields(message))
         if any(number == 1 and bytes(value) in _LISTS for number, type_, value in fields if type_ == 2):
-            found.append(tuple(_whole_numbers(fields)) or tuple(_texts(fields)))
+            found.append(tuple(_whole_numbers(fields, 8)) or tuple(_texts(fields)))
     return found
 
 
@@ -94,20 +104,20 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _location(entries: list[memoryview | int]) -> str:
-    """The value of the last entry with the key "location"."""
-    found = ""
-    for entry in entries:
+def _entries(messages: list[memoryview | int]) -> dict[str, str]:
+    """What is said of data outside, by key; of a key that comes twice the last."""
+    found = {}
+    for entry in messages:
         if isinstance(entry, memoryview):
             pair = {number: bytes(value) for number, type_, value in _fields(entry) if type_ == 2}
-            found = _text(pair.get(2, b"")) if pair.get(1) == b"location" else found
+            found[_text(pair.get(1, b""))] = _text(pair.get(2, b""))
     return found
 
 
-def _whole_numbers(fields: list[Field]) -> Iterator[int]:
-    """The attribute's `ints`, one a field or packed into one; two's complement."""
+def _whole_numbers(fields: list[Field], wanted: int) -> Iterator[int]:
+    """The whole numbers of one field, one a field or packed into one; two's complement."""
     for number, type_, value in fields:
-        if number != 8:
+        if number != wanted:
             continue
         packed = value if isinstance(value, memoryview) else None
         values, at = [] if packed is not None or type_ != 0 else [int(value)], 0

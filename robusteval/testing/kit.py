@@ -17,6 +17,7 @@ from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.loaders import LOADER_CHECKS, LoaderSubject
 from robusteval.testing.metrics import METRIC_CHECKS, MetricSubject
 from robusteval.testing.runs import AttackSubject
+from robusteval.text import block
 
 AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | ExecutorSubject
 
@@ -73,7 +74,7 @@ def checks_for(plugin: object) -> list[Check]:
 def assert_conforms(plugin: object) -> None:
     """Prints how many checks ran; raises AssertionError with every broken promise. Takes a plugin or a Report."""
     report = plugin if isinstance(plugin, Report) else _report(_subject(plugin))
-    print(report.summary())
+    print(block(report.summary()))
     if not report.ok:
         broken = "\n".join(f"  {failure.check}: {failure.sentence}" for failure in report.failures)
         raise AssertionError(f"{report.summary()}\n{broken or '  No check passed, so nothing is known.'}")

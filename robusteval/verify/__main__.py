@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from robusteval.errors import RobustEvalError
+from robusteval.text import line
 from robusteval.verify.command import as_json, lines, verified
 
 
@@ -28,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = verified(Path(options.run), options.model)
     except RobustEvalError as error:
-        print(f"Error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        print("\n".join([f"Error: {error.message}", *([f"  {error.hint}"] if error.hint else [])]), file=sys.stderr)
         return 2
-    print(as_json(result) if options.json else "\n".join(lines(result)))
+    print(as_json(result) if options.json else "\n".join(map(line, lines(result))))
     return 0 if result.held else 1
 
 

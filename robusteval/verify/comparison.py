@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.assessment.references.several import derive
+from robusteval.plain import read_plain
 from robusteval.record import store
 from robusteval.record.comparison import TITLES_ONLY, Comparison, Entry, Source
 from robusteval.record.run import Record
@@ -39,7 +40,7 @@ def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Pat
         entry_folder = folder / entry.key
         record = store.load(entry_folder)
         records.append(record)
-        same = hashlib.sha256((entry_folder / store.RECORD_FILE).read_bytes()).hexdigest() == entry.record_sha256
+        same = hashlib.sha256(read_plain(entry_folder / store.RECORD_FILE)).hexdigest() == entry.record_sha256
         result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
         result.judge(_entry(entry, record), f"models, {entry.key}")
         result.add(verify(record, entry_folder, model), entry.key)

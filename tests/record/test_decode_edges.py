@@ -11,7 +11,7 @@ import pytest
 
 from robusteval.errors import RecordError
 from robusteval.record import decode as module
-from robusteval.record.decode import MAX_BYTES, MAX_DEPTH, decode, parse
+from robusteval.record.decode import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, decode, parse
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +219,31 @@ def test_text_that_is_none(text: str, said: str) -> None:
     with pytest.raises(RecordError, match="plan") as error:
         parse(text, "plan", "Give another.")
     assert error.value.hint == "Give another."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"a": ' + "9" * 6_000 + "}", "it holds a number of too many digits"),
+        ('{"a": ' + "9" * 301 + "}", "it holds a number of too many digits"),
+        ('{"a": -' + "9" * 300 + "}", "it holds a number of too many digits"),
+        (r'{"a": "\ud800"}', "half of a letter"), (r'{"a": {"\uDFFF": 1}}', "half of a letter"),
+        (r'{"a": ["\udc00\ud800"]}', "half of a letter"),
+    ],
+)  # fmt: skip
+def test_numbers_letters_and_depths_that_no_program_takes(text: str, said: str) -> None:
+    with pytest.raises(RecordError) as error:
+        parse(text)
+    assert said in error.value.message
+    assert error.value.message.encode()
+
+
+def test_the_largest_number_and_whole_letters_are_read() -> None:
+    assert MAX_DIGITS == 300
+    assert parse('{"a": ' + "9" * 300 + "}") == {"a": 10**300 - 1}
+    assert parse(r'{"a": "\ud83d\ude00", "b": "\\ud800"}') == {"a": "\U0001f600", "b": r"\ud800"}
+    assert float(parse('{"a": ' + "9" * 300 + "}")["a"]) == 1e300
 
 
 def test_too_much_text_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_what_is_no_set_at_all_is_refused(content: bytes, tmp_path: Path) -> Non
 def test_size_is_looked_at_before_anything_is_parsed(text: str, tmp_path: Path) -> None:
     path = tmp_path / "set.json"
     path.write_text(text + " " * reference_set.MAX_BYTES)
-    with pytest.raises(RecordError, match="larger than 16 MiB"):
+    with pytest.raises(RecordError, match="more than the limit of 16,777,216"):
         reference_set.load(path)
 
 

@@ -143,5 +143,22 @@ def test_tables(folder: Path, record: Record) -> None:
     assert checked(record, folder).failures == []
 
 
+UNDRAWN = (
+    '<p class="note undrawn">Charts have no still pictures, only those that the script draws: the others need more '
+    "address space than the 8.0 GB that were allowed (ulimit -v); the tables hold the same figures.</p>\n"
+)
+
+
+def test_a_page_may_say_why_it_has_no_drawings_and_nothing_else_there(folder: Path, record: Record) -> None:
+    path = folder / "report.html"
+    path.write_text(UNDRAWN + page(digest(record), "bokeh 1, no still pictures"))
+    assert checked(record, folder).left == {DRAWN: 1}
+    for lie in ("8.0 GB", "Charts", "ulimit", "figures."):
+        path.write_text(UNDRAWN.replace(lie, "Grade: A") + page(digest(record), "bokeh 1, no still pictures"))
+        assert checked(record, folder).failures == [NOT_MADE]
+    path.write_text(UNDRAWN + page(digest(record)))  # it says that it has drawings
+    assert checked(record, folder).failures == [NOT_MADE]
+
+
 def test_what_is_left_of_a_page_without_its_drawings() -> None:
     assert module._words(page("m")) == ('<meta name="robusteval-record" content="m">words, words<img src="">, words')

@@ -21,6 +21,7 @@ from robusteval.contracts.suites import offered
 from robusteval.errors import PluginError, SuiteError
 from robusteval.foreign import foreign, words
 from robusteval.hooks import GROUP
+from robusteval.text import as_name, as_sentence
 
 KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor")
 _HOOKS = {
@@ -33,6 +34,7 @@ _HOOKS = {
 }
 _SUITES = "robusteval_suites"  # these are texts by name, where the others are lists of types
 OURS = "robusteval"
+_UNSEEN = "its name or version is too long, or holds characters that cannot be seen"
 _BARE = "bare names are reserved; outside plugins are named vendor.name"
 
 
@@ -48,10 +50,16 @@ class Entry:
     plugin: Any = None
     broken: str = ""
 
+    def __post_init__(self) -> None:
+        """What a plugin says of itself reaches lists, records and pages: of a bounded length, without controls."""
+        for field_name in ("kind", "name", "version", "distribution", "entry_point"):
+            object.__setattr__(self, field_name, as_name(getattr(self, field_name)))
+        object.__setattr__(self, "broken", as_sentence(self.broken))
+
     @property
     def summary(self) -> str:
         """The plugin's one sentence about itself."""
-        return str(getattr(self.plugin.info, "summary", "")) if self.plugin is not None else ""
+        return as_sentence(getattr(self.plugin.info, "summary", "")) if self.plugin is not None else ""
 
 
 @dataclass(frozen=True)
@@ -140,12 +148,14 @@ def _row(kind: str, plugin: Any, distribution: str, point: importlib.metadata.En
     if not isinstance(name, str) or not name:
         return Entry(kind, point.name, "", distribution, point.value, broken=f"{plugin!r} has no info.name")
     row = Entry(kind, name, str(version), distribution, point.value, plugin)
+    if row.name != name or row.version != str(version):
+        return replace(row, broken=_UNSEEN)
     if distribution != OURS and "." not in name:
         return replace(row, broken=_BARE)
     try:
         params_schema(plugin)
     except Exception as error:  # noqa: BLE001 - it reads the plugin's own annotations and defaults
-        return replace(row, broken=f"its parameters cannot be described: {error}")
+        return replace(row, broken=f"its parameters cannot be described: {words(error)}")
     return row
 
 
@@ -164,6 +174,9 @@ def _suites(answers: list[Any], distribution: str, point: importlib.metadata.Ent
                 )
                 continue
             row = Entry("suite", name, "", distribution, point.value)
+            if row.name != name:
+                yield replace(row, broken=_UNSEEN)
+                continue
             if distribution != OURS and "." not in name:
                 yield replace(row, broken=_BARE)
                 continue

@@ -10,6 +10,7 @@ from robusteval.engine.catalogue.catalogue import OURS, Catalogue, Entry
 from robusteval.engine.settings import check_options
 from robusteval.errors import ModelError, RobustEvalError
 from robusteval.foreign import ForeignExit, foreign, words
+from robusteval.plain import odd
 
 
 def load_model(path: Path, options: LoadOptions, catalogue: Catalogue) -> Classifier:
@@ -18,6 +19,8 @@ def load_model(path: Path, options: LoadOptions, catalogue: Catalogue) -> Classi
         raise ModelError(f"There is no file {path}.", "Give the path of a model, such as model.onnx.")
     if path.is_dir():
         raise ModelError(f"{path} is a folder, not a model file.", "Give the path of a model, such as model.onnx.")
+    if what := odd(path):
+        raise ModelError(f"{path} is {what}, not a model file.", "Give the path of a model, such as model.onnx.")
     check_options(options)
     return _loaded(_chosen(path, options.loader, catalogue), path, options)
 

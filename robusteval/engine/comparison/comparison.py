@@ -17,6 +17,7 @@ from robusteval.engine.comparison.transfer_matrix import Fighter, moved, transfe
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.threads import one_thread
 from robusteval.errors import DataError, ModelError
+from robusteval.plain import read_plain
 from robusteval.record.comparison import Comparison, Entry, save
 from robusteval.record.run import Record
 from robusteval.record.store import RECORD_FILE
@@ -122,7 +123,7 @@ def compare(contenders: Sequence[Contender], catalogue: Catalogue, folder: Path)
 
 def _entry(one: Contender, folder: Path) -> Entry:
     model = one.record.model
-    digest = hashlib.sha256((folder / one.key / RECORD_FILE).read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_plain(folder / one.key / RECORD_FILE)).hexdigest()
     failed = sum(cell.status == "failed" for cell in one.record.cells)
     grade = one.record.verdict.grade if one.record.verdict is not None else ""
     return Entry(one.key, model.name, model.file, model.sha256, list(model.bounds), digest, grade, failed)

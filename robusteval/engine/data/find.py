@@ -19,6 +19,7 @@ from robusteval.engine.data.npz import LIMIT, RawData, npz_keys, read_npz, reada
 from robusteval.engine.data.pixels import canonical, scaled
 from robusteval.errors import DataError
 from robusteval.foreign import foreign, words
+from robusteval.plain import odd
 
 __all__ = ["Kept", "RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
 
@@ -37,6 +38,8 @@ def read(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
         return read_idx(path, split, limit) if holds_idx(path) else read_images(path, limit)
     if not path.exists():
         raise DataError(f"There is no data at {path}.", READS)
+    if what := odd(path):
+        raise DataError(f"{path} is {what}, not a file or folder.", READS)
     start = _start(path)
     if start.startswith(b"PK") or path.suffix == ".npz":
         return read_npz(path, split, limit)

@@ -21,6 +21,7 @@ from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import foreign, words
 from robusteval.record import run
+from robusteval.text import as_sentence
 
 _BATCH = 256
 _OTHER, _OTHER_BATCH = 128, 7  # samples asked a second time in batches of another size, in reverse
@@ -95,7 +96,7 @@ def clean_phase(pipeline: Pipeline, row: run.Pipeline, samples: Samples, seed: i
     row.stochastic = pipeline.stochastic
     detector = pipeline.defended.detector
     row.threshold = None if detector is None else float(detector.threshold)
-    row.notes = list(pipeline.defended.notes)
+    row.notes = [as_sentence(note) for note in pipeline.defended.notes]
     agreed = 0
     has_twin = pipeline.defended.model.info.gradients != "none"
     for start in range(0, len(samples), _BATCH):

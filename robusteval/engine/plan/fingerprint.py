@@ -12,6 +12,7 @@ from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.search import distance_search
 from robusteval.engine.suite.suite import AttackSpec, MemberSpec, Suite
+from robusteval.plain import read_plain
 
 __all__ = ["attacks_sha256", "norms_of", "variant_sha256"]
 
@@ -66,7 +67,7 @@ def surrogates(suite: Suite, catalogue: Catalogue) -> dict[str, str]:
 
 def _content(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_plain(path)).hexdigest()
     except OSError:
         return ""
 

@@ -16,6 +16,7 @@ from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunks
 from robusteval.record.run import Cell, Strength
+from robusteval.text import line
 
 
 @dataclass
@@ -56,7 +57,7 @@ def _cell(
     if cell.status == "excluded":
         return cell
     if cell.id in failures:
-        cell.status, cell.reason = "failed", failures[cell.id][:500]
+        cell.status, cell.reason = "failed", line(failures[cell.id], 500)
         return cell
     count = len(chunks(planned, len(samples)))
     if planned.source:

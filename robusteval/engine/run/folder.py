@@ -21,6 +21,7 @@ from robusteval.contracts.tuning import Tuning, tuning_of
 from robusteval.engine.schedule.schedule import ERRORS_LOG
 from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
+from robusteval.plain import read_plain
 from robusteval.record.comparison import COMPARISON_FILE
 from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, write_atomically
 
@@ -29,6 +30,7 @@ _WAIT_S = 3.0  # a holder that was just killed takes a moment to be gone
 _RUN, _SEVERAL = "units/plan.json", ".robusteval.json"
 SHARD_FILE = "shard.json"  # in the folder of a run's part
 _OF_A_RUN = ("units", SHARD_FILE, RECORD_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables")
+_MARK_BYTES = 1 << 20  # no mark is larger
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
 
 
@@ -131,7 +133,7 @@ def _refuse(folder: Path, there: list[str], marked: bool) -> None:
 def _mark(path: Path) -> dict[str, Any] | None:
     """The mark of a run or of several, or None where there is none that can be read."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_plain(path, _MARK_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and isinstance(data.get("plan"), str) else None

@@ -13,6 +13,7 @@ from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan
 from robusteval.engine.schedule.environment import environment
 from robusteval.record import run
+from robusteval.text import as_name, as_sentence, line
 
 
 def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
@@ -24,18 +25,18 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
     used |= {("metric", entry.name) for entry in job.catalogue.of("metric") if not asked or entry.name in asked}
     return run.Record(
         tool={"name": "robusteval", "version": robusteval.__version__},
-        command=job.command,
+        command=line(job.command),
         seed=job.seed,
         environment=environment(info.provider),
         model=model_of(info, job.model_file),
         data=run.Data(
             name=job.samples.name,
-            source=job.data_source,
+            source=line(job.data_source),
             sha256=job.samples.sha256(),
             samples=len(job.samples),
             labels=[int(label) for label in job.samples.y],
             l2=[float(value) for value in job.samples.x.double().flatten(1).norm(dim=1)],
-            range_note=job.range_note,
+            range_note=line(job.range_note),
             fit_name=job.fit.name if job.fit is not None else "",
             fit_sha256=job.fit.sha256() if job.fit is not None else "",
             fit_samples=len(job.fit) if job.fit is not None else 0,
@@ -45,9 +46,9 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
         ),
         suite=run.Suite(
             job.suite.name,
-            job.suite.version,
+            as_name(job.suite.version),
             job.suite.sha256,
-            job.suite.summary,
+            as_sentence(job.suite.summary),
             list(job.suite.norms),
             job.suite.levels,
             attacks_sha256(job.suite, job.catalogue, job.target, job.model.info.input_shape),
@@ -71,4 +72,4 @@ def model_of(info: ModelInfo, file: str) -> run.Model:
         field.name: getattr(info, field.name) for field in dataclasses.fields(run.Model) if hasattr(info, field.name)
     }
     facts = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
-    return run.Model(**facts, file=Path(file).name, path=file)
+    return run.Model(**facts, file=as_name(Path(file).name), path=line(file))

@@ -26,6 +26,7 @@ from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import PluginError, RobustEvalError
 from robusteval.foreign import foreign, words
+from robusteval.text import as_name, as_sentence, block
 
 __all__ = ["Admit", "Listener", "Outcome", "Task", "attempt", "execute"]
 
@@ -176,7 +177,7 @@ class _Work:
         task = self.out[done.unit]
         if done.died:
             self.dead.add(task.planned.cell.id)
-        error = done.error[:2000] or (DIED if done.died else "")
+        error = as_sentence(done.error) or (DIED if done.died else "")
         if not error:
             reason = fault(self.hands.context, task.planned, task.chunk, self.store.plan, done.content)
             if reason:
@@ -184,8 +185,8 @@ class _Work:
             else:
                 self.store.put(task.planned.cell.id, task.chunk, done.content)
         if self.machines is not None and done.machine:
-            self.machines.add(done.machine[:200])
-        self._end(task, Outcome(task, error, done.detail[:100_000], done.seconds))
+            self.machines.add(as_name(done.machine))
+        self._end(task, Outcome(task, error, block(done.detail, 100_000), done.seconds))
 
     def _end(self, task: Task, outcome: Outcome) -> None:
         del self.out[task.id]

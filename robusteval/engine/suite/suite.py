@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from pydantic import ValidationError
 from robusteval.assessment.evidence.hashes import suite_sha256
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import not_finite
-from robusteval.contracts.suites import FILE
+from robusteval.contracts.suites import FILE, MAX_LETTERS
+from robusteval.contracts.suites import toml as tables
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.suite import sentences
 from robusteval.engine.suite.declared import (
@@ -29,6 +29,7 @@ from robusteval.engine.suite.declared import (
 from robusteval.engine.suite.schema import adapter
 from robusteval.errors import PluginError, RobustEvalError, SuiteError
 from robusteval.foreign import words
+from robusteval.plain import read_plain
 
 __all__ = [
     "DEFAULT_EPS",
@@ -72,7 +73,7 @@ def text(name: str, catalogue: Catalogue) -> str:
             raise SuiteError(f"There is no suite named {name!r}.", f"Suites: {known}, or a path to a {FILE} file.")
         return str(catalogue.get("suite", name).text)
     try:
-        return path.read_text(encoding="utf-8")
+        return read_plain(path, 4 * MAX_LETTERS).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"Cannot read the suite {name}: {error}.", "Give a TOML file.") from None
 
@@ -91,9 +92,9 @@ def faults(catalogue: Catalogue) -> dict[str, str]:
 def parse(toml: str, source: str, catalogue: Catalogue) -> Suite:
     """A suite from TOML text, every name and parameter checked. Raises SuiteError, PluginError."""
     try:
-        data = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"The suite {source} is not valid TOML: {error}.") from None
+        data = tables(toml)
+    except SuiteError as error:
+        raise SuiteError(f"The suite {source} {error.message.removeprefix('it ')}.") from None
     for place, value in not_finite(data):
         raise sentences.invalid(source, [place], f"{value} is no number to work with")
     try:

@@ -7,7 +7,6 @@ believed in that.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -18,8 +17,11 @@ from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import attack_unit, judged_unit
 from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunks
+from robusteval.text import as_name
 
 _WHOLE, _TRUTH, _REAL = torch.int64, torch.bool, torch.float64
+_NAMES = 100  # of what an attack counts
+_HUGE = 1e300
 _MARGIN = 64 << 20  # bytes that a unit may take beside its images and columns
 
 
@@ -114,7 +116,9 @@ def _told(unit: UnitResult) -> Iterator[str]:
         yield "miscounts candidates"
     points = unit.trace if isinstance(unit.trace, list) else [None]
     if len(points) > 400 or not all(
-        isinstance(point, dict) and all(isinstance(name, str) and _number(value, None) for name, value in point.items())
+        isinstance(point, dict)
+        and len(point) <= _NAMES
+        and all(_named(name) and _number(value, None) for name, value in point.items())
         for point in points
     ):
         yield "holds a trace that is none"
@@ -157,7 +161,7 @@ def _within(value: Tensor, low: int, end: int) -> bool:
 
 
 def _number(value: object, least: float | None = 0.0) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    plain = isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
     return plain and (least is None or float(value) >= least)  # type: ignore[arg-type]  # plain: it is a number
 
 
@@ -166,4 +170,10 @@ def _count(value: object) -> bool:
 
 
 def _counts(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(name, str) and _count(item) for name, item in value.items())
+    few = isinstance(value, Mapping) and len(value) <= _NAMES
+    return few and all(_named(name) and _count(item) for name, item in value.items())  # type: ignore[attr-defined]
+
+
+def _named(name: object) -> bool:
+    """Whether it is a name that goes into a record as it is."""
+    return isinstance(name, str) and as_name(name) == name

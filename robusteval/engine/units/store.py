@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from robusteval.engine.plan.plan import file_name
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.unit import JudgedUnit, UnitResult
+from robusteval.plain import read_plain
 from robusteval.record.store import write_atomically
 
 _COLUMNS = ("distance", "l2", "answer", "suspicion", "survives", "forwards", "backwards", "x")
@@ -64,7 +65,7 @@ class UnitStore:
 
     def _read(self, cell_id: str, chunk: int, reader: Callable[[bytes, str, str, int], Read | None]) -> Read | None:
         try:
-            content = self.path(cell_id, chunk).read_bytes()
+            content = read_plain(self.path(cell_id, chunk))
         except OSError:
             return None
         return reader(content, self.plan, cell_id, chunk)
@@ -148,7 +149,7 @@ def _of(content: bytes, plan: str, cell_id: str, chunk: int) -> tuple[dict[str, 
 def is_unit(path: Path) -> bool:
     """Whether a file is a unit of any run: sealed, whole or not."""
     try:
-        return _SEAL in path.read_bytes()[-4 * _SEALED :]
+        return _SEAL in read_plain(path)[-4 * _SEALED :]
     except OSError:
         return False
 

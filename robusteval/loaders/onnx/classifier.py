@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from robusteval.contracts.classifier import LoadOptions, ModelInfo
 from robusteval.contracts.sharing import shared
 from robusteval.errors import AccessError, ModelError
+from robusteval.loaders.input_space import check_room
 from robusteval.loaders.onnx.gradients.climb import climb
 from robusteval.loaders.onnx.gradients.ladder import Climb, TwinRunner
 from robusteval.loaders.onnx.gradients.prepass import merge_opsets
@@ -122,8 +123,9 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     """
     path = Path(path)
     file = read_model(path)
-    probe_file(file, options)
     model = file.proto()
+    _check_room(model)
+    probe_file(file, options)
     opsets = merge_opsets(model)
     session = open_session(file.blob, device=options.device)
     look = _Look(options, _dataset(model))
@@ -163,6 +165,15 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         training_fingerprints=metadata.get("robusteval.learnt", ""),
     )
     return OnnxClassifier(file, input_reading, output_reading, head, climbed, info, truth, options.device)
+
+
+def _check_room(model: onnx.ModelProto) -> None:
+    """Raises ModelError where an input is declared so large that no attack on it fits, before anything is run."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for given in model.graph.input:
+        sizes = [axis.dim_value for axis in given.type.tensor_type.shape.dim]
+        if given.name not in weights and sizes:
+            check_room(tuple(max(size, 1) for size in sizes[1:]))
 
 
 class _Look:

@@ -63,6 +63,8 @@ def _limit(size: int, seconds: int) -> None:
     import resource
 
     most = BASE_BYTES + 8 * size
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)  # nobody may raise that again
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     # the kernel tells nobody why at the hard limit, where it kills; at the soft one it says SIGXCPU
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 10))

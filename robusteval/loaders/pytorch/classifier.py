@@ -106,7 +106,14 @@ class TorchClassifier:
         if not len(x):
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
         with torch.no_grad():
-            return self.head.of_file(self._raw(x)).float().to(x.device)
+            scores = self.head.of_file(self._raw(x)).float().to(x.device)
+        if tuple(scores.shape) != (len(x), self.info.classes):
+            raise ModelError(
+                f"The module's number of classes changes with the batch: {self.info.classes} at first, "
+                f"{scores.shape[1]} when asked {len(x)} at a time.",
+                "Return one row of scores for every input, whatever the batch.",
+            )
+        return scores
 
     def _raw(self, x: Tensor) -> Tensor:
         return self.reading.raw(self.module, x)

@@ -20,6 +20,7 @@ from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.answers import first_line
 from robusteval.loaders.pytorch.checkpoint import Weights, fill, weights_in
 from robusteval.loaders.pytorch.pickle_reader import read_weights
+from robusteval.plain import read_plain
 
 MAX_BYTES = 8 * 2**30
 TRUST_HINT = "If you trust where it comes from, repeat the command with --trust; or save the weights with safetensors."
@@ -108,7 +109,7 @@ def _content(path: Path) -> bytes:
             raise ModelError(
                 f"{path.name} has {size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model."
             )
-        return path.read_bytes()
+        return read_plain(path, MAX_BYTES)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
 

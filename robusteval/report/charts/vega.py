@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 
 from robusteval.record.run import Curve
+from robusteval.text import line as one_line
 
 # Okabe and Ito's colours and some of Tol's, in an order that keeps neighbours apart; legible on light and on dark.
 PALETTE = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#999933", "#A6761D", "#44AA99", "#BB5566")
@@ -18,6 +19,7 @@ WORST, BESIDE, SECOND, PROVED = "#D55E00", "#808890", "#3B8EDE", "#2E9E5B"
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 STATIC_WIDTH = 760
 HEIGHT = 340
+_LONGEST = 400  # letters of a title or a name in a chart
 _NAME, _HALF = 0.17, 0.025  # room for a line's name: a share of the axis, and half its height as a share of accuracy
 
 
@@ -70,9 +72,11 @@ def colours(names: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def plain(text: str) -> str:
-    """Text on one line. Vega-Lite builds aria descriptions by pasting titles into expressions, whose parser refuses
-    some line breaks; so such characters go, and the marks carry no aria text (the tables hold the same figures)."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    """Text on one line of a bounded length. Vega-Lite builds aria descriptions by pasting titles into expressions,
+    whose parser refuses some line breaks; so what cannot be seen goes, and the marks carry no aria text (the tables
+    hold the same figures)."""
+    flat = "".join(letter if letter.isprintable() else " " for letter in text[: _LONGEST + 1])
+    return one_line(" ".join(flat.split()), _LONGEST)
 
 
 def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
+from robusteval.report.formats import drawing
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MID = "#7a828c"
 
@@ -63,7 +65,8 @@ def content_policy() -> str:
 
 def made_with() -> str:
     """The packages that draw: other versions draw otherwise."""
-    return ", ".join(f"{name} {version(name)}" for name in ("altair", "jinja2", "vl-convert-python"))
+    packages = [f"{name} {version(name)}" for name in ("altair", "jinja2", "vl-convert-python")]
+    return ", ".join(packages if drawing.able() else [*packages, "no still pictures"])
 
 
 def script_json(value: Any) -> Markup:
@@ -113,7 +116,7 @@ def static_picture(spec: dict[str, Any], width: int) -> str:
     # The points only carry tooltips; a still picture has none.
     layers = [layer for layer in spec.get("layer", []) if layer.get("name") != "points"]
     fixed = spec | {"layer": layers, "width": width - 90, "config": static_config(), "autosize": {"type": "pad"}}
-    svg = _renumber(vl_convert.vegalite_to_svg(fixed))
+    svg = _renumber(drawing.svg(fixed))
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 

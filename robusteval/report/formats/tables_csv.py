@@ -6,9 +6,8 @@ import csv
 import io
 import re
 
-from robusteval.record.run import Record, Result, Scalar
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from robusteval.record.run import Record, Result
+from robusteval.text import csv_cell
 
 
 def tables(record: Record) -> dict[str, str]:
@@ -28,11 +27,6 @@ def table(result: Result) -> str:
     """One table: a line of column names, then the rows; numbers in full, nothing for what is not known."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([_plain(name) for name in result.titles()])
-    writer.writerows([[_plain(value) for value in row] for row in result.rows])
+    writer.writerow([csv_cell(name) for name in result.titles()])
+    writer.writerows([[csv_cell(value) for value in row] for row in result.rows])
     return buffer.getvalue()
-
-
-def _plain(value: Scalar) -> Scalar:
-    """A value as it is; text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

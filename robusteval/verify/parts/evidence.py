@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.errors import RecordError
+from robusteval.plain import read_plain
 from robusteval.record.run import Record
 from robusteval.verify.parts.asking import reopened
 
@@ -85,7 +86,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], str]:
     import safetensors.numpy
 
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
         tensors: dict[str, Array] = safetensors.numpy.load(content)
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise RecordError(f"Cannot read {path}: {error}.", "Give the folder that the run wrote.") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,8 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from robusteval.errors import ModelError
-from robusteval.runtime.files import MAX_BYTES, checked, read_content
-
-BITS: dict[int, int] = {
-    TensorProto.FLOAT: 32, TensorProto.DOUBLE: 64, TensorProto.FLOAT16: 16, TensorProto.BFLOAT16: 16,
-    TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.INT16: 16, TensorProto.UINT16: 16, TensorProto.INT32: 32,
-    TensorProto.UINT32: 32, TensorProto.INT64: 64, TensorProto.UINT64: 64, TensorProto.BOOL: 8, TensorProto.INT4: 4,
-    TensorProto.UINT4: 4, TensorProto.FLOAT8E4M3FN: 8, TensorProto.FLOAT8E4M3FNUZ: 8, TensorProto.FLOAT8E5M2: 8,
-    TensorProto.FLOAT8E5M2FNUZ: 8,
-}  # fmt: skip
+from robusteval.runtime.external import Stored, beside, sha256
+from robusteval.runtime.files import read_content
 
 
 @dataclass(frozen=True)
@@ -51,14 +43,21 @@ def read_model(path: Path) -> ModelFile:
         raise ModelError(f"{path.name} holds no graph: it has no operators or no outputs.", hint)
     if not model.opset_import:
         raise ModelError(f"{path.name} does not say which operator set it is written in.", hint)
-    digest = hashlib.sha256(content)
     outside = [t for t in all_tensors(model) if t.data_location == TensorProto.EXTERNAL]
     if not outside:
-        return ModelFile(path.name, digest.hexdigest(), content)
-    names = _embed(outside, path.parent, len(content))
-    for name in names:
-        digest.update((path.parent / name).read_bytes())
-    return ModelFile(path.name, digest.hexdigest(), model.SerializeToString(), tuple(names))
+        return ModelFile(path.name, hashlib.sha256(content).hexdigest(), content)
+    files = beside(path.parent, map(_stored, outside), len(content))
+    for tensor, part in zip(outside, files.ranges, strict=True):
+        tensor.raw_data = files.read(part)
+        del tensor.external_data[:]
+        tensor.data_location = TensorProto.DEFAULT
+    return ModelFile(path.name, sha256(content, files), model.SerializeToString(), tuple(sorted(files.paths)))
+
+
+def _stored(tensor: TensorProto) -> Stored:
+    return Stored(
+        tensor.name, tensor.data_type, tuple(tensor.dims), {entry.key: entry.value for entry in tensor.external_data}
+    )
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
@@ -90,39 +89,3 @@ def _node_tensors(node: onnx.NodeProto) -> Iterator[TensorProto]:
             yield from _graph_tensors(attr.g)
         for graph in attr.graphs:
             yield from _graph_tensors(graph)
-
-
-def _embed(tensors: list[TensorProto], folder: Path, so_far: int) -> list[str]:
-    """Puts external data into the tensors. Returns the names of the files read, sorted."""
-    names: dict[str, Path] = {}
-    for tensor in tensors:
-        entries = {e.key: e.value for e in tensor.external_data}
-        location = entries.get("location", "")
-        if location not in names:
-            names[location] = checked(folder, location)
-        so_far += _embed_one(tensor, entries, names[location])
-        if so_far > MAX_BYTES:
-            raise ModelError(
-                f"The model with its external data has more than {MAX_BYTES} bytes.", "Use a smaller model."
-            )
-    return sorted(names)
-
-
-def _embed_one(tensor: TensorProto, entries: dict[str, str], path: Path) -> int:
-    hint = "Export the model again."
-    if tensor.data_type not in BITS or any(d < 0 for d in tensor.dims):
-        raise ModelError(f"The tensor {tensor.name!r} has a type or shape that cannot be read from outside.", hint)
-    need = (math.prod(tensor.dims) * BITS[tensor.data_type] + 7) // 8
-    size = path.stat().st_size
-    try:
-        offset, length = int(entries.get("offset", "0")), int(entries.get("length", need))
-    except ValueError as error:
-        raise ModelError(f"The tensor {tensor.name!r} has an offset that is not a number.", hint) from error
-    if offset < 0 or length != need or offset + length > size:
-        raise ModelError(f"The tensor {tensor.name!r} does not fit into its external data file.", hint)
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        tensor.raw_data = stream.read(length)
-    del tensor.external_data[:]
-    tensor.data_location = TensorProto.DEFAULT
-    return length
