@@ -29,3 +29,17 @@ def test_parameters_decide_the_hash_of_a_variant(tmp_path: Path) -> None:
     assert other["pgd"] != first["pgd"]
     assert other["fgsm"] == first["fgsm"]
     assert len(set(first.values())) == 2
+
+
+def test_against_a_defence_the_budget_may_be_searched_in_fewer_halvings(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    text = (
+        'name = "s"\nversion = "1"\nnorms = ["l2"]\nprobe_samples = 0\n[[attack]]\nplugin = "pgd"\nsearch = 4\n'
+        '[[defense]]\nplugin = "bit-depth"\n[[defense]]\nplugin = "bit-depth"\nname = "brief"\nsearch = 0\n'
+    )
+    path.write_text(text)
+    plan = make_plan(read(str(path), catalogue()), catalogue(), INFO, "untargeted", {})
+    searched = {planned.cell.id: planned.search for planned in plan.planned if planned.attack is not None}
+    assert searched == {"none/pgd/l2": 4, "bit-depth/pgd/l2/adaptive": 4, "brief/pgd/l2/adaptive": 0}
+    path.write_text(text.replace("search = 0", "search = 1"))
+    assert make_plan(read(str(path), catalogue()), catalogue(), INFO, "untargeted", {}).sha256 != plan.sha256

@@ -63,7 +63,7 @@ def test_dear_passes_are_timed_on_few_images(monkeypatch: pytest.MonkeyPatch, ea
     def ask(x: torch.Tensor) -> None:
         now[0] += each * len(x)
 
-    monkeypatch.setattr(pass_timing.time, "process_time", lambda: now[0])
+    monkeypatch.setattr("robusteval.engine.schedule.pass_timing.time.process_time", lambda: now[0])
     assert len(pass_timing._enough(ask, torch.zeros(40, 1))) == asked
     assert len(pass_timing._enough(ask, torch.zeros(1, 1))) == 1
 

@@ -253,7 +253,7 @@ def test_only_a_plan_that_may_round_knows_a_precision_and_the_attacks_are_the_sa
     assert plan_of(job).sha256 != plan_of(replace(job, precision=FULL_ONLY)).sha256
     seen: list[dict[str, object]] = []
     with monkeypatch.context() as patched:
-        patched.setattr(plans, "make_plan", lambda *given: seen.append(given[-1]))
+        patched.setattr(plans, "make_plan", lambda *given: seen.append(given[4]))
         for asked in (AUTO, FULL_ONLY):
             plan_of(replace(job, precision=asked))
     assert [item.get("precision") for item in seen] == [AUTO, None]  # plans in full keep the hash that they always had

@@ -143,8 +143,10 @@ class _Maker:
 
     def adaptive(self, defense: DefenseSpec) -> list[Planned]:
         """The cells of the attacks that know this defence."""
-        own = {} if defense.search is None else {"search": defense.search}
-        specs = {spec.name: replace(spec, **own) for spec in self.suite.attacks}
+        specs = {
+            spec.name: spec if defense.search is None else replace(spec, search=defense.search)
+            for spec in self.suite.attacks
+        }
         cells = [
             self._cell(specs[name], norm, defense.name, "adaptive", draws=defense.draws, keep_strengths=False)
             for name in defense.adaptive
