@@ -20,7 +20,8 @@ from robusteval.record.run import Cell, Picture, Record
 
 
 def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted) -> list[Picture]:
-    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack."""
+    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack:
+    `shown`."""
     if not pictured(tuple(samples.x.shape[1:])):
         return []
     return [_picture(record, cell, sample, units, samples, fitted) for sample, cell in shown(record)]

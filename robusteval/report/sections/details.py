@@ -182,7 +182,7 @@ def _pairs(caption: str, rows: list[dict[str, Scalar]]) -> Table:
         [f"{row.get('name')}", f"{row.get('flips-to-name')}", scalar(row.get("samples")), percent(row.get("share"), 0)]
         for row in listed[:CLASS_ROWS]
     ]
-    note = f"The most frequent pairs; all {len(rows)} are in record.json."
+    note = f"The most frequent pairs; {len(rows)} are in record.json."
     return Table(caption, ["Class", "Flips to", "Images", "Share of its flips"], body, words=(1,), note=note)
 
 
@@ -208,7 +208,7 @@ def label_next(record: Record) -> list[Table]:
         ]
         note = found.description
         if len(listed) > NEXT_ROWS:
-            note += f" The first {NEXT_ROWS} of {len(listed)}; all are in tables/ beside record.json, as CSV."
+            note += f" The first {NEXT_ROWS} of {len(listed)}; these are in tables/ beside record.json, as CSV."
         columns = ["Rank", "Image", "Class", "Flips to", "Distance", "Attack"]
         caption = f"Nearest to the boundary, {norm_title(found.tags.get('norm'))}"
         views.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
