@@ -125,7 +125,7 @@ def _fill(record: Record, file: pq.ParquetFile, said: SamplesFile) -> None:
             raise _no(f"per_sample.parts[{index}].columns are not columns of its kind, in their order")
         if part.owner is not None and stated.rows > record.data.samples:
             raise _no(f"per_sample.parts[{index}] has {stated.rows} rows of {record.data.samples} samples")
-        _part(record, part, stated, file.read_row_group(index, use_threads=False), f"its part {index}")
+        _part(record, part, stated, file.read_row_group(index), f"its part {index}")
     if waiting:
         raise _no(f"per_sample.parts[{waiting[0][0]}] goes with nothing in the record, or is in another order")
 
@@ -186,7 +186,8 @@ def _same(column: pa.ChunkedArray, word: str | None, where: str) -> None:
             raise _no(f"{where} is of something else")
         return
     found = _words(column, where)
-    if found.known is not None or {(found.words or ())[place] for place in np.unique(found.array)} != {word}:
+    places, words = found.array, found.words or ()
+    if found.known is not None or (places != places[0]).any() or words[places[0]] != word:
         raise _no(f"{where} is not {word[:80]!r} in all rows")
 
 

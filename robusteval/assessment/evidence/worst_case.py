@@ -15,7 +15,7 @@ from robusteval.record.run import Cell, Record
 def envelope(cells: list[Cell]) -> list[float]:
     """Per-sample minimum over cells; inf where never lost, 0 where wrong when clean; empty without cells."""
     columns = [numbers(cell.distance) for cell in cells]
-    return list(np.min(columns, axis=0).tolist()) if columns else []
+    return list(np.stack(columns).min(axis=0).tolist()) if columns else []
 
 
 def envelope_of(record: Record, norm: str, defense: str) -> list[float]:
