@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from robusteval.assessment.derive import derive
 from robusteval.record import store
-from robusteval.record.layout import SAMPLES_FILE
 from robusteval.record.measured import Knowledge
-from robusteval.record.per_sample import PerSample, numbers
+from robusteval.record.measured.layout import SAMPLES_FILE
+from robusteval.record.measured.per_sample import PerSample, numbers
+from robusteval.record.measured.witness_rows import WitnessRows
 from robusteval.record.run import Cell, Data, Finding, Model, Pipeline, Record, Result, Strength, Suite, Witnesses
-from robusteval.record.witness_rows import WitnessRows
 from robusteval.report.write import REPORT_FILE, write_report, write_tables
 from robusteval.verify.parts.derived import built_in
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.record import store
-from robusteval.record.layout import SAMPLES_FILE
+from robusteval.record.measured.layout import SAMPLES_FILE
 
 
 def whole(folder: Path) -> dict[str, Any]:

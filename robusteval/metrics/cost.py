@@ -12,8 +12,8 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
 from robusteval.record.column import DISTANCE, SHARE
+from robusteval.record.measured.per_sample import numbers, there
 from robusteval.record.metric import MetricInfo
-from robusteval.record.per_sample import numbers, there
 from robusteval.record.run import Cell, Column, Record, Result, Scalar
 
 NAME = "cost"
@@ -110,13 +110,15 @@ def _success(distance: np.ndarray, smallest: bool) -> list[Scalar]:
 
 def _mean_l2(cell: Cell, right: np.ndarray) -> float | None:
     """Mean ||delta||_2 of the smallest adversarials, whatever the cell's norm; None where none is known."""
-    known = numbers(cell.l2)[there(cell.l2) & right[: len(cell.l2)]]
+    size = min(len(cell.l2), right.size)
+    known = numbers(cell.l2)[:size][there(cell.l2)[:size] & right[:size]]
     return float(np.mean(known)) if known.size else None
 
 
 def _survive(cell: Cell, right: np.ndarray) -> float | None:
     """Share of the wins that survive rounding to 8 bits; None where nothing was won."""
-    known = numbers(cell.survives_8bit)[there(cell.survives_8bit) & right[: len(cell.survives_8bit)]]
+    size = min(len(cell.survives_8bit), right.size)
+    known = numbers(cell.survives_8bit)[:size][there(cell.survives_8bit)[:size] & right[:size]]
     return int(known.sum()) / known.size if known.size else None
 
 

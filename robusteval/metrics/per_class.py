@@ -13,8 +13,8 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import bounded, columns
 from robusteval.metrics._common.statistics import median
 from robusteval.record.column import DISTANCE, SHARE
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.metric import MetricInfo
-from robusteval.record.per_sample import numbers
 from robusteval.record.run import Column, Pipeline, Record, Result, Scalar
 from robusteval.record.units import budget_text
 

@@ -1,9 +1,9 @@
 """The document: everything that a run measured and derived, as dataclasses. HTML, CSV and the rest are functions of it.
 
 Per-sample columns have one entry a sample, in the order of the data. `None` in a distance column means "never lost";
-0 means "wrong when clean". In a run's folder they lie in samples.parquet (record/layout.py); of a record that was read
-from there they are arrays that are read like lists (record/per_sample.py). Nothing here depends on the clock except
-`times`.
+0 means "wrong when clean". In a run's folder they lie in samples.parquet (measured/layout.py); of a record that was
+read from there they are arrays that are read like lists (measured/per_sample.py). Nothing here depends on the clock
+except `times`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from robusteval.record.measured import (
     Witness,
     Witnesses,
 )
+from robusteval.record.measured.samples_file import SamplesFile, SamplesPart
 from robusteval.record.references import Compared, Reference, ReferenceColumn
-from robusteval.record.samples_file import SamplesFile, SamplesPart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,6 +152,6 @@ class Record:
 
         Raises RecordError where pandas is not installed.
         """
-        from robusteval.record.samples_table import frame
+        from robusteval.record.measured.samples_table import frame
 
         return frame(self)

@@ -10,9 +10,9 @@ import numpy as np
 
 from robusteval.errors import RecordError
 from robusteval.record.column import faulty_keys
-from robusteval.record.per_sample import PerSample, numbers
+from robusteval.record.measured.per_sample import PerSample, numbers, rows_of
+from robusteval.record.measured.witness_rows import WitnessRows
 from robusteval.record.run import Cell, Pipeline, Record
-from robusteval.record.witness_rows import WitnessRows
 
 NORMS = ("l0", "l1", "l2", "linf")
 _HINT = "It was changed after the run, or not written by robusteval."
@@ -139,7 +139,7 @@ def _cell(record: Record, cell: Cell, where: str, count: int | None) -> None:
 
 
 def _by_target(record: Record, cell: Cell, where: str) -> None:
-    if isinstance(cell.by_target, PerSample) and not (numbers(cell.by_target) < 0).any():
+    if isinstance(cell.by_target, PerSample) and not (rows_of(cell.by_target) < 0).any():
         _long(f"{where}.by_target[0]", cell.by_target[0], record.model.classes)
         return  # its rows are as long as the first
     for index, row in enumerate(cell.by_target):

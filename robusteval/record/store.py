@@ -21,9 +21,9 @@ from robusteval.errors import RecordError
 from robusteval.record.column import titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
 from robusteval.record.documents import Document
-from robusteval.record.layout import SAMPLES_FILE, Field, changed
+from robusteval.record.measured.layout import SAMPLES_FILE, Field, changed
+from robusteval.record.measured.samples_file import SamplesFile
 from robusteval.record.run import COLUMNS_INSIDE, SCHEMA, TITLES_ONLY, Record
-from robusteval.record.samples_file import SamplesFile
 from robusteval.record.sanity import check
 
 RECORD_FILE = "record.json"
@@ -52,7 +52,7 @@ def digest(record: Record) -> str:
     """sha256 of all that a record holds, whatever the text that it was read from looked like, and wherever its columns
     lay."""
     if record.schema == SCHEMA:
-        from robusteval.record.samples_table import digests
+        from robusteval.record.measured.samples_table import digests
 
         columns = digests(record)
         data: Any = {"record": _written(_plain(_bare(record, None))), "columns": columns}
@@ -122,7 +122,7 @@ def save(record: Record, folder: Path) -> Path:
     if record.schema != SCHEMA:
         write_atomically(path, to_json(record).encode())
         return path
-    from robusteval.record.samples_table import written
+    from robusteval.record.measured.samples_table import written
 
     content, described = written(record)
     text = _text(_bare(record, described))
@@ -144,7 +144,7 @@ def load(path: Path) -> Record:
     record = _decoded(text)
     if record.per_sample is not None:
         _check_empty(record)
-        from robusteval.record.samples_read import fill
+        from robusteval.record.measured.samples_read import fill
 
         fill(record, path.parent)
     elif path.name == RECORD_FILE and (path.parent / SAMPLES_FILE).exists():

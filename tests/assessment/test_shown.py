@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from robusteval.assessment.evidence.shown import LARGEST, shown
-from robusteval.record.per_sample import packed
+from robusteval.record.measured.per_sample import packed
 from robusteval.record.run import COLUMNS_INSIDE, Record
 from tests.engine.test_findings import N, cell, honest
 

@@ -13,8 +13,7 @@ from robusteval.record.run import COLUMNS_INSIDE, TITLES_ONLY, Record, Result
 from tests import records
 
 
-def only(results: object, start: str) -> Result:
-    assert isinstance(results, list)
+def only(results: list[Result], start: str) -> Result:
     return next(result for result in results if result.name.startswith(start))
 
 
@@ -62,11 +61,11 @@ def test_samples_to_label_next(record: Record, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(bounded, "MOST_ROWS", 5)
     monkeypatch.setattr(bounded.room, "__defaults__", (5,))
     cut = list(label_next.LabelNext().compute(record))
-    for one, other in zip(full, cut, strict=True):
-        assert len(one.rows) > 5
-        assert other.rows == one.rows[:5]
-        said = f" The first 5 of {len(one.rows)}; samples.parquet has the distances of all."
-        assert other.description == one.description + said
+    for whole, short in zip(full, cut, strict=True):
+        assert len(whole.rows) > 5
+        assert short.rows == whole.rows[:5]
+        said = f" The first 5 of {len(whole.rows)}; samples.parquet has the distances of all."
+        assert short.description == whole.description + said
     assert list(label_next.LabelNext().compute(older(record))) == full
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robusteval.errors import RecordError
-from robusteval.record.per_sample import PerSample, numbers, packed, rows_of, there
+from robusteval.record.measured.per_sample import PerSample, numbers, packed, rows_of, there
 
 COLUMNS: dict[str, tuple[list[Any], str, bool]] = {
     "numbers": ([0.5, 0.0, -2.0], "number", False),

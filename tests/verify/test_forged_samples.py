@@ -3,6 +3,7 @@ out of scope, as when the columns lay in the document."""
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from robusteval.errors import RobustEvalError
-from robusteval.record import samples_table, store
-from robusteval.record.layout import SAMPLES_FILE, changed
+from robusteval.record import store
+from robusteval.record.measured.layout import SAMPLES_FILE, changed
+from robusteval.record.measured.per_sample import packed
+from robusteval.record.measured.samples_table import entry_columns
+from robusteval.record.measured.witness_rows import WitnessRows
 from robusteval.record.run import Record
-from robusteval.record.samples_table import entry_columns
-from robusteval.record.witness_rows import WitnessRows
 from robusteval.verify.__main__ import main
 from robusteval.verify.run import check
 from tests.verify.mutations import changes, named
@@ -81,6 +83,10 @@ def test_every_column(honest: Honest, tmp_path: Path) -> None:
     assert missed == []
 
 
+def instead(new: WitnessRows, _: object) -> WitnessRows:
+    return new
+
+
 def test_every_column_of_the_witnesses(honest: Honest, tmp_path: Path) -> None:
     record = store.load(honest.folder)
     assert record.witnesses is not None
@@ -89,10 +95,11 @@ def test_every_column_of_the_witnesses(honest: Honest, tmp_path: Path) -> None:
         for _, value in changes(column[0]):
             if value is None:
                 continue
-            other = samples_table.packed([value, *column[1:]], "text" if column.words else "number", "")
+            other = packed([value, *column[1:]], "text" if column.words else "number", "")
             if column.words is None and name != "distance":
-                other = samples_table.packed([int(value), *column[1:]], "whole", "")
-            made = changed(record, lambda item, *_: item, lambda _, new=kept | {name: other}: WitnessRows(new))
+                other = packed([int(value), *column[1:]], "whole", "")
+            new = WitnessRows(kept | {name: other})
+            made = changed(record, lambda item, *_: item, functools.partial(instead, new))
             store.save(made, tmp_path)
             assert faults(honest, tmp_path), name
 

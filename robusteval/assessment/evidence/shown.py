@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robusteval.record.per_sample import numbers
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import SCHEMA, Cell, Record
 
 PER_NORM = 6

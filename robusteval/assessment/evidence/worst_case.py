@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from robusteval.metrics._common.statistics import lower_median
-from robusteval.record.per_sample import numbers
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import Cell, Record
 
 

@@ -22,7 +22,7 @@ from robusteval.engine.schedule.schedule import ERRORS_LOG
 from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
 from robusteval.record.comparison import COMPARISON_FILE
-from robusteval.record.layout import SAMPLES_FILE
+from robusteval.record.measured.layout import SAMPLES_FILE
 from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, write_atomically
 
 LOCK = ".robusteval.lock"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.record.per_sample import numbers
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import Cell, Pipeline, Record
 from robusteval.record.units import NORM_TITLES, norm_width
 

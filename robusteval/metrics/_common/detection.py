@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.metrics._common import columns
-from robusteval.record.per_sample import numbers
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import Cell, Pipeline, Record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robusteval.record.per_sample import numbers, there
+from robusteval.record.measured.per_sample import numbers, there
 from robusteval.record.run import Cell, Record, Result, Scalar
 from robusteval.record.units import WORST_CASE, attack_text
 from robusteval.report.charts import pieces

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from robusteval.record.per_sample import PerSample
+from robusteval.record.measured.per_sample import PerSample
 
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 

@@ -9,13 +9,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
-from robusteval.record.measured import Cell, Data, Pipeline, Strength, Witness
-from robusteval.record.run import Record
+from robusteval.record.measured import Cell, Data, Model, Pipeline, Strength, Witness, Witnesses
+from robusteval.record.measured.samples_file import SamplesFile
 
 SAMPLES_FILE = "samples.parquet"
 Owner = TypeVar("Owner", Data, Pipeline, Cell, Strength)
+
+
+class Columned(Protocol):
+    """What of a record has columns; `Record` itself knows this room, and is not known here."""
+
+    model: Model
+    data: Data
+    pipelines: list[Pipeline]
+    cells: list[Cell]
+    probes: list[Cell]
+    witnesses: Witnesses | None
+    per_sample: SamplesFile | None
+
+
+R = TypeVar("R", bound=Columned)
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,7 @@ class Part:
     about: dict[str, str | None] = field(default_factory=dict)
 
 
-def parts(record: Record) -> Iterator[Part]:
+def parts(record: Columned) -> Iterator[Part]:
     """Every part that a record may have, in the order of the file."""
     yield Part("sample", "", "data", record.data, _about("sample"))
     for index, row in enumerate(record.pipelines):
@@ -117,21 +132,22 @@ def _of_cell(cell: Cell, kind: str) -> dict[str, str | None]:
     return _about(kind) | {"cell": cell.id} | said
 
 
-def changed(record: Record, change: Change, entries: Callable[[Sequence[Witness]], Sequence[Witness]]) -> Record:
+def changed(record: R, change: Change, entries: Callable[[Sequence[Witness]], Sequence[Witness]]) -> R:
     """A copy of the record with every column as `change(column, field, where)` makes it, and with the witnesses that
     `entries` makes; all else is shared."""
     witnesses = record.witnesses
     if witnesses is not None:
         made = cast("list[Witness]", entries(witnesses.entries))
         witnesses = dataclasses.replace(witnesses, entries=made)
-    return dataclasses.replace(
-        record,
+    copy: R = dataclasses.replace(
+        cast("Any", record),
         data=_with(record.data, change, "data"),
         pipelines=[_with(row, change, f"pipelines[{index}]") for index, row in enumerate(record.pipelines)],
         cells=[_cell(cell, change, f"cells[{index}]") for index, cell in enumerate(record.cells)],
         probes=[_cell(cell, change, f"probes[{index}]") for index, cell in enumerate(record.probes)],
         witnesses=witnesses,
     )
+    return copy
 
 
 def _with(owner: Owner, change: Change, where: str) -> Owner:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from robusteval.errors import RecordError
-from robusteval.record.layout import (
+from robusteval.record.measured import Cell, Data, Witness
+from robusteval.record.measured.layout import (
     ABOUT,
     OF_CELL,
     OF_DATA,
@@ -23,16 +24,15 @@ from robusteval.record.layout import (
     OF_STRENGTH,
     OF_WITNESS,
     SAMPLES_FILE,
+    Columned,
     Field,
     Part,
     changed,
     parts,
 )
-from robusteval.record.measured import Cell, Data, Witness
-from robusteval.record.per_sample import PerSample, packed
-from robusteval.record.run import Record
-from robusteval.record.samples_file import SamplesFile, SamplesPart
-from robusteval.record.witness_rows import WitnessRows
+from robusteval.record.measured.per_sample import PerSample, packed
+from robusteval.record.measured.samples_file import SamplesFile, SamplesPart
+from robusteval.record.measured.witness_rows import WitnessRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def schema(dictionaries: bool = False) -> pa.Schema:
     return pa.schema(listed)
 
 
-def written(record: Record) -> tuple[bytes, SamplesFile]:
+def written(record: Columned) -> tuple[bytes, SamplesFile]:
     """(the file's bytes, what the document says of it). Raises RecordError for columns that no table can hold: not of
     one length, not of their kind, or with numbers that are not finite."""
     import pyarrow.parquet as pq
@@ -99,7 +99,7 @@ def written(record: Record) -> tuple[bytes, SamplesFile]:
     return content, SamplesFile(SAMPLES_FILE, hashlib.sha256(content).hexdigest(), rows, made)
 
 
-def frame(record: Record) -> pd.DataFrame:
+def frame(record: Columned) -> pd.DataFrame:
     """The table as pandas has it: texts that come often as categories, whole numbers and truths with their own `NA`.
     Raises RecordError where pandas is not installed."""
     import pyarrow as pa
@@ -118,7 +118,7 @@ def frame(record: Record) -> pd.DataFrame:
     return table.unify_dictionaries().to_pandas(types_mapper=types.get)
 
 
-def digests(record: Record) -> dict[str, str]:
+def digests(record: Columned) -> dict[str, str]:
     """A sha256 of the values of every column that has entries, by its place in the record: the same for lists and
     arrays, and whatever wrote the file."""
     found = {}
@@ -159,7 +159,7 @@ def _order() -> list[str]:
     return ["label", *fields()]
 
 
-def _filled(record: Record) -> list[Filled]:
+def _filled(record: Columned) -> list[Filled]:
     """The parts that have rows."""
     found = []
     for part in parts(record):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import SupportsIndex, overload
 
-from robusteval.record.layout import OF_WITNESS
 from robusteval.record.measured import Witness
-from robusteval.record.per_sample import PerSample
+from robusteval.record.measured.layout import OF_WITNESS
+from robusteval.record.measured.per_sample import PerSample
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)

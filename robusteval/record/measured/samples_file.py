@@ -1,4 +1,4 @@
-"""What a document says of samples.parquet, the file that has its columns (record/layout.py)."""
+"""What a document says of samples.parquet, the file that has its columns (record/measured/layout.py)."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def packed(column: Sequence[Any], kind: str, where: str, nested: bool = False) -
         places = np.array([0 if value is None else words[value] for value in flat], dtype=np.int64)
         return PerSample(places, mask, tuple(words))
     try:
-        values = np.array([0 if value is None else value for value in flat], dtype=_DTYPES[kind])
+        values: Array = np.array([0 if value is None else value for value in flat], dtype=_DTYPES[kind])
     except OverflowError:
         raise RecordError(f"The record holds a number that JSON cannot carry at {where}: it is too large.") from None
     if kind == "number" and not np.isfinite(values).all():

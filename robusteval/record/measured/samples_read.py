@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from robusteval.errors import RecordError
-from robusteval.record.layout import (
+from robusteval.record.measured import Cell, Data
+from robusteval.record.measured.layout import (
     ABOUT,
     OF_CELL,
     OF_DATA,
@@ -19,16 +20,15 @@ from robusteval.record.layout import (
     OF_STRENGTH,
     OF_WITNESS,
     SAMPLES_FILE,
+    Columned,
     Field,
     Part,
     parts,
 )
-from robusteval.record.measured import Cell, Data
-from robusteval.record.per_sample import PerSample
-from robusteval.record.run import Record
-from robusteval.record.samples_file import SamplesFile, SamplesPart
-from robusteval.record.samples_table import fields, schema
-from robusteval.record.witness_rows import WitnessRows
+from robusteval.record.measured.per_sample import PerSample
+from robusteval.record.measured.samples_file import SamplesFile, SamplesPart
+from robusteval.record.measured.samples_table import fields, schema
+from robusteval.record.measured.witness_rows import WitnessRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +41,7 @@ TEXTS = (*ABOUT, "member", "file", "hash", "tensor", "sha256")
 _HINT = "Keep record.json and samples.parquet of a run together, as the run wrote them."
 
 
-def fill(record: Record, folder: Path) -> None:
+def fill(record: Columned, folder: Path) -> None:
     """Puts the columns of folder/samples.parquet into a record that was read without them. Raises RecordError where the
     file is not there, is another one, or does not hold what the record says."""
     said = record.per_sample
@@ -86,7 +86,7 @@ def _content(path: Path, said: SamplesFile) -> bytes:
     return content
 
 
-def _check_head(file: pq.ParquetFile, said: SamplesFile, record: Record) -> None:
+def _check_head(file: pq.ParquetFile, said: SamplesFile, record: Columned) -> None:
     """Columns, rows and sizes as the file states them, before any of them is decoded."""
     head = file.metadata
     if not file.schema_arrow.equals(schema(dictionaries=True)):
@@ -111,7 +111,7 @@ def _check_head(file: pq.ParquetFile, said: SamplesFile, record: Record) -> None
         raise _no(f"it would take {size >> 20} MiB")
 
 
-def _fill(record: Record, file: pq.ParquetFile, said: SamplesFile) -> None:
+def _fill(record: Columned, file: pq.ParquetFile, said: SamplesFile) -> None:
     """Part by part, in the order of the file."""
     waiting = deque(enumerate(said.parts))
     for part in parts(record):
@@ -138,7 +138,7 @@ def _fields_of(part: Part) -> tuple[Field, ...]:
     return OF_DATA if isinstance(part.owner, Data) else OF_PIPELINE
 
 
-def _part(record: Record, part: Part, stated: SamplesPart, table: pa.Table, where: str) -> None:
+def _part(record: Columned, part: Part, stated: SamplesPart, table: pa.Table, where: str) -> None:
     """One part's columns into the record; and that all others are empty, and that rows are about what they say."""
     told = {item.column for item in _fields_of(part)} if part.owner is None else {"label", *stated.columns}
     for name in table.column_names:
