@@ -18,6 +18,7 @@ import pytest
 
 import robusteval
 from robusteval.errors import RecordError
+from robusteval.evaluation import EvaluatedRecord
 from robusteval.record import store
 from robusteval.record.measured import samples_table
 from robusteval.record.measured.layout import SAMPLES_FILE, changed, parts
@@ -188,6 +189,18 @@ def test_a_document_may_have_its_columns_inside(tmp_path: Path) -> None:
     store.load(tmp_path / "mine.json")
     (tmp_path / "record.json").write_text(text)
     assert "is another record's" in refused(tmp_path)
+
+
+def test_an_evaluated_record_is_saved_as_a_folder_or_as_one_file(tmp_path: Path) -> None:
+    record = full()
+    made = EvaluatedRecord(**{item.name: getattr(record, item.name) for item in dataclasses.fields(record)})
+    assert made.save(tmp_path / "run") == tmp_path / "run" / "record.json"
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["record.json", SAMPLES_FILE]
+    assert made.save(tmp_path / "one.json") == tmp_path / "one.json"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "run"]
+    for path in (tmp_path / "run", tmp_path / "one.json"):
+        assert store.to_json(robusteval.load(path)) == store.to_json(record)
+    assert len(made.samples()) == len(record.samples())
 
 
 def test_the_text_alone_is_no_record(folder: Path) -> None:

@@ -79,6 +79,7 @@ SAID: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another kind": (lambda said: said["parts"][1].update(kind="probe"), "goes with nothing"),
     "of another": (lambda said: said["parts"][1].update(of="x"), "goes with nothing"),
     "a column less": (lambda said: said["parts"][1]["columns"].pop(), "has entries in confidence"),
+    "no column": (lambda said: said["parts"][1].update(columns=[]), "not columns of its kind"),
     "a column more": (lambda said: said["parts"][1]["columns"].append("certified_l2"), "lacks entries"),
     "a column of another kind": (lambda said: said["parts"][1]["columns"].insert(0, "distance"), "not columns of its"),
     "columns in another order": (lambda said: said["parts"][1]["columns"].reverse(), "not columns of its kind"),

@@ -121,7 +121,7 @@ def _fill(record: Columned, file: pq.ParquetFile, said: SamplesFile) -> None:
         names = [name for name in ("label", *fields()) if name in stated.columns]
         mine = {item.column for item in _fields_of(part)}
         whole = [name for name in ("label", *fields()) if name in mine]
-        if names != stated.columns or not set(names) <= mine or (part.owner is None and names != whole):
+        if not names or names != stated.columns or not set(names) <= mine or (part.owner is None and names != whole):
             raise _no(f"per_sample.parts[{index}].columns are not columns of its kind, in their order")
         if part.owner is not None and stated.rows > record.data.samples:
             raise _no(f"per_sample.parts[{index}] has {stated.rows} rows of {record.data.samples} samples")
