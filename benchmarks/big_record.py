@@ -9,7 +9,9 @@ is (checks, metrics, verdict), saved, read and rendered, each in turn in this pr
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
+import io
 import sys
 import time
 from collections.abc import Callable
@@ -18,14 +20,28 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from robusteval.assessment.derive import derive
+from robusteval.assessment.evidence.shown import shown
 from robusteval.record import store
 from robusteval.record.measured import Knowledge
 from robusteval.record.measured.layout import SAMPLES_FILE
 from robusteval.record.measured.per_sample import PerSample, numbers
 from robusteval.record.measured.witness_rows import WitnessRows
-from robusteval.record.run import Cell, Data, Finding, Model, Pipeline, Record, Result, Strength, Suite, Witnesses
+from robusteval.record.run import (
+    Cell,
+    Data,
+    Finding,
+    Model,
+    Picture,
+    Pipeline,
+    Record,
+    Result,
+    Strength,
+    Suite,
+    Witnesses,
+)
 from robusteval.report.write import REPORT_FILE, write_report, write_tables
 from robusteval.verify.parts.derived import built_in
 
@@ -72,7 +88,19 @@ class Maker:
                      for name, metric in built_in().items()],
         )  # fmt: skip
         record.witnesses = self._witnesses(record)
+        record.gallery = [self._picture(sample, cell) for sample, cell in shown(record)]
         return record
+
+    def _picture(self, sample: int, cell: Cell) -> Picture:
+        """Noise, which is what a picture takes most room for."""
+        made = []
+        for _ in range(3):
+            buffer = io.BytesIO()
+            pixels = self.rng.integers(256, size=(224, 224, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+            made.append(base64.b64encode(buffer.getvalue()).decode())
+        label = int(self.labels[sample])
+        return Picture(sample, cell.id, cell.attack, "none", cell.norm, 1.0, label, label, 0.9, 0, 0.5, *made)
 
     def _pipeline(self, name: str) -> Pipeline:
         right = self.rng.random(self.samples) < 0.78

@@ -114,7 +114,7 @@ def _matrix(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
             rows.append([*names, int(counts[number]), float(counts[number] / mine.size)])
     if not rows:
         return None
-    kept = bounded.heaviest([float(str(row[4])) for row in rows], bounded.room(record))
+    kept = bounded.heaviest([float(str(row[4])) for row in rows], bounded.room(record, bounded.MOST_FLIPS))
     cut = "" if len(kept) == len(rows) else f" The {len(kept)} most frequent of {len(rows)} pairs."
     return Result(
         NAME,

@@ -37,7 +37,7 @@ def record() -> Record:
 
 
 def test_the_limits_are_those_that_the_documentation_says() -> None:
-    assert (bounded.MOST_ROWS, bounded.MOST_PAIRS) == (1000, 10_000)
+    assert (bounded.MOST_ROWS, bounded.MOST_FLIPS, bounded.MOST_PAIRS) == (1000, 500, 10_000)
 
 
 def test_only_this_version_is_bounded() -> None:
@@ -58,7 +58,6 @@ def test_the_heaviest() -> None:
 
 def test_samples_to_label_next(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     full = list(label_next.LabelNext().compute(record))
-    monkeypatch.setattr(bounded, "MOST_ROWS", 5)
     monkeypatch.setattr(bounded.room, "__defaults__", (5,))
     cut = list(label_next.LabelNext().compute(record))
     for whole, short in zip(full, cut, strict=True):
@@ -71,7 +70,7 @@ def test_samples_to_label_next(record: Record, monkeypatch: pytest.MonkeyPatch) 
 
 def test_pairs_of_classes(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     full = only(list(per_class.PerClass().compute(record)), "flips/l2/none")
-    monkeypatch.setattr(bounded.room, "__defaults__", (5,))
+    monkeypatch.setattr(bounded, "MOST_FLIPS", 5)
     cut = only(list(per_class.PerClass().compute(record)), "flips/l2/none")
     assert len(full.rows) > 5
     assert cut.rows == [row for row in full.rows if row in cut.rows]

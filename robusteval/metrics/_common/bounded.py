@@ -7,7 +7,8 @@ import sys
 
 from robusteval.record.run import SCHEMA, Record
 
-MOST_ROWS = 1000  # of a table with one row a sample, or one a pair of classes
+MOST_ROWS = 1000  # of a table with one row a sample
+MOST_FLIPS = 500  # of one with a row a pair of classes between which a sample flips
 MOST_PAIRS = 10_000  # of all attacks on every class in turn together
 
 
