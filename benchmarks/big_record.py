@@ -93,14 +93,17 @@ class Maker:
 
     def _picture(self, sample: int, cell: Cell) -> Picture:
         """Noise, which is what a picture takes most room for."""
-        made = []
-        for _ in range(3):
-            buffer = io.BytesIO()
-            pixels = self.rng.integers(256, size=(224, 224, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-            made.append(base64.b64encode(buffer.getvalue()).decode())
         label = int(self.labels[sample])
-        return Picture(sample, cell.id, cell.attack, "none", cell.norm, 1.0, label, label, 0.9, 0, 0.5, *made)
+        clean, delta, adversarial = (self._noise() for _ in range(3))
+        return Picture(
+            sample, cell.id, cell.attack, "none", cell.norm, 1.0, label, label, 0.9, 0, 0.5, clean, delta, adversarial
+        )
+
+    def _noise(self) -> str:
+        buffer = io.BytesIO()
+        pixels = self.rng.integers(256, size=(224, 224, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+        return base64.b64encode(buffer.getvalue()).decode()
 
     def _pipeline(self, name: str) -> Pipeline:
         right = self.rng.random(self.samples) < 0.78

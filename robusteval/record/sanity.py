@@ -53,10 +53,10 @@ def _long(where: str, column: Sized, count: int, may_miss: bool = False) -> None
 
 
 def _least(where: str, column: Iterable[float | None], least: float = 0.0) -> None:
-    if isinstance(column, PerSample):  # millions of rows: only what is too little is looked at one by one
-        values = numbers(column, least)
-        column = values[: int(np.argmax(values < least)) + 1].tolist()
-    for index, value in enumerate(column):
+    rows: Iterable[tuple[int, float | None]] = enumerate(column)
+    if isinstance(column, PerSample):  # millions of rows: only the first that is too little is looked at
+        rows = [(place, column[place]) for place in np.flatnonzero(numbers(column, least) < least)[:1].tolist()]
+    for index, value in rows:
         if value is not None and value < least:
             raise _no(f"{where}[{index}]", f"{value:g} is less than {least:g}")
 
@@ -139,7 +139,7 @@ def _cell(record: Record, cell: Cell, where: str, count: int | None) -> None:
 
 
 def _by_target(record: Record, cell: Cell, where: str) -> None:
-    if isinstance(cell.by_target, PerSample) and not (rows_of(cell.by_target) < 0).any():
+    if isinstance(cell.by_target, PerSample) and len(cell.by_target) and not (rows_of(cell.by_target) < 0).any():
         _long(f"{where}.by_target[0]", cell.by_target[0], record.model.classes)
         return  # its rows are as long as the first
     for index, row in enumerate(cell.by_target):
