@@ -48,7 +48,7 @@ quick: lint
 # The committed example report, from the record of a run on the shipped model.
 example: .venv/.done
 	$(BIN)/robusteval run examples/fashion-cnn.onnx --suite standard --out reports/example --overwrite
-	cd reports/example && rm -rf units tables record.json witnesses.safetensors .robusteval.lock  # the page alone is kept in git
+	cd reports/example && rm -rf units tables record.json samples.parquet witnesses.safetensors .robusteval.lock  # the page alone is kept in git
 
 # The reference models that runs on the bundled data are shown beside (docs/references.md). Interrupted, it goes on from there.
 # 128 images are one chunk of each attack; REFERENCE_IMAGES=500 takes all that `make demo` does, in four times the time.

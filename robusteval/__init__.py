@@ -13,8 +13,9 @@ except PackageNotFoundError:  # a source tree that was never installed
 if TYPE_CHECKING:
     from robusteval.evaluation import compare as compare
     from robusteval.evaluation import evaluate as evaluate
+    from robusteval.record.opened import load as load
 
-__all__ = ["__version__", "compare", "evaluate"]
+__all__ = ["__version__", "compare", "evaluate", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from robusteval import evaluation
 
         return getattr(evaluation, name)
+    if name == "load":
+        from robusteval.record.opened import load
+
+        return load
     raise AttributeError(f"module 'robusteval' has no attribute {name!r}")

@@ -36,11 +36,12 @@ class EvaluatedRecord(Record):
         return render(self)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the document: into path/record.json for a folder, else to that file. Returns the file's path."""
+        """Writes the document: into path/record.json and path/samples.parquet for a folder, else to that file, which
+        then has all columns inside. Returns the file's path."""
         target = Path(path)
         if target.suffix != ".json":
             target.mkdir(parents=True, exist_ok=True)
-            target = target / store.RECORD_FILE
+            return store.save(self, target)
         store.write_atomically(target, store.to_json(self).encode())
         return target
 

@@ -10,7 +10,7 @@ try:
     import pluggy
 except (
     ImportError
-):  # `verify` derives again where only numpy, ONNX Runtime and safetensors are; nothing is discovered there
+):  # `verify` derives again where only numpy, ONNX Runtime, pyarrow and safetensors are; nothing is discovered there
 
     def hookimpl(function: Any) -> Any:
         """Leaves the function as it is."""

@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "renamed": set(),
     "ops": set(),
     "data": set(),
-    "record": set(),
+    "record": {"record.measured"},
+    "record.measured": set(),
     "contracts": {"contracts.executors", "ops", "record"},
     "contracts.executors": set(),  # where units are made
     "api": {
@@ -37,8 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record",
     },  # the catalogue: load_model, on its first call only
     "runtime": set(),
-    "metrics": {"metrics._common", "record"},
-    "metrics._common": {"record"},
+    "metrics": {"metrics._common", "record", "record.measured"},
+    "metrics._common": {"record", "record.measured"},
     "assessment": {
         "assessment.checks",
         "assessment.evidence",
@@ -47,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record",
     },
     "assessment.checks": {"assessment.evidence", "record"},
-    "assessment.evidence": {"metrics._common", "record"},
+    "assessment.evidence": {"metrics._common", "record", "record.measured"},
     "assessment.references": {"record"},
     # report: the page is rendered again where its packages are installed
     "verify": {"assessment.references", "record", "runtime", "verify.parts"},
@@ -58,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "assessment.references",
         "metrics",
         "record",
+        "record.measured",
         "report",
         "report.formats",
         "runtime",
@@ -140,6 +142,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.units",
         "ops",
         "record",
+        "record.measured",
     },
     "engine.comparison": {
         "assessment.references",
@@ -156,7 +159,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loaders.onnx": {"contracts", "loaders", "runtime"},
     "loaders.pytorch": {"contracts", "loaders"},
     "report": {"record", "report.charts", "report.formats", "report.sections"},
-    "report.sections": {"record", "report.charts", "report.formats"},
+    "report.sections": {"record", "record.measured", "report.charts", "report.formats"},
     "report.charts": {"record", "report.formats"},
     "report.formats": {"record"},
     "testing": {"contracts", "contracts.executors", "ops", "record"},
@@ -190,7 +193,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verify",
     },
     "__main__": {"cli"},
-    "": {"evaluation"},
+    "": {"evaluation", "record"},
 }
 FREE = {
     "errors",

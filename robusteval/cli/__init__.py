@@ -17,7 +17,7 @@ from typing import Any
 
 try:
     import click
-except ImportError:  # `verify` needs no more than numpy, ONNX Runtime and safetensors
+except ImportError:  # `verify` needs no more than numpy, ONNX Runtime, pyarrow and safetensors
     from robusteval.verify.__main__ import stand_in
 
     stand_in()

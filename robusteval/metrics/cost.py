@@ -12,6 +12,7 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median
 from robusteval.record.column import DISTANCE, SHARE
+from robusteval.record.measured.per_sample import numbers, there
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Cell, Column, Record, Result, Scalar
 
@@ -88,7 +89,7 @@ def _forecast(record: Record) -> Iterator[Result]:
     for cell in (*record.done(), *(probe for probe in record.probes if probe.status == "done")):
         if cell.foretold is not None and cell.forwards and cell.defense in known:
             forecast += cell.foretold * int(known[cell.defense][: len(cell.forwards)].sum())
-            passes += sum(cell.forwards) + sum(cell.backwards)
+            passes += int(np.sum(cell.forwards)) + int(np.sum(cell.backwards))
     if forecast:
         what = "Forward and backward passes of the finished attacks and probes whose plugins say what they cost."
         yield Result(NAME, "passes/foretold", "scalar", "Passes foretold", what, forecast)
@@ -109,16 +110,16 @@ def _success(distance: np.ndarray, smallest: bool) -> list[Scalar]:
 
 def _mean_l2(cell: Cell, right: np.ndarray) -> float | None:
     """Mean ||delta||_2 of the smallest adversarials, whatever the cell's norm; None where none is known."""
-    known = [distance for distance, kept in zip(cell.l2, right, strict=False) if kept and distance is not None]
-    return float(np.mean(known)) if known else None
+    size = min(len(cell.l2), right.size)
+    known = numbers(cell.l2)[:size][there(cell.l2)[:size] & right[:size]]
+    return float(np.mean(known)) if known.size else None
 
 
 def _survive(cell: Cell, right: np.ndarray) -> float | None:
     """Share of the wins that survive rounding to 8 bits; None where nothing was won."""
-    known = [
-        survived for survived, kept in zip(cell.survives_8bit, right, strict=False) if kept and survived is not None
-    ]
-    return sum(known) / len(known) if known else None
+    size = min(len(cell.survives_8bit), right.size)
+    known = numbers(cell.survives_8bit)[:size][there(cell.survives_8bit)[:size] & right[:size]]
+    return int(known.sum()) / known.size if known.size else None
 
 
 def _passes(cell: Cell) -> list[Scalar]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics._common import columns
+from robusteval.metrics._common import bounded, columns
 from robusteval.metrics.per_class import class_name
 from robusteval.record.column import DISTANCE
 from robusteval.record.metric import MetricInfo
@@ -55,10 +55,10 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
     if worst is None:
         return None
     order = np.argsort(worst.distance, kind="stable")
-    broken = [int(sample) for sample in order if right[sample] and np.isfinite(worst.distance[sample])]
+    broken = order[right[order] & np.isfinite(worst.distance[order])].tolist()
     rows: list[list[Scalar]] = []
     named = len(record.data.names) == len(record.data.labels)
-    for rank, sample in enumerate(broken, start=1):
+    for rank, sample in enumerate(broken[: bounded.room(record)], start=1):
         cell = worst.cells[int(worst.cell[sample])]
         answer = cell.prediction[sample] if sample < len(cell.prediction) else None
         label = record.data.labels[sample]
@@ -77,6 +77,8 @@ def _table(record: Record, norm: str, right: np.ndarray) -> Result | None:
     wrong, never = int((~right).sum()), int((right & ~np.isfinite(worst.distance)).sum())
     targets = sorted({cell.target for cell in worst.cells} - {"untargeted"})
     aimed = f" Distances are to a target ({', '.join(targets)}), not to the nearest other class." if targets else ""
+    if len(rows) < len(broken):
+        aimed += f" The first {len(rows)} of {len(broken)}; samples.parquet has the distances of all."
     return Result(
         NAME,
         f"label-next/{norm}",

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics._common import columns
+from robusteval.metrics._common import bounded, columns
 from robusteval.metrics._common.statistics import median
 from robusteval.record.column import DISTANCE, SHARE
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Column, Pipeline, Record, Result, Scalar
 from robusteval.record.units import budget_text
@@ -113,16 +114,18 @@ def _matrix(record: Record, pipeline: Pipeline, norm: str) -> Result | None:
             rows.append([*names, int(counts[number]), float(counts[number] / mine.size)])
     if not rows:
         return None
+    kept = bounded.heaviest([float(str(row[4])) for row in rows], bounded.room(record, bounded.MOST_FLIPS))
+    cut = "" if len(kept) == len(rows) else f" The {len(kept)} most frequent of {len(rows)} pairs."
     return Result(
         NAME,
         f"flips/{norm}/{pipeline.defense}",
         "table",
         f"What flips to what, {columns.title(norm)}",
         "The answer to the closest adversarial of each sample that is right when clean, over all attacks. "
-        "Share: of the class's own flips.",
+        f"Share: of the class's own flips.{cut}",
         tags={"norm": norm, "defense": pipeline.defense},
         columns=FLIP_COLUMNS,
-        rows=rows,
+        rows=[rows[place] for place in kept],
     )
 
 
@@ -135,10 +138,10 @@ def class_name(record: Record, index: int) -> str:
 def _flips(worst: columns.Worst) -> NDArray[np.int64]:
     """[N] the pipeline's answer to each sample's closest adversarial; -1 where there is none or it is not known."""
     answers = np.full(worst.cell.size, -1, dtype=np.int64)
-    for sample, index in enumerate(worst.cell.tolist()):
-        if index >= 0 and sample < len(worst.cells[index].prediction):
-            answer = worst.cells[index].prediction[sample]
-            answers[sample] = -1 if answer is None else answer
+    for index, cell in enumerate(worst.cells):
+        known = numbers(cell.prediction, -1).astype(np.int64)
+        mine = np.flatnonzero(worst.cell[: known.size] == index)
+        answers[mine] = known[mine]
     return answers
 
 

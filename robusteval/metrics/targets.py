@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from robusteval.hooks import hookimpl
-from robusteval.metrics._common import columns
+from robusteval.metrics._common import bounded, columns
 from robusteval.metrics._common.statistics import median
 from robusteval.record.column import DISTANCE, SHARE
+from robusteval.record.measured.per_sample import numbers, rows_of
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Cell, Column, Record, Result, Scalar
 
@@ -45,16 +46,19 @@ class Targets:
 
     def compute(self, record: Record) -> Iterator[Result]:
         rows = [row for cell in record.done() if cell.by_target for row in _rows(record, cell)]
+        kept = bounded.heaviest([float(str(row[6])) for row in rows], bounded.room(record, bounded.MOST_PAIRS))
+        cut = "" if len(kept) == len(rows) else f" The {len(kept)} most successful of {len(rows)} rows."
         if rows:
-            yield Result(NAME, "targets", "table", "From class to class", DESCRIPTION, columns=COLUMNS, rows=rows)
+            listed = [rows[place] for place in kept]
+            yield Result(
+                NAME, "targets", "table", "From class to class", DESCRIPTION + cut, columns=COLUMNS, rows=listed
+            )
 
 
 def _rows(record: Record, cell: Cell) -> Iterator[list[Scalar]]:
-    table = np.array(
-        [[np.inf if distance is None else distance for distance in row] for row in cell.by_target], dtype=np.float64
-    )
+    table = rows_of(cell.by_target)
     truth = columns.labels(record)
-    attacked = np.array([value is None or value > 0 for value in cell.distance])
+    attacked = numbers(cell.distance) > 0
     for label in range(record.model.classes):
         mine = table[attacked & (truth == label)]
         for goal in range(record.model.classes):

@@ -1,12 +1,15 @@
 """The document: everything that a run measured and derived, as dataclasses. HTML, CSV and the rest are functions of it.
 
 Per-sample columns have one entry a sample, in the order of the data. `None` in a distance column means "never lost";
-0 means "wrong when clean". Nothing here depends on the clock except `times`.
+0 means "wrong when clean". In a run's folder they lie in samples.parquet (measured/layout.py); of a record that was
+read from there they are arrays that are read like lists (measured/per_sample.py). Nothing here depends on the clock
+except `times`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from robusteval.record.column import Column
 from robusteval.record.derived import Check, Curve, Finding, Grade, Point, Result, Scalar, Severity, Verdict
@@ -27,9 +30,14 @@ from robusteval.record.measured import (
     Witness,
     Witnesses,
 )
+from robusteval.record.measured.samples_file import SamplesFile, SamplesPart
 from robusteval.record.references import Compared, Reference, ReferenceColumn
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = [
+    "COLUMNS_INSIDE",
     "SCHEMA",
     "TITLES_ONLY",
     "Cell",
@@ -52,6 +60,8 @@ __all__ = [
     "ReferenceColumn",
     "Result",
     "Rounded",
+    "SamplesFile",
+    "SamplesPart",
     "Scalar",
     "Search",
     "Severity",
@@ -64,8 +74,10 @@ __all__ = [
     "Witnesses",
 ]
 
-SCHEMA = "robusteval-record-1.1"
-# The version before, which is still read and checked: columns of tables are titles alone.
+SCHEMA = "robusteval-record-2"
+# The versions before, which are still read and checked: all columns are in the document; in the first one columns of
+# tables are titles alone.
+COLUMNS_INSIDE = "robusteval-record-1.1"
 TITLES_ONLY = "robusteval-record-1"
 
 
@@ -114,6 +126,7 @@ class Record:
     skipped: list[str] = field(default_factory=list)  # tests of the evaluation that the time budget left out
     plugins: list[dict[str, str]] = field(default_factory=list)  # distribution, name, kind, version, of all that ran
     times: Times = field(default_factory=Times)
+    per_sample: SamplesFile | None = None  # where the columns lie; None: in the document itself
     schema: str = SCHEMA
 
     def pipeline(self, defense: str) -> Pipeline:
@@ -133,3 +146,12 @@ class Record:
             and knowledge in (None, cell.knowledge)
             and defense in (None, cell.defense)
         ]
+
+    def samples(self) -> pd.DataFrame:
+        """Everything per sample as one table, as docs/document.md describes it: the rows of samples.parquet.
+
+        Raises RecordError where pandas is not installed.
+        """
+        from robusteval.record.measured.samples_table import frame
+
+        return frame(self)

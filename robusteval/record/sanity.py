@@ -6,8 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
+import numpy as np
+
 from robusteval.errors import RecordError
 from robusteval.record.column import faulty_keys
+from robusteval.record.measured.per_sample import PerSample, numbers, rows_of
+from robusteval.record.measured.witness_rows import WitnessRows
 from robusteval.record.run import Cell, Pipeline, Record
 
 NORMS = ("l0", "l1", "l2", "linf")
@@ -49,9 +53,18 @@ def _long(where: str, column: Sized, count: int, may_miss: bool = False) -> None
 
 
 def _least(where: str, column: Iterable[float | None], least: float = 0.0) -> None:
-    for index, value in enumerate(column):
+    rows: Iterable[tuple[int, float | None]] = enumerate(column)
+    if isinstance(column, PerSample):  # millions of rows: only the first that is too little is looked at
+        rows = [(place, column[place]) for place in np.flatnonzero(numbers(column, least) < least)[:1].tolist()]
+    for index, value in rows:
         if value is not None and value < least:
             raise _no(f"{where}[{index}]", f"{value:g} is less than {least:g}")
+
+
+def _odd(column: Sequence[float], least: float, most: float) -> Iterable[tuple[int, float]]:
+    """(place, value) of what is not between the two."""
+    values = numbers(column)
+    return [(place, column[place]) for place in np.flatnonzero(~((values >= least) & (values <= most))).tolist()]
 
 
 def _head(record: Record) -> None:
@@ -64,12 +77,12 @@ def _head(record: Record) -> None:
     _long("data.labels", data.labels, data.samples)
     _long("data.l2", data.l2, data.samples)
     _long("data.hashes", data.hashes, data.samples, may_miss=True)
+    _long("data.names", data.names, data.samples, may_miss=True)
     _least("data.l2", data.l2)
     _least("data.labels", data.labels)
     _least("data", (data.samples, data.available, data.fit_samples))
-    for index, label in enumerate(data.labels):
-        if label >= model.classes:
-            raise _no(f"data.labels[{index}]", f"there is no class {label} of {model.classes}")
+    for index, label in _odd(data.labels, 0, model.classes - 1):
+        raise _no(f"data.labels[{index}]", f"there is no class {label} of {model.classes}")
     for norm in record.suite.norms:
         if norm not in NORMS:
             raise _no("suite.norms", f"{norm[:40]!r} is no norm")
@@ -82,12 +95,11 @@ def _pipeline(record: Record, row: Pipeline, where: str) -> None:
         _long(f"{where}.{name}", getattr(row, name), count, may_miss=True)
     _least(f"{where}.prediction", row.prediction, -1)
     _least(f"{where}.certified", row.certified)
-    for index, value in enumerate(row.prediction):
-        if value > record.model.classes:
-            raise _no(f"{where}.prediction[{index}]", f"there is no class {value} of {record.model.classes}")
-    shares = (*row.confidence, row.unstable_again, row.unstable_batch, row.surrogate_agreement)
-    for share in shares:
-        if share is not None and not 0 <= share <= 1 + 1e-9:
+    for index, value in _odd(row.prediction, -1, record.model.classes):
+        raise _no(f"{where}.prediction[{index}]", f"there is no class {value} of {record.model.classes}")
+    shares = [share for share in (row.unstable_again, row.unstable_batch, row.surrogate_agreement) if share is not None]
+    for column in (row.confidence, shares):
+        for _, share in _odd(column, 0, 1 + 1e-9):
             raise _no(where, f"{share:g} is no share")
 
 
@@ -118,14 +130,21 @@ def _cell(record: Record, cell: Cell, where: str, count: int | None) -> None:
         _least(f"{where}.{name}", getattr(cell, name))
     _least(where, (cell.zero_gradients, cell.bad_gradients, *cell.rejected.values(), *cell.watched.values()))
     _least(f"{where}.prediction", cell.prediction, -1)
-    for index, row in enumerate(cell.by_target):
-        _long(f"{where}.by_target[{index}]", row, record.model.classes)
-        _least(f"{where}.by_target[{index}]", row)
+    _by_target(record, cell, where)
     for index, strength in enumerate(cell.strengths):
         _least(f"{where}.strengths[{index}]", (strength.strength, strength.mean_l2, strength.mean_distance))
         _long(f"{where}.strengths[{index}].fools_model", strength.fools_model, rows)
         _long(f"{where}.strengths[{index}].prediction", strength.prediction, rows)
         _long(f"{where}.strengths[{index}].suspicion", strength.suspicion, rows, may_miss=True)
+
+
+def _by_target(record: Record, cell: Cell, where: str) -> None:
+    if isinstance(cell.by_target, PerSample) and len(cell.by_target) and not (rows_of(cell.by_target) < 0).any():
+        _long(f"{where}.by_target[0]", cell.by_target[0], record.model.classes)
+        return  # its rows are as long as the first
+    for index, row in enumerate(cell.by_target):
+        _long(f"{where}.by_target[{index}]", row, record.model.classes)
+        _least(f"{where}.by_target[{index}]", row)
 
 
 def _tests(record: Record) -> None:
@@ -179,8 +198,18 @@ def _derived(record: Record) -> None:
 def _witnesses(record: Record) -> None:
     if record.witnesses is None:
         return
-    for index, entry in enumerate(record.witnesses.entries):
+    entries: Iterable[tuple[int, Any]] = enumerate(record.witnesses.entries)
+    if isinstance(record.witnesses.entries, WitnessRows):
+        entries = _strange(record.witnesses.entries, record.data.samples)
+    for index, entry in entries:
         _samples(f"witnesses.entries[{index}]", (entry.sample,), record.data.samples)
         _least(f"witnesses.entries[{index}]", (entry.row, entry.distance))
     for index, picture in enumerate(record.gallery):
         _samples(f"gallery[{index}]", (picture.sample,), record.data.samples)
+
+
+def _strange(entries: WitnessRows, samples: int) -> list[tuple[int, Any]]:
+    """The entries that hold a number which makes no sense, with their places."""
+    columns = {name: numbers(entries.columns[name]) for name in ("sample", "row", "distance")}
+    odd = (columns["sample"] < 0) | (columns["sample"] >= samples) | (columns["row"] < 0) | (columns["distance"] < 0)
+    return [(place, entries[place]) for place in np.flatnonzero(odd).tolist()]

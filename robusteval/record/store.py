@@ -1,4 +1,9 @@
-"""Record <-> JSON, its schema, and saving it safely."""
+"""Record <-> JSON, its schema, and saving it safely.
+
+In a run's folder a record is two files: record.json, which people and programs read, and samples.parquet with all
+columns that have an entry a sample. As a text of its own (`to_json`, `from_json`) it has these inside, as documents of
+version 1 always had.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +22,53 @@ from robusteval.plain import read_plain
 from robusteval.record.column import titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
 from robusteval.record.documents import Document
-from robusteval.record.run import SCHEMA, TITLES_ONLY, Record
+from robusteval.record.measured.layout import SAMPLES_FILE, Field, changed
+from robusteval.record.measured.samples_file import SamplesFile
+from robusteval.record.run import COLUMNS_INSIDE, SCHEMA, TITLES_ONLY, Record
 from robusteval.record.sanity import check
 
 RECORD_FILE = "record.json"
-DOCUMENT = Document(Record, (SCHEMA, TITLES_ONLY), "schema.json")
+DOCUMENT = Document(Record, (SCHEMA, COLUMNS_INSIDE, TITLES_ONLY), "schema.json")
+_BOTH = "Keep record.json and samples.parquet of a run together, as the run wrote them."
 TABLES_LIST = ".tables.json"  # in a folder of tables: the names of those that robusteval wrote
 
 
 def to_json(record: Record) -> str:
-    """The document as text: keys in a fixed order, no NaN. Raises RecordError where a value is not finite or the
-    document does not fit the schema."""
+    """The document as text, with all columns inside: keys in a fixed order, no NaN. Raises RecordError where a value is
+    not finite or the document does not fit the schema."""
+    return _text(dataclasses.replace(changed(record, lambda column, *_: list(column), list), per_sample=None))
+
+
+def from_json(text: str) -> Record:
+    """A record from text with all columns inside; nothing in it is run. Raises RecordError with the first thing that
+    does not fit, or that makes no sense: a negative distance, a column that is too short."""
+    record = _decoded(text)
+    if record.per_sample is not None:
+        raise RecordError(f"The columns of this record lie in a file beside it, {record.per_sample.file[:80]}.", _BOTH)
+    check(record)
+    return record
+
+
+def digest(record: Record) -> str:
+    """sha256 of all that a record holds, whatever the text that it was read from looked like, and wherever its columns
+    lay."""
+    if record.schema == SCHEMA:
+        from robusteval.record.measured.samples_table import digests
+
+        columns = digests(record)
+        data: Any = {"record": _written(_plain(_bare(record, None))), "columns": columns}
+    else:
+        data = _written(_plain(record))
+    text = json.dumps(data, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _bare(record: Record, per_sample: SamplesFile | None) -> Record:
+    """The record without its columns, and where they lie."""
+    return dataclasses.replace(changed(record, lambda *_: [], lambda _: []), per_sample=per_sample)
+
+
+def _text(record: Record) -> str:
     data = _written(DOCUMENT.plain(record))
     try:
         text = json.dumps(data, allow_nan=False, indent=1, ensure_ascii=True)
@@ -38,28 +80,24 @@ def to_json(record: Record) -> str:
     return text
 
 
-def from_json(text: str) -> Record:
-    """A record from text; nothing in it is run. Raises RecordError with the first thing that does not fit, or that
-    makes no sense: a negative distance, a column that is too short."""
+def _decoded(text: str) -> Record:
+    """The record as the text has it, of a version that is known."""
     data = parse(text)
     if data.get("schema") not in DOCUMENT.versions:
         raise RecordError(
             f"This document has schema {data.get('schema')!r}; this version reads {SCHEMA!r}.",
             "Use the version of robusteval that wrote it.",
         )
-    record = decode(Record, data)
-    check(record)
-    return record
-
-
-def digest(record: Record) -> str:
-    """sha256 of all that a record holds, whatever the text that it was read from looked like."""
-    text = json.dumps(_written(_plain(record)), allow_nan=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    if data["schema"] != SCHEMA and "per_sample" in data:
+        raise RecordError(f"A document of schema {data['schema']!r} has no field 'per_sample'.")
+    return decode(Record, data)
 
 
 def _written(data: Any) -> Any:
-    """The document as its version has it, so that what was read is written, and hashed, as it was."""
+    """The document as its version has it, so that what was read is written, and hashed, as it was; and without the
+    fields that lie in another file."""
+    if data["schema"] != SCHEMA:
+        del data["per_sample"]
     if data["schema"] == TITLES_ONLY:
         titles_alone(data["results"])
     return data
@@ -77,14 +115,25 @@ def _plain(value: object) -> object:
 
 
 def save(record: Record, folder: Path) -> Path:
-    """Writes folder/record.json: validated, then write-and-rename, so a reader never sees half a document."""
+    """Writes folder/samples.parquet and folder/record.json: both validated before, each by write-and-rename, so a
+    reader never sees half a document. A record of an older version is written as that version had it, in one file.
+
+    Raises RecordError."""
     path = folder / RECORD_FILE
-    write_atomically(path, to_json(record).encode())
+    if record.schema != SCHEMA:
+        write_atomically(path, to_json(record).encode())
+        return path
+    from robusteval.record.measured.samples_table import written
+
+    content, described = written(record)
+    text = _text(_bare(record, described))
+    write_atomically(folder / described.file, content)
+    write_atomically(path, text.encode())
     return path
 
 
 def load(path: Path) -> Record:
-    """Reads a record.json, or the one in a run folder. Raises RecordError."""
+    """Reads a record.json, or the one in a run folder, and the columns beside it. Raises RecordError."""
     if path.is_dir():
         path = path / RECORD_FILE
     try:
@@ -93,7 +142,29 @@ def load(path: Path) -> Record:
         text = read_plain(path, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"Cannot read {path}: {error}.", "Give a record.json or the folder that holds it.") from None
-    return from_json(text)
+    record = _decoded(text)
+    if record.per_sample is not None:
+        _check_empty(record)
+        from robusteval.record.measured.samples_read import fill
+
+        fill(record, path.parent)
+    elif path.name == RECORD_FILE and (path.parent / SAMPLES_FILE).exists():
+        raise RecordError(f"{path} has its columns inside, so the {SAMPLES_FILE} beside it is another record's.", _BOTH)
+    check(record)
+    return record
+
+
+def _check_empty(record: Record) -> None:
+    """Raises RecordError where a record whose columns lie in a file has some of its own."""
+
+    def empty(column: Sequence[Any], _: Field, where: str) -> Sequence[Any]:
+        if len(column):
+            raise RecordError(f"The record has {where} twice, as its columns lie in {SAMPLES_FILE}.", _BOTH)
+        return column
+
+    if record.witnesses is not None and record.witnesses.entries:
+        raise RecordError(f"The record has witnesses.entries twice, as they lie in {SAMPLES_FILE}.", _BOTH)
+    changed(record, empty, lambda entries: entries)
 
 
 def listed_tables(folder: Path) -> list[str]:

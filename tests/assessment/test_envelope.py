@@ -21,7 +21,7 @@ def test_the_worst_case_is_the_smallest_distance_of_each_sample() -> None:
 
 
 def test_columns_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="same shape"):
         envelope([cell("a", [0.5, 1.0]), cell("b", [0.5])])
 
 

@@ -18,6 +18,7 @@ import safetensors.numpy
 from tests.cli.conftest import CNN, Command
 from tests.cli.installed import SUITE, install
 from tests.cli.installed import robusteval as robusteval_process
+from tests.documents import rewrite, whole
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def test_run_writes_record_report_and_witnesses_and_prints_a_table(
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {
         "record.json",
         "report.html",
+        "samples.parquet",
         "witnesses.safetensors",
         "units",
     }
@@ -65,17 +67,16 @@ def test_verify_confirms_every_claim_and_names_the_one_that_was_tampered_with(
     path.write_bytes(content)
     screen = robusteval("verify", finished)
     assert screen.code == 1
-    entries = json.loads((finished / "record.json").read_text())["witnesses"]["entries"]
+    entries = whole(finished)["witnesses"]["entries"]
     claim = next(entry for entry in entries if entry["tensor"] == "none.l2" and entry["row"] == 3)
     assert f"{claim['cell']}, sample {claim['sample']}: its bytes changed" in screen.out
     assert screen.out.count("bytes changed") == 1
 
 
 def test_verify_notices_a_lie_in_the_record(robusteval: Command, finished: Path) -> None:
-    path = finished / "record.json"
-    record = json.loads(path.read_text())
+    record = whole(finished)
     record["witnesses"]["entries"][0]["distance"] *= 0.5
-    path.write_text(json.dumps(record))
+    rewrite(finished, json.dumps(record))
     screen = robusteval("verify", finished)
     assert screen.code == 1
     assert "its distance is" in screen.out

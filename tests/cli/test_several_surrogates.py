@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import robusteval as package
 from tests.cli.conftest import CNN, Command
+from tests.documents import whole
 
 ROBUST = CNN.with_name("fashion-robust.onnx")
 SUITE = """
@@ -37,7 +37,7 @@ def test_the_command_line_and_python_transfer_from_the_other_models(robusteval: 
     assert screen.code == 0, screen.err
     compared = package.compare([CNN, ROBUST], suite=str(suite))
     for key, record in compared.records.items():
-        columns = borrowed(json.loads((tmp_path / "run" / key / "record.json").read_text()))
+        columns = borrowed(whole(tmp_path / "run" / key))
         assert columns[0] == ["done"]
         assert any(value for value in columns[1][0])  # something of the other model's fools this one
         assert borrowed(dataclasses.asdict(record)) == columns

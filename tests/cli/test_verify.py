@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 
 from tests.cli.conftest import CNN, Command
+from tests.documents import rewrite, whole
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def finished(robusteval: Command, quick: Path, tmp_path: Path) -> Path:
 
 
 def test_every_attack_s_surviving_wins_are_asked_again(robusteval: Command, finished: Path) -> None:
-    record = json.loads((finished / "record.json").read_text())
+    record = whole(finished)
     tensors = safetensors.numpy.load_file(finished / "witnesses.safetensors")
     cells = {cell["id"]: cell for cell in record["cells"]}
     bare = {cell["id"] for cell in record["cells"] if cell["defense"] == "none" and cell["norm"] in ("l2", "linf")}
@@ -36,14 +37,13 @@ def test_every_attack_s_surviving_wins_are_asked_again(robusteval: Command, fini
 
 
 def test_a_lie_about_a_survivor_is_found(robusteval: Command, finished: Path) -> None:
-    path = finished / "record.json"
-    record = json.loads(path.read_text())
+    record = whole(finished)
     name = record["witnesses"]["rounded"][0]["cell"]
     cell = next(cell for cell in record["cells"] if cell["id"] == name)
     sample = next(n for n, value in enumerate(cell["survives_8bit"]) if value is not None)
     truth = cell["survives_8bit"][sample]
     cell["survives_8bit"][sample] = not truth
-    path.write_text(json.dumps(record))
+    rewrite(finished, json.dumps(record))
     screen = robusteval("verify", finished)
     assert screen.code == 1
     lie = "it fools the model after all" if truth else "it fools the model no more"

@@ -18,6 +18,7 @@ from robusteval.contracts.hookspecs import Hooks
 from robusteval.engine.catalogue.catalogue import build
 from robusteval.hooks import GROUP
 from tests.docs.pages import CORE, INDEX, PAGES, ROOT, imported, install
+from tests.documents import whole
 
 PLUGINS = sorted(set(PAGES) - {CORE})
 OTHERS = {"torch", "numpy", "numpy.typing", "collections.abc", "concurrent.futures", *sys.stdlib_module_names}
@@ -148,7 +149,7 @@ def test_all_of_them_carry_one_run(acme: Path, tmp_path: Path) -> None:
     words = ["--suite", str(tmp_path / "suite.toml"), "--data", "acme.corners", "--workers", "1", "--out", str(out)]
     words += ["--executor", "acme.threads"]
     run(acme, "-m", "robusteval", "run", str(model), *words)
-    record = json.loads((out / "record.json").read_text())
+    record = whole(out)
     assert {(row["defense"], row["status"]) for row in record["pipelines"]} == {
         ("none", "done"), ("acme.reject-rough", "done"), ("acme.random-rounding", "done"),
     }  # fmt: skip

@@ -88,6 +88,7 @@ USERS = (
     "units/none_test.sign_linf.0.npz",
     "record.json",
     "report.html",
+    "samples.parquet",
     "tables/t.csv",
     "errors.log",
 )
@@ -126,7 +127,8 @@ def test_overwrite_leaves_nothing_of_the_old_run_and_all_of_the_users(tmp_path: 
     new = run(faulty.job(tmp_path, OTHER, overwrite=True))
     left = {path for path in job.folder.rglob("*") if path.is_file()}
     assert [path.read_bytes() for path in mine] == [b"mine"] * 3
-    names = {"plan.json", "none_test.sign_linf.0.npz", "record.json", "witnesses.safetensors", run_folder.LOCK}
+    names = {"plan.json", "none_test.sign_linf.0.npz", "record.json", "samples.parquet", run_folder.LOCK}
+    names.add("witnesses.safetensors")
     assert {path.name for path in left - set(mine)} == names
     assert store.load(job.folder).plan_sha256 == new.plan_sha256
 
@@ -162,7 +164,7 @@ def test_several_models_folder_is_marked_and_cleared_alike(tmp_path: Path) -> No
         claim_several(tmp_path / "mine", "a", ["one"], overwrite=False)
 
 
-@pytest.mark.parametrize("full", ["plan.json", ".npz", "witnesses.safetensors", "record.json"])
+@pytest.mark.parametrize("full", ["plan.json", ".npz", "witnesses.safetensors", "samples.parquet", "record.json"])
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
 ) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import whole
+
 SOURCE = Path(__file__).parent / "robusteval_acme"
 
 
@@ -90,7 +92,7 @@ def test_it_evades_a_detector_of_which_it_knows_nothing(installed: Path, tmp_pat
     model = Path(__file__).parents[2] / "examples" / "fashion-cnn.onnx"
     command = [sys.executable, "-m", "robusteval", "run", str(model), "--suite", str(tmp_path / "suite.toml")]
     run([*command, "--samples", "40", "--workers", "1", "--out", str(tmp_path / "run")], installed)
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    record = whole(tmp_path / "run")
     (pipeline,) = [row for row in record["pipelines"] if row["defense"] == "confidence"]
     cells = {cell["knowledge"]: cell for cell in record["cells"] if cell["plugin"] == "acme.coordinate"}
     rejected, labels = record["model"]["classes"], record["data"]["labels"]

@@ -4,7 +4,6 @@ process."""
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ from typing import Any
 from robusteval.errors import RobustEvalError
 from robusteval.record import reference_set
 from robusteval.record.decode import decode
-from robusteval.record.run import SCHEMA, TITLES_ONLY, Record
+from robusteval.record.run import Record
 from robusteval.record.sanity import check as make_sense
+from robusteval.record.store import DOCUMENT
 from robusteval.verify.parts.derived import built_in
 from robusteval.verify.parts.evidence import Evidence, gather
 from robusteval.verify.run import check
+from tests.documents import whole
 
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
@@ -73,7 +74,7 @@ class Honest:
             record = decode(Record, data)
             make_sense(record)
             evidence = self.evidence
-            if data.get("schema") not in (SCHEMA, TITLES_ONLY):
+            if data.get("schema") not in DOCUMENT.versions:
                 return ["another schema"]
             file = record.witnesses.file if record.witnesses is not None else ""
             if data["model"] != self.data["model"] or file != self.data["witnesses"]["file"]:
@@ -89,6 +90,6 @@ class Honest:
 
 def open_run(folder: Path) -> Honest:
     """An honest run's folder, ready for checking."""
-    data = json.loads((folder / "record.json").read_text())
+    data = whole(folder)
     evidence = gather(decode(Record, data), folder, CNN)
     return Honest(folder, data, evidence, built_in(), reference_set.shipped())

@@ -1,4 +1,4 @@
-"""`verify` where nothing is installed but numpy, ONNX Runtime, safetensors and robusteval itself."""
+"""`verify` where nothing is installed but numpy, ONNX Runtime, pyarrow, safetensors and robusteval itself."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import rewrite, whole
 from tests.verify.runs import CNN, ROOT
 
 # Refuses every top-level module from site-packages but these and what they cannot be imported without.
 BLOCK = """
 import sys
-ALLOWED = {"numpy", "onnxruntime", "safetensors", "robusteval"}
+ALLOWED = {"numpy", "onnxruntime", "pyarrow", "safetensors", "robusteval"}
 STDLIB = set(sys.stdlib_module_names)
 class Refuse:
     def find_spec(self, name, path=None, target=None):
@@ -52,9 +53,9 @@ def test_an_honest_run_is_confirmed(folder: Path, code: str, words: list[str]) -
 
 
 def test_a_changed_record_is_found_there_too(folder: Path) -> None:
-    data = json.loads((folder / "record.json").read_text())
+    data = whole(folder)
     data["verdict"]["sentences"][1] = data["verdict"]["sentences"][1].replace("90.0", "99.9")
-    (folder / "record.json").write_text(json.dumps(data))
+    rewrite(folder, json.dumps(data))
     done = alone("from robusteval.verify.__main__ import main; sys.exit(main())", folder, "--model", CNN)
     assert done.returncode == 1
     assert "verdict.sentences[1]" in done.stdout

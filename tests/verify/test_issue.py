@@ -12,6 +12,7 @@ import pytest
 import safetensors.numpy
 
 from robusteval.verify.__main__ import main
+from tests.documents import rewrite, whole
 from tests.verify.runs import CNN
 
 Change = Callable[[dict[str, Any]], None]
@@ -23,10 +24,9 @@ def tampered(folder: Path, capsys: pytest.CaptureFixture[str]) -> Tampered:
     """Changes the record, verifies, and gives (exit code, what was printed)."""
 
     def call(change: Change) -> tuple[int, str]:
-        path = folder / "record.json"
-        data = json.loads(path.read_text())
+        data = whole(folder)
         change(data)
-        path.write_text(json.dumps(data))
+        rewrite(folder, json.dumps(data))
         code = main([str(folder), "--model", str(CNN)])
         return code, capsys.readouterr().out
 
@@ -102,10 +102,9 @@ def test_missing_witnesses_are_failures(tampered: Tampered) -> None:
 def test_a_column_that_makes_no_sense_is_one_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], value: str
 ) -> None:
-    path = folder / "record.json"
-    data = json.loads(path.read_text())
+    data = whole(folder)
     data["cells"][0]["distance"][0] = "HERE"
-    path.write_text(json.dumps(data).replace('"HERE"', value))
+    rewrite(folder, json.dumps(data).replace('"HERE"', value))
     assert main([str(folder), "--model", str(CNN)]) == 2
     assert capsys.readouterr().err.startswith("Error: ")
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from robusteval.record.run import Cell, Record
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from robusteval.record.measured.per_sample import numbers
+from robusteval.record.run import SCHEMA, Cell, Record
 
 PER_NORM = 6
+LARGEST = 2_500_000  # bytes of all pictures together, were they not compressed, as base64: three of each sample
 
 
 def pictured(shape: list[int] | tuple[int, ...]) -> bool:
@@ -16,22 +23,27 @@ def pictured(shape: list[int] | tuple[int, ...]) -> bool:
 
 
 def shown(record: Record) -> list[tuple[int, Cell]]:
-    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack."""
+    """Up to six samples a norm, fewer of large images but one at least, of different classes, each at its median
+    difficulty, under its worst attack."""
     pairs = []
-    for norm in sorted({cell.norm for cell in record.cells}):
+    norms = sorted({cell.norm for cell in record.cells})
+    size = math.prod(record.model.input_shape) * 3 * 4 // 3 * max(len(norms), 1)
+    # documents of version 1 had six in any case
+    most = PER_NORM if record.schema != SCHEMA else min(max(LARGEST // size, 1), PER_NORM)
+    for norm in norms:
         cells = record.done(norm=norm, knowledge="none")
-        for sample in _choose(cells, record.data.labels):
+        for sample in _choose(cells, record.data.labels)[:most]:
             broken_by = [cell for cell in cells if cell.distance[sample] is not None]
             pairs.append((sample, min(broken_by, key=lambda cell: cell.distance[sample] or 0.0)))
     return pairs
 
 
-def _choose(cells: list[Cell], labels: list[int]) -> list[int]:
+def _choose(cells: list[Cell], labels: Sequence[int]) -> list[int]:
     """For each class the sample whose smallest distance is the class's median; the first six classes that have one."""
     by_class: dict[int, list[tuple[float, int]]] = {}
-    for sample, label in enumerate(labels):
-        distances = [cell.distance[sample] for cell in cells]
-        found = [value for value in distances if value is not None and value > 0]
-        if found and not any(value == 0 for value in distances):
-            by_class.setdefault(label, []).append((min(found), sample))
+    if not cells:
+        return []
+    nearest = np.min([numbers(cell.distance) for cell in cells], axis=0)
+    for sample in np.flatnonzero(np.isfinite(nearest) & (nearest > 0)).tolist():
+        by_class.setdefault(labels[sample], []).append((float(nearest[sample]), sample))
     return [sorted(group)[len(group) // 2][1] for _, group in sorted(by_class.items())][:PER_NORM]

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from robusteval.metrics._common.statistics import lower_median
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import Cell, Record
 
 
 def envelope(cells: list[Cell]) -> list[float]:
     """Per-sample minimum over cells; inf where never lost, 0 where wrong when clean; empty without cells."""
-    columns = [[math.inf if value is None else value for value in cell.distance] for cell in cells]
-    return [min(values) for values in zip(*columns, strict=True)]
+    columns = [numbers(cell.distance) for cell in cells]
+    return list(np.stack(columns).min(axis=0).tolist()) if columns else []
 
 
 def envelope_of(record: Record, norm: str, defense: str) -> list[float]:
@@ -25,8 +26,8 @@ def envelope_of(record: Record, norm: str, defense: str) -> list[float]:
 def median_loss(distances: Sequence[float | None]) -> float:
     """`lower_median` of the samples that were right when clean, None standing for never lost; 0 where there is none
     such."""
-    column = [math.inf if value is None else value for value in distances]
-    correct = np.array([value for value in column if value > 0], dtype=np.float64)
+    column = numbers(distances)
+    correct = column[column > 0]
     return lower_median(correct) if correct.size else 0.0
 
 

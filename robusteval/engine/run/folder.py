@@ -23,13 +23,16 @@ from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
 from robusteval.plain import read_plain
 from robusteval.record.comparison import COMPARISON_FILE
+from robusteval.record.measured.layout import SAMPLES_FILE
 from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, write_atomically
 
 LOCK = ".robusteval.lock"
 _WAIT_S = 3.0  # a holder that was just killed takes a moment to be gone
 _RUN, _SEVERAL = "units/plan.json", ".robusteval.json"
 SHARD_FILE = "shard.json"  # in the folder of a run's part
-_OF_A_RUN = ("units", SHARD_FILE, RECORD_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables")
+_OF_A_RUN = (
+    "units", SHARD_FILE, RECORD_FILE, SAMPLES_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables",
+)  # fmt: skip
 _MARK_BYTES = 1 << 20  # no mark is larger
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
 

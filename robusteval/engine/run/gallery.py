@@ -19,8 +19,8 @@ from robusteval.record.run import Cell, Picture, Record
 
 
 def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted, size: int) -> list[Picture]:
-    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack. size:
-    samples a unit."""
+    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack:
+    `shown`. size: samples a unit."""
     if not pictured(tuple(samples.x.shape[1:])):
         return []
     return [_picture(record, cell, sample, units, samples, fitted, size) for sample, cell in shown(record)]

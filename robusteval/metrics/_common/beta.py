@@ -40,6 +40,7 @@ def beta_quantile(share: float, a: float, b: float) -> float:
     return (low + high) / 2
 
 
+@functools.lru_cache(maxsize=1 << 10)  # every attack on a pipeline has as many samples
 def coin_quantile(share: float, tosses: int) -> int:
     """The least k such that at most k of so many tosses of a fair coin are heads with a probability of at least
     `share`."""

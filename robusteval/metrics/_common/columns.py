@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import Cell, Pipeline, Record
 from robusteval.record.units import NORM_TITLES, norm_width
 
@@ -77,7 +78,7 @@ def measured(record: Record, cells: Iterable[Cell]) -> list[Cell]:
 
 def distances(cell: Cell, right: NDArray[np.bool_]) -> NDArray[np.float64]:
     """[N] distance at which each sample is lost: inf never, 0 wrong when clean."""
-    column = np.array([np.inf if distance is None else distance for distance in cell.distance], dtype=np.float64)
+    column = numbers(cell.distance)
     column[np.isnan(column)] = np.inf
     return np.where(right, column, 0.0)
 

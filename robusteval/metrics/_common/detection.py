@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.metrics._common import columns
+from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import Cell, Pipeline, Record
 
 
@@ -36,7 +37,7 @@ def cases(record: Record, pipeline: Pipeline, right: NDArray[np.bool_]) -> Itera
                 yield Case(cell, entry.strength, scores[right & fools & np.isfinite(scores)])
     for cell in columns.measured(record, record.done(defense=pipeline.defense, knowledge="adaptive")):
         if len(cell.suspicion) == right.size:
-            scores = np.array([np.nan if score is None else score for score in cell.suspicion], dtype=np.float64)
+            scores = numbers(cell.suspicion, np.nan)
             distance = columns.distances(cell, right)
             broken = np.isfinite(distance) & (distance > 0)
             yield Case(cell, None, scores[right & broken & np.isfinite(scores)])

@@ -149,7 +149,8 @@ def flips(record: Record) -> list[Table]:
             "what"
         )
         rows = pieces.named_rows(found)
-        views.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows))
+        cut = found.description.endswith(" pairs.")
+        views.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows, cut))
     return views
 
 
@@ -176,13 +177,13 @@ def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Tabl
     return Table(caption, ["Class", *names], body, note=note)
 
 
-def _pairs(caption: str, rows: list[dict[str, Scalar]]) -> Table:
+def _pairs(caption: str, rows: list[dict[str, Scalar]], cut: bool) -> Table:
     listed = sorted(rows, key=lambda row: _weak(row.get("samples")), reverse=True)
     body: list[list[Text]] = [
         [f"{row.get('name')}", f"{row.get('flips-to-name')}", scalar(row.get("samples")), percent(row.get("share"), 0)]
         for row in listed[:CLASS_ROWS]
     ]
-    note = f"The most frequent pairs; all {len(rows)} are in record.json."
+    note = f"The most frequent pairs; {'the first' if cut else 'all'} {len(rows)} are in record.json."
     return Table(caption, ["Class", "Flips to", "Images", "Share of its flips"], body, words=(1,), note=note)
 
 
@@ -208,7 +209,8 @@ def label_next(record: Record) -> list[Table]:
         ]
         note = found.description
         if len(listed) > NEXT_ROWS:
-            note += f" The first {NEXT_ROWS} of {len(listed)}; all are in tables/ beside record.json, as CSV."
+            which = "these" if "samples.parquet" in note else "all"
+            note += f" The first {NEXT_ROWS} of {len(listed)}; {which} are in tables/ beside record.json, as CSV."
         columns = ["Rank", "Image", "Class", "Flips to", "Distance", "Attack"]
         caption = f"Nearest to the boundary, {norm_title(found.tags.get('norm'))}"
         views.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robusteval.record.measured.per_sample import numbers, there
 from robusteval.record.run import Cell, Record, Result, Scalar
 from robusteval.record.units import WORST_CASE, attack_text
 from robusteval.report.charts import pieces
@@ -133,8 +134,8 @@ def _median(found: Result | None) -> Text:
 
 
 def _survive(cell: Cell) -> float | None:
-    known = [survived for survived in cell.survives_8bit if survived is not None]
-    return sum(known) / len(known) if known else None
+    known = numbers(cell.survives_8bit)[there(cell.survives_8bit)]
+    return int(known.sum()) / known.size if known.size else None
 
 
 def rho(record: Record) -> Table | None:

@@ -6,11 +6,15 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
+from robusteval.record.measured.per_sample import PerSample
+
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 
 
 def differences(printed: object, derived: object, path: str) -> Iterator[str]:
     """One sentence for each place in which they differ, named by its path."""
+    printed = printed.listed() if isinstance(printed, PerSample) else printed
+    derived = derived.listed() if isinstance(derived, PerSample) else derived
     if dataclasses.is_dataclass(printed) and type(printed) is type(derived):
         for field in dataclasses.fields(printed):
             yield from differences(getattr(printed, field.name), getattr(derived, field.name), f"{path}.{field.name}")

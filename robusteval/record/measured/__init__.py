@@ -51,8 +51,8 @@ class Data:
     source: str  # how they were given: a file's name, or the bundled set's
     sha256: str
     samples: int
-    labels: list[int]
-    l2: list[float]  # size of each clean sample, ||x||_2, for rho_adv
+    labels: list[int] = field(default_factory=list)
+    l2: list[float] = field(default_factory=list)  # size of each clean sample, ||x||_2, for rho_adv
     range_note: str = ""  # how pixel values of the file were mapped onto the model's range
     fit_name: str = ""
     fit_sha256: str = ""
@@ -120,8 +120,8 @@ class Strength:
     strength: float  # budget in the cell's norm for fixed attacks; multiple of the smallest distance for minimal ones
     mean_l2: float  # mean ||delta||_2
     mean_distance: float  # the same in the cell's norm
-    fools_model: list[bool]  # whether the candidate fools the bare model
-    prediction: list[int]  # the pipeline's answer
+    fools_model: list[bool] = field(default_factory=list)  # whether the candidate fools the bare model
+    prediction: list[int] = field(default_factory=list)  # the pipeline's answer
     suspicion: list[float] = field(default_factory=list)  # detector's score; empty without detector
 
 
