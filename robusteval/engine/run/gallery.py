@@ -11,22 +11,22 @@ from PIL import Image
 from torch import Tensor
 
 from robusteval.assessment.evidence.shown import pictured, shown
-from robusteval.contracts.samples import Samples
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.run.witnesses import gone
+from robusteval.engine.source import Source
 from robusteval.engine.units.store import UnitStore
 from robusteval.record.run import Cell, Picture, Record
 
 
-def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted) -> list[Picture]:
+def pictures(record: Record, units: UnitStore, samples: Source, fitted: Fitted) -> list[Picture]:
     """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack."""
     if not pictured(tuple(samples.x.shape[1:])):
         return []
     return [_picture(record, cell, sample, units, samples, fitted) for sample, cell in shown(record)]
 
 
-def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples: Samples, fitted: Fitted) -> Picture:
+def _picture(record: Record, cell: Cell, sample: int, units: UnitStore, samples: Source, fitted: Fitted) -> Picture:
     chunk, row = divmod(sample, chunk_of(samples.x.shape[1:]))
     unit = units.load(cell.id, chunk)
     if unit is None:
