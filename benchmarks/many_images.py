@@ -103,12 +103,13 @@ class Watched:
     said: str = field(default="", repr=False)
 
 
-def run(model: Path, data: Path, count: int, layout: str, budget: str, folder: Path) -> Watched:
-    """Suite smoke on the data, in a process that is watched."""
-    out, log = folder / "run", folder / "said.txt"
-    command = [sys.executable, "-m", "robusteval", "run", str(model), "--data", str(data), "--suite", "smoke"]
-    command += ["--samples", str(count), "--time-budget", budget, "--workers", "2", "--out", str(out)]
-    seen, begun = Watched(layout, count), time.monotonic()
+def run(folder: Path, data: Path, seen: Watched, suite: str, budget: str) -> Watched:
+    """The suite on the data, in a process that is watched."""
+    out, log, model = folder / "run", folder / "said.txt", net(folder / "net.onnx")
+    command = [sys.executable, "-m", "robusteval", "run", str(model), "--data", str(data), "--suite", suite]
+    command += ["--samples", str(seen.count), "--workers", "2", "--out", str(out)]
+    command += ["--time-budget", budget] if budget != "none" else []
+    begun = time.monotonic()
     seen_workers: set[int] = set()
     with log.open("wb") as said:
         process = subprocess.Popen(  # noqa: S603 - this Python, our own command
@@ -179,7 +180,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, nargs="+", default=[1000, 100_000])
     parser.add_argument("--layout", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
-    parser.add_argument("--time-budget", default="5m")
+    parser.add_argument("--suite", default="smoke")
+    parser.add_argument("--time-budget", default="5m", help="none: to the end")
     parser.add_argument("--json", action="store_true", help="print the figures instead of a table")
     asked = parser.parse_args()
     rows: list[Watched] = []
@@ -187,8 +189,8 @@ def main() -> None:
         for count in asked.count:
             folder = Path(tempfile.mkdtemp(prefix="many-images-"))
             try:
-                data, model = store(folder, count, layout), net(folder / "net.onnx")
-                rows.append(run(model, data, count, layout, asked.time_budget, folder))
+                data = store(folder, count, layout)
+                rows.append(run(folder, data, Watched(layout, count), asked.suite, asked.time_budget))
             finally:
                 shutil.rmtree(folder)
             if not asked.json:

@@ -77,7 +77,7 @@ class Lazy:
         return self.shape[0]
 
     def __getitem__(self, rows: Any, /) -> Array:
-        return self._read(np.arange(len(self), dtype=np.int64)[rows])
+        return self._read(places_of(rows, len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
@@ -113,6 +113,19 @@ class Placed(Lazy):
         except OSError as error:
             raise DataError(f"{self.path.name} cannot be read: {error.strerror or error}.", CHANGED) from None
         return content.view(self.dtype).reshape(len(places), *self.shape[1:])
+
+
+def places_of(rows: Any, count: int) -> NDArray[np.int64]:
+    """int64 [n], all from 0 to count, of a slice, of whole numbers or of booleans [count]."""
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(count), dtype=np.int64)
+    found = np.asarray(rows)
+    if found.dtype == np.bool_:
+        return np.flatnonzero(found)
+    places = found.astype(np.int64)
+    if len(places) and not (places.min() >= 0 and places.max() < count):
+        raise IndexError(f"there are {count} images")
+    return places
 
 
 def runs(places: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:

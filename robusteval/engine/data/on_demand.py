@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robusteval.contracts.samples import Samples
-from robusteval.engine.data.images import CHANGED, Array, Held, Images
+from robusteval.engine.data.images import CHANGED, Array, Held, Images, places_of
 from robusteval.engine.data.pixels import Scale, ordered
 from robusteval.errors import DataError
 
@@ -101,12 +101,7 @@ class Pixels:
 
 def rows_of(rows: Any, count: int) -> NDArray[np.int64]:
     """int64 [n] of a slice, a tensor of whole numbers or of booleans, or a list of numbers."""
-    if isinstance(rows, Tensor):
-        rows = rows.cpu().numpy()
-    elif not isinstance(rows, slice):
-        rows = np.array(rows, np.int64)
-    found: NDArray[np.int64] = np.arange(count, dtype=np.int64)[rows]
-    return found
+    return places_of(rows.cpu().numpy() if isinstance(rows, Tensor) else rows, count)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,35 +30,39 @@ Ask = Callable[[Tensor], Tensor]  # images [B, *shape] on the run's device -> sc
 @dataclass(frozen=True)
 class Surveyed:
     """samples: those that are attacked, with what is known of them; note: how their values were understood; answers:
-    int64 [N], the model's, -1 where its scores are not finite; empty where it was not asked; hashes: of all images
-    that were gone through, as Samples.hashes; rounded: the share of values that the file's whole numbers moved; marks:
+    int64 [N], the model's, -1 where its scores are not finite; empty where it was not asked; digests: uint8 [M, 32], of
+    all images that were gone through; rounded: the share of values that the file's whole numbers moved; marks:
     of all images, as `training_fingerprints` has them, where they were asked for."""
 
     samples: OnDemand
     note: str
     answers: NDArray[np.int64]
-    hashes: list[str]
+    digests: NDArray[np.uint8]
     rounded: float
     marks: set[bytes]
 
+    @property
+    def hashes(self) -> list[str]:
+        """Of all images that were gone through, as Samples.hashes."""
+        return [row.tobytes().hex() for row in self.digests]
 
-@dataclass
+
 class _Book:
-    """What is written down on the way."""
+    """What is written down on the way, in arrays that are there from the beginning: small ones, made between the large
+    ones of each block and kept, would leave the heap in pieces that no next block fits into."""
 
-    seen: Seen
-    digest: Any  # a hash of hashlib's
-    hashes: list[bytes] = field(default_factory=list)  # of images as they are in the data
-    received: list[bytes] = field(default_factory=list)  # of those that are attacked, as the model's file takes them
-    contents: list[bytes] = field(default_factory=list)
-    l2: list[NDArray[np.float64]] = field(default_factory=list)
-    answers: list[NDArray[np.int64]] = field(default_factory=list)
-    labels: list[Tensor] = field(default_factory=list)
-    least: float = math.inf
-    most: float = -math.inf
-    moved: int = 0
-    values: int = 0
-    marks: set[bytes] = field(default_factory=set)
+    def __init__(self, chosen: OnDemand, kept: int, asked: bool) -> None:
+        self.seen = Seen(chosen.x.scale)
+        self.digest = hashlib.sha256(repr(((kept, *chosen.x.shape[1:]), chosen.bounds)).encode())
+        self.hashes = np.empty((len(chosen), _HASH), np.uint8)  # of images as they are in the data
+        self.received = np.empty((kept, _HASH), np.uint8)  # of those that are attacked, as the model's file takes them
+        self.contents = np.empty((kept, _CONTENT), np.uint8)
+        self.l2 = np.empty(kept)
+        self.answers = np.empty(kept if asked else 0, np.int64)
+        self.labels = np.empty(kept, np.int64)
+        self.least, self.most = math.inf, -math.inf
+        self.moved = self.values = self.done = 0
+        self.marks: set[bytes] = set()
 
 
 def survey(
@@ -76,7 +79,7 @@ def survey(
     cannot be read.
     """
     kept = np.arange(len(chosen)) if keep is None else keep.cpu().nonzero().squeeze(1).numpy()
-    book = _Book(Seen(chosen.x.scale), hashlib.sha256(repr(((len(kept), *chosen.x.shape[1:]), chosen.bounds)).encode()))
+    book = _Book(chosen, len(kept), ask is not None)
     attacked = np.zeros(len(chosen), bool)
     attacked[kept] = True
     size = max(1, min(BLOCK, _VALUES // max(math.prod(chosen.x.shape[1:]), 1)))
@@ -86,20 +89,13 @@ def survey(
         if not book.seen.faulty:  # else only how far it goes is still of interest
             _block(chosen, stored, rows, attacked[rows], book, ask, relabel, marks)
     note = book.seen.note()
-    y = torch.cat(book.labels).to(chosen.y.device)
-    book.digest.update(y.cpu().to(torch.int64).contiguous().numpy().tobytes())
-    facts = Facts(
-        book.digest.hexdigest(),
-        np.frombuffer(b"".join(book.received), np.uint8).reshape(-1, _HASH),
-        np.frombuffer(b"".join(book.contents), np.uint8).reshape(-1, _CONTENT),
-        np.concatenate(book.l2),
-        (book.least, book.most),
-    )
+    book.digest.update(book.labels.tobytes())
+    facts = Facts(book.digest.hexdigest(), book.received, book.contents, book.l2, (book.least, book.most))
     return Surveyed(
-        chosen.known(facts, y, kept),
+        chosen.known(facts, torch.from_numpy(book.labels).to(chosen.y.device), kept),
         note,
-        np.concatenate(book.answers) if book.answers else np.empty(0, np.int64),
-        [digest.hex() for digest in book.hashes],
+        book.answers,
+        book.hashes,
         book.moved / max(book.values, 1),
         book.marks,
     )
@@ -119,42 +115,45 @@ def _block(
     x = chosen.x.scaled(stored)
     if marks is not None:
         book.marks |= marks(Samples(x, chosen.y[rows].cpu(), chosen.bounds))
-    hashes = _hashes(x)
-    book.hashes += hashes
+    hashes = book.hashes[rows]
+    _hash(x, hashes)
     some = torch.from_numpy(attacked)
     if not bool(some.any()):
         return
     if not bool(some.all()):
-        x, hashes = x[some], [digest for digest, wanted in zip(hashes, attacked.tolist(), strict=True) if wanted]
-    clean = x
-    if chosen.x.finish is not None:
+        x, hashes = x[some], hashes[attacked]
+    clean, place = x, slice(book.done, book.done + len(x))
+    if chosen.x.finish is None:
+        book.received[place] = hashes
+    else:
         x = chosen.x.finish(x)
-        hashes = _hashes(x)
-    book.received += hashes
+        _hash(x, book.received[place])
     if chosen.grid:
         step = (chosen.grid[1] - chosen.grid[0]) / chosen.grid[2]
         book.moved += int(((x - clean).abs() > 1e-3 * step).sum())
         book.values += x.numel()
     y = chosen.y[rows].cpu()[some]
     if ask is not None:
-        y = _asked(chosen, x, y, book, ask, relabel)
-    book.labels.append(y)
-    book.digest.update(x.numpy().tobytes())
-    part = Samples(x, y, chosen.bounds)
-    book.contents += [bytes.fromhex(content) for content in part.contents()]
-    book.l2.append(l2_norms(x).numpy())
+        y = _asked(chosen, x, y, book.answers[place], ask, relabel)
+    book.labels[place] = y.numpy()
+    book.digest.update(x.numpy().data)
+    for row, content in zip(book.contents[place], Samples(x, y, chosen.bounds).contents(), strict=True):
+        row[:] = np.frombuffer(bytes.fromhex(content), np.uint8)
+    book.l2[place] = l2_norms(x).numpy()
     least, most = x.aminmax()
     book.least, book.most = min(book.least, float(least)), max(book.most, float(most))
+    book.done = place.stop
 
 
-def _hashes(x: Tensor) -> list[bytes]:
-    return [hashlib.sha256(image.tobytes()).digest() for image in x.numpy()]
+def _hash(x: Tensor, into: NDArray[np.uint8]) -> None:
+    for row, image in zip(into, x.numpy(), strict=True):
+        row[:] = np.frombuffer(hashlib.sha256(image).digest(), np.uint8)
 
 
-def _asked(chosen: OnDemand, x: Tensor, y: Tensor, book: _Book, ask: Ask, relabel: bool) -> Tensor:
+def _asked(chosen: OnDemand, x: Tensor, y: Tensor, answers: NDArray[np.int64], ask: Ask, relabel: bool) -> Tensor:
     """The labels [B] of images that the model is asked about: its own where it is to give them."""
     with torch.no_grad():
         scores = ask(x.to(chosen.x.device))
     answer, finite = scores.argmax(1).cpu(), torch.isfinite(scores).all(1).cpu()
-    book.answers.append(torch.where(finite, answer, torch.full_like(answer, -1)).numpy())
+    answers[:] = torch.where(finite, answer, torch.full_like(answer, -1)).numpy()
     return answer.to(y.dtype) if relabel else y

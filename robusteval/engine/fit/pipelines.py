@@ -159,9 +159,13 @@ class _Clean:
     def ask(self, x: Tensor) -> None:
         """Takes in the answers to x [B, *shape]."""
         pipeline, row = self.pipeline, self.row
-        answer, detector_score = answers(pipeline, x, self.rng)
-        view = pipeline.draw(self.rng)
-        _, label, _ = view.decide(x)
+        if pipeline.stochastic:
+            answer, detector_score = answers(pipeline, x, self.rng)
+            view = pipeline.draw(self.rng)
+            _, label, _ = view.decide(x)
+        else:  # the one draw that there is has just been asked
+            view = pipeline
+            answer, label, detector_score = pipeline.decide(x)
         probabilities = torch.softmax(view.defended.model.logits(x).double(), dim=1)
         row.prediction += answer.tolist()
         row.label += label.tolist()

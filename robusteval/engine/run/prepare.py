@@ -149,7 +149,7 @@ def _marks(model: Classifier) -> Callable[[Samples], set[bytes]] | None:
 
 def _check_apart(model: Classifier, seen: Surveyed, fit: Surveyed | None) -> None:
     """Raises DataError where images are evaluated that the model, or a defence, learnt from."""
-    check_not_trained_on(model.info, seen.marks, len(seen.hashes))
+    check_not_trained_on(model.info, seen.marks, len(seen.digests))
     if fit is not None:
         check_disjoint(seen.hashes, fit.hashes)
 
