@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FEW, MANY = 2500, 12_500  # so that each worker makes some units in both
-# Of the 10,000 more images 31 MB would be the stored pixels, and 123 MB the pixels as the model takes them. In the parent
-# columns grow by about a kilobyte an image; allocators keep what they were given, and never the same.
+# Of the 10,000 more images 31 MB would be the stored pixels, and 123 MB the pixels as the model takes them. In the
+# parent columns grow by about a kilobyte an image; allocators keep what they were given, and never the same.
 PARENT, WORKER = 30e6, 30e6
 SUITE = """
 name = "quick"

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robusteval.contracts.classifier import Classifier
@@ -25,6 +28,7 @@ from robusteval.foreign import foreign, words
 from robusteval.record import run
 
 _BATCH = 256
+_AGAIN = "again"  # a column that goes to no row
 _OTHER, _OTHER_BATCH = 128, 7  # samples asked a second time in batches of another size, in reverse
 
 
@@ -45,14 +49,14 @@ def fit_all(
     fitted = Fitted()
     row = run.Pipeline("none", "", "", "model", {}, "done")
     fitted.rows.append(row)
-    asked = [_Clean(Pipeline(Defended(model)), row, seed)]
+    asked = [_Clean(Pipeline(Defended(model)), row, seed, len(samples))]
     for spec in suite.defenses:
         started = time.perf_counter()
         row, pipeline = _fit(spec, catalogue, model, samples, fit, seed)
         fitted.rows.append(row)
         fitted.seconds[spec.name] = time.perf_counter() - started
         if pipeline is not None:
-            asked.append(_Clean(pipeline, row, seed))
+            asked.append(_Clean(pipeline, row, seed, len(samples)))
     _ask_all(asked, samples)
     for clean in asked:
         if not clean.failed:
@@ -89,7 +93,7 @@ def _fit(
 
 def clean_phase(pipeline: Pipeline, row: run.Pipeline, samples: Source, seed: int) -> None:
     """Fills a row's clean columns: answers by the true pipeline, the class aside from the detector, its score."""
-    clean = _Clean(pipeline, row, seed)
+    clean = _Clean(pipeline, row, seed, len(samples))
     clean.begin()
     for rows in blocks(len(samples), _BATCH):
         clean.ask(samples.x[rows])
@@ -114,17 +118,20 @@ class _Clean:
     """What one pipeline answers on the clean samples, a few at a time, put down in its row.
 
     Images are asked about a second time while they are there: the share of answers that change from call to call, and
-    in a batch of other size and order.
+    in a batch of other size and order. Columns are arrays that are there from the first answer on, as in
+    `engine/data/survey.py`: what is kept between large tensors that go leaves the heap in pieces.
     """
 
     pipeline: Pipeline
     row: run.Pipeline
     seed: int
+    count: int  # samples in all
     failed: bool = False
     seconds: float = 0.0
     agreed: int = 0
     changed: int = 0
-    again: list[Tensor] = field(default_factory=list)
+    done: int = 0
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rng = generator(self.seed, "clean", self.row.defense)
@@ -158,7 +165,7 @@ class _Clean:
 
     def ask(self, x: Tensor) -> None:
         """Takes in the answers to x [B, *shape]."""
-        pipeline, row = self.pipeline, self.row
+        pipeline = self.pipeline
         if pipeline.stochastic:
             answer, detector_score = answers(pipeline, x, self.rng)
             view = pipeline.draw(self.rng)
@@ -167,38 +174,47 @@ class _Clean:
             view = pipeline
             answer, label, detector_score = pipeline.decide(x)
         probabilities = torch.softmax(view.defended.model.logits(x).double(), dim=1)
-        row.prediction += answer.tolist()
-        row.label += label.tolist()
-        row.confidence += _finite(probabilities.amax(1))
+        self._put("prediction", answer)
+        self._put("label", label)
+        self._put("confidence", _finite(probabilities.amax(1)))
         if detector_score is not None:
-            row.suspicion += _finite(detector_score)
+            self._put("suspicion", _finite(detector_score))
         if self.has_twin:
             with torch.no_grad():
                 self.agreed += int((view.defended.model.twin(x).argmax(1) == label).sum())
         if pipeline.defended.certify is not None:
-            row.certified += _finite(pipeline.defended.certify(x))
+            self._put("certified", _finite(pipeline.defended.certify(x)))
         if not pipeline.stochastic:
             again = pipeline.decide(x)[0]
             self.changed += int((again != answer).sum())
-            self.again.append(again.cpu())
+            self._put(_AGAIN, again)
+        self.done += len(x)
+
+    def _put(self, name: str, values: Tensor) -> None:
+        found = values.cpu().numpy()
+        if name not in self.columns:
+            self.columns[name] = np.empty(self.count, found.dtype)
+        self.columns[name][self.done : self.done + len(found)] = found
 
     def finish(self, samples: Source) -> None:
-        """Fills in the shares, and asks about some in other batches."""
+        """Fills in the columns and the shares, and asks about some in other batches."""
         row = self.row
-        row.surrogate_agreement = self.agreed / len(samples) if self.has_twin else None
-        if self.pipeline.stochastic or not len(samples):
+        again = self.columns.pop(_AGAIN, None)
+        for name, column in self.columns.items():
+            setattr(row, name, column.tolist())
+        row.surrogate_agreement = self.agreed / self.count if self.has_twin else None
+        if again is None:
             return
-        again = torch.cat(self.again)
-        row.unstable_again = self.changed / len(again)
-        order = torch.arange(len(samples), device="cpu").flip(0)[:_OTHER]
+        row.unstable_again = self.changed / self.count
+        order = torch.arange(self.count, device="cpu").flip(0)[:_OTHER]
         others = [self.pipeline.decide(samples.x[part])[0].cpu() for part in torch.split(order, _OTHER_BATCH)]
-        row.unstable_batch = float((torch.cat(others) != again[order]).float().mean())
+        row.unstable_batch = float((torch.cat(others) != torch.from_numpy(again)[order]).float().mean())
 
 
 def _reason(error: Exception) -> str:
     return error.message if isinstance(error, RobustEvalError) else words(error)
 
 
-def _finite(values: Tensor) -> list[float]:
-    """Values for the document, which cannot carry NaN or infinities: 0 in their place."""
-    return [float(value) for value in torch.nan_to_num(values.double(), nan=0.0, posinf=0.0, neginf=0.0)]
+def _finite(values: Tensor) -> Tensor:
+    """float64 for the document, which cannot carry NaN or infinities: 0 in their place."""
+    return torch.nan_to_num(values.double(), nan=0.0, posinf=0.0, neginf=0.0)
