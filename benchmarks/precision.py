@@ -78,7 +78,7 @@ def compared(name: str, suite: str, images: int) -> dict[str, Any]:
     options = RunOptions(suite=suite, data=(x.contiguous(), y), samples=images, precision=FULL_ONLY)
     job = prepare_job(classifier, catalogue, options)
     job = replace(job, suite=replace(attacks_only(job.suite), strengths=(), stretches=()))
-    samples, model = job.samples, job.model
+    samples, model = job.samples.copy(), job.model
     exact = measure(model, samples.x[:64]).tuning
     auto = measure(model, samples.x[:64], AUTO).tuning
     rough = replace(exact, onednn=True, own_kernels=False, precision=REDUCED)

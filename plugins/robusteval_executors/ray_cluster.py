@@ -1,9 +1,9 @@
 """Units on a Ray cluster.
 
-The worker (model, defences, samples) goes once to each node through Ray's object store; a unit is a task, and its bytes
-come back the same way, so nodes share no file system with this process. A node that is lost loses only what it was at:
-that is done again. A unit that ends its worker process again and again fails alone. docs/scale.md says how to come by a
-cluster.
+The worker (model, defences) goes once to each node through Ray's object store; a unit is a task that brings its samples
+along, and its bytes come back the same way, so nodes share no file system with this process. A node that is lost loses
+only what it was at: that is done again. A unit that ends its worker process again and again fails alone. docs/scale.md
+says how to come by a cluster.
 """
 
 from __future__ import annotations

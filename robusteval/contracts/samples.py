@@ -11,6 +11,8 @@ from torch import Tensor
 
 from robusteval.text import as_name
 
+_ROWS = 16  # samples whose values are turned together
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -62,11 +64,12 @@ class Samples:
         shares of it, to 16 bits. So a run can be compared with another's samples one by one."""
         low, high = self.bounds
         digests = []
-        for row, label in zip(self.x.detach().cpu(), self.y.tolist(), strict=True):
-            steps = ((row.double() - low) / (high - low) * 65535).round().clamp(0, 65535).to(torch.int32)
-            digest = hashlib.sha256(steps.contiguous().numpy().astype("<u2").tobytes())
-            digest.update(int(label).to_bytes(8, "little", signed=True))
-            digests.append(digest.hexdigest()[:32])
+        for x, y in zip(torch.split(self.x.detach().cpu(), _ROWS), torch.split(self.y, _ROWS), strict=True):
+            steps = ((x.double() - low) / (high - low) * 65535).round().clamp(0, 65535).to(torch.int32)
+            for row, label in zip(steps.contiguous().numpy().astype("<u2"), y.tolist(), strict=True):
+                digest = hashlib.sha256(row.tobytes())
+                digest.update(int(label).to_bytes(8, "little", signed=True))
+                digests.append(digest.hexdigest()[:32])
         return digests
 
     def sha256(self) -> str:

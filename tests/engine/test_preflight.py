@@ -47,7 +47,7 @@ class TestGood:
         assert "255 times less with --range 0,255." in tie
 
     def test_data_that_fill_a_corner_of_the_range(self) -> None:
-        raw = replace(data(), images=data().images / 255)
+        raw = replace(data(), images=np.asarray(data().images) / 255)
         found = report(model(trained=((0.0, 1.0), (), ()), bounds=(0.0, 255.0)), raw)
         assert found.accuracy == 1.0
         assert found.notes[0] == (
@@ -70,14 +70,14 @@ class TestInput:
 
     def test_floats_in_another_range_than_the_model(self) -> None:
         classifier = model(trained=((0.0, 255.0), (), ()), bounds=(0.0, 255.0))
-        raw = replace(data(), images=data().images / 255)
+        raw = replace(data(), images=np.asarray(data().images) / 255)
         best = report(classifier, raw).suggestions[0]
         assert best.flags == "--data-range 0,1"
         assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
 
     def test_floats_and_the_models_range(self) -> None:
         classifier = model(trained=((0.0, 255.0), (), ()))
-        raw = replace(data(), images=data().images / 255)
+        raw = replace(data(), images=np.asarray(data().images) / 255)
         best = report(classifier, raw).suggestions[0]
         assert best.flags == "--range 0,255 --data-range 0,1"  # the first alone would feed the model the same numbers
         assert follow(classifier, raw, best.flags) == best.accuracy == 1.0
@@ -85,7 +85,7 @@ class TestInput:
 
     def test_a_stated_range_of_the_data_is_kept(self) -> None:
         classifier = model(trained=((0.0, 255.0), (), ()))
-        raw = replace(data(), images=data().images.astype(np.int32))
+        raw = replace(data(), images=np.asarray(data().images).astype(np.int32))
         best = report(classifier, raw, (0.0, 255.0)).suggestions[0]
         assert best.flags in ("--range 0,255", "--range 0,255 --data-range 0,255")
         assert follow(classifier, raw, best.flags, (0.0, 255.0)) == best.accuracy == 1.0
@@ -139,7 +139,11 @@ class TestInput:
         classifier, raw = model(feed=lambda pixels: pixels.transpose(2, 3), flat=flat), data()
         best = report(classifier, raw).suggestions[0]
         assert best.how == "storing the images transposed"
-        assert report(classifier, replace(raw, images=raw.images.transpose(0, 2, 1))).accuracy == best.accuracy == 1.0
+        assert (
+            report(classifier, replace(raw, images=np.asarray(raw.images).transpose(0, 2, 1))).accuracy
+            == best.accuracy
+            == 1.0
+        )
 
     def test_ties_are_all_given(self) -> None:
         cifar = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import Tensor
 
@@ -74,7 +75,7 @@ def test_each_slip_is_caught_by_its_own_item_with_what_mends_it(name: str) -> No
 
 
 def test_pixels_in_a_corner_of_the_range() -> None:
-    raw = replace(data(), images=data().images / 255)
+    raw = replace(data(), images=np.asarray(data().images) / 255)
     found = checks(model(bounds=(0.0, 255.0)), raw)
     assert warned(found) == {"input-range"}
     assert found["input-range"].codes == ["pixel-range"]

@@ -219,7 +219,7 @@ def test_wrong_when_clean_is_distance_0_and_not_attacked(job: Job) -> None:
     labels = job.samples.y.clone()
     labels[:10] = (labels[:10] + 1) % 4
     shutil.rmtree(job.folder, ignore_errors=True)
-    record = run(dataclasses.replace(job, samples=dataclasses.replace(job.samples, y=labels)))
+    record = run(dataclasses.replace(job, samples=dataclasses.replace(job.samples.copy(), y=labels)))
     cell = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
     assert cell.distance[:10] == [0.0] * 10
     assert cell.forwards[:10] == [0] * 10

@@ -14,8 +14,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.data.find import RawData, opened
+from robusteval.engine.data.survey import survey
 from robusteval.engine.run import runner
 from robusteval.engine.run.prepare import as_received
 from robusteval.engine.search.judge import common_grid
@@ -104,13 +105,15 @@ def test_distances_are_of_the_images_that_the_file_receives(
     toy = toys.linear(SIZE, CLASSES)
     raw = toys.samples(toy, 10)
     x = (raw.x * (high - low) + low).clamp(low, high)
-    data = Samples(x, model.logits(x).argmax(1), bounds, "toy")
-    received, note = as_received(model, data, 0)
-    assert "were rounded" in note
-    assert torch.equal(model.logits(received.x), model.logits(x)), "The file sees the same image as before."
-    again, quiet = as_received(model, received, 0)
-    assert torch.equal(again.x, received.x)
-    assert quiet == ""
+    labels = model.logits(x).argmax(1)
+    seen = survey(as_received(model, opened(RawData(x.numpy(), labels.numpy()), model.info)[0], 0))
+    received = seen.samples
+    assert seen.rounded > 0
+    assert torch.equal(model.logits(received.x[:]), model.logits(x)), "The file sees the same image as before."
+    once = RawData(received.x[:].numpy(), labels.numpy())
+    again = survey(as_received(model, opened(once, model.info)[0], 0))
+    assert torch.equal(again.samples.x[:], received.x[:])
+    assert again.rounded == 0
     catalogue = discover()
     record = runner.run(runner.Job(model, received, parse(SUITE, "s", catalogue), catalogue, tmp_path / "run"))
     assert {cell.status for cell in record.cells} == {"done"}, [(c.id, c.reason) for c in record.cells]

@@ -15,6 +15,7 @@ from robusteval.assessment.references.several import derive
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.comparison.transfer_matrix import Fighter, moved, transfer
 from robusteval.engine.plan.job import Job, plan_of
+from robusteval.engine.source import blocks
 from robusteval.engine.threads import one_thread
 from robusteval.errors import DataError, ModelError
 from robusteval.plain import read_plain
@@ -81,8 +82,11 @@ def _shape(job: Job) -> str:
 def _same_pixels(first: Job, other: Job) -> bool:
     """Whether the samples are the same but for the range that each model wants."""
     low, high = first.samples.bounds
-    carried = moved(other.samples.x, other.samples.bounds, first.samples.bounds)
-    return bool(torch.isclose(first.samples.x, carried, rtol=0, atol=1e-5 * (high - low)).all())
+    for rows in blocks(len(first.samples)):
+        carried = moved(other.samples.x[rows], other.samples.bounds, first.samples.bounds)
+        if not bool(torch.isclose(first.samples.x[rows], carried, rtol=0, atol=1e-5 * (high - low)).all()):
+            return False
+    return True
 
 
 def default_folder(root: Path, jobs: Sequence[Job]) -> Path:

@@ -19,7 +19,7 @@ from robusteval.contracts.params import make, params_of
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.problem import Problem
-from robusteval.contracts.samples import Samples
+from robusteval.engine import source
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.search.asking import candidates_of
@@ -43,7 +43,7 @@ class Fighter:
 
     key: str
     model: Classifier
-    samples: Samples
+    samples: source.Source
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _cannot(info: Any, model: Classifier) -> str:
     return "the model answers with labels only" if model.info.output == "labels" else ""
 
 
-def _asked(pipeline: Pipeline, x: Tensor, seed: int) -> Tensor:
+def _asked(pipeline: Pipeline, x: source.Rows, seed: int) -> Tensor:
     """The pipeline's answers to x: int64 [N]."""
     rng = generator(seed, "transfer", "answers")
     return torch.cat([answers(pipeline, x[start : start + CHUNK], rng)[0] for start in range(0, len(x), CHUNK)])
@@ -160,7 +160,7 @@ def _attacked(
     samples, settings = one.samples, suite.transfer
     eps = settings.eps * norm_width(settings.norm, samples.bounds)
     norm = ops.norm_named(settings.norm)
-    x, infeasible = samples.x.clone(), 0
+    x, infeasible = samples.x[:].clone(), 0
     grid = common_grid(suite.levels, samples.bounds, samples.grid)
     lead = _CONFIDENCE * max(float(pipeline.scores(samples.x[:CHUNK]).abs().amax()), 1.0)
     for label in sorted({int(value) for value in samples.y[right]}):

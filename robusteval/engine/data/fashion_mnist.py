@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from typing import ClassVar
 
+import numpy as np
+
 from robusteval.contracts.plugins import Dataset, DatasetInfo, Split
 from robusteval.engine.data.npz import Array, read_npz
 from robusteval.hooks import hookimpl
@@ -23,7 +25,7 @@ class FashionMnist:
         """(uint8 [N, 28, 28], uint8 [N], the ten class names)."""
         with as_file(files("robusteval.data") / "fashion_mnist.npz") as path:
             data = read_npz(path, split)
-        return data.images, data.labels, data.class_names
+        return np.asarray(data.images), data.labels, data.class_names
 
 
 @hookimpl

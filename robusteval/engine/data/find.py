@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +14,37 @@ from robusteval.contracts.plugins import Dataset, Split
 from robusteval.contracts.samples import Samples
 from robusteval.engine.data.idx import holds_idx, idx_splits, read_idx
 from robusteval.engine.data.image_folder import read_images
+from robusteval.engine.data.images import Held
 from robusteval.engine.data.labels import balanced_rows, class_indices
 from robusteval.engine.data.npz import LIMIT, RawData, npz_keys, read_npz, readable
-from robusteval.engine.data.pixels import canonical, scaled
+from robusteval.engine.data.on_demand import OnDemand, Pixels
+from robusteval.engine.data.parquet import MAGIC, holds_parquet, parquet_splits, read_parquet
+from robusteval.engine.data.pixels import order_of, ordered, scale_of, scaled
 from robusteval.errors import DataError
 from robusteval.foreign import foreign, words
 from robusteval.plain import odd
+from robusteval.text import as_name
 
-__all__ = ["Kept", "RawData", "check_disjoint", "find_data", "find_fit", "prepare", "read"]
+__all__ = ["Kept", "RawData", "check_disjoint", "find_data", "find_fit", "in_words", "opened", "prepare", "read"]
 
 Kept = dict[tuple[str, Split], RawData]  # what was read before, by the place and the part of it
 
-READS = "Give an .npz file with x and y, an IDX images file with its labels beside it, or a folder of class folders."
+READS = (
+    "Give an .npz file with x and y, an IDX images file with its labels beside it, a folder of class folders, or "
+    "Parquet files with the columns image and label."
+)
 
 
 def read(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
-    """The images and labels at path: an `.npz` file, an IDX pair (or a folder of them), or a folder of class folders.
+    """The images and labels at path: an `.npz` file, an IDX pair (or a folder of them), a folder of class folders, or
+    Parquet files (or a folder of them). Of large ones only what is needed is read: images when they are asked for.
 
     split says which part of a file with several parts is meant: "test" is attacked, "fit" is for defences to learn
     from. Raises DataError; nothing larger than `limit` bytes is unpacked.
     """
     if path.is_dir():
+        if holds_parquet(path):
+            return read_parquet(path, split, limit)
         return read_idx(path, split, limit) if holds_idx(path) else read_images(path, limit)
     if not path.exists():
         raise DataError(f"There is no data at {path}.", READS)
@@ -43,6 +53,8 @@ def read(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
     start = _start(path)
     if start.startswith(b"PK") or path.suffix == ".npz":
         return read_npz(path, split, limit)
+    if start == MAGIC or path.suffix == ".parquet":
+        return read_parquet(path, split, limit)
     if start[:2] == b"\0\0":
         return read_idx(path, split, limit)
     if path.suffix == ".npy":
@@ -70,31 +82,58 @@ def prepare(
     samples: int | None = None,
     seed: int = 0,
 ) -> tuple[Samples, str]:
-    """Samples in the model's stated range and canonical layout, and a note on how they were understood.
+    """Samples in the model's stated range and canonical layout, all in memory, and a note on how they were understood.
 
     data_range: the values that stand for black and white in the data, which are mapped onto `info.bounds`; without it
     uint8 means 0..255 and floats are taken as already in `info.bounds`. samples: evaluate only so many, evenly drawn
     from the classes with this seed, in the data's order. Raises DataError; never resizes, never guesses.
     """
+    chosen, notes = opened(raw, info, data_range, samples, seed)
+    images = ordered(raw.images[chosen.x.places], chosen.x.order, info.input_shape)
+    pixels, range_note = scaled(images, info.bounds, data_range)
+    ready = Samples(
+        x=torch.from_numpy(np.ascontiguousarray(pixels)),
+        y=chosen.y,
+        bounds=info.bounds,
+        name=raw.name,
+        class_names=chosen.class_names,
+        names=chosen.names,
+    )
+    return ready, in_words(range_note, notes)
+
+
+def opened(
+    raw: RawData,
+    info: ModelInfo,
+    data_range: tuple[float, float] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+) -> tuple[OnDemand, list[str]]:
+    """The same samples, read when they are asked for, and notes; what only the pixels can tell, `survey` says."""
     _check_arrays(raw)
     labels, label_note = class_indices(raw, info)
     rows = np.arange(len(labels)) if samples is None else balanced_rows(labels, samples, seed)
-    images, layout_note = canonical(raw.images[rows], info, raw.layout)
-    pixels, range_note = scaled(images, info.bounds, data_range)
+    order, layout_note = order_of(raw.images.shape[1:], info, raw.layout)
     left_out = f"{len(rows)} of the {len(labels)} samples, drawn evenly from the classes with seed {seed}"
     asked = f"all {len(labels)} samples, though {samples} were asked for"
     count_note = "" if samples is None or samples == len(labels) else asked if samples > len(labels) else left_out
-    notes = [range_note, layout_note, label_note, count_note, *raw.notes]
-    note = "; ".join(part for part in notes if part)
-    chosen = Samples(
-        x=torch.from_numpy(np.ascontiguousarray(pixels)),
+    images = Held(raw.images) if isinstance(raw.images, np.ndarray) else raw.images
+    scale = scale_of(raw.images.dtype, info.bounds, data_range)
+    chosen = OnDemand(
+        x=Pixels(images, rows, order, info.input_shape, scale, raw.name),
         y=torch.from_numpy(labels[rows]),
         bounds=info.bounds,
-        name=raw.name,
-        class_names=info.class_names or raw.class_names,
-        names=tuple(raw.names[row] for row in rows) if raw.names else (),
+        name=as_name(raw.name),
+        class_names=tuple(map(as_name, info.class_names or raw.class_names)),
+        names=tuple(as_name(raw.names[row]) for row in rows) if raw.names else (),
     )
-    return chosen, note[:1].upper() + note[1:] + "."
+    return chosen, [layout_note, label_note, count_note, *raw.notes]
+
+
+def in_words(range_note: str, notes: list[str]) -> str:
+    """How the data were understood, as one sentence."""
+    note = "; ".join(part for part in (range_note, *notes) if part)
+    return note[:1].upper() + note[1:] + "."
 
 
 def _check_arrays(raw: RawData) -> None:
@@ -192,7 +231,7 @@ def _has_fit(path: Path, datasets: Mapping[str, Dataset]) -> bool:
     if _installed(path, datasets):
         return True
     if path.is_dir():
-        return idx_splits(path)
+        return parquet_splits(path) if holds_parquet(path) else idx_splits(path)
     return path.is_file() and _start(path).startswith(b"PK") and "x_train" in npz_keys(path)
 
 
@@ -220,9 +259,9 @@ def _nothing(sibling: Path | None, info: ModelInfo, datasets: Mapping[str, Datas
     )
 
 
-def check_disjoint(evaluated: Samples, fit: Samples) -> None:
-    """Raises DataError when a defence would learn from images that it is evaluated on."""
-    shared = set(evaluated.hashes()) & set(fit.hashes())
+def check_disjoint(evaluated: Sequence[str], fit: Sequence[str]) -> None:
+    """Raises DataError when a defence would learn from images that it is evaluated on, by the hashes of both."""
+    shared = set(evaluated) & set(fit)
     if shared:
         raise DataError(
             f"{len(shared)} images are both among the {len(evaluated)} evaluated and the {len(fit)} to learn from.",

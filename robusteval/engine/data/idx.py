@@ -11,12 +11,13 @@ from typing import IO, cast
 import numpy as np
 
 from robusteval.contracts.plugins import Split
-from robusteval.engine.data.npz import LIMIT, Array, RawData, check_limit, readable
+from robusteval.engine.data import images as stored
+from robusteval.engine.data.images import PIECE, Images, Placed, pieces, spilled
+from robusteval.engine.data.npz import LIMIT, RawData, check_limit, readable
 from robusteval.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _PARTS = {"test": ("t10k", "test"), "fit": ("train",)}
-_CHUNK = 16 * 2**20
 HINT = "Give the images file (named ...images...), with its labels file (named ...labels...) in the same folder."
 
 
@@ -32,7 +33,7 @@ def read_idx(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
     """
     images_path = _choose(path, split) if path.is_dir() else path
     labels_path = _labels_of(images_path)
-    images, labels = _read(images_path, limit), _read(labels_path, limit)
+    images, labels = _read(images_path, limit), np.asarray(_read(labels_path, limit))
     if images.ndim < 2 or labels.ndim != 1:
         raise DataError(
             f"{images_path.name} has {images.ndim} axes and {labels_path.name} has {labels.ndim}; images need 2 or "
@@ -85,8 +86,9 @@ def _labels_of(images: Path) -> Path:
     raise DataError(f"There are no labels for {images.name}: {plain} is not beside it.", HINT)
 
 
-def _read(path: Path, limit: int) -> Array:
-    """The array in one IDX file; its length must be exactly what its header says."""
+def _read(path: Path, limit: int) -> Images:
+    """What one IDX file holds; its length must be exactly what its header says. Large ones stay on disk, unpacked to a
+    temporary file where they are packed."""
     with readable(path, HINT), _open(path) as file:
         start = file.read(4)
         if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _TYPES or start[3] == 0:
@@ -95,14 +97,28 @@ def _read(path: Path, limit: int) -> Array:
         shape = struct.unpack(f">{start[3]}I", file.read(4 * start[3]))
         size = math.prod(shape) * dtype.itemsize
         check_limit(size, limit, path)
-        content = _exactly(file, size)
-        if len(content) != size:
-            relation = "fewer" if len(content) < size else "more"
-            raise DataError(
-                f"{path.name} says that it holds {size} bytes of shape {shape}, but holds {relation}.",
-                "Fetch it again.",
-            )
-        return np.frombuffer(content, dtype).reshape(shape)
+        found: Images
+        if size <= stored.SMALL or len(shape) < 2:
+            content = _exactly(file, size)
+            _check_length(path, len(content), size, shape)
+            found = np.frombuffer(content, dtype).reshape(shape)
+        elif isinstance(file, gzip.GzipFile):
+            unpacked = spilled(pieces(file.read, size + 1), dtype, shape)
+            _check_length(path, unpacked.path.stat().st_size, size, shape)
+            found = unpacked
+        else:
+            found = Placed(path.absolute(), 4 + 4 * len(shape), dtype, shape)
+            _check_length(path, path.stat().st_size - found.offset, size, shape)
+        return found
+
+
+def _check_length(path: Path, there: int, size: int, shape: tuple[int, ...]) -> None:
+    if there != size:
+        raise DataError(
+            f"{path.name} says that it holds {size} bytes of shape {shape}, but holds "
+            f"{'fewer' if there < size else 'more'}.",
+            "Fetch it again.",
+        )
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -114,6 +130,6 @@ def _open(path: Path) -> IO[bytes]:
 def _exactly(file: IO[bytes], size: int) -> bytearray:
     """Up to size + 1 bytes, in pieces: one read of `size` would set aside whatever the header claims."""
     content = bytearray()
-    while len(content) <= size and (piece := file.read(min(_CHUNK, size + 1 - len(content)))):
+    while len(content) <= size and (piece := file.read(min(PIECE, size + 1 - len(content)))):
         content += piece
     return content

@@ -1,4 +1,4 @@
-"""Reading data files: `.npz`, IDX pairs and (in `data_images`) folders of images. Hostile files end in a DataError."""
+"""Labelled images as they were stored, and `.npz` files of them. Hostile files end in a DataError."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 
 from robusteval.contracts.plugins import Split
+from robusteval.engine.data import images as stored
+from robusteval.engine.data.images import Array, Images, Placed, pieces, spilled
 from robusteval.errors import DataError
 
-Array = NDArray[Any]
+__all__ = ["Array", "RawData", "check_limit", "npz_keys", "read_npz", "readable"]
 
 LIMIT = 8 * 2**30  # bytes that one data file may unpack to
 LAYOUTS = ("", "NCHW", "NHWC")
@@ -39,17 +40,18 @@ _TROUBLE = (
     TypeError,
 )
 _PACKING = (struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+TROUBLE = (*_TROUBLE, *_PACKING)  # what readers raise at damaged files
 
 
 @dataclass(frozen=True)
 class RawData:
     """Images and labels as they were stored: nothing scaled, reordered or checked against a model yet.
 
-    images: [N, ...] of numbers; labels: [N] or one-hot [N, K]; layout: "NCHW" or "NHWC" where the file says it, else
-    "".
+    images: [N, ...] of numbers, an array or what is read row by row; labels: [N] or one-hot [N, K]; layout: "NCHW" or
+    "NHWC" where the file says it, else "".
     """
 
-    images: Array
+    images: Images
     labels: Array
     class_names: tuple[str, ...] = ()
     name: str = ""
@@ -71,9 +73,14 @@ def readable(path: Path, hint: str) -> Iterator[None]:
             yield
     except DataError:
         raise
-    except (*_TROUBLE, *_PACKING) as trouble:
-        reason = " ".join(str(trouble).split())[:200] or type(trouble).__name__
-        raise DataError(f"{path.name} cannot be read: {reason.rstrip('.')}.", hint) from trouble
+    except TROUBLE as trouble:
+        raise unreadable(path.name, trouble, hint) from trouble
+
+
+def unreadable(name: str, trouble: BaseException, hint: str) -> DataError:
+    """What to say of a file, or of an image in it, that a reader stumbled over."""
+    reason = " ".join(str(trouble).split())[:200] or type(trouble).__name__
+    return DataError(f"{name} cannot be read: {reason.rstrip('.')}.", hint)
 
 
 def check_limit(size: int, limit: int, path: Path) -> None:
@@ -102,9 +109,10 @@ def read_npz(path: Path, split: Split = "test", limit: int = LIMIT) -> RawData:
     requested = [x_key, y_key, *(key for key in ("class_names", "layout") if key in keys)]
     with readable(path, NPZ_HINT), zipfile.ZipFile(path) as archive:
         check_limit(sum(archive.getinfo(key + ".npy").file_size for key in requested), limit, path)
-        arrays = {key: _read_member(archive, key, path) for key in requested}
+        arrays = {key: _read_member(archive, key, path) for key in requested[1:]}
+        images = _images(archive, x_key, path)
     return RawData(
-        images=arrays[x_key],
+        images=images,
         labels=arrays[y_key],
         class_names=_names(arrays.get("class_names"), path),
         name=path.stem,
@@ -134,24 +142,71 @@ def _pair(path: Path, keys: list[str], split: Split) -> tuple[str, str]:
     return found[0]
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What a member says of itself, and where its values begin."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    start: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 def _read_member(archive: zipfile.ZipFile, key: str, path: Path) -> Array:
     """One array. The header is checked first: numpy would allocate whatever shape it claims."""
+    _header(archive, key, path)
+    with archive.open(key + ".npy") as file:
+        return np.asarray(npy.read_array(file, allow_pickle=False))
+
+
+def _images(archive: zipfile.ZipFile, key: str, path: Path) -> Images:
+    """The images: whole where they are few, else by their place in the file, or in a temporary one where it is packed.
+
+    Columns before rows, as Fortran has them, are turned in memory: rows of such a file lie nowhere together.
+    """
+    header, info = _header(archive, key, path), archive.getinfo(key + ".npy")
+    if header.size <= stored.SMALL or header.fortran or len(header.shape) < 2:
+        return _read_member(archive, key, path)
+    if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
+        with path.open("rb") as file:
+            file.seek(info.header_offset)
+            mark, name, extra = struct.unpack("<4s22xHH", file.read(30))
+        start = info.header_offset + 30 + name + extra + header.start
+        if mark != b"PK\3\4" or start + header.size > path.stat().st_size:
+            raise DataError(f"{path.name} is cut short, or its directory is wrong.", NPZ_HINT)
+        return Placed(path.absolute(), start, header.dtype, header.shape)
+    with archive.open(info) as file:
+        file.read(header.start)
+        found = spilled(pieces(file.read, header.size), header.dtype, header.shape)
+    if found.path.stat().st_size != header.size:
+        raise DataError(f"{key} in {path.name} claims the shape {header.shape} but holds fewer bytes.", NPZ_HINT)
+    return found
+
+
+def _header(archive: zipfile.ZipFile, key: str, path: Path) -> _Header:
+    """Raises DataError for one that nobody may believe."""
     info = archive.getinfo(key + ".npy")
     with archive.open(info) as file:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):  # (3, 0) is for field names that are not latin-1: structured arrays only
             raise DataError(f"{key} in {path.name} is stored in the unknown format {version}.", NPZ_HINT)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(file)
+        shape, fortran, dtype = read_header(file)
+        start = file.tell()
     if dtype.hasobject or dtype.names is not None:
         raise DataError(
             f"{key} in {path.name} holds Python objects or records, which are never loaded: they can run code.",
             NPZ_HINT,
         )
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > info.file_size:
+    header = _Header(shape, fortran, dtype, start)
+    if min(shape, default=0) < 0 or header.size > info.file_size:
         raise DataError(f"{key} in {path.name} claims the shape {shape} but holds fewer bytes than that.", NPZ_HINT)
-    with archive.open(info) as file:
-        return np.asarray(npy.read_array(file, allow_pickle=False))
+    return header
 
 
 def _names(array: Array | None, path: Path) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.engine.data.npz import Array
+from robusteval.engine.data.images import Array
 from robusteval.errors import DataError
 
 Range = tuple[float, float]
@@ -29,12 +31,24 @@ def flag(bounds: Range) -> str:
 
 
 def canonical(images: Array, info: ModelInfo, layout: str = "") -> tuple[Array, str]:
-    """images [N, ...] with axes as in info.input_shape, and a note where they were moved.
+    """images [N, ...] with axes as in info.input_shape, and a note where they were moved; as `order_of` says."""
+    order, note = order_of(images.shape[1:], info, layout)
+    return ordered(images, order, info.input_shape), note
+
+
+def ordered(images: Array, order: NDArray[np.int64] | None, shape: tuple[int, ...]) -> Array:
+    """images [N, ...] as [N, *shape], each with its values in that order."""
+    return images if order is None else images.reshape(len(images), -1)[:, order].reshape(len(images), *shape)
+
+
+def order_of(given: tuple[int, ...], info: ModelInfo, layout: str = "") -> tuple[NDArray[np.int64] | None, str]:
+    """For each of the model's inputs the place of the stored value that it takes, None where images of the shape
+    `given` are as the model has them, and a note where they are moved.
 
     (N,H,W), (N,H,W,C), (N,C,H,W) and flat images are told apart by their shape. Raises DataError, with both shapes,
     where no reading fits or several do; `layout` ("NCHW" or "NHWC", stored with the data) decides between those.
     """
-    given, requested = images.shape[1:], info.input_shape
+    requested = info.input_shape
     readings = _readings(given, requested)
     if layout and len(requested) == 3:  # says nothing about the order in which a flat model was trained
         readings = {name: rearranged for name, rearranged in readings.items() if name in (layout, STORED)}
@@ -53,9 +67,8 @@ def canonical(images: Array, info: ModelInfo, layout: str = "") -> tuple[Array, 
             else "Store layout='NCHW' or layout='NHWC' in the .npz file beside x.",
         )
     if given == requested and np.array_equal(index, np.arange(len(index))):
-        return images, ""
-    moved = images.reshape(len(images), -1)[:, index].reshape(len(images), *requested)
-    return moved, f"images of shape {_shape(given)} read as {name} into {_shape(requested)}"
+        return None, ""
+    return index, f"images of shape {_shape(given)} read as {name} into {_shape(requested)}"
 
 
 def _readings(given: tuple[int, ...], requested: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
@@ -105,48 +118,97 @@ def scaled(images: Array, bounds: Range, data_range: Range | None = None) -> tup
     Without data_range, uint8 means 0..255 and floats are taken as already in bounds. data_range may run backwards
     (255,0) for inverted images. Raises DataError for values that are not finite or outside the range.
     """
-    source = _source_range(images, bounds, data_range)
-    pixels = images.astype(np.float32)
-    bad = int(pixels.size - np.isfinite(pixels).sum())
-    if bad:
-        raise DataError(
-            f"{bad} pixel values are not finite (NaN, infinite, or too large for float32).",
-            "Leave those images out, or mend how they were made.",
-        )
-    low, high = min(source), max(source)
-    least, most = float(pixels.min()), float(pixels.max())
-    slack = ROUNDING * (high - low)
-    if least < low - slack or most > high + slack:
-        raise DataError(
-            f"Pixel values run from {least:.6g} to {most:.6g}, outside the stated {show((low, high))}.",
-            _range_hint(least, most, data_range is not None),
-        )
-    overshot = " (rounding beyond the range was clipped)" if least < low or most > high else ""
-    if source != bounds:
-        pixels -= np.float32(source[0])
-        pixels /= np.float32(source[1] - source[0])
-        pixels *= np.float32(bounds[1] - bounds[0])
-        pixels += np.float32(bounds[0])
-    np.clip(pixels, np.float32(bounds[0]), np.float32(bounds[1]), out=pixels)
-    how = "stated to be in" if data_range is not None else "taken as"
-    mapped = f" and mapped onto the model's {show(bounds)}" if source != bounds else ", the model's range"
-    return pixels, f"{images.dtype} pixels from {least:.6g} to {most:.6g}, {how} {show(source)}{mapped}{overshot}"
+    scale = scale_of(images.dtype, bounds, data_range)
+    pixels, seen = images.astype(np.float32), Seen(scale)
+    seen.take(pixels)
+    return scale.mapped(pixels), seen.note()
 
 
-def _source_range(images: Array, bounds: Range, data_range: Range | None) -> Range:
-    """The range that the stored values mean. Raises DataError for a range or a type that says nothing."""
+@dataclass(frozen=True)
+class Scale:
+    """How stored values become a model's. source: those that stand for black and white; stated: whether the user says
+    so."""
+
+    dtype: np.dtype[Any]
+    source: Range
+    bounds: Range
+    stated: bool
+
+    def mapped(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same array, with its values in bounds."""
+        source, bounds = self.source, self.bounds
+        if source != bounds:
+            pixels -= np.float32(source[0])
+            pixels /= np.float32(source[1] - source[0])
+            pixels *= np.float32(bounds[1] - bounds[0])
+            pixels += np.float32(bounds[0])
+        return np.clip(pixels, np.float32(bounds[0]), np.float32(bounds[1]), out=pixels)
+
+
+@dataclass
+class Seen:
+    """What stored values were seen to be, a few images at a time. bad: values that are not finite."""
+
+    scale: Scale
+    bad: int = 0
+    least: float = math.inf
+    most: float = -math.inf
+
+    def take(self, pixels: NDArray[np.float32]) -> None:
+        """Looks at some more, not mapped yet."""
+        self.bad += int(pixels.size - np.isfinite(pixels).sum())
+        if not self.bad and pixels.size:
+            self.least, self.most = min(self.least, float(pixels.min())), max(self.most, float(pixels.max()))
+
+    @property
+    def faulty(self) -> bool:
+        """Whether `note` would raise."""
+        low, high = self._stated
+        slack = ROUNDING * (high - low)
+        return bool(self.bad) or self.least < low - slack or self.most > high + slack
+
+    @property
+    def _stated(self) -> Range:
+        return min(self.scale.source), max(self.scale.source)
+
+    def note(self) -> str:
+        """In words, once all were seen. Raises DataError for values that are not finite or outside the range."""
+        scale, (low, high), least, most = self.scale, self._stated, self.least, self.most
+        if self.bad:
+            raise DataError(
+                f"{self.bad} pixel values are not finite (NaN, infinite, or too large for float32).",
+                "Leave those images out, or mend how they were made.",
+            )
+        if self.faulty:
+            raise DataError(
+                f"Pixel values run from {least:.6g} to {most:.6g}, outside the stated {show((low, high))}.",
+                _range_hint(least, most, scale.stated),
+            )
+        overshot = " (rounding beyond the range was clipped)" if least < low or most > high else ""
+        how = "stated to be in" if scale.stated else "taken as"
+        mapped = f" and mapped onto the model's {show(scale.bounds)}"
+        mapped = mapped if scale.source != scale.bounds else ", the model's range"
+        return f"{scale.dtype} pixels from {least:.6g} to {most:.6g}, {how} {show(scale.source)}{mapped}{overshot}"
+
+
+def scale_of(dtype: np.dtype[Any], bounds: Range, data_range: Range | None) -> Scale:
+    """What stored values of this type mean. Raises DataError for a range or a type that says nothing."""
+    return Scale(dtype, _source_range(dtype, bounds, data_range), bounds, data_range is not None)
+
+
+def _source_range(dtype: np.dtype[Any], bounds: Range, data_range: Range | None) -> Range:
     if data_range is not None:
         if not all(map(math.isfinite, data_range)) or data_range[0] == data_range[1]:
             raise DataError(
                 f"The data's range {flag(data_range)} is not a range.", "Give for instance --data-range 0,255."
             )
         return data_range
-    if images.dtype == np.uint8:
+    if dtype == np.uint8:
         return (0.0, 255.0)
-    if images.dtype.kind == "f":
+    if dtype.kind == "f":
         return bounds
     raise DataError(
-        f"The images are of type {images.dtype}, which does not say what black and white are.",
+        f"The images are of type {dtype}, which does not say what black and white are.",
         "State it: --data-range 0,255 for bytes, 0,1 for bits, 0,65535 for 16 bits.",
     )
 

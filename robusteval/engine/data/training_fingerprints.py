@@ -22,23 +22,24 @@ _LEVELS = 255
 
 def marks(samples: Samples, before: str = "") -> str:
     """The marks of these images and of those that were learnt before, as text: sorted, base64, 8 characters each."""
-    return base64.b64encode(b"".join(sorted(_marks(samples) | _read(before)))).decode("ascii")
+    return base64.b64encode(b"".join(sorted(marks_of(samples) | _read(before)))).decode("ascii")
 
 
-def check_not_trained_on(info: ModelInfo, evaluated: Samples) -> None:
-    """Raises DataError where images to be evaluated are among those that the model's file says it was trained on."""
+def check_not_trained_on(info: ModelInfo, evaluated: set[bytes], count: int) -> None:
+    """Raises DataError where images to be evaluated are among those that the model's file says it was trained on.
+    evaluated: their marks; count: how many images they are."""
     if not info.training_fingerprints:
         return
-    shared = len(_marks(evaluated) & _read(info.training_fingerprints))
+    shared = len(evaluated & _read(info.training_fingerprints))
     if shared:
         raise DataError(
-            f"{info.name} was trained on {shared} of the {len(evaluated)} images to be evaluated, by the marks in its "
-            "file.",
+            f"{info.name} was trained on {shared} of the {count} images to be evaluated, by the marks in its file.",
             "Give --data that it was not trained on; figures would look better than they are.",
         )
 
 
-def _marks(samples: Samples) -> set[bytes]:
+def marks_of(samples: Samples) -> set[bytes]:
+    """The marks of images."""
     low, high = samples.bounds
     levels = ((samples.x.detach().cpu().double() - low) / (high - low) * _LEVELS).round().clamp(0, _LEVELS)
     return {hashlib.sha256(row.numpy().tobytes()).digest()[:_BYTES] for row in levels.to(torch.uint8)}

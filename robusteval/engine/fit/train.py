@@ -99,7 +99,7 @@ def split(samples: Samples) -> tuple[Samples, Samples]:
             f"{len(samples)} samples are too few to train on, as one in {_HELD} is held out.", "Give more --fit-data."
         )
     training, held = samples[~out], samples[out]
-    check_disjoint(held, training)
+    check_disjoint(held.hashes(), training.hashes())
     return training, held
 
 

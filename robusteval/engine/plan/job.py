@@ -9,10 +9,10 @@ from pathlib import Path
 import robusteval
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.executors.executor import Executor
-from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import FULL_ONLY
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.plan import Plan, make_plan
+from robusteval.engine.source import Source
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import RecordError
 from robusteval.record import run
@@ -24,11 +24,11 @@ class Job:
     """All that a run needs; what the CLI and the Python API both make."""
 
     model: Classifier
-    samples: Samples
+    samples: Source
     suite: Suite
     catalogue: Catalogue
     folder: Path
-    fit: Samples | None = None
+    fit: Source | None = None
     model_file: str = ""
     data_source: str = ""
     range_note: str = ""

@@ -11,9 +11,9 @@ from robusteval.assessment import looked
 from robusteval.assessment.checks.spec import percent
 from robusteval.assessment.looked import LOW, Seen
 from robusteval.contracts.classifier import ModelInfo
-from robusteval.contracts.samples import Samples
 from robusteval.engine.data.pixels import show
 from robusteval.engine.preflight.clean_accuracy import NARROW, Preflight
+from robusteval.engine.source import Source, span_of
 from robusteval.record.run import Check, Finding
 
 _OWN = "this project: the usual slips when a model of others is read"
@@ -29,7 +29,7 @@ class Look:
 
     clean: Preflight
     info: ModelInfo
-    samples: Samples
+    samples: Source
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Item:
         )  # fmt: skip
 
 
-def preflight_checks(clean: Preflight, info: ModelInfo, samples: Samples) -> list[Check]:
+def preflight_checks(clean: Preflight, info: ModelInfo, samples: Source) -> list[Check]:
     """Every item, in the order of ITEMS."""
     return [item.check(Look(clean, info, samples)) for item in ITEMS]
 
@@ -91,7 +91,7 @@ def _mended(look: Look, about: str, untried: str = "") -> Seen:
 
 
 def _range(look: Look) -> Seen:
-    least, most = (float(value) for value in look.samples.x.aminmax())
+    least, most = span_of(look.samples)
     low, high = look.samples.bounds
     filled = f"pixels from {least:.4g} to {most:.4g} in {show(look.samples.bounds)}"
     if look.clean.narrow:

@@ -9,16 +9,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from robusteval.assessment.looked import LOW
 from robusteval.contracts.classifier import Classifier
-from robusteval.contracts.samples import Samples
 from robusteval.engine.data.labels import balanced_rows
 from robusteval.engine.data.npz import RawData
 from robusteval.engine.data.pixels import Range, show
 from robusteval.engine.preflight.input_variants import InputVariant, input_views
 from robusteval.engine.preflight.label_variants import relabelled
+from robusteval.engine.source import Rows, Source, blocks, span_of
 from robusteval.metrics._common.statistics import clopper_pearson
 
 PROBE = 200  # samples that other settings are tried on
@@ -89,17 +88,19 @@ class Preflight:
 def clean_report(
     model: Classifier,
     raw: RawData,
-    samples: Samples,
+    samples: Source,
     data_range: Range | None = None,
     probe: int = PROBE,
     batch: int = 256,
+    answers: NDArray[np.int64] | None = None,
 ) -> Preflight:
-    """The model's accuracy on samples; raw and data_range are what `prepare` made them from.
+    """The model's accuracy on samples; raw and data_range are what `prepare` made them from. answers: int64 [N], the
+    model's, -1 where its scores are not finite; None: it is asked.
 
     Where it is low, the usual settings are tried on `probe` of the samples; where it is not, only other pixel ranges,
     means and stds.
     """
-    answers = _answers(model, samples.x, batch)
+    answers = _answers(model, samples.x, batch) if answers is None else answers
     labels = samples.y.cpu().numpy()
     right = answers == labels
     chance = 1 / model.info.classes
@@ -133,7 +134,7 @@ def clean_report(
 def suggest(
     model: Classifier,
     raw: RawData,
-    samples: Samples,
+    samples: Source,
     data_range: Range | None = None,
     thorough: bool = True,
     probe: int = PROBE,
@@ -167,10 +168,10 @@ def suggest(
     return best_of(found, right, len(labels)), ties
 
 
-def _narrow(samples: Samples) -> list[str]:
+def _narrow(samples: Source) -> list[str]:
     """A note where the pixels fill so little of the range that they were probably stored in another one."""
     low, high = samples.bounds
-    least, most = (float(value) for value in samples.x.aminmax())
+    least, most = span_of(samples)
     share = (most - least) / (high - low)
     if share > NARROW or most == least:
         return []
@@ -188,12 +189,12 @@ def _interval(hits: int, trials: int) -> tuple[float, float]:
     return clopper_pearson(hits, trials) or (0.0, 1.0)
 
 
-def _answers(model: Classifier, x: Tensor, batch: int) -> NDArray[np.int64]:
+def _answers(model: Classifier, x: Rows, batch: int) -> NDArray[np.int64]:
     """The predicted class of each x, -1 where its scores are not finite."""
     answers = []
     with torch.no_grad():
-        for piece in torch.split(x, batch):
-            logits = model.logits(piece)
+        for rows in blocks(len(x), batch):
+            logits = model.logits(x[rows])
             finite = torch.isfinite(logits).all(1)
             answers.append(torch.where(finite, logits.argmax(1), torch.full_like(logits.argmax(1), -1)).cpu())
     found: NDArray[np.int64] = torch.cat(answers).numpy()

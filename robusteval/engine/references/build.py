@@ -17,10 +17,10 @@ from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.guard import lending
 from robusteval.contracts.params import make
-from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.job import Job
 from robusteval.engine.seeding import generator
+from robusteval.engine.source import Source
 from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import PluginError, RecordError
 from robusteval.record.reference_set import ReferenceSet
@@ -96,7 +96,7 @@ def jobs(request: Wanted, job: Job, root: Path) -> tuple[Job, Job | None]:
     )
 
 
-def masked(model: Classifier, fit: Samples | None, request: Wanted, catalogue: Catalogue, seed: int) -> Classifier:
+def masked(model: Classifier, fit: Source | None, request: Wanted, catalogue: Catalogue, seed: int) -> Classifier:
     """The defended model as a model of its own, with the gradient that it has under the parameters of `exact`.
 
     Raises PluginError where the defence is random or has a detector, which a bare model cannot be.

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import UnitStore
-from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunks
+from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunk_count
 from robusteval.record.run import Cell, Strength
 from robusteval.text import line
 
@@ -30,12 +29,12 @@ class Cells:
 
 def cells(
     plan: Plan,
-    samples: Samples,
+    samples: int,
     units: UnitStore,
     failures: dict[str, str],
     skipped: Collection[str] = (),
 ) -> Cells:
-    """Every cell of the plan with its columns, or with the reason why it has none."""
+    """Every cell of the plan with its columns, or with the reason why it has none. samples: how many there are."""
     done = Cells()
     for planned in plan.planned:
         done.cells.append(_cell(planned, samples, units, failures, skipped, done.seconds))
@@ -47,7 +46,7 @@ def cells(
 
 def _cell(
     planned: Planned,
-    samples: Samples,
+    samples: int,
     units: UnitStore,
     failures: dict[str, str],
     skipped: Collection[str],
@@ -59,7 +58,7 @@ def _cell(
     if cell.id in failures:
         cell.status, cell.reason = "failed", line(failures[cell.id], 500)
         return cell
-    count = len(chunks(planned, len(samples)))
+    count = chunk_count(planned, samples)
     if planned.source:
         judged = [units.load_judged(cell.id, chunk) for chunk in range(count)]
         found_judged = [unit for unit in judged if unit is not None]
@@ -68,8 +67,8 @@ def _cell(
             _fill_judged(cell, found_judged)
         seconds[cell.id] = sum(unit.seconds for unit in found_judged)
     else:
-        results = [units.load(cell.id, chunk) for chunk in range(count)]
-        found = [unit for unit in results if unit is not None]
+        results = (units.load(cell.id, chunk) for chunk in range(count))
+        found = [_columns(unit) for unit in results if unit is not None]
         stored = len(found)
         if stored == count:
             _fill(cell, found)
@@ -81,6 +80,12 @@ def _cell(
     else:
         cell.status, cell.reason = "failed", "some of its units are not there"
     return cell
+
+
+def _columns(unit: UnitResult) -> UnitResult:
+    """A unit without its images, of which a whole cell may be more than fits into memory."""
+    none, kept = torch.empty(0, device="cpu"), unit.strengths
+    return replace(unit, x=none, strengths=None if kept is None else replace(kept, x=none))
 
 
 def _fill(cell: Cell, units: list[UnitResult]) -> None:

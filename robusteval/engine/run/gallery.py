@@ -11,14 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from robusteval.assessment.evidence.shown import pictured, shown
-from robusteval.contracts.samples import Samples
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.run.witnesses import gone
+from robusteval.engine.source import Source
 from robusteval.engine.units.store import UnitStore
 from robusteval.record.run import Cell, Picture, Record
 
 
-def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted, size: int) -> list[Picture]:
+def pictures(record: Record, units: UnitStore, samples: Source, fitted: Fitted, size: int) -> list[Picture]:
     """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack:
     `shown`. size: samples a unit."""
     if not pictured(tuple(samples.x.shape[1:])):
@@ -27,7 +27,7 @@ def pictures(record: Record, units: UnitStore, samples: Samples, fitted: Fitted,
 
 
 def _picture(
-    record: Record, cell: Cell, sample: int, units: UnitStore, samples: Samples, fitted: Fitted, size: int
+    record: Record, cell: Cell, sample: int, units: UnitStore, samples: Source, fitted: Fitted, size: int
 ) -> Picture:
     chunk, row = divmod(sample, size)
     unit = units.load(cell.id, chunk)

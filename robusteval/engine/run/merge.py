@@ -22,7 +22,7 @@ from robusteval.engine.schedule.environment import environment
 from robusteval.engine.schedule.schedule import Listener, Part, attacked_alone, right
 from robusteval.engine.units.checked import fault, most_bytes
 from robusteval.engine.units.chunk import Context
-from robusteval.engine.units.unit import chunks
+from robusteval.engine.units.unit import chunk_count
 from robusteval.errors import RecordError
 from robusteval.foreign import heeding_ctrl_c
 from robusteval.record.run import Record
@@ -125,7 +125,7 @@ def _gather(job: Job, begun: Begun, pages: Mapping[Path, ShardPage]) -> _Found:
     for planned in (*begun.plan.planned, *begun.plan.probes):
         if planned.cell.defense not in live or not attacked_alone(planned):
             continue
-        for chunk in range(len(chunks(planned, len(job.samples)))):
+        for chunk in range(chunk_count(planned, len(job.samples))):
             unit = (planned.cell.id, chunk)
             if _taken(begun, context, planned, chunk, list(pages)):
                 continue

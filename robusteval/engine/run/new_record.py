@@ -12,6 +12,7 @@ from robusteval.engine.plan.fingerprint import attacks_sha256, surrogates
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan
 from robusteval.engine.schedule.environment import environment
+from robusteval.engine.source import l2_of
 from robusteval.record import run
 from robusteval.text import as_name, as_sentence, line
 
@@ -34,8 +35,8 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
             source=line(job.data_source),
             sha256=job.samples.sha256(),
             samples=len(job.samples),
-            labels=[int(label) for label in job.samples.y],
-            l2=[float(value) for value in job.samples.x.double().flatten(1).norm(dim=1)],
+            labels=job.samples.y.tolist(),
+            l2=l2_of(job.samples),
             range_note=line(job.range_note),
             fit_name=job.fit.name if job.fit is not None else "",
             fit_sha256=job.fit.sha256() if job.fit is not None else "",

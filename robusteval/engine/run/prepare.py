@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.batched import batched
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, prepare
+from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, in_words, opened
 from robusteval.engine.data.find import read as read_data
-from robusteval.engine.data.training_fingerprints import check_not_trained_on
+from robusteval.engine.data.on_demand import OnDemand
+from robusteval.engine.data.survey import Surveyed, survey
+from robusteval.engine.data.training_fingerprints import check_not_trained_on, marks_of
 from robusteval.engine.devices import AUTO, exact, resolve
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import chunk_of
@@ -26,10 +30,11 @@ from robusteval.engine.references.match import gather
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.schedule.cut import chunk_for
 from robusteval.engine.schedule.executors import executor_of
-from robusteval.engine.schedule.memory import in_words, needs, shared_out
+from robusteval.engine.schedule.memory import in_words as sizes_in_words
+from robusteval.engine.schedule.memory import needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
-from robusteval.engine.suite.goals import parse, without_target
+from robusteval.engine.suite.goals import attackable, parse
 from robusteval.engine.suite.suite import Suite, applicable, read, with_surrogates
 from robusteval.engine.threads import one_thread
 from robusteval.record.run import Finding
@@ -62,22 +67,19 @@ def prepare_job(
     plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
     goal = parse(options.target, model.info)
-    raw, chosen, fit_samples, note = _data(model, catalogue, plan, model_path, options, kept)
-    chosen, rounded = as_received(model, without_target(chosen, goal), plan.levels)
-    chosen = chosen.to(device)
+    raw, chosen, fit_samples, notes = _data(model, catalogue, plan, model_path, options, kept)
+    chosen = as_received(model, chosen, plan.levels).to(device)
+    keep = attackable(chosen.y, goal)
     with one_thread(), exact(device):
-        shares = shared_out(
-            needs(model, chosen.x),
-            chosen.x,
-            chunk_of(model.info.input_shape),
-            _workers(options.workers, device),
-            options.memory,
-        )
+        one = chosen.x[:1]
+        chunk = chunk_of(model.info.input_shape)
+        shares = shared_out(needs(model, one), one, chunk, _workers(options.workers, device), options.memory)
         sizes = shares.sizes()
         model = batched(model, sizes)
-        if options.labels_from_model:
-            chosen = _own_labels(model, chosen)
-        look = clean_report(model, raw, chosen, options.data_range)
+        seen = survey(chosen, keep, model.logits, options.labels_from_model, _marks(model))
+        _check_apart(model, seen, fit_samples)
+        chosen = seen.samples
+        look = clean_report(model, raw, chosen, options.data_range, answers=seen.answers)
     looked = preflight_checks(look, model.info, chosen)
     findings = _findings(look) + findings_of(looked, look)
     job = Job(
@@ -86,15 +88,15 @@ def prepare_job(
         suite=plan,
         catalogue=catalogue,
         folder=Path(),
-        fit=None if fit_samples is None else fit_samples.to(device),
+        fit=None if fit_samples is None else fit_samples.samples.to(device),
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
-        range_note=note + rounded,
+        range_note=in_words(seen.note, notes) + _rounded(seen),
         command=options.command,
         seed=int(options.seed),
         workers=shares.workers,
         room=shares.room,
-        batches=in_words(sizes, shares, options.workers),
+        batches=sizes_in_words(sizes, shares, options.workers),
         target=goal,
         labels_from_model=options.labels_from_model,
         precision=options.precision,
@@ -128,8 +130,8 @@ def _data(
     model_path: Path | None,
     options: RunOptions,
     kept: Kept | None,
-) -> tuple[RawData, Samples, Samples | None, str]:
-    """(the data as given, evaluated samples, samples to learn from or None, how they were read)."""
+) -> tuple[RawData, OnDemand, Surveyed | None, list[str]]:
+    """(the data as given, samples to be evaluated, samples to learn from or None, notes on how they were read)."""
     datasets, data, fit = catalogue.datasets(), options.data, options.fit_data
     fit_raw: RawData | None = None
     if isinstance(data, tuple):
@@ -142,13 +144,24 @@ def _data(
     elif isinstance(fit, Path) and isinstance(data, tuple):
         fit_raw = read_data(fit, "fit")
     samples = options.samples if options.samples is not None else suite.samples
-    chosen, note = prepare(raw, model.info, options.data_range, samples, options.seed)
-    check_not_trained_on(model.info, chosen)
+    chosen, notes = opened(raw, model.info, options.data_range, samples, options.seed)
     fit_samples = None
     if fit_raw is not None:
-        fit_samples, _ = prepare(fit_raw, model.info, options.data_range, suite.fit_samples, options.seed)
-        check_disjoint(chosen, fit_samples)
-    return raw, chosen, fit_samples, note
+        fit_opened, _ = opened(fit_raw, model.info, options.data_range, suite.fit_samples, options.seed)
+        fit_samples = survey(fit_opened)
+    return raw, chosen, fit_samples, notes
+
+
+def _marks(model: Classifier) -> Callable[[Samples], set[bytes]] | None:
+    """What is to be looked at for images that the model was trained on; nothing where its file does not name any."""
+    return marks_of if model.info.training_fingerprints else None
+
+
+def _check_apart(model: Classifier, seen: Surveyed, fit: Surveyed | None) -> None:
+    """Raises DataError where images are evaluated that the model, or a defence, learnt from."""
+    check_not_trained_on(model.info, seen.marks, len(seen.digests))
+    if fit is not None:
+        check_disjoint(seen.hashes, fit.hashes)
 
 
 def arrays(pair: tuple[Any, Any]) -> RawData:
@@ -157,31 +170,22 @@ def arrays(pair: tuple[Any, Any]) -> RawData:
     return RawData(x, y, (), "arrays", "arrays given in Python")
 
 
-def _own_labels(model: Classifier, samples: Samples) -> Samples:
-    """The same samples with the model's own answers as labels."""
-    answers = [model.logits(samples.x[start : start + 256]).argmax(1) for start in range(0, len(samples), 256)]
-    return replace(samples, y=torch.cat(answers).to(samples.y.dtype))
-
-
-def as_received(model: Classifier, samples: Samples, levels: int) -> tuple[Samples, str]:
-    """The samples as a file that takes whole numbers receives them, and a note where that changed any of them.
+def as_received(model: Classifier, samples: OnDemand, levels: int) -> OnDemand:
+    """The samples as a file that takes whole numbers receives them.
 
     Distances are measured between images that the file can tell apart, so the clean ones are rounded as it rounds them.
     Raises SuiteError where the suite's levels are not among its values.
     """
     grid = model.info.grid
     common_grid(levels, samples.bounds, grid)
-    if not grid:
-        return samples, ""
-    x = on_grid(samples.x, grid)
-    step = (grid[1] - grid[0]) / grid[2]
-    changed = float(((x - samples.x).abs() > 1e-3 * step).float().mean()) if len(x) else 0.0
-    note = (
-        f" {100 * changed:.1f} % of the values were rounded to the whole numbers that the file takes."
-        if changed
-        else ""
-    )
-    return replace(samples, x=x, grid=grid), note
+    return samples.rounded(partial(on_grid, grid=grid), grid) if grid else samples
+
+
+def _rounded(seen: Surveyed) -> str:
+    """A note where that changed any of them."""
+    if not seen.rounded:
+        return ""
+    return f" {100 * seen.rounded:.1f} % of the values were rounded to the whole numbers that the file takes."
 
 
 def _findings(look: Preflight) -> list[Finding]:

@@ -119,7 +119,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
     with one_thread():
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         fitted.by_defense = _sized(job, fitted)
-        timing = pass_timing.timed(job.model, job.samples.x, job.precision)
+        timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
         # units that are there already were made in that way
         timing = dataclasses.replace(timing, tuning=settled(job.folder, timing.tuning))
         costs = _costs(dataclasses.replace(job, suite=suite), plan, fitted, timing)
@@ -173,7 +173,8 @@ def forecast_of(job: Job) -> Forecaster:
     with one_thread():
         bare = {"none": Pipeline(Defended(job.model))}
         left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
-        return forecaster(job, {"none": pass_timing.timed(job.model, job.samples.x, job.precision)}, {}, left=left)
+        timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
+        return forecaster(job, {"none": timing}, {}, left=left)
 
 
 def _sized(job: Job, fitted: Fitted) -> dict[str, Pipeline]:
@@ -185,7 +186,7 @@ def _sized(job: Job, fitted: Fitted) -> dict[str, Pipeline]:
             # a random one is cut inside; whatever another raises, its cells will say
             if job.room and not pipeline.stochastic and len(job.samples):
                 with contextlib.suppress(Exception), foreign():
-                    need = memory.needs(pipeline, job.samples.x)
+                    need = memory.needs(pipeline, job.samples.x[:1])
             sizes = memory.Shares(job.workers, job.room, need, 0.0).sizes()
         sized[name] = dataclasses.replace(pipeline, sizes=sizes)
     return sized
@@ -218,7 +219,7 @@ def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_
     say."""
     try:
         with foreign():
-            return pass_timing.behind(pipeline, job.samples.x, bare.tuning.full())
+            return pass_timing.behind(pipeline, pass_timing.some(job.samples), bare.tuning.full())
     except Exception:  # noqa: BLE001 - a defence may raise anything
         return bare
 
@@ -234,7 +235,7 @@ def _assembled(
         record.environment["memory"] = f"ran out {halved} times beside the attacks, and batches were halved"
     if job.samples.x.device.type != "cpu":
         record.environment["device"] = in_words(job.samples.x.device)
-    cells = assemble.cells(plan, job.samples, units, done.failures, done.skipped)
+    cells = assemble.cells(plan, len(job.samples), units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for planned in (*plan.planned, *plan.probes):
         work = costs.work(planned)

@@ -23,7 +23,7 @@ from robusteval.engine.run.folder import SHARD_FILE, locked
 from robusteval.engine.run.runner import Begun, attack_part, begin, started
 from robusteval.engine.schedule.environment import environment
 from robusteval.engine.schedule.schedule import Attacked, Listener, Part, attacked_alone
-from robusteval.engine.units.unit import chunks
+from robusteval.engine.units.unit import chunk_count
 from robusteval.errors import RecordError
 from robusteval.foreign import heeding_ctrl_c
 from robusteval.record.decode import decode, parse
@@ -166,7 +166,7 @@ def _planned(plan: Plan) -> list[Planned]:
 
 def _of(planned: Planned, shard: Shard, samples: int) -> bool:
     """Whether any unit of a cell is of the shard."""
-    count = len(chunks(planned, samples))
+    count = chunk_count(planned, samples)
     return attacked_alone(planned) and any(shard.holds(planned.cell.id, chunk) for chunk in range(count))
 
 

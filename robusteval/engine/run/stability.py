@@ -6,13 +6,13 @@ from robusteval.assessment.checks.gradients import GRADIENTS
 from robusteval.contracts import pipeline
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Defended
-from robusteval.contracts.samples import Samples
 from robusteval.engine.fit.pipelines import clean_phase
 from robusteval.engine.run.new_record import model_of
+from robusteval.engine.source import Source
 from robusteval.record.run import Check, Data, Pipeline, Record, Suite
 
 
-def stability(model: Classifier, samples: Samples, seed: int = 0) -> list[Check]:
+def stability(model: Classifier, samples: Source, seed: int = 0) -> list[Check]:
     """Whether answers change from call to call, or with their company: the two checks that a run makes of every
     pipeline."""
     row = Pipeline("none", "", "", "model", {}, "done")

@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from robusteval.contracts.executors.executor import Done
+from robusteval.contracts.samples import Samples
 from robusteval.engine.devices import exact
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.schedule.environment import machine
 from robusteval.engine.schedule.pass_timing import applied
+from robusteval.engine.source import Window
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import UnitStore, sealed_unit
-from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunks, judge_unit, nearest_wins, run_unit
+from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunk_rows, judge_unit, nearest_wins, run_unit
 from robusteval.foreign import foreign, words
 
 
@@ -61,13 +63,25 @@ class Hands:
 
     def attempt(self, unit: bytes) -> Done:
         """Makes a unit that was packed by `piece`."""
-        task, seen = pickle.loads(unit)  # noqa: S301 - what this very run has packed
-        return attempt(self, task, seen)
+        task, seen, window = pickle.loads(unit)  # noqa: S301 - what this very run has packed
+        hands = self if window is None else replace(self, context=replace(self.context, samples=window))
+        return attempt(hands, task, seen)
+
+    def without_data(self) -> Hands:
+        """For machines that cannot reach the data: units bring their own samples along."""
+        none: Samples = self.context.samples[0:0]
+        return replace(self, context=replace(self.context, samples=none))
+
+    def window(self, task: Task) -> Window:
+        """The samples of one unit. Raises DataError where they cannot be read."""
+        samples = self.context.samples
+        rows = chunk_rows(task.planned, len(samples), task.chunk)
+        return Window(samples[rows], rows.start, len(samples))
 
 
-def piece(task: Task, seen: Seen) -> bytes:
-    """A unit as it travels."""
-    return pickle.dumps((task, seen))
+def piece(task: Task, seen: Seen, window: Window | None = None) -> bytes:
+    """A unit as it travels. window: its samples, where it goes to a machine that cannot reach the data."""
+    return pickle.dumps((task, seen, window))
 
 
 def seen_by(task: Task, store: UnitStore) -> Seen:
@@ -106,7 +120,7 @@ def _attempt(hands: Hands, task: Task, seen: Seen) -> Done:
 
 def _made(context: Context, task: Task, seen: Strengths | Tensor | None) -> UnitResult | JudgedUnit:
     planned = task.planned
-    rows = chunks(planned, len(context.samples))[task.chunk]
+    rows = chunk_rows(planned, len(context.samples), task.chunk)
     if isinstance(seen, Strengths):
         return judge_unit(context, planned, rows, seen)
     return run_unit(context, planned, rows, seen)

@@ -12,10 +12,10 @@ from robusteval import ops
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.problem import Problem
-from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.plan import Planned
 from robusteval.engine.search.judge import Threat, common_grid, judge
 from robusteval.engine.seeding import generator
+from robusteval.engine.source import Source
 from robusteval.engine.suite.goals import safe_mask
 from robusteval.ops import norm_named
 
@@ -25,7 +25,7 @@ _SAMPLES = 64
 def survivors(
     planned: Iterable[Planned],
     pipelines: Mapping[str, Pipeline],
-    samples: Samples,
+    samples: Source,
     initially_correct: Mapping[str, Tensor],
     levels: int,
 ) -> dict[str, float]:
@@ -63,7 +63,7 @@ def survivors(
     return found
 
 
-def _one_step(pipeline: Pipeline, samples: Samples, rows: Tensor, norm: str, eps: float, levels: int) -> Tensor:
+def _one_step(pipeline: Pipeline, samples: Source, rows: Tensor, norm: str, eps: float, levels: int) -> Tensor:
     """bool [n]: which of the samples a single step takes; those wrong when clean count as taken."""
     x, y = samples.x[rows], samples.y[rows]
     safe = safe_mask(y, None, pipeline.defended.model.info.classes, pipeline.classes)

@@ -22,7 +22,7 @@ def chunk_for(job: Job) -> int:
     usual = chunk_of(job.model.info.input_shape)
     if job.time_budget is None or job.time_budget <= 0:
         return usual
-    timing = pass_timing.timed(job.model, job.samples.x, job.precision)
+    timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
     longest = forecaster(job, {"none": timing}, {}).forecast(plan_of(job)).longest
     over = longest / (PART * job.time_budget)
     if over <= 1:

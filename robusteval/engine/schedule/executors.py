@@ -54,6 +54,7 @@ def execute(
     """
     work = _Work(Hands(context, store.plan), store, workers, listener, admit, iter(tasks), machines)
     if executor is not None and not isinstance(executor, Serial | Processes):
+        work.carry = True
         _foreign(executor, work)
         return ""
     reason = ""
@@ -123,6 +124,7 @@ class _Work:
     admit: Admit
     left: Iterator[Task]
     machines: set[str] | None = None
+    carry: bool = False  # units bring their samples along, as their workers may be on machines that have not the data
     out: dict[str, Task] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)  # cells that end the process they run in
 
@@ -142,7 +144,7 @@ class _Work:
                 yield Unit(task.id, functools.partial(self._packed_unit, task))
 
     def _packed_unit(self, task: Task) -> bytes:
-        return piece(task, seen_by(task, self.store))
+        return piece(task, seen_by(task, self.store), self.hands.window(task) if self.carry else None)
 
     def attempt(self, unit: Unit) -> Done:
         """See contracts.executors.executor.Work."""
@@ -151,7 +153,7 @@ class _Work:
 
     def packed(self) -> bytes:
         """See contracts.executors.executor.Work."""
-        content = packed(self.hands)
+        content = packed(self.hands.without_data() if self.carry else self.hands)
         travels(content)
         return content
 
@@ -168,7 +170,8 @@ class _Work:
             self._end(task, Outcome(task, f"the executor {name} ended without trying it"))
 
     def _take(self, done: object, name: str) -> None:
-        """Checks and stores one answer. Raises PluginError where it is none, or none that was asked for."""
+        """Checks and stores one answer. Raises PluginError where it is none, or none that was asked for, and DataError
+        where the data cannot be read any more, or are others than they were."""
         if not _is_answer(done) or done.unit not in self.out:
             raise PluginError(
                 f"The executor {name} gave an answer that nobody asked for.",
@@ -178,6 +181,8 @@ class _Work:
         if done.died:
             self.dead.add(task.planned.cell.id)
         error = as_sentence(done.error) or (DIED if done.died else "")
+        if error:
+            self.hands.window(task)  # where the data are at fault, that ends the run, and not this cell alone
         if not error:
             reason = fault(self.hands.context, task.planned, task.chunk, self.store.plan, done.content)
             if reason:

@@ -26,7 +26,7 @@ from robusteval.engine.search.l0_pruning import SINGLES
 from robusteval.engine.selftest.planted import TRIES, attacks_of
 from robusteval.engine.suite.goals import ALL
 from robusteval.engine.suite.suite import Suite
-from robusteval.engine.units.unit import chunks
+from robusteval.engine.units.unit import chunk_count, chunk_rows
 from robusteval.foreign import foreign
 
 # What an attack does beside its passes, and passes over few samples, which cost more each: seconds of a unit over those
@@ -170,7 +170,7 @@ class Forecaster:
     def unit(self, planned: Planned, chunk: int) -> float | None:
         """Seconds of one unit."""
         work = self.work(planned)
-        rows = chunks(planned, self.samples)[chunk]
+        rows = chunk_rows(planned, self.samples, chunk)
         return None if work is None else self._attacked(planned, rows) * work.seconds(self._speed(planned))
 
     def tests(self) -> dict[str, tuple[float, float]]:
@@ -202,7 +202,7 @@ class Forecaster:
         passes = seconds = longest = 0.0
         unknown = cells = 0
         for planned in (*plan.planned, *plan.probes):
-            todo = list(range(len(chunks(planned, self.samples)))) if left is None else left.get(planned.cell.id, [])
+            todo = range(chunk_count(planned, self.samples)) if left is None else left.get(planned.cell.id, [])
             if not todo:
                 continue
             cells += 1
@@ -213,7 +213,7 @@ class Forecaster:
             for chunk in todo:
                 spent = self.unit(planned, chunk) or 0.0
                 seconds, longest = seconds + spent, max(longest, spent)
-                passes += self._attacked(planned, chunks(planned, self.samples)[chunk]) * work.metered.total
+                passes += self._attacked(planned, chunk_rows(planned, self.samples, chunk)) * work.metered.total
         tests = self.tests()
         serial = sum(spent for _, spent in tests.values())
         return Forecast(
@@ -234,9 +234,10 @@ class Forecaster:
         for planned in (*plan.planned, *plan.probes):
             work = self.work(planned)
             if work is not None:
-                parts = chunks(planned, self.samples)
-                passes = sum(self._attacked(planned, rows) for rows in parts) * work.metered.total
-                costs[planned.cell.id] = passes, sum(self.unit(planned, part) or 0.0 for part in range(len(parts)))
+                rows = slice(0, self.samples if planned.rows is None else min(self.samples, planned.rows))
+                attacked = self._attacked(planned, rows)
+                seconds = attacked * work.seconds(self._speed(planned))
+                costs[planned.cell.id] = attacked * work.metered.total, seconds
         return costs
 
     def _speed(self, planned: Planned) -> PassTiming:

@@ -27,6 +27,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import AUTO, FULL_ONLY, REDUCED, Tuning, tuning_of
 from robusteval.engine.schedule.environment import processor
 from robusteval.engine.schedule.precision import computes, rounded, usable
+from robusteval.engine.source import Source
 from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
@@ -70,6 +71,11 @@ def timed(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTimin
     except (OSError, RecordError):
         return found
     return found
+
+
+def some(samples: Source) -> Tensor:
+    """As many of the samples as passes are timed on."""
+    return samples.x[: min(_BATCH, len(samples))]
 
 
 def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:

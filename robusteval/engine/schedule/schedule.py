@@ -20,7 +20,7 @@ from robusteval.engine.schedule.time_budget import Clock, Gate, informative_firs
 from robusteval.engine.suite import goals
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
-from robusteval.engine.units.unit import chunks
+from robusteval.engine.units.unit import chunk_count
 from robusteval.errors import RecordError
 
 ERRORS_LOG = "errors.log"  # in the run folder: tracebacks of what failed
@@ -182,7 +182,7 @@ def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked
         cell = planned.cell
         wanted = [
             chunk
-            for chunk in range(len(chunks(planned, len(job.samples))))
+            for chunk in range(chunk_count(planned, len(job.samples)))
             if shard is None or (attacked_alone(planned) and shard.holds(cell.id, chunk))
         ]
         if not wanted:

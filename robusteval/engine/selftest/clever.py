@@ -20,8 +20,8 @@ from torch import Generator, Tensor
 
 from robusteval import ops
 from robusteval.contracts.classifier import Classifier
-from robusteval.contracts.samples import Samples
 from robusteval.engine.seeding import generator
+from robusteval.engine.source import Source
 from robusteval.engine.suite.options import Clever
 from robusteval.foreign import foreign, words
 from robusteval.record.run import Estimate
@@ -42,7 +42,7 @@ class Score:
 
 
 def estimate(
-    model: Classifier, samples: Samples, right: Tensor, settings: Clever, norms: tuple[str, ...], seed: int
+    model: Classifier, samples: Source, right: Tensor, settings: Clever, norms: tuple[str, ...], seed: int
 ) -> list[Estimate]:
     """CLEVER of the first samples that are right when clean, in L2 and Linf as far as the suite has those norms.
 
@@ -76,7 +76,7 @@ def estimate(
 
 
 def _score(
-    model: Classifier, samples: Samples, index: int, norm: str, radius: float, settings: Clever, rng: Generator
+    model: Classifier, samples: Source, index: int, norm: str, radius: float, settings: Clever, rng: Generator
 ) -> Score:
     """The smallest estimate over the targets, at most the radius."""
     x, label = samples.x[index], int(samples.y[index])

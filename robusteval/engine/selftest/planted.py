@@ -27,12 +27,12 @@ from robusteval.contracts.params import make
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.problem import Problem
-from robusteval.contracts.samples import Samples
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.judge import Grid, Threat, common_grid, judge
 from robusteval.engine.seeding import generator
 from robusteval.engine.selftest.max_margin import outstanding
+from robusteval.engine.source import Rows, Source
 from robusteval.engine.suite.suite import MemberSpec, Suite, applicable
 from robusteval.errors import AccessError
 from robusteval.foreign import foreign, words
@@ -78,7 +78,7 @@ class Readouts:
 
 
 def test(
-    model: Classifier, samples: Samples, right: Tensor, suite: Suite, catalogue: Catalogue, seed: int
+    model: Classifier, samples: Source, right: Tensor, suite: Suite, catalogue: Catalogue, seed: int
 ) -> list[Planted]:
     """The planted test in L2 and Linf as far as the suite has those norms; nothing where it asks for no samples.
 
@@ -111,15 +111,17 @@ def test(
     return tests
 
 
-def _disjoint(x: Tensor, right: Tensor, count: int, norm: str, eps: float) -> Tensor:
+def _disjoint(x: Rows, right: Tensor, count: int, norm: str, eps: float) -> Tensor:
     """The first `count` samples that are right when clean and whose balls do not meet: int64 [n]."""
     chosen: list[int] = []
+    images = x[:0]
     for index in right.nonzero().squeeze(1).tolist():
         if len(chosen) == count:
             break
-        gaps = _gaps(x[index : index + 1], x[chosen], _ORDERS[norm])
-        if bool((gaps > 2 * eps).all()):
+        image = x[index : index + 1]
+        if bool((_gaps(image, images, _ORDERS[norm]) > 2 * eps).all()):
             chosen.append(index)
+            images = torch.cat([images, image])
     return torch.tensor(chosen, dtype=torch.long, device="cpu")
 
 
@@ -158,7 +160,7 @@ def attacks_of(info: ModelInfo, suite: Suite, catalogue: Catalogue, norm: str) -
 def _run(
     row: Planted,
     features: Classifier,
-    samples: Samples,
+    samples: Source,
     chosen: Tensor,
     attacks: list[tuple[str, Attack]],
     grid: tuple[int, Grid],
@@ -216,7 +218,7 @@ def _find(
 
 
 def plant(
-    features: Classifier, samples: Samples, index: int, threat: Threat, eps: float, inner: int, seed: int
+    features: Classifier, samples: Source, index: int, threat: Threat, eps: float, inner: int, seed: int
 ) -> tuple[Tensor, Tensor] | None:
     """A readout (weight float64 [D], bias []) that is positive on one point of the ball's surface, and negative on the
     sample, on `inner` points around it and on all other points of the surface that were drawn; None where none of these

@@ -10,9 +10,9 @@ import torch
 from robusteval import ops
 from robusteval.assessment.evidence.worst_case import envelope_of
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.contracts.samples import Samples
 from robusteval.engine.search.judge import Threat, common_grid, is_win
 from robusteval.engine.seeding import generator
+from robusteval.engine.source import Source
 from robusteval.engine.suite.goals import ALL, LEAST_LIKELY, UNTARGETED, least_likely, number, safe_mask
 from robusteval.engine.suite.suite import Suite
 from robusteval.ops import norm_named
@@ -24,7 +24,7 @@ _FREE = 0.25  # of the largest budget, where no adversarial was found
 
 
 def search(
-    record: Record, pipeline: Pipeline, samples: Samples, suite: Suite, seed: int, target: str = UNTARGETED
+    record: Record, pipeline: Pipeline, samples: Source, suite: Suite, seed: int, target: str = UNTARGETED
 ) -> list[Search]:
     """A row for each of l2 and linf that attacks finished in; none where the suite asks for no samples.
 
@@ -52,7 +52,7 @@ def search(
     return searches
 
 
-def _threat(pipeline: Pipeline, samples: Samples, rows: list[int], norm: str, suite: Suite, target: str) -> Threat:
+def _threat(pipeline: Pipeline, samples: Source, rows: list[int], norm: str, suite: Suite, target: str) -> Threat:
     """What the run's attacks on these samples count as a win."""
     y, goal = samples.y[rows], number(target)
     goals = None if goal is None else torch.full_like(y, goal)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.samples import Samples
+from robusteval.engine.source import Source
 from robusteval.errors import DataError, RobustEvalError
 
 UNTARGETED, LEAST_LIKELY, ALL = "untargeted", "least-likely", "all"
@@ -39,16 +40,23 @@ def number(target: str) -> int | None:
 
 def without_target(samples: Samples, target: str) -> Samples:
     """The samples that are not of the target class already. Raises DataError where none is left."""
+    rows = attackable(samples.y, target)
+    return samples if rows is None else samples[rows]
+
+
+def attackable(labels: Tensor, target: str) -> Tensor | None:
+    """Which samples are not of the target class already, bool [N]; None where all count. Raises DataError where none is
+    left."""
     goal = number(target)
     if goal is None:
-        return samples
-    rows = samples.y != goal
+        return None
+    rows: Tensor = labels != goal
     if not bool(rows.any()):
         raise DataError(f"Every sample is of the target class {goal} already.", "Choose another target or other data.")
-    return samples[rows]
+    return rows
 
 
-def least_likely(model: Classifier, samples: Samples) -> Tensor:
+def least_likely(model: Classifier, samples: Source) -> Tensor:
     """The class that the bare model finds least likely for each clean sample, the true one aside: int64 [N]."""
     found = []
     for start in range(0, len(samples), _BATCH):

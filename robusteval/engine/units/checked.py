@@ -7,6 +7,7 @@ believed in that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -16,7 +17,7 @@ from robusteval.engine.plan.plan import Planned
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import attack_unit, judged_unit
-from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunks
+from robusteval.engine.units.unit import JudgedUnit, UnitResult, chunk_rows
 from robusteval.text import as_name
 
 _WHOLE, _TRUTH, _REAL = torch.int64, torch.bool, torch.float64
@@ -34,7 +35,7 @@ def fault(context: Context, planned: Planned, chunk: int, plan: str, content: by
     unit = judged_unit(content, plan, cell, chunk) if planned.source else attack_unit(content, plan, cell, chunk)
     if unit is None:
         return "was changed, or is not of this plan, cell and chunk"
-    rows = chunks(planned, len(context.samples))[chunk]
+    rows = chunk_rows(planned, len(context.samples), chunk)
     wrong = (
         _judged(planned, unit, context, rows) if isinstance(unit, JudgedUnit) else _attack(planned, unit, context, rows)
     )
@@ -43,11 +44,16 @@ def fault(context: Context, planned: Planned, chunk: int, plan: str, content: by
 
 def most_bytes(context: Context, planned: Planned, chunk: int) -> int:
     """No honest unit is larger."""
-    rows = chunks(planned, len(context.samples))[chunk]
-    images: int = context.samples.x[rows].numel() * 8 * (1 + len(planned.strengths))
+    rows = chunk_rows(planned, len(context.samples), chunk)
+    images: int = math.prod(_shape(context, rows)) * 8 * (1 + len(planned.strengths))
     table: int = (rows.stop - rows.start) * 8 * (32 + 8 * len(planned.strengths) + _classes(context, planned))
     most: int = images + table + _MARGIN
     return most
+
+
+def _shape(context: Context, rows: slice) -> tuple[int, ...]:
+    """Of the images of a chunk: nothing is read for it."""
+    return rows.stop - rows.start, *context.samples.x.shape[1:]
 
 
 def _classes(context: Context, planned: Planned) -> int:
@@ -56,8 +62,8 @@ def _classes(context: Context, planned: Planned) -> int:
 
 
 def _attack(planned: Planned, unit: UnitResult, context: Context, rows: slice) -> Iterator[str]:
-    x = context.samples.x[rows]
-    size, low, high = len(x), *context.samples.bounds
+    shape = _shape(context, rows)
+    size, low, high = shape[0], *context.samples.bounds
     classes = context.pipelines[planned.cell.defense].classes
     whole, real = {"answer", "forwards", "backwards"}, {"distance", "l2", "suspicion"}
     for name in (*sorted(whole), *sorted(real), "survives"):
@@ -65,7 +71,7 @@ def _attack(planned: Planned, unit: UnitResult, context: Context, rows: slice) -
         if not _is(getattr(unit, name), (size,), kind):
             yield f"has no column {name} of {size} samples"
             return
-    if not _is(unit.x, tuple(x.shape), x.dtype):
+    if not _is(unit.x, shape, torch.float32):
         yield "holds images of another shape"
         return
     slack = 1e-5 * (high - low)  # bounds are numbers of other precision than the images
@@ -88,7 +94,7 @@ def _attack(planned: Planned, unit: UnitResult, context: Context, rows: slice) -
     if (kept is not None) != bool(wanted):
         yield "lacks candidates at the suite's strengths, or holds some that nobody asked for"
     elif kept is not None:
-        yield from _strengths(kept, wanted, x)
+        yield from _strengths(kept, wanted, shape)
 
 
 def _more(planned: Planned, unit: UnitResult, size: int, classes: int) -> Iterator[str]:
@@ -124,12 +130,12 @@ def _told(unit: UnitResult) -> Iterator[str]:
         yield "holds a trace that is none"
 
 
-def _strengths(kept: Strengths, wanted: list[float], x: Tensor) -> Iterator[str]:
-    count, size = len(wanted), len(x)
+def _strengths(kept: Strengths, wanted: list[float], shape: tuple[int, ...]) -> Iterator[str]:
+    count, size = len(wanted), shape[0]
     if kept.values != wanted:
         yield "holds candidates at other strengths"
     columns = ((kept.fools, _TRUTH), (kept.answer, _WHOLE), (kept.distance, _REAL), (kept.l2, _REAL))
-    if not _is(kept.x, (count, *x.shape), x.dtype) or not all(
+    if not _is(kept.x, (count, *shape), torch.float32) or not all(
         _is(column, (count, size), kind) for column, kind in columns
     ):
         yield "holds candidates of another shape"

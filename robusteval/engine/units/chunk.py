@@ -13,7 +13,6 @@ from robusteval.contracts.meter import Meter, Trace, Watch
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack
 from robusteval.contracts.problem import Problem
-from robusteval.contracts.samples import Samples
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.plan.cascades import Member
 from robusteval.engine.plan.plan import Planned
@@ -21,18 +20,20 @@ from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.distance_search import Best, Propose, Sweep
 from robusteval.engine.search.judge import Grid, Threat, common_grid
 from robusteval.engine.seeding import generator
+from robusteval.engine.source import Source, Window
 from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.units.cascade import run_cascade
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every unit of a run shares. initially_correct: per defence, bool [N]: right when clean, so worth attacking;
+    """What every unit of a run shares. samples: of a worker that cannot reach the data, those of its unit alone;
+    initially_correct: per defence, bool [N]: right when clean, so worth attacking;
     least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat; tuning: how passes are
     done."""
 
     pipelines: dict[str, Pipeline]
-    samples: Samples
+    samples: Source | Window
     initially_correct: dict[str, Tensor]
     seed: int
     least_likely: Tensor | None = None
@@ -55,7 +56,8 @@ class Chunk:
 
     def __init__(self, context: Context, planned: Planned, rows: slice) -> None:
         self.context, self.planned, self.start = context, planned, rows.start
-        self.x = context.samples.x[rows]
+        part = context.samples[rows]
+        self.x, self.y = part.x, part.y
         self.pipeline = context.pipelines[planned.cell.defense]
         self.classes = self.pipeline.defended.model.info.classes
         self.rng = generator(context.seed, planned.cell.id, rows.start)

@@ -64,8 +64,25 @@ class JudgedUnit:
 
 def chunks(planned: Planned, samples: int) -> list[slice]:
     """The chunks of a cell; their size is fixed, as the numbers of stochastic attacks depend on it."""
-    total = samples if planned.rows is None else min(samples, planned.rows)
+    total = _total(planned, samples)
     return [slice(start, min(start + planned.chunk, total)) for start in range(0, total, planned.chunk)]
+
+
+def chunk_count(planned: Planned, samples: int) -> int:
+    """How many chunks a cell has."""
+    return -(-_total(planned, samples) // planned.chunk)
+
+
+def chunk_rows(planned: Planned, samples: int, chunk: int) -> slice:
+    """One of them."""
+    start, total = chunk * planned.chunk, _total(planned, samples)
+    if not 0 <= start < total:
+        raise IndexError(f"there is no chunk {chunk}")
+    return slice(start, min(start + planned.chunk, total))
+
+
+def _total(planned: Planned, samples: int) -> int:
+    return samples if planned.rows is None else min(samples, planned.rows)
 
 
 def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | None = None) -> UnitResult:
@@ -76,7 +93,7 @@ def run_unit(context: Context, planned: Planned, rows: slice, starts: Tensor | N
     started = time.perf_counter()
     chunk = Chunk(context, planned, rows)
     before = chunk.pipeline.sizes.halved
-    x, y, target = context.samples.x[rows], context.samples.y[rows], planned.cell.target
+    x, y, target = chunk.x, chunk.y, planned.cell.target
     correct = context.initially_correct[planned.cell.defense][rows].nonzero().squeeze(1)
     by_target: Tensor | None = None
     member: Tensor | None = None
@@ -176,7 +193,7 @@ def judge_unit(context: Context, planned: Planned, rows: slice, strengths: Stren
     started = time.perf_counter()
     cell = planned.cell
     pipeline = context.pipelines[cell.defense]
-    x = context.samples.x[rows]
+    x = context.samples[rows].x
     rng = generator(context.seed, cell.id, rows.start)
     answer, suspicion, distance, l2 = [], [], [], []
     for candidates in strengths.x:
