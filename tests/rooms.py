@@ -14,13 +14,14 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tests.rooms -->", "<!-- end of rooms -->"
 
 # A room is a folder with its files, or a file directly in `robusteval`; "" is robusteval/__init__.py itself. The
-# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign` and `renamed`, which
-# import nothing, and "" (the version).
+# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign`, `renamed` and `cage`,
+# which import nothing, and "" (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "hooks": set(),
     "foreign": set(),
     "renamed": set(),
+    "cage": set(),
     "ops": set(),
     "data": set(),
     "record": set(),
@@ -196,6 +197,7 @@ FREE = {
     "hooks",
     "foreign",
     "renamed",
+    "cage",
     "",
 }  # "": robusteval.__version__; its functions are loaded on their first call
 

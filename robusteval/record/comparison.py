@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from robusteval.cage.files import in_words, read_plain
 from robusteval.errors import RecordError
 from robusteval.record.column import faulty_keys, titles_alone
-from robusteval.record.decode import decode, parse
+from robusteval.record.decode import MAX_BYTES, decode, parse
 from robusteval.record.documents import Document
 from robusteval.record.run import Data, Finding, Result, Suite
 from robusteval.record.store import write_atomically
@@ -182,9 +183,11 @@ def load(path: Path) -> Comparison:
     if path.is_dir():
         path = path / COMPARISON_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"Cannot read {path}: {error}.", "Give the folder of a run of several models.") from None
+        raise RecordError(
+            f"Cannot read {path}: {in_words(error)}.", "Give the folder of a run of several models."
+        ) from None
     return from_json(text)
 
 

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from robusteval.cage.files import in_words, read_plain
 from robusteval.errors import RecordError
 from robusteval.record.column import titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
@@ -87,18 +88,18 @@ def load(path: Path) -> Record:
     if path.is_dir():
         path = path / RECORD_FILE
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RecordError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"Cannot read {path}: {error}.", "Give a record.json or the folder that holds it.") from None
+        raise RecordError(
+            f"Cannot read {path}: {in_words(error)}.", "Give a record.json or the folder that holds it."
+        ) from None
     return from_json(text)
 
 
 def listed_tables(folder: Path) -> list[str]:
     """The files of a folder of tables that robusteval wrote."""
     try:
-        names = json.loads((folder / TABLES_LIST).read_bytes())
+        names = json.loads(read_plain(folder / TABLES_LIST, 1 << 20))
     except (OSError, ValueError, RecursionError):
         return []
     return [name for name in names if isinstance(name, str) and name == Path(name).name and name.endswith(".csv")]

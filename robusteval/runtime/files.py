@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnxruntime
 
+from robusteval.cage.files import read_plain
 from robusteval.errors import ModelError
 from robusteval.runtime.session import open_session
 from robusteval.runtime.wire import outside
@@ -55,7 +56,7 @@ def read_file(path: Path) -> Bytes:
     """The file with all its external data. Raises ModelError for links, for data outside its folder, and for sizes that
     no ONNX file has."""
     content = read_content(path)
-    external = {name: checked(path.parent, name).read_bytes() for name in outside(content)}
+    external = {name: read_plain(checked(path.parent, name), 2 * MAX_BYTES) for name in outside(content)}
     if len(content) + sum(map(len, external.values())) > 2 * MAX_BYTES:
         raise ModelError(f"{path.name} with its external data has more bytes than a model.", "Use a smaller model.")
     return Bytes(content, external)
@@ -78,7 +79,7 @@ def read_content(path: Path) -> bytes:
             raise ModelError(
                 f"{path.name} has {info.st_size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model."
             )
-        return path.read_bytes()
+        return read_plain(path, MAX_BYTES, follow=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from robusteval.cage.beside import beside
 from robusteval.errors import RobustEvalError
 from robusteval.verify.command import as_json, lines, verified
 
@@ -28,20 +29,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = verified(Path(options.run), options.model)
     except RobustEvalError as error:
-        print(f"Error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
-        return 2
+        return refuse(error.message, error.hint)
     print(as_json(result) if options.json else "\n".join(lines(result)))
     return 0 if result.held else 1
+
+
+def refuse(message: str, hint: str) -> int:
+    """Prints one sentence and how to mend it; the exit code."""
+    print(f"Error: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
+    return 2
 
 
 def stand_in() -> NoReturn:
     """The whole command line where click is not installed: `robusteval verify` works, and the rest says what it
     lacks."""
     if sys.argv[1:2] == ["verify"]:
-        sys.exit(main(sys.argv[2:]))
+        del sys.argv[1]
+        sys.exit(beside(main, refuse))
     print("Error: The package click is not installed, so only `robusteval verify` can be run.", file=sys.stderr)
     sys.exit(2)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(beside(main, refuse))

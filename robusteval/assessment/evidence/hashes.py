@@ -10,14 +10,15 @@ from robusteval.record.run import Cell
 
 
 def suite_sha256(data: dict[str, Any]) -> str:
-    """Of a suite's parsed TOML, without priorities: what is run first changes no number, so it is no part of what was
-    measured."""
+    """Of a suite's parsed TOML, without priorities and the limit of a unit's time: what is run first, or is ended,
+    changes no number, so it is no part of what was measured."""
     ordered = {
         kind: [{key: value for key, value in row.items() if key != "priority"} for row in data[kind]]
         for kind in ("attack", "cascade")
         if kind in data
     }
-    return hashlib.sha256(json.dumps(data | ordered, sort_keys=True).encode()).hexdigest()
+    rest = {key: value for key, value in data.items() if key != "cell_timeout"}
+    return hashlib.sha256(json.dumps(rest | ordered, sort_keys=True).encode()).hexdigest()
 
 
 def variant_sha256(cell: Cell, models: dict[str, str]) -> str:

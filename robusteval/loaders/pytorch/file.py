@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import stat
 import sys
 import warnings
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robusteval.cage.files import read_plain
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.pytorch.answers import first_line
@@ -101,14 +103,17 @@ def open_torch_file(path: Path, options: LoadOptions) -> Opened:
 
 def _content(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        info = path.stat()
+        size = info.st_size
+        if not stat.S_ISREG(info.st_mode):
+            raise ModelError(f"{path} is not a file.", "Give the path of one model file.")
         if size == 0:
             raise ModelError(f"{path.name} is empty.", "Save the model again.")
         if size > MAX_BYTES:
             raise ModelError(
                 f"{path.name} has {size} bytes, more than the limit of {MAX_BYTES}.", "Use a smaller model."
             )
-        return path.read_bytes()
+        return read_plain(path, MAX_BYTES, follow=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
 

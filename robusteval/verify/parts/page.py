@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from robusteval.cage.files import in_words, read_plain
 from robusteval.record.comparison import Comparison
 from robusteval.record.run import Record
 from robusteval.record.store import digest
 from robusteval.verify.parts.result import Verification
 
 PAGE, TABLES = "report.html", "tables"
+MAX_BYTES = 1 << 30  # of a page or a table
 ABSENT = "there is no report.html"
 BARE = (
     "the page's words and figures: the packages that render it are not installed, so only the hash that it carries "
@@ -56,10 +58,14 @@ def check_comparison_page(comparison: Comparison, folder: Path, result: Verifica
 
 def _read(folder: Path, result: Verification) -> str | None:
     path = folder / PAGE
-    if not path.is_file():
+    if not path.is_symlink() and not path.exists():
         result.leave(ABSENT)
         return None
-    return path.read_bytes().decode("utf-8", "replace")
+    try:
+        return read_plain(path, MAX_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        result.judge([f"it cannot be read: {in_words(error)}"], PAGE)
+        return None
 
 
 def _compare(page: str, again: str, drawn_with: str, result: Verification) -> None:
@@ -91,5 +97,8 @@ def _tables(record: Record, folder: Path, result: Verification) -> None:
     for name, text in tables_csv.tables(record).items():
         path = tables_folder / name
         if path.is_file():
-            same = path.read_bytes() == text.encode()
+            try:
+                same = read_plain(path, MAX_BYTES) == text.encode()
+            except OSError:
+                same = False
             result.judge([] if same else ["it is not the record's table"], f"{TABLES}/{name}")
