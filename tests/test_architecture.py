@@ -14,8 +14,8 @@ from tests.rooms import BEGIN, END, FREE, MAY_IMPORT, PAGE, ROOT, files, order, 
 
 PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("robusteval_*/__init__.py"))
 ONE_PLUGIN = ("robusteval_published_claims",)  # the package is one plugin; of the others every module is one
-TORCH_FREE = ("record", "report", "metrics", "assessment", "verify", "runtime")
-TORCH_FREE += ("errors", "hooks", "foreign", "renamed", "cage")
+TORCH_FREE = [*("record", "report", "metrics", "assessment", "verify", "runtime")]
+TORCH_FREE += ["errors", "hooks", "foreign", "renamed", "cage"]
 
 
 def rooms() -> dict[str, list[Path]]:

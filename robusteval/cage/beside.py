@@ -36,7 +36,8 @@ def beside(command: Callable[[], int], refuse: Refuse) -> int:
     memory = spawn.RawArray("B", SLOT)
     child = spawn.Process(target=_command, args=(theirs, memory, command, refuse))
     with _interrupts_passed_on(child):
-        child.start()
+        with _main_hidden():
+            child.start()
         theirs.close()
         said = _awaited(ours, child, Watch(memory, 1))
         child.join()
@@ -50,6 +51,19 @@ def beside(command: Callable[[], int], refuse: Refuse) -> int:
         "What was finished is kept, and the same command goes on from there. With --workers 2 or more, an attack that "
         "ends its process fails alone.",
     )
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """The script that was started is not run again in the other process: the command stands in a module of its own."""
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    main.__file__, main.__spec__ = None, None
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
 
 
 def _in_words(ended: Ended) -> tuple[str, str]:

@@ -169,7 +169,9 @@ class Asking:
             if pace is None:
                 pace = _paces[model] = Pace()
             self._pace, self._rows, self._since = pace, max(rows, 1), 0.0
-            self._inner = Limited(f"the answer of {who} to {rows} inputs", pace.limit(self._rows))
+            self._inner = Limited(
+                f"the answer of {who} to {'1 input' if rows == 1 else f'{rows} inputs'}", pace.limit(self._rows)
+            )
 
     def __enter__(self) -> None:
         if self._inner is not None:

@@ -7,7 +7,7 @@ import sys
 try:
     import click
 except ImportError:  # `verify` needs no more than numpy, ONNX Runtime and safetensors
-    from robusteval.verify.__main__ import stand_in
+    from robusteval.verify.alone import stand_in
 
     stand_in()
 

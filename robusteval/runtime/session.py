@@ -57,6 +57,8 @@ def run_session(session: onnxruntime.InferenceSession, names: Sequence[str], fee
         reason = (str(error).splitlines() or ["no reason given"])[0][:300]
         raise ModelError(
             f"ONNX Runtime fails on an input of shape {[v.shape for v in feed.values()]}: {reason}",
-            "Check --shape and --layout against what the model was exported with.",
+            "It asks for more memory than it may have (--memory, or what the machine has)."
+            if "alloc" in reason.lower()
+            else "Check --shape and --layout against what the model was exported with.",
         ) from error
     return results

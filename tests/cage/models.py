@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -54,7 +55,7 @@ def _greedy() -> list[onnx.NodeProto]:
 
 def write(path: Path, what: str, when: str) -> Path:
     """what: "hang" or "memory"; when: "bright", or "crowd" for more than 33 images at once."""
-    constants = {
+    constants: dict[str, Any] = {
         "half": np.array(0.5, np.float32),
         "first": np.array(0, np.int64),
         "most": np.array(33, np.int64),

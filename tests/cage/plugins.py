@@ -62,7 +62,7 @@ def facts() -> dict[str, Any]:
         "cudnn": torch._C._get_cudnn_benchmark(),
         "autocast": torch.is_autocast_enabled("cpu"),
         "torch's generator": torch.random.get_rng_state().tolist(),
-        "numpy's generator": np.random.get_state()[1].tolist(),  # type: ignore[index,union-attr]  # noqa: NPY002 - as above
+        "numpy's generator": np.random.get_state()[1].tolist(),  # type: ignore[index]  # noqa: NPY002 - as above
         "Python's generator": random.getstate(),
         "floats": np.geterr(),
         "filters": [*warnings.filters],

@@ -60,7 +60,7 @@ def call(env: dict[str, str], tmp_path: Path, *words: object) -> subprocess.Comp
 
 
 WORDS = {
-    "inspect": ("inspect", "{model}"),
+    "inspect": ("inspect", "{model}", "--data", "{data}"),
     "run": ("run", "{model}", "--data", "{data}", "--suite", "{suite}", "--workers", "1", "--out", "{out}"),
     "train": ("train", "distillation", "{model}", "--fit-data", "{data}", "--out", "hardened.onnx"),
     "references": (
@@ -139,9 +139,20 @@ def test_verify_holds_where_nobody_means_harm(finished: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", ["verify", "report"])
-@pytest.mark.parametrize("name", ["record.json", "witnesses.safetensors", "report.html"])
-@pytest.mark.parametrize("kind", ["endless", "pipe", "link"])
+@pytest.mark.parametrize(
+    ("command", "name", "kind"),
+    [
+        ("verify", "record.json", "endless"),
+        ("verify", "record.json", "pipe"),
+        ("verify", "witnesses.safetensors", "endless"),
+        ("verify", "witnesses.safetensors", "link"),
+        ("verify", "report.html", "endless"),
+        ("verify", "report.html", "pipe"),
+        ("report", "record.json", "endless"),
+        ("report", "record.json", "link"),
+        ("report", "report.html", "endless"),
+    ],
+)
 def test_a_folder_with_what_is_no_plain_file(
     finished: Path, tmp_path: Path, command: str, name: str, kind: str
 ) -> None:

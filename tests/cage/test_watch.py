@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from robusteval.cage import machine
 from robusteval.cage import page as pages
 from robusteval.cage import watch as watching
 from robusteval.cage.page import SLOT, Asking, Limited, Pace, beat, open_page, watched, working
@@ -170,7 +171,7 @@ def test_memory_past_what_is_allowed_ends_the_largest_after_two_looks(
 
 
 def test_what_is_allowed_stands_on_the_page(memory: Any, now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages.machine, "allow", lambda size: None)
+    monkeypatch.setattr(machine, "allow", lambda size: None)
     monkeypatch.setattr(watching, "resident", lambda process: 3e9)
     watch = Watch(memory, 2)
     assert looks(watch, now, 3) == [None] * 3

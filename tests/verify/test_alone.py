@@ -38,7 +38,7 @@ def alone(code: str, *words: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("from robusteval.verify.__main__ import main; sys.exit(main())", []),
+        ("from robusteval.verify.alone import main; sys.exit(main())", []),
         ("from robusteval.cli import main; main()", ["verify"]),
     ],
 )
@@ -55,7 +55,7 @@ def test_a_changed_record_is_found_there_too(folder: Path) -> None:
     data = json.loads((folder / "record.json").read_text())
     data["verdict"]["sentences"][1] = data["verdict"]["sentences"][1].replace("90.0", "99.9")
     (folder / "record.json").write_text(json.dumps(data))
-    done = alone("from robusteval.verify.__main__ import main; sys.exit(main())", folder, "--model", CNN)
+    done = alone("from robusteval.verify.alone import main; sys.exit(main())", folder, "--model", CNN)
     assert done.returncode == 1
     assert "verdict.sentences[1]" in done.stdout
     assert "made from another record" in done.stdout

@@ -1,4 +1,4 @@
-"""`python -m robusteval.verify RUN`: the same as `robusteval verify`, where click is not installed."""
+"""`robusteval verify` where click is not installed: the command, in a process of its own that this one watches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--model", action="append", default=[], help="the evaluated model, where it is not where it was"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as stop:  # help, or words that it does not know
+        return stop.code if isinstance(stop.code, int) else 0
     try:
         result = verified(Path(options.run), options.model)
     except RobustEvalError as error:
@@ -40,15 +43,16 @@ def refuse(message: str, hint: str) -> int:
     return 2
 
 
+def attended() -> NoReturn:
+    """The entry point: `main` in a process of its own."""
+    sys.exit(beside(main, refuse))
+
+
 def stand_in() -> NoReturn:
     """The whole command line where click is not installed: `robusteval verify` works, and the rest says what it
     lacks."""
     if sys.argv[1:2] == ["verify"]:
         del sys.argv[1]
-        sys.exit(beside(main, refuse))
+        attended()
     print("Error: The package click is not installed, so only `robusteval verify` can be run.", file=sys.stderr)
     sys.exit(2)
-
-
-if __name__ == "__main__":
-    sys.exit(beside(main, refuse))
