@@ -21,10 +21,10 @@ def read_plain(path: Path, most: int, follow: bool = False) -> bytes:
         if not stat.S_ISREG(facts.st_mode):
             raise OSError(None, "it is no plain file")
         if facts.st_size > most:
-            raise OSError(None, f"it has {facts.st_size} bytes, more than the limit of {most}")
+            raise OSError(None, f"it is larger than {most >> 20} MiB")
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(None, f"it has more bytes than the limit of {most}")
+        raise OSError(None, f"it is larger than {most >> 20} MiB")
     return content
 
 

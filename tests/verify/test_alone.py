@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,17 +29,19 @@ sys.meta_path.insert(0, Refuse())
 
 
 def alone(code: str, *words: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-c", BLOCK + code, *map(str, words)], capture_output=True, text=True, check=False, cwd=ROOT,
-        env=environment,
-    )  # fmt: skip
+    """The code in a Python where every process that starts refuses them, as where they are not installed."""
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "sitecustomize.py").write_text(BLOCK)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join((place, str(ROOT)))}
+        command = [sys.executable, "-c", f"import sys; {code}", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
         ("from robusteval.verify.alone import main; sys.exit(main())", []),
+        ("from robusteval.verify.alone import attended; attended()", []),
         ("from robusteval.cli import main; main()", ["verify"]),
     ],
 )

@@ -58,7 +58,7 @@ def check_comparison_page(comparison: Comparison, folder: Path, result: Verifica
 
 def _read(folder: Path, result: Verification) -> str | None:
     path = folder / PAGE
-    if not path.is_symlink() and not path.exists():
+    if not (path.is_symlink() or path.is_file() or path.is_fifo()):
         result.leave(ABSENT)
         return None
     try:
