@@ -46,7 +46,6 @@ class State:
         torch.autograd.set_detect_anomaly(*self.anomaly)
         torch.set_autocast_enabled("cpu", self.autocast)
         torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(self.deterministic[0], warn_only=self.deterministic[1])
         _kernels(self)
         torch.set_flush_denormal(False)
         torch.random.set_rng_state(self.generators[0])
@@ -70,6 +69,8 @@ def _nothing() -> None:
 
 def _kernels(state: State) -> None:
     """Which kernels torch takes. By its own functions, as setting one of these by the module's names warns."""
+    # torch's public name for this one imports its compiler, which takes seconds
+    torch._C._set_deterministic_algorithms(state.deterministic[0], warn_only=state.deterministic[1])  # noqa: SLF001
     torch._C._set_mkldnn_enabled(state.mkldnn)  # noqa: SLF001
     torch._C._set_float32_matmul_precision(state.matmul)  # noqa: SLF001
     enabled, benchmark, deterministic, allow_tf32 = state.cudnn

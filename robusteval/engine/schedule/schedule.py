@@ -149,21 +149,23 @@ def attack(
         gate.roles = roles_of(plan, job.suite)
         gate.led = set(gate.roles.leads - left - set(done.failures))
     limits = Limits(seconds, job.suite.cell_timeout, clock)
-    apart = job.apart and (watched() or _outside(job, plan))
+    foreign = job.apart and _outside(job, plan)
 
-    def go(some: list[Task], workers: int) -> None:
+    def go(some: list[Task], workers: int, apart: bool) -> None:
         asked = gate.expected(some)
         reason = execute(context, asked, units, workers, counter, gate, limits, apart, job.executor)
-        if reason and not done.alone and (job.workers > 1 or _outside(job, plan)):
+        if reason and not done.alone and (job.workers > 1 or foreign):
             done.alone = f"All ran in one process: {reason}."
             listener(Progress(counter.done, todo.total, "", note=done.alone))
 
-    go(tasks, job.workers)
+    caged = foreign or (job.apart and watched())
+    go(tasks, job.workers, caged)
     gate.keep = 0.0  # what follows is cheap, and was counted in what was kept; the tests take what it leaves
     # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to
     # come they would be others than those of the whole run
-    go(_complete(todo.transferred, done), job.workers)
-    go(_complete(todo.judging, done), job.workers if job.executor is not None else 1)
+    go(_complete(todo.transferred, done), job.workers, caged)
+    # judging asks the model what attacks have asked it before, and is not worth the start of a process
+    go(_complete(todo.judging, done), job.workers if job.executor is not None else 1, foreign)
     return done
 
 
