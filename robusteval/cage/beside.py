@@ -68,10 +68,9 @@ def _main_hidden() -> Iterator[None]:
 
 def _in_words(ended: Ended) -> tuple[str, str]:
     """What to say of a command that was ended from here, and how to mend it."""
-    kept = "What was finished is kept, and the same command goes on from there."
-    if ended.memory:
-        return f"The command was ended: {ended.why}.", f"{kept} More may be allowed with --memory, or fewer --workers."
-    return f"The command was ended: {ended.why}.", f"{kept} Nothing of it is at work any more."
+    kept = "Nothing of it is at work any more; what a run had finished is kept."
+    more = " Allow more with --memory where the machine has it, or fewer --workers." if ended.memory else ""
+    return f"The command was ended: {ended.why}.", f"{kept}{more}"
 
 
 def _awaited(ours: Connection, child: BaseProcess, watch: Watch) -> int | Ended | None:

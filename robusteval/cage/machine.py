@@ -78,7 +78,7 @@ def confine() -> None:
     _lower(resource.RLIMIT_FSIZE, FILE_BYTES)
     free = min(available(), float(os.environ.get("ROBUSTEVAL_TEST_MEMORY", "inf")))  # tests set it lower
     if free < float("inf"):
-        _data(free)
+        _data(free + (_field("/proc/meminfo", "SwapFree") or 0.0) + _SLACK)
 
 
 def allow(memory: float) -> None:

@@ -156,6 +156,17 @@ class Pace:
 _paces: WeakKeyDictionary[Any, Pace] = WeakKeyDictionary()
 
 
+def pace_of(model: Any) -> Pace:
+    """What is known of a model; of one that cannot be a key, as a stranger's class may have it, nothing."""
+    try:
+        pace = _paces.get(model)
+        if pace is None:
+            pace = _paces[model] = Pace()
+    except TypeError:
+        return Pace()
+    return pace
+
+
 class Asking:
     """A context around a question of `rows` inputs to a stranger's model, whose answers are timed for the next limit.
     who: what answers, as in "ONNX Runtime"; model: the object that is asked."""
@@ -165,12 +176,9 @@ class Asking:
     def __init__(self, who: str, model: Any, rows: int) -> None:
         self._inner: Limited | None = None
         if _open:
-            pace = _paces.get(model)
-            if pace is None:
-                pace = _paces[model] = Pace()
-            self._pace, self._rows, self._since = pace, max(rows, 1), 0.0
+            self._pace, self._rows, self._since = pace_of(model), max(rows, 1), 0.0
             self._inner = Limited(
-                f"the answer of {who} to {'1 input' if rows == 1 else f'{rows} inputs'}", pace.limit(self._rows)
+                f"the answer of {who} to {'1 input' if rows == 1 else f'{rows} inputs'}", self._pace.limit(self._rows)
             )
 
     def __enter__(self) -> None:

@@ -132,6 +132,13 @@ class Model:
     """Something that is asked."""
 
 
+def test_a_model_that_cannot_be_remembered_is_asked_all_the_same(memory: Any) -> None:
+    for _ in range(2):
+        with Asking("the model", [], 1):
+            beat()
+    assert pages.pace_of([]).least == float("inf")
+
+
 def test_the_limit_follows_what_a_row_took(monkeypatch: pytest.MonkeyPatch, memory: Any) -> None:
     pace = Pace()
     assert pace.limit(8) == 2 * pages.FLOOR_S
