@@ -45,11 +45,13 @@ def odd(path: Path) -> str:
         return ""
 
 
-def opened(path: Path, most: int) -> IO[bytes]:
-    """The file, opened for reading without waiting. Raises OSError, as NotPlainError where it is none or has more than
-    `most` bytes."""
+def opened(path: Path, most: int, follow: bool = True) -> IO[bytes]:
+    """The file, opened for reading without waiting. follow: it may be a link, as one that the user gave; not in a
+    folder that a stranger made. Raises OSError, as NotPlainError where it is none or has more than `most` bytes."""
     try:
-        handle = os.open(path, os.O_RDONLY | _FLAGS)
+        if not follow and path.is_symlink():  # where the system cannot refuse it, and for its own words
+            raise NotPlainError(path, "it is a link")
+        handle = os.open(path, os.O_RDONLY | _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     except ValueError as error:  # a zero byte in its name
         raise NotPlainError(path, f"{error}") from None
     except OSError:  # as of a socket, which cannot be opened at all
@@ -68,9 +70,9 @@ def opened(path: Path, most: int) -> IO[bytes]:
         raise
 
 
-def read_plain(path: Path, most: int = LARGEST) -> bytes:
+def read_plain(path: Path, most: int = LARGEST, follow: bool = True) -> bytes:
     """The bytes of a file. Raises OSError as `opened` does, and where it is larger than what memory is left."""
-    with opened(path, most) as file:
+    with opened(path, most, follow) as file:
         there = os.fstat(file.fileno()).st_size
         left = memory() if there > SMALL else None
         if left is not None and there > left:
@@ -81,6 +83,11 @@ def read_plain(path: Path, most: int = LARGEST) -> bytes:
     if len(found) > most:  # it grew while it was read, or says less than it has
         raise NotPlainError(path, f"it has more than {most:,} bytes")
     return found
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with a file, without its name."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def memory() -> float | None:

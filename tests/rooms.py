@@ -14,8 +14,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tests.rooms -->", "<!-- end of rooms -->"
 
 # A room is a folder with its files, or a file directly in `robusteval`; "" is robusteval/__init__.py itself. The
-# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign`, `renamed`, `text`
-# and `plain`, which import nothing but each other, and "" (the version).
+# deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign`, `renamed`, `text`,
+# `plain` and `cage`, which import nothing but each other, and "" (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "text": set(),
     "plain": set(),
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hooks": set(),
     "foreign": set(),
     "renamed": set(),
+    "cage": set(),
     "ops": set(),
     "data": set(),
     "record": {"record.measured"},
@@ -204,6 +205,7 @@ FREE = {
     "renamed",
     "text",
     "plain",
+    "cage",
     "",
 }  # "": robusteval.__version__; its functions are loaded on their first call
 

@@ -16,7 +16,7 @@ PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("robusteva
 ONE_PLUGIN = ("robusteval_published_claims",)  # the package is one plugin; of the others every module is one
 TORCH_FREE = (
     *("record", "report", "metrics", "assessment", "verify", "runtime"),
-    *("errors", "hooks", "foreign", "renamed", "text", "plain"),
+    *("errors", "hooks", "foreign", "renamed", "text", "plain", "cage"),
 )
 
 

@@ -8,14 +8,20 @@ says how to come by a cluster.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import logging
+import math
 import os
 import socket
+import sys
+import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from robusteval.api import (
@@ -64,6 +70,7 @@ class Ray:
         if not ray.is_initialized():
             try:
                 _knock(self.address)
+                _roomy()
                 ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
                 raise PluginError(
@@ -109,6 +116,7 @@ class _Sent:
     content: bytes
     strikes: int = 0
     losses: int = 0
+    since: float = 0.0  # when it was sent
 
 
 class _Run:
@@ -174,7 +182,8 @@ class _Run:
                     )
                 self._worker = self._ray.put(content)
             # in a list, so that Ray does not fetch it for a process that has it already
-            self._out[self._task.remote([self._worker], self._token, sent.content)] = sent
+            sent.since = time.monotonic()
+            self._out[self._task.remote([self._worker], self._token, sent.content, sent.unit.limit)] = sent
 
     def _answer(self, reference: Any) -> Iterator[Done]:
         """The answer of a task that ended, unless it is to be done again."""
@@ -183,7 +192,10 @@ class _Run:
             said = self._ray.get(reference)
         except (errors.WorkerCrashedError, errors.OutOfMemoryError):
             sent.strikes += 1
-            if sent.strikes >= STRIKES:
+            if time.monotonic() - sent.since >= sent.unit.limit:  # its own process has ended it, and would again
+                reason = f"the worker process was ended, as a unit of it took more than {sent.unit.limit:.0f} s"
+                yield Done(sent.unit.id, error=reason, died=True)
+            elif sent.strikes >= STRIKES:
                 yield Done(sent.unit.id, died=True)
             else:
                 self._again.append(sent)
@@ -214,14 +226,40 @@ class _Run:
         return f"{one.cpus:g} CPUs, {one.gpus:g} GPUs and {one.memory:g} GiB of memory"
 
 
-def _attempt(worker: list[Any], token: str, unit: bytes) -> Done:
-    """Runs in a process of the cluster. worker: the reference to it, fetched once a process."""
+def _attempt(worker: list[Any], token: str, unit: bytes, limit: float = math.inf) -> Done:
+    """Runs in a process of the cluster. worker: the reference to it, fetched once a process; limit: seconds after which
+    the process ends itself, whoever holds Python's lock."""
     if token not in _held:
         import ray
 
         _held.clear()
         _held[token] = unpacked(ray.get(worker[0]))
-    return _held[token].attempt(unit)
+    with _limited(limit):
+        return _held[token].attempt(unit)
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """A thread of the interpreter's own, which needs no lock, ends this process after so many seconds."""
+    if seconds > threading.TIMEOUT_MAX:
+        yield
+        return
+    with Path(os.devnull).open("w", encoding="ascii") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _roomy() -> None:
+    """Lifts the soft limit on files' sizes, which Ray's object store is larger than."""
+    if sys.platform != "win32":
+        import resource
+
+        for which in (resource.RLIMIT_FSIZE, resource.RLIMIT_DATA):
+            hard = resource.getrlimit(which)[1]
+            resource.setrlimit(which, (hard, hard))
 
 
 def _knock(address: str) -> None:

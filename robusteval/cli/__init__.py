@@ -18,7 +18,7 @@ from typing import Any
 try:
     import click
 except ImportError:  # `verify` needs no more than numpy, ONNX Runtime, pyarrow and safetensors
-    from robusteval.verify.__main__ import stand_in
+    from robusteval.verify.alone import stand_in
 
     stand_in()
 

@@ -108,6 +108,8 @@ def _print_checks(checks: list[Check]) -> None:
 
 
 def _print(info: ModelInfo) -> None:
+    from robusteval.cage.machine import holds
+    from robusteval.cage.page import watched
     from robusteval.cli.tables import console, table
 
     def numbers(values: tuple[float, ...]) -> str:
@@ -131,6 +133,7 @@ def _print(info: ModelInfo) -> None:
         ("gradients", f"{info.gradients}: rung {info.rung}, {_RUNGS.get(info.rung, '')}"),
         ("why", info.gradients_reason),
         ("data set named", info.dataset),
+        ("cage", holds() if watched() else ""),
     ]
     listed = table("", "", "")
     listed.show_header = False

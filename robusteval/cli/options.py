@@ -133,13 +133,16 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def resources(given: dict[str, Any], suite: str, catalogue: Catalogue) -> dict[str, Any]:
     """Takes the values of `resource_options` out of the given ones: workers, the device resolved, memory."""
+    from robusteval.cage.page import allow
     from robusteval.engine.run.prepare import device_of
 
-    workers, device = given.pop("workers"), given.pop("device")
+    workers, device, memory = given.pop("workers"), given.pop("device"), given.pop("memory")
+    if memory is not None:
+        allow(memory)
     return {
         "workers": workers or os.cpu_count() or 1,
         "device": str(device_of(device, suite, catalogue)),
-        "memory": given.pop("memory"),
+        "memory": memory,
     }
 
 

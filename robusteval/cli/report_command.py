@@ -22,14 +22,22 @@ def command(run: str, out: str | None, as_csv: bool, markdown: bool) -> None:
     For the folder of a run of several models this is the page that compares them. Give one model's folder for its own
     report.
     """
+    from robusteval.cage.page import working
+    from robusteval.report.write import REPORT_FILE
+
+    path = Path(run)
+    target = Path(out) if out else (path if path.is_dir() else path.parent) / REPORT_FILE
+    with working("the rendering of the run"):
+        _render(path, target, as_csv, markdown)
+
+
+def _render(path: Path, target: Path, as_csv: bool, markdown: bool) -> None:
     from robusteval.errors import RecordError
     from robusteval.record import comparison
     from robusteval.record.store import load
     from robusteval.report.summary import render_markdown
-    from robusteval.report.write import REPORT_FILE, write_comparison, write_report, write_tables
+    from robusteval.report.write import write_comparison, write_report, write_tables
 
-    path = Path(run)
-    target = Path(out) if out else (path if path.is_dir() else path.parent) / REPORT_FILE
     several = comparison.load(path) if comparison.is_comparison(path) else None
     record = load(path) if several is None else None
     if markdown:

@@ -205,6 +205,8 @@ def command(
 
 def attack(job: Job, as_json: bool, merging: Merging | None = None) -> Record:
     """Runs a job with its progress shown; with the units of shards, where there are any."""
+    from robusteval.cage.machine import holds
+    from robusteval.cage.page import watched
     from robusteval.cli.progress import Display
     from robusteval.engine.plan.job import plan_of
     from robusteval.engine.run.runner import run
@@ -213,6 +215,8 @@ def attack(job: Job, as_json: bool, merging: Merging | None = None) -> Record:
     with display:
         cells = len(plan_of(job).planned)
         display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {cells} cells")
+        if watched():
+            display.say(f"Caged: {holds()}.")
         return run(job, display.update) if merging is None else merging.run(job, display.update)
 
 

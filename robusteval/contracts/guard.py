@@ -12,6 +12,7 @@ from typing import cast
 
 from torch import Generator, Tensor, nn
 
+from robusteval.cage.page import Asking
 from robusteval.contracts.classifier import Classifier, Featured, ModelInfo
 from robusteval.contracts.plugins import Defended, Detector
 from robusteval.contracts.sharing import lent, shared
@@ -42,7 +43,8 @@ class Guarded:
 
     def _asked(self, ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         try:
-            scores = ask(lent(x))
+            with Asking("the classifier", self, len(x)):
+                scores = ask(lent(x))
         except (RobustEvalError, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # also SystemExit: no model may end the run

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robusteval.errors import RecordError
-from robusteval.plain import read_plain
+from robusteval.plain import in_words, read_plain
 from robusteval.record.column import faulty_keys, titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
 from robusteval.record.documents import Document
@@ -185,9 +185,11 @@ def load(path: Path) -> Comparison:
     if path.is_dir():
         path = path / COMPARISON_FILE
     try:
-        text = read_plain(path, MAX_BYTES).decode()
+        text = read_plain(path, MAX_BYTES, follow=False).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"Cannot read {path}: {error}.", "Give the folder of a run of several models.") from None
+        raise RecordError(
+            f"Cannot read {path}: {in_words(error)}.", "Give the folder of a run of several models."
+        ) from None
     return from_json(text)
 
 

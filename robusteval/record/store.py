@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from robusteval.errors import RecordError
-from robusteval.plain import read_plain
+from robusteval.plain import in_words, read_plain
 from robusteval.record.column import titles_alone
 from robusteval.record.decode import MAX_BYTES, decode, parse
 from robusteval.record.documents import Document
@@ -139,9 +139,11 @@ def load(path: Path) -> Record:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RecordError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-        text = read_plain(path, MAX_BYTES).decode()
+        text = read_plain(path, MAX_BYTES, follow=False).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"Cannot read {path}: {error}.", "Give a record.json or the folder that holds it.") from None
+        raise RecordError(
+            f"Cannot read {path}: {in_words(error)}.", "Give a record.json or the folder that holds it."
+        ) from None
     record = _decoded(text)
     if record.per_sample is not None:
         _check_empty(record)
@@ -170,7 +172,7 @@ def _check_empty(record: Record) -> None:
 def listed_tables(folder: Path) -> list[str]:
     """The files of a folder of tables that robusteval wrote."""
     try:
-        names = json.loads(read_plain(folder / TABLES_LIST, MAX_BYTES))
+        names = json.loads(read_plain(folder / TABLES_LIST, 1 << 20, follow=False))
     except (OSError, ValueError, RecursionError):
         return []
     if not isinstance(names, list):

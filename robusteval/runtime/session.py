@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from robusteval.cage.page import Asking
 from robusteval.errors import ModelError
 
 Array = np.ndarray[Any, Any]
@@ -50,11 +51,14 @@ def run_session(session: onnxruntime.InferenceSession, names: Sequence[str], fee
     options = onnxruntime.RunOptions()
     options.log_severity_level = 4
     try:
-        results: list[Any] = session.run(list(names), feed, options)
+        with Asking("ONNX Runtime", session, max((len(v) for v in feed.values() if v.ndim), default=1)):
+            results: list[Any] = session.run(list(names), feed, options)
     except Exception as error:  # see above
         reason = (str(error).splitlines() or ["no reason given"])[0][:300]
         raise ModelError(
             f"ONNX Runtime fails on an input of shape {[v.shape for v in feed.values()]}: {reason}",
-            "Check --shape and --layout against what the model was exported with.",
+            "It asks for more memory than it may have (--memory, or what the machine has)."
+            if "alloc" in reason.lower()
+            else "Check --shape and --layout against what the model was exported with.",
         ) from error
     return results

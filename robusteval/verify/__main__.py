@@ -1,48 +1,6 @@
 """`python -m robusteval.verify RUN`: the same as `robusteval verify`, where click is not installed."""
 
-from __future__ import annotations
-
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
-
-from robusteval.errors import RobustEvalError
-from robusteval.text import line
-from robusteval.verify.command import as_json, lines, verified
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 all confirmed, 1 something does not re-check, 2 there is nothing to check with."""
-    parser = argparse.ArgumentParser(
-        prog="python -m robusteval.verify",
-        description="Check a finished run again, with numpy and ONNX Runtime alone: clean answers, stored "
-        "adversarials, and all that is derived from them.",
-    )
-    parser.add_argument("run", help="a run's folder, or its record.json")
-    parser.add_argument(
-        "--model", action="append", default=[], help="the evaluated model, where it is not where it was"
-    )
-    parser.add_argument("--json", action="store_true", help="machine-readable")
-    options = parser.parse_args(arguments)
-    try:
-        result = verified(Path(options.run), options.model)
-    except RobustEvalError as error:
-        print("\n".join([f"Error: {error.message}", *([f"  {error.hint}"] if error.hint else [])]), file=sys.stderr)
-        return 2
-    print(as_json(result) if options.json else "\n".join(map(line, lines(result))))
-    return 0 if result.held else 1
-
-
-def stand_in() -> NoReturn:
-    """The whole command line where click is not installed: `robusteval verify` works, and the rest says what it
-    lacks."""
-    if sys.argv[1:2] == ["verify"]:
-        sys.exit(main(sys.argv[2:]))
-    print("Error: The package click is not installed, so only `robusteval verify` can be run.", file=sys.stderr)
-    sys.exit(2)
-
+from robusteval.verify.alone import attended
 
 if __name__ == "__main__":
-    sys.exit(main())
+    attended()

@@ -40,7 +40,10 @@ def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Pat
         entry_folder = folder / entry.key
         record = store.load(entry_folder)
         records.append(record)
-        same = hashlib.sha256(read_plain(entry_folder / store.RECORD_FILE)).hexdigest() == entry.record_sha256
+        same = (
+            hashlib.sha256(read_plain(entry_folder / store.RECORD_FILE, follow=False)).hexdigest()
+            == entry.record_sha256
+        )
         result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
         result.judge(_entry(entry, record), f"models, {entry.key}")
         result.add(verify(record, entry_folder, model), entry.key)

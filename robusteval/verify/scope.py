@@ -131,4 +131,5 @@ OUT_OF_SCOPE: dict[str, str] = {
     "checks[before].value": _PREFLIGHT,
     "plugins": _PLUGIN,
     "plugins[*].distribution": _PLUGIN,
+    "plugins[*].sha256": _PLUGIN,
 }

@@ -15,7 +15,7 @@ from robusteval import cli
 from robusteval.cli.progress import Display
 from robusteval.cli.tables import Screen, table
 from robusteval.engine.schedule.schedule import Progress
-from robusteval.verify import __main__ as alone
+from robusteval.verify import alone
 from tests.hostile_text import EVIL, HALF, MOST, clean
 
 FOLDER = Path(cli.__file__).parent

@@ -12,9 +12,9 @@ import safetensors.numpy
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import CHUNK
+from robusteval.engine.run.cut import PART, chunk_for
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import pass_timing
-from robusteval.engine.schedule.cut import PART, chunk_for
 from robusteval.engine.schedule.forecast import forecaster
 from robusteval.engine.schedule.pass_timing import PassTiming
 from tests.engine.test_forecast import SUITE, job_of

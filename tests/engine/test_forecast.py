@@ -24,7 +24,7 @@ from robusteval.engine.run.runner import forecast_of, run
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.forecast import Forecast, Work, duration, rounded
 from robusteval.engine.schedule.pass_timing import PassTiming
-from robusteval.engine.schedule.schedule import Rest
+from robusteval.engine.schedule.rest import Rest
 from robusteval.metrics.cost import Cost
 from robusteval.record.run import Cell
 from tests.engine import toys

@@ -154,6 +154,15 @@ def test_a_unit_that_keeps_killing_its_worker_fails_alone(joined: Executor, tmp_
     assert "the worker process died" in next(cell.reason for cell in record.cells if cell.status == "failed")
 
 
+def test_a_unit_past_its_limit_is_ended_where_it_is_made(joined: Executor, tmp_path: Path) -> None:
+    job = slow_job(tmp_path, seconds=3600.0)
+    limited = dataclasses.replace(job, suite=dataclasses.replace(job.suite, cell_timeout=5.0))
+    record = run(dataclasses.replace(limited, executor=joined))
+    assert {cell.id: cell.status for cell in record.cells} == {"none/test.slow/l2": "failed", "none/noise/l2": "done"}
+    (reason,) = [cell.reason for cell in record.cells if cell.status == "failed"]
+    assert reason == "the worker process was ended, as a unit of it took more than 5 s"
+
+
 def test_an_interrupted_run_goes_on_from_there(joined: Executor, tmp_path: Path) -> None:
     job = dataclasses.replace(slow_job(tmp_path, seconds=0.2), executor=joined)
 

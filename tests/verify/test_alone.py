@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,19 @@ sys.meta_path.insert(0, Refuse())
 
 
 def alone(code: str, *words: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-c", BLOCK + code, *map(str, words)], capture_output=True, text=True, check=False, cwd=ROOT,
-        env=environment,
-    )  # fmt: skip
+    """The code in a Python where every process that starts refuses them, as where they are not installed."""
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "sitecustomize.py").write_text(BLOCK)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join((place, str(ROOT)))}
+        command = [sys.executable, "-c", f"import sys; {code}", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("from robusteval.verify.__main__ import main; sys.exit(main())", []),
+        ("from robusteval.verify.alone import main; sys.exit(main())", []),
+        ("from robusteval.verify.alone import attended; attended()", []),
         ("from robusteval.cli import main; main()", ["verify"]),
     ],
 )
@@ -56,7 +59,7 @@ def test_a_changed_record_is_found_there_too(folder: Path) -> None:
     data = whole(folder)
     data["verdict"]["sentences"][1] = data["verdict"]["sentences"][1].replace("90.0", "99.9")
     rewrite(folder, json.dumps(data))
-    done = alone("from robusteval.verify.__main__ import main; sys.exit(main())", folder, "--model", CNN)
+    done = alone("from robusteval.verify.alone import main; sys.exit(main())", folder, "--model", CNN)
     assert done.returncode == 1
     assert "verdict.sentences[1]" in done.stdout
     assert "made from another record" in done.stdout

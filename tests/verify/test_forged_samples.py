@@ -17,7 +17,7 @@ from robusteval.record.measured.per_sample import packed
 from robusteval.record.measured.samples_table import entry_columns
 from robusteval.record.measured.witness_rows import WitnessRows
 from robusteval.record.run import Record
-from robusteval.verify.__main__ import main
+from robusteval.verify.alone import main
 from robusteval.verify.run import check
 from tests.verify.mutations import changes, named
 from tests.verify.runs import CNN, Honest

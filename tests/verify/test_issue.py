@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from robusteval.verify.__main__ import main
+from robusteval.verify.alone import main
 from tests.documents import rewrite, whole
 from tests.verify.runs import CNN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,6 +67,17 @@ def test_no_page(folder: Path, record: Record, several: bool) -> None:
         make(folder / "report.html")
         result = checked(record, folder, several)
         assert (result.failures, result.claims, result.left) == ([], 0, {ABSENT: 1})
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_page_that_is_no_plain_file(folder: Path, record: Record, several: bool) -> None:
+    (folder / "report.html").symlink_to(folder / "none")
+    assert checked(record, folder, several).failures == ["report.html: it cannot be read: it is a link."]
+    (folder / "report.html").unlink()
+    os.mkfifo(folder / "report.html")
+    assert checked(record, folder, several).failures == [
+        "report.html: it cannot be read: it is a named pipe, not a file."
+    ]
 
 
 @pytest.mark.parametrize("mark", ["0" * 64, "", "0" * 63, None])

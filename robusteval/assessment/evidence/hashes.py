@@ -10,14 +10,15 @@ from robusteval.record.run import Cell
 
 
 def suite_sha256(data: dict[str, Any]) -> str:
-    """Of a suite's parsed TOML, without priorities and device: what is run first, and where, changes no number but by
-    rounding, so it is no part of what was measured."""
+    """Of a suite's parsed TOML, without priorities, device and the limit of a unit's time: what is run first, and
+    where, or is ended, changes no number but by rounding, so it is no part of what was measured."""
     ordered = {
         kind: [{key: value for key, value in row.items() if key != "priority"} for row in data[kind]]
         for kind in ("attack", "cascade")
         if kind in data
     }
-    measured = {key: value for key, value in data.items() if key != "device"} | ordered
+    left_out = ("device", "cell_timeout")
+    measured = {key: value for key, value in data.items() if key not in left_out} | ordered
     return hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()
 
 

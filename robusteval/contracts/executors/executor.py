@@ -9,6 +9,7 @@ how often a unit is made.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import pickle
 import platform
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from robusteval.errors import PluginError
 from robusteval.foreign import foreign, words
 
 DIED = "the worker process died, as a plugin may have ended it, or memory ran out"
+ENDED = "the worker process was ended, as "  # before what it did
 _PACKAGES = ("robusteval", "torch", "onnxruntime-gpu", "onnxruntime", "numpy")
 _HEAD = b"robusteval-work "
 
@@ -30,10 +32,12 @@ class CannotStartError(Exception):
 @dataclass(frozen=True)
 class Unit:
     """One unit of a run. id: no other of the run has it; pack: the bytes that `Worker.attempt` takes, made when they
-    are asked for, with all that the unit looks at."""
+    are asked for, with all that the unit looks at; limit: seconds by the clock from its start, after which whoever
+    makes it should end the process that is at it, and answer with `died`."""
 
     id: str
     pack: Callable[[], bytes]
+    limit: float = math.inf
 
 
 @dataclass(frozen=True)

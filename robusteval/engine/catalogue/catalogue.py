@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib.metadata
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -118,6 +121,16 @@ def build(points: Iterable[importlib.metadata.EntryPoint]) -> Catalogue:
     rows = _refuse_collisions(rows)
     order = {kind: number for number, kind in enumerate(KINDS)}
     return Catalogue(tuple(sorted(rows, key=lambda row: (order.get(row.kind, 9), row.name, row.distribution))))
+
+
+@functools.cache
+def file_sha256(plugin: Any) -> str:
+    """Of the file that a plugin's class stands in; empty where there is none, as in a notebook."""
+    module = sys.modules.get(getattr(plugin, "__module__", ""))
+    try:
+        return hashlib.sha256(Path(str(getattr(module, "__file__", None) or "")).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry]:

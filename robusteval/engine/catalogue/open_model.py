@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robusteval.cage.page import opening
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.guard import guarded
 from robusteval.engine.catalogue.catalogue import OURS, Catalogue, Entry
@@ -57,7 +58,7 @@ def shared_endings(entry: Entry, catalogue: Catalogue) -> list[str]:
 def _loaded(entry: Entry, path: Path, options: LoadOptions) -> Classifier:
     """What the loader makes of the file. Whatever an outside loader raises is one sentence, as is a sys.exit of any."""
     try:
-        with foreign():
+        with foreign(), opening(path.name):
             model: Classifier = entry.plugin().load(path, options)
     except RobustEvalError:
         raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import robusteval
 from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.catalogue.catalogue import file_sha256
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.plan.fingerprint import attacks_sha256, surrogates
 from robusteval.engine.plan.job import Job
@@ -61,6 +62,7 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
         cells=[],
         plugins=[
             {"kind": entry.kind, "name": entry.name, "version": entry.version, "distribution": entry.distribution}
+            | {"sha256": file_sha256(entry.plugin)}
             for entry in job.catalogue.entries
             if (entry.kind, entry.name) in used and not entry.broken
         ],

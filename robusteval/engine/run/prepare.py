@@ -27,8 +27,8 @@ from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather
+from robusteval.engine.run.cut import chunk_for
 from robusteval.engine.run.options import RunOptions
-from robusteval.engine.schedule.cut import chunk_for
 from robusteval.engine.schedule.executors import executor_of
 from robusteval.engine.schedule.memory import in_words as sizes_in_words
 from robusteval.engine.schedule.memory import needs, shared_out

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
-from robusteval.contracts.executors.executor import DIED, unusable
+from robusteval.contracts.executors.executor import DIED, ENDED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
@@ -282,7 +282,7 @@ def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> N
 
 def _survivable(suite: Suite, record: document.Record) -> Suite:
     """The suite without the attacks that ended a worker process: in this one they would end the run."""
-    died = [cell for cell in record.cells if cell.reason == DIED]
+    died = [cell for cell in record.cells if cell.reason.startswith((DIED, ENDED))]
     dead = {cell.plugin if cell.family == "cascade" else cell.attack for cell in died}
     attacks = tuple(spec for spec in suite.attacks if spec.name not in dead)
     return dataclasses.replace(

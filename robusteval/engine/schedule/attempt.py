@@ -3,6 +3,7 @@ reason why its cell failed."""
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 import traceback
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from robusteval.cage.page import Limited
 from robusteval.contracts.executors.executor import Done
 from robusteval.contracts.samples import Samples
 from robusteval.engine.devices import exact
@@ -17,6 +19,7 @@ from robusteval.engine.plan.plan import Planned
 from robusteval.engine.schedule.environment import machine
 from robusteval.engine.schedule.pass_timing import applied
 from robusteval.engine.source import Window
+from robusteval.engine.state import put_back
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.kept_candidates import Strengths
@@ -41,12 +44,14 @@ class Task:
 @dataclass(frozen=True)
 class Outcome:
     """How a unit ended. error: empty, or one line that says why it failed; detail: the traceback; seconds: what it
-    took."""
+    took; skipped: it was ended as the time budget was over; machine: the processor that made it."""
 
     task: Task
     error: str = ""
     detail: str = ""
     seconds: float = 0.0
+    skipped: bool = False
+    machine: str = ""
 
 
 Seen = (
@@ -63,9 +68,9 @@ class Hands:
 
     def attempt(self, unit: bytes) -> Done:
         """Makes a unit that was packed by `piece`."""
-        task, seen, window = pickle.loads(unit)  # noqa: S301 - what this very run has packed
+        task, seen, window, limit = pickle.loads(unit)  # noqa: S301 - what this very run has packed
         hands = self if window is None else replace(self, context=replace(self.context, samples=window))
-        return attempt(hands, task, seen)
+        return attempt(hands, task, seen, limit)
 
     def without_data(self) -> Hands:
         """For machines that cannot reach the data: units bring their own samples along."""
@@ -79,9 +84,10 @@ class Hands:
         return Window(samples[rows], rows.start, len(samples))
 
 
-def piece(task: Task, seen: Seen, window: Window | None = None) -> bytes:
-    """A unit as it travels. window: its samples, where it goes to a machine that cannot reach the data."""
-    return pickle.dumps((task, seen, window))
+def piece(task: Task, seen: Seen, window: Window | None = None, limit: float = math.inf) -> bytes:
+    """A unit as it travels. window: its samples, where it goes to a machine that cannot reach the data; limit: seconds
+    that it may take."""
+    return pickle.dumps((task, seen, window, limit))
 
 
 def seen_by(task: Task, store: UnitStore) -> Seen:
@@ -98,10 +104,18 @@ def seen_by(task: Task, store: UnitStore) -> Seen:
     return None
 
 
-def attempt(hands: Hands, task: Task, seen: Seen) -> Done:
-    """Makes one unit, on one thread; whatever the plugin raises becomes the answer's error."""
+def attempt(hands: Hands, task: Task, seen: Seen, limit: float = math.inf) -> Done:
+    """Makes one unit, on one thread; whatever the plugin raises becomes the answer's error, and what it sets for all is
+    put back. limit: seconds, for whoever watches this process."""
     started = time.perf_counter()
-    with one_thread(), applied(hands.context.tuning), exact(hands.context.samples.x.device):
+    context = hands.context
+    with (
+        Limited("a unit of it", limit),
+        put_back(),
+        one_thread(),
+        applied(context.tuning),
+        exact(context.samples.x.device),
+    ):
         done = _attempt(hands, task, seen)
     return replace(done, seconds=time.perf_counter() - started, machine=machine())
 

@@ -19,6 +19,7 @@ from robusteval.contracts.executors.executor import DIED, CannotStartError, Done
 from robusteval.contracts.params import make, params_schema
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.schedule.attempt import Hands, Outcome, Task, attempt, piece, seen_by
+from robusteval.engine.schedule.limits import Limits
 from robusteval.engine.schedule.local import Processes, Serial, travels
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.checked import fault
@@ -40,19 +41,18 @@ def execute(
     store: UnitStore,
     workers: int,
     listener: Listener,
-    admit: Admit = lambda _: True,
+    admit: Admit,
+    limits: Limits,
     apart: bool = False,
     executor: Executor | None = None,
-    machines: set[str] | None = None,
 ) -> str:
     """Runs the tasks in order, on the executor, and tells the listener of each as it ends; without one in this process
     where workers is 1, unless apart. admit is asked just before a task would start; one that it turns down is left out.
-    machines: takes in the processors that made units.
 
     Returns why no process could be started, so that all ran in this one; else nothing. Raises RecordError where a unit
     cannot be stored, and PluginError where the executor that the user named cannot be used.
     """
-    work = _Work(Hands(context, store.plan), store, workers, listener, admit, iter(tasks), machines)
+    work = _Work(Hands(context, store.plan), store, workers, listener, admit, iter(tasks), limits)
     if executor is not None and not isinstance(executor, Serial | Processes):
         work.carry = True
         _foreign(executor, work)
@@ -123,7 +123,7 @@ class _Work:
     listener: Listener
     admit: Admit
     left: Iterator[Task]
-    machines: set[str] | None = None
+    limits: Limits
     carry: bool = False  # units bring their samples along, as their workers may be on machines that have not the data
     out: dict[str, Task] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)  # cells that end the process they run in
@@ -141,15 +141,17 @@ class _Work:
                 self.listener(Outcome(task, DIED))
             elif self.admit(task):
                 self.out[task.id] = task
-                yield Unit(task.id, functools.partial(self._packed_unit, task))
+                limit = self.limits.of(task)
+                yield Unit(task.id, functools.partial(self._packed_unit, task, limit), limit)
 
-    def _packed_unit(self, task: Task) -> bytes:
-        return piece(task, seen_by(task, self.store), self.hands.window(task) if self.carry else None)
+    def _packed_unit(self, task: Task, limit: float) -> bytes:
+        window = self.hands.window(task) if self.carry else None
+        return piece(task, seen_by(task, self.store), window, limit)
 
     def attempt(self, unit: Unit) -> Done:
         """See contracts.executors.executor.Work."""
         task = self.out[unit.id]
-        return attempt(self.hands, task, seen_by(task, self.store))
+        return attempt(self.hands, task, seen_by(task, self.store), unit.limit)
 
     def packed(self) -> bytes:
         """See contracts.executors.executor.Work."""
@@ -178,6 +180,9 @@ class _Work:
                 "What was finished is kept: the same command goes on from there.",
             )
         task = self.out[done.unit]
+        if done.died and self.limits.is_over():
+            self._end(task, Outcome(task, skipped=True))
+            return
         if done.died:
             self.dead.add(task.planned.cell.id)
         error = as_sentence(done.error) or (DIED if done.died else "")
@@ -189,9 +194,8 @@ class _Work:
                 error = f"what the executor {name} brought back {reason}"
             else:
                 self.store.put(task.planned.cell.id, task.chunk, done.content)
-        if self.machines is not None and done.machine:
-            self.machines.add(as_name(done.machine))
-        self._end(task, Outcome(task, error, block(done.detail, 100_000), done.seconds))
+        detail = block(done.detail, 100_000)
+        self._end(task, Outcome(task, error, detail, done.seconds, machine=as_name(done.machine)))
 
     def _end(self, task: Task, outcome: Outcome) -> None:
         del self.out[task.id]

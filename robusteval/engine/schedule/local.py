@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from typing import ClassVar
 
 import torch
 
+from robusteval.cage.page import opening, own_page
 from robusteval.contracts.executors.executor import (
     DIED,
     CannotStartError,
@@ -32,6 +33,8 @@ from robusteval.contracts.executors.executor import (
     Worker,
     unpacked,
 )
+from robusteval.engine.schedule.watched import Seats, Watched, seat
+from robusteval.engine.state import put_back
 from robusteval.foreign import CtrlC, words
 from robusteval.hooks import hookimpl
 
@@ -72,7 +75,7 @@ class Processes:
         payload = work.packed()
         left = _Left(work.units())
         suspects = yield from _pool(payload, left, work.workers)
-        while suspects:
+        while suspects or left.more():
             # a worker died and took the pool with it: each unit that was under way runs once more, in a pool of its own
             for unit in suspects:
                 if (yield from _pool(payload, _Left(iter(()), [unit]), 1)):
@@ -118,15 +121,18 @@ class _Left:
 
 def _pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, list[Unit]]:
     """Yields answers until nothing is left; returns the units that were under way when a worker died. Raises
-    CannotStartError."""
+    CannotStartError. A worker that had to be ended takes the pool with it too: its unit is answered, and the others
+    that were under way are put back."""
     running: dict[Future[Done], Unit] = {}
     spawn, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    watched = Watched(spawn, workers)
+    given = (payload, os.getpid(), watched.seats)
     with (
         _main_as_needed(payload),
-        ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(payload, os.getpid())) as pool,
+        ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=given) as pool,
     ):
         try:
-            _greet(pool)
+            _greet(pool, watched)
             more = True
             while more or running:
                 # no more than there are workers, so that a task is admitted when it really starts
@@ -141,26 +147,34 @@ def _pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, li
                         yield Done(unit.id, error=f"it cannot be sent to other processes ({words(error)})")
                         continue
                     left.back.append(unit)  # until it is under way
-                    running[pool.submit(_work, content)] = unit
+                    running[pool.submit(_work, content, watched.number(unit))] = unit
                     left.back.pop()
-                for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                for future in watched.ended(running):
                     done = future.result()
                     del running[future]
                     yield done
         except BrokenProcessPool:
-            return [*running.values()]
+            under_way = [*running.values()]
+            guilty = watched.guilty(under_way)
+            if not guilty:
+                return under_way
+            left.back += [unit for unit in under_way if unit not in guilty]
+            yield from (Done(unit.id, error=watched.culprits[unit.id], died=True) for unit in guilty)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in set(multiprocessing.active_children()) - before:
-                child.terminate()  # what is under way is lost in any case, and may take long
+                child.kill()  # what is under way is lost in any case, and may take long, or heed no signal
             raise
     return []
 
 
-def _greet(pool: ProcessPoolExecutor) -> None:
+def _greet(pool: ProcessPoolExecutor, watched: Watched) -> None:
     """Raises CannotStartError where a worker cannot begin with what it is given."""
     try:
-        reason = pool.submit(_ready).result()
+        ready = pool.submit(_ready)
+        while not watched.ended([ready]):
+            continue
+        reason = ready.result()
     except BrokenProcessPool:
         raise CannotStartError("worker processes end as soon as they are started") from None
     if reason:
@@ -217,12 +231,14 @@ class _Quit(CtrlC):
         os._exit(130)
 
 
-def _start(payload: bytes, parent: int) -> None:
+def _start(payload: bytes, parent: int, seats: Seats) -> None:
     signal.signal(signal.SIGINT, _Quit())
     torch.set_num_threads(1)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    seat(seats)
     try:
-        _held.append(_Held(unpacked(payload)))
+        with put_back(), opening("the model in a worker process"):
+            _held.append(_Held(unpacked(payload)))
     except CannotStartError as error:
         _held.append(_Held(reason=str(error)))
 
@@ -241,7 +257,10 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _work(unit: bytes) -> Done:
+def _work(unit: bytes, number: int) -> Done:
+    page = own_page()
+    if page is not None:
+        page.unit(number)
     worker = _held[0].worker
     if worker is None:
         raise RuntimeError(_held[0].reason)

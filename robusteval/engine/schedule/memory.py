@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from robusteval.cage.page import watched
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.errors import SuiteError
@@ -113,7 +114,7 @@ def shared_out(need: Need, x: Tensor, chunk: int, workers: int, limit: float | N
         )
     held = _COPIES * chunk * x[:1].numel() * x.element_size()
     for count in range(workers, 0, -1):
-        apart = base if count > 1 else 0.0  # one worker is this process itself
+        apart = base if count > 1 or watched() else 0.0  # one worker is this process itself where nobody could end it
         room = (allowed - own) / count - apart - held
         if count == 1 or room >= _ROOMY * need.gradient:
             break

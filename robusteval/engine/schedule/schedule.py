@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from robusteval.cage.page import watched
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.catalogue.catalogue import OURS
 from robusteval.engine.fit.pipelines import Fitted
@@ -16,6 +17,8 @@ from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.plan.shards import Shard
 from robusteval.engine.schedule.executors import Outcome, Task, execute
 from robusteval.engine.schedule.forecast import Forecaster
+from robusteval.engine.schedule.limits import Limits
+from robusteval.engine.schedule.rest import Rest
 from robusteval.engine.schedule.time_budget import Clock, Gate, informative_first, roles_of
 from robusteval.engine.suite import goals
 from robusteval.engine.units.chunk import Context
@@ -42,7 +45,6 @@ class Progress:
 
 
 Listener = Callable[[Progress], None]
-_PRIOR_S = 10.0  # seconds that foretold times are trusted before they are corrected by those measured
 
 
 @dataclass(frozen=True)
@@ -146,21 +148,24 @@ def attack(
         left = {task.planned.cell.id for task in tasks}
         gate.roles = roles_of(plan, job.suite)
         gate.led = set(gate.roles.leads - left - set(done.failures))
-    apart = job.apart and _outside(job, plan)
+    limits = Limits(seconds, job.suite.cell_timeout, clock)
+    foreign = job.apart and _outside(job, plan)
 
-    def go(some: list[Task], workers: int) -> None:
+    def go(some: list[Task], workers: int, apart: bool) -> None:
         asked = gate.expected(some)
-        reason = execute(context, asked, units, workers, counter, gate, apart, job.executor, done.machines)
-        if reason and not done.alone:
+        reason = execute(context, asked, units, workers, counter, gate, limits, apart, job.executor)
+        if reason and not done.alone and (job.workers > 1 or foreign):
             done.alone = f"All ran in one process: {reason}."
             listener(Progress(counter.done, todo.total, "", note=done.alone))
 
-    go(tasks, job.workers)
+    caged = foreign or (job.apart and watched())
+    go(tasks, job.workers, caged)
     gate.keep = 0.0  # what follows is cheap, and was counted in what was kept; the tests take what it leaves
     # these look at the stored adversarials of the bare model, so they come after it; where some of those are still to
     # come they would be others than those of the whole run
-    go(_complete(todo.transferred, done), job.workers)
-    go(_complete(todo.judging, done), job.workers if job.executor is not None else 1)
+    go(_complete(todo.transferred, done), job.workers, caged)
+    # judging asks the model what attacks have asked it before, and is not worth the start of a process
+    go(_complete(todo.judging, done), job.workers if job.executor is not None else 1, foreign)
     return done
 
 
@@ -230,37 +235,6 @@ def _dear_first(tasks: list[Task], seconds: Callable[[Task], float | None]) -> l
 
 
 @dataclass
-class Rest:
-    """How long what is left will take. coming: CPU seconds of each unit, None where its attack does not say; tests: of
-    what one process does at the end; slower: seconds by the clock for a CPU second, as foretold."""
-
-    coming: list[float | None]
-    tests: float
-    workers: int
-    slower: float
-    forecast: float = 0.0  # of the units that ended
-    took: float = 0.0
-
-    def learn(self, forecast: float | None, took: float) -> None:
-        """Takes in that a unit ended."""
-        if forecast in self.coming:
-            self.coming.remove(forecast)
-        if forecast is not None:
-            self.forecast, self.took = self.forecast + forecast, self.took + took
-
-    def seconds(self) -> float | None:
-        """By the clock; None while nothing is known of a unit that is left. What was foretold counts like ten seconds
-        measured, so that the first unit does not decide alone."""
-        known = [forecast for forecast in self.coming if forecast is not None]
-        if len(known) < len(self.coming) and not known:
-            return None
-        factor = (self.took + _PRIOR_S * self.slower) / (self.forecast + _PRIOR_S)
-        mean = sum(known) / len(known) if known else 0.0
-        units = sum(known) + mean * (len(self.coming) - len(known))
-        return factor * (units / max(min(self.workers, len(self.coming)), 1) + self.tests)
-
-
-@dataclass
 class _Counter:
     """Counts outcomes, keeps failures, and writes tracebacks beside the record."""
 
@@ -277,10 +251,14 @@ class _Counter:
     def __call__(self, outcome: Outcome) -> None:
         self.done += 1
         cell = outcome.task.planned.cell.id
-        if self.gate is not None:
+        if self.gate is not None and not outcome.skipped:
             self.gate.learn(outcome)
             if self.rest is not None:
                 self.rest.learn(self.gate.seconds(outcome.task), outcome.seconds)
+        if outcome.machine:
+            self.attacked.machines.add(outcome.machine)
+        if outcome.skipped:
+            self.attacked.skipped.add(cell)
         if outcome.error:
             self.attacked.fail(cell, outcome.task.chunk, outcome.error)
             if outcome.detail and outcome.error not in self.seen:

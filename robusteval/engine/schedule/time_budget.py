@@ -90,7 +90,7 @@ def roles_of(plan: Plan, suite: Suite) -> Roles:
 @dataclass
 class Gate:
     """Says of each unit, just before it would start, whether it may. A cell is begun only where all that is left of it
-    fits; a unit of a cell that was begun needs to fit itself. Nothing that runs is ever stopped."""
+    fits; a unit of a cell that was begun needs to fit itself. What runs is stopped only past the budget (`limits`)."""
 
     clock: Clock
     seconds: Seconds

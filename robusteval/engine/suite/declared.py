@@ -184,6 +184,16 @@ class Settings:
             " adversarials (255: 8-bit images only); 0: all do",
         ),
     ] = 0
+    cell_timeout: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1e9,
+            allow_inf_nan=False,
+            description="seconds after which one unit of a cell, some samples of it, is ended and the cell has failed; "
+            "0: 50 times what was foretold of it, and five minutes at least",
+        ),
+    ] = 0
     keep_strengths: Annotated[
         Flag,
         Field(description="run every attack at `strengths` and `stretches` too, for accuracy against mean L2"),

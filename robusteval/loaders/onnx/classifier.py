@@ -11,6 +11,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from robusteval.cage.page import Asking
 from robusteval.contracts.classifier import LoadOptions, ModelInfo
 from robusteval.contracts.sharing import shared
 from robusteval.errors import AccessError, ModelError
@@ -85,7 +86,8 @@ class OnnxClassifier:
             self._runner = self._climbed.runner(self._file, self._input_reading, self._output_reading, self._head)
         if not len(x):
             return x.new_zeros((0, self.info.classes))
-        return self._runner.scores(x)
+        with Asking("the differentiable twin", self._runner, len(x)):
+            return self._runner.scores(x)
 
     def features(self) -> OnnxClassifier:
         """What the last linear layer reads, [B, D], on a copy of the file with one more output. Raises AccessError."""

@@ -6,6 +6,8 @@ torch.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import math
 import signal
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 SECONDS = 60  # of computing; by the clock it may take longer where the machine is busy with other things
 _WAIT = 5  # times as long by the clock, for a child that neither computes nor answers
+_PARENT_DEATH_SIGNAL = 1
 BASE_BYTES = 6 * 2**30  # address space, not memory: ONNX Runtime alone reserves about one GiB
 
 
@@ -69,6 +72,8 @@ def _limit(size: int, seconds: int) -> None:
     # the kernel tells nobody why at the hard limit, where it kills; at the soft one it says SIGXCPU
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 10))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):  # Linux: killed when the command is, and no orphan at work
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
 
 
 def _try(blob: bytes, shape: list[int]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robusteval.cage.page import Asking
 from robusteval.errors import ModelError, RobustEvalError
 from robusteval.loaders.input_space import PixelSpace
 from robusteval.loaders.pytorch.outputs import Path, nothing_in, one_hot, picked, rows_of, tensors
@@ -48,7 +49,8 @@ def call(module: nn.Module, space: PixelSpace, x: Tensor) -> Any:
     feed = space.to_file(x).to(dtype_of(module)).clone()
     shape = tuple(feed.shape)
     try:
-        return module(feed)
+        with Asking("the module", module, len(feed)):
+            return module(feed)
     except (KeyboardInterrupt, GeneratorExit, RobustEvalError):
         raise
     except BaseException as error:

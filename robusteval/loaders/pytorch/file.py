@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import stat
 import sys
 import warnings
 import zipfile
@@ -102,7 +103,10 @@ def open_torch_file(path: Path, options: LoadOptions) -> Opened:
 
 def _content(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        info = path.stat()
+        size = info.st_size
+        if not stat.S_ISREG(info.st_mode):
+            raise ModelError(f"{path} is not a file.", "Give the path of one model file.")
         if size == 0:
             raise ModelError(f"{path.name} is empty.", "Save the model again.")
         if size > MAX_BYTES:

@@ -100,9 +100,13 @@ def _list(values: Sequence[float]) -> str:
 
 
 def plugins(record: Record) -> Table | None:
-    """What ran, by kind and version."""
+    """What ran, by kind and version, with the hash of its file where the record has it."""
     if not record.plugins:
         return None
     keys = ("kind", "name", "version", "distribution")
     rows = [[str(plugin.get(key, "")) for key in keys] for plugin in record.plugins]
-    return Table("Plugins that ran", ["Kind", "Name", "Version", "Distribution"], rows, words=(1, 2, 3))
+    heads = ["Kind", "Name", "Version", "Distribution"]
+    if not any("sha256" in plugin for plugin in record.plugins):
+        return Table("Plugins that ran", heads, rows, words=(1, 2, 3))
+    rows = [[*row, plugin.get("sha256", "")[:16]] for row, plugin in zip(rows, record.plugins, strict=True)]
+    return Table("Plugins that ran", [*heads, "SHA-256 of its file"], rows, words=(1, 2, 3, 4))

@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.errors import RecordError
-from robusteval.plain import read_plain
+from robusteval.plain import in_words, read_plain
 from robusteval.record.run import Record
 from robusteval.verify.parts.asking import reopened
 
 Array = NDArray[Any]
 CLEAN, LABELS = "clean", "labels"
 _BATCH = 128
+MAX_BYTES = (
+    16 << 30
+)  # of a witness file; the wins that are kept take less than one, the nearest of each sample the rest
 
 
 class Model(Protocol):
@@ -86,10 +89,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], str]:
     import safetensors.numpy
 
     try:
-        content = read_plain(path)
+        content = read_plain(path, MAX_BYTES, follow=False)
         tensors: dict[str, Array] = safetensors.numpy.load(content)
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise RecordError(f"Cannot read {path}: {error}.", "Give the folder that the run wrote.") from None
+        raise RecordError(f"Cannot read {path}: {in_words(error)}.", "Give the folder that the run wrote.") from None
     return tensors, hashlib.sha256(content).hexdigest()
 
 

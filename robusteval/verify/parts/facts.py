@@ -4,6 +4,7 @@ versions."""
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ SUITE = "the suite is a plugin's or the user's own, so that its hash and what it
 PLAN = "the hash of the plan, which needs the plugins and the loaded model"
 ATTACKS = "the hash of the attacks' variants together, which needs the plugins"
 KINDS = ("attack", "defense", "metric")
+_ROW = {"kind", "name", "version", "distribution"}  # of a plugin; since 0.3 with the sha256 of its file
 _OF_CELL = (
     "attack", "plugin", "version", "family", "needs", "defense", "knowledge", "norm", "threat", "eps", "target",
 )  # fmt: skip
@@ -231,10 +233,10 @@ def _plugins(record: Record, result: Verification) -> None:
     ]
     if len(set(listed)) != len(listed):
         faults.append("a row is there twice")
-    if any(
-        row.keys() != {"kind", "name", "version", "distribution"} or row["kind"] not in KINDS for row in record.plugins
-    ):
+    if any(row.keys() - {"sha256"} != _ROW or row["kind"] not in KINDS for row in record.plugins):
         faults.append("a row is not of kind, name, version and distribution")
+    if any(not re.fullmatch(r"([0-9a-f]{64})?", row.get("sha256", "")) for row in record.plugins):
+        faults.append("the sha256 of a plugin's file is none")
     result.judge(faults, "plugins")
 
 

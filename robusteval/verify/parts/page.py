@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from robusteval.plain import read_plain
+from robusteval.plain import in_words, read_plain
 from robusteval.record.comparison import Comparison
 from robusteval.record.run import Record
 from robusteval.record.store import digest
 from robusteval.verify.parts.result import Verification
 
 PAGE, TABLES = "report.html", "tables"
+MAX_BYTES = 1 << 30  # of a page or a table
 ABSENT = "there is no report.html"
 BARE = (
     "the page's words and figures: the packages that render it are not installed, so only the hash that it carries "
@@ -63,10 +64,14 @@ def check_comparison_page(comparison: Comparison, folder: Path, result: Verifica
 
 def _read(folder: Path, result: Verification) -> str | None:
     path = folder / PAGE
-    if not path.is_file():
+    if not (path.is_symlink() or path.is_file() or path.is_fifo()):
         result.leave(ABSENT)
         return None
-    return read_plain(path).decode("utf-8", "replace")
+    try:
+        return read_plain(path, MAX_BYTES, follow=False).decode("utf-8", "replace")
+    except OSError as error:
+        result.judge([f"it cannot be read: {in_words(error)}"], PAGE)
+        return None
 
 
 def _compare(page: str, again: str, drawn_with: str, result: Verification) -> None:
@@ -98,5 +103,8 @@ def _tables(record: Record, folder: Path, result: Verification) -> None:
     for name, text in tables_csv.tables(record).items():
         path = tables_folder / name
         if path.is_file():
-            same = read_plain(path) == text.encode()
+            try:
+                same = read_plain(path, MAX_BYTES, follow=False) == text.encode()
+            except OSError:
+                same = False
             result.judge([] if same else ["it is not the record's table"], f"{TABLES}/{name}")
