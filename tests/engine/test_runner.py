@@ -85,11 +85,11 @@ def test_a_killed_run_goes_on_to_the_same_document(
     done: list[Any] = []
     honest = executors.attempt
 
-    def dying(hands: Hands, task: Task, seen: Seen) -> Any:
+    def dying(hands: Hands, task: Task, seen: Seen, limit: float) -> Any:
         if len(done) == kept:
             raise KilledError
         done.append(task)
-        return honest(hands, task, seen)
+        return honest(hands, task, seen, limit)
 
     second = dataclasses.replace(job, folder=tmp_path / "second")
     monkeypatch.setattr(executors, "attempt", dying)
