@@ -48,9 +48,9 @@ def odd(path: Path) -> str:
 def opened(path: Path, most: int, follow: bool = True) -> IO[bytes]:
     """The file, opened for reading without waiting. follow: it may be a link, as one that the user gave; not in a
     folder that a stranger made. Raises OSError, as NotPlainError where it is none or has more than `most` bytes."""
+    if not follow and path.is_symlink():  # where the system cannot refuse it, and for its own words
+        raise NotPlainError(path, "it is a link")
     try:
-        if not follow and path.is_symlink():  # where the system cannot refuse it, and for its own words
-            raise NotPlainError(path, "it is a link")
         handle = os.open(path, os.O_RDONLY | _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     except ValueError as error:  # a zero byte in its name
         raise NotPlainError(path, f"{error}") from None

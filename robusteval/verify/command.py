@@ -10,7 +10,7 @@ from pathlib import Path
 from robusteval.cage.page import working
 from robusteval.errors import RecordError, RobustEvalError
 from robusteval.record import comparison, store
-from robusteval.record.measured import Model
+from robusteval.record.run import Model
 from robusteval.verify.parts.result import STATEMENT, Verification
 
 _MOST = 20

@@ -114,7 +114,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def own(finished: Path, tmp_path: Path) -> Path:
     """A copy of the run, with its model beside it."""
-    for name in ("record.json", "witnesses.safetensors", "report.html"):
+    for name in ("record.json", "samples.parquet", "witnesses.safetensors", "report.html"):
         (tmp_path / name).write_bytes((finished / "run" / name).read_bytes())
     return tmp_path
 

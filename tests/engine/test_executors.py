@@ -3,6 +3,7 @@ breaks off is taken up again."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import shutil
 import signal
@@ -183,8 +184,8 @@ def test_an_executor_is_named_with_its_parameters() -> None:
 
 def test_a_model_that_cannot_travel_is_refused_where_the_user_named_an_executor(serial: Ran, tmp_path: Path) -> None:
     job = on(serial, tmp_path, Carrier())
-    stuck = dataclasses.replace(job.samples.copy(), names=tuple(str(n) for n in range(200)))
-    object.__setattr__(stuck, "class_names", (lambda: None,))  # no pickle takes it
+    stuck = copy.copy(job.model)
+    object.__setattr__(stuck, "more", lambda: None)  # no pickle takes it
     with pytest.raises(PluginError, match=r"test\.carrier cannot be used: the model cannot be sent"):
-        run(dataclasses.replace(job, samples=stuck))
+        run(dataclasses.replace(job, model=stuck))
     shutil.rmtree(job.folder)

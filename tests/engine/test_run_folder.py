@@ -169,19 +169,19 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
 ) -> None:
     job = faulty.job(tmp_path)
-    honest = store._write
+    honest = Path.replace
 
-    def failing(path: Path, content: bytes) -> None:
+    def failing(written: Path, path: Path) -> Path:
         if path.name.endswith(full):
             raise OSError(errno.ENOSPC, "No space left on device")
-        honest(path, content)
+        return honest(written, path)
 
-    monkeypatch.setattr(store, "_write", failing)
+    monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(RecordError, match="No space left on device") as caught:
         run(job)
     assert "goes on from there" in caught.value.hint or full == "plan.json"
     assert not (job.folder / "record.json").exists()
-    monkeypatch.setattr(store, "_write", honest)
+    monkeypatch.setattr(Path, "replace", honest)
     kept = []
     record = run(job, lambda progress: kept.append(progress.resumed))
     assert kept[0] == (0 if full in ("plan.json", ".npz") else 1)
