@@ -1,7 +1,7 @@
 """What this process is at, on a page of memory that a process beside it reads: each question with its limit, so that
 one that is never answered can be ended, whoever holds Python's lock meanwhile.
 
-A question goes on top of the ones that it is part of. Writing one costs about two microseconds. No clock is read here:
+A question goes on top of the ones that it is part of. Writing one costs about some microseconds. No clock is read here:
 whoever watches counts for how long it has seen the same question, so a machine that slept, or a command that was
 stopped and taken up again, harms nobody.
 """

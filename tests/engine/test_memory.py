@@ -57,6 +57,8 @@ def test_workers_and_rows_are_as_many_as_have_room(
     total = 300 * MB + shares.workers * shares.room + (300 * MB * shares.workers if shares.workers > 1 else 0)
     assert total <= limit
     assert ("gradients" in in_words(shares.sizes(), shares, workers)) == (size is not None)
+    assert shares.threads(workers) == workers // given
+    assert ("on 2 threads each" in in_words(shares.sizes(), shares, workers)) == (given < workers)
     assert (f"{given} of {workers} workers" in in_words(shares.sizes(), shares, workers)) == (given < workers)
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import plan_of, run
+from robusteval.engine.schedule import attempt as attempts
 from robusteval.engine.schedule import executors
 from robusteval.engine.schedule.attempt import Hands, Seen, Task
 from robusteval.engine.units.store import UnitStore
@@ -223,3 +225,22 @@ def test_wrong_when_clean_is_distance_0_and_not_attacked(job: Job) -> None:
     cell = next(cell for cell in record.cells if cell.id == "none/test.walk/l2")
     assert cell.distance[:10] == [0.0] * 10
     assert cell.forwards[:10] == [0] * 10
+
+
+def test_where_memory_has_room_for_one_worker_it_computes_on_the_threads_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    job = dataclasses.replace(make_job(tmp_path), threads=2)
+    honest = attempts._attempt
+
+    def watched(*given: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return honest(*given)
+
+    monkeypatch.setattr(attempts, "_attempt", watched)
+    before = torch.get_num_threads()
+    run(job)
+    assert set(seen) == {2}
+    assert torch.get_num_threads() == before

@@ -35,6 +35,7 @@ class Job:
     command: str = ""
     seed: int = 0
     workers: int = 1
+    threads: int = 1  # of each worker
     target: str = "untargeted"
     labels_from_model: bool = False
     precision: str = FULL_ONLY  # of what attacks propose; see RunOptions

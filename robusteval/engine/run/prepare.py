@@ -95,6 +95,7 @@ def prepare_job(
         command=options.command,
         seed=int(options.seed),
         workers=shares.workers,
+        threads=shares.threads(options.workers) if executor is None else 1,
         room=shares.room,
         batches=sizes_in_words(sizes, shares, options.workers),
         target=goal,

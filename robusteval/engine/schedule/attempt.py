@@ -20,7 +20,7 @@ from robusteval.engine.schedule.environment import machine
 from robusteval.engine.schedule.pass_timing import applied
 from robusteval.engine.source import Window
 from robusteval.engine.state import put_back
-from robusteval.engine.threads import one_thread
+from robusteval.engine.threads import on_threads
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.kept_candidates import Strengths
 from robusteval.engine.units.store import UnitStore, sealed_unit
@@ -105,14 +105,14 @@ def seen_by(task: Task, store: UnitStore) -> Seen:
 
 
 def attempt(hands: Hands, task: Task, seen: Seen, limit: float = math.inf) -> Done:
-    """Makes one unit, on one thread; whatever the plugin raises becomes the answer's error, and what it sets for all is
-    put back. limit: seconds, for whoever watches this process."""
+    """Makes one unit, mostly on one thread; whatever the plugin raises becomes the answer's error, and what it sets for
+    all is put back. limit: seconds, for whoever watches this process."""
     started = time.perf_counter()
     context = hands.context
     with (
         Limited("a unit of it", limit),
         put_back(),
-        one_thread(),
+        on_threads(context.threads),
         applied(context.tuning),
         exact(context.samples.x.device),
     ):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from robusteval import plain
 from robusteval.cage.page import watched
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
@@ -57,6 +57,10 @@ class Shares:
     need: Need
     limit: float
 
+    def threads(self, asked: int) -> int:
+        """Of each worker: what was asked for and has no room as a worker computes as a thread."""
+        return max(1, asked // self.workers)
+
     def sizes(self, need: Need | None = None) -> Sizes:
         """The most rows at once whose questions stay inside the room; one at least."""
         need = need or self.need
@@ -68,8 +72,8 @@ def free(device: torch.device) -> float:
     in."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    found = [_available(), _cgroup()]
-    return min((value for value in found if value is not None), default=4.0 * 2**30)
+    left = plain.memory()
+    return 4.0 * 2**30 if left is None else left
 
 
 def needs(asked: Classifier | Pipeline, x: Tensor) -> Need:
@@ -127,7 +131,9 @@ def in_words(sizes: Sizes, shares: Shares, asked: int) -> str:
     cut = [f"{words} of {size}" for kind, words in named if (size := sizes.of(kind)) is not None]
     said = [f"at once at most {', '.join(cut)}"] if cut else []
     if shares.workers < asked:
-        said.append(f"{shares.workers} of {asked} workers, as more have no room")
+        each = shares.threads(asked)
+        more = f" on {each} threads each" if each > 1 else ""
+        said.append(f"{shares.workers} of {asked} workers{more}, as more have no room")
     return "; ".join(said)
 
 
@@ -214,30 +220,4 @@ def _status(name: str) -> float | None:
                 return float(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         return None
-    return None
-
-
-def _available() -> float | None:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _cgroup() -> float | None:
-    """What the control group leaves, version 2 or 1; None where there is no limit."""
-    for most, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            limit = float((Path("/sys/fs/cgroup") / most).read_text())
-            taken = float((Path("/sys/fs/cgroup") / used).read_text())
-        except (OSError, ValueError):  # "max", or another version
-            continue
-        if limit < 2**60:
-            return max(limit - taken, 0.0)
     return None

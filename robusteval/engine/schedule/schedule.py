@@ -130,7 +130,9 @@ def attack(
         row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.by_defense
     }
     least = goals.least_likely(job.model, job.samples) if job.target == goals.LEAST_LIKELY else None
-    context = Context(fitted.by_defense, job.samples, initially_correct, job.seed, least, job.suite.levels, tuning)
+    context = Context(
+        fitted.by_defense, job.samples, initially_correct, job.seed, least, job.suite.levels, tuning, job.threads
+    )
 
     def seconds(task: Task) -> float | None:
         return costs.unit(task.planned, task.chunk)

@@ -30,7 +30,7 @@ class Context:
     """What every unit of a run shares. samples: of a worker that cannot reach the data, those of its unit alone;
     initially_correct: per defence, bool [N]: right when clean, so worth attacking;
     least_likely: int64 [N], the bare model's least likely class; levels: the grid of Threat; tuning: how passes are
-    done."""
+    done; threads: on which a unit computes."""
 
     pipelines: dict[str, Pipeline]
     samples: Source | Window
@@ -39,6 +39,7 @@ class Context:
     least_likely: Tensor | None = None
     levels: int = 0
     tuning: Tuning = field(default_factory=Tuning)
+    threads: int = 1
 
     @property
     def grid(self) -> tuple[int, Grid]:
