@@ -96,9 +96,19 @@ def _time_budget(record: Record) -> Iterator[Finding]:
         f"The time budget ended the run before {', '.join(most)}{' and ' if most else ''}{last} were done, so what "
         "they would have found is not in the figures.",
         {"skipped": len(cells), "cells": len(record.cells), "probes": len(probes), "tests": ", ".join(record.skipped)},
-        "The same command without --time-budget goes on from here: all units that were done are kept.",
+        going_on(record),
         [cell.id for cell in cells],
     )
+
+
+def going_on(record: Record) -> str:
+    """How a run goes on that a time budget ended."""
+    if "units" in record.environment:
+        return (
+            "Give more time: another --time-budget cuts the samples otherwise, and begins anew; the same one goes on "
+            "from here, as all units that were done are kept."
+        )
+    return "The same command without --time-budget goes on from here: all units that were done are kept."
 
 
 def _shortened(record: Record) -> Iterator[Finding]:

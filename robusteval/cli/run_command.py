@@ -248,6 +248,7 @@ def _print_plans(jobs: list[Job], as_json: bool) -> None:
 
 
 def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | None) -> None:
+    from robusteval.assessment.findings import going_on
     from robusteval.assessment.gate import unmet
     from robusteval.cli.tables import result_table
 
@@ -258,7 +259,7 @@ def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | Non
         result_table(record)
         say(f"Report: {folder / 'report.html'}")
         if summary["skipped"]:
-            say("The same command without --time-budget goes on from here.")
+            say(going_on(record))
     if summary["failed"]:
         sys.exit(1)
     if fail_under is not None and (why := unmet(record, fail_under)):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from robusteval.assessment.findings import going_on
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import CHUNK
-from robusteval.engine.run.cut import PART, chunk_for
+from robusteval.engine.run.cut import LEAST_S, PART, chunk_for
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.forecast import forecaster
@@ -49,11 +50,12 @@ def test_no_unit_takes_more_than_a_tenth_of_the_budget(tmp_path: Path, slow: Pas
     job = dataclasses.replace(job_of(tmp_path, SUITE), time_budget=budget)
     chunk = chunk_for(job)
     fitted = dataclasses.replace(job, chunk=chunk)
-    assert chunk == 1 or longest(fitted, slow) <= PART * budget
-    assert chunk == CHUNK or longest(dataclasses.replace(job, chunk=4 * chunk), slow) > PART * budget
+    allowed = max(PART * budget, LEAST_S)
+    assert chunk == 1 or longest(fitted, slow) <= allowed
+    assert chunk == CHUNK or longest(dataclasses.replace(job, chunk=4 * chunk), slow) > allowed
     assert plan_of(fitted).chunk == chunk
     if chunk < CHUNK:
-        assert longest(job, slow) > PART * budget
+        assert longest(job, slow) > allowed
         assert plan_of(fitted).sha256 != plan_of(job).sha256
 
 
@@ -72,7 +74,18 @@ def test_what_was_cut_is_put_together_again(tmp_path: Path) -> None:
     proofs = sure(record.witnesses)
     images = safetensors.numpy.load_file(job.folder / proofs.file)
     assert len(proofs.entries) > 30
+    assert record.environment["units"].startswith("8 samples each")
+    assert "begins anew" in going_on(record)
+    assert "units" not in run(dataclasses.replace(job, chunk=0, folder=tmp_path / "whole")).environment
     for entry in proofs.entries:
         delta = images[entry.tensor][entry.row].astype(float) - images["clean"][entry.sample]
         assert np.linalg.norm(delta) == pytest.approx(entry.distance, rel=1e-5)
         assert entry.distance == record.cells[0].distance[entry.sample]
+
+
+def test_what_takes_seconds_is_not_cut_whatever_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = PassTiming(Tuning(), 0.01, 0.003)
+    monkeypatch.setattr(pass_timing, "timed", lambda *_: timing)
+    job = dataclasses.replace(job_of(tmp_path, SUITE), time_budget=0.001)
+    assert 0.001 < longest(job, timing) < LEAST_S
+    assert chunk_for(job) == CHUNK

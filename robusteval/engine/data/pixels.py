@@ -38,7 +38,10 @@ def canonical(images: Array, info: ModelInfo, layout: str = "") -> tuple[Array, 
 
 def ordered(images: Array, order: NDArray[np.int64] | None, shape: tuple[int, ...]) -> Array:
     """images [N, ...] as [N, *shape], each with its values in that order."""
-    return images if order is None else images.reshape(len(images), -1)[:, order].reshape(len(images), *shape)
+    if order is None:
+        return images
+    flat = images.reshape(len(images), math.prod(images.shape[1:]))  # said in full, as there may be no images
+    return flat[:, order].reshape(len(images), *shape)
 
 
 def order_of(given: tuple[int, ...], info: ModelInfo, layout: str = "") -> tuple[NDArray[np.int64] | None, str]:

@@ -11,6 +11,7 @@ from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.forecast import forecaster
 
 PART = 0.1  # of the time budget that a unit may take
+LEAST_S = 5.0  # seconds that it may take in any case: of shorter ones nothing is gained by cutting
 
 
 def chunk_for(job: Job) -> int:
@@ -24,7 +25,7 @@ def chunk_for(job: Job) -> int:
         return usual
     timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
     longest = forecaster(job, {"none": timing}, {}).forecast(plan_of(job)).longest
-    over = longest / (PART * job.time_budget)
+    over = longest / max(PART * job.time_budget, LEAST_S)
     if over <= 1:
         return usual
     rows = min(usual, len(job.samples))  # of the longest unit

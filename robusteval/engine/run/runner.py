@@ -20,7 +20,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
-from robusteval.engine.plan.plan import Plan, Planned
+from robusteval.engine.plan.plan import Plan, Planned, chunk_of
 from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
 from robusteval.engine.run.folder import SHARD_FILE, claim, locked, settled
@@ -149,6 +149,8 @@ def finish(
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
+    if plan.chunk != chunk_of(job.model.info.input_shape):
+        record.environment["units"] = f"{plan.chunk} samples each, so that each fits into a part of the time budget"
     if elsewhere := sorted(done.machines - {machine()}):
         record.environment["nodes"] = f"Some units were made on {' and '.join(elsewhere)}"[:1000]
     derive(
