@@ -30,3 +30,10 @@ def chunk_for(job: Job) -> int:
         return usual
     rows = min(usual, len(job.samples))  # of the longest unit
     return 1 << max(0, math.floor(math.log2(max(rows / over, 1))))
+
+
+def in_words(chunk: int, job: Job) -> dict[str, str]:
+    """For the record's environment: that units hold fewer samples than usual; nothing where they do not."""
+    if chunk == chunk_of(job.model.info.input_shape):
+        return {}
+    return {"units": f"{chunk} samples each, so that each fits into a part of the time budget"}

@@ -20,9 +20,10 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
-from robusteval.engine.plan.plan import Plan, Planned, chunk_of
+from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
+from robusteval.engine.run.cut import in_words as cut_in_words
 from robusteval.engine.run.folder import SHARD_FILE, claim, locked, settled
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import memory, pass_timing
@@ -149,8 +150,6 @@ def finish(
     record.references = match.compared(job.references, record)
     if done.alone:
         record.environment["workers"] = done.alone
-    if plan.chunk != chunk_of(job.model.info.input_shape):
-        record.environment["units"] = f"{plan.chunk} samples each, so that each fits into a part of the time budget"
     if elsewhere := sorted(done.machines - {machine()}):
         record.environment["nodes"] = f"Some units were made on {' and '.join(elsewhere)}"[:1000]
     derive(
@@ -231,8 +230,7 @@ def _assembled(
 ) -> document.Record:
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
-    if job.batches:
-        record.environment["batches"] = job.batches
+    record.environment |= ({"batches": job.batches} if job.batches else {}) | cut_in_words(plan.chunk, job)
     if halved := sizes_of(job.model).halved:
         record.environment["memory"] = f"ran out {halved} times beside the attacks, and batches were halved"
     if job.samples.x.device.type != "cpu":
