@@ -81,7 +81,7 @@ def words_of(command: str, tmp_path: Path, model: Path) -> list[str]:
 @pytest.mark.parametrize("when", ["bright", "crowd"])
 def test_a_model_that_hangs_is_refused(tmp_path: Path, command: str, when: str) -> None:
     model = models.write(tmp_path / "patient.onnx", "hang", when)
-    done = call(limited(tmp_path), tmp_path, "robusteval", *words_of(command, tmp_path, model))
+    done = call(limited(tmp_path, ROBUSTEVAL_TEST_FLOOR="2"), tmp_path, "robusteval", *words_of(command, tmp_path, model))
     assert done.returncode == 2, done.stderr
     assert "Error: The command was ended: the answer of ONNX Runtime to " in done.stderr
     assert " took more than " in done.stderr
@@ -91,7 +91,7 @@ def test_a_model_that_hangs_is_refused(tmp_path: Path, command: str, when: str) 
 @pytest.mark.parametrize("command", WORDS)
 def test_a_model_that_eats_memory_is_refused(tmp_path: Path, command: str) -> None:
     model = models.write(tmp_path / "greedy.onnx", "memory", "bright")
-    env = limited(tmp_path, ROBUSTEVAL_TEST_MEMORY="3e9")
+    env = limited(tmp_path, ROBUSTEVAL_TEST_MEMORY="3e9", ROBUSTEVAL_TEST_FLOOR="60")
     done = call(env, tmp_path, "robusteval", *words_of(command, tmp_path, model))
     assert done.returncode == 2, done.stderr
     assert "Error: " in done.stderr
@@ -106,7 +106,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = models.images(place / "images.npz", 30)
     (place / "short.toml").write_text(SUITE)
     words = ("run", model, "--data", data, "--suite", place / "short.toml", "--workers", 1, "--out", place / "run")
-    done = call(limited(place), place, "robusteval", *words)
+    done = call(limited(place, ROBUSTEVAL_TEST_FLOOR="60"), place, "robusteval", *words)
     assert done.returncode == 0, done.stderr
     assert "Caged: " in done.stderr
     return place
@@ -129,13 +129,13 @@ def test_verify_ends_a_model_that_hangs(finished: Path, tmp_path: Path, module: 
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     (folder / "record.json").write_text(text.replace(record["model"]["sha256"], digest))
     name = ("verify",) if module == "robusteval" else ()
-    done = call(limited(tmp_path), tmp_path, module, *name, folder, "--model", model)
+    done = call(limited(tmp_path, ROBUSTEVAL_TEST_FLOOR="3"), tmp_path, module, *name, folder, "--model", model)
     assert done.returncode == 2, done.stderr
     assert "The command was ended: the answer of ONNX Runtime to 30 inputs took more than" in done.stderr
 
 
 def test_verify_holds_where_nobody_means_harm(finished: Path, tmp_path: Path) -> None:
-    done = call(limited(tmp_path), tmp_path, "robusteval", "verify", finished / "run")
+    done = call(limited(tmp_path, ROBUSTEVAL_TEST_FLOOR="60"), tmp_path, "robusteval", "verify", finished / "run")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -163,7 +163,7 @@ def test_a_folder_with_what_is_no_plain_file(
         os.mkfifo(folder / name)
     else:
         (folder / name).symlink_to("/dev/zero" if kind == "endless" else folder / "elsewhere")
-    done = call(limited(tmp_path), tmp_path, "robusteval", command, folder)
+    done = call(limited(tmp_path, ROBUSTEVAL_TEST_FLOOR="60"), tmp_path, "robusteval", command, folder)
     read = name == "record.json" or command == "verify"
     assert done.returncode == (0 if not read else 1 if name == "report.html" else 2), done.stdout + done.stderr
     if read:
@@ -183,6 +183,6 @@ def test_a_record_that_names_something_else_as_its_model(finished: Path, tmp_pat
     path = str(folder / named) if named.endswith(".onnx") else named
     record["model"]["path"] = path
     (folder / "record.json").write_text(json.dumps(record))
-    done = call(limited(tmp_path), tmp_path, "robusteval", "verify", folder)
+    done = call(limited(tmp_path, ROBUSTEVAL_TEST_FLOOR="60"), tmp_path, "robusteval", "verify", folder)
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"The record names {path!r} as its model, which is no plain .onnx file" in done.stderr
