@@ -81,7 +81,9 @@ def words_of(command: str, tmp_path: Path, model: Path) -> list[str]:
 @pytest.mark.parametrize("when", ["bright", "crowd"])
 def test_a_model_that_hangs_is_refused(tmp_path: Path, command: str, when: str) -> None:
     model = models.write(tmp_path / "patient.onnx", "hang", when)
-    done = call(limited(tmp_path, ROBUSTEVAL_TEST_FLOOR="2"), tmp_path, "robusteval", *words_of(command, tmp_path, model))
+    done = call(
+        limited(tmp_path, ROBUSTEVAL_TEST_FLOOR="2"), tmp_path, "robusteval", *words_of(command, tmp_path, model)
+    )
     assert done.returncode == 2, done.stderr
     assert "Error: The command was ended: the answer of ONNX Runtime to " in done.stderr
     assert " took more than " in done.stderr
