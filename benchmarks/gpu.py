@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,7 +72,7 @@ def contests(p: Peers) -> list[Contest]:
 
 
 def main() -> None:
-    """Times everything and prints one table a network."""
+    """Times everything, and prints and stores each line as soon as it is known."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--images", type=int, default=64)
     options.add_argument("--out", type=Path)
@@ -80,54 +80,61 @@ def main() -> None:
     device = torch.device("cuda")
     modules, versions = load_peers()
     peers = Peers(modules)
-    lines = [
-        "# Attacks on a GPU",
-        "",
+    lines = list[str]()
+
+    def say(*more: str) -> None:
+        lines.extend(more)
+        print("\n".join(more), flush=True)
+        if given.out is not None:
+            (given.out / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    say(
+        *("# Attacks on a GPU", ""),
         f"{torch.cuda.get_device_name()}, torch {torch.__version__}, batch {given.images}.",
         "",
-    ]
-    lines += [f"Peers: {', '.join(f'{name} {said}' for name, said in versions.items())}.", ""]
-    lines += ["`python benchmarks/gpu.py --out benchmarks/results`", ""]
+        f"Peers: {', '.join(f'{name} {said}' for name, said in versions.items())}.",
+        "",
+        f"`python benchmarks/gpu.py --images {given.images} --out benchmarks/results`",
+    )
     for name, make in NETS.items():
         with exact(device):
-            lines += table(name, make().to(device), images(given.images).to(device), peers)
-    print("\n".join(lines))
-    if given.out is not None:
-        (given.out / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            for line in table(name, make().to(device), images(given.images).to(device), peers):
+                say(line)
 
 
-def table(name: str, net: nn.Module, x: Tensor, known: Peers) -> list[str]:
-    """Of one network, in Markdown."""
+def table(name: str, net: nn.Module, x: Tensor, known: Peers) -> Iterator[str]:
+    """Of one network, in Markdown, line by line."""
     with torch.no_grad():
         y = net(x).argmax(1)
-    target, rows = Target.of(net, x, y), list[str]()
     ways = {way: Arena.of(net, x, y, way) for way in ("full", "auto")}
-    best = {way: min(clock(partial(gradient, arena, x)) for _ in range(3)) for way, arena in ways.items()}
+    best = {way: min(clock(partial(gradient, arena, x)) for _ in range(5)) for way, arena in ways.items()}
+    costs = "; ".join(
+        f"`--precision {way}` {1e3 * spent / len(x):.2f} ms an image ({in_words(ways[way].tuning)})"
+        for way, spent in best.items()
+    )
+    yield from ("", f"## {name}", "", f"Best pass there and back: {costs}.", "")
+    yield "| attack | who | images/s | beside the fastest peer | not the model's |"
+    yield "|---|---|---:|---:|---:|"
+    target = Target.of(net, x, y)
     eps = torch.full((len(x),), EPS, device=x.device)
     for contest in contests(known):
-        theirs, failed = {}, {}
+        theirs, rows = {}, list[str]()
         for peer, run in contest.peers.items():
             if run is None:
                 continue
             try:
                 theirs[peer] = min(clock(partial(run, target, EPS)) for _ in range(2))
             except Exception as error:  # noqa: BLE001 - a peer that fails is a row that says so
-                failed[peer] = type(error).__name__
+                rows.append(f"| {contest.name} | {peer} | {type(error).__name__} | | |")
+        rows += [f"| {contest.name} | {peer} | {len(x) / took:.1f} | | |" for peer, took in theirs.items()]
         for way, arena in ways.items():
             attack = partial(arena.once, contest.ours, contest.norm, eps)
             passes, _ = attack()
-            ours = min(clock(attack) for _ in range(2))
+            ours = clock(attack)
             ratio = f"{ours / min(theirs.values()):.2f} x" if theirs else ""
             rest = f"{100 * (1 - passes * best[way] / len(x) / ours):.0f} %"
             rows.append(f"| {contest.name} | robusteval, {way} | {len(x) / ours:.1f} | {ratio} | {rest} |")
-        rows += [f"| {contest.name} | {peer} | {len(x) / took:.1f} | | |" for peer, took in theirs.items()]
-        rows += [f"| {contest.name} | {peer} | {said} | | |" for peer, said in failed.items()]
-    costs = "; ".join(
-        f"`--precision {way}` {1e3 * spent / len(x):.2f} ms an image ({in_words(ways[way].tuning)})"
-        for way, spent in best.items()
-    )
-    head = ["| attack | who | images/s | beside the fastest peer | not the model's |", "|---|---|---:|---:|---:|"]
-    return [f"## {name}", "", f"Best pass there and back: {costs}.", "", *head, *rows, ""]
+        yield from rows
 
 
 def gradient(arena: Arena, x: Tensor) -> None:

@@ -66,7 +66,7 @@ Peer = Callable[[Target, float], Tensor]
 
 def load_peers() -> tuple[dict[str, Any], dict[str, str]]:
     """The peers' modules by name, and for each peer its version or why it is left out."""
-    _stand_in_for_torchvision()
+    _stand_in_for_what_is_not_used()
     modules, notes = {}, {}
     for name, (module, distribution) in PACKAGES.items():
         try:
@@ -79,15 +79,19 @@ def load_peers() -> tuple[dict[str, Any], dict[str, str]]:
     return modules, notes
 
 
-def _stand_in_for_torchvision() -> None:
-    """adv-lib imports torchvision.models for a perceptual distance that is not used here."""
-    if importlib.util.find_spec("torchvision") is not None:
-        return
-    for name in ("torchvision", "torchvision.models"):
-        stub = types.ModuleType(name)
-        stub.__spec__ = importlib.machinery.ModuleSpec(name, None)
-        sys.modules[name] = stub
-    sys.modules["torchvision"].models = sys.modules["torchvision.models"]  # type: ignore[attr-defined]
+def _stand_in_for_what_is_not_used() -> None:
+    """adv-lib imports torchvision.models for a perceptual distance, and visdom for charts; neither is used here."""
+    if importlib.util.find_spec("torchvision") is None:
+        _stub("torchvision").models = _stub("torchvision.models")  # type: ignore[attr-defined]
+    if importlib.util.find_spec("visdom") is None:
+        _stub("visdom").Visdom = object  # type: ignore[attr-defined]
+
+
+def _stub(name: str) -> types.ModuleType:
+    module = types.ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    sys.modules[name] = module
+    return module
 
 
 def wrap(target: Target, modules: dict[str, Any]) -> Target:
