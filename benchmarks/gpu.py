@@ -140,7 +140,8 @@ def table(name: str, net: nn.Module, x: Tensor, known: Peers) -> Iterator[str]:
 def gradient(arena: Arena, x: Tensor) -> None:
     """One pass there and back, as ours do it."""
     leaf = arena.tuning.laid(x.detach()).requires_grad_(True)
-    torch.autograd.grad(arena.tuning.scores(arena.classifier.twin, leaf).logsumexp(1).sum(), leaf)
+    with arena.tuning.there_and_back(x.device.type):
+        torch.autograd.grad(arena.tuning.scores(arena.classifier.twin, leaf).logsumexp(1).sum(), leaf)
 
 
 def clock(work: Callable[[], object]) -> float:

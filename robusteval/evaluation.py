@@ -103,9 +103,10 @@ def evaluate(
     of what is free. references: files of known models to compare with (`robusteval references build`), beside the
     shipped ones. data_range: the values of black and white in the data, where those are not the model's range.
     labels_from_model: its own answers as labels. surrogates: files of models that transfer attacks are made on.
-    precision: "auto": attacks may propose in bfloat16 where that is faster here and points the same way; "full": in
-    float32 only; everything is judged in full either way. executor: where units are made, such as "ray", and address:
-    where that is found (docs/scale.md). overwrite: start anew where `out` holds another run, or a finished one.
+    precision: "auto": attacks may propose in bfloat16 (on a GPU also TF32) where that is faster here and points the
+    same way; "full": in float32 only; everything is judged in full either way. executor: where units are made, such
+    as "ray", and address: where that is found (docs/scale.md). overwrite: start anew where `out` holds another run,
+    or a finished one.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """

@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "full"]),
     default="full",
     show_default=True,
-    help="auto: attacks may propose in bfloat16 where that is faster and points the same way; judged in full anyway.",
+    help="auto: attacks may propose in bfloat16 or TF32 where that is faster and points the same way; judged in full.",
 )
 @click.option(
     "--executor",

@@ -171,7 +171,7 @@ class Problem:
 
     def roughly(self, done: float) -> Problem:
         """The same problem as an iterative attack may ask it after this share of its steps: in a run that allows
-        bfloat16, gradients are rounded until the last third. For attacks whose late steps make up for what rounding
+        rounding, gradients are rounded until the last third. For attacks whose late steps make up for what rounding
         does to early ones; whoever does not ask so has all gradients in full."""
         return self if self.tuning.precision == FULL else replace(self, rounds=done < _ROUGH)
 
@@ -211,7 +211,10 @@ class Problem:
 
     def _twin(self, view: View, x: Tensor) -> Tensor:
         """The twin's scores, in the way that is fastest for this model."""
-        return (self.tuning if self.rounds else self.tuning.full()).scores(view.twin, x)
+        return self._way().scores(view.twin, x)
+
+    def _way(self) -> Tuning:
+        return self.tuning if self.rounds else self.tuning.full()
 
     def _parts(self, rows: int, ask: Callable[[slice], T]) -> list[T]:
         """The answers about the samples in parts whose gradients fit into memory."""
@@ -222,7 +225,7 @@ class Problem:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Gradient, loss and scores of some rows of x, in one pass of one draw."""
         leaf = self._laid(x[rows].detach()).requires_grad_(True)
-        with torch.enable_grad():
+        with torch.enable_grad(), self._way().there_and_back(x.device.type):
             raw = self._twin(view, leaf)
             if not callable(kind):
                 value = ops.loss(raw, self.safe[rows], kind)
@@ -236,7 +239,8 @@ class Problem:
     def _class_gradients(self, twin: Callable[[Tensor], Tensor], x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         # one backward pass for all classes needs the room of as many, so it is for those who have it
         roomy = self.sizes.gradient is None
-        return ops.class_gradients(twin, self._laid(x), classes, self.tuning.batched_jacobian and roomy)
+        with self._way().there_and_back(x.device.type):
+            return ops.class_gradients(twin, self._laid(x), classes, self.tuning.batched_jacobian and roomy)
 
     def _views(self) -> list[View]:
         return [self.view.draw(self.rng) for _ in range(self.draws)]

@@ -30,7 +30,7 @@ def test_the_fastest_way_is_chosen_and_small_gains_are_not(monkeypatch: pytest.M
     monkeypatch.setattr(
         pass_timing,
         "_seconds",
-        lambda work, way, best=1.0: (
+        lambda work, way, device, best=1.0: (
             costs[way.onednn, way.channels_last]
             * (0.95 if way.batched_jacobian else 1)
             * (own if way.own_kernels else 1)

@@ -168,7 +168,7 @@ def test_the_slack_is_what_rounding_was_seen_to_do() -> None:
 
 def costs(monkeypatch: pytest.MonkeyPatch, rounded: float) -> None:
     monkeypatch.setattr(
-        pass_timing, "_seconds", lambda work, way, best=1.0: rounded if way.precision == REDUCED else 1.0
+        pass_timing, "_seconds", lambda work, way, device, best=1.0: rounded if way.precision == REDUCED else 1.0
     )
 
 
@@ -269,7 +269,7 @@ def test_beside_known_models_a_run_in_bfloat16_says_how_it_differs() -> None:
     record.environment["precision of proposals"] = "float32"
     assert compare(source, record).reason == ""
     record.environment["precision of proposals"] = "bfloat16"
-    assert compare(source, record).reason == ROUNDED
+    assert compare(source, record).reason == ROUNDED.format(precision=REDUCED)
 
 
 def test_another_precision_is_refused_in_one_sentence(tmp_path: Path) -> None:

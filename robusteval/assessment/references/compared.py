@@ -11,8 +11,8 @@ from robusteval.record.run import Compared, Record, Reference, ReferenceColumn
 LEAST = 50  # common images: with fewer, a share of 50 % is known to no better than 14 points either way
 PRECISION, FULL = "precision of proposals", "float32"  # of a run's environment
 ROUNDED = (
-    "This run's attacks proposed in bfloat16 and the reference models' in float32; both were judged in full precision. "
-    "`--precision full` attacks as the references were."
+    "This run's attacks proposed in {precision} and the reference models' in float32; both were judged in full "
+    "precision. `--precision full` attacks as the references were."
 )
 MAKE = "`robusteval references build` makes a set for your own data and suite."
 
@@ -67,8 +67,9 @@ def compare(source: LoadedSet, record: Record) -> Compared:
     reference.status = "done" if reference.models else "none"
     if small:
         reference.reason = f"Left out, as fewer than {LEAST} images are common: {', '.join(small)}."
-    if reference.models and record.environment.get(PRECISION, FULL) != FULL:
-        reference.reason = f"{reference.reason} {ROUNDED}".strip()
+    precision = record.environment.get(PRECISION, FULL)
+    if reference.models and precision != FULL:
+        reference.reason = f"{reference.reason} {ROUNDED.format(precision=precision)}".strip()
     return reference
 
 

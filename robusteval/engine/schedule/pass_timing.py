@@ -24,7 +24,7 @@ from robusteval import ops
 from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
-from robusteval.contracts.tuning import AUTO, FULL_ONLY, REDUCED, Tuning, tuning_of
+from robusteval.contracts.tuning import AUTO, FULL, FULL_ONLY, REDUCED, TF32, Tuning, tuning_of
 from robusteval.engine.schedule.environment import processor
 from robusteval.engine.schedule.precision import computes, rounded, usable
 from robusteval.engine.source import Source
@@ -34,7 +34,7 @@ from robusteval.record.store import write_atomically
 _BATCH = 64
 _REPEATS = 3
 _GAIN = 0.9
-_REDUCED_GAIN = 0.7  # of bfloat16, whose rounding is larger, on the best way in float32
+_REDUCED_GAIN = 0.7  # of TF32 and bfloat16, whose rounding is larger, on the best way in float32
 _FEW, _LONG_S = 8, 0.25  # where a pass of few images takes so long, few are enough to time it by,
 _LEAST = 2  # and these where they take so long
 _HOPELESS = 1.5  # times the best: what takes so long the first time is not tried again
@@ -44,8 +44,8 @@ _CLASSES = 10
 
 @dataclass(frozen=True)
 class PassTiming:
-    """What was chosen. pass_ms: CPU time of one forward and backward pass per sample; forward_ms: of one query of the
-    true model; by the clock, 0 where unknown."""
+    """What was chosen. pass_ms: processor time of one forward and backward pass per sample, time by the clock where
+    a GPU computes; forward_ms: of one query of the true model; 0 where unknown."""
 
     tuning: Tuning = field(default_factory=Tuning)
     pass_ms: float = 0.0
@@ -79,22 +79,23 @@ def some(samples: Source) -> Tensor:
 
 
 def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:
-    """Times passes over x [B, *shape] in every way, each the best of three; in bfloat16 too where the precision is
-    AUTO."""
+    """Times passes over x [B, *shape] in every way, each the best of three; in TF32 and bfloat16 too where the
+    precision is AUTO."""
     default = Tuning()
     x = _enough(model.logits, x)
-    forward = 1e3 * _seconds(lambda: model.logits(x), default) / len(x)
+    forward = 1e3 * _seconds(lambda: model.logits(x), default, x.device) / len(x)
     if model.info.gradients == "none":
         return PassTiming(default, 0.0, forward)
-    cost = _seconds(lambda: _gradient(model, x, default), default)
+    cost = _seconds(lambda: _gradient(model, x, default), default, x.device)
     if cost < _CHEAP_S:
         return PassTiming(default, 1e3 * cost / len(x), forward)
     best, least, bare = default, cost * _GAIN, True
-    for onednn, channels_last, own in product((True, False), (False, True), (False, True)):
+    kernels = (True, False) if x.device.type == "cpu" else (True,)
+    for onednn, channels_last, own in product(kernels, (False, True), sorted({False, x.device.type == "cpu"})):
         tuning = Tuning(onednn, channels_last, own_kernels=own)
         if tuning == default or ((channels_last or own) and x.dim() != 4) or not (onednn or bare):
             continue
-        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, least)  # type: ignore[misc]
+        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, x.device, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
         bare = bare and (onednn or spent <= _HOPELESS * cost)  # without oneDNN convolutions of some size never pay
@@ -108,14 +109,15 @@ def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTim
 
 
 def _reduced(model: Classifier, x: Tensor, best: Tuning, cost: float) -> tuple[Tuning, float]:
-    """bfloat16 and its seconds where it takes .7 of the time of the best of float32 at most and points the same way;
-    else that."""
+    """The fastest of TF32 (on a GPU) and bfloat16, and its seconds, where it takes .7 of the time of the best of
+    float32 at most and points the same way; else that."""
     exact, least = best, cost * _REDUCED_GAIN
-    for channels_last in (False, True) if x.dim() == 4 else (False,):
-        tuning = rounded(model, x, exact, Tuning(channels_last=channels_last, precision=REDUCED))
+    layouts = (False, True) if x.dim() == 4 else (False,)
+    for precision, channels_last in product((REDUCED,) if x.device.type == "cpu" else (TF32, REDUCED), layouts):
+        tuning = rounded(model, x, exact, Tuning(channels_last=channels_last, precision=precision))
         if tuning is None:
-            break
-        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, least)  # type: ignore[misc]
+            continue
+        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, x.device, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
     return best, cost
@@ -136,12 +138,11 @@ def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> PassTiming:
     if len(x) == 0:
         return PassTiming(tuning)
     x = _enough(lambda some: pipeline.draw(rng).decide(some), x)
-    forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning) / len(x)
+    forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning, x.device) / len(x)
     if pipeline.defended.model.info.gradients == "none":
         return PassTiming(tuning, 0.0, forward)
-    return PassTiming(
-        tuning, 1e3 * _seconds(lambda: _gradient(pipeline.draw(rng), x, tuning), tuning) / len(x), forward
-    )
+    cost = _seconds(lambda: _gradient(pipeline.draw(rng), x, tuning), tuning, x.device)
+    return PassTiming(tuning, 1e3 * cost / len(x), forward)
 
 
 @contextmanager
@@ -167,9 +168,9 @@ def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     some = min(_CLASSES, model.info.classes)
     classes = torch.arange(some, device=x.device).expand(len(x), some)
     batched = replace(tuning, batched_jacobian=True)
-    apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning)
+    apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning, x.device)
     try:
-        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched)
+        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched, x.device)
     except RuntimeError:  # an operator that cannot be batched
         return tuning
     return batched if together < apart * _GAIN else tuning
@@ -183,21 +184,29 @@ def _enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:
     for few in (_LEAST, _FEW):
         if len(x) <= few:
             return x
-        started = time.process_time()
+        started = _clock(x.device)
         ask(x[:few])
-        if time.process_time() - started > _LONG_S / 3:  # a gradient takes three times as long
+        if _clock(x.device) - started > _LONG_S / 3:  # a gradient takes three times as long
             return x[:few]
     return x
 
 
-def _seconds(work: Callable[[], object], tuning: Tuning, best: float = float("inf")) -> float:
-    """The least CPU seconds of some tries. best: of what it has to be faster than."""
+def _clock(device: torch.device) -> float:
+    """Seconds of processor time; by the clock where a GPU computes, once it has done what it was told."""
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _seconds(work: Callable[[], object], tuning: Tuning, device: torch.device, best: float = float("inf")) -> float:
+    """The least seconds of some tries, by `_clock`. best: of what it has to be faster than."""
     least = float("inf")
     with applied(tuning):
         for _ in range(_REPEATS):
-            started = time.process_time()
+            started = _clock(device)
             work()
-            least = min(least, time.process_time() - started)
+            least = min(least, _clock(device) - started)
             if least > _HOPELESS * best:
                 break
     return least
@@ -205,7 +214,7 @@ def _seconds(work: Callable[[], object], tuning: Tuning, best: float = float("in
 
 def _gradient(model: Classifier | Pipeline, x: Tensor, tuning: Tuning) -> None:
     leaf = tuning.laid(x.detach()).requires_grad_(True)
-    with torch.enable_grad():
+    with torch.enable_grad(), tuning.there_and_back(x.device.type):
         with tuning.kernels(x.device.type):
             scores = model.twin(leaf)
         if scores.requires_grad:
@@ -217,7 +226,8 @@ def _jacobian(model: Classifier, x: Tensor, classes: Tensor, tuning: Tuning) -> 
         with tuning.kernels(leaf.device.type):
             return model.twin(leaf).to(leaf.dtype)
 
-    ops.class_gradients(twin, tuning.laid(x), classes, tuning.batched_jacobian)
+    with tuning.there_and_back(x.device.type):
+        ops.class_gradients(twin, tuning.laid(x), classes, tuning.batched_jacobian)
 
 
 def _key(model: Classifier, x: Tensor, precision: str) -> str:
@@ -229,6 +239,7 @@ def _key(model: Classifier, x: Tensor, precision: str) -> str:
         model.info.rung,
         str(model.info.input_shape),
         model.info.provider,
+        torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else x.device.type,
         platform.machine(),
         processor(),
         torch.__version__,
@@ -251,6 +262,6 @@ def in_words(tuning: Tuning) -> str:
         "channels last" if tuning.channels_last else "channels first",
         *(["own convolutions and pools"] if tuning.own_kernels else []),
         "batched Jacobians" if tuning.batched_jacobian else "Jacobians row by row",
-        *(["proposals in bfloat16"] if tuning.precision == REDUCED else []),
+        *([f"proposals in {tuning.precision}"] if tuning.precision != FULL else []),
     ]
     return ", ".join(parts)

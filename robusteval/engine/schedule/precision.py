@@ -1,5 +1,5 @@
-"""Whether attacks may propose in bfloat16: where the machine computes in it, and the model's gradients stay what they
-are.
+"""Whether attacks may propose in bfloat16 or TF32: where the machine computes in it, and the model's gradients stay
+what they are.
 
 What is proposed is judged in full precision in any case, so this is a question of strength and cost, never of truth.
 benchmarks/precision.py measures what it costs in strength.
@@ -24,8 +24,8 @@ _MOST_SLACK = 1 / 16  # beyond it most of what an attack asks near the boundary 
 
 
 def computes(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 numbers itself; elsewhere they are taken apart, which is slower than
-    float32."""
+    """Whether the device multiplies bfloat16 numbers itself, and TF32 ones where it is a GPU; elsewhere they are taken
+    apart, which is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():
@@ -35,7 +35,7 @@ def computes(device: torch.device) -> bool:
 
 
 def usable(model: Classifier, x: Tensor) -> bool:
-    """Whether bfloat16 is worth a try: gradients of a copy that rounds already lose too much by rounding once more."""
+    """Whether rounding is worth a try: gradients of a copy that rounds already lose too much by rounding once more."""
     return model.info.gradients == "exact" and computes(x.device)
 
 
@@ -70,7 +70,7 @@ def _moved(scores: Tensor, others: Tensor) -> float:
 def _margins(model: Classifier, x: Tensor, tuning: Tuning) -> tuple[Tensor, Tensor]:
     """Scores [B, K], and the gradient of the lead of the best class over the next, float64 [B, D]."""
     leaf = tuning.laid(x.detach()).requires_grad_(True)
-    with torch.enable_grad():
+    with torch.enable_grad(), tuning.there_and_back(x.device.type):
         with tuning.kernels(x.device.type):
             scores = model.twin(leaf)
         top = scores.to(x.dtype).topk(2, dim=1).values
