@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
+from robusteval.cage.children import main_hidden
 from robusteval.cage.machine import confine
 from robusteval.cage.page import SLOT, open_page
 from robusteval.cage.watch import GLANCE_S, Ended, Watch, kill
@@ -37,7 +38,7 @@ def beside(command: Callable[[], int], refuse: Refuse) -> int:
     memory = spawn.RawArray("B", SLOT)
     child = spawn.Process(target=_command, args=(theirs, memory, command, refuse))
     with _interrupts_passed_on(child):
-        with _main_hidden():
+        with main_hidden():
             child.start()
         theirs.close()
         said = _awaited(ours, child, Watch(memory, 1))
@@ -52,19 +53,6 @@ def beside(command: Callable[[], int], refuse: Refuse) -> int:
         "What was finished is kept, and the same command goes on from there. With --workers 2 or more, an attack that "
         "ends its process fails alone.",
     )
-
-
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """The script that was started is not run again in the other process: the command stands in a module of its own."""
-    main = sys.modules["__main__"]
-    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
-    main.__file__, main.__spec__ = None, None
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
 
 
 def _in_words(ended: Ended) -> tuple[str, str]:

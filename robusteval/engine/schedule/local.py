@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from typing import ClassVar
 
 import torch
 
+from robusteval.cage.children import main_hidden
 from robusteval.cage.page import opening, own_page
 from robusteval.contracts.executors.executor import (
     DIED,
@@ -128,7 +129,8 @@ def _pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, li
     watched = Watched(spawn, workers)
     given = (payload, os.getpid(), watched.seats)
     with (
-        _main_as_needed(payload),
+        # workers import the user's script only where the model is defined there: all of it would run again
+        nullcontext() if _names_main(payload) else main_hidden(),
         ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=given) as pool,
     ):
         try:
@@ -179,22 +181,6 @@ def _greet(pool: ProcessPoolExecutor, watched: Watched) -> None:
         raise CannotStartError("worker processes end as soon as they are started") from None
     if reason:
         raise CannotStartError(reason)
-
-
-@contextmanager
-def _main_as_needed(payload: bytes) -> Iterator[None]:
-    """Workers import the user's script only where the model is defined there: it would run again, all of it."""
-    main = sys.modules["__main__"]
-    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
-    if not _names_main(payload):
-        main.__file__, main.__spec__ = None, None
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
-        if "__file__" not in kept and hasattr(main, "__file__"):
-            del main.__file__
 
 
 def _names_main(payload: bytes) -> bool:
