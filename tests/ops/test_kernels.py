@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from robusteval.ops import OwnKernels
 from robusteval.ops.kernels import _convolution, _pooling
+from tests.devices import DEVICE
+
+pytestmark = pytest.mark.skipif(DEVICE.type != "cpu", reason="these kernels are for processors")
 
 
 def _both(call: Callable[..., Any], x: torch.Tensor) -> list[Any]:

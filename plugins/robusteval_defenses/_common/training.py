@@ -74,6 +74,7 @@ class Training:
         Raises RobustEvalError where the loss stops being finite.
         """
         store = Store(cache_folder("training"), self._key(module))
+        module.to(self.data.x.device)  # what was made for it by a generator on the processor is there still
         optimizer = _optimizer(self.schedule, module)
         start, losses = self._resume(store, module, optimizer)
         if start:

@@ -38,6 +38,7 @@ _REDUCED_GAIN = 0.7  # of TF32 and bfloat16, whose rounding is larger, on the be
 _FEW, _LONG_S = 8, 0.25  # where a pass of few images takes so long, few are enough to time it by,
 _LEAST = 2  # and these where they take so long
 _HOPELESS = 1.5  # times the best: what takes so long the first time is not tried again
+_SURE_S = 0.3  # two tries of what takes so long say as much as three
 _CHEAP_S = 3e-3  # a batch that is through in less is mostly overhead, which no choice of kernels changes
 _CLASSES = 10
 
@@ -203,11 +204,11 @@ def _seconds(work: Callable[[], object], tuning: Tuning, device: torch.device, b
     """The least seconds of some tries, by `_clock`. best: of what it has to be faster than."""
     least = float("inf")
     with applied(tuning):
-        for _ in range(_REPEATS):
+        for tries in range(1, _REPEATS + 1):
             started = _clock(device)
             work()
             least = min(least, _clock(device) - started)
-            if least > _HOPELESS * best:
+            if least > _HOPELESS * best or (tries > 1 and least > _SURE_S):
                 break
     return least
 
