@@ -89,12 +89,13 @@ def on_ray(nodes: Nodes) -> Executor:
     return sure(executor_of("ray:patience=60", nodes.cluster.address, toys.catalogue()))
 
 
-@pytest.fixture
-def joined(nodes: Nodes, on_ray: Executor) -> Iterator[Executor]:
+@pytest.fixture(scope="module")
+def joined(nodes: Nodes) -> Iterator[Executor]:
     """The executor in a process that is connected already: what it starts there serves every run, and need not import
-    everything anew for each."""
+    everything anew for each. Tests with `on_ray`, which connects and leaves, come before those with this."""
+    nodes.mend()
     ray.init(address=nodes.cluster.address, log_to_driver=False)
-    yield on_ray
+    yield sure(executor_of("ray:patience=60", nodes.cluster.address, toys.catalogue()))
     ray.shutdown()
 
 
@@ -118,6 +119,37 @@ def test_the_document_is_that_of_a_serial_run(on_ray: Executor, tmp_path: Path) 
     assert text(run(there)) == text(serial)
     assert (job.folder / "witnesses.safetensors").read_bytes() == (there.folder / "witnesses.safetensors").read_bytes()
     assert not ray.is_initialized()  # what it joined it leaves
+
+
+def test_nodes_with_other_versions_are_refused(
+    on_ray: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robusteval.contracts.executors import executor as contract
+
+    monkeypatch.setattr(contract, "_versions", lambda: "robusteval 99")
+    with pytest.raises(PluginError, match="other versions are installed there"):
+        run(dataclasses.replace(slow_job(tmp_path), executor=on_ray))
+
+
+def test_no_statistics_are_sent(on_ray: Executor) -> None:
+    from ray._common.usage import usage_lib
+
+    on_ray.start(1)
+    assert not usage_lib.usage_stats_enabled()
+    on_ray.stop()
+
+
+def test_where_nobody_answers_is_one_sentence(tmp_path: Path) -> None:
+    executor = executor_of("ray", "127.0.0.1:1", toys.catalogue())
+    with pytest.raises(PluginError, match=r"No Ray cluster answers at 127\.0\.0\.1:1"):
+        run(dataclasses.replace(slow_job(tmp_path), executor=executor))
+
+
+def test_where_no_node_can_take_a_unit_is_one_sentence(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.mend()
+    executor = executor_of("ray:gpus=4,patience=2", nodes.cluster.address, toys.catalogue())
+    with pytest.raises(PluginError, match="No node of the Ray cluster can take a unit with 1 CPUs, 4 GPUs"):
+        run(dataclasses.replace(slow_job(tmp_path), executor=executor))
 
 
 def test_a_lost_node_s_units_are_done_again(on_ray: Executor, nodes: Nodes, tmp_path: Path) -> None:
@@ -155,7 +187,7 @@ def test_a_unit_that_keeps_killing_its_worker_fails_alone(joined: Executor, tmp_
 
 
 def test_a_unit_past_its_limit_is_ended_where_it_is_made(joined: Executor, tmp_path: Path) -> None:
-    job = slow_job(tmp_path, seconds=3600.0)
+    job = slow_job(tmp_path, seconds=3600.0, count=130)
     limited = dataclasses.replace(job, suite=dataclasses.replace(job.suite, cell_timeout=5.0))
     record = run(dataclasses.replace(limited, executor=joined))
     assert {cell.id: cell.status for cell in record.cells} == {"none/test.slow/l2": "failed", "none/noise/l2": "done"}
@@ -178,38 +210,7 @@ def test_an_interrupted_run_goes_on_from_there(joined: Executor, tmp_path: Path)
     assert text(record) == text(run(dataclasses.replace(job, folder=tmp_path / "serial", executor=None)))
 
 
-def test_where_nobody_answers_is_one_sentence(tmp_path: Path) -> None:
-    executor = executor_of("ray", "127.0.0.1:1", toys.catalogue())
-    with pytest.raises(PluginError, match=r"No Ray cluster answers at 127\.0\.0\.1:1"):
-        run(dataclasses.replace(slow_job(tmp_path), executor=executor))
-
-
-def test_where_no_node_can_take_a_unit_is_one_sentence(nodes: Nodes, tmp_path: Path) -> None:
-    nodes.mend()
-    executor = executor_of("ray:gpus=4,patience=2", nodes.cluster.address, toys.catalogue())
-    with pytest.raises(PluginError, match="No node of the Ray cluster can take a unit with 1 CPUs, 4 GPUs"):
-        run(dataclasses.replace(slow_job(tmp_path), executor=executor))
-
-
-def test_nodes_with_other_versions_are_refused(
-    on_ray: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from robusteval.contracts.executors import executor as contract
-
-    monkeypatch.setattr(contract, "_versions", lambda: "robusteval 99")
-    with pytest.raises(PluginError, match="other versions are installed there"):
-        run(dataclasses.replace(slow_job(tmp_path), executor=on_ray))
-
-
 def test_it_conforms(joined: Executor) -> None:
     report = check_executor(joined)
     assert_conforms(report)
     assert {outcome.status for outcome in report.outcomes} == {"passed"}
-
-
-def test_no_statistics_are_sent(on_ray: Executor) -> None:
-    from ray._common.usage import usage_lib
-
-    on_ray.start(1)
-    assert not usage_lib.usage_stats_enabled()
-    on_ray.stop()
