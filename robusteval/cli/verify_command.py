@@ -106,7 +106,7 @@ def sign_command(statement: str | None, key: str | None, out: str | None, overwr
     if contradiction:
         raise RobustEvalError(f"This statement contradicts itself: {contradiction}.", "Verify the run again.")
     signer = keys.private_key(Path(key), _password)
-    write.write(target, envelope.sign(content, signer))
+    write.put(target, envelope.sign(content, signer))
     counts = said.predicate.claims
     if said.predicate.result == "confirmed":
         say(f"What you signed: {counts.confirmed} claims confirmed, {counts.unchecked} not checked.")

@@ -19,7 +19,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 def wanted(rows: list[str]) -> dict[str, Requirement]:
     """Requirements that count on the machine of CI, by name."""
-    environment = {**default_environment(), **LINUX}
+    environment = {name: str(value) for name, value in default_environment().items()} | LINUX
     found = [Requirement(row) for row in rows]
     return {plain(row.name): row for row in found if row.marker is None or row.marker.evaluate(environment)}
 

@@ -36,15 +36,18 @@ _CHANGED = "Let nothing write there while `robusteval verify` is at work."
 
 
 def check_free(path: Path, overwrite: bool, what: str = "statement") -> None:
-    """Raises RobustEvalError where a file is not to be written to that path: something else than a file is there, or a
-    file that was not said to be replaced."""
+    """Raises RobustEvalError where a file is not to be written to that path: something else than a file is there, a
+    file that was not said to be replaced, or no folder to hold it. So nobody waits for a check whose end cannot be
+    kept."""
     if strange := odd(path):
         raise RobustEvalError(f"The {what} cannot be written to {path}: it is {strange}.", "Give the name of a file.")
     if os.path.lexists(path) and not overwrite:
         raise RobustEvalError(f"{path} exists.", "Give another name, or --overwrite.")
+    if not path.parent.is_dir():
+        raise RobustEvalError(f"The {what} cannot be written to {path}: there is no such folder.", "Make the folder.")
 
 
-def write(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes) -> None:
     """Writes it, whole or not at all. Raises RecordError."""
     try:
         write_atomically(path, content)
@@ -98,7 +101,7 @@ class Before:
 
 def save(statement: Statement, path: Path) -> None:
     """Writes a statement. Raises RecordError."""
-    write(path, to_json(statement).encode())
+    put(path, to_json(statement).encode())
 
 
 def _sum(result: Verification) -> Count:

@@ -61,13 +61,15 @@ def test_the_type_is_signed_too(signed: Signed) -> None:
     assert signed.check(signature)[1].startswith("The signature")
 
 
-def test_another_type_of_payload_is_refused(signed: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("content", [b"", b"nothing that could be read as a statement"])
+def test_another_type_of_payload_is_refused(signed: Signed, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(envelope, "PAYLOAD", "application/vnd.other+json")
-        signature = signed.sign(signed.statement.read_bytes())
+        signature = signed.sign(content or signed.statement.read_bytes())
     held, failures = signed.check(signature)
     assert not held
     assert failures.startswith("The type: what was signed is 'application/vnd.other+json'")
+    assert len(failures.splitlines()) == 1
 
 
 def test_a_signed_failure_confirms_nothing(signed: Signed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -111,6 +112,19 @@ def test_no_other_subject_is_taken(signed: Signed, name: str) -> None:
     assert failures
 
 
+@pytest.mark.parametrize("name", ["extra.txt", "../statement.json", "kept/extra.txt", "./report.html"])
+def test_a_right_hash_does_not_make_a_file_the_run_s(signed: Signed, name: str) -> None:
+    (signed.run / "kept").mkdir()
+    for path in ("extra.txt", "kept/extra.txt"):
+        (signed.run / path).write_text("x")
+    more = Subject(name, Digest(hashlib.sha256((signed.run / name).read_bytes()).hexdigest()))
+    held, failures = signed.check(signed.signed(with_subjects(signed.said, lambda rows: [*rows, more])))
+    assert not held
+    assert failures == f"{name}: " + (
+        "that is no name of a file in a run." if ".." in name else "it is signed for, and no file of this run."
+    )
+
+
 def test_a_file_that_nobody_signed_for_is_found(signed: Signed) -> None:
     (signed.run / "report.html").unlink()
     assert verified(signed.run, [], Wanted(statement=str(signed.statement), overwrite=True)).held
@@ -174,6 +188,17 @@ def test_each_file_of_a_model_is_a_subject(signed: Signed, monkeypatch: pytest.M
     held, failures = signed.check(signed.signed(said))
     assert not held
     assert failures == "model:weights.bin: it is not what was signed for: its hash differs."
+
+
+def test_a_model_that_is_no_onnx_file_is_one_subject_where_it_is_given(signed: Signed) -> None:
+    (place,) = command._located(signed.run, [str(CNN)]).places
+    place.record.model.format = "torch"
+    named = {f"model:{CNN.name}": place.record.model.sha256}
+    for model, digests in ((CNN, named), (CNN.with_name("fashion-robust.onnx"), {}), (None, {}), (Path("no"), {})):
+        found = subjects.Located(signed.run, [replace(place, model=model)])
+        assert subjects.of_models(found) == digests
+    with pytest.raises(RobustEvalError, match="Cannot read the model"):
+        subjects.of_models(subjects.Located(signed.run, [replace(place, model=signed.run)]))
 
 
 def test_words_that_do_not_go_together(signed: Signed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,9 @@ def test_an_older_file_is_replaced_only_on_demand(signed: Signed, tmp_path: Path
         stated(signed.run, target)
     assert "--overwrite" in refused.value.hint
     assert target.read_text() == "mine"
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    with pytest.raises(RobustEvalError, match="exists"):
+        stated(signed.run, tmp_path / "dangling")
     stated(signed.run, target, overwrite=True)
     assert read(target)[1].predicate.result == "confirmed"
 
