@@ -5,6 +5,7 @@ BIN := .venv/bin
 # The published schemas, from the dataclasses.
 schemas: .venv/.done
 	$(BIN)/python -m robusteval.record.schemas
+	$(BIN)/python -m robusteval.verify.statements.statement
 
 # Are there tests that can fail? Every line that decides, derives, stores or checks is broken in turn; a break that no test
 # notices, and that tests/mutants/survivors.txt does not explain, is an error. About a quarter of an hour on two cores.
@@ -18,13 +19,43 @@ mutants: .venv/.done
 test-data: .venv/.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.data.make $(ARGS)
 
-.PHONY: demo test quick test-data mutants schemas lint install example references clean
+.PHONY: demo test quick test-data mutants schemas lint install example references clean lock audit dist sbom release-tools
 
-# The environment is rebuilt when the package's metadata or the pinned versions change.
-.venv/.done: pyproject.toml constraints.txt
+# The environment is rebuilt when the package's metadata or the pinned versions change. LOCKED=1 takes the very files of
+# requirements/ci.lock, by their hashes, as CI does; without it any file of the pinned versions will do, as of another index.
+.venv/.done: pyproject.toml constraints.txt requirements/ci.lock
 	$(PYTHON) -m venv .venv
+ifdef LOCKED
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements/ci.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+endif
 	touch $@
+
+# What builds, locks and audits; under LOCKED it is there already.
+release-tools: .venv/.done
+ifndef LOCKED
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[release]"
+endif
+
+# The locks anew, of PyPI's files for Python 3.11 on Linux x86_64: what CI installs, and of that what a user does. It changes as little
+# as constraints.txt and pyproject.toml ask for; ARGS=--upgrade takes the newest of what they leave open.
+LOCK = $(BIN)/uv pip compile --no-config --quiet --default-index https://pypi.org/simple --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --only-binary :all: --generate-hashes --custom-compile-command "make lock"
+lock: release-tools
+	$(LOCK) $(ARGS) --constraint constraints.txt --extra test --extra release --output-file requirements/ci.lock pyproject.toml
+	$(LOCK) $(ARGS) --constraint requirements/ci.lock --output-file requirements/run.lock pyproject.toml
+
+# Known vulnerabilities of what is locked, by PyPI's advisories. A package that could not be looked up is an error, not a pass.
+audit: release-tools
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/ci.lock $(ARGS)
+
+# Wheel and source archive of the last commit, built twice and the same to the byte; then what they install, as CycloneDX.
+dist: release-tools
+	$(BIN)/python -m tests.release.dist
+sbom: release-tools
+	$(BIN)/python -m tests.release.sbom
 
 install: .venv/.done
 

@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "assessment.evidence": {"metrics._common", "record", "record.measured"},
     "assessment.references": {"record"},
     # report: the page is rendered again where its packages are installed
-    "verify": {"assessment.references", "record", "runtime", "verify.parts"},
+    "verify": {"assessment.references", "record", "runtime", "verify.parts", "verify.statements"},
     "verify.parts": {
         "assessment",
         "assessment.checks",
@@ -65,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report.formats",
         "runtime",
     },
+    "verify.statements": {"record", "runtime", "verify.parts"},
     "engine": {"contracts", "ops"},  # settings, seeds, threads
     "engine.catalogue": {"contracts", "engine"},
     "engine.data": {"contracts", "engine"},
@@ -194,6 +195,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record",
         "report",
         "verify",
+        "verify.statements",
     },
     "__main__": {"cli"},
     "": {"evaluation", "record"},

@@ -34,11 +34,13 @@ _COMMANDS = {
     "references": "Build and list sets of known models that runs on the same data are shown beside.",
     "report": "Render the report of an old run again.",
     "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
+    "sign": "Sign what verify found, with a key of your own.",
     "inspect": "Print how a model (and its data) was understood.",
     "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors.",
     "suites": "List and show suites, and print their schema.",
 }
 _LESS = "Give fewer or smaller samples, fewer --workers, or a smaller model; what was finished is kept."
+_IN = {"sign": ("verify_command", "sign_command")}  # where another command's file holds it
 _FORMERLY = {"calibrate": ("references", "build")}  # the old name does the same, and tells the new one
 
 
@@ -59,8 +61,8 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
 
-        module = importlib.import_module(f"robusteval.cli.{cmd_name}_command")
-        command: click.Command = module.command
+        file, name = _IN.get(cmd_name, (f"{cmd_name}_command", "command"))
+        command: click.Command = getattr(importlib.import_module(f"robusteval.cli.{file}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same

@@ -19,12 +19,13 @@ Schema = dict[str, Any]
 @dataclass(frozen=True)
 class Document(Generic[T]):
     """A kind of document. versions: what its field `schema` may say, the one that is written first; file: of its
-    published schema, beside this module; refine: adds to a schema in place what types cannot say."""
+    published schema; refine: adds to a schema in place what types cannot say; package: the folder of the schema."""
 
     kind: type[T]
     versions: tuple[str, ...]
     file: str
     refine: Callable[[Schema], None] = lambda _: None
+    package: str = "robusteval.record"
 
     def build_schema(self) -> Schema:
         """The JSON schema, made from the dataclasses; the committed copy is `schema`."""
@@ -39,7 +40,7 @@ class Document(Generic[T]):
     @functools.cached_property
     def schema(self) -> Schema:
         """The published schema, as committed."""
-        text = resources.files("robusteval.record").joinpath(self.file).read_text(encoding="utf-8")
+        text = resources.files(self.package).joinpath(self.file).read_text(encoding="utf-8")
         loaded: Schema = json.loads(text)
         return loaded
 

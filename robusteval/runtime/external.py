@@ -81,15 +81,19 @@ class Beside:
         return max((part.end for part in self.ranges if part.location == location), default=0)
 
     def update(self, digest: Any) -> None:
-        """Adds the files to a hash in the order of their names: each up to its last tensor, and to its end where no
-        more than padding follows."""
+        """Adds the files to a hash in the order of their names, each as far as `update_by` takes it."""
         for location in sorted(self.paths):
-            with _readable(location), opened(self.paths[location], 1 << 62) as file:
-                reach, whole = self.reach(location), os.fstat(file.fileno()).st_size
-                left = whole if whole - reach <= PADDING else reach
-                while left > 0 and (block := file.read(min(_BLOCK, left))):
-                    digest.update(block)
-                    left -= len(block)
+            self.update_by(location, digest)
+
+    def update_by(self, location: str, digest: Any) -> None:
+        """Adds one of the files to a hash: up to its last tensor, and to its end where no more than padding follows.
+        Raises ModelError."""
+        with _readable(location), opened(self.paths[location], 1 << 62) as file:
+            reach, whole = self.reach(location), os.fstat(file.fileno()).st_size
+            left = whole if whole - reach <= PADDING else reach
+            while left > 0 and (block := file.read(min(_BLOCK, left))):
+                digest.update(block)
+                left -= len(block)
 
 
 def beside(folder: Path, tensors: Iterable[Stored], inside: int) -> Beside:

@@ -3,6 +3,7 @@ read."""
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import tempfile
 from dataclasses import dataclass, field
@@ -61,6 +62,19 @@ def read_file(path: Path) -> Bytes:
 def file_sha256(path: Path) -> str:
     """The hash that a record holds for an ONNX file: of its bytes and of its external data. Raises ModelError."""
     return read_file(path).sha256
+
+
+def each_sha256(path: Path) -> dict[str, str]:
+    """The hash of each of a model's files, by the name that the model has for it; "" is the model's own file. Of a file
+    with external data it goes as far as the model's hash does. Raises ModelError."""
+    content = read_content(path)
+    files = beside(path.parent, stored(content), len(content))
+    found = {"": hashlib.sha256(content).hexdigest()}
+    for location in sorted(files.paths):
+        digest = hashlib.sha256()
+        files.update_by(location, digest)
+        found[location] = digest.hexdigest()
+    return found
 
 
 def read_content(path: Path) -> bytes:

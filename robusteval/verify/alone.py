@@ -11,7 +11,7 @@ from typing import NoReturn
 from robusteval.cage.beside import beside
 from robusteval.errors import RobustEvalError
 from robusteval.text import line
-from robusteval.verify.command import as_json, lines, verified
+from robusteval.verify.command import Wanted, as_json, lines, verified
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,13 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", action="append", default=[], help="the evaluated model, where it is not where it was"
     )
+    parser.add_argument("--statement", help="write what was found to this file, as an in-toto statement")
+    parser.add_argument("--overwrite", action="store_true", help="replace --statement where it exists")
+    parser.add_argument("--signature", help="check this signed statement of the run, and not the run again")
+    parser.add_argument("--public-key", help="the signer's public key, in a PEM file outside of the run")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     try:
         options = parser.parse_args(arguments)
     except SystemExit as stop:  # help, or words that it does not know
         return stop.code if isinstance(stop.code, int) else 0
     try:
-        result = verified(Path(options.run), options.model)
+        wanted = Wanted(options.statement, options.overwrite, options.signature, options.public_key)
+        result = verified(Path(options.run), options.model, wanted)
     except RobustEvalError as error:
         return refuse(error.message, error.hint)
     print(as_json(result) if options.json else "\n".join(map(line, lines(result))))

@@ -44,12 +44,16 @@ def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Pat
             hashlib.sha256(read_plain(entry_folder / store.RECORD_FILE, follow=False)).hexdigest()
             == entry.record_sha256
         )
-        result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
-        result.judge(_entry(entry, record), f"models, {entry.key}")
+        with result.kind("records of the models"):
+            result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
+            result.judge(_entry(entry, record), f"models, {entry.key}")
         result.add(verify(record, entry_folder, model), entry.key)
-    _matrix(comparison, records, folder, models, result)
-    _derived(comparison, records, result)
-    check_comparison_page(comparison, folder, result)
+    with result.kind("transfer matrix"):
+        _matrix(comparison, records, folder, models, result)
+    with result.kind("figures of all models"):
+        _derived(comparison, records, result)
+    with result.kind("page and tables"):
+        check_comparison_page(comparison, folder, result)
     return result
 
 

@@ -32,7 +32,8 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     there. Raises RecordError where there is nothing to check with, or the model is another one."""
     evidence = gather(record, folder, model)
     result = check(record, evidence)
-    check_page(record, folder, result)
+    with result.kind("page and tables"):
+        check_page(record, folder, result)
     if evidence.model is not None:
         result.notes.insert(0, f"The model's hash agrees: {record.model.sha256[:16]}.")
     result.notes += earlier(record, result)
@@ -55,7 +56,9 @@ def check(
     if evidence.tensors[CLEAN].shape == (record.data.samples, *record.model.input_shape):
         _part(result, "stored adversarials", lambda: _proof(record, evidence, result))
     else:
-        result.judge(["they are not as many, or not of the shape, that the record says"], "The stored clean samples")
+        with result.kind("stored adversarials"):
+            odd = "they are not as many, or not of the shape, that the record says"
+            result.judge([odd], "The stored clean samples")
     _part(result, "known models", lambda: check_known(record, result, shipped))
     _part(result, "derived parts", lambda: check_derived(record, built_in() if metrics is None else metrics, result))
     return result
@@ -64,14 +67,15 @@ def check(
 def _part(result: Verification, name: str, check: Callable[[], None]) -> None:
     """One part of the checks. A record that was changed may lack whatever they take for granted: then it does not
     hold."""
-    try:
-        check()
-    except RobustEvalError:
-        raise
-    except Exception as error:  # noqa: BLE001 - fails closed
-        result.judge(
-            [f"they cannot be checked, as the record contradicts itself ({type(error).__name__}: {error})"], name
-        )
+    with result.kind(name):
+        try:
+            check()
+        except RobustEvalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - fails closed
+            result.judge(
+                [f"they cannot be checked, as the record contradicts itself ({type(error).__name__}: {error})"], name
+            )
 
 
 def _proof(record: Record, evidence: Evidence, result: Verification) -> None:

@@ -84,6 +84,32 @@ def test_one_page_one_document_and_a_run_for_each(finished: tuple[Path, str], bo
     assert alone["model"]["sha256"] == document["models"][0]["sha256"] == hashlib.sha256(CNN.read_bytes()).hexdigest()
 
 
+def test_a_statement_is_about_every_model(robusteval: Command, both: Path) -> None:
+    assert robusteval("verify", both, "--statement", "s.json").code == 0
+    said = json.loads(Path("s.json").read_text())
+    own = ["record.json", "samples.parquet", "witnesses.safetensors", "report.html"]
+    keys = ["fashion-cnn", "fashion-int8"]
+    names = ["comparison.json", "transfer.safetensors", "report.html"]
+    names += [f"{key}/{name}" for key in keys for name in [*own, f"model:{key}.onnx", "data:samples"]]
+    assert sorted(subject["name"] for subject in said["subject"]) == sorted(names)
+    kinds = {"records of the models", "transfer matrix", "figures of all models", "clean answers"}
+    assert kinds <= set(said["predicate"]["kinds"])
+    assert [run["key"] for run in said["predicate"]["runs"]] == keys
+    assert robusteval("sign", "--new-key", "key").code == robusteval("sign", "s.json", "--key", "key").code == 0
+    words = ["verify", both, "--signature", "s.json.dsse", "--public-key", "key.pub"]
+    assert robusteval(*words).code == 0
+    for name in names:
+        if ":" not in name:
+            content = (both / name).read_bytes()
+            (both / name).write_bytes(content + b" ")
+            screen = robusteval(*words)
+            assert (screen.code, f"FAILS: {name}: its bytes are not" in screen.out) == (1, True)
+            (both / name).write_bytes(content)
+    (both / keys[0]).rename(both / "elsewhere")
+    (both / keys[0]).symlink_to(both / "elsewhere")
+    assert "its folder is a link" in robusteval(*words).out
+
+
 def test_verify_checks_every_model_and_the_matrix(robusteval: Command, both: Path) -> None:
     folder = both
     screen = robusteval("verify", folder, "--json")

@@ -16,7 +16,7 @@ from robusteval.errors import ModelError
 from robusteval.loaders.onnx.reading.file import read_model
 from robusteval.runtime import external
 from robusteval.runtime.external import BITS, PADDING
-from robusteval.runtime.files import read_file
+from robusteval.runtime.files import each_sha256, read_file
 from robusteval.runtime.wire import stored
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3) / 12
@@ -159,3 +159,18 @@ def test_the_file_may_grow_smaller_while_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         files.read(files.ranges[0])
     assert plain.size(1) == "0.0 kB"
+
+
+@pytest.mark.parametrize("more", [0, PADDING, PADDING + 1])
+def test_each_file_of_a_model_has_its_hash(tmp_path: Path, more: int) -> None:
+    """To its end, as sha256sum says it, where no more than padding follows; else as far as the model's hash goes."""
+    path, beside = model(tmp_path), data(tmp_path, whole=WEIGHTS.nbytes + more)
+    content = beside.read_bytes()[: WEIGHTS.nbytes + more if more <= PADDING else WEIGHTS.nbytes]
+    assert each_sha256(path) == {
+        "": hashlib.sha256(path.read_bytes()).hexdigest(),
+        DATA: hashlib.sha256(content).hexdigest(),
+    }
+    assert read_file(path).sha256 == hashlib.sha256(path.read_bytes() + content).hexdigest()
+    beside.unlink()
+    with pytest.raises(ModelError, match="is missing"):
+        each_sha256(path)

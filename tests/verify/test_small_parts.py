@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 
+from robusteval.errors import RobustEvalError
 from robusteval.record.run import Finding, Record
 from robusteval.verify.parts import eight_bit
 from robusteval.verify.parts.eight_bit import check_rounded
 from robusteval.verify.parts.evidence import Evidence
-from robusteval.verify.parts.result import STATEMENT, Verification
+from robusteval.verify.parts.result import STATEMENT, Count, Verification
 from robusteval.verify.parts.same import differences
 from tests.sure import sure
 from tests.verify.tiny import clean, counted, tiny
@@ -47,8 +49,35 @@ def test_claims_are_confirmed_or_fail_and_the_rest_is_left() -> None:
     assert (len(whole.failures), len(whole.notes), whole.claims) == (2, 2, 13)
     assert result.to_json() == {
         "claims": 6, "confirmed": 4, "unchecked": 5, "left": {"x": 5}, "failures": result.failures, "notes": ["n"],
-        "summary": result.summary, "statement": STATEMENT, "held": False,
+        "summary": result.summary, "statement": STATEMENT, "held": False, "kinds": {},
     }  # fmt: skip
+
+
+def test_claims_are_counted_by_kind_too() -> None:
+    result = Verification()
+    result.judge([], "before")
+    result.leave("z", 7)
+    with result.kind("a"):
+        result.judge([], "x", 3)
+        result.judge(["it is off"], "y", 2)
+        result.leave("z", 4)
+    with result.kind("b"):
+        result.failures += ["two sentences", "about one claim"]
+        result.claims += 1
+    with suppress(RobustEvalError), result.kind("a"):
+        result.judge([], "x")
+        raise RobustEvalError("it breaks off, and what was counted is counted")
+    assert result.kinds == {"a": Count(4, 2, 4), "b": Count(0, 2, 0)}
+    both = Verification()
+    with both.kind("a"):
+        both.judge(["it is off"], "w")
+        both.leave("v", 2)
+    both.add(result, "m")
+    assert both.kinds == {"a": Count(4, 3, 6), "b": Count(0, 2, 0)}
+    assert both.to_json()["kinds"]["b"] == {"confirmed": 0, "failed": 2, "unchecked": 0}
+    assert both.to_json()["statement"] == STATEMENT
+    both.statement = "s"
+    assert both.to_json()["statement"] == "s"
 
 
 # Comparing

@@ -22,7 +22,7 @@ def check_clean(record: Record, evidence: Evidence, result: Verification) -> Non
     if clean.dtype != np.float32 or clean.shape != (record.data.samples, *record.model.input_shape):
         result.judge([f"they are of shape {clean.shape}, not as the record has them"], "The stored clean samples")
         return
-    if _digest(clean, labels, record.model.bounds) != record.data.sha256:
+    if samples_sha256(clean, labels, record.model.bounds) != record.data.sha256:
         faults.append("their hash differs, so they are not the evaluated ones")
     if not np.array_equal(labels, np.asarray(record.data.labels)):
         faults.append("their labels are not those of the record")
@@ -76,7 +76,8 @@ def _column(result: Verification, name: str, same: Array, found: object, printed
         result.failures.append(f"{name}: {len(wrong) - _MANY} more are wrong.")
 
 
-def _digest(clean: Array, labels: Array, bounds: list[float]) -> str:
+def samples_sha256(clean: Array, labels: Array, bounds: list[float]) -> str:
+    """The hash that a record has of its data: of shape and pixel range, the samples [N, *shape], the labels [N]."""
     digest = hashlib.sha256(repr((tuple(clean.shape), (float(bounds[0]), float(bounds[1])))).encode())
     digest.update(np.ascontiguousarray(clean).tobytes())
     digest.update(np.ascontiguousarray(labels.astype(np.int64)).tobytes())

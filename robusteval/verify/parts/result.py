@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 STATEMENT = (
@@ -14,15 +15,26 @@ STATEMENT = (
 
 
 @dataclass
+class Count:
+    """Claims of one kind. failed: those that do not hold; the sentences about them, where these are more."""
+
+    confirmed: int = 0
+    failed: int = 0
+    unchecked: int = 0
+
+
+@dataclass
 class Verification:
     """claims = confirmed + those that failed; `left` counts by reason what is in neither. failures: one sentence
-    each."""
+    each. kinds: the same claims by what they are about. statement: what a clean bill means."""
 
     claims: int = 0
     confirmed: int = 0
     failures: list[str] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    kinds: dict[str, Count] = field(default_factory=dict)
+    statement: str = STATEMENT
 
     @property
     def unchecked(self) -> int:
@@ -47,6 +59,18 @@ class Verification:
         if count:
             self.left[reason] = self.left.get(reason, 0) + count
 
+    @contextmanager
+    def kind(self, name: str) -> Iterator[None]:
+        """What is checked in this context is counted as claims of one kind too, also where the check breaks off."""
+        claims, confirmed, failures, unchecked = self.claims, self.confirmed, len(self.failures), self.unchecked
+        try:
+            yield
+        finally:
+            count = self.kinds.setdefault(name, Count())
+            count.confirmed += self.confirmed - confirmed
+            count.failed += max(self.claims - claims - (self.confirmed - confirmed), len(self.failures) - failures)
+            count.unchecked += self.unchecked - unchecked
+
     def add(self, other: Verification, key: str) -> None:
         """Another one's counts, with its sentences under a name."""
         self.claims += other.claims
@@ -55,6 +79,11 @@ class Verification:
         self.notes += [f"{key}: {note}" for note in other.notes]
         for reason, count in other.left.items():
             self.leave(reason, count)
+        for name, added in other.kinds.items():
+            there = self.kinds.setdefault(name, Count())
+            there.confirmed += added.confirmed
+            there.failed += added.failed
+            there.unchecked += added.unchecked
 
     @property
     def summary(self) -> str:
@@ -66,6 +95,6 @@ class Verification:
         """All of it as plain data."""
         return {
             "claims": self.claims, "confirmed": self.confirmed, "unchecked": self.unchecked, "left": self.left,
-            "failures": self.failures, "notes": self.notes, "summary": self.summary, "statement": STATEMENT,
-            "held": self.held,
+            "failures": self.failures, "notes": self.notes, "summary": self.summary, "statement": self.statement,
+            "held": self.held, "kinds": {name: asdict(count) for name, count in self.kinds.items()},
         }  # fmt: skip
