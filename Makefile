@@ -67,8 +67,9 @@ lint: .venv/.done
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Three processes on two cores, as some tests wait for processes of their own.
+# Three processes on two cores, as some tests wait for processes of their own, which are not to compile everything anew.
 test: lint
+	$(BIN)/python -m compileall -q robusteval plugins
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 # While working: lint, and the tests of the core that need no attacks of minutes and no browser.

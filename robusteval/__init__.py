@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-try:
-    __version__ = version("robusteval")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0"
-
 if TYPE_CHECKING:
+    __version__: str
     from robusteval.evaluation import compare as compare
     from robusteval.evaluation import evaluate as evaluate
     from robusteval.record.opened import load as load
@@ -28,4 +23,17 @@ def __getattr__(name: str) -> Any:
         from robusteval.record.opened import load
 
         return load
+    if name == "__version__":  # children that try files import this package too, and need no metadata
+        return _version()
     raise AttributeError(f"module 'robusteval' has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("robusteval")
+    except PackageNotFoundError:  # a source tree that was never installed
+        found = "0"
+    globals()["__version__"] = found
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from robusteval.contracts.cache import cache_folder
+from robusteval.cache import cache_folder
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
 from robusteval.contracts.executors.executor import (
     CannotStartError,

@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(cache))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays till the end: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()

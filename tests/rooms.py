@@ -15,7 +15,7 @@ BEGIN, END = "<!-- rooms: python -m tests.rooms -->", "<!-- end of rooms -->"
 
 # A room is a folder with its files, or a file directly in `robusteval`; "" is robusteval/__init__.py itself. The
 # deepest room that holds a file is the file's. Everybody may import `errors`, `hooks`, `foreign`, `renamed`, `text`,
-# `plain` and `cage`, which import nothing but each other, and "" (the version).
+# `plain`, `cage` and `cache`, which import nothing but each other, and "" (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "text": set(),
     "plain": set(),
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "foreign": set(),
     "renamed": set(),
     "cage": set(),
+    "cache": set(),
     "ops": set(),
     "data": set(),
     "record": {"record.measured"},
@@ -208,6 +209,7 @@ FREE = {
     "text",
     "plain",
     "cage",
+    "cache",
     "",
 }  # "": robusteval.__version__; its functions are loaded on their first call
 

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -54,6 +53,8 @@ class LBFGS:
     def _minimise(self, problem: Problem, c: Tensor) -> tuple[Tensor, Tensor]:
         """One run for one c [B]: the nearest win of each sample, [B, *shape], and its distance, [B], inf without
         one."""
+        from scipy.optimize import minimize  # slow to import, and every command looks at every plugin
+
         best, shortest = problem.x.clone(), torch.full_like(c, math.inf)
         for row in range(len(c)):
             seen = _Seen(problem[torch.tensor([row], device=c.device)], float(c[row]))

@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from sklearn.svm import SVC
 from torch import Generator, Tensor
 
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, RobustEvalError, Samples, hookimpl, param
@@ -138,6 +137,8 @@ class LogitOddsSvm:
 
 def fitted(logits: Tensor, labels: Tensor, kernel: Literal["rbf", "linear"]) -> Machine:
     """A machine per class against the rest, fitted on logits [N, K] of adversarials with their true labels [N]."""
+    from sklearn.svm import SVC  # a second of imports, and every command looks at every plugin
+
     u, y = centred(logits).double().cpu().numpy(), labels.cpu().numpy()
     variance = float(u.var())
     gamma = 1 / (u.shape[1] * variance) if kernel == "rbf" and variance > 0 else 0.0

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from scipy import optimize, stats
 from torch import Generator, Tensor
 
 from robusteval.api import (
@@ -121,6 +120,8 @@ class Certificate:
 def radius(hits: int, draws: int, sigma: float, alpha: float, margin: float = 0.0) -> float:
     """sigma times the normal quantile of the Clopper-Pearson lower bound of hits / draws, less the margin; at least
     0."""
+    from scipy import stats  # slow to import, and every command looks at every plugin
+
     low = statistics.lower_bound(hits, draws, alpha)
     return 0.0 if low <= 0.5 else sigma * max(float(stats.norm.ppf(low)) - margin, 0.0)
 
@@ -132,6 +133,7 @@ def vote_margin(votes: int, alpha: float) -> float:
     Cohen's radius is that of infinitely many votes: at its edge the top class has half of them, and a finite vote errs
     every other time.
     """
+    from scipy import optimize, stats
 
     def wrong(share: float) -> float:
         answer = float(stats.binom.sf(votes // 2, votes, share))  # a tie counts as wrong

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robusteval.contracts.cache import cache_folder
+from robusteval.cache import cache_folder
 
 
 def test_the_variable_names_the_folder_and_off_means_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,14 @@ def test_a_suite_says_where_unless_the_command_does(tmp_path: Path, monkeypatch:
     stated.write_text(plain % 'device = "tpu"\n')
     with pytest.raises(SuiteError, match="device"):
         read(str(stated), catalogue)
+
+
+@pytest.mark.parametrize(("limit", "trimmed"), [(None, 0), (1.0, 1)])
+def test_memory_is_given_back_only_where_somebody_is_short_of_it(
+    monkeypatch: pytest.MonkeyPatch, limit: float | None, trimmed: int
+) -> None:
+    calls = []
+    monkeypatch.setattr(memory, "_trim", lambda: calls.append(1))
+    with contextlib.suppress(SuiteError):
+        shared_out(Need(1.0, 1.0, 1.0), torch.zeros(4, 1, 2, 2), 4, 1, limit)
+    assert len(calls) == trimmed

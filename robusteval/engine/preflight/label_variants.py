@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 ENOUGH = 5  # samples a class, below which a renumbering fits noise
 
@@ -60,6 +59,8 @@ def _renumbered(answers: Labels, labels: Labels, classes: int) -> Relabelling:
 
 def _matching(answers: Labels, labels: Labels, classes: int) -> Labels:
     """For each label the output that answers it: the assignment with the most agreement, [K]."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and most runs do without
+
     valid = answers >= 0
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels[valid], answers[valid]), 1)

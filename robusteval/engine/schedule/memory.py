@@ -101,8 +101,22 @@ def shared_out(need: Need, x: Tensor, chunk: int, workers: int, limit: float | N
     need: of the bare model; x: [N, *shape], samples of whose shape and type each unit holds `chunk`. Raises SuiteError
     where the limit is less than this process takes already.
     """
-    gc.collect()
-    _trim()  # what the loader's checks needed and the allocator kept is no worker's
+    if x.device.type == "cpu" and not _plenty(need, x, chunk, workers, limit):
+        gc.collect()
+        _trim()  # what the loader's checks needed and the allocator kept is no worker's
+    return _shared_out(need, x, chunk, workers, limit)
+
+
+def _plenty(need: Need, x: Tensor, chunk: int, workers: int, limit: float | None) -> bool:
+    """Whether nobody is short of memory as it is, so that nothing has to be given back first, which takes a while."""
+    try:
+        shares = _shared_out(need, x, chunk, workers, limit)
+    except SuiteError:
+        return False
+    return shares.workers == workers and shares.room >= chunk * max(need.truth, need.scores, need.gradient)
+
+
+def _shared_out(need: Need, x: Tensor, chunk: int, workers: int, limit: float | None) -> Shares:
     device, own = x.device, resident()
     if device.type == "cuda":
         allowed = limit if limit is not None else SHARE * free(device)

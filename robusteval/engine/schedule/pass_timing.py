@@ -21,7 +21,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval import ops
-from robusteval.contracts.cache import cache_folder
+from robusteval.cache import cache_folder
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import AUTO, FULL, FULL_ONLY, REDUCED, TF32, Tuning, tuning_of
@@ -124,7 +124,7 @@ def _reduced(model: Classifier, x: Tensor, best: Tuning, cost: float) -> tuple[T
     return best, cost
 
 
-def contention(seconds: float = 0.3) -> float:
+def contention(seconds: float = 0.1) -> float:
     """Seconds by the clock that a second of CPU takes just now, 1 or more: what other work on this machine costs."""
     matrix = torch.ones(64, 64, device="cpu")
     clock, spent = time.perf_counter(), time.process_time()

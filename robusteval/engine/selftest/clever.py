@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Generator, Tensor
 
 from robusteval import ops
@@ -140,6 +139,8 @@ def largest(maxima: NDArray[np.float64]) -> tuple[float | None, float | None]:
     Never below the largest one seen. Maxima that do not vary are a linear margin: their value is the answer, without a
     fit.
     """
+    from scipy import stats  # slow to import, and most runs do without
+
     top, spread = float(maxima.max()), float(maxima.std())
     if float(np.ptp(maxima)) <= _FLAT * max(abs(top), 1e-300):
         return top, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
@@ -14,15 +15,39 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
+from robusteval.cache import cache_folder
+from robusteval.errors import RecordError
+from robusteval.plain import read_plain
+from robusteval.record.store import write_atomically
 from robusteval.report.formats import drawing
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MID = "#7a828c"
+_MOST = 16 << 20  # bytes of a kept script
 
 
 @functools.cache
 def vega_bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script text, 0.9 MB; made once in a process."""
+    """Vega, Vega-Lite and vega-embed as one script text, 0.9 MB. To make it takes seconds, so it is kept for this
+    version of the library; what was kept counts only where it is whole."""
+    folder = cache_folder("page-script")
+    if folder is None:
+        return _made_bundle()
+    path = folder / f"vega-{version('vl-convert-python')}.js"
+    try:
+        digest, _, kept = read_plain(path, _MOST).decode().partition("\n")
+    except (OSError, UnicodeDecodeError):
+        digest, kept = "", ""
+    if kept and digest == hashlib.sha256(kept.encode()).hexdigest():
+        return _inline_script(kept)
+    made = _made_bundle()
+    with contextlib.suppress(OSError, RecordError):  # a folder that cannot be used is the same as an empty one
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{hashlib.sha256(made.encode()).hexdigest()}\n{made}".encode())
+    return made
+
+
+def _made_bundle() -> str:
     return _inline_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
