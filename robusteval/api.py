@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robusteval.cage.page import beat
 from robusteval.contracts.cache import cache_folder
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
 from robusteval.contracts.executors.executor import (
@@ -111,6 +112,7 @@ __all__ = [
     "Work",
     "Worker",
     "ascent",
+    "beat",
     "cache_folder",
     "clip",
     "columns",

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from robusteval import ops
+from robusteval.cage.page import calling
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.meter import Meter
 from robusteval.contracts.params import make, params_of
@@ -102,7 +103,7 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
             source.status, source.reason = "excluded", reason
             continue
         try:
-            with foreign():
+            with foreign(), calling(f"the transfer attack {settings.attack}"):
                 x, source.unlawful = _attacked(fighter, pipelines[index], right[index], attack, suite, seed)
         except Exception as error:  # noqa: BLE001 - a plugin's fault costs one row of the matrix, not the run
             source.status, source.reason = "failed", words(error)[:500]

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from robusteval.cage.page import calling
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.guard import lending
 from robusteval.contracts.params import make, params_of
@@ -53,7 +54,8 @@ def fit_all(
     asked = [_Clean(Pipeline(Defended(model)), row, seed, len(samples))]
     for spec in suite.defenses:
         started = time.perf_counter()
-        row, pipeline = _fit(spec, catalogue, model, samples, fit, seed)
+        with calling(f"the fitting of the defence {spec.name}", suite.cell_timeout):
+            row, pipeline = _fit(spec, catalogue, model, samples, fit, seed)
         fitted.rows.append(row)
         fitted.seconds[spec.name] = time.perf_counter() - started
         if pipeline is not None:
@@ -158,7 +160,7 @@ class _Clean:
             work()
             return
         try:
-            with foreign():
+            with foreign(), calling(f"what the defence {self.row.defense} makes of clean samples"):
                 work()
         except Exception as error:  # noqa: BLE001 - as in _fit
             self.failed, self.row.status, self.row.reason = True, "failed", _reason(error)

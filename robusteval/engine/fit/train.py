@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from robusteval.cage.page import calling
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.params import make, params_of
 from robusteval.contracts.plugins import Defended
@@ -40,9 +41,10 @@ class Lesson:
 
     def train(self, on_epoch: Callable[[Epoch], None]) -> Defended:
         """Trains. Raises RobustEvalError."""
-        return self.plugin.train(
-            self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), on_epoch
-        )
+        with calling(f"the training of {self.plugin.info.name}"):
+            return self.plugin.train(
+                self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), on_epoch
+            )
 
     def marks(self) -> str:
         """The images that the result has seen, its model's own training among them where that file tells them."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import robusteval
 from robusteval.assessment.evidence.worst_case import envelope
+from robusteval.cage.page import calling
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.guard import lending
 from robusteval.contracts.params import make
@@ -104,7 +105,8 @@ def masked(model: Classifier, fit: Source | None, request: Wanted, catalogue: Ca
     plugin = make(catalogue.get("defense", request.defense), request.params | request.exact, request.defense)
     if plugin.info.needs_data and fit is None:
         raise PluginError(f"{request.defense} learns from samples, and none were given.", "Give --fit-data.")
-    defended = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", request.name)))
+    with calling(f"the fitting of the defence {request.defense}"):
+        defended = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", request.name)))
     if defended.detector is not None or defended.draw is not None:
         raise PluginError(
             f"{request.defense} is random or has a detector, so there is no exact gradient to ask it for.",

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from robusteval.assessment import results
 from robusteval.assessment.derive import derive
+from robusteval.cage.page import calling
 from robusteval.contracts.executors.executor import DIED, ENDED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
@@ -117,7 +118,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
             planted=Planted(samples=0),
             noise_draws=NoiseDraws(samples=0),
         )
-    with one_thread():
+    with one_thread(), calling("what comes before the attacks", suite.cell_timeout):
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         fitted.by_defense = _sized(job, fitted)
         timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
@@ -139,7 +140,6 @@ def finish(
 ) -> document.Record:
     """Attacks, and all that follows, up to the saved record. facts: more for its environment."""
     plan, units, fitted, costs, clock = begun.plan, begun.units, begun.fitted, begun.costs, begun.clock
-    since = begun.since
     done = attack_part(job, begun, listener, part)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs)
@@ -161,9 +161,9 @@ def finish(
     )
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
-    record.times.started = _stamp(since)
+    record.times.started = _stamp(begun.since)
     record.times.finished = _stamp(time.time())
-    record.times.wall_s = time.time() - since
+    record.times.wall_s = time.time() - begun.since
     store.save(record, job.folder)
     return record
 
@@ -252,7 +252,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
             record.skipped.append(name)
             continue
         try:
-            with foreign():
+            with foreign(), calling(f"the test of the evaluation by {name}"):
                 _one_test(name, record, job, fitted)
         except Exception as error:  # noqa: BLE001
             # a model may fail at a batch of another size: the attacks' figures stay
