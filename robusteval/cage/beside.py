@@ -27,6 +27,7 @@ from robusteval.text import block
 
 Refuse = Callable[[str, str], int]  # prints one sentence and how to mend it; the exit code
 _NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
+_NO_MEMORY += ("cannot allocate memory", "failed to map segment")  # the system's words, and those of its loader
 
 
 def beside(command: Callable[[], int], refuse: Refuse) -> int:
@@ -120,7 +121,7 @@ def _command(theirs: Connection, memory: Any, command: Callable[[], int], refuse
         # a bug keeps its traceback; the process beside this one must hear of the end in any case
         code = _failed(error, refuse)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # None: it was closed from the start
             stream.flush()
     theirs.send(code)
 

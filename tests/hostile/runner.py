@@ -17,6 +17,7 @@ from tests.hostile_text import clean
 
 GLANCE_S = 0.05
 GOING_S = 10.0  # what is killed takes a moment to be gone
+WRITTEN = {"hard.onnx", "hard.safetensors", "known.json"}  # where commands are told to write, beside `out`
 LETTERS = 300_000  # that a command may print
 _BUGS = ("Traceback (most recent call last)", "Fatal Python error", "Segmentation fault", "core dumped")
 
@@ -28,12 +29,12 @@ def asked(case: Case, place: Place) -> tuple[Outcome, list[str]]:
     words = [*map(str, case.make(place))]
     env = environment(place.home) | {"CANARY": str(place.canary)}
     env |= {name: value.format(home=place.home) for name, value in case.environment.items()}
-    before = _listing(place.given)
+    before, there = _listing(place.given), {path.name for path in place.work.iterdir()}
     outcome = _run(case, place, [*case.command, *command(), *words], env)
     faults = _faults(case, outcome)
     if _listing(place.given) != before:
         faults.append("changed what it was given")
-    shown = sorted({path.name for path in place.work.iterdir()} - {"out"} - set(_allowed(case)))
+    shown = sorted({path.name for path in place.work.iterdir()} - {"out"} - there - WRITTEN)
     # ONNX Runtime keeps a number of the machine's there, whoever imports it
     home = [path for path in (place.home / "home").rglob("*") if path.is_file() and "onnxruntime" not in str(path)]
     shown += sorted(f"~/{path.name}" for path in home)
@@ -42,11 +43,6 @@ def asked(case: Case, place: Place) -> tuple[Outcome, list[str]]:
     if _size(place.home / "tmp") > 50e6:
         faults.append("left large temporary files")
     return outcome, faults
-
-
-def _allowed(case: Case) -> tuple[str, ...]:
-    """Files that a command of this kind writes where it is told to, beside `out`."""
-    return ("hard.onnx", "hard.safetensors", "known.json", "page.html") if case.name else ()
 
 
 def _run(case: Case, place: Place, words: list[str], env: dict[str, str]) -> Outcome:
