@@ -33,16 +33,13 @@ _NO_MEMORY += ("cannot allocate memory", "failed to map segment")  # the system'
 def beside(command: Callable[[], int], refuse: Refuse) -> int:
     """The command's exit code; that of `refuse`, with one sentence, where its process was ended or ended without
     one. Both are functions at the top of a module."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    memory = spawn.RawArray("B", SLOT)
-    child = spawn.Process(target=_command, args=(theirs, memory, command, refuse))
-    with _interrupts_passed_on(child):
-        with _main_hidden():
-            child.start()
-        theirs.close()
-        said = _awaited(ours, child, Watch(memory, 1))
-        child.join()
+    try:
+        said, child = _attended(command, refuse)
+    except OSError as error:  # no process, no file, no page more
+        return refuse(
+            f"The command cannot be begun: {error.strerror or error}.",
+            "It takes two processes, a few open files, and some room in the temporary folder (TMPDIR).",
+        )
     if isinstance(said, int):
         return said
     if said is not None:
@@ -53,6 +50,22 @@ def beside(command: Callable[[], int], refuse: Refuse) -> int:
         "What was finished is kept, and the same command goes on from there. With --workers 2 or more, an attack that "
         "ends its process fails alone.",
     )
+
+
+def _attended(command: Callable[[], int], refuse: Refuse) -> tuple[int | Ended | None, BaseProcess]:
+    """(what became of the command, as `_awaited` has it; its process). Raises OSError where the system has no process,
+    no file or no memory for it."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    memory = spawn.RawArray("B", SLOT)
+    child = spawn.Process(target=_command, args=(theirs, memory, command, refuse))
+    with _interrupts_passed_on(child):
+        with _main_hidden():
+            child.start()
+        theirs.close()
+        said = _awaited(ours, child, Watch(memory, 1))
+        child.join()
+    return said, child
 
 
 @contextlib.contextmanager
@@ -133,7 +146,7 @@ def _failed(error: BaseException, refuse: Refuse) -> int:
             "Memory ran out: the command may take no more of it.",
             "Allow more with --memory where the machine has it, or take fewer --samples. What was finished is kept.",
         )
-    sys.stderr.write(block(traceback.format_exc()))  # what it quotes may be others' words
+    sys.stderr.write(block("".join(traceback.format_exception(error))))  # what it quotes may be others' words
     return 1
 
 

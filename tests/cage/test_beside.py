@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robusteval.cage.beside import _failed
+from robusteval.cage import beside as module
+from robusteval.cage.beside import _failed, beside
 
 SAID = [
     MemoryError(),
@@ -27,10 +28,22 @@ def test_a_lack_of_memory_is_one_sentence_whoever_tells_of_it(error: Exception) 
 
 
 def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        raise KeyError("x\x1b[2J")
-    except KeyError as error:
-        assert _failed(error, lambda *_: 2) == 1
+    assert _failed(KeyError("x\x1b[2J"), lambda *_: 2) == 1
     said = capsys.readouterr().err
-    assert "Traceback" in said
+    assert "KeyError" in said
     assert "\x1b" not in said
+
+
+def test_a_system_without_room_for_a_second_process_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> object:
+        raise OSError(28, "No space left on device")
+
+    said = []
+
+    def refuse(message: str, hint: str) -> int:
+        said.append(message)
+        return 2
+
+    monkeypatch.setattr(module, "_attended", full)
+    assert beside(int, refuse) == 2
+    assert said == ["The command cannot be begun: No space left on device."]

@@ -48,6 +48,11 @@ def _secret(place: Place) -> Path:
     return path
 
 
+def _linked_folder(place: Place) -> None:
+    (place.given / "d").symlink_to(place.home)
+    _secret(place)
+
+
 LOCATIONS: dict[str, tuple[str, str, Built]] = {
     "up": ("a file above its folder", "../secret.bin", _secret),
     "up-and-down": ("a file above, by way of a folder", "in/../../secret.bin", _secret),
@@ -75,7 +80,7 @@ LOCATIONS: dict[str, tuple[str, str, Built]] = {
     "linked-folder": (
         "a file in a folder that is a link",
         "d/secret.bin",
-        lambda place: ((place.given / "d").symlink_to(place.home), _secret(place)),
+        _linked_folder,
     ),
     "hard-link": ("a hard link", "w.bin", lambda place: os.link(_secret(place), place.given / "w.bin")),
     "pipe": ("a named pipe", "w.bin", lambda place: os.mkfifo(place.given / "w.bin")),

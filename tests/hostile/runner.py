@@ -67,8 +67,8 @@ def _run(case: Case, place: Place, words: list[str], env: dict[str, str]) -> Out
     _end(process.pid)
     if meanwhile is not None:
         meanwhile.join(30)
-    texts = [path.read_bytes().decode("utf-8", "surrogateescape") for path in (out, err)]
-    return Outcome(place, None if late else process.returncode, *texts, seconds, peak, left)
+    said, complained = (path.read_bytes().decode("utf-8", "surrogateescape") for path in (out, err))
+    return Outcome(place, None if late else process.returncode, said, complained, seconds, peak, left)
 
 
 def _faults(case: Case, found: Outcome) -> list[str]:
