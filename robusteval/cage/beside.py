@@ -26,8 +26,10 @@ from robusteval.cage.watch import GLANCE_S, Ended, Watch, kill
 from robusteval.text import block
 
 Refuse = Callable[[str, str], int]  # prints one sentence and how to mend it; the exit code
-_NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
-_NO_MEMORY += ("cannot allocate memory", "failed to map segment")  # the system's words, and those of its loader
+_NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation"),
+    *("cannot allocate memory", "failed to map segment"),  # the system's words, and those of its loader
+)
 
 
 def beside(command: Callable[[], int], refuse: Refuse) -> int:

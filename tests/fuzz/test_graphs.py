@@ -79,7 +79,7 @@ def graph(steps: list[tuple[str, int, str]], batch: int | str, tail: bool) -> by
     if tail:  # so that most are classifiers
         nodes += [helper.make_node("Flatten", [last], ["f"], axis=1), helper.make_node("MatMul", ["f", "w"], ["y"])]
         last = "y"
-    tensors = [numpy_helper.from_array(array, name) for name, array in CONSTANTS.items()]
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in CONSTANTS.items()]
     x, y = value("x", TensorProto.FLOAT, [batch, 1, 4, 4]), value(last, TensorProto.FLOAT, None)
     made = helper.make_graph(nodes or [helper.make_node("Identity", ["x"], ["v0"])], "g", [x], [y], tensors)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)

@@ -26,10 +26,17 @@ def holding(name: str, content: bytes) -> Built:
 
 def instead(name: str, made: Built) -> Built:
     """Something else in the place of a file."""
+    return lambda folder: swapped(made)(folder / name)
 
-    def build(folder: Path) -> None:
-        (folder / name).unlink(missing_ok=True)
-        made(folder / name)
+
+def swapped(made: Built) -> Built:
+    """Something else in the place of the file or folder at a path."""
+
+    def build(path: Path) -> None:
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        made(path)
 
     return build
 

@@ -15,7 +15,7 @@ import numpy as np
 from tests.engine.test_merge_hostile import put, resealed, told, unsealed
 from tests.hostile.base import run
 from tests.hostile.case import Case, Outcome, Place, cells
-from tests.hostile.folders import Built, asked, device, holding, instead
+from tests.hostile.folders import Built, asked, device, holding, instead, swapped
 from tests.hostile_text import EVIL
 
 
@@ -55,8 +55,8 @@ TAKEN: dict[str, tuple[str, Built, tuple[int, ...]]] = {
         _unit(lambda path: path.write_bytes(path.read_bytes()[:-100] + b"x" + path.read_bytes()[-99:])),
         (0,),
     ),
-    "unit-pipe": ("a pipe for a unit", _unit(lambda path: (path.unlink(), os.mkfifo(path))), (0, 2)),
-    "unit-device": ("a device for a unit", _unit(lambda path: (path.unlink(), device(path))), (0, 2)),
+    "unit-pipe": ("a pipe for a unit", _unit(swapped(os.mkfifo)), (0, 2)),
+    "unit-device": ("a device for a unit", _unit(swapped(device)), (0, 2)),
     "unit-shape": ("a sealed unit of images of another shape", _shape, (0, 1, 2)),
     "unit-nan": ("a sealed unit with NaN for distances", _unit(put("distance", lambda item: item * np.nan)), (0, 1, 2)),
     "unit-few": ("a sealed unit of fewer samples", lambda folder: _fewer(_units(folder)), (0, 1, 2)),
@@ -67,7 +67,7 @@ TAKEN: dict[str, tuple[str, Built, tuple[int, ...]]] = {
     "units-link": ("units that are a link elsewhere", _to("units", "folder"), (0, 2)),
     "units-pipe": (
         "a pipe for the units",
-        lambda folder: (shutil.rmtree(folder / "units"), os.mkfifo(folder / "units")),
+        instead("units", os.mkfifo),
         (2,),
     ),
     "plan-deep": ("a deep mark", holding("units/plan.json", b"[" * 200_000), (0, 2)),

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.engine.test_merge_hostile import flipped, put, resealed, told, unsealed
 from tests.hostile.case import Case, Place, cells
+from tests.hostile.folders import device, swapped
 from tests.hostile_text import EVIL
 
 Built = Callable[[Path], object]
@@ -63,8 +64,8 @@ UNITS: dict[str, tuple[str, Built]] = {
     "nan": ("distances of NaN", _unit(put("distance", lambda item: item * float("nan")))),
     "shape": ("images of another shape", _unit(put("x", lambda item: item[:, :, :3]))),
     "words": ("odd words", _unit(told("rejected", {EVIL["esc"]: -1}))),
-    "unit-pipe": ("a pipe for a unit", _unit(lambda path: (path.unlink(), os.mkfifo(path)))),
-    "unit-link": ("a link for a unit", _unit(lambda path: (path.unlink(), path.symlink_to("/dev/zero")))),
+    "unit-pipe": ("a pipe for a unit", _unit(swapped(os.mkfifo))),
+    "unit-link": ("a link for a unit", _unit(swapped(device))),
 }
 
 
