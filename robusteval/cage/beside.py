@@ -25,6 +25,7 @@ from robusteval.cage.page import SLOT, open_page
 from robusteval.cage.watch import GLANCE_S, Ended, Watch, kill
 from robusteval.text import block
 
+LEAVE_S = 10.0  # to end in, once all is said
 Refuse = Callable[[str, str], int]  # prints one sentence and how to mend it; the exit code
 _NO_MEMORY = (
     *("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation"),
@@ -66,7 +67,10 @@ def _attended(command: Callable[[], int], refuse: Refuse) -> tuple[int | Ended |
             child.start()
         theirs.close()
         said = _awaited(ours, child, Watch(memory, 1))
-        child.join()
+        child.join(LEAVE_S)  # threads or processes of a plugin's may keep it from ending, after its last word
+        if child.exitcode is None:
+            kill(child.pid or 0)
+            child.join()
     return said, child
 
 
@@ -135,6 +139,7 @@ def _command(theirs: Connection, memory: Any, command: Callable[[], int], refuse
     except BaseException as error:  # noqa: BLE001
         # a bug keeps its traceback; the process beside this one must hear of the end in any case
         code = _failed(error, refuse)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C comes twice where a terminal sends it to both processes
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # None: it was closed from the start
             stream.flush()
@@ -143,6 +148,8 @@ def _command(theirs: Connection, memory: Any, command: Callable[[], int], refuse
 
 def _failed(error: BaseException, refuse: Refuse) -> int:
     """The exit code of a command that raised what is no expected trouble."""
+    if isinstance(error, KeyboardInterrupt):  # the second of a pair, after its command has answered the first
+        return 130
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return refuse(
             "Memory ran out: the command may take no more of it.",

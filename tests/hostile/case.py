@@ -76,6 +76,7 @@ class Case:
     seconds: float = 120.0
     memory: float = 2 * GB
     command: tuple[str, ...] = ()
+    stays: bool = False  # it may leave a process: plugins are code, and may start others
     meanwhile: Callable[[Place, subprocess.Popen[bytes]], None] | None = None
     wrong: Callable[[Outcome], str] = lambda _: ""
 

@@ -16,7 +16,7 @@ SHORT = {"ROBUSTEVAL_TEST_FLOOR": "2"}
 CONSTANTS: dict[str, Any] = {
     "half": np.array(0.5, np.float32),
     "first": np.array(0),
-    "most": np.array(33),
+    "most": np.array(5),
     "one": np.array(1),
     "tiny": np.array(1e-6, np.float32),
     "edge": np.array(0.9, np.float32),

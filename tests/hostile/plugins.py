@@ -198,7 +198,10 @@ def cases() -> Iterator[Case]:
         yield Case(f"attack/{how}", f"an attack: {how}", _suite(text), (1,), SITE, memory=6e9, wrong=_same("failed"))
     for how in LIVES:
         text = ATTACK.format(how=how)
-        yield Case(f"attack/{how}", f"an attack: {how}", _suite(text), (0, 1), SITE, memory=3e9, wrong=_same(""))
+        stays = how == "child"
+        yield Case(
+            f"attack/{how}", f"an attack: {how}", _suite(text), (0, 1), SITE, memory=3e9, stays=stays, wrong=_same("")
+        )
     for how in FITS:
         text = DEFENSE.format(what="fit_how", how=how)
         yield Case(f"defense/fit-{how}", f"a defence whose fit does: {how}", _suite(text), (0, 1, 2), SITE | CALLS)

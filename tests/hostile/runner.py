@@ -91,7 +91,7 @@ def _faults(case: Case, found: Outcome) -> list[str]:
         faults.append(f"took {found.peak / GB:.1f} GB of memory, more than {case.memory / GB:.1f}")
     if found.place.canary.exists():
         faults.append("ran the stranger's code")
-    if found.left:
+    if found.left and not case.stays:
         faults.append(f"left {found.left} processes at work")
     if not faults and (more := case.wrong(found)):
         faults.append(more)
