@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -135,12 +136,20 @@ def _system_said(error: OSError) -> int:
     """The exit code of a command that the system stopped: where nothing more can be written, or nobody reads it any
     more, that is no bug of ours. Raises it again where it may be one."""
     if error.errno == errno.EPIPE and error.filename is None:
+        _put_aside()
         return _READER_GONE
     if error.errno in _NO_ROOM and error.filename is None:
+        _put_aside()
         return refuse(f"What the command writes cannot be written: {error.strerror}.", _ROOM)
     if error.errno != errno.ENAMETOOLONG:
         raise error
     return refuse(f"No file has a name so long: {one_line(error.filename, 100)}.", "")
+
+
+def _put_aside() -> None:
+    """What waits to be written to standard output goes nowhere, or Python would try again at the end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str = "", err: bool = False) -> None:

@@ -153,6 +153,7 @@ NPZ: dict[str, tuple[str, Built]] = {
     "labels-none": ("no labels", _npz(y=None)),
     "names-esc": ("class names with ESC", _npz(class_names=np.array([EVIL["esc"] + str(n) for n in range(5)]))),
 }
+RAMP = np.arange(768, dtype=np.uint8).reshape(12, 8, 8)
 IDX: dict[str, tuple[str, Built]] = {
     "fewer": ("fewer bytes than it says", lambda _: idx(np.zeros((12, 8, 8), np.uint8))[:100]),
     "more": ("more bytes than it says", lambda _: idx(np.zeros((12, 8, 8), np.uint8)) + bytes(100)),
@@ -163,7 +164,7 @@ IDX: dict[str, tuple[str, Built]] = {
     "zeros": ("255 axes of nothing", lambda _: bytes([0, 0, 8, 255]) + bytes(4 * 255)),
     "kind": ("a kind that is none", lambda _: bytes([0, 0, 0x77, 3]) + struct.pack(">III", 12, 8, 8) + bytes(768)),
     "gzip-bomb": ("7 MB that unfold to 7 GB", lambda _: b"\x1f\x8b\x08" + bytes(7) + deflated(7 * 10**9)[0] + bytes(8)),
-    "gzip-cut": ("half of a packed file", lambda _: gzip.compress(idx(np.zeros((12, 8, 8), np.uint8)))[:40]),
+    "gzip-cut": ("half of a packed file", lambda _: gzip.compress(idx(RAMP))[:120]),
 }
 
 

@@ -135,7 +135,7 @@ def robusteval_defenses(): return [Defense]
 @hookimpl
 def robusteval_metrics(): return [Figure]
 '''
-SITE = {"PYTHONPATH": "{home}/in/site:"}
+SITE = {"PYTHONPATH": "{home}/in/site:{path}"}
 ATTACK = '[[attack]]\nplugin = "acme.odd"\nname = "odd"\nparams = {{ how = "{how}" }}\n'
 DEFENSE = '[[defense]]\nplugin = "acme.wall"\nname = "wall"\nadaptive = ["fgsm"]\nparams = {{ {what} = "{how}" }}\n'
 

@@ -160,7 +160,7 @@ def cases() -> Iterator[Case]:
     stops = _signalled(signal.SIGSTOP, signal.SIGCONT)
     yield Case("system/stopped", "it is stopped, and goes on", _slow, (0,), meanwhile=stops, wrong=done)
     for name, jump in {"forward": "4e7", "back": "-4e7", "far-back": "-3e9"}.items():
-        env = {"PYTHONPATH": "{home}/in/site:", "JUMP": jump}
+        env = {"PYTHONPATH": "{home}/in/site:{path}", "JUMP": jump}
         yield Case(f"system/clock-{name}", f"the clock jumps {jump} s", _jumping, (0,), env, wrong=done)
     yield Case("system/no-home", "no home folder", _run, (0,), {"HOME": "/nonexistent"}, wrong=done)
     yield Case("system/no-tmp", "no temporary folder", _run, (0, 2), {"TMPDIR": "/nonexistent"})
