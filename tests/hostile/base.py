@@ -90,7 +90,8 @@ def build(base: Path, runs: bool) -> None:
     save(base / "good.onnx", model())
     np.savez(base / "good.npz", **arrays())
     (base / "tiny.toml").write_text(SUITE)
-    words = ["good.onnx", "--suite", "tiny.toml", "--data", "good.npz", "--workers", "1"]
+    places = [base / "good.onnx", "--suite", base / "tiny.toml", "--data", base / "good.npz", "--workers", 1]
+    words = [*map(str, places)]
     parts = [["--out", "run"], ["--shard", "1/2", "--out", "s1"], ["--shard", "2/2", "--out", "s2"]]
     for more in parts if runs else ():
         subprocess.run(

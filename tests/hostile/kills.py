@@ -114,7 +114,7 @@ def _once(base: Path, home: Path, whole: dict[str, Any], seconds: float, rng: ra
     if process.wait(300) != 0:
         return ", ".join(done), f"exit code {process.returncode}: {(home / 'log').read_text()[-600:]}"
     if "Traceback" in (said := (home / "log").read_text()):
-        return ", ".join(done), said[-1000:]
+        return ", ".join(done), said[said.index("Traceback") :][:2000]
     return ", ".join(done), _difference(whole, _document(home / "out"))
 
 

@@ -21,7 +21,7 @@ from robusteval.contracts.tuning import Tuning, tuning_of
 from robusteval.engine.schedule.schedule import ERRORS_LOG
 from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
-from robusteval.plain import read_plain
+from robusteval.plain import read_plain, real
 from robusteval.record.comparison import COMPARISON_FILE
 from robusteval.record.measured.layout import SAMPLES_FILE
 from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, write_atomically
@@ -43,7 +43,7 @@ def locked(folder: Path) -> Iterator[None]:
     ends with the process that holds it, however that ends. Raises RecordError where another command works there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
+        lock = FileLock(real(folder) / LOCK, is_singleton=True)
         lock.acquire(timeout=_WAIT_S)
     except Timeout:
         raise RecordError(
