@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +62,23 @@ def test_no_output_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", None)
         assert obey() == 0
+
+
+CLOSED = """
+import os, sys
+for number in (0, 1, 2):
+    os.close(number)
+sys.stdout = sys.stderr = None
+from robusteval.cli.attended import open_streams
+open_streams()
+handle = os.open(sys.argv[1], os.O_WRONLY)
+print("into nothing", flush=True)
+print("into nothing", file=sys.stderr, flush=True)
+os.write(handle, str(handle > 2).encode())
+"""
+
+
+def test_closed_streams_lead_nowhere_and_no_file_takes_their_number(tmp_path: Path) -> None:
+    (tmp_path / "said").touch()
+    subprocess.run([sys.executable, "-c", CLOSED, str(tmp_path / "said")], check=True)
+    assert (tmp_path / "said").read_text() == "True"

@@ -28,8 +28,8 @@ def asked(case: Case, place: Place) -> tuple[Outcome, list[str]]:
         path.mkdir(parents=True)
     words = [*map(str, case.make(place))]
     env = environment(place.home) | {"CANARY": str(place.canary)}
-    path = env.get("PYTHONPATH", "")
-    env |= {name: value.format(home=place.home, path=path) for name, value in case.environment.items()}
+    packages = env.get("PYTHONPATH", "")
+    env |= {name: value.format(home=place.home, path=packages) for name, value in case.environment.items()}
     before, there = _listing(place.given), {path.name for path in place.work.iterdir()}
     outcome = _run(case, place, [*case.command, *command(), *words], env)
     faults = _faults(case, outcome)
