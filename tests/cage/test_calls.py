@@ -25,6 +25,7 @@ from robusteval.engine.fit.pipelines import fit_all
 from robusteval.engine.fit.train import Lesson
 from robusteval.engine.suite import suite as suites
 from robusteval.record.run import Record, Result
+from tests.cage import plugins
 from tests.engine import toys
 
 
@@ -57,6 +58,8 @@ class Looks:
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
         SEEN.append(at(pages._open[0].memory))
+        for name in ("grad", "recursion", "environment"):
+            plugins.SETS[name]()
         return Defended(Asked(model))
 
     def train(self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: object) -> Defended:
@@ -80,7 +83,9 @@ def test_a_fit_and_what_a_defence_answers(memory: Any) -> None:
     model, catalogue = toys.linear(), toys.catalogue(*toys.TOYS, ("defense", Looks))
     text = 'name = "s"\nversion = "1"\nnorms = ["linf"]\ncell_timeout = 9000\n[[attack]]\nplugin = "test.sign"\n'
     suite = suites.parse(f'{text}[[defense]]\nplugin = "test.looks"\nname = "d"\n', "s", catalogue)
+    before = plugins.facts()
     fit_all(suite, catalogue, model, toys.samples(model, count=4), None, 0)
+    assert plugins.facts() == before  # whatever the fit has set
     assert SEEN[0] == [("the fitting of the defence d", 9000.0, True)]
     assert SEEN[1] == [("what the defence d makes of clean samples", 3600.0, True)]
     assert at(memory) == []
@@ -90,7 +95,9 @@ def test_a_training(memory: Any) -> None:
     SEEN.clear()
     model = toys.linear()
     samples = toys.samples(model, count=4)
+    before = plugins.facts()
     Lesson(Looks(), model, samples, samples, "", 0).train(lambda _: None)
+    assert plugins.facts() == before
     assert SEEN == [[("the training of test.looks", 3600.0, True)]]
 
 

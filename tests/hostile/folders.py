@@ -114,7 +114,6 @@ SPOILT: dict[str, tuple[str, Built]] = {
     "folder": ("a folder", instead("record.json", lambda path: path.mkdir())),
     "cut": ("half of a record", _cut("record.json", 0.5)),
     "schema": ("a version with ESC", _edited(lambda data: data.update(schema=EVIL["esc"]))),
-    "huge": ("a whole number of 299 digits", _edited(lambda data: data["times"].update(wall_s=10**299))),
     "field": ("a field that is none", _edited(lambda data: data.update({EVIL["esc"]: 1}))),
     "samples-pipe": ("a pipe for its columns", instead("samples.parquet", os.mkfifo)),
     "samples-device": ("a device for its columns", instead("samples.parquet", device)),
@@ -170,6 +169,7 @@ DOUBTED: dict[str, tuple[str, Built, tuple[int, ...]]] = {
         ),
         (0, 1, 2),
     ),
+    "huge": ("a whole number of 299 digits", _edited(lambda data: data["times"].update(wall_s=10**299)), (1, 2)),
     "names": ("names with ESC and scripts", _edited(_all_names), (1, 2)),
 }
 

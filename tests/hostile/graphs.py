@@ -163,7 +163,6 @@ BROKEN: dict[str, tuple[str, Made]] = {
     "recursive": ("a function that calls itself", _recursive),
     "nan": ("answers nothing but NaN", lambda: _constant(float("nan"))),
     "inf": ("answers that are infinite", lambda: _constant(float("inf"))),
-    "one-class": ("a single class", lambda: model(arrays={"W": weights()[:, :1]}, answer=["n", 1])),
     "no-opset": ("no operator set", _edited(lambda found: found.ClearField("opset_import"))),
     "opset-0": ("operator set 0", lambda: model(opsets={"": 0})),
     "opset-9999": ("operator set 9999", lambda: model(opsets={"": 9999})),
@@ -202,6 +201,7 @@ BROKEN: dict[str, tuple[str, Made]] = {
 }
 EITHER: dict[str, tuple[str, Made]] = {
     **{f"flip-{seed}": ("bits flipped at random", lambda seed=seed: _flipped(seed)) for seed in range(8)},  # type: ignore[misc]
+    "one-class": ("a single class", lambda: model(arrays={"W": weights()[:, :1]}, answer=["n", 1])),
     "deep-20": ("twenty graphs within each other", _deep(20)),
     "deep-90": ("ninety graphs within each other", _deep(90)),
     "nodes-20000": ("a chain of 20,000 operators", lambda: _many("nodes", 20_000)),

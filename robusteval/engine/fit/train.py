@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from robusteval.cage.page import calling
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.params import make, params_of
 from robusteval.contracts.plugins import Defended
@@ -19,6 +18,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, check_disjoint, find_fit, prepare
 from robusteval.engine.data.training_fingerprints import marks
 from robusteval.engine.seeding import generator
+from robusteval.engine.state import guest
 from robusteval.errors import DataError, PluginError
 
 _HELD = 10  # one sample in so many is held out
@@ -41,7 +41,7 @@ class Lesson:
 
     def train(self, on_epoch: Callable[[Epoch], None]) -> Defended:
         """Trains. Raises RobustEvalError."""
-        with calling(f"the training of {self.plugin.info.name}"):
+        with guest(f"the training of {self.plugin.info.name}"):
             return self.plugin.train(
                 self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), on_epoch
             )

@@ -14,7 +14,6 @@ from torch import Tensor
 
 import robusteval
 from robusteval.assessment.evidence.worst_case import envelope
-from robusteval.cage.page import calling
 from robusteval.contracts.classifier import Classifier, ModelInfo
 from robusteval.contracts.guard import lending
 from robusteval.contracts.params import make
@@ -22,6 +21,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.job import Job
 from robusteval.engine.seeding import generator
 from robusteval.engine.source import Source
+from robusteval.engine.state import guest
 from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import PluginError, RecordError
 from robusteval.record.reference_set import ReferenceSet
@@ -105,7 +105,7 @@ def masked(model: Classifier, fit: Source | None, request: Wanted, catalogue: Ca
     plugin = make(catalogue.get("defense", request.defense), request.params | request.exact, request.defense)
     if plugin.info.needs_data and fit is None:
         raise PluginError(f"{request.defense} learns from samples, and none were given.", "Give --fit-data.")
-    with calling(f"the fitting of the defence {request.defense}"):
+    with guest(f"the fitting of the defence {request.defense}"):
         defended = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", request.name)))
     if defended.detector is not None or defended.draw is not None:
         raise PluginError(
