@@ -173,10 +173,6 @@ BROKEN: dict[str, tuple[str, Made]] = {
         lambda: model([node("Evil", ["x"], ["v"], domain="evil.com")], start="v", opsets={"": 17, "evil.com": 1}),
     ),
     "unknown": ("an operator that is none", lambda: model([node(EVIL["esc"], ["x"], ["v"])], start="v")),
-    "twice": (
-        "two tensors of one name",
-        _edited(lambda found: found.graph.initializer.append(found.graph.initializer[0])),
-    ),
     "short": ("weights with fewer bytes than their shape", _tensor(lambda found: setattr(found, "raw_data", b"abc"))),
     "dims-negative": ("weights of negative size", _tensor(lambda found: _dims(found, [-64, -3]))),
     "dims-huge": ("weights of 2^62 rows", _tensor(lambda found: _dims(found, [1 << 62, 3]))),
@@ -202,6 +198,10 @@ BROKEN: dict[str, tuple[str, Made]] = {
 EITHER: dict[str, tuple[str, Made]] = {
     **{f"flip-{seed}": ("bits flipped at random", lambda seed=seed: _flipped(seed)) for seed in range(8)},  # type: ignore[misc]
     "one-class": ("a single class", lambda: model(arrays={"W": weights()[:, :1]}, answer=["n", 1])),
+    "twice": (
+        "two tensors of one name",
+        _edited(lambda found: found.graph.initializer.append(found.graph.initializer[0])),
+    ),
     "deep-20": ("twenty graphs within each other", _deep(20)),
     "deep-90": ("ninety graphs within each other", _deep(90)),
     "nodes-20000": ("a chain of 20,000 operators", lambda: _many("nodes", 20_000)),
