@@ -218,7 +218,7 @@ def cases() -> Iterator[Case]:
         yield Case(
             f"metric/{how}", f"a metric: {how}", _suite("", figures=True), (0, 1, 2), SITE | CALLS | {"METRIC": how}
         )
-    for how in ("sleep", "exit", "die", "raise", "odd", "print"):
+    for how in ("sleep", "exit", "die", "raise", "odd"):
         tries = f"a plugin that when it is imported does: {how}"
         yield Case(
             f"plugin/import-{how}",
