@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.hostile.case import Case, Outcome, Place
 from tests.hostile.runner import _faults
 
 CASE = Case("kind/name", "tries", lambda _: [])
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "exit code 0": {"code": 0},
     "still at work": {"code": None},
     "Traceback": {"err": "Error: x\nTraceback (most recent call last):\n"},
