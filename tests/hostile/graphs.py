@@ -79,6 +79,22 @@ def _deep(levels: int) -> Made:
     return made
 
 
+def _nested() -> bytes:
+    """By hand, as the library writes none so deep: graph, node (1), attribute (5), graph (6) again."""
+    content = b""
+    for _ in range(1000):
+        for number in (6, 5, 1):
+            content = _field(number, content)
+    return _good() + _field(7, content)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size, left = b"", len(content)
+    while left > 127:
+        size, left = size + bytes([left & 127 | 128]), left >> 7
+    return bytes([number << 3 | 2]) + size + bytes([left]) + content
+
+
 def _flat(level: int) -> onnx.GraphProto:
     return helper.make_graph([node("Identity", ["x"], [f"e{level}"])], f"h{level}", [], [info(f"e{level}", 1, None)])
 
@@ -203,7 +219,7 @@ EITHER: dict[str, tuple[str, Made]] = {
         _edited(lambda found: found.graph.initializer.append(found.graph.initializer[0])),
     ),
     "deep-20": ("twenty graphs within each other", _deep(20)),
-    "deep-90": ("ninety graphs within each other", _deep(90)),
+    "deep-1000": ("a thousand graphs within each other", _nested),
     "nodes-20000": ("a chain of 20,000 operators", lambda: _many("nodes", 20_000)),
     "fan-in": ("an operator with 50,000 inputs", lambda: _many("inputs", 50_000)),
     "outputs": ("a thousand outputs", lambda: _outputs(1000)),
