@@ -14,12 +14,23 @@ mutants: .venv/.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[mutants]"
 	$(BIN)/python tests/mutants/check.py $(ARGS) $(MUTANTS)
 
+# Is the tool ever the weak point? Builds some 490 hostile models, data, suites, run folders and plugins, runs the installed command
+# on each under limits of time and memory, and prints what happened; half an hour on two cores. CASES='onnx/*' asks of these only.
+# ARGS=--kills kills a small run at random and takes it up again, 200 times (--count 30: so many), which takes hours.
+hostile: .venv/.done
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile $(ARGS) $(CASES)
+
+# The readers of strangers' files under atheris, a minute each. ARGS='npz record --seconds 600' asks of these only.
+fuzz: .venv/.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[fuzz]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.fuzz $(ARGS)
+
 # What some tests read beside the repository: makes what can be made without a download, in about a minute and a half, and says where
 # the originals are to be had that tests of published figures need. `make test-data ARGS=--check` only looks.
 test-data: .venv/.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.data.make $(ARGS)
 
-.PHONY: demo test quick test-data mutants schemas lint install example references clean lock audit dist sbom release-tools
+.PHONY: demo test quick test-data mutants hostile fuzz schemas lint install example references clean lock audit dist sbom release-tools
 
 # The environment is rebuilt when the package's metadata or the pinned versions change. LOCKED=1 takes the very files of
 # requirements/ci.lock, by their hashes, as CI does; without it any file of the pinned versions will do, as of another index.

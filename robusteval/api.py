@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robusteval.cache import cache_folder
+from robusteval.cage.page import beat
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
 from robusteval.contracts.executors.executor import (
     CannotStartError,
@@ -111,6 +112,7 @@ __all__ = [
     "Work",
     "Worker",
     "ascent",
+    "beat",
     "cache_folder",
     "clip",
     "columns",

@@ -45,6 +45,11 @@ def odd(path: Path) -> str:
         return ""
 
 
+def real(path: Path) -> Path:
+    """Where a path leads when all links are followed. Of links that go round it is one of them, and no error."""
+    return Path(os.path.realpath(path))
+
+
 def opened(path: Path, most: int, follow: bool = True) -> IO[bytes]:
     """The file, opened for reading without waiting. follow: it may be a link, as one that the user gave; not in a
     folder that a stranger made. Raises OSError, as NotPlainError where it is none or has more than `most` bytes."""

@@ -11,8 +11,10 @@ Text of ordinary letters comes out as it went in. Going through twice changes no
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 NAME = 300  # letters of a name in a record: of a model, a class, a file, a data set
 SENTENCE = 2_000  # of what a plugin, a library or a file has to say
@@ -60,6 +62,33 @@ def block(text: object, most: int = BLOCK) -> str:
     said = str(text)
     shown = "\n".join("\t".join(line(part, most) for part in row.split("\t")) for row in said[:most].split("\n"))
     return shown if len(said) <= most else f"{shown}... ({len(said)} characters)\n"
+
+
+class Gated(io.TextIOBase):
+    """A stream for what others print: everything goes through `block`; to nowhere, where there is no stream."""
+
+    def __init__(self, inner: TextIO | None) -> None:
+        self._inner = inner
+
+    def write(self, text: str) -> int:
+        """As of any stream."""
+        if self._inner is not None:
+            self._inner.write(block(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """As of any stream; what cannot be written any more is lost."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._inner is not None:
+                self._inner.flush()
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """That of what is behind it. Raises OSError where there is none."""
+        return super().fileno() if self._inner is None else self._inner.fileno()
 
 
 def csv_cell(value: T) -> T | str:

@@ -122,3 +122,18 @@ def test_an_exception_whose_text_fails_has_its_name() -> None:
             raise ForeignExit
 
     assert words(MuteError()) == "MuteError"
+
+
+@pytest.mark.parametrize("kind", EVIL)
+def test_what_others_print_goes_through_the_gate(kind: str) -> None:
+    inner = io.StringIO()
+    stream = text.Gated(inner)
+    print(EVIL[kind][:10_000], file=stream, flush=True)
+    assert clean(inner.getvalue())
+    assert inner.getvalue()
+    nowhere = text.Gated(None)
+    assert nowhere.write("x") == 1
+    assert nowhere.writable()
+    nowhere.flush()
+    with pytest.raises(OSError, match="fileno"):
+        nowhere.fileno()

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
+from robusteval.cage.page import calling
 from robusteval.foreign import foreign, words
 from robusteval.record.column import faulty_keys
 from robusteval.record.metric import Metric
@@ -47,7 +48,7 @@ def derived(entries: Iterable[Offered], record: Record) -> tuple[list[Result], l
     for entry in entries:
         lent = record if entry.distribution == "robusteval" else copy.deepcopy(record)
         try:
-            with foreign():
+            with foreign(), calling(f"the metric {entry.name}"):
                 results += _taken(entry.plugin().compute(lent), entry.name)
         except Exception as error:  # noqa: BLE001 - a third party's metric must not lose the run
             findings.append(_failed(entry, error))

@@ -26,23 +26,24 @@ from robusteval.cage.page import SLOT, open_page
 from robusteval.cage.watch import GLANCE_S, Ended, Watch, kill
 from robusteval.text import block
 
+LEAVE_S = 10.0  # to end in, once all is said
 Refuse = Callable[[str, str], int]  # prints one sentence and how to mend it; the exit code
-_NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
+_NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation"),
+    *("cannot allocate memory", "failed to map segment"),  # the system's words, and those of its loader
+)
 
 
 def beside(command: Callable[[], int], refuse: Refuse) -> int:
     """The command's exit code; that of `refuse`, with one sentence, where its process was ended or ended without
     one. Both are functions at the top of a module."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    memory = spawn.RawArray("B", SLOT)
-    child = spawn.Process(target=_command, args=(theirs, memory, command, refuse))
-    with _interrupts_passed_on(child):
-        with main_hidden():
-            child.start()
-        theirs.close()
-        said = _awaited(ours, child, Watch(memory, 1))
-        child.join()
+    try:
+        said, child = _attended(command, refuse)
+    except OSError as error:  # no process, no file, no page more
+        return refuse(
+            f"The command cannot be begun: {error.strerror or error}.",
+            "It takes two processes, a few open files, and some room in the temporary folder (TMPDIR).",
+        )
     if isinstance(said, int):
         return said
     if said is not None:
@@ -53,6 +54,25 @@ def beside(command: Callable[[], int], refuse: Refuse) -> int:
         "What was finished is kept, and the same command goes on from there. With --workers 2 or more, an attack that "
         "ends its process fails alone.",
     )
+
+
+def _attended(command: Callable[[], int], refuse: Refuse) -> tuple[int | Ended | None, BaseProcess]:
+    """(what became of the command, as `_awaited` has it; its process). Raises OSError where the system has no process,
+    no file or no memory for it."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    memory = spawn.RawArray("B", SLOT)
+    child = spawn.Process(target=_command, args=(theirs, memory, command, refuse))
+    with _interrupts_passed_on(child):
+        with main_hidden():
+            child.start()
+        theirs.close()
+        said = _awaited(ours, child, Watch(memory, 1))
+        child.join(LEAVE_S)  # threads or processes of a plugin's may keep it from ending, after its last word
+        if child.exitcode is None:
+            kill(child.pid or 0)
+            child.join()
+    return said, child
 
 
 def _in_words(ended: Ended) -> tuple[str, str]:
@@ -107,20 +127,23 @@ def _command(theirs: Connection, memory: Any, command: Callable[[], int], refuse
     except BaseException as error:  # noqa: BLE001
         # a bug keeps its traceback; the process beside this one must hear of the end in any case
         code = _failed(error, refuse)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C comes twice where a terminal sends it to both processes
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # None: it was closed from the start
             stream.flush()
     theirs.send(code)
 
 
 def _failed(error: BaseException, refuse: Refuse) -> int:
     """The exit code of a command that raised what is no expected trouble."""
+    if isinstance(error, KeyboardInterrupt):  # the second of a pair, after its command has answered the first
+        return 130
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return refuse(
             "Memory ran out: the command may take no more of it.",
             "Allow more with --memory where the machine has it, or take fewer --samples. What was finished is kept.",
         )
-    sys.stderr.write(block(traceback.format_exc()))  # what it quotes may be others' words
+    sys.stderr.write(block("".join(traceback.format_exception(error))))  # what it quotes may be others' words
     return 1
 
 

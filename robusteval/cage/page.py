@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from robusteval.cage import machine
 
 FLOOR_S = float(os.environ.get("ROBUSTEVAL_TEST_FLOOR", "60"))  # no question has less; tests set it lower
+CALL_S = float(os.environ.get("ROBUSTEVAL_TEST_CALL", "3600"))  # of silence in what may train or compute for long
 TIMES = 50  # what it took before that a question may take
 _FIRST_ROWS = 8  # rows for which one that was never timed has the floor once more
 SLOT = 2048  # bytes a process
@@ -133,7 +134,8 @@ class Limited:
 
 
 def beat() -> None:
-    """Tells whoever watches that something goes on, where this process is at much that is no question."""
+    """Tells whoever watches that something goes on, where this process is at much that is no question: a defence that
+    trains for hours calls it for every batch. Nothing where nobody watches."""
     if _open and _open[0].thread == threading.get_ident():
         _open[0].beat()
 
@@ -203,3 +205,10 @@ def opening(name: str) -> Limited:
 def working(words: str) -> Limited:
     """The same around a part of a command that asks a model again and again."""
     return Limited(words, 10 * FLOOR_S, silence=True)
+
+
+def calling(words: str, least: float = 0.0) -> Limited:
+    """A context around a call of a plugin's in the command's own process that may train or compute for hours: it may
+    go on for an hour, or for `least` seconds where that is more, without any question's beginning or end and without a
+    `beat`."""
+    return Limited(words, max(CALL_S, least), silence=True)

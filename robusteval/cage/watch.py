@@ -54,6 +54,7 @@ class Watch:
         step, self._last = min(now - self._last, _LARGEST_STEP_S), now
         heads = [HEAD.unpack_from(self._view, slot * SLOT) for slot in range(self.slots)]
         for slot, (process, changes, unit, depth, _) in enumerate(heads):
+            late: Ended | None = None  # the innermost says most
             for level in range(min(depth, LEVELS) if process else 0):
                 row = LEVEL.unpack_from(self._view, slot * SLOT + HEAD.size + level * LEVEL.size)
                 begun, limit, silence, words = row
@@ -61,7 +62,9 @@ class Watch:
                 seconds = before.seconds + step if before is not None and before.mark == mark else 0.0
                 self._seen[slot, level] = _Seen(mark, seconds)
                 if 0 < limit < seconds:
-                    return Ended(process, unit, _late(words, limit, bool(silence)))
+                    late = Ended(process, unit, _late(words, limit, bool(silence)))
+            if late is not None:
+                return late
         return self._too_large(heads, heads[0][4] if allowed is None else allowed, besides)
 
     def _too_large(self, heads: list[tuple[Any, ...]], allowed: float, besides: Sequence[int]) -> Ended | None:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -41,6 +42,9 @@ _COMMANDS = {
 }
 _LESS = "Give fewer or smaller samples, fewer --workers, or a smaller model; what was finished is kept."
 _IN = {"sign": ("verify_command", "sign_command")}  # where another command's file holds it
+_ROOM = "Make room, or send its output elsewhere; what was finished is kept, and the same command goes on from there."
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+_READER_GONE = 141  # as a shell says of a command whose output went to `head`
 _FORMERLY = {"calibrate": ("references", "build")}  # the old name does the same, and tells the new one
 
 
@@ -91,6 +95,16 @@ def main() -> None:
 
 def obey() -> int:
     """Runs the command; its exit code."""
+    code = _obeyed()
+    try:
+        if sys.stdout is not None:  # None: it was closed from the start
+            sys.stdout.flush()  # what cannot be written is no success
+    except OSError as error:
+        return _system_said(error)
+    return code
+
+
+def _obeyed() -> int:
     _ready()
     with heeding_ctrl_c():
         try:
@@ -109,15 +123,35 @@ def obey() -> int:
                 raise  # torch has no exception of its own for it on the processor
             return refuse(f"There is not enough memory: {words(error)}.", _LESS)
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            return refuse(f"No file has a name so long: {one_line(error.filename, 100)}.", "")
+            return _system_said(error)
         except SystemExit as stop:
+            if _asker(stop) in ("rich.console", "click.core"):  # these end whoever prints to nobody
+                return _READER_GONE
             if _ours(stop):
                 return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
             return refuse(f"A plugin ended the command: {words(stop)}.", "`robusteval plugins list` shows them all.")
         except ForeignExit as error:
             return refuse(f"A plugin ended the command: {error}.", "`robusteval plugins list` shows them all.")
+
+
+def _system_said(error: OSError) -> int:
+    """The exit code of a command that the system stopped: where nothing more can be written, or nobody reads it any
+    more, that is no bug of ours. Raises it again where it may be one."""
+    if error.errno == errno.EPIPE and error.filename is None:
+        _put_aside()
+        return _READER_GONE
+    if error.errno in _NO_ROOM and error.filename is None:
+        _put_aside()
+        return refuse(f"What the command writes cannot be written: {error.strerror}.", _ROOM)
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    return refuse(f"No file has a name so long: {one_line(error.filename, 100)}.", "")
+
+
+def _put_aside() -> None:
+    """What waits to be written to standard output goes nowhere, or Python would try again at the end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str = "", err: bool = False) -> None:
@@ -177,7 +211,12 @@ def _warning(
 
 def _ours(stop: SystemExit) -> bool:
     """Whether a command of ours asked for it, and no plugin."""
+    return _asker(stop).startswith(("robusteval.cli.", "click."))
+
+
+def _asker(stop: SystemExit) -> str:
+    """The module that asked for the end."""
     last = stop.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith(("robusteval.cli.", "click."))
+    return "" if last is None else str(last.tb_frame.f_globals.get("__name__"))

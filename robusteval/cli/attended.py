@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from robusteval.cage.beside import beside
@@ -23,7 +24,23 @@ ATTENDED = (
 
 def main() -> None:
     """Entry point. Help, and what is no command, run in this very process."""
+    open_streams()
     words = sys.argv[1:]
     command = next((word for word in words if not word.startswith("-")), "")
     help_wanted = any(word in ("-h", "--help", "--version") for word in words)
     sys.exit(beside(obey, refuse) if command in ATTENDED and not help_wanted else obey())
+
+
+def open_streams() -> None:
+    """Standard streams that are closed lead nowhere from now on. The next file that is opened would take their number,
+    and what libraries complain would be written into it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - it is no path, and stays open

@@ -10,6 +10,7 @@ import click
 
 from robusteval.cli import say, say_json
 from robusteval.cli.options import Numbers, SpacedCommand, load_options, model_options, pair, value_of
+from robusteval.plain import real
 
 if TYPE_CHECKING:
     from robusteval.contracts.training import Epoch
@@ -108,7 +109,7 @@ def _check_out(path: Path, model: Path, overwrite: bool) -> None:
     """Raises click.BadParameter before anything is trained."""
     if path.suffix != ".onnx":
         raise click.BadParameter(f"{path} does not end in .onnx", param_hint="--out")
-    if path.resolve() == model.resolve():
+    if real(path) == real(model):
         raise click.BadParameter("it is the model itself, which is never written to", param_hint="--out")
     existing = [file for file in (path, path.with_suffix(".safetensors")) if file.exists()]
     if existing and not overwrite:

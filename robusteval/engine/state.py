@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from robusteval.cage.page import calling
+
 
 @dataclass(frozen=True)
 class State:
@@ -121,3 +123,11 @@ def put_back() -> Iterator[None]:
         yield
     finally:
         before.restore()
+
+
+@contextmanager
+def guest(words: str, least: float = 0.0) -> Iterator[None]:
+    """Around a call of a plugin's in the command's own process: it is ended where it stands still, as
+    `cage.page.calling` has it, and what it sets is afterwards as it was."""
+    with calling(words, least), put_back():
+        yield

@@ -177,7 +177,8 @@ def listed_tables(folder: Path) -> list[str]:
         return []
     if not isinstance(names, list):
         return []
-    return [name for name in names if isinstance(name, str) and name == Path(name).name and name.endswith(".csv")]
+    texts = [name for name in names if isinstance(name, str) and name.isprintable()]  # others are the names of no file
+    return [name for name in texts if name == Path(name).name and name.endswith(".csv")]
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -23,6 +23,8 @@ def write_tables(record: Record, folder: Path) -> None:
     texts, path = tables_csv.tables(record), folder / TABLES
     if not texts and not (path / TABLES_LIST).exists():
         return
+    if path.is_symlink():
+        raise RecordError(f"{path} is a link, and tables are written beside their record only.", "Remove it.")
     try:
         path.mkdir(exist_ok=True)
         for name in set(listed_tables(path)) - set(texts):

@@ -21,6 +21,7 @@ from robusteval.plain import memory, opened, size
 
 MAX_BYTES = 2_000_000_000  # protobuf's own limit is 2 GiB
 FURTHEST = 2 * MAX_BYTES  # from a file's start to the end of the last tensor: what lies before is hashed
+AXES = 64  # of a tensor: no runtime has more
 PADDING = 65_536  # bytes behind the last tensor that count as the file's own
 COPIES = 3  # of what is read: the bytes, the model that holds them, and ONNX Runtime's
 _HINT = "Keep the external data as plain files in the model's own folder, or save the model with its data inside."
@@ -125,7 +126,8 @@ def beside(folder: Path, tensors: Iterable[Stored], inside: int) -> Beside:
 
 
 def _range(tensor: Stored, there: int) -> Range:
-    if tensor.kind not in BITS or any(extent < 0 for extent in tensor.dims):
+    # of many huge axes the product alone would take hours
+    if tensor.kind not in BITS or len(tensor.dims) > AXES or any(extent < 0 for extent in tensor.dims):
         raise ModelError(f"The tensor {tensor.name!r} has a type or shape that cannot be read from outside.", _AGAIN)
     need = (math.prod(tensor.dims) * BITS[tensor.kind] + 7) // 8
     try:
@@ -148,13 +150,13 @@ def checked(folder: Path, location: str) -> Path:
     if not location or Path(location).is_absolute() or ".." in parts or "\\" in location or "\0" in location:
         raise ModelError(f"The model asks for external data outside its folder ({location!r}).", _HINT)
     at = folder
-    for part in parts:
-        at = at / part
-        if at.is_symlink():
-            raise ModelError(f"The model's external data {location!r} is a link.", _HINT)
     try:
+        for part in parts:
+            at = at / part
+            if at.is_symlink():
+                raise ModelError(f"The model's external data {location!r} is a link.", _HINT)
         info = os.lstat(at)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that is too long for any file, or that the system cannot have
         raise ModelError(f"The model's external data {location!r} is missing.", _HINT) from error
     if not stat.S_ISREG(info.st_mode):
         raise ModelError(f"The model's external data {location!r} is not a plain file.", _HINT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from robusteval.cage.page import working
 from robusteval.errors import RecordError, RobustEvalError
+from robusteval.plain import real
 from robusteval.record import comparison, store
 from robusteval.record.run import Model
 from robusteval.verify.parts.result import Verification
@@ -135,7 +136,7 @@ def _find(given: str | None, model: Model, folder: Path) -> Path | None:
     for candidate in (Path(model.path), folder / Path(model.file).name):
         if not model.path or model.format != "onnx" or not os.path.lexists(candidate):
             continue
-        if candidate.suffix.lower() == candidate.resolve().suffix.lower() == ".onnx" and candidate.is_file():
+        if candidate.suffix.lower() == real(candidate).suffix.lower() == ".onnx" and candidate.is_file():
             return candidate
         raise RecordError(
             f"The record names {str(candidate)[:200]!r} as its model, which is no plain .onnx file: it was not opened.",

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -85,6 +86,10 @@ class Hangs:
             time.sleep(3600)
         if self.how == "spin":
             re.match(r"(a+)+$", "a" * 80 + "b")  # in C, with Python's lock
+        if self.how == "leaves":  # a thread that keeps its process from ending
+            threading.Thread(target=time.sleep, args=(3600,)).start()
+        if self.how == "prints":
+            print("\x1b[2J")  # noqa: T201 - as plugins do
         if self.how == "sets":
             for name, change in SETS.items():
                 if name != "folder":

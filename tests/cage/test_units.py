@@ -43,6 +43,15 @@ def test_units_beside_one_that_hangs_are_made_again_and_are_the_same(tmp_path: P
     assert found.cells[0].distance == good.cells[0].distance
 
 
+def test_threads_that_a_plugin_leaves_and_what_it_prints(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record = run(plugins.job(tmp_path, ("leaves", "prints"), workers=1))
+    assert set(outcome(record).values()) == {"done"}
+    said = capfd.readouterr()
+    assert "\\x1b[2J" in said.err
+    assert "\x1b" not in said.err + said.out
+    assert said.out == ""
+
+
 def test_a_model_that_hangs_when_it_is_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBUSTEVAL_TEST_FLOOR", "1")  # as worker processes have it
     plain = toys.linear()

@@ -103,3 +103,11 @@ class TestFolder:
         refused(lambda: read(tmp_path), "holds no class folders")
         (tmp_path / "cat").mkdir()
         refused(lambda: read(tmp_path), "class folder cat", "no images")
+
+
+def test_links_that_go_round_are_no_images(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        image(tmp_path / "d" / label / "0.png")
+        (tmp_path / "d" / label / "1.png").symlink_to("1.png")
+    (tmp_path / "d" / "c").symlink_to("c")
+    assert len(read(tmp_path / "d")) == 2

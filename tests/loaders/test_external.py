@@ -174,3 +174,17 @@ def test_each_file_of_a_model_has_its_hash(tmp_path: Path, more: int) -> None:
     beside.unlink()
     with pytest.raises(ModelError, match="is missing"):
         each_sha256(path)
+
+
+@pytest.mark.parametrize("location", ["n" * 5_000, "a/" * 3_000 + "w.bin", "\ud800.bin"])
+def test_a_name_that_no_file_can_have_is_one_sentence(location: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"is missing|is not a plain file"):
+        external.checked(tmp_path, location)
+
+
+def test_many_huge_axes_are_refused_before_they_are_multiplied(tmp_path: Path) -> None:
+    data(tmp_path)
+    path = model(tmp_path, dims=(1 << 62,) * 100_000)
+    for read in (read_model, read_file):
+        with pytest.raises(ModelError, match="type or shape that cannot be read"):
+            read(path)

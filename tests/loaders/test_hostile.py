@@ -16,10 +16,12 @@ from onnx import TensorProto, helper
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.loaders.onnx.reading.file import read_model
 from robusteval.loaders.onnx.sandbox import probe_file
 from robusteval.loaders.onnx.twin.node import Unsupported
 from robusteval.loaders.onnx.twin.program import Program
+from tests.fuzz import seeds
 from tests.loaders import exports
 
 
@@ -177,3 +179,9 @@ def test_a_divergence_is_found_and_named(exported: Callable[[str], Path], monkey
     info = load_onnx(exported("lenet"), LoadOptions()).info
     assert (info.rung, info.gradients) == ("S", "surrogate")  # a hundredth off still shows the way
     assert "Tanh" in info.gradients_reason
+
+
+def test_a_graph_whose_name_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(seeds.net().replace(b"net", b"\xed\xa0\x80", 1))
+    with pytest.raises(ModelError, match="no text"):
+        OnnxLoader().load(tmp_path / "m.onnx", LoadOptions())

@@ -18,6 +18,7 @@ from robusteval.api import (
     ModelInfo,
     RobustEvalError,
     Samples,
+    beat,
     cache_folder,
     parameters_of,
     trainable,
@@ -94,6 +95,7 @@ class Training:
         parts = torch.split(order, self.schedule.batch)
         total, count = 0.0, self.schedule.epochs * len(parts)
         for index, rows in enumerate(parts):
+            beat()  # an epoch may take longer than a fit may be silent
             progress = (epoch * len(parts) + index) / count
             for group in optimizer.param_groups:
                 group["lr"] = self.schedule.rate * (1 + math.cos(math.pi * progress)) / 2

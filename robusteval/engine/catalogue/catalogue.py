@@ -18,6 +18,7 @@ from typing import Any
 
 import pluggy
 
+from robusteval.cage.page import opening
 from robusteval.contracts.hookspecs import Hooks
 from robusteval.contracts.params import params_schema
 from robusteval.contracts.suites import offered
@@ -139,7 +140,7 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
     try:
-        with foreign():
+        with foreign(), opening(f"the plugin {as_name(point.name)} of {as_name(distribution)}"):
             manager.register(point.load(), name=f"{distribution}:{point.name}")
             manager.check_pending()
             offers = {kind: getattr(manager.hook, hook)() for kind, hook in _HOOKS.items()}

@@ -25,6 +25,7 @@ from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.judge import Threat, answers, common_grid
 from robusteval.engine.seeding import generator
+from robusteval.engine.state import guest
 from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import SuiteError
@@ -102,7 +103,7 @@ def transfer(fighters: list[Fighter], suite: Suite, catalogue: Catalogue, seed: 
             source.status, source.reason = "excluded", reason
             continue
         try:
-            with foreign():
+            with foreign(), guest(f"the transfer attack {settings.attack}"):
                 x, source.unlawful = _attacked(fighter, pipelines[index], right[index], attack, suite, seed)
         except Exception as error:  # noqa: BLE001 - a plugin's fault costs one row of the matrix, not the run
             source.status, source.reason = "failed", words(error)[:500]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,7 @@ from robusteval.engine.data import images as stored
 from robusteval.engine.data.images import CHANGED, Array, Lazy, Texts
 from robusteval.engine.data.npz import LIMIT, TROUBLE, RawData, check_limit, unreadable
 from robusteval.errors import DataError
+from robusteval.plain import real
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow reads more kinds, some by running other programs
@@ -120,8 +121,8 @@ class FolderImages(Lazy):
 def _listing(folder: Path) -> tuple[list[str], list[int], tuple[str, ...]]:
     """Image files below the folder in a fixed order, their labels, and the names of the classes (none for numbered
     folders)."""
-    home = folder.resolve()
-    classes = sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+    home = real(folder)
+    classes = sorted(entry.name for entry in _entries(folder) if _leads_to(entry.is_dir))
     if not classes:
         raise DataError(f"{folder.name} holds no class folders.", HINT)
     numbered = all(name.isascii() and name.isdigit() and len(name) < 7 for name in classes)
@@ -154,12 +155,20 @@ def _images(folder: Path, home: Path) -> Iterable[str]:
             continue
         if entry.is_symlink():
             _check_inside(folder / entry.name, home, f"{folder.name}/{entry.name}")
-        if entry.is_file():
+        if _leads_to(entry.is_file):
             yield entry.name
 
 
+def _leads_to(what: Callable[[], bool]) -> bool:
+    """Whether an entry is that; a link that leads to itself is nothing."""
+    try:
+        return what()
+    except OSError:
+        return False
+
+
 def _check_inside(path: Path, home: Path, shown: str) -> None:
-    if not path.resolve().is_relative_to(home):
+    if not real(path).is_relative_to(home):
         raise DataError(f"{shown} is a link that leads outside {home.name}.", "Copy it there.")
 
 

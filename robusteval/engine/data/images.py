@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -182,7 +182,8 @@ class _Scratch:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="robusteval-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        # a process that was started by another one runs these when it ends, and nothing that `weakref` remembers
+        Finalize(self, shutil.rmtree, (self.path,), {"ignore_errors": True}, exitpriority=10)
 
 
 def spilled(parts: Iterable[bytes | memoryview], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Placed:

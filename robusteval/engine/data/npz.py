@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -38,8 +39,12 @@ _TROUBLE = (
     OverflowError,
     SyntaxError,
     TypeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
 )
-_PACKING = (struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+# numpy takes heads that are no Python apart as those of Python 2, with Python's own tokeniser
+_PACKING = (struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tokenize.TokenError)
 TROUBLE = (*_TROUBLE, *_PACKING)  # what readers raise at damaged files
 
 

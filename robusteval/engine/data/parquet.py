@@ -24,6 +24,7 @@ from robusteval.engine.data.image_folder import NAME, Kind, kind_of
 from robusteval.engine.data.images import Array, Lazy
 from robusteval.engine.data.npz import LIMIT, TROUBLE, RawData, check_limit, unreadable
 from robusteval.errors import DataError
+from robusteval.plain import real
 
 MAGIC = b"PAR1"
 HINT = "Give Parquet files with a column image (encoded files, or {bytes, path}) and a column label (whole numbers)."
@@ -236,9 +237,9 @@ def _named(files: list[Path], split: str) -> list[Path]:
 
 def _part(folder: Path, split: Split) -> list[Path]:
     """A folder's files for that split; all, where their names say of no part."""
-    files, home = _files(folder), folder.resolve()
+    files, home = _files(folder), real(folder)
     for path in files:
-        if not path.resolve().is_relative_to(home):
+        if not real(path).is_relative_to(home):
             raise DataError(f"{path.name} is a link that leads outside {folder.name}.", "Copy it there.")
     if not any(_named(files, other) for other in _PARTS):
         return files

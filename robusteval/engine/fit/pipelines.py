@@ -22,6 +22,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.search.judge import answers
 from robusteval.engine.seeding import generator
 from robusteval.engine.source import Source, blocks
+from robusteval.engine.state import guest
 from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import foreign, words
@@ -53,7 +54,8 @@ def fit_all(
     asked = [_Clean(Pipeline(Defended(model)), row, seed, len(samples))]
     for spec in suite.defenses:
         started = time.perf_counter()
-        row, pipeline = _fit(spec, catalogue, model, samples, fit, seed)
+        with guest(f"the fitting of the defence {spec.name}", suite.cell_timeout):
+            row, pipeline = _fit(spec, catalogue, model, samples, fit, seed)
         fitted.rows.append(row)
         fitted.seconds[spec.name] = time.perf_counter() - started
         if pipeline is not None:
@@ -158,7 +160,7 @@ class _Clean:
             work()
             return
         try:
-            with foreign():
+            with foreign(), guest(f"what the defence {self.row.defense} makes of clean samples"):
                 work()
         except Exception as error:  # noqa: BLE001 - as in _fit
             self.failed, self.row.status, self.row.reason = True, "failed", _reason(error)

@@ -18,6 +18,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, check_disjoint, find_fit, prepare
 from robusteval.engine.data.training_fingerprints import marks
 from robusteval.engine.seeding import generator
+from robusteval.engine.state import guest
 from robusteval.errors import DataError, PluginError
 
 _HELD = 10  # one sample in so many is held out
@@ -40,9 +41,10 @@ class Lesson:
 
     def train(self, on_epoch: Callable[[Epoch], None]) -> Defended:
         """Trains. Raises RobustEvalError."""
-        return self.plugin.train(
-            self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), on_epoch
-        )
+        with guest(f"the training of {self.plugin.info.name}"):
+            return self.plugin.train(
+                self.model, self.training, generator(self.seed, "fit", self.plugin.info.name), on_epoch
+            )
 
     def marks(self) -> str:
         """The images that the result has seen, its model's own training among them where that file tells them."""

@@ -21,6 +21,7 @@ from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.plan.job import Job
 from robusteval.engine.seeding import generator
 from robusteval.engine.source import Source
+from robusteval.engine.state import guest
 from robusteval.engine.suite.suite import DefenseSpec, Suite
 from robusteval.errors import PluginError, RecordError
 from robusteval.record.reference_set import ReferenceSet
@@ -104,7 +105,8 @@ def masked(model: Classifier, fit: Source | None, request: Wanted, catalogue: Ca
     plugin = make(catalogue.get("defense", request.defense), request.params | request.exact, request.defense)
     if plugin.info.needs_data and fit is None:
         raise PluginError(f"{request.defense} learns from samples, and none were given.", "Give --fit-data.")
-    defended = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", request.name)))
+    with guest(f"the fitting of the defence {request.defense}"):
+        defended = lending(plugin.fit(model, None if fit is None else fit.copy(), generator(seed, "fit", request.name)))
     if defended.detector is not None or defended.draw is not None:
         raise PluginError(
             f"{request.defense} is random or has a detector, so there is no exact gradient to ask it for.",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from robusteval.contracts.tuning import Tuning, tuning_of
 from robusteval.engine.schedule.schedule import ERRORS_LOG
 from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
-from robusteval.plain import read_plain
+from robusteval.plain import read_plain, real
 from robusteval.record.comparison import COMPARISON_FILE
 from robusteval.record.measured.layout import SAMPLES_FILE
 from robusteval.record.store import RECORD_FILE, TABLES_LIST, listed_tables, write_atomically
@@ -43,7 +43,7 @@ def locked(folder: Path) -> Iterator[None]:
     ends with the process that holds it, however that ends. Raises RecordError where another command works there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
+        lock = FileLock(real(folder) / LOCK, is_singleton=True)
         lock.acquire(timeout=_WAIT_S)
     except Timeout:
         raise RecordError(
@@ -67,6 +67,7 @@ def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
     Raises RecordError where the folder holds another run, or files that are not known to be robusteval's, unless
     overwrite; then a run's own files are removed first.
     """
+    _refuse_links(folder, ("units", "tables"))
     found = _mark(folder / _RUN)
     if found is not None and found["plan"] == plan_sha256 and not overwrite:
         return True
@@ -78,6 +79,16 @@ def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
         (folder / "units").mkdir(parents=True, exist_ok=True)
         write_atomically(folder / _RUN, json.dumps({"plan": plan_sha256}).encode())
     return False
+
+
+def _refuse_links(folder: Path, names: Collection[str]) -> None:
+    """Raises RecordError where a run would write or remove elsewhere, as one of its own folders is a link."""
+    for name in names:
+        if (folder / name).is_symlink():
+            raise RecordError(
+                f"{folder / name} is a link, and a run writes in its own folder only.",
+                "Remove it, or choose another folder with --out.",
+            )
 
 
 def settled(folder: Path, chosen: Tuning) -> Tuning:
@@ -101,6 +112,7 @@ def claim_several(folder: Path, plan_sha256: str, models: Sequence[str], overwri
     Raises RecordError as `claim` does.
     """
     found = _mark(folder / _SEVERAL)
+    _refuse_links(folder, {*models, *_models(found)})
     if (folder / RECORD_FILE).exists() and found is None:
         raise RecordError(
             f"The folder {folder} holds a {RECORD_FILE}, so it is a run of another kind.", "Choose another with --out."

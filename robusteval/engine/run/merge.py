@@ -25,6 +25,7 @@ from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.unit import chunk_count
 from robusteval.errors import RecordError
 from robusteval.foreign import heeding_ctrl_c
+from robusteval.plain import real
 from robusteval.record.run import Record
 
 _ALIKE = 1e-3  # of the largest value: what processors differ by in scores, and defences fitted anew do not
@@ -59,11 +60,11 @@ def merge(job: Job, folders: Sequence[Path], listener: Listener = lambda _: None
 
 
 def _check_apart(out: Path, folders: Sequence[Path]) -> None:
-    places = [folder.resolve() for folder in folders]
-    if out.resolve() in places:
+    places = [real(folder) for folder in folders]
+    if real(out) in places:
         raise RecordError(f"The folder {out} is one of the shards.", "Choose another with --out.")
     for folder in folders:
-        if places.count(folder.resolve()) > 1:
+        if places.count(real(folder)) > 1:
             raise RecordError(f"The folder {folder} is given twice.", "Give each shard once.")
 
 

@@ -1,5 +1,4 @@
-"""The run: plan, fit, attack, judge, assemble, derive, save. One direction, each step a function of what came
-before."""
+"""The run: plan, fit, attack, judge, assemble, derive, save; each step a function of what came before."""
 
 from __future__ import annotations
 
@@ -33,6 +32,7 @@ from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
+from robusteval.engine.state import guest, put_back
 from robusteval.engine.suite.options import Clever, NoiseDraws, Planted
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
@@ -117,7 +117,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
             planted=Planted(samples=0),
             noise_draws=NoiseDraws(samples=0),
         )
-    with one_thread():
+    with one_thread(), guest("what comes before the attacks", suite.cell_timeout):
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         fitted.by_defense = _sized(job, fitted)
         timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
@@ -139,7 +139,6 @@ def finish(
 ) -> document.Record:
     """Attacks, and all that follows, up to the saved record. facts: more for its environment."""
     plan, units, fitted, costs, clock = begun.plan, begun.units, begun.fitted, begun.costs, begun.clock
-    since = begun.since
     done = attack_part(job, begun, listener, part)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs)
@@ -161,9 +160,9 @@ def finish(
     )
     record.times.foretold_s = done.foretold_s
     record.times.budget_s = job.time_budget
-    record.times.started = _stamp(since)
+    record.times.started = _stamp(begun.since)
     record.times.finished = _stamp(time.time())
-    record.times.wall_s = time.time() - since
+    record.times.wall_s = time.time() - begun.since
     store.save(record, job.folder)
     return record
 
@@ -252,7 +251,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
             record.skipped.append(name)
             continue
         try:
-            with foreign():
+            with foreign(), guest(f"the test of the evaluation by {name}"):
                 _one_test(name, record, job, fitted)
         except Exception as error:  # noqa: BLE001
             # a model may fail at a batch of another size: the attacks' figures stay
@@ -293,7 +292,8 @@ def _survivable(suite: Suite, record: document.Record) -> Suite:
 def _figures(catalogue: Catalogue, record: document.Record) -> tuple[list[document.Result], list[document.Finding]]:
     """The results of the suite's metrics, and a finding for each that failed."""
     asked = record.suite.metrics
-    return results.derived((metric for metric in catalogue.of("metric") if not asked or metric.name in asked), record)
+    with put_back():
+        return results.derived((row for row in catalogue.of("metric") if not asked or row.name in asked), record)
 
 
 def _stamp(seconds: float) -> str:

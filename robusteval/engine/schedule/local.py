@@ -13,8 +13,9 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import FrameType
 from typing import ClassVar
@@ -38,6 +39,7 @@ from robusteval.engine.schedule.watched import Seats, Watched, seat
 from robusteval.engine.state import put_back
 from robusteval.foreign import CtrlC, words
 from robusteval.hooks import hookimpl
+from robusteval.text import Gated
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,10 @@ class _Quit(CtrlC):
 
 def _start(payload: bytes, parent: int, seats: Seats) -> None:
     signal.signal(signal.SIGINT, _Quit())
+    Finalize(None, _leave, exitpriority=0)
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(2, 1)  # what a plugin prints is no part of the command's own answer
+    sys.stdout = sys.stderr = Gated(sys.__stderr__)
     torch.set_num_threads(1)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     seat(seats)
@@ -227,6 +233,13 @@ def _start(payload: bytes, parent: int, seats: Seats) -> None:
             _held.append(_Held(unpacked(payload)))
     except CannotStartError as error:
         _held.append(_Held(reason=str(error)))
+
+
+def _leave() -> None:
+    """Ends this process at once when it has nothing more to do: threads and processes that a plugin left would keep it
+    waiting for ever, and the run with it."""
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _ready() -> str:

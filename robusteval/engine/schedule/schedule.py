@@ -21,6 +21,7 @@ from robusteval.engine.schedule.limits import Limits
 from robusteval.engine.schedule.rest import Rest
 from robusteval.engine.schedule.time_budget import Clock, Gate, informative_first, roles_of
 from robusteval.engine.suite import goals
+from robusteval.engine.units.checked import fault
 from robusteval.engine.units.chunk import Context
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import chunk_count
@@ -119,13 +120,6 @@ def attack(
 ) -> Attacked:
     """Runs every unit of the part that is not stored yet, as far as the time goes."""
     done = Attacked()
-    todo = _todo(job, plan, fitted, units, done, part)
-    done.total = todo.total
-    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done, listener)
-    listener(Progress(todo.found, todo.total, "", "", todo.found))
-    coming = costs.forecast(plan, todo.chunks_left())
-    done.foretold_s = coming.wall(job.workers)
-    listener(Progress(todo.found, todo.total, "", note=coming.sentence(job.workers)))
     initially_correct = {
         row.defense: right(job, row.prediction) for row in fitted.rows if row.defense in fitted.by_defense
     }
@@ -133,6 +127,13 @@ def attack(
     context = Context(
         fitted.by_defense, job.samples, initially_correct, job.seed, least, job.suite.levels, tuning, job.threads
     )
+    todo = _todo(context, plan, fitted, units, done, part)
+    done.total = todo.total
+    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done, listener)
+    listener(Progress(todo.found, todo.total, "", "", todo.found))
+    coming = costs.forecast(plan, todo.chunks_left())
+    done.foretold_s = coming.wall(job.workers)
+    listener(Progress(todo.found, todo.total, "", note=coming.sentence(job.workers)))
 
     def seconds(task: Task) -> float | None:
         return costs.unit(task.planned, task.chunk)
@@ -183,13 +184,15 @@ def attacked_alone(planned: Planned) -> bool:
     return not (planned.source or planned.starts)
 
 
-def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, part: Part) -> _Todo:
+def _todo(context: Context, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, part: Part) -> _Todo:
+    """What is still to be made. A stored unit counts where it is one that this run could have made: a stranger may have
+    filled the folder."""
     todo, shard = _Todo(), part.shard
     for planned in (*plan.planned, *plan.probes):
         cell = planned.cell
         wanted = [
             chunk
-            for chunk in range(chunk_count(planned, len(job.samples)))
+            for chunk in range(chunk_count(planned, len(context.samples)))
             if shard is None or (attacked_alone(planned) and shard.holds(cell.id, chunk))
         ]
         if not wanted:
@@ -203,8 +206,8 @@ def _todo(job: Job, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked
             continue
         for chunk in wanted:
             todo.total += 1
-            stored = units.load_judged(cell.id, chunk) if planned.source else units.load(cell.id, chunk)
-            if stored is not None:
+            stored = units.content(cell.id, chunk)
+            if stored is not None and not fault(context, planned, chunk, units.plan, stored):
                 todo.found += 1
             elif chunk in part.failed.get(cell.id, {}):
                 todo.found += 1

@@ -63,12 +63,16 @@ class UnitStore:
         """A finished unit of an oblivious cell, or None where there is none that can be read."""
         return self._read(cell_id, chunk, judged_unit)
 
-    def _read(self, cell_id: str, chunk: int, reader: Callable[[bytes, str, str, int], Read | None]) -> Read | None:
+    def content(self, cell_id: str, chunk: int) -> bytes | None:
+        """What is stored as that unit, whatever it is; None where there is no plain file."""
         try:
-            content = read_plain(self.path(cell_id, chunk))
+            return read_plain(self.path(cell_id, chunk), follow=False)
         except OSError:
             return None
-        return reader(content, self.plan, cell_id, chunk)
+
+    def _read(self, cell_id: str, chunk: int, reader: Callable[[bytes, str, str, int], Read | None]) -> Read | None:
+        content = self.content(cell_id, chunk)
+        return None if content is None else reader(content, self.plan, cell_id, chunk)
 
 
 def sealed_unit(plan: str, cell_id: str, chunk: int, result: UnitResult | JudgedUnit) -> bytes:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.plugins import LoaderInfo
+from robusteval.errors import ModelError
 from robusteval.hooks import hookimpl
 
 
@@ -21,7 +22,10 @@ class OnnxLoader:
         """The classifier in the file. Raises ModelError."""
         from robusteval.loaders.onnx.classifier import load_onnx
 
-        return load_onnx(path, options)
+        try:
+            return load_onnx(path, options)
+        except UnicodeDecodeError as error:  # names of tensors, operators, graphs: wherever they are read first
+            raise ModelError(f"{path.name} holds names that are no text (UTF-8).", "Export it again.") from error
 
 
 @hookimpl

@@ -1,0 +1,142 @@
+"""Kills a small run at random moments, takes it up again, and holds what comes out against the document of a run that
+nobody killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.hostile.base import SUITE, build, command, environment
+from tests.hostile.runner import _end, _left, _session
+
+WHO = ("command", "worker", "child", "all")  # beside whom the child works, who makes units, who does all the rest
+CHUNK = "probe_samples = 4\nnoise_draws = { samples = 3, draws = 20 }\ncell_timeout = 60"
+MORE = """
+[[attack]]
+plugin = "deepfool"
+params = { steps = 3 }
+[[attack]]
+plugin = "pgd"
+params = { steps = 5 }
+search = 3
+[[defense]]
+plugin = "bit-depth"
+adaptive = ["fgsm"]
+oblivious = ["fgsm"]
+"""
+
+
+def _words(home: Path, base: Path) -> list[str]:
+    run = [*command(), "run", "good.onnx", "--suite", "kills.toml", "--data", "good.npz", "--workers", "2"]
+    assert (base / "kills.toml").is_file()
+    return [*run, "--out", str(home / "out")]
+
+
+def _victim(leader: int, who: str, rng: random.Random) -> list[int]:
+    """Which processes to end: the command, the child that does the work, one of its workers, or all."""
+    there = _session(leader)
+    parents = {}
+    for process in there:
+        try:
+            parents[process] = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+    children = [process for process, parent in parents.items() if parent == leader]
+    workers = [process for process, parent in parents.items() if parent in children]
+    if who == "all":
+        return there
+    chosen = {"command": [leader], "child": children, "worker": workers}[who]
+    return [rng.choice(chosen)] if chosen else []
+
+
+def _start(words: list[str], home: Path, base: Path) -> subprocess.Popen[bytes]:
+    log = (home / "log").open("ab")
+    return subprocess.Popen(
+        words, cwd=base, env=environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    )
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    """The record, but for what depends on the clock and on how the command was given."""
+    data: dict[str, Any] = json.loads((folder / "record.json").read_text())
+    data.pop("times")
+    data.pop("command")
+    return data
+
+
+def _difference(one: Any, other: Any, where: str = "") -> str:
+    """The first place where two documents differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            if found := _difference(one.get(key), other.get(key), f"{where}.{key}"):
+                return found
+        return ""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((found for place, pair in pairs if (found := _difference(*pair, f"{where}[{place}]"))), "")
+    return "" if one == other else f"{where}: {str(one)[:60]} / {str(other)[:60]}"
+
+
+def _once(base: Path, home: Path, whole: dict[str, Any], seconds: float, rng: random.Random) -> tuple[str, str]:
+    """(what was done, what is wrong)."""
+    home.mkdir()
+    words, done = _words(home, base), []
+    for _ in range(rng.choice((1, 1, 2))):
+        process, who = _start(words, home, base), rng.choice(WHO)
+        moment = rng.uniform(0.05, 1.0) * seconds
+        until = time.monotonic() + moment
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        victims = _victim(process.pid, who, rng) if process.poll() is None else []
+        for victim in victims:
+            try:
+                os.kill(victim, signal.SIGKILL)
+            except OSError:
+                continue
+        done.append(f"{who if victims else 'nobody'} after {moment:.1f} s")
+        try:
+            process.wait(120)
+        except subprocess.TimeoutExpired:
+            _end(process.pid)
+            return ", ".join(done), "did not end"
+        if left := _left(process.pid):
+            _end(process.pid)
+            return ", ".join(done), f"left {left} processes at work"
+    process = _start(words, home, base)
+    if process.wait(300) != 0:
+        return ", ".join(done), f"exit code {process.returncode}: {(home / 'log').read_text()[-600:]}"
+    if "Traceback" in (said := (home / "log").read_text()):
+        return ", ".join(done), said[said.index("Traceback") :][:2000]
+    return ", ".join(done), _difference(whole, _document(home / "out"))
+
+
+def kills(count: int, seed: int) -> int:
+    """Prints each; 1 where one came to another document, or left something at work."""
+    rng, failed = random.Random(seed), 0
+    with tempfile.TemporaryDirectory(prefix="hostile-") as top:
+        base, home = Path(top, "base"), Path(top, "whole")
+        build(base, runs=False)
+        (base / "kills.toml").write_text(SUITE.replace("probe_samples = 0", CHUNK) + MORE)
+        home.mkdir()
+        began = time.monotonic()
+        process = _start(_words(home, base), home, base)
+        if process.wait(600) != 0:
+            print((home / "log").read_text())
+            return 1
+        seconds, whole = time.monotonic() - began, _document(home / "out")
+        for number in range(count):
+            place = Path(top, str(number))
+            what, wrong = _once(base, place, whole, seconds, rng)
+            print(f"{number:4} killed: {what:<50} {'FAIL: ' + wrong if wrong else 'the same document'}", flush=True)
+            failed += bool(wrong)
+            shutil.rmtree(place)
+    print(f"{count} kills (seed {seed}), {failed} of them not as they must be")
+    return int(failed > 0)
