@@ -17,6 +17,7 @@ from robusteval.errors import DataError
 
 X = np.arange(4 * 3 * 5, dtype=np.uint8).reshape(4, 3, 5)
 Y = np.array([0, 1, 2, 1])
+BEYOND = np.array([0x7FFFFFFF], np.uint32).view("<U1")  # a letter beyond Unicode, of which numpy makes a SystemError
 
 
 def refused(call: Callable[[], Any], *words: str) -> DataError:

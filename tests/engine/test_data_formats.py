@@ -20,7 +20,7 @@ from robusteval.engine.data.fashion_mnist import FashionMnist, robusteval_datase
 from robusteval.engine.data.find import read
 from robusteval.engine.data.npz import read_npz
 from robusteval.errors import DataError
-from tests.engine.data_files import X, Y, idx, npz, pair, refused, same
+from tests.engine.data_files import BEYOND, X, Y, idx, npz, pair, refused, same
 
 
 class TestNpz:
@@ -52,7 +52,10 @@ class TestNpz:
             ({"x": X}, ("has x but no y",)),
             ({"x": X, "x_test": X, "y": Y, "y_test": Y}, ("both x_test and x",)),
             ({"x": X, "y": Y, "class_names": np.array([1, 2])}, ("class_names", "not a list of texts")),
+            ({"x": X, "y": Y, "class_names": BEYOND}, ("class_names", "no text")),
+            ({"x": X, "y": Y, "class_names": np.array([b"\xff"])}, ("class_names", "no text")),
             ({"x": X, "y": Y, "layout": "CHWN"}, ("layout", "CHWN")),
+            ({"x": X, "y": Y, "layout": BEYOND.reshape(())}, ("layout", "no text")),
             ({"x": X, "y": np.zeros(4, [("a", "i4")])}, ("y in data.npz", "records")),
         ],
     )

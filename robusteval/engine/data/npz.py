@@ -42,6 +42,7 @@ _TROUBLE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    SystemError,
 )
 # numpy takes heads that are no Python apart as those of Python 2, with Python's own tokeniser
 _PACKING = (struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tokenize.TokenError)
@@ -219,11 +220,19 @@ def _names(array: Array | None, path: Path) -> tuple[str, ...]:
         return ()
     if array.ndim != 1 or array.dtype.kind not in "US":
         raise DataError(f"class_names in {path.name} is not a list of texts.", 'Store class_names=["cat", "dog"].')
-    return tuple(name.decode("utf-8") if isinstance(name, bytes) else str(name) for name in array.tolist())
+    try:
+        return tuple(name.decode("utf-8") if isinstance(name, bytes) else str(name) for name in array.tolist())
+    except (UnicodeDecodeError, SystemError) as error:  # the latter of letters beyond Unicode
+        raise DataError(
+            f"class_names in {path.name} holds what is no text.", 'Store class_names=["cat", "dog"].'
+        ) from error
 
 
 def _layout(array: Array | None, path: Path) -> str:
-    layout = "" if array is None else str(array)
+    try:
+        layout = "" if array is None else str(array)
+    except (UnicodeDecodeError, SystemError):
+        layout = "no text"
     if layout not in LAYOUTS:
         raise DataError(f"layout in {path.name} is {layout[:20]!r}.", "Store layout='NCHW' or layout='NHWC'.")
     return layout
