@@ -25,6 +25,7 @@ from real_models import MAKERS, images, model
 from setting import machine
 
 _EVERY = 0.25  # seconds between two looks at the memory
+_PSS = 20  # looks to one at what is shared: the kernel walks all pages for it, and the process waits meanwhile
 
 
 def files(folder: Path, name: str, count: int) -> tuple[Path, Path]:
@@ -51,10 +52,12 @@ class Peak(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
+        looks = 0
         while not self.over.wait(_EVERY):
-            tree = _tree(self.pid)
+            tree, looks = _tree(self.pid), looks + 1
             self.rss = max(self.rss, sum(_of(pid, "status", "VmRSS:") for pid in tree))
-            self.pss = max(self.pss, sum(_of(pid, "smaps_rollup", "Pss:") for pid in tree))
+            if looks % _PSS == 0:
+                self.pss = max(self.pss, sum(_of(pid, "smaps_rollup", "Pss:") for pid in tree))
             self.processes = max(self.processes, len(tree))
 
 
