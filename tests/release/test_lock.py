@@ -53,8 +53,9 @@ def test_the_lock_has_the_versions_of_the_constraints() -> None:
     there = locked("ci")
     differ = {name: pin.version for name, pin in constraints.items() if name in there}
     assert differ == {name: there[name].version for name in differ}
-    mutants = wanted(EXTRAS["mutants"]).keys() | {"libcst"}  # what `make mutants` alone installs
-    assert constraints.keys() - there.keys() <= mutants
+    # what `make mutants` and `make fuzz` alone install
+    others = wanted(EXTRAS["mutants"]).keys() | wanted(EXTRAS["fuzz"]).keys() | {"libcst"}
+    assert constraints.keys() - there.keys() <= others
 
 
 def test_what_is_run_is_what_was_tested() -> None:
