@@ -55,7 +55,7 @@ def _long(where: str, column: Sized, count: int, may_miss: bool = False) -> None
 def _least(where: str, column: Iterable[float | None], least: float = 0.0) -> None:
     rows: Iterable[tuple[int, float | None]] = enumerate(column)
     if isinstance(column, PerSample):  # millions of rows: only the first that is too little is looked at
-        rows = ((place, column[place]) for place in np.flatnonzero(numbers(column) < least))
+        rows = ((int(place), column[place]) for place in np.flatnonzero(numbers(column) < least))
     for index, value in rows:
         if value is not None and value < least:
             raise _no(f"{where}[{index}]", f"{value:g} is less than {least:g}")

@@ -239,7 +239,7 @@ def _array(column: PerSample, item: pa.Field, where: str) -> pa.Array:
     mask = None if column.known is None else ~column.known.ravel()
     if column.words is not None:
         places = pa.array(column.array.astype(np.int32), mask=mask)
-        return pa.DictionaryArray.from_arrays(places, pa.array(list(column.words), pa.string()))
+        return pa.DictionaryArray.from_arrays(places, pa.array(list(column.words)))
     inner = item.type.value_type if pa.types.is_list(item.type) else item.type
     try:
         values = pa.array(column.array.ravel(), mask=mask).cast(inner)

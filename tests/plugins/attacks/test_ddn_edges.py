@@ -145,8 +145,13 @@ def test_gradients_may_be_rounded_by_the_share_of_steps_that_is_done(monkeypatch
     model = linear((8,), 4, seed=4)
     x = middling(model, 3, share=0.5)
     posed = pose(DDN(), model, x, untargeted(model, x), "l2")
-    shares: list[Any] = []
-    monkeypatch.setattr(type(posed), "roughly", lambda self, done: shares.append(done) or self)
+    shares: list[float] = []
+
+    def roughly(self: Problem, done: float) -> Problem:
+        shares.append(done)
+        return self
+
+    monkeypatch.setattr(type(posed), "roughly", roughly)
     DDN(steps=4).run(posed)
     assert shares == [0.0, 0.25, 0.5, 0.75]
 
