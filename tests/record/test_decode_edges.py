@@ -273,39 +273,3 @@ def test_a_type_without_a_rule_is_the_programmer_s_fault() -> None:
 
     with pytest.raises((TypeError, NameError)):
         decode(Odd, {"value": []})
-
-
-@dataclasses.dataclass
-class Deep:
-    part: Inner
-
-
-@dataclasses.dataclass
-class Flat:
-    part: str
-
-
-@dataclasses.dataclass
-class First:
-    one: Deep | Flat | int
-
-
-@dataclasses.dataclass
-class Last:
-    one: int | Flat | Deep
-
-
-@pytest.mark.parametrize("kind", [First, Last])
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ({"part": {"number": "x"}}, "one.part.number: a number is wanted, not a text."),
-        ({"part": 3}, "one.part: "),
-    ],
-)  # fmt: skip
-def test_of_several_kinds_the_one_that_came_furthest_says_what_does_not_fit(
-    kind: Any, value: object, said: str
-) -> None:
-    with pytest.raises(RecordError) as error:
-        decode(kind, {"one": value})
-    assert said in error.value.message
