@@ -55,7 +55,7 @@ def _long(where: str, column: Sized, count: int, may_miss: bool = False) -> None
 def _least(where: str, column: Iterable[float | None], least: float = 0.0) -> None:
     rows: Iterable[tuple[int, float | None]] = enumerate(column)
     if isinstance(column, PerSample):  # millions of rows: only the first that is too little is looked at
-        rows = [(place, column[place]) for place in np.flatnonzero(numbers(column, least) < least)[:1].tolist()]
+        rows = ((int(place), column[place]) for place in np.flatnonzero(numbers(column) < least))
     for index, value in rows:
         if value is not None and value < least:
             raise _no(f"{where}[{index}]", f"{value:g} is less than {least:g}")
@@ -93,7 +93,6 @@ def _pipeline(record: Record, row: Pipeline, where: str) -> None:
     _long(f"{where}.prediction", row.prediction, count, may_miss=not done)
     for name in ("label", "confidence", "suspicion", "certified"):
         _long(f"{where}.{name}", getattr(row, name), count, may_miss=True)
-    _least(f"{where}.prediction", row.prediction, -1)
     _least(f"{where}.certified", row.certified)
     for index, value in _odd(row.prediction, -1, record.model.classes):
         raise _no(f"{where}.prediction[{index}]", f"there is no class {value} of {record.model.classes}")

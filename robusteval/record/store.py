@@ -137,8 +137,6 @@ def load(path: Path) -> Record:
     if path.is_dir():
         path = path / RECORD_FILE
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RecordError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
         text = read_plain(path, MAX_BYTES, follow=False).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(
@@ -166,7 +164,7 @@ def _check_empty(record: Record) -> None:
 
     if record.witnesses is not None and record.witnesses.entries:
         raise RecordError(f"The record has witnesses.entries twice, as they lie in {SAMPLES_FILE}.", _BOTH)
-    changed(record, empty, lambda entries: entries)
+    changed(record, empty, list)
 
 
 def listed_tables(folder: Path) -> list[str]:

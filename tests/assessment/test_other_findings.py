@@ -129,5 +129,8 @@ def test_what_the_time_budget_left_out(cells: int, probes: int, tests: list[str]
     for finding in rows:
         assert finding.severity == "warning"
         assert f" before {said} done," in finding.sentence
+        assert finding.advice.startswith("The same command without --time-budget goes on from here: ")
+        record.environment["units"] = "8 samples each"
+        assert told(record, "time-budget-ended")[0].advice.startswith("Give more time: ")
         assert finding.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
         assert finding.cells == [cell.id for cell in record.cells[:cells]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from robusteval.engine.units.store import UnitStore
+from robusteval.engine.units.store import UnitStore, _stored
 from robusteval.engine.units.unit import JudgedUnit, UnitResult
 from tests.sure import sure
 
@@ -91,3 +93,29 @@ def test_neither_a_folder_in_its_place_nor_another_file_is_a_unit(store: UnitSto
     assert store.load("none/z/l2", 0) is None
     np.savez(store.path("none/w/l2", 0), x=np.zeros(3), meta=np.zeros(2, np.uint8))
     assert store.load("none/w/l2", 0) is None
+
+
+def archive(packing: int = zipfile.ZIP_STORED, flags: int = 0, said: int = 1) -> bytes:
+    """An archive of one byte. flags: of its entry; said: how many bytes it says that the entry has."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", packing) as file:
+        file.writestr("x", b"y")
+    content = bytearray(buffer.getvalue())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 8] |= flags
+    content[entry + 24] = said
+    return bytes(content)
+
+
+SIZE = len(archive())
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        (archive(), True), (archive(flags=2), True), (archive(flags=1), False), (archive(zipfile.ZIP_DEFLATED), False),
+        (archive(zipfile.ZIP_DEFLATED, flags=1), False), (archive(said=SIZE), True), (archive(said=SIZE + 1), False),
+    ],
+)  # fmt: skip
+def test_only_what_is_not_packed_is_looked_at(content: bytes, plain: bool) -> None:
+    assert _stored(content) is plain

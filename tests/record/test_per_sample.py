@@ -75,8 +75,32 @@ def test_numpy_makes_of_it_what_it_makes_of_the_list(name: str) -> None:
     if kind != "text":
         found, wanted = (np.asarray(item, dtype=np.float64) for item in (column, values))
         assert np.array_equal(found, wanted, equal_nan=True)
-    made = np.asarray(packed([1.0], "number", ""))
-    made[0] = 2.0  # a copy: nobody writes to what was read
+
+
+def test_numpy_makes_a_copy() -> None:
+    column = packed([1.0], "number", "")
+    np.asarray(column)[0] = 2.0  # nobody writes to what was read
+    assert column == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "dtype"),
+    [
+        ([0.5, 2.0], "number", np.float32), ([0.5, None], "number", np.float32), ([1, 0], "whole", np.bool_),
+        ([True, None], "truth", np.object_), (["a", "b"], "text", np.object_), ([1, 2], "whole", np.float64),
+    ],
+)  # fmt: skip
+def test_numpy_is_given_the_type_that_it_asks_for(values: list[Any], kind: str, dtype: Any) -> None:
+    found, wanted = packed(values, kind, "").__array__(dtype), np.array(values, dtype=dtype)
+    assert found.dtype == wanted.dtype
+    assert [str(value) for value in found] == [str(value) for value in wanted]
+
+
+@pytest.mark.parametrize(("values", "kind", "dtype"), [(["a"], "text", np.float64), ([1, None], "whole", np.int64)])
+def test_what_numpy_refuses_of_the_list_it_refuses_here(values: list[Any], kind: str, dtype: Any) -> None:
+    for column in (values, packed(values, kind, "")):
+        with pytest.raises((ValueError, TypeError)):
+            np.asarray(column, dtype=dtype)
 
 
 @pytest.mark.parametrize("pack", [True, False])
@@ -89,6 +113,8 @@ def test_columns_as_numbers(pack: bool) -> None:
     assert numbers(of([True, False], "truth")).tolist() == [1.0, 0.0]
     assert numbers(of([], "number")).dtype == np.float64
     assert rows_of(of([[1.0, None], [2.0, 0.0]], "number", nested=True)).tolist() == [[1.0, np.inf], [2.0, 0.0]]
+    assert rows_of(of([[1.0, None]], "number", nested=True), -1.0).tolist() == [[1.0, -1.0]]
+    assert rows_of(of([[1, 2]], "number", nested=True)).dtype == np.float64
     assert there(of([1, None, 0], "whole")).tolist() == [True, False, True]
     assert there(of([1, 2], "whole")).tolist() == [True, True]
 

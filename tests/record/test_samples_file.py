@@ -26,7 +26,7 @@ from robusteval.record.measured.per_sample import PerSample
 from robusteval.record.measured.witness_rows import WitnessRows
 from robusteval.record.run import COLUMNS_INSIDE, Record
 from tests.engine.test_findings import N
-from tests.record.tables import full, refused
+from tests.record.tables import HINTS, full, refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -204,9 +204,12 @@ def test_an_evaluated_record_is_saved_as_a_folder_or_as_one_file(tmp_path: Path)
 
 
 def test_the_text_alone_is_no_record(folder: Path) -> None:
-    with pytest.raises(RecordError, match=r"lie in a file beside it, samples\.parquet") as error:
-        store.from_json((folder / "record.json").read_text())
-    assert error.value.hint
+    data = json.loads((folder / "record.json").read_text())
+    data["per_sample"]["file"] = "n" * 200
+    with pytest.raises(RecordError) as error:
+        store.from_json(json.dumps(data))
+    assert error.value.message == f"The columns of this record lie in a file beside it, {'n' * 80}."
+    assert error.value.hint == HINTS[0]
 
 
 @pytest.mark.parametrize(

@@ -70,14 +70,18 @@ SAID: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another name": (lambda said: said.update(file="../x.parquet"), "is not its name"),
     "rows more": (lambda said: said.update(rows=said["rows"] + 1), "not those of the record's parts"),
     "a part's rows more": (lambda said: said["parts"][1].update(rows=N + 1), "not those of the record's parts"),
+    "a part's rows more, and all rows": (
+        lambda said: (said.update(rows=said["rows"] + 1), said["parts"][1].update(rows=N + 1)), "not those of the"
+    ),
     "rows moved": (
-        lambda said: (said["parts"][1].update(rows=N - 1), said["parts"][2].update(rows=N + 1)), "its part 1 has"
+        lambda said: (said["parts"][1].update(rows=N - 1), said["parts"][2].update(rows=N + 1)),
+        f"its part 1 has {N} rows, not {N - 1}.",
     ),
     "no rows": (lambda said: (said["parts"][1].update(rows=0), said["parts"][2].update(rows=2 * N)), "its part 1 has"),
     "a part less": (lambda said: said["parts"].pop(), "not those of the record's parts"),
     "parts in another order": (lambda said: said["parts"].insert(1, said["parts"].pop(2)), "defense is not 'd'"),
-    "another kind": (lambda said: said["parts"][1].update(kind="probe"), "goes with nothing"),
-    "of another": (lambda said: said["parts"][1].update(of="x"), "goes with nothing"),
+    "another kind": (lambda said: said["parts"][1].update(kind="probe"), "parts[1] goes with nothing"),
+    "of another": (lambda said: said["parts"][1].update(of="x"), "parts[1] goes with nothing"),
     "a column less": (lambda said: said["parts"][1]["columns"].pop(), "has entries in confidence"),
     "no column": (lambda said: said["parts"][1].update(columns=[]), "not columns of its kind"),
     "a column more": (lambda said: said["parts"][1]["columns"].append("certified_l2"), "lacks entries"),
@@ -108,9 +112,10 @@ FORGED: dict[str, tuple[Table, str]] = {
     "a cell where there is none": (of_kind("clean", first("cell", "x")), "cell is of something else"),
     "an attack of a witness": (of_kind("witness", first("attack", "x")), "attack is of something else"),
     "another sample": (of_kind("attack", first("sample", 1)), "not each there once"),
-    "no sample": (of_kind("attack", first("sample", None)), "lacks entries"),
+    "no sample": (of_kind("attack", first("sample", None)), "its part 3, sample lacks entries"),
     "another label": (of_kind("attack", first("label", 9)), "the labels of its part 3 are not those of its samples"),
     "a label less": (of_kind("sample", first("label", None)), "label lacks entries"),
+    "no label": (of_kind("clean", first("label", None)), "its part 1, label lacks entries"),
     "a column that is not said": (of_kind("clean", first("certified_l2", 0.5)), "has entries in certified_l2"),
     "a text that is not said": (of_kind("attack", first("hash", "x")), "has entries in hash"),
     "not a number": (of_kind("attack", first("distance", float("nan"))), "holds a number that is not finite"),
@@ -143,7 +148,8 @@ def test_an_untouched_table_written_anew_is_read(folder: Path) -> None:
     [
         ("by_target", [0.1], "rows of different lengths"), ("by_target", None, "lacks entries"),
         ("by_target", [0.1] * 50, "values of by_target"),
-        ("strength_prediction", [1], "rows of different lengths"), ("strength_prediction", [1, None], "lacks entries"),
+        ("strength_prediction", [1], "its part 4, strength_prediction has rows of different lengths"),
+        ("strength_prediction", [1, None], "its part 4 lacks entries in strength_prediction"),
         ("strength_fools_model", [True] * 3, "values of strength_fools_model"),
     ],
 )  # fmt: skip
@@ -181,7 +187,7 @@ def test_other_columns_are_refused(folder: Path, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("MAX_FILE", "is larger than"), ("MAX_ROWS", "are more than"), ("MAX_DECODED", "it would take")],
+    [("MAX_FILE", "more than the limit of"), ("MAX_ROWS", "are more than"), ("MAX_DECODED", "it would take")],
 )
 def test_what_is_too_large_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
     head = pq.ParquetFile(folder / SAMPLES_FILE).metadata

@@ -237,7 +237,7 @@ def test_each_rule(path: str, allowed: list[Any], refused: list[Any]) -> None:
         ("data.fit_samples", -1, "data[2]", "-1 is less than 0"),
         ("suite.norms", ["n" * 50], "suite.norms", f"'{'n' * 40}' is no norm"),
         ("cells[1].norm", "n" * 50, "cells[1].norm", f"'{'n' * 40}' is no"),
-        ("pipelines[0].prediction[3]", -2, "pipelines[0].prediction[3]", "-2 is less than -1"),
+        ("pipelines[0].prediction[3]", -2, "pipelines[0].prediction[3]", "there is no class -2 of 2"),
         ("pipelines[1].certified[3]", -0.5, "pipelines[1].certified[3]", "-0.5 is less than 0"),
         ("cells[1].bad_gradients", -1, "cells[1][1]", "-1 is less than 0"),
         ("cells[1].prediction[3]", -2, "cells[1].prediction[3]", "-2 is less"),

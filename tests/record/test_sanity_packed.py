@@ -3,12 +3,14 @@ arrays."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from robusteval.errors import RecordError
+from robusteval.record.column import Column
 from robusteval.record.measured.layout import changed
 from robusteval.record.measured.per_sample import packed
 from robusteval.record.measured.samples_table import entry_columns
@@ -93,3 +95,20 @@ def test_columns_are_as_long_as_the_samples(name: str) -> None:
     setattr(record.data, name, getattr(record.data, name)[:-1])
     with pytest.raises(RecordError, match=rf"at data\.{name}: it has {N - 1} entries for {N} samples"):
         check(read(record))
+
+
+def test_rows_of_classes_of_one_sample() -> None:
+    record = whole()
+    record.probes[0] = dataclasses.replace(
+        record.probes[0], distance=[0.1], l2=[0.1], by_target=[[0.0, None]], forwards=[1], backwards=[1]
+    )
+    check(read(record))
+
+
+def test_columns_have_keys_of_their_own() -> None:
+    record = whole()
+    record.results[0].columns = [Column("a", "A"), Column("a", "B")]
+    with pytest.raises(RecordError) as error:
+        check(record)
+    said = "results[0].columns: two columns have the key 'a'."
+    assert error.value.message == f"The record makes no sense at {said}"

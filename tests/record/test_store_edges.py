@@ -59,6 +59,11 @@ def test_numbers_that_json_cannot_carry_are_not_saved(value: float, tmp_path: Pa
     with pytest.raises(RecordError, match="JSON cannot carry"):
         store.save(record, tmp_path)
     assert list(tmp_path.iterdir()) == []
+    record = honest()
+    record.cells[1].eps = value
+    with pytest.raises(RecordError, match=r"^The record holds a number that JSON cannot carry: Out of range"):
+        store.save(record, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_does_not_fit_the_schema_is_named_by_its_place(tmp_path: Path) -> None:
@@ -82,7 +87,7 @@ def test_a_document_of_another_kind_is_named(text: str) -> None:
         error = refused(json.dumps(data))
         assert repr(other) in error.message
         assert repr(SCHEMA) in error.message
-        assert error.hint
+        assert error.hint == "Use the version of robusteval that wrote it."
     del data["schema"]
     assert "None" in refused(json.dumps(data)).message
     assert refused("{").hint
@@ -111,13 +116,21 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(store, "MAX_BYTES", path.stat().st_size)
     store.load(path)
     monkeypatch.setattr(store, "MAX_BYTES", path.stat().st_size - 1)
-    with pytest.raises(RecordError, match="is larger than 0 MiB") as error:
+    with pytest.raises(RecordError) as error:
         store.load(path)
-    assert str(path) in error.value.message
-    monkeypatch.setattr(store, "MAX_BYTES", 3 << 20)
-    path.write_bytes(b" " * ((3 << 20) + 1))
-    with pytest.raises(RecordError, match="is larger than 3 MiB"):
-        store.load(path)
+    size = path.stat().st_size
+    said = f"it has {size:,} bytes, more than the limit of {size - 1:,}"
+    assert error.value.message == f"Cannot read {path}: {said}."
+    assert error.value.hint == "Give a record.json or the folder that holds it."
+
+
+def test_a_link_is_no_record(tmp_path: Path) -> None:
+    path = store.save(honest(), tmp_path)
+    path.rename(tmp_path / "other")
+    path.symlink_to(tmp_path / "other")
+    with pytest.raises(RecordError) as error:
+        store.load(tmp_path)
+    assert error.value.message == f"Cannot read {path}: it is a link."
 
 
 def plain(value: object) -> object:
@@ -195,7 +208,7 @@ def test_what_could_not_be_written_leaves_the_older_file_and_nothing_else(
         store.write_atomically(path, b"new")
     if isinstance(found.value, RecordError):
         assert found.value.message == f"Cannot write {path}: No space left on device."
-        assert found.value.hint
+        assert found.value.hint.startswith("What was finished is kept: once there is a place to write to")
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -239,3 +252,12 @@ def test_the_list_of_our_tables(tmp_path: Path) -> None:
     for broken in ("{", "[" * 100_000, "5", "null", "9" * 6_000):
         listing.write_text(broken)
         assert store.listed_tables(tmp_path) == []
+    text = '["a.csv"]'
+    listing.write_text(text.rjust(1 << 20))
+    assert store.listed_tables(tmp_path) == ["a.csv"]
+    listing.write_text(text.rjust((1 << 20) + 1))  # more than any list of ours has
+    assert store.listed_tables(tmp_path) == []
+    listing.write_text(text)
+    listing.rename(tmp_path / "other")
+    listing.symlink_to(tmp_path / "other")
+    assert store.listed_tables(tmp_path) == []

@@ -92,9 +92,24 @@ def test_no_witness_file(kept: tuple[Record, Path], tmp_path: Path) -> None:
         assert error.hint == HINT
         with pytest.raises(RecordError):
             read_tensors(path)
+    (tmp_path / "other").write_bytes(safetensors.numpy.save(tiny()[1].tensors))
+    assert refused(record, tmp_path, model).message == f"Cannot read {path}: No such file or directory."
+    path.symlink_to(tmp_path / "other")
+    assert refused(record, tmp_path, model).message == f"Cannot read {path}: it is a link."
     record.witnesses = None
     error = refused(record, tmp_path, model)
     assert error.message == "This run stored no adversarials, so there is nothing to verify."
+
+
+def test_a_witness_file_that_is_too_large(
+    kept: tuple[Record, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, model = kept
+    size = (tmp_path / sure(record.witnesses).file).stat().st_size
+    monkeypatch.setattr(module, "MAX_BYTES", size)
+    gather(record, tmp_path, model)
+    monkeypatch.setattr(module, "MAX_BYTES", size - 1)
+    assert refused(record, tmp_path, model).message.endswith(f" bytes, more than the limit of {size - 1:,}.")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../w", "a/w", "/w", "x/" * 50])

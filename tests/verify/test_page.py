@@ -153,6 +153,25 @@ def test_tables(folder: Path, record: Record) -> None:
     assert (result.failures, result.claims) == (["tables/a.csv: it is not the record's table."], 3)
     (tables / "a.csv").write_text("a0\n")
     assert checked(record, folder).failures == []
+    (tables / "a.csv").rename(tables / "other")
+    (tables / "a.csv").symlink_to(tables / "other")
+    assert checked(record, folder).failures == ["tables/a.csv: it is not the record's table."]
+
+
+def test_what_is_too_large_is_not_read(folder: Path, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page(digest(record))
+    (folder / "report.html").write_text(text)
+    monkeypatch.setattr(module, "MAX_BYTES", len(text))
+    assert checked(record, folder).failures == []
+    monkeypatch.setattr(module, "MAX_BYTES", len(text) - 1)
+    said = f"it has {len(text):,} bytes, more than the limit of {len(text) - 1:,}"
+    assert checked(record, folder).failures == [f"report.html: it cannot be read: {said}."]
+    (folder / "report.html").unlink()
+    (folder / "tables").mkdir()
+    (folder / "tables" / "a.csv").write_text("a0\n")
+    for most, failures in ((3, []), (2, ["tables/a.csv: it is not the record's table."])):
+        monkeypatch.setattr(module, "MAX_BYTES", most)
+        assert checked(record, folder).failures == failures
 
 
 UNDRAWN = (

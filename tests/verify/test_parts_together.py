@@ -14,6 +14,7 @@ from robusteval.errors import RecordError
 from robusteval.record.run import Record
 from robusteval.verify import run as module
 from robusteval.verify.parts.evidence import Evidence
+from robusteval.verify.parts.facts import EARLIER
 from robusteval.verify.parts.result import Verification
 from tests.sure import sure
 from tests.verify.tiny import clean, tiny
@@ -173,3 +174,6 @@ def test_a_run_s_folder(asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (result.notes[0] == "The model's hash agrees: 0123456789abcdef.") is there
     assert len(result.notes) == len(PARTS) + (5 if there else 1)
     assert np.array_equal(evidence.tensors["clean"], clean())
+    record.tool["version"] = EARLIER[0]
+    again = module.verify(record, tmp_path, tmp_path / "m.onnx")
+    assert again.notes[-1].startswith(f"The run was made by robusteval {EARLIER[0]}, and this is ")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from robusteval.errors import RobustEvalError
+from robusteval.record.measured.per_sample import packed
 from robusteval.record.run import Finding, Record
 from robusteval.verify.parts import eight_bit
 from robusteval.verify.parts.eight_bit import check_rounded
@@ -121,6 +122,13 @@ def test_differences_are_named_by_their_path() -> None:
     assert said == f"t is '{'x' * 116}..., and 'y' follows from the columns"
     assert list(differences({1: 0, "a": 0}, {1: 0, "a": 1}, "t")) == ["t.a is 0, and 1 follows from the columns"]
     assert list(differences(one, "x", "t"))
+    column = packed([1, 2], "whole", "")
+    for first, second in (
+        (column, [1, 3]),
+        ([1, 2], packed([1, 3], "whole", "")),
+        (column, packed([1, 3], "whole", "")),
+    ):
+        assert list(differences(first, second, "t")) == ["t[1] is 2, and 3 follows from the columns"]
 
 
 # 8-bit images

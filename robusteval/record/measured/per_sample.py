@@ -38,14 +38,17 @@ class PerSample(Sequence[Any]):
     def __getitem__(self, place: slice) -> list[Any]: ...
     def __getitem__(self, place: SupportsIndex | slice) -> Any:
         if isinstance(place, slice):
-            known = None if self.known is None else self.known[place]
-            return PerSample(self.array[place], known, self.words).listed()
+            return self._some(place)
         if self.array.ndim > 1:
-            return self[slice(place, None)][0] if place.__index__() == -1 else self[place : place.__index__() + 1][0]
+            return self._some([place])[0]
         if self.known is not None and not self.known[place]:
             return None
         value = self.array[place].item()
         return value if self.words is None else self.words[value]
+
+    def _some(self, places: Any) -> list[Any]:
+        known = None if self.known is None else self.known[places]
+        return PerSample(self.array[places], known, self.words).listed()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.listed())
@@ -61,7 +64,7 @@ class PerSample(Sequence[Any]):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """As numpy makes an array of a list: without an entry is NaN among floats."""
         if self.words is None and (self.known is None or self.known.all()):
-            return self.array.astype(self.array.dtype if dtype is None else dtype, copy=True)
+            return self.array.astype(self.array.dtype if dtype is None else dtype)
         if self.words is None and dtype is not None and np.issubdtype(dtype, np.floating):
             return numbers(self, np.nan).astype(dtype)
         return np.array(self.listed(), dtype=dtype)

@@ -6,11 +6,12 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robusteval.errors import RecordError
+from robusteval.plain import in_words, read_plain
 from robusteval.record.measured import Cell, Data
 from robusteval.record.measured.layout import (
     ABOUT,
@@ -38,6 +39,7 @@ MAX_FILE = 2 << 30  # bytes
 MAX_DECODED = 8 << 30  # bytes, as the file states them
 MAX_ROWS = 20_000_000
 TEXTS = (*ABOUT, "member", "file", "hash", "tensor", "sha256")
+_SAMPLE = Field("sample", "sample", "whole")
 _HINT = "Keep record.json and samples.parquet of a run together, as the run wrote them."
 
 
@@ -75,12 +77,9 @@ def _content(path: Path, said: SamplesFile) -> bytes:
             raise RecordError(
                 f"The record's columns are in {SAMPLES_FILE}, and there is no such file beside it: {path}.", _HINT
             )
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
+        content = read_plain(path, MAX_FILE)
     except OSError as error:
-        raise RecordError(f"Cannot read {path}: {error.strerror or error}.", _HINT) from None
-    if len(content) > MAX_FILE:
-        raise RecordError(f"{path} is larger than {MAX_FILE >> 20} MiB.", _HINT)
+        raise RecordError(f"Cannot read {path}: {in_words(error)}.", _HINT) from None
     if hashlib.sha256(content).hexdigest() != said.sha256:
         raise _no("its SHA-256 is not the one that the record says, so it is another file or was changed")
     return content
@@ -150,9 +149,10 @@ def _part(record: Columned, part: Part, stated: SamplesPart, table: pa.Table, wh
     if part.owner is None:
         rows = {item.name: _column(table, item, f"{where}, {item.column}") for item in OF_WITNESS}
         if record.witnesses is not None:
-            record.witnesses.entries = cast("list[Any]", WitnessRows(rows))
+            entries: Any = WitnessRows(rows)
+            record.witnesses.entries = entries
         return
-    places = _column(table, Field("sample", "sample", "whole"), f"{where}, sample").array
+    places = _column(table, _SAMPLE, f"{where}, sample").array
     if not np.array_equal(places, np.arange(stated.rows)):
         raise _no(f"the samples of {where} are not each there once, in their order")
     for item in _fields_of(part):
@@ -160,7 +160,7 @@ def _part(record: Columned, part: Part, stated: SamplesPart, table: pa.Table, wh
             setattr(part.owner, item.name, _column(table, item, f"{where}, {item.column}"))
     if not isinstance(part.owner, Data):
         labels = _column(table, OF_DATA[0], f"{where}, label").array
-        if not np.array_equal(labels, np.asarray(record.data.labels, dtype=np.int64)[: stated.rows]):
+        if not np.array_equal(labels, np.asarray(record.data.labels)[: stated.rows]):
             raise _no(f"the labels of {where} are not those of its samples")
     if isinstance(part.owner, Cell):
         _strengths(part.owner, stated, table, where)
@@ -202,9 +202,10 @@ def _words(column: pa.ChunkedArray, where: str) -> PerSample:
 
 def _flat(array: pa.Array, dtype: Any) -> tuple[Any, Any]:
     """(values, whether they are there; None: all are) of a plain array; 0 where there is none."""
-    known = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
-    plain = array if known is None else array.fill_null(False if dtype is np.bool_ else 0)
-    return plain.to_numpy(zero_copy_only=False).astype(dtype), known
+    if not array.null_count:
+        return np.asarray(array).astype(dtype), None
+    filled = array.fill_null(False if dtype is np.bool_ else 0)
+    return np.asarray(filled).astype(dtype), np.asarray(array.is_valid())
 
 
 def _column(table: pa.Table, item: Field, where: str, width: int | None = None) -> PerSample:

@@ -42,6 +42,7 @@ Columns = dict[str, PerSample]  # by their names in the table
 _LEVEL = 3  # of zstd
 _WIDE = ("file", "hash", "sha256")  # texts that hardly come twice
 _DENSE = ("number", "truth")  # kinds that no dictionary makes smaller
+_MOST = 2**31 - 1  # numbers of a part in a column of lists
 _SMALL = {"label", "prediction", "class_prediction"}  # classes: 32 bits
 
 
@@ -202,35 +203,32 @@ def _across(cell: Cell, item: Field, where: str) -> PerSample | None:
         packed(getattr(row, item.name), item.kind, f"{where}.strengths[{number}].{item.name}")
         for number, row in enumerate(cell.strengths)
     ]
-    rows = max((len(column) for column in each), default=0)
-    if not rows:
+    if not any(map(len, each)):
         return None
+    rows = max(map(len, each))
     if any(len(column) not in (0, rows) or column.known is not None for column in each):
         raise RecordError(f"The record makes no sense at {where}.strengths: {item.name} is not as long as the samples.")
-    dtype = next(column.array.dtype for column in each if len(column))
-    values = np.stack([column.array if len(column) else np.zeros(rows, dtype) for column in each], axis=1)
+    nothing = np.zeros_like(next(column.array for column in each if len(column)))
+    values = np.stack([column.array if len(column) else nothing for column in each], axis=1)
     known = np.broadcast_to([len(column) > 0 for column in each], values.shape)
     return PerSample(values, None if known.all() else known.copy())
 
 
 def _rows(filled: Filled, labels: PerSample, whole: pa.Schema) -> pa.Table:
-    """The rows of one part."""
+    """The rows of one part. Texts, and what is not there, become what the schema has in its place."""
     import pyarrow as pa
 
-    part, rows, columns = filled
+    part, rows, its = filled
+    columns = {"sample": PerSample(np.arange(rows)), "label": PerSample(labels.array[:rows])} | its
     arrays = []
     for item in whole:
         if item.name in columns:
             arrays.append(_array(columns[item.name], item, part.where))
-        elif item.name == "sample":
-            arrays.append(pa.array(np.arange(rows, dtype=np.int32)))
-        elif item.name == "label":
-            arrays.append(pa.array(labels.array[:rows].astype(np.int32)))
         elif part.about.get(item.name) is not None:
             places = pa.array(np.zeros(rows, dtype=np.int32))
-            arrays.append(pa.DictionaryArray.from_arrays(places, pa.array([part.about[item.name]], pa.string())))
+            arrays.append(pa.DictionaryArray.from_arrays(places, pa.array([part.about[item.name]])))
         else:
-            arrays.append(pa.nulls(rows, item.type))
+            arrays.append(pa.nulls(rows))
     return pa.Table.from_arrays(arrays, schema=whole)
 
 
@@ -238,20 +236,18 @@ def _array(column: PerSample, item: pa.Field, where: str) -> pa.Array:
     """Raises RecordError for a class number beyond 32 bits."""
     import pyarrow as pa
 
-    mask = None if column.known is None else ~column.known.reshape(-1)
+    mask = None if column.known is None else ~column.known.ravel()
     if column.words is not None:
         places = pa.array(column.array.astype(np.int32), mask=mask)
-        words = pa.DictionaryArray.from_arrays(places, pa.array(list(column.words), pa.string()))
-        return words if pa.types.is_dictionary(item.type) else words.dictionary_decode()
+        return pa.DictionaryArray.from_arrays(places, pa.array(list(column.words)))
     inner = item.type.value_type if pa.types.is_list(item.type) else item.type
     try:
-        values = pa.array(column.array.reshape(-1), mask=mask).cast(inner)
+        values = pa.array(column.array.ravel(), mask=mask).cast(inner)
     except pa.ArrowInvalid:
         raise RecordError(f"The record makes no sense at {where}.{item.name}: it has numbers beyond 32 bits.") from None
     if not pa.types.is_list(item.type):
         return values
     rows, width = column.array.shape
-    offsets = np.arange(rows + 1, dtype=np.int64) * width
-    if offsets[-1] > np.iinfo(np.int32).max:
-        raise RecordError(f"The record makes no sense at {where}.{item.name}: it has more than 2^31 numbers.")
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
+    if column.array.size > _MOST:
+        raise RecordError(f"The record makes no sense at {where}.{item.name}: it has more than {_MOST} numbers.")
+    return pa.ListArray.from_arrays(np.arange(rows + 1) * width, values)

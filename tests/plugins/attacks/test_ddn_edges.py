@@ -141,6 +141,21 @@ def test_nearest_aims_in_the_second_half_at_the_class_that_is_nearest(
         torch.testing.assert_close(kinds[-1](scores), expected)
 
 
+def test_gradients_may_be_rounded_by_the_share_of_steps_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = linear((8,), 4, seed=4)
+    x = middling(model, 3, share=0.5)
+    posed = pose(DDN(), model, x, untargeted(model, x), "l2")
+    shares: list[float] = []
+
+    def roughly(self: Problem, done: float) -> Problem:
+        shares.append(done)
+        return self
+
+    monkeypatch.setattr(type(posed), "roughly", roughly)
+    DDN(steps=4).run(posed)
+    assert shares == [0.0, 0.25, 0.5, 0.75]
+
+
 def test_what_it_costs() -> None:
     assert DDN(steps=9).passes("l2", 10) == Passes(10, 9)
     assert DDN(steps=9, loss="margin").passes("l2", 10) == Passes(10, 9)

@@ -1,0 +1,52 @@
+"""Reading what may be of several kinds: who says what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from robusteval.errors import RecordError
+from robusteval.record.decode import decode
+
+
+@dataclasses.dataclass
+class Inner:
+    number: float
+
+
+@dataclasses.dataclass
+class Deep:
+    part: Inner
+
+
+@dataclasses.dataclass
+class Flat:
+    part: str
+
+
+@dataclasses.dataclass
+class First:
+    one: Deep | Flat | int
+
+
+@dataclasses.dataclass
+class Last:
+    one: int | Flat | Deep
+
+
+@pytest.mark.parametrize("kind", [First, Last])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"part": {"number": "x"}}, "one.part.number: a number is wanted, not a text."),
+        ({"part": 3}, "one.part: "),
+    ],
+)  # fmt: skip
+def test_of_several_kinds_the_one_that_came_furthest_says_what_does_not_fit(
+    kind: Any, value: object, said: str
+) -> None:
+    with pytest.raises(RecordError) as error:
+        decode(kind, {"one": value})
+    assert said in error.value.message
