@@ -62,11 +62,18 @@ def test_what_cannot_be_read_is_said_in_words(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(samples_read, "MAX_FILE", size - 1)
     assert refused(folder) == f"Cannot read {path}: it has {size:,} bytes, more than the limit of {size - 1:,}."
 
-    def fail(*_: object) -> bytes:
+    def fail(*_: object, **__: object) -> bytes:
         raise OSError(5, "Input/output error", "x")
 
     monkeypatch.setattr(samples_read, "read_plain", fail)
     assert refused(folder) == f"Cannot read {path}: Input/output error."
+
+
+def test_a_link_is_not_followed(folder: Path) -> None:
+    path = folder / SAMPLES_FILE
+    path.rename(folder / "other")
+    path.symlink_to(folder / "other")
+    assert refused(folder) == f"Cannot read {path}: it is a link."
 
 
 # What the file states of itself, before anything is decoded

@@ -77,7 +77,7 @@ def _content(path: Path, said: SamplesFile) -> bytes:
             raise RecordError(
                 f"The record's columns are in {SAMPLES_FILE}, and there is no such file beside it: {path}.", _HINT
             )
-        content = read_plain(path, MAX_FILE)
+        content = read_plain(path, MAX_FILE, follow=False)
     except OSError as error:
         raise RecordError(f"Cannot read {path}: {in_words(error)}.", _HINT) from None
     if hashlib.sha256(content).hexdigest() != said.sha256:
