@@ -19,11 +19,9 @@ from PIL import Image
 from robusteval.engine.units.store import sealed_unit
 from robusteval.record import store
 from tests.engine import test_unit_store_edges as units
-from tests.engine.data_files import idx
+from tests.engine.data_files import X, Y, idx
 from tests.record.tables import full
 
-X = np.arange(4 * 3 * 5, dtype=np.uint8).reshape(4, 3, 5)
-Y = np.array([0, 1, 2, 1])
 PLAN, CELL = units.PLAN, units.CELL
 SUITE = """
 name = "s"

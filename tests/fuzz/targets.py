@@ -21,7 +21,7 @@ from robusteval.loaders.onnx.reading.file import read_model
 from robusteval.record import store
 from robusteval.runtime.files import read_file
 from robusteval.runtime.wire import label_lists, stored
-from tests.engine.data_files import idx
+from tests.engine.data_files import Y, idx
 from tests.fuzz import seeds
 
 MOST = 1.5e9  # bytes of memory that reading such a small file may take beyond what was there
@@ -142,10 +142,10 @@ TARGETS: dict[str, Target] = {
     "npz": Target(lambda: [seeds.npz(), seeds.npz(packed=True)], _read("d.npz")),
     "idx": Target(
         lambda: [seeds.idx_pair(), seeds.idx_pair(packed=True)],
-        _read("t10k-images-idx3-ubyte", {"t10k-labels-idx1-ubyte": lambda: idx(seeds.Y.astype(np.uint8))}),
+        _read("t10k-images-idx3-ubyte", {"t10k-labels-idx1-ubyte": lambda: idx(Y.astype(np.uint8))}),
     ),
     "idx-labels": Target(
-        lambda: [idx(seeds.Y.astype(np.uint8))],
+        lambda: [idx(Y.astype(np.uint8))],
         _read("t10k-labels-idx1-ubyte", {"t10k-images-idx3-ubyte": seeds.idx_pair}, "t10k-images-idx3-ubyte"),
     ),
     "images": Target(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile.base import SUITE, build, command, environment
-from tests.hostile.runner import _end, _left, _session
+from tests.hostile.runner import end_session, in_session, still_at_work
 
 WHO = ("command", "worker", "child", "all")  # beside whom the child works, who makes units, who does all the rest
 CHUNK = "probe_samples = 4\nnoise_draws = { samples = 3, draws = 20 }\ncell_timeout = 60"
@@ -42,7 +42,7 @@ def _words(home: Path, base: Path) -> list[str]:
 
 def _victim(leader: int, who: str, rng: random.Random) -> list[int]:
     """Which processes to end: the command, the child that does the work, one of its workers, or all."""
-    there = _session(leader)
+    there = in_session(leader)
     parents = {}
     for process in there:
         try:
@@ -105,10 +105,10 @@ def _once(base: Path, home: Path, whole: dict[str, Any], seconds: float, rng: ra
         try:
             process.wait(120)
         except subprocess.TimeoutExpired:
-            _end(process.pid)
+            end_session(process.pid)
             return ", ".join(done), "did not end"
-        if left := _left(process.pid):
-            _end(process.pid)
+        if left := still_at_work(process.pid):
+            end_session(process.pid)
             return ", ".join(done), f"left {left} processes at work"
     process = _start(words, home, base)
     if process.wait(300) != 0:

@@ -58,14 +58,14 @@ def _run(case: Case, place: Place, words: list[str], env: dict[str, str]) -> Out
         meanwhile.start()
     peak, late = 0.0, False
     while process.poll() is None:
-        peak = max(peak, sum(map(_own_memory, _session(process.pid))))
+        peak = max(peak, sum(map(_own_memory, in_session(process.pid))))
         if time.monotonic() - began > case.seconds or peak > 3 * case.memory + GB:
             late = True
-            _end(process.pid)
+            end_session(process.pid)
         time.sleep(GLANCE_S)
     seconds = time.monotonic() - began
-    left = _left(process.pid)
-    _end(process.pid)
+    left = still_at_work(process.pid)
+    end_session(process.pid)
     if meanwhile is not None:
         meanwhile.join(30)
     said, complained = (path.read_bytes().decode("utf-8", "surrogateescape") for path in (out, err))
@@ -119,7 +119,7 @@ def _size(folder: Path) -> int:
     return found
 
 
-def _session(leader: int) -> list[int]:
+def in_session(leader: int) -> list[int]:
     """The processes of a session, but for zombies."""
     found = []
     for folder in Path("/proc").iterdir():
@@ -141,16 +141,16 @@ def _own_memory(process: int) -> float:
     return total
 
 
-def _left(leader: int) -> int:
+def still_at_work(leader: int) -> int:
     """How many processes are still there, after a moment."""
     until = time.monotonic() + GOING_S
-    while (there := _session(leader)) and time.monotonic() < until:
+    while (there := in_session(leader)) and time.monotonic() < until:
         time.sleep(GLANCE_S)
     return len(there)
 
 
-def _end(leader: int) -> None:
-    for process in _session(leader):
+def end_session(leader: int) -> None:
+    for process in in_session(leader):
         with contextlib.suppress(OSError):
             os.kill(process, signal.SIGKILL)
 
