@@ -191,7 +191,7 @@ def asked(command: str, build: Built) -> Callable[[Place], list[object]]:
         build(place.out)
         if command == "run":
             return run(place)
-        return [command, place.out, *MORE.get(command, lambda _: [])(place)]
+        return [command, place.out, *(MORE[command](place) if command in MORE else [])]
 
     return make
 

@@ -17,7 +17,7 @@ _SPACE = uuid.UUID(
 
 def cyclonedx(record: Record) -> str:
     """The document as JSON. Figures that were not measured stand among the limitations, and nowhere as a number."""
-    model = record.model
+    model, known = record.model, figures(record)
     component: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": f"model:{model.sha256}",
@@ -29,8 +29,10 @@ def cyclonedx(record: Record) -> str:
                 "inputs": [{"format": f"image {'x'.join(map(str, model.input_shape))}"}],
                 "outputs": [{"format": f"scores of {model.classes} classes"}],
             },
-            "quantitativeAnalysis": {"performanceMetrics": [_metric(f, record) for f in figures(record) if _known(f)]},
-            "considerations": {"technicalLimitations": _limits(record)},
+            "quantitativeAnalysis": {
+                "performanceMetrics": [_metric(figure, record) for figure in known if figure.value is not None]
+            },
+            "considerations": {"technicalLimitations": _limits(record, known)},
         },
     }
     if model.sha256:
@@ -49,10 +51,6 @@ def cyclonedx(record: Record) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def _known(figure: Figure) -> bool:
-    return figure.value is not None
-
-
 def _metric(figure: Figure, record: Record) -> dict[str, Any]:
     metric: dict[str, Any] = {
         "type": figure.title,
@@ -64,9 +62,9 @@ def _metric(figure: Figure, record: Record) -> dict[str, Any]:
     return metric
 
 
-def _limits(record: Record) -> list[str]:
+def _limits(record: Record, known: list[Figure]) -> list[str]:
     """Why a figure may be wrong, and what there is none of."""
-    missing = [f"{figure.title}: not measured, {figure.reason}." for figure in figures(record) if not _known(figure)]
+    missing = [f"{figure.title}: not measured, {figure.reason}." for figure in known if figure.value is None]
     doubts = [finding.sentence for finding in record.findings if finding.severity != "info"]
     empirical = "Accuracy under attack is what the attacks of this suite left; a stronger attack may lower it."
     return [as_sentence(said) for said in (empirical, *missing, *doubts)]

@@ -15,12 +15,11 @@ TASK = "image-classification"
 def model_index(record: Record) -> str:
     """YAML to paste between the `---` lines of a card: JSON is YAML too. Only what was measured is in it; where nothing
     was, `model-index` is empty, and a comment says why."""
-    quotable = [figure for figure in figures(record) if figure.value is not None]
+    known = figures(record)
+    quotable = [figure for figure in known if figure.value is not None]
     version, suite = line(record.tool.get("version", "")), line(record.suite.name)
     made = f"# robusteval {version}, suite {suite}, plan {line(record.plan_sha256)}"
-    told = [
-        f"# {line(figure.title)}: not measured, {line(figure.reason)}." for figure in figures(record) if figure.reason
-    ]
+    told = [f"# {line(figure.title)}: not measured, {line(figure.reason)}." for figure in known if figure.reason]
     index = [_entry(record, quotable)] if quotable else []
     shown = json.dumps(index, indent=2)
     return "\n".join([made, *told, f"model-index: {shown}"]) + "\n"

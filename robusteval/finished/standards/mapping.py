@@ -40,9 +40,18 @@ class Row:
     evidence: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A record with its figures, which are derived once."""
+
+    record: Record
+    figures: list[Figure]
+
+
 def mapping(record: Record) -> list[Row]:
     """Every row, in the order of the sources. Where the evaluation is inconclusive, what it measured is `failed`."""
-    rows = [*_ai_act(record), *_nist(record), *_rmf(record), *_atlas(record), *_iso(record), *_owasp(record)]
+    known = _Known(record, figures(record))
+    rows = [*_ai_act(known), *_nist(known), *_rmf(known), *_atlas(known), *_iso(known), *_owasp(known)]
     if record.verdict is not None and record.verdict.status == "conclusive":
         return rows
     for row in rows:
@@ -70,14 +79,12 @@ def _bare(record: Record) -> list[Cell]:
     return [cell for cell in record.cells if cell.knowledge == "none" and cell.plugin != "noise"]
 
 
-def _by(
-    record: Record, source: str, name: str, title: str, said: str, cells: Iterable[Cell], shown: bool = True
-) -> Row:
+def _by(known: _Known, source: str, name: str, title: str, said: str, cells: Iterable[Cell], shown: bool = True) -> Row:
     """A row whose evidence are attacks: measured where one finished, failed where only failed ones are there."""
     chosen = list(cells)
     done = [cell.id for cell in chosen if cell.status == "done"]
     if done:
-        figured = [figure for figure in figures(record) if figure.kind == "robust-accuracy"] if shown else []
+        figured = [figure for figure in known.figures if figure.kind == "robust-accuracy"] if shown else []
         reached = [figure for figure in figured if figure.value is not None]
         if reached or not shown:
             return Row(source, name, title, "measured", said, reached, done)
@@ -93,9 +100,9 @@ def _untested(source: str, name: str, title: str, said: str = NOT_HERE) -> Row:
     return Row(source, name, title, "not tested", said)
 
 
-def _figured(record: Record, source: str, name: str, title: str, said: str, wanted: Callable[[Figure], bool]) -> Row:
+def _figured(known: _Known, source: str, name: str, title: str, said: str, wanted: Callable[[Figure], bool]) -> Row:
     """A row whose evidence are figures."""
-    chosen = [figure for figure in figures(record) if wanted(figure)]
+    chosen = [figure for figure in known.figures if wanted(figure)]
     reached = [figure for figure in chosen if figure.value is not None]
     if reached:
         return Row(source, name, title, "measured", said, reached)
@@ -105,11 +112,11 @@ def _figured(record: Record, source: str, name: str, title: str, said: str, want
     return Row(source, name, title, "failed", f"Asked for, and not measured: {reasons}.")
 
 
-def _ai_act(record: Record) -> Iterator[Row]:
+def _ai_act(known: _Known) -> Iterator[Row]:
     every = "All figures of the run; which level is appropriate is the provider's to say."
-    yield _figured(record, AI_ACT, "Art. 15(1)", "Appropriate level of accuracy and robustness", every, lambda _: True)
+    yield _figured(known, AI_ACT, "Art. 15(1)", "Appropriate level of accuracy and robustness", every, lambda _: True)
     said = "Figures with their definitions and intervals, for the instructions for use."
-    yield _figured(record, AI_ACT, "Art. 15(3)", "Metrics of accuracy that are declared", said, lambda _: True)
+    yield _figured(known, AI_ACT, "Art. 15(3)", "Metrics of accuracy that are declared", said, lambda _: True)
     yield _untested(
         AI_ACT,
         "Art. 15(4)",
@@ -118,50 +125,49 @@ def _ai_act(record: Record) -> Iterator[Row]:
     )
     said = "Accuracy under attack, worst case over the attacks that were made."
     title = "Adversarial examples and model evasion"
-    yield _by(record, AI_ACT, "Art. 15(5) evasion", title, said, _bare(record))
+    yield _by(known, AI_ACT, "Art. 15(5) evasion", title, said, _bare(known.record))
     yield _untested(AI_ACT, "Art. 15(5) poisoning", "Data and model poisoning")
     yield _untested(AI_ACT, "Art. 15(5) confidentiality", "Confidentiality attacks")
     said = "The record, its checks and their sources, as test logs and metrics of the technical documentation."
     row = Row(AI_ACT, "Annex IV 2(g)", "Validation and testing procedures, metrics, test logs", "measured", said)
-    row.evidence = [check.id for check in record.checks]
+    row.evidence = [check.id for check in known.record.checks]
     yield row if row.evidence else _untested(AI_ACT, row.id, row.title, "The record has no checks.")
 
 
-def _nist(record: Record) -> Iterator[Row]:
+def _nist(known: _Known) -> Iterator[Row]:
     for name, title in ((ids.NIST_EVASION, "Evasion"), (ids.NIST_BLACK_BOX, "Black-box evasion")):
-        cells = [cell for cell in _bare(record) if ids.nist_of(cell) == name]
-        yield _by(
-            record, NIST, name, title, f"{len(cells)} attacks on the bare model.", cells, name == ids.NIST_EVASION
-        )
+        cells = [cell for cell in _bare(known.record) if ids.nist_of(cell) == name]
+        yield _by(known, NIST, name, title, f"{len(cells)} attacks on the bare model.", cells, name == ids.NIST_EVASION)
     for name, title in ids.NIST_UNTESTED.items():
         yield _untested(NIST, name, title)
 
 
-def _rmf(record: Record) -> Iterator[Row]:
+def _rmf(known: _Known) -> Iterator[Row]:
     said = "Accuracy on images that the model was not trained on, as far as the data are such."
     kind = "clean-accuracy"
     title = "Validity and reliability"
-    yield _figured(record, RMF, "MEASURE 2.5", title, said, lambda figure: figure.kind == kind)
+    yield _figured(known, RMF, "MEASURE 2.5", title, said, lambda figure: figure.kind == kind)
     yield _untested(RMF, "MEASURE 2.6", "Safety")
     said = "Accuracy under attack, worst case over the attacks that were made."
-    yield _by(record, RMF, "MEASURE 2.7", "Security and resilience", said, _bare(record))
+    yield _by(known, RMF, "MEASURE 2.7", "Security and resilience", said, _bare(known.record))
 
 
-def _atlas(record: Record) -> Iterator[Row]:
+def _atlas(known: _Known) -> Iterator[Row]:
     said = "Accuracy under attack, worst case over the attacks that were made."
-    yield _by(record, ATLAS, ids.ATLAS_EVADE, ids.ATLAS_TECHNIQUES[ids.ATLAS_EVADE], said, _bare(record))
+    yield _by(known, ATLAS, ids.ATLAS_EVADE, ids.ATLAS_TECHNIQUES[ids.ATLAS_EVADE], said, _bare(known.record))
     for name in (ids.WHITE_BOX, ids.BLACK_BOX, ids.TRANSFER, ids.FULL_ACCESS, ids.INFERENCE_ACCESS, ids.PROXY):
-        cells = [cell for cell in _bare(record) if name in ids.technique_of(cell)]
+        cells = [cell for cell in _bare(known.record) if name in ids.technique_of(cell)]
         attacks = sorted({cell.attack for cell in cells if cell.status == "done"})
-        yield _by(record, ATLAS, name, ids.ATLAS_TECHNIQUES[name], f"By {', '.join(attacks)}.", cells, shown=False)
+        yield _by(known, ATLAS, name, ids.ATLAS_TECHNIQUES[name], f"By {', '.join(attacks)}.", cells, shown=False)
     yield _untested(ATLAS, ids.ATLAS_PHYSICAL, ids.ATLAS_TECHNIQUES[ids.ATLAS_PHYSICAL])
     title = ids.ATLAS_TECHNIQUES[ids.ATLAS_VERIFY]
-    if record.witnesses is not None and record.witnesses.entries:
-        said = f"{len(record.witnesses.entries)} adversarials are stored, and `robusteval verify` asks the model again."
-        yield Row(ATLAS, ids.ATLAS_VERIFY, title, "measured", said, [], [record.witnesses.file])
+    witnesses = known.record.witnesses
+    if witnesses is not None and witnesses.entries:
+        said = f"{len(witnesses.entries)} adversarials are stored, and `robusteval verify` asks the model again."
+        yield Row(ATLAS, ids.ATLAS_VERIFY, title, "measured", said, [], [witnesses.file])
     else:
         yield _untested(ATLAS, ids.ATLAS_VERIFY, title, "The run stored no adversarials.")
-    yield from _mitigations(record)
+    yield from _mitigations(known.record)
 
 
 def _mitigations(record: Record) -> Iterator[Row]:
@@ -179,7 +185,7 @@ def _mitigations(record: Record) -> Iterator[Row]:
             yield _untested(ATLAS, name, title, "The suite has no such defence.")
 
 
-def _iso(record: Record) -> Iterator[Row]:
+def _iso(known: _Known) -> Iterator[Row]:
     kinds = {
         "statistical": "Shares of samples with their intervals.",
         "empirical": "Worst case over attacks: an upper bound on the truth.",
@@ -187,19 +193,19 @@ def _iso(record: Record) -> Iterator[Row]:
     }
     for method, said in kinds.items():
         title = f"{method.capitalize()} methods"
-        yield _figured(record, TR_24029, method, title, said, lambda figure, kind=method: figure.method == kind)  # type: ignore[misc]  # mypy does not infer a lambda with a default
+        yield _figured(known, TR_24029, method, title, said, lambda figure, kind=method: figure.method == kind)  # type: ignore[misc]  # mypy does not infer a lambda with a default
     said = "Stability: the share of samples that are right and proved to stay so within the budget."
     yield _figured(
-        record, IS_24029, "stability", "Formal stability", said, lambda figure: figure.kind == "certified-accuracy"
+        known, IS_24029, "stability", "Formal stability", said, lambda figure: figure.kind == "certified-accuracy"
     )
 
 
-def _owasp(record: Record) -> Iterator[Row]:
+def _owasp(known: _Known) -> Iterator[Row]:
     said = "Accuracy under attack, worst case over the attacks that were made."
-    yield _by(record, OWASP, "ML01:2023", "Input manipulation attack", said, _bare(record))
+    yield _by(known, OWASP, "ML01:2023", "Input manipulation attack", said, _bare(known.record))
     for name, title in (
         ("ML02:2023", "Data poisoning attack"), ("ML05:2023", "Model theft"), ("ML10:2023", "Model poisoning"),
     ):  # fmt: skip
         yield _untested(OWASP, name, title)
     title = "Inadequate detection or handling of adversarial input perturbations"
-    yield _by(record, "CWE", ids.CWE, title, said, _bare(record))
+    yield _by(known, "CWE", ids.CWE, title, said, _bare(known.record))
