@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robusteval.assessment.evidence.worst_case import median_loss
+from robusteval.assessment.gates.form import BY_VALUE
 from robusteval.record.column import at_budget, norms_of
 from robusteval.record.units import attack_text, budget_text
 from robusteval.text import line
@@ -107,13 +108,16 @@ def gate_table(gates: Sequence[Gate], of: str = "") -> None:
     """What was to be reached, what was measured, and whether it was; nothing where nothing was asked. of: the model."""
     if not gates:
         return
-    listed = table(f"Gates {of}".strip(), "gate", "judged by", ">measured", ">95 % interval", "")
+    listed = table(f"Gates {of}".strip(), "gate", ">asked", ">measured", ">95 % interval", "judged by", "")
     for gate in gates:
+        left, sign, least = gate.asked.partition(">=")
+        what, asked = (left, least.removesuffix(BY_VALUE)) if sign else ("median in every norm", gate.asked)
         low, high = (_number(end) for end in (gate.low, gate.high))
         between = "-" if gate.low is None else f"{low} to {high}" if gate.high is not None else f"from {low}"
-        by = "interval's lower end" if gate.judged == "interval" else "value"
+        by = "lower end" if gate.judged == "interval" else "value"
         reason = f": {gate.reason}" if gate.reason else ""
-        listed.add_row(gate.asked, by, gate.grade or _number(gate.value), between, f"{gate.outcome}{reason}")
+        measured = gate.grade or _number(gate.value)
+        listed.add_row(what.strip(), f">= {asked.strip()}", measured, between, by, f"{gate.outcome}{reason}")
     console().show(listed)
 
 
