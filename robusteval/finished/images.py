@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.assessment.evidence.shown import levels, pictured, png
+from robusteval.assessment.evidence.pictures import levels, png
+from robusteval.assessment.evidence.shown import pictured
 from robusteval.errors import RecordError
 from robusteval.record.run import Record
 from robusteval.verify.parts.evidence import CLEAN, inside, read_tensors

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from robusteval.assessment.evidence.shown import png
+from robusteval.assessment.evidence.pictures import png
 from robusteval.finished.paired.compare import compare
 from robusteval.finished.paired.document import ChangedImage, FindingChange
 from robusteval.finished.paired.page import render

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robusteval.record.measured.per_sample import numbers
 from robusteval.record.run import SCHEMA, Cell, Record
@@ -22,25 +20,6 @@ def pictured(shape: list[int] | tuple[int, ...]) -> bool:
         return shape[0] in (1, 3)
     side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
     return side >= 8 and side * side == shape[0]
-
-
-def levels(x: NDArray[np.floating]) -> NDArray[np.uint8] | None:
-    """A sample as a picture, [H, W] or [H, W, 3] of 0 to 255; None where it is none. x: of 0 to 1, what is beyond is
-    cut."""
-    if not pictured(x.shape):
-        return None
-    side = round(x.size**0.5)
-    plane = x.reshape(side, side) if x.ndim == 1 else x[0] if x.shape[0] == 1 else x.transpose(1, 2, 0)
-    return np.ascontiguousarray((plane.clip(0, 1) * np.float32(255)).round().astype(np.uint8))
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG file of such a picture."""
-    from PIL import Image  # `verify` runs without it
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def shown(record: Record) -> list[tuple[int, Cell]]:

@@ -7,7 +7,8 @@ import base64
 import torch
 from torch import Tensor
 
-from robusteval.assessment.evidence.shown import levels, pictured, png, shown
+from robusteval.assessment.evidence.pictures import levels, png
+from robusteval.assessment.evidence.shown import pictured, shown
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.run.witnesses import gone
 from robusteval.engine.source import Source
