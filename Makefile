@@ -6,6 +6,7 @@ BIN := .venv/bin
 schemas: .venv/.done
 	$(BIN)/python -m robusteval.record.schemas
 	$(BIN)/python -m robusteval.verify.statements.statement
+	$(BIN)/python -m robusteval.finished.paired.document
 
 # Are there tests that can fail? Every line that decides, derives, stores or checks is broken in turn; a break that no test
 # notices, and that tests/mutants/survivors.txt does not explain, is an error. About a quarter of an hour on two cores.

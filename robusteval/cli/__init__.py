@@ -30,6 +30,7 @@ from robusteval.text import Gated, block
 from robusteval.text import line as one_line
 
 _COMMANDS = {
+    "init": "Look at a model and write a robusteval.toml beside it, so that `run` needs no flags.",
     "run": "Attack a model with a suite and write record and report.",
     "merge": "Unite the shards of a run, made by --shard, and write its record and report.",
     "train": "Train a defence on a copy of a model, and write the hardened model as ONNX.",
@@ -37,12 +38,23 @@ _COMMANDS = {
     "report": "Render the report of an old run again.",
     "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
     "sign": "Sign what verify found, with a key of your own.",
+    "compare": "Hold finished runs against each other, image by image.",
+    "samples": "List the samples of a finished run that the smallest changes take.",
+    "export": "Write a finished run as JUnit XML, SARIF, Markdown, model-index, CycloneDX, CSV or Parquet.",
     "inspect": "Print how a model (and its data) was understood.",
     "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors.",
     "suites": "List and show suites, and print their schema.",
+    "doctor": "Say what this machine offers, and what each suite would cost.",
 }
 _LESS = "Give fewer or smaller samples, fewer --workers, or a smaller model; what was finished is kept."
-_IN = {"sign": ("verify_command", "sign_command")}  # where another command's file holds it
+_IN = {  # where another file holds the command
+    "sign": ("verify_command", "sign_command"),
+    "compare": ("finished.compare_command", "command"),
+    "samples": ("finished.samples_command", "command"),
+    "export": ("finished.export_command", "command"),
+    "init": ("first_run.init_command", "command"),
+    "doctor": ("first_run.doctor_command", "command"),
+}
 _ROOM = "Make room, or send its output elsewhere; what was finished is kept, and the same command goes on from there."
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _READER_GONE = 141  # as a shell says of a command whose output went to `head`
@@ -86,7 +98,7 @@ def cli() -> None:
     robusteval inspect model.onnx                  see how it was understood
     robusteval verify reports/RUN                  check the proof again
 
-    Exit codes: 0 all ran, 1 some cell failed, 2 usage or input error, 3 a --fail-under gate not met.
+    Exit codes: 0 all ran, 1 some cell failed, 2 usage or input error, 3 a gate not met.
     """
 
 

@@ -20,6 +20,11 @@ ATTENDED = (
     "suites",
     "verify",
     "report",
+    "compare",
+    "samples",
+    "export",
+    "init",
+    "doctor",
 )
 _HERE = ("", "serial", "processes")  # executors of this machine
 

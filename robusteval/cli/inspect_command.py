@@ -49,7 +49,7 @@ def command(
     kept: Kept = {}
     peek = peeker(path, Path(data) if data else None, discover().datasets(), seen, kept)
     classifier = load_model(path, load_options(**reading, peek=peek), discover())
-    look, checks, note = _look(classifier, path, data, fit_data, seen, kept)
+    look, checks, note = look_at(classifier, path, data, fit_data, seen, kept)
     if as_json:
         facts = dataclasses.asdict(classifier.info)
         facts["learnt"] = facts.pop("training_fingerprints")  # the name in the file, and in what was printed before
@@ -67,7 +67,7 @@ def command(
         _print_checks(checks)
 
 
-def _look(
+def look_at(
     model: Classifier,
     path: Path,
     data: str | None,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robusteval.cli import say, say_json, stream
-from robusteval.cli.options import WORDS, Finite, resource_options
+from robusteval.cli.finished.export_command import HELP
+from robusteval.cli.options import WORDS, gate_options, resource_options
 from robusteval.errors import RecordError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ FROM_A_FOLDER = {
 FROM_A_FOLDER |= {"seed", "only", "bounds", "mean", "std", "layout", "shape", "output", "loader", "precision"}
 ALLOWED_BY_THE_USER = {"arch", "trust"}
 OWN = {"out", "workers", "device", "memory", "executor", "address", "overwrite", "as_json", "fail_under"}
-NONE = {"shard", "dry_run", "time_budget"}
+# Not of a merged run: `robusteval compare` and `robusteval export` do the same for its folder.
+NONE = {"shard", "dry_run", "time_budget", "baseline", "fail_on_regression", *HELP}
 
 
 @click.command("merge")
@@ -55,9 +57,7 @@ NONE = {"shard", "dry_run", "time_budget"}
 @click.option("--executor", default="", metavar="NAME", help="Where units are made that look at what the shards found.")
 @click.option("--address", default="", help="Where the executor is found.")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run, or a finished one.")
-@click.option(
-    "--fail-under", type=Finite(), help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
-)
+@gate_options
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
 def command(folders: tuple[str, ...], out: str, again: str | None, **own: Any) -> None:
     """Unite the finished units of all SHARDs of one run, and write its record and report in --out.
@@ -70,7 +70,7 @@ def command(folders: tuple[str, ...], out: str, again: str | None, **own: Any) -
     places = tuple(Path(folder) for folder in folders)
     pages = [read_page(folder) for folder in places]
     context = _asked(again, pages[0].words, places[0])
-    context.params |= own | {"out": out, "shard": None, "dry_run": False, "time_budget": None}
+    context.params |= own | dict.fromkeys(NONE) | {"out": out, "dry_run": False, "fail_on_regression": False}
     context.obj = Merging(places, context.meta[WORDS])
     with context:
         run_command.invoke(context)
@@ -118,7 +118,7 @@ class Merging:
 
 
 def check_part(
-    text: str, models: Sequence[str], time_budget: float | None, fail_under: float | None, dry_run: bool
+    text: str, models: Sequence[str], time_budget: float | None, fail_under: tuple[str, ...], dry_run: bool
 ) -> Shard:
     """The shard that --shard names. Raises SuiteError, and click.UsageError beside what a part of a run cannot have."""
     from robusteval.engine.plan.shards import shard_of
@@ -127,7 +127,7 @@ def check_part(
     refused = {
         "several models": len(models) > 1,
         "--time-budget": time_budget is not None,
-        "--fail-under": fail_under is not None,
+        "--fail-under": bool(fail_under),
         "--dry-run": dry_run,
     }
     reasons = {

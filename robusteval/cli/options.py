@@ -65,19 +65,31 @@ def _numbers(word: str) -> bool:
     return bool(parts) and all(re.fullmatch(one, part, re.IGNORECASE) for part in parts)
 
 
-class Finite(click.ParamType[float]):
-    """A number that is neither NaN nor infinite."""
+class Threshold(click.ParamType[str]):
+    """A gate, such as linf@8/255>=0.4 (docs/gates.md)."""
 
-    name = "number"
+    name = "gate"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from robusteval.assessment.gates.form import parse
+
         try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a number such as 0.03", param, ctx)
-        return number
+            return parse(str(value)).text
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def gate_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--fail-under."""
+    return click.option(
+        "--fail-under",
+        type=Threshold(),
+        multiple=True,
+        metavar="GATE",
+        help="Exit with 3 unless this is reached; may be repeated: linf@8/255>=0.4, l2.median>=0.5, "
+        "certified.linf@0.1>=0.3, clean>=0.9, grade>=B, judged by the interval's lower end, or with ' by value'; a "
+        "number alone: the worst-case median distance, in every norm.",
+    )(function)
 
 
 class Duration(click.ParamType[float]):

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robusteval.cli import say, say_json, stream
+from robusteval.cli.finished.ending import Ending, baseline_options, ending_of, finish
+from robusteval.cli.finished.export_command import export_options
+from robusteval.cli.first_run.settings_file import META, SettledCommand
 from robusteval.cli.merge_command import Merging, attack_shard, check_part
 from robusteval.cli.options import (
     WORDS,
     Duration,
-    Finite,
-    SpacedCommand,
     data_options,
     each_reading,
+    gate_options,
     load_options,
     model_options,
     pair,
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from robusteval.record.run import Record
 
 
-@click.command("run", cls=SpacedCommand)
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path())
+@click.command("run", cls=SettledCommand)
+@click.argument("models", metavar="[MODEL...]", nargs=-1, type=click.Path())
 @click.option("--suite", default="standard", show_default=True, help="Name of a suite, or a TOML file.")
 @data_options
 @click.option("--samples", type=click.IntRange(min=1), help="Evaluate so many samples, evenly over the classes.")
@@ -98,14 +100,14 @@ if TYPE_CHECKING:
     metavar="TIME",
     help="Start nothing after so long (90s, 10m, 2h); the most telling cells run first. Several models share it.",
 )
-@click.option(
-    "--fail-under", type=Finite(), help="Exit with 3 unless the worst-case median distance reaches this, in every norm."
-)
+@gate_options
 @click.option(
     "--shard",
     metavar="PART/PARTS",
     help="Run this part of the units only, such as 3/8, in a folder of its own; `robusteval merge` unites the parts.",
 )
+@baseline_options
+@export_options
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead of text.")
 def command(
     models: tuple[str, ...],
@@ -127,12 +129,16 @@ def command(
     overwrite: bool,
     dry_run: bool,
     time_budget: float | None,
-    fail_under: float | None,
+    fail_under: tuple[str, ...],
     shard: str | None,
+    baseline: str | None,
+    fail_on_regression: bool,
     as_json: bool,
     **reading: Any,
 ) -> None:
     """Attack MODEL with a suite, and write record and report; several models on the same data are compared too.
+
+    Options that are not given come from the robusteval.toml beside one MODEL, or in this folder where none is named.
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
@@ -151,8 +157,11 @@ def command(
     quiet_libraries()
     catalogue = discover()
     means = resources(reading, suite, catalogue)
+    ending = ending_of(baseline, fail_on_regression, reading)
     merging = click.get_current_context().find_object(Merging)
     part = check_part(shard, models, time_budget, fail_under, dry_run) if shard is not None else None
+    if (len(models) > 1 or part is not None) and ending != Ending():
+        raise click.UsageError("--baseline and files of other formats go with one whole run alone.")
     if only and len(models) == 1:
         raise click.UsageError("--only is for several models; give the option itself, such as --range 0,255.")
     images, seen = Path(data) if data else None, pair(data_range, "--data-range", ordered=False)
@@ -183,13 +192,13 @@ def command(
         classifier = load_model(path, load_options(**options, peek=peek, device=means["device"]), catalogue)
         others = tuple(other for other in models if other != model)
         job = prepare_job(classifier, catalogue, asked.of(len(models), others), model_path=path, kept=kept)
-        jobs.append(replace(job, apart=True))
+        jobs.append(replace(job, apart=True, gates=fail_under, settings=click.get_current_context().meta.get(META, "")))
     kept.clear()  # the jobs hold what they need
     if dry_run:
         _print_plans(jobs, as_json)
         return
     if len(jobs) > 1:
-        run_several(jobs, models, Path(out) if out else None, as_json, fail_under)
+        run_several(jobs, models, Path(out) if out else None, as_json)
         return
     folder = Path(out) if out else default_folder(Path("reports"), models[0], jobs[0].suite.name, plan_of(jobs[0]))
     if part is not None and not out:
@@ -199,8 +208,9 @@ def command(
         words = click.get_current_context().meta[WORDS]
         attack_shard(replace(jobs[0], folder=folder), part, words, as_json)
         return
+    ending.check(jobs[0])
     with locked(folder):  # until the page is written too
-        _finish(attack(replace(jobs[0], folder=folder), as_json, merging), folder, as_json, fail_under)
+        finish(attack(replace(jobs[0], folder=folder), as_json, merging), folder, as_json, ending)
 
 
 def attack(job: Job, as_json: bool, merging: Merging | None = None) -> Record:
@@ -245,52 +255,3 @@ def _print_plans(jobs: list[Job], as_json: bool) -> None:
             say(coming.sentence(job.workers))
     if as_json:
         say_json(plans[0] if len(plans) == 1 else {"models": plans})
-
-
-def _finish(record: Record, folder: Path, as_json: bool, fail_under: float | None) -> None:
-    from robusteval.assessment.findings import going_on
-    from robusteval.assessment.gate import unmet
-    from robusteval.cli.tables import result_table
-
-    summary = finished(record, folder)
-    if as_json:
-        say_json(summary)
-    else:
-        result_table(record)
-        say(f"Report: {folder / 'report.html'}")
-        if summary["skipped"]:
-            say(going_on(record))
-    if summary["failed"]:
-        sys.exit(1)
-    if fail_under is not None and (why := unmet(record, fail_under)):
-        say(f"The gate --fail-under {fail_under:g} is not met: {why}.", err=True)
-        sys.exit(3)
-
-
-def finished(record: Record, folder: Path) -> dict[str, Any]:
-    """Writes report and tables beside the record; the machine-readable summary of the run."""
-    from robusteval.report.write import REPORT_FILE, write_report, write_tables
-
-    report = write_report(record, folder / REPORT_FILE)
-    write_tables(record, folder)
-    verdict = record.verdict
-    return {
-        "report": str(report),
-        "record": str(folder / "record.json"),
-        "grade": verdict.grade if verdict else None,
-        "status": verdict.status if verdict else None,
-        "median_distance": _medians(record),
-        "failed": [cell.id for cell in record.cells if cell.status == "failed"],
-        "skipped": [cell.id for cell in record.cells if cell.status == "skipped"],
-    }
-
-
-def _medians(record: Record) -> dict[str, float | None]:
-    """By norm; None where half were never lost, or where no attack looked for smallest distances."""
-    from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
-
-    halves: dict[str, float | None] = dict.fromkeys(sorted({cell.norm for cell in record.cells}))
-    for norm in {cell.norm for cell in record.cells if cell.threat == "curve"}:
-        half = median_loss(envelope_of(record, norm, "none"))
-        halves[norm] = None if half in (0.0, float("inf")) else half
-    return halves

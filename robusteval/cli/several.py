@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from robusteval.record.comparison import Comparison
 
 
-def run_several(
-    jobs: list[Job], models: tuple[str, ...], out: Path | None, as_json: bool, fail_under: float | None
-) -> None:
+def run_several(jobs: list[Job], models: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Runs every job in a folder of its own inside one, compares, writes one report, and exits as a single run would.
 
     Raises ModelError, DataError, SuiteError, PluginError and RecordError before anything is attacked.
     """
-    from robusteval.assessment.gate import unmet
-    from robusteval.cli.run_command import attack, finished
+    from robusteval.assessment.gates.judge import failed
+    from robusteval.cli.finished.ending import finished
+    from robusteval.cli.run_command import attack
     from robusteval.engine.comparison.comparison import (
         Contender,
         check_comparable,
@@ -57,21 +56,22 @@ def run_several(
     if as_json:
         say_json(_summary(compared, report, folder, summaries))
     else:
-        from robusteval.cli.tables import comparison_tables
+        from robusteval.cli.tables import comparison_tables, gate_table
 
         comparison_tables(compared)
+        for contender in contenders:
+            gate_table(contender.record.gates, contender.key)
         say(f"Report: {report}")
     rows = compared.transfer.sources if compared.transfer is not None else []
     if any(summary["failed"] for summary in summaries) or any(row.status == "failed" for row in rows):
         sys.exit(1)
-    missed = {
-        contender.key: why
-        for contender in contenders
-        if fail_under is not None and (why := unmet(contender.record, fail_under))
-    }
+    missed: dict[str, list[str]] = {}
+    for contender in contenders:
+        for gate in failed(contender.record):
+            missed.setdefault(gate.asked, []).append(f"{contender.key} ({gate.reason})")
+    for asked, reasons in missed.items():
+        say(f"The gate --fail-under {asked} is not met by {', '.join(reasons)}.", err=True)
     if missed:
-        reasons = ", ".join(f"{key} ({why})" for key, why in missed.items())
-        say(f"The gate --fail-under {fail_under:g} is not met by {reasons}.", err=True)
         sys.exit(3)
 
 

@@ -4,6 +4,7 @@ colour."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, JustifyMethod
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robusteval.assessment.evidence.worst_case import median_loss
+from robusteval.assessment.gates.form import BY_VALUE
 from robusteval.cli import stream
 from robusteval.record.column import at_budget, norms_of
 from robusteval.record.units import attack_text, budget_text
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from robusteval.engine.plan.plan import Plan
     from robusteval.record.comparison import Comparison
     from robusteval.record.reference_set import ReferenceSet
-    from robusteval.record.run import Cell, Record
+    from robusteval.record.run import Cell, Gate, Record
 
 
 class Screen(Console):
@@ -101,6 +103,23 @@ def result_table(record: Record) -> None:
     for finding in record.findings:
         if finding.severity != "info":
             screen.say(f"{finding.severity}: {finding.sentence}")
+
+
+def gate_table(gates: Sequence[Gate], of: str = "") -> None:
+    """What was to be reached, what was measured, and whether it was; nothing where nothing was asked. of: the model."""
+    if not gates:
+        return
+    listed = table(f"Gates {of}".strip(), "gate", ">asked", ">measured", ">95 % interval", "judged by", "")
+    for gate in gates:
+        left, sign, least = gate.asked.partition(">=")
+        what, asked = (left, least.removesuffix(BY_VALUE)) if sign else ("median in every norm", gate.asked)
+        low, high = (_number(end) for end in (gate.low, gate.high))
+        between = "-" if gate.low is None else f"{low} to {high}" if gate.high is not None else f"from {low}"
+        by = "lower end" if gate.judged == "interval" else "value"
+        reason = f": {gate.reason}" if gate.reason else ""
+        measured = gate.grade or _number(gate.value)
+        listed.add_row(what.strip(), f">= {asked.strip()}", measured, between, by, f"{gate.outcome}{reason}")
+    console().show(listed)
 
 
 def _name(cell: Cell, width: float) -> str:

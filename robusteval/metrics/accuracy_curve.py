@@ -14,7 +14,7 @@ from robusteval.metrics._common import columns
 from robusteval.metrics._common.claims import claims
 from robusteval.metrics._common.statistics import clopper_pearson, median, median_interval, share
 from robusteval.record.metric import MetricInfo
-from robusteval.record.run import Cell, Curve, Pipeline, Point, Record, Result, Scalar
+from robusteval.record.run import Curve, Pipeline, Point, Record, Result, Scalar
 from robusteval.record.units import WORST_CASE, budget_text
 
 POINTS = 120
@@ -183,19 +183,12 @@ def _at_budgets(
             record, norm, eps, worst.distance, tags | {"reference": eps == reference, "measure": "robust-accuracy"}
         )
     run_at = [cell for cell in worst.cells if cell.threat == "budget"]
-    asked = [eps for eps in listed if eps == reference or any(_asked(cell, eps) for cell in run_at)]
+    asked = [eps for eps in listed if eps == reference or any(columns.asked_at(cell, eps) for cell in run_at)]
     for eps in sorted(asked, key=lambda eps: eps != reference):
         for cell in worst.cells:
-            if _asked(cell, eps):
+            if columns.asked_at(cell, eps):
                 own = tags | {"reference": eps == reference, "measure": "attack-accuracy", "attack": cell.attack}
                 yield _robust(record, norm, eps, columns.distances(cell, right), own)
-
-
-def _asked(cell: Cell, eps: float) -> bool:
-    """Whether the cell says what it leaves at this budget."""
-    if cell.threat == "budget":
-        return cell.eps is not None and abs(cell.eps - eps) <= 1e-6 * eps
-    return cell.eps is None or cell.eps >= eps * (1 - 1e-6)
 
 
 def _oblivious_at_budgets(record: Record, pipeline: Pipeline, norm: str) -> Iterator[Result]:

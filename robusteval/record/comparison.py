@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -111,6 +112,18 @@ def fooled(comparison: Comparison, source: int, target: int) -> tuple[Share, Sha
     own = [index for index in both if answers[source][index] != labels[index]]
     misclassified = set(wrong)
     return Share(len(wrong), len(both)), Share(sum(index in misclassified for index in own), len(own))
+
+
+def keys(files: Sequence[str]) -> list[str]:
+    """A short, safe and unique name for each file, in order: its stem, numbered where two are the same."""
+    unique: list[str] = []
+    for file in files:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(file).stem).lstrip(".-")[:60] or "model"
+        key, count = stem, 2
+        while key.lower() in {name.lower() for name in unique}:
+            key, count = f"{stem}-{count}", count + 1
+        unique.append(key)
+    return unique
 
 
 def _refine(schema: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from robusteval.record.column import Column, keyed
 Scalar = str | int | float | bool | None
 Severity = Literal["info", "warning", "alarm"]
 Grade = Literal["A", "B", "C", "D", "F"]
+GateSource = Literal["command", "suite"]
 
 
 @dataclass
@@ -110,3 +111,19 @@ class Verdict:
     grade: Grade
     grade_reason: str
     sentences: list[str]
+
+
+@dataclass
+class Gate:
+    """A threshold that the run was to reach (docs/gates.md), and what was measured. What was not measured is never
+    met."""
+
+    asked: str  # as it was written, such as linf@8/255>=0.4
+    judged: Literal["interval", "value"]  # what is held against it: the lower end of the 95 % interval, or the value
+    outcome: Literal["met", "not met", "not measured"]
+    value: float | None = None  # a share of the samples, or a distance; None of a grade and where nothing was measured
+    low: float | None = None
+    high: float | None = None
+    grade: str = ""  # of a gate on the grade
+    reason: str = ""  # why it is not met, or not measured
+    source: GateSource = "command"  # who asked for it

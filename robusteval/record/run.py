@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from robusteval.record.column import Column
-from robusteval.record.derived import Check, Curve, Finding, Grade, Point, Result, Scalar, Severity, Verdict
+from robusteval.record.derived import Check, Curve, Finding, Gate, Grade, Point, Result, Scalar, Severity, Verdict
 from robusteval.record.measured import (
     Cell,
     Data,
@@ -48,6 +48,7 @@ __all__ = [
     "Data",
     "Estimate",
     "Finding",
+    "Gate",
     "Grade",
     "Knowledge",
     "Model",
@@ -126,6 +127,7 @@ class Record:
     skipped: list[str] = field(default_factory=list)  # tests of the evaluation that the time budget left out
     plugins: list[dict[str, str]] = field(default_factory=list)  # distribution, name, kind, version, of all that ran
     times: Times = field(default_factory=Times)
+    gates: list[Gate] = field(default_factory=list)  # thresholds that were to be reached; absent where there are none
     per_sample: SamplesFile | None = None  # where the columns lie; None: in the document itself
     schema: str = SCHEMA
 

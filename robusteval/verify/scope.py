@@ -26,6 +26,7 @@ _PREFLIGHT = (
 )
 _ALIKE = "another reading that feeds the file the same numbers is no other reading; one that does not is noticed"
 _STRANGE = "whether a set was given by the user or found; its content is compared"
+_ASKED = "which thresholds were asked for is the user's choice; each that is there is held against the columns again"
 _PLUGIN = "plugins are not asked; the results of the core's own metrics are derived again"
 
 OUT_OF_SCOPE: dict[str, str] = {
@@ -129,6 +130,9 @@ OUT_OF_SCOPE: dict[str, str] = {
     "checks[before].why": _PREFLIGHT,
     "checks[before].measured": _PREFLIGHT,
     "checks[before].value": _PREFLIGHT,
+    "gates": _ASKED,
+    "gates[*].asked": _ASKED,
+    "gates[*].source": _ASKED,
     "plugins": _PLUGIN,
     "plugins[*].distribution": _PLUGIN,
     "plugins[*].sha256": _PLUGIN,

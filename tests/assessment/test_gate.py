@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robusteval.assessment import verdict
-from robusteval.assessment.gate import gate_met, unmet
+from robusteval.assessment.gates.every_norm import gate_met, unmet
 from robusteval.record.run import Record, Verdict
 from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from robusteval.assessment import gate, verdict
+from robusteval.assessment import verdict
+from robusteval.assessment.gates import every_norm as gate
 from robusteval.assessment.references import several
 from robusteval.assessment.references.known_models import known_models
 from robusteval.cli import tables

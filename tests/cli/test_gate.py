@@ -50,7 +50,7 @@ def bypasses(path: Path, source: str) -> list[str]:
 
 
 def test_no_command_writes_by_itself() -> None:
-    files = sorted(FOLDER.glob("*.py"))
+    files = sorted(FOLDER.rglob("*.py"))
     assert len(files) > 10
     wrong = [place for path in files for place in bypasses(path, path.read_text(encoding="utf-8"))]
     assert not wrong, "\n".join(wrong)

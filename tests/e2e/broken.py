@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from robusteval.api import Classifier
-from robusteval.assessment.gate import gate_met
+from robusteval.assessment.gates.every_norm import gate_met
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job

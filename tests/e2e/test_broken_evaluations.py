@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from robusteval.assessment.gate import gate_met
+from robusteval.assessment.gates.every_norm import gate_met
 from tests.e2e.broken import CASES, PGD, SOUND, Case, classifier, evaluate, inconclusive, outcomes, suite
 from tests.e2e.broken_parts import Affine
 from tests.e2e.models import example_cnn

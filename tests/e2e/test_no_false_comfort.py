@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import robusteval
-from robusteval.assessment.gate import gate_met
+from robusteval.assessment.gates.every_norm import gate_met
 from robusteval.record.run import Record
 from tests.e2e.rungs import KINDS, Net, make
 from tests.sure import sure

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from robusteval.assessment.gate import gate_met
+from robusteval.assessment.gates.every_norm import gate_met
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.job import Job, plan_of
 from robusteval.engine.plan.plan import Plan

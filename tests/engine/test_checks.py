@@ -15,7 +15,7 @@ from robusteval.assessment.checks.completeness import slope
 from robusteval.assessment.checks.cross_attack import gap
 from robusteval.assessment.checks.more_effort import power
 from robusteval.assessment.checks.spec import Measured, Spec
-from robusteval.assessment.gate import gate_met
+from robusteval.assessment.gates.every_norm import gate_met
 from robusteval.engine.preflight.checks import ITEMS
 from robusteval.record.run import Finding, Planted, Record, Search, Strength
 from tests.engine.test_findings import N, cell, honest

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robusteval.assessment.gate import gate_met, unmet
+from robusteval.assessment.gates.every_norm import gate_met, unmet
 from robusteval.record.run import Record
 from tests.engine.test_findings import N, cell, honest
 from tests.engine.test_without_gradients import LOST, Spoil, judged

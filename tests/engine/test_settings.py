@@ -127,10 +127,12 @@ def test_the_command_line_refuses_them_too(words: tuple[str, str]) -> None:
 
 
 def test_the_api_takes_what_the_command_line_takes() -> None:
+    from robusteval.cli.finished.export_command import HELP
     from robusteval.cli.run_command import command
 
     flags = {option.name for option in command.params}
     flags -= {"models", "only", "dry_run", "fail_under", "as_json", "shard"}  # of a command, not of an evaluation
+    flags -= {"baseline", "fail_on_regression", *HELP}  # the same: what is done with the record at the end
     reading = {"bounds", "mean", "std", "layout", "shape", "arch", "trust", "output", "loader"}  # LoadOptions
     names = {"labels": "labels_from_model"}
     wanted = {names.get(flag, flag) for flag in flags - reading}

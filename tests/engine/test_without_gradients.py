@@ -13,7 +13,7 @@ from robusteval.assessment import verdict
 from robusteval.assessment.checks import run_checks
 from robusteval.assessment.evidence.white_box import bare_share, blind_norms, steered
 from robusteval.assessment.findings import examine
-from robusteval.assessment.gate import gate_met
+from robusteval.assessment.gates.every_norm import gate_met
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.engine.plan.fingerprint import attacks_sha256

@@ -49,6 +49,18 @@ oblivious = ["p"]
 """
 
 
+SETTINGS = """
+model = "m.onnx"
+data = "d.npz"
+range = [0, 255]
+mean = [0.5]
+suite = "s.toml"
+out = "run"
+[gates]
+fail_under = ["linf@8/255>=0.4", "grade>=B"]
+"""
+
+
 def value(name: str, kind: int, shape: list[int | str] | None) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robusteval.cli.first_run import settings_file
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.catalogue.catalogue import Catalogue, discover
 from robusteval.engine.data.find import opened, prepare, read
@@ -109,6 +110,12 @@ def _suite(content: bytes, _: Path) -> None:
     suites.parse(text, "s.toml", catalogue())
 
 
+def _settings(content: bytes, folder: Path) -> None:
+    path = folder / settings_file.FILE
+    path.write_bytes(content)
+    settings_file.read(path)
+
+
 def _record(content: bytes, folder: Path) -> None:
     for name, whole in seeds.run().items():
         (folder / name).write_bytes(whole)
@@ -154,6 +161,7 @@ TARGETS: dict[str, Target] = {
     ),
     "parquet": Target(lambda: [seeds.parquet()], _read("d.parquet")),
     "suite": Target(lambda: [seeds.SUITE.encode()], _suite),
+    "settings": Target(lambda: [seeds.SETTINGS.encode()], _settings),
     "record": Target(lambda: [seeds.run()[store.RECORD_FILE]], _record),
     "samples": Target(lambda: [seeds.run()["samples.parquet"]], _samples),
     "unit": Target(lambda: [seeds.unit(), seeds.unit(judged=True)], _unit),

@@ -81,7 +81,8 @@ def arrays(count: int = 12) -> dict[str, Any]:
     return {"x": x, "y": (x.reshape(count, -1) @ weights()).argmax(1)}
 
 
-NEED_RUNS = ("verify/", "report/", "resume/", "merge/", "attack/")  # cases that begin with a finished run
+# cases that begin with a finished run
+NEED_RUNS = ("verify/", "report/", "resume/", "merge/", "attack/", "compare/", "samples/", "export/")
 
 
 def build(base: Path, runs: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tests.hostile.base import run
-from tests.hostile.case import Case, Place, plain_page
+from tests.hostile.case import Case, Outcome, Place, plain_page
 from tests.hostile_text import EVIL
 
 Change = Callable[[dict[str, Any]], object]
@@ -174,6 +174,15 @@ DOUBTED: dict[str, tuple[str, Built, tuple[int, ...]]] = {
 }
 
 
+MORE: dict[str, Callable[[Place], list[object]]] = {  # words of a command after the folder
+    "compare": lambda place: [place.base / "run", "--out", place.out / "compare.html"],
+    "samples": lambda place: ["--csv", place.out / "hard.csv", "--images", place.out / "hard"],
+    "export": lambda place: [
+        f"--{name}={place.out / name}" for name in ("junit", "sarif", "summary", "cyclonedx", "csv")
+    ],
+}
+
+
 def asked(command: str, build: Built) -> Callable[[Place], list[object]]:
     """The command's words on a copy of the finished run."""
 
@@ -182,18 +191,35 @@ def asked(command: str, build: Built) -> Callable[[Place], list[object]]:
         build(place.out)
         if command == "run":
             return run(place)
-        return [command, place.out]
+        return [command, place.out, *(MORE[command](place) if command in MORE else [])]
 
     return make
+
+
+def plain_text(found: Outcome) -> str:
+    """What was written is text without codes for a terminal."""
+    written = [
+        path for path in found.place.out.iterdir() if path.name in ("junit", "sarif", "summary", "csv", "hard.csv")
+    ]
+    odd = [path.name for path in written if b"\x1b" in path.read_bytes()]
+    return f"codes in {odd[0]}" if odd else ""
 
 
 def cases() -> Iterator[Case]:
     """All of them."""
     for name, (tries, build) in SPOILT.items():
-        for command in ("verify", "report") if name in ("deep", "half", "pipe", "samples-pipe") else ("verify",):
+        for command in ("verify", "report", *MORE) if name in ("deep", "half", "pipe", "samples-pipe") else ("verify",):
             yield Case(f"{command}/{name}", f"a record: {tries}", asked(command, build))
     for name, (tries, build, codes) in DOUBTED.items():
         yield Case(f"verify/{name}", f"a run with {tries}", asked("verify", build), codes)
+    for command in MORE:
+        made = asked(command, _edited(_all_names))
+        yield Case(f"{command}/names", "a run with names with ESC and scripts", made, (0, 2), wrong=plain_text)
+    yield Case(
+        "samples/proof",
+        "images of a proof with a head of 2^62 bytes",
+        asked("samples", holding("witnesses.safetensors", (1 << 62).to_bytes(8, "little"))),
+    )
     yield Case(
         "report/names",
         "a run with names with ESC and scripts",

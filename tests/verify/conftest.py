@@ -22,7 +22,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Honest:
         patch.setattr(sys, "argv", ["robusteval", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
             main()
-    assert stop.value.code == 0
+    assert stop.value.code in (0, 3)  # ten samples meet no gate
     return open_run(place / "run")
 
 

@@ -33,6 +33,8 @@ stretches = [1.0, 1.5]
 planted = { samples = 2, inner = 20 }
 noise_draws = { samples = 2, draws = 50 }
 clever = { samples = 2, batches = 10, batch_size = 4 }
+[gates]
+fail_under = ["linf@0.02>=0.1", "clean>=0", "grade>=F", "0"]
 [[attack]]
 plugin = "noise"
 search = 1

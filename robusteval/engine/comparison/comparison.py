@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,11 @@ from robusteval.engine.source import blocks
 from robusteval.engine.threads import one_thread
 from robusteval.errors import DataError, ModelError
 from robusteval.plain import read_plain
-from robusteval.record.comparison import Comparison, Entry, save
+from robusteval.record.comparison import Comparison, Entry, keys, save
 from robusteval.record.run import Record
 from robusteval.record.store import RECORD_FILE
+
+__all__ = ["Contender", "check_comparable", "compare", "default_folder", "keys", "mark_of_all", "plan_of_all"]
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,6 @@ class Contender:
     key: str
     job: Job
     record: Record
-
-
-def keys(files: Sequence[str]) -> list[str]:
-    """A short, safe and unique name for each file, in order: its stem, numbered where two are the same."""
-    unique: list[str] = []
-    for file in files:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(file).stem).lstrip(".-")[:60] or "model"
-        key, count = stem, 2
-        while key.lower() in {name.lower() for name in unique}:
-            key, count = f"{stem}-{count}", count + 1
-        unique.append(key)
-    return unique
 
 
 def check_comparable(jobs: Sequence[Job]) -> None:

@@ -16,6 +16,7 @@ from robusteval.engine.source import Source
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import RecordError
 from robusteval.record import run
+from robusteval.record.derived import GateSource
 from robusteval.record.reference_set import LoadedSet
 
 
@@ -52,6 +53,15 @@ class Job:
     room: float = 0.0  # bytes that the questions of each worker may take at once; 0 where that is not looked at
     chunk: int = 0  # samples a unit; 0: as many as go with the shape of the input
     batches: str = ""  # in words, what was cut so that it fits, for the record
+    settings: str = ""  # in words, which values came from a file beside the model
+    gates: tuple[str, ...] = ()  # thresholds that the command asks for, beside the suite's
+
+    @property
+    def asked_gates(self) -> list[tuple[str, GateSource]]:
+        """Every threshold to be reached, and who asked for it: each once."""
+        asked: dict[str, GateSource] = dict.fromkeys(self.gates, "command")
+        suite: dict[str, GateSource] = dict.fromkeys(self.suite.gates.fail_under, "suite")
+        return list((asked | suite).items())
 
 
 def plan_of(job: Job) -> Plan:

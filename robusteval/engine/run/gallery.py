@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import io
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from robusteval.assessment.evidence.pictures import levels, png
 from robusteval.assessment.evidence.shown import pictured, shown
 from robusteval.engine.fit.pipelines import Fitted
 from robusteval.engine.run.witnesses import gone
@@ -59,19 +57,6 @@ def _picture(
     )
 
 
-def _as_image(x: Tensor) -> Tensor | None:
-    """[H, W] or [H, W, 3] of a sample, or None where it is no picture: square flat inputs are shown as images."""
-    if x.dim() == 3 and x.shape[0] in (1, 3):
-        return x[0] if x.shape[0] == 1 else x.permute(1, 2, 0)
-    side = round(x.numel() ** 0.5)
-    return x.reshape(side, side) if x.dim() == 1 and side * side == x.numel() and side >= 8 else None
-
-
 def _png(x: Tensor) -> str:
-    image = _as_image(x.clamp(0, 1))
-    if image is None:
-        return ""
-    pixels = (image * 255).round().to(torch.uint8).numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    pixels = levels(x.numpy())
+    return base64.b64encode(png(pixels)).decode() if pixels is not None else ""

@@ -29,7 +29,7 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
         tool={"name": "robusteval", "version": robusteval.__version__},
         command=line(job.command),
         seed=job.seed,
-        environment=environment(info.provider),
+        environment=environment(info.provider) | ({"settings": line(job.settings)} if job.settings else {}),
         model=model_of(info, job.model_file),
         data=run.Data(
             name=job.samples.name,

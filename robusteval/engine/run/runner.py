@@ -157,9 +157,9 @@ def finish(
         [*job.preflight, *findings],
         job.labels_from_model,
         job.looked,
+        job.asked_gates,
     )
-    record.times.foretold_s = done.foretold_s
-    record.times.budget_s = job.time_budget
+    record.times.foretold_s, record.times.budget_s = done.foretold_s, job.time_budget
     record.times.started = _stamp(begun.since)
     record.times.finished = _stamp(time.time())
     record.times.wall_s = time.time() - begun.since

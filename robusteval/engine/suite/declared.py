@@ -17,6 +17,7 @@ from robusteval.engine.suite.options import (
     Clever,
     Count,
     Flag,
+    Gates,
     NoiseDraws,
     NormName,
     Planted,
@@ -209,6 +210,7 @@ class Settings:
     transfer: Transfer = field(default_factory=Transfer)
     planted: Planted = field(default_factory=Planted)
     noise_draws: NoiseDraws = field(default_factory=NoiseDraws)
+    gates: Gates = field(default_factory=Gates)
 
 
 @dataclass(frozen=True, kw_only=True)

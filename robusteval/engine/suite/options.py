@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidatorFunctionWrapHandler, WrapValidator
 
+from robusteval.assessment.gates import form
 from robusteval.ops import NORMS
 
 LARGEST_SHARE = 1e6  # of a budget: no image is so far from another, not even in pixels
@@ -36,6 +37,22 @@ NormName = Annotated[str, Strict(), AfterValidator(_norm), Field(json_schema_ext
 _First = Annotated[Count, Field(description="so many, the first that are right when clean; 0: none")]
 _Radius = Annotated[Share, Field(description="of the ball in which gradients are drawn, as a share of the pixel range")]
 _Ball = Annotated[Share, Field(description="size of the ball, as a share of the pixel range")]
+
+
+def _gate(text: str) -> str:
+    form.parse(text)
+    return text
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Thresholds that a run of this suite is to reach, or it ends with exit code 3 (docs/gates.md)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STATED
+    fail_under: Annotated[
+        tuple[Annotated[Text, AfterValidator(_gate)], ...],
+        Field(description=f"each one text, such as {form.EXAMPLES}; also those of --fail-under"),
+    ] = ()
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,13 @@ def _bare_distances(record: Record, cell: Cell) -> NDArray[np.float64] | None:
     return None
 
 
+def asked_at(cell: Cell, eps: float) -> bool:
+    """Whether the cell says what it leaves at this budget."""
+    if cell.threat == "budget":
+        return cell.eps is not None and abs(cell.eps - eps) <= 1e-6 * eps
+    return cell.eps is None or cell.eps >= eps * (1 - 1e-6)
+
+
 def has_curve(cells: Iterable[Cell]) -> bool:
     """Whether any cell looked for smallest distances, so that a curve and a median say something."""
     return any(cell.threat == "curve" for cell in cells)

@@ -139,12 +139,17 @@ def median_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]
     """Two of the values between which the median of the population lies, whatever its distribution: order statistics
     whose ranks are quantiles of the binomial distribution. None where they are too few, or the upper one is
     infinite."""
-    rank = coin_quantile((1 - level) / 2, values.size) if values.size else 0
-    if rank < 1:
+    low = median_low(values, level)
+    if low is None:
         return None
-    ordered = np.sort(values)
-    low, high = float(ordered[rank - 1]), float(ordered[values.size - rank])
+    high = float(np.sort(values)[values.size - coin_quantile((1 - level) / 2, values.size)])
     return (low, high) if np.isfinite(high) else None
+
+
+def median_low(values: Floats, level: float = LEVEL) -> float | None:
+    """The lower of the two values of `median_interval`, also where the upper one is infinite; None for too few."""
+    rank = coin_quantile((1 - level) / 2, values.size) if values.size else 0
+    return float(np.sort(values)[rank - 1]) if rank >= 1 else None
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,14 @@ def built_in() -> dict[str, Any]:
 def check_derived(record: Record, metrics: dict[str, Any], result: Verification) -> None:
     """Derives a copy of the record again and compares. metrics: those that can be computed here, by name."""
     # columns are shared: rules and metrics only read them
-    again = dataclasses.replace(record, checks=[], findings=[], results=[], verdict=None)
+    again = dataclasses.replace(record, checks=[], findings=[], results=[], verdict=None, gates=[])
     before = [check for check in record.checks if check.id in looked.RETOLD + looked.MEASURED]
     preflight = _before(record, {code for check in before for code in check.codes})
     strange = [result for result in record.results if result.metric not in metrics]
     labels_from_model = any(finding.code == "labels-from-model" for finding in record.findings)
     try:
-        derive(again, lambda partial: _figures(record, partial, metrics), preflight, labels_from_model, before)
+        gates = [(gate.asked, gate.source) for gate in record.gates]
+        derive(again, lambda partial: _figures(record, partial, metrics), preflight, labels_from_model, before, gates)
     except Exception as error:  # noqa: BLE001 - columns that were changed may lack whatever the rules take for granted
         result.judge(
             [f"they cannot be derived from its columns ({type(error).__name__}: {error})"], "The derived parts"
@@ -57,6 +58,8 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
         again.results = [titles_only(derived) for derived in again.results]
     _compare(result, "results", record.results, again.results, max(len(record.results) - len(strange), 1))
     _compare(result, "verdict", record.verdict, again.verdict, 1)
+    if record.gates:
+        _compare(result, "gates", record.gates, again.gates, len(record.gates))
     ours = [row for row in record.plugins if row.get("kind") == "metric" and row.get("distribution") == "robusteval"]
     versions = BROUGHT | {name: metric.info.version for name, metric in metrics.items()}
     odd = [

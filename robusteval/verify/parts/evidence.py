@@ -72,7 +72,7 @@ def gather(record: Record, folder: Path, model: Path | None) -> Evidence:
     one."""
     if record.witnesses is None:
         raise RecordError("This run stored no adversarials, so there is nothing to verify.")
-    tensors, digest = read_tensors(folder / _plain(record.witnesses.file))
+    tensors, digest = read_tensors(folder / inside(record.witnesses.file))
     if CLEAN not in tensors or LABELS not in tensors:
         raise RecordError("The witness file has no clean samples.", "Give the folder that the run wrote.")
     if record.model.format != "onnx":
@@ -96,7 +96,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], str]:
     return tensors, hashlib.sha256(content).hexdigest()
 
 
-def _plain(name: str) -> str:
+def inside(name: str) -> str:
+    """The name of a witness file, as long as it lies in the run's folder. Raises RecordError."""
     if Path(name).name != name or name in ("", ".."):
         raise RecordError(f"The witness file {name[:80]!r} is not in the run's folder.")
     return name

@@ -110,6 +110,9 @@ def _suite(record: Record, result: Verification) -> None:
         faults.append(f"its norms are {found['norms']}")
     if record.suite.levels != found.get("levels", 0):
         faults.append(f"its levels are {found.get('levels', 0)}")
+    asked = found.get("gates", {}).get("fail_under", [])
+    if [gate.asked for gate in record.gates if gate.source == "suite"] != asked:
+        faults.append("its gates are others")
     bare = [cell for cell in record.cells if cell.defense == "none"]
     own = record.model.gradients in ("exact", "straight-through")
     for row in found.get("attack", []):

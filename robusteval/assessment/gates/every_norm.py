@@ -23,26 +23,32 @@ def unmet(record: Record, fail_under: float) -> str:
     A norm without a measured value meets no gate, nor does a run that left out or lost an attack on the bare model, and
     samples that no attack took are only known to hold as far as the attacks with gradients went.
     """
+    left = unmeasured(record)
+    if left:
+        return left
+    short = [f"{known:.4g} in {norm}" for norm in asked(record) if not (known := held(record, norm)) >= fail_under]
+    return f"half of the samples are only known to hold to {', '.join(short)}" if short else ""
+
+
+def unmeasured(record: Record) -> str:
+    """Why nothing is known of the distances in every norm that was asked about, in a few words; "" where it is."""
     if record.verdict is None or record.verdict.status != "conclusive":
         return "the run is inconclusive"
     norms = asked(record)
     missing = [norm for norm in norms if not record.done(norm=norm, knowledge="none")]
     if not norms or missing:
         return f"nothing was measured in {', '.join(missing) or 'any norm'}"
-    gap = _gap(record)
-    if gap:
-        return gap
+    left = gap(record)
+    if left:
+        return left
     blind = blind_norms(record)
-    if blind:
-        return f"no attack with working gradients was made in {', '.join(blind)}"
-    short = [f"{known:.4g} in {norm}" for norm in norms if not (known := held(record, norm)) >= fail_under]
-    return f"half of the samples are only known to hold to {', '.join(short)}" if short else ""
+    return f"no attack with working gradients was made in {', '.join(blind)}" if blind else ""
 
 
-def _gap(record: Record) -> str:
-    """What the attacks on the bare model left unmeasured, in words; attacks that the model's access excludes are no
-    gap."""
-    bare = [cell for cell in record.cells if cell.knowledge == "none"]
+def gap(record: Record, norm: str = "") -> str:
+    """What the attacks on the bare model left unmeasured, in words, in one norm or in all; attacks that the model's
+    access excludes are no gap."""
+    bare = [cell for cell in record.cells if cell.knowledge == "none" and norm in ("", cell.norm)]
     states = Counter(cell.status for cell in bare)
     for status in ("failed", "skipped", "pending"):
         if states[status]:
@@ -53,7 +59,8 @@ def _gap(record: Record) -> str:
     broken = next((cell.id for cell in bare if cell.status == "done" and not _whole(record, cell)), "")
     if broken:
         return f"the distances of {broken} are not those of all samples"
-    if all(value == 0 for norm in asked(record) for value in envelope_of(record, norm, "none")):
+    norms = [norm] if norm else asked(record)
+    if all(value == 0 for name in norms for value in envelope_of(record, name, "none")):
         return "no sample was right when clean"
     return ""
 
