@@ -97,6 +97,7 @@ def test_no_folder_of_the_core_holds_more_than_fifteen_files_and_no_file_more_th
 def test_every_package_of_plugins_is_known() -> None:
     assert PLUGINS == [
         "robusteval_attacks",
+        "robusteval_certifiers",
         "robusteval_defenses",
         "robusteval_executors",
         "robusteval_published_claims",

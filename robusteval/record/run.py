@@ -15,6 +15,7 @@ from robusteval.record.column import Column
 from robusteval.record.derived import Check, Curve, Finding, Grade, Point, Result, Scalar, Severity, Verdict
 from robusteval.record.measured import (
     Cell,
+    Certificate,
     Data,
     Estimate,
     Knowledge,
@@ -41,6 +42,7 @@ __all__ = [
     "SCHEMA",
     "TITLES_ONLY",
     "Cell",
+    "Certificate",
     "Check",
     "Column",
     "Compared",
@@ -114,6 +116,7 @@ class Record:
     estimates: list[Estimate] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
+    certificates: list[Certificate] = field(default_factory=list)
     references: list[Compared] = field(
         default_factory=list
     )  # known models on the same samples, as far as there are any

@@ -16,6 +16,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
 from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.certify.certificates import CERTIFICATES, certified
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
@@ -33,7 +34,7 @@ from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Lis
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
 from robusteval.engine.state import guest, put_back
-from robusteval.engine.suite.options import Clever, NoiseDraws, Planted
+from robusteval.engine.suite.options import Certify, Clever, NoiseDraws, Planted
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.store import UnitStore
@@ -114,6 +115,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
             suite,
             defenses=fitting,
             clever=Clever(samples=0),
+            certify=Certify(samples=0),
             planted=Planted(samples=0),
             noise_draws=NoiseDraws(samples=0),
         )
@@ -143,7 +145,7 @@ def finish(
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs)
         record.environment |= {"passes": begun.passes, match.PRECISION: begun.timing.tuning.precision, **(facts or {})}
-        findings = _test(record, job, fitted, costs, clock)
+        findings = _test(record, job, fitted, costs, clock, units)
         record.gallery = gallery.pictures(record, units, job.samples, fitted, plan.chunk)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder, plan.chunk)
     record.references = match.compared(job.references, record)
@@ -243,7 +245,9 @@ def _assembled(
     return record
 
 
-def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> list[document.Finding]:
+def _test(
+    record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock, units: UnitStore
+) -> list[document.Finding]:
     """The tests of the evaluation itself, each as far as there is time left for it; a finding for each that failed."""
     findings = []
     for name, (_, seconds) in costs.tests().items():
@@ -252,7 +256,7 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
             continue
         try:
             with foreign(), guest(f"the test of the evaluation by {name}"):
-                _one_test(name, record, job, fitted)
+                _one_test(name, record, job, fitted, units)
         except Exception as error:  # noqa: BLE001
             # a model may fail at a batch of another size: the attacks' figures stay
             reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
@@ -268,13 +272,15 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
     return findings
 
 
-def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> None:
+def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted, units: UnitStore) -> None:
     pipeline, suite = fitted.by_defense["none"], _survivable(job.suite, record)
     bare, initially_correct = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     if name == "planted adversarials":
         record.planted = planted.test(bare, job.samples, initially_correct, suite, job.catalogue, job.seed)
     elif name == "noise draws":
         record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
+    elif name == CERTIFICATES:
+        record.certificates = certified(record, bare, job.samples, initially_correct, suite, job.catalogue, units)
     else:
         record.estimates = clever.estimate(bare, job.samples, initially_correct, suite.clever, suite.norms, job.seed)
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict
 
 from robusteval.engine.suite.options import (
     STATED,
+    Certify,
     Clever,
     Count,
     Flag,
@@ -209,6 +210,7 @@ class Settings:
     transfer: Transfer = field(default_factory=Transfer)
     planted: Planted = field(default_factory=Planted)
     noise_draws: NoiseDraws = field(default_factory=NoiseDraws)
+    certify: Certify = field(default_factory=Certify)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,41 @@
+"""From a statement to coefficients of its scores and back: one row a rival class, and the least of those that count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robusteval.api import Proof, Statement, rivals
+from robusteval_certifiers._common.network import Network
+
+_BYTES = 2**27  # of coefficients at the widest node for one part of a batch
+
+
+def leads(statement: Statement) -> Tensor:
+    """Coefficients of the label's lead over each other class, float64 [B, K - 1, K]."""
+    others, _ = rivals(statement)
+    batch, classes = statement.right.shape
+    rows = torch.zeros(batch, classes - 1, classes, dtype=torch.float64, device=others.device)
+    rows.scatter_(2, others[..., None], -1.0)
+    rows[torch.arange(batch, device=others.device), :, statement.label] = 1.0
+    return rows
+
+
+def smallest(statement: Statement, bounds: Tensor) -> Tensor:
+    """The margin [B] from bounds of the leads [B, K - 1]: the least over classes that are wrong; -inf for no number."""
+    _, wrong = rivals(statement)
+    margin = torch.where(wrong, bounds, torch.inf).amin(1)
+    return torch.where(torch.isnan(bounds).any(1), -torch.inf, margin)
+
+
+def in_parts(network: Network, statement: Statement, prove: Callable[[Statement], Proof]) -> Proof:
+    """A proof of the whole batch, made of parts that fit into memory."""
+    size = max(1, _BYTES // (8 * network.widest * statement.right.shape[1]))
+    rows = torch.arange(len(statement.x), device=statement.x.device)
+    proofs = [prove(statement[part]) for part in rows.split(size)]
+    if not proofs:
+        return Proof(statement.eps.double())
+    slopes = {key: torch.cat([proof.slopes[key] for proof in proofs]) for key in proofs[0].slopes}
+    return Proof(torch.cat([proof.margin for proof in proofs]), slopes)
