@@ -20,8 +20,8 @@ from robusteval.record.run import Column, Curve, Record, Result, Scalar
 NAME = "bracket"
 DESCRIPTION = (
     "Proved: no image of the ball, as far as it lies in the range of pixels, is answered otherwise, whatever the "
-    "attack; the proof holds for the float32 arithmetic of the file's weights. Broken: an attack won within the budget, or the "
-    "sample is wrong when clean. Unknown: neither; a stronger attack or a tighter proof may decide it."
+    "attack; the proof holds for the float32 arithmetic of the file's weights. Broken: an attack won within the "
+    "budget, or the sample is wrong when clean. Unknown: neither."
 )
 _COLUMNS = [
     Column("budget", "Budget", DISTANCE),

@@ -53,7 +53,8 @@ class Ball:
                 # l |d(l)| rises with l, so that this goes down to where |d(l)| is eps, and stays above it
                 rate = (rate * step.norm(dim=-1, keepdim=True) / eps).clamp_min(1e-300)
             step = torch.minimum(torch.maximum(-a / rate, down), up)
-        return (a * step + rate * step.square() / 2).sum(-1) - (rate * eps.square() / 2).squeeze(-1)
+        spent = (rate * eps.square() / 2).squeeze(-1)
+        return (a * step + rate * step.square() / 2).sum(-1) - spent * (1 + 16 * _UNIT)
 
     def _l1(self, a: Tensor, down: Tensor, up: Tensor) -> Tensor:
         eps = self.eps[:, None] * (1 + 4 * _UNIT)
@@ -64,4 +65,4 @@ class Ball:
             last = (spent < eps[..., None]).sum(-1, keepdim=True).clamp_max(a.shape[-1] - 1)
             rate = a.abs().gather(-1, order.gather(-1, last))
         over = (a.abs() - rate).clamp_min(0.0)
-        return -(room * over).sum(-1) - rate.squeeze(-1) * eps
+        return -(room * over).sum(-1) - rate.squeeze(-1) * eps * (1 + 16 * _UNIT)

@@ -1,9 +1,9 @@
 """Linear bounds by backward substitution (CROWN, Zhang et al. 2018; DeepPoly, Singh et al. 2019).
 
 A linear function of one node's value is rewritten as one of the nodes before it: through an affine node exactly,
-through an activation by the line below it where a coefficient is positive and by the line above it where it is negative. What
-arrives at the input is linear in the pixels, whose least value on the ball is known. At each node the sum of
-|coefficient| * error is taken off: then the bound holds for all values that rounding may make there
+through an activation by the line below it where a coefficient is positive and by the line above it where it is
+negative. What arrives at the input is linear in the pixels, whose least value on the ball is known. At each node the
+sum of |coefficient| * error is taken off: then the bound holds for all values that rounding may make there
 (robusteval.contracts.certificates.rounding), the roundings of this substitution itself among them.
 """
 
@@ -84,7 +84,7 @@ def _bounded(network: Network, bounds: Bounds, place: int, wanted: Tensor) -> tu
     below, above = (torch.full_like(bounds.low[place], value) for value in (-torch.inf, torch.inf))
     most = int(wanted.sum(1).max())
     # each image's own elements, the shorter lists filled up with others
-    chosen = wanted.to(torch.uint8).argsort(1, descending=True, stable=True)[:, :most]
+    chosen = wanted.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
     step = max(1, int(_BYTES / (8 * 2 * batch * network.widest)))
     for start in range(0, most, step):
         index = chosen[:, start : start + step]

@@ -19,8 +19,8 @@ the normal numbers of float32 a product loses 2^-149 at most: `TINY` of it for e
 What this does not cover: products by other algorithms than sums of products (Winograd, FFT), TF32, halves, integers.
 
 The certifier's own float64 arithmetic is covered by the same radii. What a backward substitution loses in an affine
-node is bounded by g64(n) |A| |W| |x|, 2^-29 of what `radius` already takes off for that node; `OWN` covers it, and sums over
-up to 2^20 elements, many times over.
+node is bounded by g64(n) |A| |W| |x|, 2^-29 of what `radius` already takes off for that node; `OWN` covers it, and
+sums over up to 2^20 elements, many times over.
 """
 
 from __future__ import annotations
