@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param
 from robusteval_certifiers._common.intervals import Bounds, forward
-from robusteval_certifiers._common.margins import in_parts, leads, smallest
+from robusteval_certifiers._common.margins import STEPS, in_parts, leads, smallest
 from robusteval_certifiers._common.network import Network, lowered
 from robusteval_certifiers._common.substitution import least, refined
 
@@ -29,6 +29,9 @@ class AlphaCrown:
         effort=2,
     )
     steps: int = param(20, "Steps of Adam on the slopes.", minimum=0, maximum=10_000)
+    inner: int = param(
+        6, "The same for bounds before activations that few elements need; 0: CROWN's own.", minimum=0, maximum=10_000
+    )
     rate: float = param(0.25, "Step size of the first step; it falls to a tenth.", minimum=1e-6, maximum=10.0)
 
     def bound(self, statement: Statement) -> Proof:
@@ -37,42 +40,43 @@ class AlphaCrown:
         return in_parts(network, statement, lambda part: self._proof(network, part))
 
     def _proof(self, network: Network, statement: Statement) -> Proof:
-        last, rows = len(network.nodes) - 1, leads(statement)
+        def sharper(place: int, rows: Tensor) -> Tensor:
+            return _climb(network, bounds, place, rows, self.inner, self.rate)
+
         with torch.no_grad():
             bounds = forward(network, statement)
-            refined(network, bounds)
-            best = least(network, bounds, last, rows)
-        found = _climb(network, bounds, rows, self.steps, self.rate)
-        return Proof(smallest(statement, torch.maximum(best, found) if found is not None else best))
+            refined(network, bounds, sharper if self.inner else None)
+            found = _climb(network, bounds, len(network.nodes) - 1, leads(statement), self.steps, self.rate, STEPS)
+        return Proof(smallest(statement, found))
 
 
-def _climb(network: Network, bounds: Bounds, rows: Tensor, steps: int, rate: float) -> Tensor | None:
-    """The best bounds [B, S] that were met on the way; None where no slope is free."""
-    last, batch, count = len(network.nodes) - 1, *rows.shape[:2]
+def _climb(
+    network: Network, bounds: Bounds, start: int, rows: Tensor, steps: int, rate: float, dual: int = 2
+) -> Tensor:
+    """The best bounds [B, S] of the node `start` that were met on the way up, CROWN's own first. dual: steps in search
+    of a dual variable in L2."""
+    best = least(network, bounds, start, rows, steps=dual)
     slopes = {
-        place: fitted.low_slope[:, None].repeat(1, count, 1).requires_grad_(True)
+        place: fitted.low_slope[:, None].repeat(1, rows.shape[1], 1).requires_grad_(True)
         for place, fitted in bounds.lines.items()
-        if bool(fitted.free.any())
+        if place < start and bool(fitted.free.any())
     }
     if not slopes or not steps:
-        return None
+        return best
     ascent = torch.optim.Adam(list(slopes.values()), lr=rate, maximize=True)
-    best = rows.new_full((batch, count), -torch.inf)
     for step in range(steps):
         for group in ascent.param_groups:
             group["lr"] = rate * 0.1 ** (step / steps)
         with torch.enable_grad():
-            found = least(network, bounds, last, rows, slopes)
-            grads = torch.autograd.grad(found.sum(), list(slopes.values()))
-        best = torch.maximum(best, torch.nan_to_num(found.detach(), nan=-torch.inf))
+            found = least(network, bounds, start, rows, slopes, dual)
+            grads = torch.autograd.grad(found.sum(), list(slopes.values()), allow_unused=True)
+        best = torch.fmax(best, found.detach())
         for slope, grad in zip(slopes.values(), grads, strict=True):
             slope.grad = grad
         ascent.step()
-        with torch.no_grad():
-            for place, slope in slopes.items():
-                slope.copy_(torch.minimum(torch.maximum(slope, bounds.lines[place].least[:, None]), slope.new_ones(())))
-    with torch.no_grad():
-        return torch.maximum(best, torch.nan_to_num(least(network, bounds, last, rows, slopes), nan=-torch.inf))
+        for place, slope in slopes.items():
+            slope.data = torch.minimum(torch.maximum(slope.data, bounds.lines[place].least[:, None]), slope.new_ones(()))
+    return torch.fmax(best, least(network, bounds, start, rows, slopes, dual).detach())
 
 
 @hookimpl

@@ -9,7 +9,7 @@ import torch
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
 from robusteval_certifiers._common.intervals import forward
-from robusteval_certifiers._common.margins import in_parts, leads, smallest
+from robusteval_certifiers._common.margins import STEPS, in_parts, leads, smallest
 from robusteval_certifiers._common.network import Network, lowered
 from robusteval_certifiers._common.substitution import least, refined
 
@@ -39,7 +39,7 @@ class Crown:
 def _proof(network: Network, statement: Statement) -> Proof:
     bounds = forward(network, statement)
     refined(network, bounds)
-    return Proof(smallest(statement, least(network, bounds, len(network.nodes) - 1, leads(statement))))
+    return Proof(smallest(statement, least(network, bounds, len(network.nodes) - 1, leads(statement), steps=STEPS)))
 
 
 @hookimpl

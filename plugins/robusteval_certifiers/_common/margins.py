@@ -10,7 +10,8 @@ from torch import Tensor
 from robusteval.api import Proof, Statement, rivals
 from robusteval_certifiers._common.network import Network
 
-_BYTES = 2**27  # of coefficients at the widest node for one part of a batch
+STEPS = 12  # in search of a good dual variable in L2, for the few bounds of the scores
+_BYTES = 2**20  # of coefficients at the widest node for one part of a batch
 
 
 def leads(statement: Statement) -> Tensor:

@@ -9,7 +9,7 @@ sum of |coefficient| * error is taken off: then the bound holds for all values t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -17,15 +17,22 @@ from torch import Tensor
 from robusteval_certifiers._common.intervals import Bounds, onward
 from robusteval_certifiers._common.network import Network, transposed
 
-_BYTES = 2**28  # of coefficients at one node at a time
+FEW = 128  # elements of a node: so many are worth an optimisation of their bounds
+Sharper = Callable[[int, Tensor], Tensor]  # (place, coefficients [B, S, n]) -> lower bounds [B, S]
+_BYTES = 2**22  # of coefficients at one node at a time: what the caches hold, 3 times as fast as 2**28
 
 
 def least(
-    network: Network, bounds: Bounds, start: int, coefficients: Tensor, slopes: Mapping[int, Tensor] | None = None
+    network: Network,
+    bounds: Bounds,
+    start: int,
+    coefficients: Tensor,
+    slopes: Mapping[int, Tensor] | None = None,
+    steps: int = 2,
 ) -> Tensor:
     """A lower bound of coefficients . value of the node `start`: [B, S, n] -> [B, S].
 
-    slopes: of undecided ReLUs by place, [B, S or 1, n] between `Lines.least` and 1, instead of the lines' own.
+    slopes: of undecided ReLUs by place, [B, S or 1, n] between `Lines.least` and 1, instead of the lines' own. steps: see `Ball.least`.
     """
     at = {start: coefficients}
     total = coefficients.new_zeros(coefficients.shape[:2])
@@ -47,11 +54,14 @@ def least(
         total = total + a @ network.constants[place]
         for source, part in zip(node.inputs, transposed(network, place, a), strict=True):
             _put(at, source, part)
-    return total + bounds.ball.least(at[0]) if 0 in at else total
+    return total + bounds.ball.least(at[0], steps) if 0 in at else total
 
 
-def refined(network: Network, bounds: Bounds) -> None:
-    """Bounds before each activation by substitution, from the first to the last, wherever intervals leave a choice."""
+def refined(network: Network, bounds: Bounds, sharper: Sharper | None = None) -> None:
+    """Bounds before each activation by substitution, from the first to the last, wherever intervals leave a choice.
+
+    sharper: asked instead of `least` where no image has more than FEW elements that are to be bounded.
+    """
     for place, node in enumerate(network.nodes):
         if node.op != "activation":
             continue
@@ -61,7 +71,7 @@ def refined(network: Network, bounds: Bounds) -> None:
         open_ = bounds.lines[place].free if kind in ("relu", "leaky_relu") else high - low > 1e-9
         if not bool(open_.any()) or _exact(network, bounds, source):
             continue
-        below, above = _bounded(network, bounds, source, open_)
+        below, above = _bounded(network, bounds, source, open_, sharper)
         bounds.low[source], bounds.high[source] = torch.maximum(low, below), torch.minimum(high, above)
         onward(network, bounds, source)
 
@@ -78,7 +88,9 @@ def _exact(network: Network, bounds: Bounds, place: int) -> bool:
     return bounds.ball.norm == "linf" and mixed <= 1
 
 
-def _bounded(network: Network, bounds: Bounds, place: int, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def _bounded(
+    network: Network, bounds: Bounds, place: int, wanted: Tensor, sharper: Sharper | None
+) -> tuple[Tensor, Tensor]:
     """Bounds of the wanted elements of a node, the others -inf and inf. wanted: bool [B, n]."""
     batch, size = wanted.shape
     below, above = (torch.full_like(bounds.low[place], value) for value in (-torch.inf, torch.inf))
@@ -90,7 +102,8 @@ def _bounded(network: Network, bounds: Bounds, place: int, wanted: Tensor) -> tu
         index = chosen[:, start : start + step]
         one_hot = torch.zeros(batch, index.shape[1], size, dtype=torch.float64, device=wanted.device)
         one_hot.scatter_(2, index[..., None], 1.0)
-        found = least(network, bounds, place, torch.cat([one_hot, -one_hot], 1))
+        rows = torch.cat([one_hot, -one_hot], 1)
+        found = least(network, bounds, place, rows) if sharper is None or most > FEW else sharper(place, rows)
         down, up = found.split(index.shape[1], 1)
         below.scatter_(1, index, torch.nan_to_num(down, nan=-torch.inf))
         above.scatter_(1, index, torch.nan_to_num(-up, nan=torch.inf))
