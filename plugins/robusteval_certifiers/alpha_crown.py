@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param
 from robusteval_certifiers._common.intervals import Bounds, forward
-from robusteval_certifiers._common.margins import STEPS, in_parts, leads, smallest
+from robusteval_certifiers._common.margins import STEPS, by_intervals, in_parts, leads, smallest
 from robusteval_certifiers._common.network import Network, lowered
 from robusteval_certifiers._common.substitution import least, refined
 
@@ -46,7 +46,9 @@ class AlphaCrown:
         with torch.no_grad():
             bounds = forward(network, statement)
             refined(network, bounds, sharper if self.inner else None)
-            found = _climb(network, bounds, len(network.nodes) - 1, leads(statement), self.steps, self.rate, STEPS)
+            rows = leads(statement)
+            found = _climb(network, bounds, len(network.nodes) - 1, rows, self.steps, self.rate, STEPS)
+            found = torch.maximum(found, by_intervals(network, bounds, rows))
         return Proof(smallest(statement, found))
 
 
@@ -69,13 +71,16 @@ def _climb(
             group["lr"] = rate * 0.1 ** (step / steps)
         with torch.enable_grad():
             found = least(network, bounds, start, rows, slopes, dual)
+            if not found.requires_grad:  # no ReLU that is free lies before this node
+                return best
             grads = torch.autograd.grad(found.sum(), list(slopes.values()), allow_unused=True)
         best = torch.fmax(best, found.detach())
         for slope, grad in zip(slopes.values(), grads, strict=True):
             slope.grad = grad
         ascent.step()
         for place, slope in slopes.items():
-            slope.data = torch.minimum(torch.maximum(slope.data, bounds.lines[place].least[:, None]), slope.new_ones(()))
+            floor = bounds.lines[place].least[:, None]
+            slope.data = torch.minimum(torch.maximum(slope.data, floor), slope.new_ones(()))
     return torch.fmax(best, least(network, bounds, start, rows, slopes, dual).detach())
 
 

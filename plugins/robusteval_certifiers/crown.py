@@ -9,7 +9,7 @@ import torch
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
 from robusteval_certifiers._common.intervals import forward
-from robusteval_certifiers._common.margins import STEPS, in_parts, leads, smallest
+from robusteval_certifiers._common.margins import STEPS, by_intervals, in_parts, leads, smallest
 from robusteval_certifiers._common.network import Network, lowered
 from robusteval_certifiers._common.substitution import least, refined
 
@@ -39,7 +39,10 @@ class Crown:
 def _proof(network: Network, statement: Statement) -> Proof:
     bounds = forward(network, statement)
     refined(network, bounds)
-    return Proof(smallest(statement, least(network, bounds, len(network.nodes) - 1, leads(statement), steps=STEPS)))
+    rows = leads(statement)
+    found = least(network, bounds, len(network.nodes) - 1, rows, steps=STEPS)
+    # lines may lose where intervals do not: both are sound
+    return Proof(smallest(statement, torch.maximum(found, by_intervals(network, bounds, rows))))
 
 
 @hookimpl

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
-from robusteval_certifiers._common.intervals import Bounds, forward
-from robusteval_certifiers._common.margins import in_parts, leads, smallest
-from robusteval_certifiers._common.network import Network, lowered, transposed
+from robusteval_certifiers._common.intervals import forward
+from robusteval_certifiers._common.margins import by_intervals, in_parts, leads, smallest
+from robusteval_certifiers._common.network import Network, lowered
 
 
 @dataclass(frozen=True)
@@ -36,22 +35,7 @@ class Ibp:
 
 def _proof(network: Network, statement: Statement) -> Proof:
     bounds = forward(network, statement)
-    return Proof(smallest(statement, _leads(network, bounds, leads(statement))))
-
-
-def _leads(network: Network, bounds: Bounds, a: Tensor) -> Tensor:
-    """Bounds of the leads [B, S]: the last affine nodes are put into the coefficients, then intervals decide."""
-    place, total = len(network.nodes) - 1, a.new_zeros(a.shape[:2])
-    while place and network.nodes[place].op != "activation" and len(network.nodes[place].inputs) == 1:
-        total = total - (a.abs() * bounds.error[place][:, None]).sum(-1) + a @ network.constants[place]
-        (a,) = transposed(network, place, a)
-        (place,) = network.nodes[place].inputs
-    if place == 0:
-        return total + bounds.ball.least(a)
-    low, high = bounds.low[place][:, None], bounds.high[place][:, None]
-    sizes = torch.maximum(low.abs(), high.abs())
-    own = (a.abs() * sizes).sum(-1) * 2.0**-32
-    return total + torch.where(a > 0, a * low, a * high).sum(-1) - own
+    return Proof(smallest(statement, by_intervals(network, bounds, leads(statement))))
 
 
 @hookimpl

@@ -58,7 +58,9 @@ NETS: dict[str, Callable[[], nn.Module]] = {
         nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.ConvTranspose2d(4, 4, 3, 2, 1, 1, groups=2), nn.ReLU(),
         Fn(lambda x: x.amax((2, 3))), nn.Linear(4, 10),
     ),
-    "lines": lambda: S(nn.Flatten(2), nn.Conv1d(3, 4, 5, 3, 1), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.LazyLinear(10)),
+    "lines": lambda: S(
+        nn.Flatten(2), nn.Conv1d(3, 4, 5, 3, 1), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.LazyLinear(10),
+    ),
     "one score": lambda: S(nn.Flatten(), nn.Linear(192, 5), nn.ReLU(), nn.Linear(5, 1), nn.Sigmoid()),
 }  # fmt: skip
 

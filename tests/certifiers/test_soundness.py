@@ -29,12 +29,13 @@ def broken(asked: Statement, bound: torch.Tensor, points: int, rng: torch.Genera
 def test_no_bound_is_larger_than_what_is_met(body: str, kind: str) -> None:
     rng = torch.Generator("cpu").manual_seed(BODIES.index(body) * 100 + KINDS.index(kind))
     graph = network(body, kind, rng)
-    for norm, eps in (("linf", 0.05), ("linf", 0.3), ("l2", 0.4), ("l1", 1.0)):
+    radii: tuple[tuple[Norm, float], ...] = (("linf", 0.05), ("l2", 0.4), ("linf", 0.3), ("l1", 1.0))
+    for norm, eps in radii[KINDS.index(kind) % 2 :: 2]:
         asked = statement(graph, norm, eps, rng, images=2)
         for certifier in ALL:
             bound = certifier.bound(asked).margin
             assert torch.isfinite(bound).all()
-            assert not broken(asked, bound, 24, rng).any(), (certifier.info.name, norm, eps)
+            assert not broken(asked, bound, 16, rng).any(), (certifier.info.name, norm, eps)
 
 
 @pytest.mark.slow

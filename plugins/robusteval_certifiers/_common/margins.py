@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from robusteval.api import Proof, Statement, rivals
-from robusteval_certifiers._common.network import Network
+from robusteval_certifiers._common.intervals import Bounds
+from robusteval_certifiers._common.network import Network, transposed
 
 STEPS = 12  # in search of a good dual variable in L2, for the few bounds of the scores
 _BYTES = 2**20  # of coefficients at the widest node for one part of a batch
@@ -29,6 +30,21 @@ def smallest(statement: Statement, bounds: Tensor) -> Tensor:
     _, wrong = rivals(statement)
     margin = torch.where(wrong, bounds, torch.inf).amin(1)
     return torch.where(torch.isnan(bounds).any(1), -torch.inf, margin)
+
+
+def by_intervals(network: Network, bounds: Bounds, a: Tensor) -> Tensor:
+    """Bounds of the leads [B, S]: the last affine nodes are put into the coefficients, then intervals decide."""
+    place, total = len(network.nodes) - 1, a.new_zeros(a.shape[:2])
+    while place and network.nodes[place].op != "activation" and len(network.nodes[place].inputs) == 1:
+        total = total - (a.abs() * bounds.error[place][:, None]).sum(-1) + a @ network.constants[place]
+        (a,) = transposed(network, place, a)
+        (place,) = network.nodes[place].inputs
+    if place == 0:
+        return total + bounds.ball.least(a)
+    low, high = bounds.low[place][:, None], bounds.high[place][:, None]
+    sizes = torch.maximum(low.abs(), high.abs())
+    own = (a.abs() * sizes).sum(-1) * 2.0**-32
+    return total + torch.where(a > 0, a * low, a * high).sum(-1) - own
 
 
 def in_parts(network: Network, statement: Statement, prove: Callable[[Statement], Proof]) -> Proof:

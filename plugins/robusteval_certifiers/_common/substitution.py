@@ -32,7 +32,8 @@ def least(
 ) -> Tensor:
     """A lower bound of coefficients . value of the node `start`: [B, S, n] -> [B, S].
 
-    slopes: of undecided ReLUs by place, [B, S or 1, n] between `Lines.least` and 1, instead of the lines' own. steps: see `Ball.least`.
+    slopes: of undecided ReLUs by place, [B, S or 1, n] between `Lines.least` and 1, instead of the lines' own.
+    steps: see `Ball.least`.
     """
     at = {start: coefficients}
     total = coefficients.new_zeros(coefficients.shape[:2])
