@@ -125,7 +125,7 @@ class Sparse(Corners):
 
 BAD_CERTIFIERS: dict[str, list[type]] = {
     "is no larger on linear models": [HalfTheBall, Hopeful, WrongDual],
-    "is no larger than what was met": [HalfTheBall, Hopeful, ShortOnNets],
+    "is no larger than what was met": [Hopeful, ShortOnNets],
     "proves what is plain": [Nothing],
     "counts only wrong classes": [AllClasses],
     "answers each image alone": [Together],

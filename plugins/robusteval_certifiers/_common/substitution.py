@@ -61,7 +61,7 @@ def least(
 def refined(network: Network, bounds: Bounds, sharper: Sharper | None = None) -> None:
     """Bounds before each activation by substitution, from the first to the last, wherever intervals leave a choice.
 
-    sharper: asked instead of `least` where no image has more than FEW elements that are to be bounded.
+    sharper: asked beside `least` for images with no more than FEW elements that are to be bounded.
     """
     for place, node in enumerate(network.nodes):
         if node.op != "activation":
@@ -95,8 +95,10 @@ def _bounded(
     """Bounds of the wanted elements of a node, the others -inf and inf. wanted: bool [B, n]."""
     batch, size = wanted.shape
     below, above = (torch.full_like(bounds.low[place], value) for value in (-torch.inf, torch.inf))
-    most = int(wanted.sum(1).max())
-    # each image's own elements, the shorter lists filled up with others
+    counts = wanted.sum(1, keepdim=True)
+    most, few = int(counts.max()), counts <= FEW
+    # each image's own elements, the shorter lists filled up with others, of which nothing is kept: an image's bounds do
+    # not depend on the images beside it
     chosen = wanted.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
     step = max(1, int(_BYTES / (8 * 2 * batch * network.widest)))
     for start in range(0, most, step):
@@ -104,7 +106,10 @@ def _bounded(
         one_hot = torch.zeros(batch, index.shape[1], size, dtype=torch.float64, device=wanted.device)
         one_hot.scatter_(2, index[..., None], 1.0)
         rows = torch.cat([one_hot, -one_hot], 1)
-        found = least(network, bounds, place, rows) if sharper is None or most > FEW else sharper(place, rows)
+        found = least(network, bounds, place, rows)
+        if sharper is not None and start < FEW and bool(few.any()):
+            found = torch.where(few, torch.fmax(found, sharper(place, rows)), found)
+        found = torch.where(wanted.gather(1, index).repeat(1, 2), found, -torch.inf)
         down, up = found.split(index.shape[1], 1)
         below.scatter_(1, index, torch.nan_to_num(down, nan=-torch.inf))
         above.scatter_(1, index, torch.nan_to_num(-up, nan=torch.inf))
