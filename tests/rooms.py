@@ -53,7 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "assessment.evidence": {"metrics._common", "record", "record.measured"},
     "assessment.references": {"record"},
     # report: the page is rendered again where its packages are installed
-    "verify": {"assessment.references", "record", "runtime", "verify.parts", "verify.statements"},
+    "verify": {"assessment.references", "record", "runtime", "verify.parts", "verify.proofs", "verify.statements"},
+    "verify.proofs": {"record", "verify.parts"},  # certificates proved again
     "verify.parts": {
         "assessment",
         "assessment.checks",

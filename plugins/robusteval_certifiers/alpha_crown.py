@@ -10,8 +10,8 @@ from torch import Tensor
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param
 from robusteval_certifiers._common.intervals import Bounds, forward
-from robusteval_certifiers._common.margins import STEPS, by_intervals, in_parts, leads, smallest
-from robusteval_certifiers._common.network import Network, lowered
+from robusteval_certifiers._common.margins import STEPS, bounded, crown, ibp, leads, smallest
+from robusteval_certifiers._common.network import Network
 from robusteval_certifiers._common.substitution import least, refined
 
 
@@ -36,20 +36,16 @@ class AlphaCrown:
 
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin, [B]."""
-        network = lowered(statement.graph)
-        return in_parts(network, statement, lambda part: self._proof(network, part))
+        return bounded(statement, [ibp, crown, self._climbed])
 
-    def _proof(self, network: Network, statement: Statement) -> Proof:
+    def _climbed(self, network: Network, statement: Statement) -> Tensor:
         def sharper(place: int, rows: Tensor) -> Tensor:
             return _climb(network, bounds, place, rows, self.inner, self.rate)
 
-        with torch.no_grad():
-            bounds = forward(network, statement)
-            refined(network, bounds, sharper if self.inner else None)
-            rows = leads(statement)
-            found = _climb(network, bounds, len(network.nodes) - 1, rows, self.steps, self.rate, STEPS)
-            found = torch.maximum(found, by_intervals(network, bounds, rows))
-        return Proof(smallest(statement, found))
+        bounds = forward(network, statement)
+        refined(network, bounds, sharper if self.inner else None)
+        last = len(network.nodes) - 1
+        return smallest(statement, _climb(network, bounds, last, leads(statement), self.steps, self.rate, STEPS))
 
 
 def _climb(

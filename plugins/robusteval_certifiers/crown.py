@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
-from robusteval_certifiers._common.intervals import forward
-from robusteval_certifiers._common.margins import STEPS, by_intervals, in_parts, leads, smallest
-from robusteval_certifiers._common.network import Network, lowered
-from robusteval_certifiers._common.substitution import least, refined
+from robusteval_certifiers._common.margins import bounded, crown, ibp
 
 
 @dataclass(frozen=True)
@@ -31,18 +26,7 @@ class Crown:
 
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin, [B]."""
-        network = lowered(statement.graph)
-        with torch.no_grad():
-            return in_parts(network, statement, lambda part: _proof(network, part))
-
-
-def _proof(network: Network, statement: Statement) -> Proof:
-    bounds = forward(network, statement)
-    refined(network, bounds)
-    rows = leads(statement)
-    found = least(network, bounds, len(network.nodes) - 1, rows, steps=STEPS)
-    # lines may lose where intervals do not: both are sound
-    return Proof(smallest(statement, torch.maximum(found, by_intervals(network, bounds, rows))))
+        return bounded(statement, [ibp, crown])
 
 
 @hookimpl

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
-from robusteval_certifiers._common.intervals import forward
-from robusteval_certifiers._common.margins import by_intervals, in_parts, leads, smallest
-from robusteval_certifiers._common.network import Network, lowered
+from robusteval_certifiers._common.margins import bounded, ibp
 
 
 @dataclass(frozen=True)
@@ -28,14 +24,7 @@ class Ibp:
 
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin, [B]."""
-        network = lowered(statement.graph)
-        with torch.no_grad():
-            return in_parts(network, statement, lambda part: _proof(network, part))
-
-
-def _proof(network: Network, statement: Statement) -> Proof:
-    bounds = forward(network, statement)
-    return Proof(smallest(statement, by_intervals(network, bounds, leads(statement))))
+        return bounded(statement, [ibp])
 
 
 @hookimpl

@@ -23,6 +23,7 @@ from robusteval.record.measured import (
     Picture,
     Pipeline,
     Planted,
+    Proofs,
     Rounded,
     Search,
     Strength,
@@ -57,6 +58,7 @@ __all__ = [
     "Pipeline",
     "Planted",
     "Point",
+    "Proofs",
     "Record",
     "Reference",
     "ReferenceColumn",
@@ -117,6 +119,7 @@ class Record:
     planted: list[Planted] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
     certificates: list[Certificate] = field(default_factory=list)
+    proofs: Proofs | None = None  # the graph of the model, where something was proved and it is not too large
     references: list[Compared] = field(
         default_factory=list
     )  # known models on the same samples, as far as there are any

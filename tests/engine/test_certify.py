@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,12 +16,15 @@ from robusteval.api import CertifierInfo, Proof, Statement
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 from robusteval.engine.certify import certificates
+from robusteval.engine.certify.stored_graph import packed
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.metrics._common.bracket import edges_of
+from robusteval.record import store
 from robusteval.record.run import Record
+from robusteval.verify.run import verify
 from tests.loaders.exports import export
 from tests.sure import sure
 
@@ -162,3 +166,33 @@ def test_the_clock_ends_a_search_and_keeps_what_is_proved(
     record = made(net, data, tmp_path, suite=SUITE.replace("seconds = 60", "seconds = 0.000001"))
     assert all(row.status == "done" and row.stopped == 5 for row in record.certificates)
     assert all(value == 0 for row in record.certificates for value in row.radius)
+
+
+def test_verify_proves_the_largest_balls_again_and_sees_a_radius_that_was_raised(
+    net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    made(net, data, tmp_path)
+    record, folder = store.load(tmp_path / "run"), tmp_path / "run"
+    fine = verify(record, folder, net)
+    assert fine.failures == []
+    row = next(row for row in record.certificates if (row.certifier, row.norm) == ("crown", "linf"))
+    place = int(np.argmax(row.radius))
+    row.radius[place] *= 1.3
+    raised = verify(record, folder, net)
+    assert any(f"certificate of sample {place} in linf" in sentence for sentence in raised.failures)
+    row.radius[place] /= 1.3
+    row.radius[2] = 1e-6  # wrong when clean: no ball holds
+    assert any("sample 2" in sentence or "bracket" in sentence for sentence in verify(record, folder, net).failures)
+
+
+def test_verify_sees_another_graph(net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    made(net, data, tmp_path)
+    record, file = store.load(tmp_path / "run"), tmp_path / "run" / "proofs.safetensors"
+    graph = load_onnx(net, LoadOptions()).graph()
+    nodes = list(graph.nodes)
+    nodes[-1] = replace(nodes[-1], tensors={**nodes[-1].tensors, "weight": nodes[-1].tensors["weight"] * 0.5})
+    file.write_bytes(packed(replace(graph, nodes=tuple(nodes))))
+    sure(record.proofs).sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert any("answers otherwise than the model" in sentence for sentence in verify(record, file.parent, net).failures)
+    file.write_bytes(b"no graph")
+    assert any("stored graph" in sentence for sentence in verify(record, file.parent, net).failures)

@@ -1,18 +1,50 @@
-"""From a statement to coefficients of its scores and back: one row a rival class, and the least of those that count."""
+"""From a statement to bounds of its margin: leads over the rivals, and cheap bounds before dear ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from robusteval.api import Proof, Statement, rivals
-from robusteval_certifiers._common.intervals import Bounds
-from robusteval_certifiers._common.network import Network, transposed
+from robusteval_certifiers._common.intervals import Bounds, forward
+from robusteval_certifiers._common.network import Network, lowered, transposed
+from robusteval_certifiers._common.substitution import least, refined
 
 STEPS = 12  # in search of a good dual variable in L2, for the few bounds of the scores
 _BYTES = 2**20  # of coefficients at the widest node for one part of a batch
+
+Stage = Callable[[Network, Statement], Tensor]  # a lower bound of the margin of each image, [B]
+
+
+def bounded(statement: Statement, stages: Sequence[Stage]) -> Proof:
+    """Each stage is asked about the images of which those before it did not prove the statement, in parts that fit."""
+    network = lowered(statement.graph)
+    margin = torch.full_like(statement.eps.double(), -torch.inf)
+    size = max(1, _BYTES // (8 * network.widest * statement.right.shape[1]))
+    with torch.no_grad():
+        for stage in stages:
+            left = (~(margin > statement.graph.slack)).nonzero().squeeze(1)
+            for part in left.split(size) if len(left) else ():
+                found = stage(network, statement[part])
+                margin[part] = torch.maximum(margin[part], torch.nan_to_num(found, nan=-torch.inf, posinf=torch.inf))
+    return Proof(margin)
+
+
+def ibp(network: Network, statement: Statement) -> Tensor:
+    """By intervals alone."""
+    return smallest(statement, by_intervals(network, forward(network, statement), leads(statement)))
+
+
+def crown(network: Network, statement: Statement) -> Tensor:
+    """By substitution, with bounds before each activation by the same."""
+    bounds = forward(network, statement)
+    refined(network, bounds)
+    rows = leads(statement)
+    found = least(network, bounds, len(network.nodes) - 1, rows, steps=STEPS)
+    # lines may lose where intervals, which are tighter now, do not: both are sound
+    return smallest(statement, torch.maximum(found, by_intervals(network, bounds, rows)))
 
 
 def leads(statement: Statement) -> Tensor:
@@ -45,14 +77,3 @@ def by_intervals(network: Network, bounds: Bounds, a: Tensor) -> Tensor:
     sizes = torch.maximum(low.abs(), high.abs())
     own = (a.abs() * sizes).sum(-1) * 2.0**-32
     return total + torch.where(a > 0, a * low, a * high).sum(-1) - own
-
-
-def in_parts(network: Network, statement: Statement, prove: Callable[[Statement], Proof]) -> Proof:
-    """A proof of the whole batch, made of parts that fit into memory."""
-    size = max(1, _BYTES // (8 * network.widest * statement.right.shape[1]))
-    rows = torch.arange(len(statement.x), device=statement.x.device)
-    proofs = [prove(statement[part]) for part in rows.split(size)]
-    if not proofs:
-        return Proof(statement.eps.double())
-    slopes = {key: torch.cat([proof.slopes[key] for proof in proofs]) for key in proofs[0].slopes}
-    return Proof(torch.cat([proof.margin for proof in proofs]), slopes)

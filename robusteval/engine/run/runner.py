@@ -16,6 +16,7 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
 from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.certify import stored_graph
 from robusteval.engine.certify.certificates import CERTIFICATES, certified
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
@@ -281,6 +282,7 @@ def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted, unit
         record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
     elif name == CERTIFICATES:
         record.certificates = certified(record, bare, job.samples, initially_correct, suite, job.catalogue, units)
+        record.proofs = stored_graph.write(record, bare, job.folder)
     else:
         record.estimates = clever.estimate(bare, job.samples, initially_correct, suite.clever, suite.norms, job.seed)
 

@@ -240,6 +240,14 @@ class Certificate:
 
 
 @dataclass
+class Proofs:
+    """The file with the graph that the certificates are about."""
+
+    file: str
+    sha256: str
+
+
+@dataclass
 class Picture:
     """One sample of the gallery; images are base64 PNG files."""
 
