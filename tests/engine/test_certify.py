@@ -182,7 +182,7 @@ def test_verify_proves_the_largest_balls_again_and_sees_a_radius_that_was_raised
     assert any(f"certificate of sample {place} in linf" in sentence for sentence in raised.failures)
     row.radius[place] /= 1.3
     row.radius[2] = 1e-6  # wrong when clean: no ball holds
-    assert any("sample 2" in sentence or "bracket" in sentence for sentence in verify(record, folder, net).failures)
+    assert any("wrong when clean" in sentence for sentence in verify(record, folder, net).failures)
 
 
 def test_verify_sees_another_graph(net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
