@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from robusteval.api import CertifierInfo, Proof, Statement
+from robusteval.api import Certifier, CertifierInfo, Proof, Statement
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 from robusteval.engine.certify import certificates
@@ -104,7 +104,12 @@ def test_what_was_made_is_not_made_again(
     first = made(net, data, tmp_path)
     asked: list[int] = []
     search = certificates._search
-    monkeypatch.setattr(certificates, "_search", lambda *a: asked.append(1) or search(*a))
+
+    def counted(*arguments: Any) -> Any:
+        asked.append(1)
+        return search(*arguments)
+
+    monkeypatch.setattr(certificates, "_search", counted)
     again = made(net, data, tmp_path)
     assert (again.certificates, asked) == (first.certificates, [])
     damaged = next((tmp_path / "run" / "units").glob("*crown*linf*"))
@@ -131,7 +136,7 @@ class Fails:
         raise ValueError("no bound today")
 
 
-def with_others(*plugins: type) -> Catalogue:
+def with_others(*plugins: type[Certifier]) -> Catalogue:
     rows = [Entry("certifier", plugin.info.name, "1", "test", "test", plugin) for plugin in plugins]
     return Catalogue((*discover().entries, *rows))
 

@@ -43,7 +43,8 @@ class Ball:
             drop = boxed
         else:
             drop = torch.maximum(boxed, self._l2(a, down, up, steps) if self.norm == "l2" else self._l1(a, down, up))
-        return value + drop - (a.abs() * self.sizes[:, None]).sum(-1) * (_UNIT * (a.shape[-1] + 64))
+        bound: Tensor = value + drop - (a.abs() * self.sizes[:, None]).sum(-1) * (_UNIT * (a.shape[-1] + 64))
+        return bound
 
     def _l2(self, a: Tensor, down: Tensor, up: Tensor, steps: int) -> Tensor:
         eps = self.eps[:, None, None].clamp_min(1e-12) * (1 + 4 * _UNIT)
@@ -55,7 +56,8 @@ class Ball:
                 rate = (rate * step.norm(dim=-1, keepdim=True) / eps).clamp_min(1e-300)
             step = torch.minimum(torch.maximum(-a / rate, down), up)
         spent = (rate * eps.square() / 2).squeeze(-1)
-        return (a * step + rate * step.square() / 2).sum(-1) - spent * (1 + 16 * _UNIT)
+        bound: Tensor = (a * step + rate * step.square() / 2).sum(-1) - spent * (1 + 16 * _UNIT)
+        return bound
 
     def _l1(self, a: Tensor, down: Tensor, up: Tensor) -> Tensor:
         eps = self.eps[:, None] * (1 + 4 * _UNIT)

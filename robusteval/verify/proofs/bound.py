@@ -177,7 +177,7 @@ def _back(bounds: Bounds, place: int, a: Array) -> list[Array]:
     if node.op == "gather":
         out = np.zeros((len(a), sizes[0]))
         kept = node.tensors["index"] >= 0
-        np.add.at(out, (slice(None), node.tensors["index"][kept]), a[:, kept])
+        np.add.at(out.T, node.tensors["index"][kept], a[:, kept].T)  # a view: what is added there is added here
         return [out]
     if place not in bounds.matrices:
         bounds.matrices[place] = matrix(node, bounds.shapes(place))

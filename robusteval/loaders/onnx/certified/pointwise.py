@@ -113,9 +113,9 @@ def _product(build: Builder, call: Call, dynamic: list[int]) -> None:
     for x, gate in ((first, second), (second, first)):
         found = _gate(build, x, gate)
         if found is not None:
-            factor, settings = found
+            gain, settings = found
             place = build.add(call, "activation", (x,), build.nodes[x].shape, **settings)
-            build.put(call, _scaled(build, call, place, out, factor * _one(), _zero(), _zero()))
+            build.put(call, _scaled(build, call, place, out, gain * _one(), _zero(), _zero()))
             return
     raise refused(call, "multiplies values that both depend on the image")
 
