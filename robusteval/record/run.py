@@ -15,7 +15,6 @@ from robusteval.record.column import Column
 from robusteval.record.derived import Check, Curve, Finding, Grade, Point, Result, Scalar, Severity, Verdict
 from robusteval.record.measured import (
     Cell,
-    Certificate,
     Data,
     Estimate,
     Knowledge,
@@ -23,7 +22,6 @@ from robusteval.record.measured import (
     Picture,
     Pipeline,
     Planted,
-    Proofs,
     Rounded,
     Search,
     Strength,
@@ -32,6 +30,7 @@ from robusteval.record.measured import (
     Witness,
     Witnesses,
 )
+from robusteval.record.measured.certificates import Certificate, Proofs
 from robusteval.record.measured.samples_file import SamplesFile, SamplesPart
 from robusteval.record.references import Compared, Reference, ReferenceColumn
 

@@ -76,7 +76,7 @@ def test_a_point_alone_has_its_own_margin() -> None:
         assert (bound >= top[:, 0] - top[:, 1] - 1e-3).all()
 
 
-@pytest.mark.parametrize("certifier", ALL, ids=lambda one: one.info.name)
+@pytest.mark.parametrize("certifier", ALL, ids=lambda certifier: certifier.info.name)
 def test_normalisation_inside_the_graph_does_not_make_l2_balls_smaller(certifier: Any) -> None:
     """x / std in the graph, with a std of .3: an L2 ball of pixels is 3.3 times as large behind it. A margin that
     falls by 2 a unit is lost at .2, whatever stands between the pixels and the layer that looks at them."""

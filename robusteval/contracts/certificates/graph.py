@@ -34,7 +34,6 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from robusteval.contracts.classifier import Classifier
 from robusteval.errors import AccessError
 
 OPS = (
@@ -125,9 +124,9 @@ class Graphed(Protocol):
         ...
 
 
-def graph_of(model: Classifier) -> Graph:
+def graph_of(model: object) -> Graph:
     """The graph of a classifier, whatever the engine has put around it. Raises NotCoveredError where it shows none."""
-    inner: object = model
+    inner = model
     while not isinstance(inner, Graphed):
         if not hasattr(inner, "inner"):
             raise NotCoveredError("the model is no ONNX file, and only of these a graph is made")

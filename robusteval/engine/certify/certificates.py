@@ -55,6 +55,11 @@ def certified_norms(settings: Certify, norms: tuple[str, ...]) -> tuple[str, ...
     return tuple(norm for norm in wanted if norm in CERTIFIED_NORMS) if settings.samples else ()
 
 
+def seconds_of(settings: Certify, norms: tuple[str, ...], samples: int) -> float:
+    """What certificates of so many samples cost at most, in seconds."""
+    return settings.seconds * min(settings.samples, samples) * len(certified_norms(settings, norms))
+
+
 def certified(
     record: Record,
     model: Classifier,
@@ -82,7 +87,8 @@ def certified(
     low, high = samples.bounds
     rows = []
     for norm in norms:
-        nearest = torch.tensor(envelope_of(record, norm, "none") or [torch.inf] * len(samples), dtype=torch.float64)
+        found = envelope_of(record, norm, "none") or [torch.inf] * len(samples)
+        nearest = torch.tensor(found, dtype=torch.float64, device="cpu")
         limit = suite.largest(norm, tuple(samples.x.shape[1:])) * (high - low)
         asked = _Asked(graph, samples, count, right[:count].cpu(), nearest[:count], norm, limit, settings)
         rows += _in_norm(asked, entries, units)

@@ -7,7 +7,7 @@ classes. Names of plugins and their parameters are the catalogue's business.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict
@@ -219,6 +219,11 @@ class Suite(Settings):
 
     stated: frozenset[str] = frozenset()  # norms whose largest budget the suite states itself
     sha256: str = field(default="", compare=False)
+
+    def untested(self) -> Suite:
+        """Without what comes beside the attacks."""
+        nothing = {"clever": Clever(), "planted": Planted(), "noise_draws": NoiseDraws(), "certify": Certify()}
+        return replace(self, **nothing)
 
     def largest(self, norm: str, shape: tuple[int, ...]) -> float:
         """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the

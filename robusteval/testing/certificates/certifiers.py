@@ -12,7 +12,7 @@ from torch import Tensor
 from robusteval.contracts.certificates.certifier import CERTIFIED_NORMS, Certifier, Proof, Statement, proved
 from robusteval.contracts.certificates.evaluate import scores
 from robusteval.contracts.certificates.graph import Graph, Node, NotCoveredError
-from robusteval.testing.certificates.graphs import lowest, margins, networks, statement
+from robusteval.testing.certificates.graphs import lowest, networks, statement
 from robusteval.testing.checks import fail, require
 from robusteval.testing.facts import FACTS, built, global_randomness, split
 
@@ -93,9 +93,9 @@ def is_no_larger_on_linear_models(subject: CertifierSubject) -> None:
 
 def proves_what_is_plain(subject: CertifierSubject) -> None:
     """Of a linear model it proves balls of a hundredth of the true distance."""
-    for asked in _linear(subject, 0.01):
-        found = subject.bound(asked)
-        plain = margins(asked, asked.x) > 0.05
+    for asked in _linear(subject):
+        found = subject.bound(asked.with_eps(asked.eps / 100))
+        plain = _closed_form(asked) > 0
         require(found is not None and bool((found > 0)[plain].all()), f"It proves nothing in {asked.norm}.")
 
 
@@ -158,14 +158,14 @@ def _asked(subject: CertifierSubject, most: int | None = None) -> Iterator[tuple
         yield name, statement(graph, norm, eps * (1.0 if norm == "linf" else 3.0), rng)
 
 
-def _linear(subject: CertifierSubject, share: float = 1.0) -> Iterator[Statement]:
+def _linear(subject: CertifierSubject) -> Iterator[Statement]:
     rng = torch.Generator("cpu").manual_seed(1)
     for norm in subject.make().info.norms:
         for eps in (0.05, 0.5, 2.0):
             weight, bias = torch.randn(3, 7, generator=rng, device="cpu"), torch.randn(3, generator=rng, device="cpu")
             tensors = {"weight": weight.double(), "bias": bias.double()}
             graph = Graph((Node("input", (), (7,)), Node("linear", (0,), (3,), tensors)))
-            yield statement(graph, norm, eps * share, rng, images=6)
+            yield statement(graph, norm, eps, rng, images=6)
 
 
 def _closed_form(asked: Statement) -> Tensor:

@@ -111,7 +111,9 @@ def statement(graph: Graph, norm: ops.Norm, eps: float, rng: Generator, images: 
     x = drawn.clamp(0.0, 1.0).double()  # float32 numbers
     label = scores(graph, x).argmax(1)
     right = torch.nn.functional.one_hot(label, graph.classes).bool()
-    return Statement(graph, x, label, right, norm, torch.full((images,), eps, dtype=torch.float64), (0.0, 1.0))
+    return Statement(
+        graph, x, label, right, norm, torch.full((images,), eps, dtype=torch.float64, device="cpu"), (0.0, 1.0)
+    )
 
 
 def margins(asked: Statement, x: Tensor) -> Tensor:
