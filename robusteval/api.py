@@ -10,6 +10,23 @@ from pathlib import Path
 
 from robusteval.cache import cache_folder
 from robusteval.cage.page import beat
+from robusteval.contracts.certificates.certifier import (
+    CERTIFIED_NORMS,
+    Certifier,
+    CertifierInfo,
+    Proof,
+    Statement,
+    proved,
+    rivals,
+)
+from robusteval.contracts.certificates.evaluate import activation as activation_value
+from robusteval.contracts.certificates.evaluate import affine as affine_value
+from robusteval.contracts.certificates.evaluate import scores as graph_scores
+from robusteval.contracts.certificates.graph import Graph as ModelGraph
+from robusteval.contracts.certificates.graph import Graphed, NotCoveredError, graph_of
+from robusteval.contracts.certificates.graph import Node as GraphNode
+from robusteval.contracts.certificates.rounding import activation_radius
+from robusteval.contracts.certificates.rounding import radius as affine_radius
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
 from robusteval.contracts.executors.executor import (
     CannotStartError,
@@ -63,6 +80,7 @@ from robusteval.record.metric import Metric, MetricInfo
 from robusteval.record.run import Cell, Column, Curve, Finding, Pipeline, Point, Record, Result, Scalar, Strength
 
 __all__ = [
+    "CERTIFIED_NORMS",
     "JUDGE_DRAWS",
     "NORMS",
     "AccessError",
@@ -70,6 +88,8 @@ __all__ = [
     "AttackInfo",
     "CannotStartError",
     "Cell",
+    "Certifier",
+    "CertifierInfo",
     "Classifier",
     "Column",
     "Curve",
@@ -87,30 +107,40 @@ __all__ = [
     "Featured",
     "Finding",
     "Gradient",
+    "GraphNode",
+    "Graphed",
     "LoadOptions",
     "Loader",
     "LoaderInfo",
     "Metric",
     "MetricInfo",
     "ModelError",
+    "ModelGraph",
     "ModelInfo",
     "Norm",
+    "NotCoveredError",
     "Passes",
     "Pipeline",
     "PluginError",
     "Point",
     "Problem",
+    "Proof",
     "Record",
     "Result",
     "RobustEvalError",
     "Samples",
     "Scalar",
     "Split",
+    "Statement",
     "Strength",
     "TrainedDefense",
     "Unit",
     "Work",
     "Worker",
+    "activation_radius",
+    "activation_value",
+    "affine_radius",
+    "affine_value",
     "ascent",
     "beat",
     "cache_folder",
@@ -118,6 +148,8 @@ __all__ = [
     "columns",
     "detection",
     "distance",
+    "graph_of",
+    "graph_scores",
     "hookimpl",
     "load_model",
     "margin",
@@ -126,8 +158,10 @@ __all__ = [
     "per_sample",
     "project",
     "project_l1_box",
+    "proved",
     "random_in_ball",
     "random_on_sphere",
+    "rivals",
     "size",
     "statistics",
     "suites_in",

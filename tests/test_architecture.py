@@ -50,6 +50,7 @@ def test_every_room_is_in_the_table() -> None:
     folders = {path.parent for _, path in files()}
     inside = {"robusteval.loaders.onnx.reading", "robusteval.loaders.onnx.gradients", "robusteval.loaders.onnx.twin"}
     inside |= {"robusteval.data.references", "robusteval.cli.finished", "robusteval.cli.first_run"}
+    inside |= {"robusteval.loaders.onnx.certified", "robusteval.testing.certificates"}
     named = {".".join(folder.relative_to(ROOT).parts) for folder in folders} - inside
     assert {name.removeprefix("robusteval").lstrip(".") for name in named} <= set(MAY_IMPORT), "a folder without a row"
 
@@ -97,6 +98,7 @@ def test_no_folder_of_the_core_holds_more_than_fifteen_files_and_no_file_more_th
 def test_every_package_of_plugins_is_known() -> None:
     assert PLUGINS == [
         "robusteval_attacks",
+        "robusteval_certifiers",
         "robusteval_defenses",
         "robusteval_executors",
         "robusteval_published_claims",

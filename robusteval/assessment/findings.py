@@ -127,4 +127,17 @@ def _shortened(record: Record) -> Iterator[Finding]:
         )
 
 
-RULES: tuple[Rule, ...] = (_clever, _outputs, _shortened, _time_budget)
+def _uncertified(record: Record) -> Iterator[Finding]:
+    """Certificates that were asked for, and are not there."""
+    for row in record.certificates:
+        if row.status != "done":
+            yield Finding(
+                "no-certificate",
+                "info" if row.status == "excluded" else "warning",
+                f"{row.certifier} gave no certificate in {row.norm}: {row.reason}.",
+                {"certifier": row.certifier, "norm": row.norm, "reason": row.reason},
+                "What is not proved is unknown, not false; docs/certificates.md lists what is covered.",
+            )
+
+
+RULES: tuple[Rule, ...] = (_uncertified, _clever, _outputs, _shortened, _time_budget)

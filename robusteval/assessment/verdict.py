@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from robusteval.assessment.checks.certificates import CERTIFICATES
 from robusteval.assessment.checks.more_effort import power
 from robusteval.assessment.evidence.upper_bounds import Bounds
 from robusteval.assessment.evidence.white_box import blind_norms, why_blind
 from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
 from robusteval.assessment.references.known_models import known_models
+from robusteval.metrics._common.bracket import edges_of, shares_at
+from robusteval.metrics._common.columns import REFERENCE, span
 from robusteval.record.run import Grade, Record, Verdict
 from robusteval.record.units import NORM_TITLES, WORST_CASE, budget_text
 
@@ -20,18 +23,22 @@ RULE = (
     "inconclusive."
 )
 
+CERTIFIED_RULE = "F too: an adversarial lies inside a ball of which a certifier proved that it holds none."
+
 
 def write(record: Record) -> Verdict:
     """Grade from checks and findings, sentences from the results. A bad grade never comes with a good number first."""
     fails, warns = _count(record, "fail", "alarm"), _count(record, "warn", "warning")
     blind = blind_norms(record)
-    grade = _grade(fails, warns, bool(unmeasured(record)))
+    refuted = any(check.id == CERTIFICATES and check.outcome == "fail" for check in record.checks)
+    grade = _grade(fails, warns, bool(unmeasured(record)) or refuted)
     if blind and grade in ("A", "B", "C"):
         grade = "D"
     bound = Bounds(tuple(blind), grade in ("D", "F"))
     sentences = _doubts(record, blind) if bound.doubtful else []
     sentences += _accuracy(record)
     sentences += _distances(record, bound)
+    sentences += _bracket(record)
     sentences += _skipped(record)
     sentences += _planted(record)
     sentences += _cascades(record, bound)
@@ -40,6 +47,8 @@ def write(record: Record) -> Verdict:
     sentences += _defenses(record, bound)
     done = sum(check.outcome != "not-applicable" for check in record.checks)
     reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"
+    if record.certificates:
+        reason += f" {CERTIFIED_RULE}"
     return Verdict("inconclusive" if grade in ("D", "F") else "conclusive", grade, reason, sentences)
 
 
@@ -142,6 +151,24 @@ def _distances(record: Record, bound: Bounds) -> list[str]:
                 f"distance of {reached} or less{_spread(record, norm)}{share}."
             )
         sentences.append(bound.said(sentence, norm))
+    return sentences
+
+
+def _bracket(record: Record) -> list[str]:
+    """What is proved, broken and unknown at the budget that is quoted first, in each norm with certificates."""
+    sentences = []
+    for norm in dict.fromkeys(row.norm for row in record.certificates):
+        edges = edges_of(record, norm)
+        if edges is None:
+            continue
+        eps = REFERENCE[norm] * span(record)
+        shares = shares_at(edges, eps)
+        title = NORM_TITLES.get(norm, norm)
+        sentences.append(
+            f"At {title} {budget_text(eps, norm, span(record))}, of {edges.count} samples "
+            f"{100 * shares.proved:.1f} % are proved to be right, {100 * shares.broken:.1f} % are broken or wrong, and "
+            f"of {100 * shares.unknown:.1f} % neither is known."
+        )
     return sentences
 
 

@@ -11,12 +11,12 @@ from robusteval.cli import say_json
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
 
-_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor")
+_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor", "certifier")
 
 
 @click.group("plugins")
 def command() -> None:
-    """List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors."""
+    """List and show the installed attacks, defences, metrics, loaders, data sets, suites, executors and certifiers."""
 
 
 @command.command("list")

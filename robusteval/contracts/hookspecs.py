@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pluggy
 
+from robusteval.contracts.certificates.certifier import Certifier
 from robusteval.contracts.executors.executor import Executor
 from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader
 from robusteval.hooks import GROUP
@@ -46,6 +47,11 @@ class Hooks:
     @hookspec
     def robusteval_executors(self) -> list[type[Executor]]:
         """Executors: where units of a run are made."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_certifiers(self) -> list[type[Certifier]]:
+        """Certifiers: frozen dataclasses with `info` and `bound(statement)`."""
         raise NotImplementedError
 
     @hookspec

@@ -30,6 +30,7 @@ from robusteval.record.measured import (
     Witness,
     Witnesses,
 )
+from robusteval.record.measured.certificates import Certificate, Proofs
 from robusteval.record.measured.samples_file import SamplesFile, SamplesPart
 from robusteval.record.references import Compared, Reference, ReferenceColumn
 
@@ -41,6 +42,7 @@ __all__ = [
     "SCHEMA",
     "TITLES_ONLY",
     "Cell",
+    "Certificate",
     "Check",
     "Column",
     "Compared",
@@ -56,6 +58,7 @@ __all__ = [
     "Pipeline",
     "Planted",
     "Point",
+    "Proofs",
     "Record",
     "Reference",
     "ReferenceColumn",
@@ -115,6 +118,8 @@ class Record:
     estimates: list[Estimate] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
+    certificates: list[Certificate] = field(default_factory=list)
+    proofs: Proofs | None = None  # the graph of the model, where something was proved and it is not too large
     references: list[Compared] = field(
         default_factory=list
     )  # known models on the same samples, as far as there are any

@@ -147,7 +147,7 @@ def _by_target(record: Record, cell: Cell, where: str) -> None:
 
 
 def _tests(record: Record) -> None:
-    """Estimates, planted adversarials and searches: columns go with their samples, which exist."""
+    """Estimates, planted adversarials, searches and certificates: columns go with their samples, which exist."""
     tests: list[tuple[str, Sequence[int], list[Sequence[Any]]]] = []
     for index, estimate in enumerate(record.estimates):
         tests.append((f"estimates[{index}]", estimate.samples, [estimate.value, estimate.target, estimate.fit]))
@@ -160,6 +160,11 @@ def _tests(record: Record) -> None:
         _least(f"searches[{index}].hits", (*search.hits, *search.eps, search.draws))
         if any(hits > search.draws for hits in search.hits):
             raise _no(f"searches[{index}].hits", f"more hits than the {search.draws} draws")
+    for index, proof in enumerate(record.certificates):
+        tests.append((f"certificates[{index}]", proof.samples, [proof.radius]))
+        _least(f"certificates[{index}].radius", (*proof.radius, proof.limit, proof.stopped))
+        if proof.norm not in NORMS:
+            raise _no(f"certificates[{index}].norm", f"{proof.norm[:40]!r} is no norm")
     for where, samples, columns in tests:
         _samples(where, samples, record.data.samples)
         for column in columns:

@@ -14,12 +14,14 @@ from typing import Any
 
 from robusteval.renamed import warn
 from robusteval.testing import problems
+from robusteval.testing.certificates.certifiers import CertifierSubject
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
 from robusteval.testing.executors import ExecutorSubject
 from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.kit import (
     assert_conforms,
     check_attack,
+    check_certifier,
     check_defense,
     check_executor,
     check_loader,
@@ -56,6 +58,7 @@ from robusteval.testing.runs import AttackSubject
 __all__ = [
     "AttackSubject",
     "Blank",
+    "CertifierSubject",
     "Check",
     "CheckFailed",
     "DefenseSubject",
@@ -77,6 +80,7 @@ __all__ = [
     "Staircase",
     "assert_conforms",
     "check_attack",
+    "check_certifier",
     "check_defense",
     "check_executor",
     "check_loader",

@@ -9,6 +9,7 @@ from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.samples import Samples
 from robusteval.record.run import Record
 from robusteval.testing.attacks import ATTACK_CHECKS
+from robusteval.testing.certificates.certifiers import CERTIFIER_CHECKS, CertifierSubject
 from robusteval.testing.checks import Check, Report, bind
 from robusteval.testing.defenses import DEFENSE_CHECKS
 from robusteval.testing.executors import EXECUTOR_CHECKS, ExecutorSubject
@@ -19,7 +20,7 @@ from robusteval.testing.metrics import METRIC_CHECKS, MetricSubject
 from robusteval.testing.runs import AttackSubject
 from robusteval.text import block
 
-AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | ExecutorSubject
+AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | ExecutorSubject | CertifierSubject
 
 
 def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
@@ -55,6 +56,11 @@ def check_executor(plugin: object, *, workers: int = 2) -> Report:
     return _report(ExecutorSubject(plugin, workers))
 
 
+def check_certifier(plugin: object, *, nets: int = 24, points: int = 64) -> Report:
+    """All checks of a certifier, on so many random networks, with so many points tried in each ball."""
+    return _report(CertifierSubject(plugin, nets, points))
+
+
 def checks_for(plugin: object) -> list[Check]:
     """The checks of a plugin, one by one, for `pytest.mark.parametrize`; each is called without arguments.
 
@@ -67,6 +73,7 @@ def checks_for(plugin: object) -> list[Check]:
         MetricSubject: METRIC_CHECKS,
         LoaderSubject: LOADER_CHECKS,
         ExecutorSubject: EXECUTOR_CHECKS,
+        CertifierSubject: CERTIFIER_CHECKS,
     }
     return bind(checks[type(subject)], subject)
 
@@ -99,4 +106,8 @@ def _subject(plugin: object) -> AnySubject:
         return LoaderSubject(plugin)
     if hasattr(kind, "perform"):
         return ExecutorSubject(plugin)
-    raise TypeError(f"{kind.__name__} is no attack, defence, metric, loader or executor: it has none of their methods.")
+    if hasattr(kind, "bound"):
+        return CertifierSubject(plugin)
+    raise TypeError(
+        f"{kind.__name__} is no attack, defence, metric, loader, executor or certifier: it has none of their methods."
+    )

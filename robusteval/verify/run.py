@@ -25,6 +25,7 @@ from robusteval.verify.parts.known import check_known
 from robusteval.verify.parts.page import check_page
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
+from robusteval.verify.proofs.check import check_proofs
 
 
 def verify(record: Record, folder: Path, model: Path | None) -> Verification:
@@ -32,6 +33,7 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     there. Raises RecordError where there is nothing to check with, or the model is another one."""
     evidence = gather(record, folder, model)
     result = check(record, evidence)
+    _part(result, "certificates", lambda: check_proofs(record, folder, evidence, result))
     with result.kind("page and tables"):
         check_page(record, folder, result)
     if evidence.model is not None:

@@ -19,6 +19,7 @@ _DEFENCE = "the answers of a defence need the defence"
 _COUNTED = "counted while the attack ran; only running it again shows it, and what is derived from it is compared"
 _CANDIDATES = "candidates at fixed strengths are not kept; what is derived from them is compared"
 _ESTIMATE = "needs the model's gradients; what is derived from it is compared"
+_PROVED = "the largest radii of crown are proved again from the stored graph; others need the certifier"
 _PLANTED = "the planted readouts are not kept; what is derived from them is compared"
 _NOISE = "the drawn noise is not kept; what is derived from it is compared"
 _PREFLIGHT = (
@@ -107,6 +108,10 @@ OUT_OF_SCOPE: dict[str, str] = {
     "estimates[*].params**": _ESTIMATE,
     "estimates[*].target**": _ESTIMATE,
     "estimates[*].fit**": _ESTIMATE,
+    "certificates[*].params**": _PROVED,
+    "certificates[*].limit": _PROVED,
+    "certificates[*].stopped": _PROVED,
+    "certificates[*].radius[*]": _PROVED,
     "planted[*].params**": _PLANTED,
     "planted[*].samples**": _PLANTED,
     "planted[*].found.**": _PLANTED,

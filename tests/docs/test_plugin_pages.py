@@ -110,6 +110,7 @@ def test_every_example_is_a_row_of_the_catalogue(acme: Path, monkeypatch: pytest
     assert [row.broken for row in rows if row.broken] == []
     assert sorted((row.kind, row.entry_point) for row in rows) == [
         ("attack", "acme_attack"),
+        ("certifier", "acme_certifier"),
         ("dataset", "acme_dataset"),
         ("defense", "acme_detector"),
         ("defense", "acme_preprocessor"),

@@ -37,7 +37,7 @@ SHORT: dict[str, dict[str, object]] = {
 RATIO = {"least-likely": 12.0}
 # It attacks through other models that the user names, and says so when there are none; tests of its own stand in.
 NEEDS_MODELS = {"transfer"}
-HOOKS = ("robusteval_attacks", "robusteval_defenses")
+HOOKS = ("robusteval_attacks", "robusteval_certifiers", "robusteval_defenses")
 
 
 def offered() -> list[Any]:

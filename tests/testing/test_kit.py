@@ -10,6 +10,7 @@ import torch
 from robusteval.engine.schedule.local import Processes, Serial
 from robusteval.testing import (
     AttackSubject,
+    CertifierSubject,
     DefenseSubject,
     ExecutorSubject,
     LoaderSubject,
@@ -25,6 +26,7 @@ from robusteval.testing import (
 )
 from robusteval.testing.checks import Check
 from tests.testing.bad_attacks import BAD_ATTACKS
+from tests.testing.bad_certifiers import BAD_CERTIFIERS, Corners
 from tests.testing.bad_defenses import BAD_DEFENSES
 from tests.testing.bad_executors import BAD_EXECUTORS, Here
 from tests.testing.bad_others import BAD_LOADERS, BAD_METRICS
@@ -102,6 +104,15 @@ def test_good_executors_pass(plugin: type) -> None:
 @pytest.mark.parametrize(("name", "plugin"), pairs(BAD_EXECUTORS))
 def test_bad_executors_are_caught(name: str, plugin: type) -> None:
     assert _caught(ExecutorSubject(plugin), name)
+
+
+@pytest.mark.parametrize(("name", "plugin"), pairs(BAD_CERTIFIERS))
+def test_bad_certifiers_are_caught(name: str, plugin: type) -> None:
+    assert _caught(CertifierSubject(plugin), name)
+
+
+def test_a_good_certifier_passes() -> None:
+    assert_conforms(Corners)
 
 
 def _caught(subject: object, name: str) -> bool:

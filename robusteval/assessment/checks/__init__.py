@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robusteval.assessment.checks.certificates import CERTIFIED
 from robusteval.assessment.checks.completeness import ATTACKS
 from robusteval.assessment.checks.cross_attack import STRENGTH
 from robusteval.assessment.checks.defenses import DEFENDED
@@ -14,6 +15,7 @@ CHECKS: tuple[Spec, ...] = (*ATTACKS, *GRADIENTS, *STRENGTH, *EFFORT, *DEFENDED)
 
 
 def run_checks(record: Record) -> tuple[list[Check], list[Finding]]:
-    """Every check's outcome, in the order of CHECKS, and the findings that they raise."""
-    done = [check.run(record) for check in CHECKS]
+    """Every check's outcome, in the order of CHECKS, and the findings that they raise. Those of certificates are made
+    where some were asked for: records from before there were any have the checks that they always had."""
+    done = [check.run(record) for check in (*CHECKS, *(CERTIFIED if record.certificates else ()))]
     return [check for check, _ in done], [finding for _, found in done for finding in found]

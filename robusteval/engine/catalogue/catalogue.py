@@ -27,7 +27,7 @@ from robusteval.foreign import foreign, words
 from robusteval.hooks import GROUP
 from robusteval.text import as_name, as_sentence
 
-KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor")
+KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor", "certifier")
 _HOOKS = {
     "loader": "robusteval_loaders",
     "attack": "robusteval_attacks",
@@ -35,6 +35,7 @@ _HOOKS = {
     "metric": "robusteval_metrics",
     "dataset": "robusteval_datasets",
     "executor": "robusteval_executors",
+    "certifier": "robusteval_certifiers",
 }
 _SUITES = "robusteval_suites"  # these are texts by name, where the others are lists of types
 OURS = "robusteval"

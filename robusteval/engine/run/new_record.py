@@ -23,6 +23,7 @@ def record_of(job: Job, plan: Plan, fitted: Fitted) -> run.Record:
     info = job.model.info
     used = {("attack", name) for planned in plan.planned for name in planned.plugins()}
     used |= {("defense", spec.plugin) for spec in job.suite.defenses}
+    used |= {("certifier", name) for name in (job.suite.certify.certifiers if job.suite.certify.samples else ())}
     asked = job.suite.metrics
     used |= {("metric", entry.name) for entry in job.catalogue.of("metric") if not asked or entry.name in asked}
     return run.Record(

@@ -16,6 +16,8 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
 from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.certify import stored_graph
+from robusteval.engine.certify.certificates import CERTIFICATES, certified
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
@@ -33,7 +35,6 @@ from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Lis
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
 from robusteval.engine.state import guest, put_back
-from robusteval.engine.suite.options import Clever, NoiseDraws, Planted
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
 from robusteval.engine.units.store import UnitStore
@@ -110,13 +111,7 @@ def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
     suite = job.suite
     if defenses is not None:
         fitting = tuple(spec for spec in suite.defenses if spec.name in defenses)
-        suite = dataclasses.replace(
-            suite,
-            defenses=fitting,
-            clever=Clever(samples=0),
-            planted=Planted(samples=0),
-            noise_draws=NoiseDraws(samples=0),
-        )
+        suite = dataclasses.replace(suite.untested(), defenses=fitting)
     with one_thread(), guest("what comes before the attacks", suite.cell_timeout):
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
         fitted.by_defense = _sized(job, fitted)
@@ -138,12 +133,12 @@ def finish(
     job: Job, begun: Begun, listener: Listener, part: Part = WHOLE, facts: Mapping[str, str] | None = None
 ) -> document.Record:
     """Attacks, and all that follows, up to the saved record. facts: more for its environment."""
-    plan, units, fitted, costs, clock = begun.plan, begun.units, begun.fitted, begun.costs, begun.clock
+    plan, units, fitted, costs = begun.plan, begun.units, begun.fitted, begun.costs
     done = attack_part(job, begun, listener, part)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs)
         record.environment |= {"passes": begun.passes, match.PRECISION: begun.timing.tuning.precision, **(facts or {})}
-        findings = _test(record, job, fitted, costs, clock)
+        findings = _test(record, job, begun)
         record.gallery = gallery.pictures(record, units, job.samples, fitted, plan.chunk)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder, plan.chunk)
     record.references = match.compared(job.references, record)
@@ -243,16 +238,16 @@ def _assembled(
     return record
 
 
-def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, clock: Clock) -> list[document.Finding]:
+def _test(record: document.Record, job: Job, begun: Begun) -> list[document.Finding]:
     """The tests of the evaluation itself, each as far as there is time left for it; a finding for each that failed."""
     findings = []
-    for name, (_, seconds) in costs.tests().items():
-        if not clock.fits(seconds):
+    for name, (_, seconds) in begun.costs.tests().items():
+        if not begun.clock.fits(seconds):
             record.skipped.append(name)
             continue
         try:
             with foreign(), guest(f"the test of the evaluation by {name}"):
-                _one_test(name, record, job, fitted)
+                _one_test(name, record, job, begun)
         except Exception as error:  # noqa: BLE001
             # a model may fail at a batch of another size: the attacks' figures stay
             reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
@@ -268,13 +263,17 @@ def _test(record: document.Record, job: Job, fitted: Fitted, costs: Forecaster, 
     return findings
 
 
-def _one_test(name: str, record: document.Record, job: Job, fitted: Fitted) -> None:
+def _one_test(name: str, record: document.Record, job: Job, begun: Begun) -> None:
+    fitted = begun.fitted
     pipeline, suite = fitted.by_defense["none"], _survivable(job.suite, record)
     bare, initially_correct = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     if name == "planted adversarials":
         record.planted = planted.test(bare, job.samples, initially_correct, suite, job.catalogue, job.seed)
     elif name == "noise draws":
         record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
+    elif name == CERTIFICATES:
+        record.certificates = certified(record, bare, job.samples, initially_correct, suite, job.catalogue, begun.units)
+        record.proofs = stored_graph.write(record, bare, job.folder)
     else:
         record.estimates = clever.estimate(bare, job.samples, initially_correct, suite.clever, suite.norms, job.seed)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import Attack, Foretold, Passes
+from robusteval.engine.certify.certificates import CERTIFICATES, seconds_of
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.schedule.pass_timing import PassTiming, contention
@@ -185,8 +186,9 @@ class Forecaster:
             "planted adversarials": self._planted(),
             "noise draws": (draws, draws * forward),
             "CLEVER": (points + gradients, gradients * OVERHEAD * speed.pass_ms / 1e3),
+            CERTIFICATES: (0.0, seconds_of(suite.certify, suite.norms, samples)),
         }
-        return {name: figures for name, figures in found.items() if figures[0]}
+        return {name: figures for name, figures in found.items() if any(figures)}
 
     def _planted(self) -> tuple[float, float]:
         """What the attacks ask of the readouts, and what it takes to make them and to try them by chance."""

@@ -7,13 +7,14 @@ classes. Names of plugins and their parameters are the catalogue's business.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict
 
 from robusteval.engine.suite.options import (
     STATED,
+    Certify,
     Clever,
     Count,
     Flag,
@@ -211,6 +212,7 @@ class Settings:
     planted: Planted = field(default_factory=Planted)
     noise_draws: NoiseDraws = field(default_factory=NoiseDraws)
     gates: Gates = field(default_factory=Gates)
+    certify: Certify = field(default_factory=Certify)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +221,11 @@ class Suite(Settings):
 
     stated: frozenset[str] = frozenset()  # norms whose largest budget the suite states itself
     sha256: str = field(default="", compare=False)
+
+    def untested(self) -> Suite:
+        """Without what comes beside the attacks."""
+        nothing = {"clever": Clever(), "planted": Planted(), "noise_draws": NoiseDraws(), "certify": Certify()}
+        return replace(self, **nothing)
 
     def largest(self, norm: str, shape: tuple[int, ...]) -> float:
         """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the

@@ -99,6 +99,32 @@ class NoiseDraws:
 
 
 @dataclass(frozen=True)
+class Certify:
+    """Prove, for some samples, that no adversarial lies nearer than a radius: the lower edge."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STATED
+    samples: Annotated[Count, Field(description="so many, the first of the data; 0: none")] = 0
+    seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1e6,
+            allow_inf_nan=False,
+            description="of search for a sample and norm, all certifiers together; the bound at work is finished",
+        ),
+    ] = 2.0
+    halvings: Annotated[
+        int, Strict(), Field(ge=1, le=40, description="of the interval between what is proved and what is broken")
+    ] = 8
+    certifiers: Annotated[
+        tuple[Text, ...], Field(description="installed ones, asked from the cheapest to the dearest")
+    ] = ("crown", "alpha-crown")
+    norms: Annotated[
+        tuple[NormName, ...], Field(description="default: those of the suite in which the certifiers prove anything")
+    ] = ()
+
+
+@dataclass(frozen=True)
 class Transfer:
     """Whose adversarials fool whom, when several models are run together."""
 

@@ -121,6 +121,8 @@ def _check_plugins(settings: Settings, source: str, catalogue: Catalogue) -> Non
         _installed(kind, spec.plugin, source, (*place, "plugin"), catalogue)
     for number, name in enumerate(settings.metrics):
         _installed("metric", name, source, ("metrics", number), catalogue)
+    for number, name in enumerate(settings.certify.certifiers if settings.certify.samples else ()):
+        _installed("certifier", name, source, ("certify", "certifiers", number), catalogue)
     for kind, place, spec in rows:
         fault = sentences.params_fault(source, place, catalogue.get(kind, spec.plugin), spec.params)
         if fault is not None:

@@ -92,6 +92,21 @@ def sealed_unit(plan: str, cell_id: str, chunk: int, result: UnitResult | Judged
     else:
         arrays |= {name: getattr(result, name).numpy() for name in _JUDGED}
         meta["values"] = result.values
+    return _packed(meta, arrays)
+
+
+def sealed_columns(plan: str, cell_id: str, chunk: int, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Columns of a chunk that no attack made, as they are stored."""
+    return _packed({"plan": plan, "cell": cell_id, "chunk": chunk}, arrays)
+
+
+def columns_unit(content: bytes, plan: str, cell_id: str, chunk: int) -> Arrays | None:
+    """The columns in these bytes, or None where they are not, to the last bit, what was stored as this unit."""
+    found = _of(content, plan, cell_id, chunk)
+    return None if found is None else found[1]
+
+
+def _packed(meta: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)
     return _sealed(buffer.getvalue())

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from robusteval.cage.page import Asking
+from robusteval.contracts.certificates.graph import Graph, NotCoveredError
 from robusteval.contracts.classifier import LoadOptions, ModelInfo
 from robusteval.contracts.sharing import shared
 from robusteval.errors import AccessError, ModelError
 from robusteval.loaders.input_space import check_room
+from robusteval.loaders.onnx.certified.export import export
 from robusteval.loaders.onnx.gradients.climb import climb
 from robusteval.loaders.onnx.gradients.ladder import Climb, TwinRunner
 from robusteval.loaders.onnx.gradients.prepass import merge_opsets
@@ -27,6 +29,7 @@ from robusteval.loaders.onnx.reading.outputs import candidates, choose
 from robusteval.loaders.onnx.reading.reference import Truth
 from robusteval.loaders.onnx.reading.session import open_session
 from robusteval.loaders.onnx.sandbox import probe_file
+from robusteval.loaders.onnx.twin.node import Unsupported
 from robusteval.loaders.output_head import Head
 
 
@@ -97,6 +100,20 @@ class OnnxClassifier:
         return OnnxClassifier(
             tapped.file, self._input_reading, tapped.output_reading, tapped.head, tapped.climbed, info, tapped.truth
         )
+
+    def graph(self) -> Graph:
+        """The file as a graph for certifiers, in float64. Raises NotCoveredError, naming the node."""
+        if self.info.precision not in ("float32", "float64"):
+            raise NotCoveredError(f"the file computes in {self.info.precision}")
+        if self._input_reading.type not in ("tensor(float)", "tensor(double)"):
+            raise NotCoveredError(f"the file's input is {self._input_reading.type}")
+        plain = replace(self._climbed, straight=False, soft=False, freed=False, way="loop", folds=False)
+        try:
+            runner = plain.runner(self._file, self._input_reading, self._output_reading, replace(self._head, tail=""))
+            runner.module.double()
+            return export(runner, runner.head, *self.info.bounds)
+        except Unsupported as error:
+            raise NotCoveredError(str(error)) from error
 
     def trainable(self) -> nn.Module:
         """A fresh twin, [B, *input_shape] -> scores [B, K], whose weights are parameters."""

@@ -18,7 +18,7 @@ from robusteval.verify.parts.result import Verification
 SUITE = "the suite is a plugin's or the user's own, so that its hash and what it asks for were not checked"
 PLAN = "the hash of the plan, which needs the plugins and the loaded model"
 ATTACKS = "the hash of the attacks' variants together, which needs the plugins"
-KINDS = ("attack", "defense", "metric")
+KINDS = ("attack", "defense", "metric", "certifier")
 _ROW = {"kind", "name", "version", "distribution"}  # of a plugin; since 0.3 with the sha256 of its file
 _OF_CELL = (
     "attack", "plugin", "version", "family", "needs", "defense", "knowledge", "norm", "threat", "eps", "target",
@@ -57,6 +57,7 @@ def check_facts(record: Record, result: Verification) -> None:
     ):
         faults.append("the bare model's pipeline is described as a defence")
     told: tuple[Any, ...] = (*record.pipelines, *record.cells, *record.probes, *record.estimates, *record.planted)
+    told = (*told, *record.certificates)
     if any(row.status == "done" and row.reason for row in told):
         faults.append("something that is done has a reason why not")
     result.judge(faults, "tool and model")
@@ -225,6 +226,7 @@ def _plugins(record: Record, result: Verification) -> None:
         elif cell.plugin != _OWN_ATTACK:
             used.add(("attack", cell.plugin, cell.version))
     used |= {("defense", row.plugin, row.version) for row in record.pipelines if row.defense != "none"}
+    used |= {("certifier", row.certifier, row.version) for row in record.certificates}
     listed = [(row.get("kind", ""), row.get("name", ""), row.get("version", "")) for row in record.plugins]
     done = {("attack", cell.plugin, cell.version) for cell in record.cells if cell.status != "excluded"}
     needed = {plugin for plugin in used if plugin[0] == "defense" or plugin in done}
@@ -272,6 +274,12 @@ def _self_tests(record: Record, result: Verification) -> None:
         if len(set(row.samples)) != len(row.samples) or not all(right[sample] for sample in row.samples):
             faults.append("a sample is there twice, or is wrong when clean")
         result.judge(faults, f"planted[{index}]")
+    for index, proof in enumerate(record.certificates):
+        faults = [] if proof.samples == list(range(len(proof.samples))) else ["its samples are not the first ones"]
+        pairs = zip(proof.samples, proof.radius, strict=False)
+        if any(radius > 0 and not right[sample] for sample, radius in pairs):
+            faults.append("something is proved of a sample that is wrong when clean")
+        result.judge(faults, f"certificates[{index}]")
     for index, search in enumerate(record.searches):
         twice = len(set(search.samples)) != len(search.samples)
         wrong = not all(right[sample] for sample in search.samples)

@@ -118,6 +118,8 @@ def _files(found: Located) -> Iterator[tuple[str, bool]]:
             yield place.named(_plain(record.per_sample.file)), True
         if record.witnesses is not None:
             yield place.named(_plain(record.witnesses.file)), True
+        if record.proofs is not None:
+            yield place.named(_plain(record.proofs.file)), True
         yield place.named(PAGE), False
 
 

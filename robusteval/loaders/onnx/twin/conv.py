@@ -50,7 +50,7 @@ def _transposed(node: Node) -> Fn:
         window = Window.of(node, rank)
         extra = node.get_ints("output_padding") or [0] * rank
         full = TRANSPOSED[rank - 1](x, w, b, window.strides, 0, 0, group, window.dilations)
-        pads, extra = _output_window(node, window, list(x.shape[2:]), list(full.shape[2:]), extra)
+        pads, extra = output_window(node, window, list(x.shape[2:]), list(full.shape[2:]), extra)
         if any(extra):  # the extra rows hold the bias alone
             tail = [(0, 0), (0, 0), *[(0, e) for e in extra]]
             ones = full.new_zeros(full.shape) if b is None else b.reshape(1, -1, *[1] * rank).expand(full.shape)
@@ -61,7 +61,7 @@ def _transposed(node: Node) -> Fn:
     return run
 
 
-def _output_window(
+def output_window(
     node: Node, window: Window, sizes: list[int], full: list[int], extra: list[int]
 ) -> tuple[list[tuple[int, int]], list[int]]:
     """What to cut from the full result on each side, and how much to add behind it first."""

@@ -182,6 +182,12 @@ class Twin(nn.Module):
         return result
 
     def _walk(self, x: Tensor) -> tuple[list[Any], ShapePlan]:
+        env, known, todo = self.traced(x)
+        return env, self._plan(env, known, todo)
+
+    def traced(self, x: Tensor) -> tuple[list[Any], list[bool], list[Call]]:
+        """One run, call by call: (the values by slot, which of them do not depend on x beyond its shape, the calls that
+        do)."""
         env, known = self._env.copy(), self._known.copy()
         env[self.program.input_slots[0]] = x
         todo: list[Call] = []
@@ -194,7 +200,7 @@ class Twin(nn.Module):
                     env[slot], known[slot] = value, static
             if not static:
                 todo.append(call)
-        return env, self._plan(env, known, todo)
+        return env, known, todo
 
     def _plan(self, env: list[Any], known: list[bool], todo: list[Call]) -> ShapePlan:
         device = self.anchor.device

@@ -1,0 +1,174 @@
+"""A graph as certifiers walk it: maxima taken apart into ReLUs, and each affine node with its transpose.
+
+max(a, b) = b + relu(a - b), pair by pair, so that a pool needs no relaxation of its own and its lower slopes can be
+optimised as every ReLU's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from robusteval.api import GraphNode, ModelGraph, affine_value
+
+
+@dataclass
+class Network:
+    """Nodes in order, the first one the input. constants: [n] each affine node's value of zeros; exact: places of nodes
+    that we made of maxima, which round nothing; largest: {place: (a, b)} of nodes that hold max(a, b)."""
+
+    nodes: list[GraphNode]
+    exact: set[int] = field(default_factory=set)
+    largest: dict[int, tuple[int, int]] = field(default_factory=dict)
+    constants: dict[int, Tensor] = field(default_factory=dict)
+    turned: dict[int, Tensor] = field(default_factory=dict)  # of a gather that only reorders: the places back
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes by place."""
+        return [node.shape for node in self.nodes]
+
+    def inputs_of(self, place: int) -> list[tuple[int, ...]]:
+        """The shapes of a node's inputs."""
+        return [self.nodes[source].shape for source in self.nodes[place].inputs]
+
+    @property
+    def widest(self) -> int:
+        """How many numbers the largest value has."""
+        return max(node.numel for node in self.nodes)
+
+
+def lowered(graph: ModelGraph) -> Network:
+    """The graph without maxima."""
+    network, at = Network([]), list[int]()
+    for node in graph.nodes:
+        inputs = tuple(at[place] for place in node.inputs)
+        if node.op == "max":
+            at.append(_maximum(network, node, inputs[0]))
+        else:
+            at.append(_add(network, node.op, inputs, node.shape, dict(node.tensors), dict(node.settings), node))
+    for place, node in enumerate(network.nodes):
+        if node.op in ("input", "activation"):
+            continue
+        zeros = [
+            torch.zeros(1, network.nodes[source].numel, dtype=torch.float64, device=_device(graph))
+            for source in node.inputs
+        ]
+        network.constants[place] = affine_value(node, zeros, network.inputs_of(place))[0]
+        if node.op == "gather":
+            index = node.tensors["index"]
+            if len(index) == network.nodes[node.inputs[0]].numel and bool((index.sort().values == _count(index)).all()):
+                network.turned[place] = index.argsort()
+    return network
+
+
+def _count(index: Tensor) -> Tensor:
+    return torch.arange(len(index), device=index.device)
+
+
+def _device(graph: ModelGraph) -> torch.device:
+    return next((value.device for node in graph.nodes for value in node.tensors.values()), torch.device("cpu"))
+
+
+def _add(
+    network: Network,
+    op: str,
+    inputs: tuple[int, ...],
+    shape: tuple[int, ...],
+    tensors: dict[str, Tensor],
+    settings: dict[str, object],
+    node: GraphNode,
+) -> int:
+    network.nodes.append(GraphNode(op, inputs, shape, tensors, settings, node.name, node.source))
+    return len(network.nodes) - 1
+
+
+def _maximum(network: Network, node: GraphNode, source: int) -> int:
+    """The place of the node that holds the maxima."""
+    members, shape = node.tensors["members"], node.shape
+    fill = torch.zeros(len(members), dtype=torch.float64, device=members.device)
+
+    def made(op: str, inputs: tuple[int, ...], tensors: dict[str, Tensor], settings: dict[str, object]) -> int:
+        place = _add(network, op, inputs, shape, tensors, settings, node)
+        network.exact.add(place)
+        return place
+
+    left = [made("gather", (source,), {"index": members[:, k], "fill": fill}, {}) for k in range(members.shape[1])]
+    while len(left) > 1:
+        pairs = [left[k : k + 2] for k in range(0, len(left), 2)]
+        left = []
+        for pair in pairs:
+            if len(pair) == 1:
+                left.append(pair[0])
+                continue
+            a, b = pair
+            ahead = made("add", (a, b), {}, {"signs": [1, -1]})
+            lift = made("activation", (ahead,), {}, {"kind": "relu"})
+            left.append(made("add", (b, lift), {}, {"signs": [1, 1]}))
+            network.largest[left[-1]] = (a, b)
+    return left[0]
+
+
+def transposed(network: Network, place: int, a: Tensor) -> list[Tensor]:
+    """The coefficients of an affine node's inputs, [B, S, m] each, from those of its value, [B, S, n]."""
+    node = network.nodes[place]
+    tensors, sizes = node.tensors, [network.nodes[source].numel for source in node.inputs]
+    if node.op == "add":
+        return [a if sign > 0 else -a for sign in node.settings["signs"]]
+    if node.op == "concat":
+        return list(a.split(sizes, -1))
+    if node.op == "scale":
+        return [a * tensors["scale"].flatten()]
+    if node.op == "gather":
+        if place in network.turned:
+            return [a[..., network.turned[place]]]
+        kept = (tensors["index"] >= 0).nonzero().squeeze(1)
+        return [_summed(a[..., kept], tensors["index"][kept], sizes[0])]
+    if node.op == "sum":
+        members, weight = tensors["members"], tensors["weight"]
+        weight = torch.where(members >= 0, weight, 0.0)
+        return [_summed((a[..., None] * weight).flatten(-2), members.clamp_min(0).flatten(), sizes[0])]
+    weight = tensors["weight"]
+    if node.op == "linear":
+        return [(a.reshape(*a.shape[:2], -1, weight.shape[0]) @ weight).flatten(2)]
+    return [_convolved(network, place, a)]
+
+
+def _summed(a: Tensor, index: Tensor, size: int) -> Tensor:
+    return a.new_zeros(*a.shape[:-1], size).index_add(-1, index, a)
+
+
+def _convolved(network: Network, place: int, a: Tensor) -> Tensor:
+    """Through the transpose of a convolution, which is a transposed one, and the other way round."""
+    node, (shape,) = network.nodes[place], network.inputs_of(place)
+    weight, images = node.tensors["weight"], a.reshape(-1, *node.shape)
+    stride, padding, dilation = (tuple(node.settings[key]) for key in ("stride", "padding", "dilation"))
+    groups = int(node.settings["groups"])
+    if node.op == "conv_transpose":
+        out = F.conv2d(images, weight, None, stride, padding, dilation, groups)
+    else:
+        spans = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+        reached = [(n - 1) * s - 2 * p + k for n, s, p, k in zip(node.shape[1:], stride, padding, spans, strict=True)]
+        extra = tuple(n - r for n, r in zip(shape[1:], reached, strict=True))
+        out = F.conv_transpose2d(images, weight, None, stride, padding, extra, groups, dilation)
+    return out.reshape(*a.shape[:2], -1)
+
+
+def errors_of(network: Network, place: int, sizes: Sequence[Tensor], rounded: Tensor) -> Tensor:
+    """How far a computed value may be off, [B, n]; of what we made of maxima only our own arithmetic counts.
+
+    sizes: largest absolute values of the inputs; rounded: what the arithmetic of the pipeline allows.
+    """
+    if place not in network.exact:
+        return rounded
+    node = network.nodes[place]
+    if node.op == "activation":
+        return sizes[0] * _OWN
+    return affine_value(node, sizes, network.inputs_of(place), absolute=True) * _OWN
+
+
+_OWN = 2.0**-32

@@ -1,0 +1,33 @@
+"""Interval bound propagation: every value between two numbers, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
+from robusteval_certifiers._common.margins import bounded, ibp
+
+
+@dataclass(frozen=True)
+class Ibp:
+    """Intervals forward through the network. Cheap, and loose on nets that were not trained for it."""
+
+    info: ClassVar[CertifierInfo] = CertifierInfo(
+        name="ibp",
+        version="1",
+        norms=CERTIFIED_NORMS,
+        summary="Bounds every value of the network by an interval, layer by layer.",
+        reference="Gowal et al., On the effectiveness of interval bound propagation, 2018",
+        effort=0,
+    )
+
+    def bound(self, statement: Statement) -> Proof:
+        """Lower bounds of the margin, [B]."""
+        return bounded(statement, [ibp])
+
+
+@hookimpl
+def robusteval_certifiers() -> list[type[Certifier]]:
+    """The certifier of this module."""
+    return [Ibp]

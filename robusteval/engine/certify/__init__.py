@@ -1,0 +1,1 @@
+"""Certificates: balls of which it is proved that no adversarial lies in them."""

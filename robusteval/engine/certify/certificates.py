@@ -1,0 +1,192 @@
+"""The lower edge of the bracket: for each sample the largest radius that a certifier proves, below what attacks broke.
+
+Attacks come first, so that no time goes into what is broken. Where a win is known a certifier is asked about exactly
+its distance once: whoever proves that has made a wrong proof, and the check of certificates says so with the image.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robusteval.assessment.evidence.worst_case import envelope_of
+from robusteval.contracts.certificates.certifier import CERTIFIED_NORMS, Certifier, Statement, proved
+from robusteval.contracts.certificates.graph import Graph, NotCoveredError, graph_of
+from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.params import make, params_of
+from robusteval.engine.catalogue.catalogue import Catalogue, Entry
+from robusteval.engine.source import Source
+from robusteval.engine.suite.options import Certify
+from robusteval.engine.suite.suite import Suite
+from robusteval.engine.units.store import UnitStore, columns_unit, sealed_columns
+from robusteval.foreign import foreign, words
+from robusteval.ops import norm_named
+from robusteval.record.run import Certificate, Record
+
+CERTIFICATES = "certificates"  # what this is called among the tests of a run
+_CHUNK = 16  # samples that are asked about at once, and stored
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What all certifiers are asked about in one norm. upper: [n] the nearest win, inf where none is known; right: [n]
+    right when clean."""
+
+    graph: Graph
+    samples: Source
+    count: int
+    right: Tensor
+    upper: Tensor
+    norm: str
+    limit: float
+    settings: Certify
+
+
+def certified_norms(settings: Certify, norms: tuple[str, ...]) -> tuple[str, ...]:
+    """The norms in which certificates are looked for; none where the suite asks for no samples."""
+    wanted = settings.norms or norms
+    return tuple(norm for norm in wanted if norm in CERTIFIED_NORMS) if settings.samples else ()
+
+
+def seconds_of(settings: Certify, norms: tuple[str, ...], samples: int) -> float:
+    """What certificates of so many samples cost at most, in seconds."""
+    return settings.seconds * min(settings.samples, samples) * len(certified_norms(settings, norms))
+
+
+def certified(
+    record: Record,
+    model: Classifier,
+    samples: Source,
+    right: Tensor,
+    suite: Suite,
+    catalogue: Catalogue,
+    units: UnitStore,
+) -> list[Certificate]:
+    """A row for each norm and certifier of the suite, each starting where the one before it ended.
+
+    right: bool [N], right when clean. A model of which no graph can be made has rows that say which node is why; a
+    certifier that fails has a row that says so, and costs no other its own.
+    """
+    settings = suite.certify
+    count = min(settings.samples, len(samples))
+    entries = sorted((catalogue.entry("certifier", name) for name in settings.certifiers), key=_effort)
+    norms = certified_norms(settings, suite.norms)
+    try:
+        with foreign():
+            graph = graph_of(model).to(samples.x.device)
+    except NotCoveredError as error:
+        reason = f"no certificate, because of {error.message}"
+        return [_row(entry, norm, "excluded", reason) for norm in norms for entry in entries]
+    low, high = samples.bounds
+    rows = []
+    for norm in norms:
+        found = envelope_of(record, norm, "none") or [torch.inf] * len(samples)
+        nearest = torch.tensor(found, dtype=torch.float64, device="cpu")
+        limit = suite.largest(norm, tuple(samples.x.shape[1:])) * (high - low)
+        asked = _Asked(graph, samples, count, right[:count].cpu(), nearest[:count], norm, limit, settings)
+        rows += _in_norm(asked, entries, units)
+    return rows
+
+
+def _effort(entry: Entry) -> tuple[int, str]:
+    return int(getattr(entry.plugin.info, "effort", 1)), entry.name
+
+
+def _row(entry: Entry, norm: str, status: str, reason: str = "") -> Certificate:
+    row = Certificate(entry.name, entry.version, params_of(make(entry.plugin, {}, entry.name)), norm, "done", reason)
+    row.status = status  # type: ignore[assignment]  # one of the literals, named by the callers
+    return row
+
+
+def _in_norm(asked: _Asked, entries: list[Entry], units: UnitStore) -> list[Certificate]:
+    rows, radius = [], torch.zeros(asked.count, dtype=torch.float64, device="cpu")
+    spent = [0.0] * len(range(0, asked.count, _CHUNK))
+    for entry in entries:
+        if norm_named(asked.norm) not in entry.plugin.info.norms:
+            rows.append(_row(entry, asked.norm, "excluded", f"it proves nothing in {asked.norm}"))
+            continue
+        row = _row(entry, asked.norm, "done")
+        row.limit = asked.limit
+        try:
+            parts = [_chunk(asked, entry, units, number, radius, spent) for number in range(len(spent))]
+        except NotCoveredError as error:
+            rows.append(_row(entry, asked.norm, "excluded", f"no certificate, because of {error.message}"))
+            continue
+        except Exception as error:  # noqa: BLE001 - a certifier may raise anything; the attacks' figures stay
+            rows.append(_row(entry, asked.norm, "failed", words(error)[:500]))
+            continue
+        radius = torch.cat([part[0] for part in parts]) if parts else radius
+        row.samples, row.radius = list(range(asked.count)), radius.tolist()
+        row.stopped = sum(part[1] for part in parts)
+        rows.append(row)
+    return rows
+
+
+def _chunk(
+    asked: _Asked, entry: Entry, units: UnitStore, number: int, start: Tensor, spent: list[float]
+) -> tuple[Tensor, int]:
+    """(radius [n], how many the clock ended) of one chunk, stored or made. spent: seconds by chunk so far."""
+    rows = slice(number * _CHUNK, min((number + 1) * _CHUNK, asked.count))
+    name = f"certificate {entry.name} {entry.version} {asked.norm}"
+    content = units.content(name, number)
+    stored = None if content is None else columns_unit(content, units.plan, name, number)
+    if stored is not None and _fits(stored, rows.stop - rows.start):
+        spent[number] += float(stored["seconds"])
+        return torch.from_numpy(stored["radius"]), int(stored["stopped"])
+    begun = time.perf_counter()
+    with foreign():
+        radius, stopped = _search(asked, make(entry.plugin, {}, entry.name), rows, start[rows], spent[number])
+    seconds = time.perf_counter() - begun
+    spent[number] += seconds
+    arrays = {"radius": radius.numpy(), "stopped": np.asarray(stopped), "seconds": np.asarray(seconds)}
+    units.put(name, number, sealed_columns(units.plan, name, number, arrays))
+    return radius, stopped
+
+
+def _fits(stored: Mapping[str, NDArray[Any]], count: int) -> bool:
+    """Whether stored columns are those of a chunk of so many samples."""
+    shapes = {name: array.shape for name, array in stored.items()}
+    radius = stored.get("radius")
+    expected = {"radius": (count,), "stopped": (), "seconds": ()}
+    return shapes == expected and radius is not None and radius.dtype == np.float64 and bool((radius >= 0).all())
+
+
+def _search(asked: _Asked, certifier: Certifier, rows: slice, start: Tensor, spent: float) -> tuple[Tensor, int]:
+    """The largest radius proved of each sample by halving between what is proved and what is broken, [n]; and how many
+    searches the clock ended."""
+    part = asked.samples[rows]
+    right, upper = asked.right[rows], asked.upper[rows]
+    known = torch.isfinite(upper)
+    high = torch.where(known, upper, asked.limit)
+    low = start.clone()
+    todo = (right & (high > low)).nonzero().squeeze(1)
+    until = time.perf_counter() + asked.settings.seconds * len(part.x) - spent
+    whole = _statement(asked, part.x, part.y)
+    for step in range(asked.settings.halvings + 1):
+        # first the whole interval: of what is broken it has to fail, of what is not it may be all that is needed
+        radius = high if step == 0 else (low + high) / 2
+        if not len(todo):
+            return low, 0
+        if time.perf_counter() > until:
+            return low, len(todo)
+        some = whole[todo.to(part.x.device)].with_eps(radius[todo].to(part.x.device))
+        held = proved(some, certifier.bound(some)).cpu()
+        low[todo[held]] = radius[todo[held]]
+        high[todo[~held]] = radius[todo[~held]]
+        todo = todo[~held] if step == 0 else todo
+    return low, 0
+
+
+def _statement(asked: _Asked, x: Tensor, y: Tensor) -> Statement:
+    """Only a sample's own label counts as right."""
+    classes = torch.arange(asked.graph.classes, device=y.device)
+    right = y[:, None] == classes
+    eps = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    return Statement(asked.graph, x.double(), y, right, norm_named(asked.norm), eps, asked.samples.bounds)

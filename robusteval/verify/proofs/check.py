@@ -1,0 +1,101 @@
+"""The certificates of a run against its stored graph: is it the model's, and do a few of the radii follow from it?"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from robusteval.errors import RecordError
+from robusteval.plain import read_plain
+from robusteval.record.run import Certificate, Record
+from robusteval.verify.parts.evidence import CLEAN, Evidence
+from robusteval.verify.parts.result import Verification
+from robusteval.verify.proofs.bound import margin
+from robusteval.verify.proofs.graph import Graph, read, scores
+
+FILE = "proofs.safetensors"
+REPEATED = "crown"  # whose bounds are repeated: they need no optimiser
+SAMPLES = 3  # in each norm, those with the largest radius
+MAX_BYTES = 1 << 28
+_POINTS = 16  # drawn from each of these balls, at which graph and model are compared
+_CLOSE = 1e-3  # of the leads of scores, relative to the largest score
+LEFT = "certificates that are not proved again: each norm's largest ones by crown are"
+UNREAD = "certificates whose graph is not stored, or has nodes that are not proved again here"
+
+
+def check_proofs(record: Record, folder: Path, evidence: Evidence, result: Verification) -> None:
+    """Proves the largest radii in each norm again, and compares the stored graph with the model on points of their
+    balls. The rest is counted as left."""
+    rows = [row for row in record.certificates if row.status == "done" and row.samples]
+    claims = sum(value > 0 for row in rows for value in row.radius)
+    if not claims:
+        return
+    if record.proofs is None:
+        result.leave(UNREAD, claims)
+        return
+    if record.proofs.file != FILE:
+        result.judge([f"a run keeps it in {FILE}, and nowhere else"], "The stored graph")
+        return
+    try:
+        content = read_plain(folder / FILE, MAX_BYTES, follow=False)
+        graph = read(content)
+    except (OSError, RecordError) as error:
+        result.judge([f"it cannot be read: {error}"], "The stored graph")
+        return
+    same = hashlib.sha256(content).hexdigest() == record.proofs.sha256
+    result.judge([] if same else ["it is not the file that the run wrote: its hash differs"], "The stored graph")
+    done = 0
+    for row in rows:
+        if row.certifier == REPEATED:
+            done += _row(record, row, graph, evidence, result)
+    result.leave(LEFT, claims - done)
+
+
+def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, result: Verification) -> int:
+    """Proves the largest radii of a row again; how many there are."""
+    order = sorted(range(len(row.radius)), key=lambda place: (-row.radius[place], place))
+    chosen = [place for place in order[:SAMPLES] if row.radius[place] > 0]
+    low, high = record.model.bounds
+    done = 0
+    for place in chosen:
+        sample, radius = row.samples[place], row.radius[place]
+        where = f"The certificate of sample {sample} in {row.norm}"
+        x = evidence.tensors[CLEAN][sample].astype(np.float64).reshape(-1)
+        label = record.data.labels[sample]
+        faults = _alike(graph, evidence, x, radius, row.norm, record)
+        try:
+            found = margin(graph, x, label, row.norm, radius, (low, high))
+        except RecordError:
+            result.leave(UNREAD)
+            done += 1
+            continue
+        if not found > graph.slack:
+            faults.append(
+                f"within {radius:.6g} the margin is only known to be {found:.4g} or more: that proves nothing"
+            )
+        result.judge(faults, where)
+        done += 1
+    return done
+
+
+def _alike(graph: Graph, evidence: Evidence, x: np.ndarray, radius: float, norm: str, record: Record) -> list[str]:
+    """Where the graph does not answer as the model does, at points of the ball."""
+    if evidence.model is None:
+        return []
+    rng = np.random.default_rng(len(x))
+    low, high = record.model.bounds
+    reach = radius if norm == "linf" else radius / len(x) ** (0.5 if norm == "l2" else 1.0)
+    drawn = rng.choice([-1.0, 1.0], (_POINTS, len(x))) * reach * rng.random((_POINTS, 1))
+    points = np.clip(np.concatenate([x[None], x + drawn]), low, high).astype(np.float32)
+    theirs = evidence.model.scores(points.reshape(-1, *record.model.input_shape)).astype(np.float64)
+    own = scores(graph, points.astype(np.float64))
+    if own.shape != theirs.shape:
+        return ["the stored graph has other classes than the model"]
+    if graph.slack > 0:  # the model's scores are those behind a softmax
+        own = own - np.log(np.exp(own - own.max(1, keepdims=True)).sum(1, keepdims=True)) - own.max(1, keepdims=True)
+        own, theirs = np.maximum(own, -20.0), np.maximum(theirs, -20.0)
+    gap = float(np.abs((own - own[:, :1]) - (theirs - theirs[:, :1])).max())
+    size = max(1.0, float(np.abs(theirs).max()))
+    return [] if gap <= _CLOSE * size else [f"the stored graph answers otherwise than the model, by {gap:.3g}"]

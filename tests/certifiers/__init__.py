@@ -1,0 +1,1 @@
+"""Tests of the certifiers: nothing that is proved may be broken."""

@@ -1,0 +1,203 @@
+"""Certificates in a run: below what attacks broke, stored and taken up again, and refuted where they are wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from robusteval.api import Certifier, CertifierInfo, Proof, Statement
+from robusteval.contracts.classifier import LoadOptions
+from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
+from robusteval.engine.certify import certificates
+from robusteval.engine.certify.stored_graph import packed
+from robusteval.engine.run.options import RunOptions
+from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.run.runner import run
+from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.metrics._common.bracket import edges_of
+from robusteval.record import store
+from robusteval.record.run import Record
+from robusteval.verify.run import verify
+from tests.loaders.exports import export
+from tests.sure import sure
+
+SUITE = """
+name = "bracket"
+version = "1"
+norms = ["linf", "l2"]
+probe_samples = 0
+certify = { samples = 6, seconds = 60, halvings = 5, certifiers = ["ibp", "crown"] }
+[[attack]]
+plugin = "fgsm"
+search = 3
+[[attack]]
+plugin = "pgd"
+params = { steps = 8 }
+search = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        module = nn.Sequential(nn.Flatten(), nn.Linear(36, 10), nn.ReLU(), nn.Linear(10, 3))
+    return export(module, tmp_path_factory.mktemp("net") / "net.onnx", (1, 6, 6))
+
+
+@pytest.fixture(scope="module")
+def data(net: Path) -> tuple[np.ndarray, np.ndarray]:
+    x = torch.rand(9, 1, 6, 6, generator=torch.Generator().manual_seed(4))
+    y = load_onnx(net, LoadOptions()).logits(x).argmax(1)
+    y[2] = (y[2] + 1) % 3  # wrong when clean
+    return x.numpy(), y.numpy()
+
+
+def made(
+    net: Path, data: tuple[np.ndarray, np.ndarray], folder: Path, catalogue: Catalogue | None = None, suite: str = SUITE
+) -> Record:
+    folder.mkdir(exist_ok=True)
+    (folder / "suite.toml").write_text(suite)
+    options = RunOptions(suite=str(folder / "suite.toml"), data=data)
+    job = prepare_job(load_onnx(net, LoadOptions()), catalogue or discover(), options, model_path=net)
+    return run(replace(job, folder=folder / "run"))
+
+
+@pytest.fixture(scope="module")
+def record(net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return made(net, data, tmp_path_factory.mktemp("run"))
+
+
+def test_there_is_a_row_for_each_norm_and_certifier(record: Record) -> None:
+    assert [(row.certifier, row.norm, row.status) for row in record.certificates] == [
+        ("ibp", "linf", "done"), ("crown", "linf", "done"), ("ibp", "l2", "done"), ("crown", "l2", "done"),
+    ]  # fmt: skip
+    for row in record.certificates:
+        assert row.samples == list(range(6))
+        assert row.radius[2] == 0, "it is wrong when clean"
+        assert sum(value > 0 for value in row.radius) >= 4
+    for first, second in ((0, 1), (2, 3)):
+        pairs = zip(record.certificates[first].radius, record.certificates[second].radius, strict=True)
+        assert all(tight >= loose for loose, tight in pairs)
+
+
+def test_no_proof_reaches_a_win(record: Record) -> None:
+    for norm in ("linf", "l2"):
+        edges = edges_of(record, norm)
+        assert edges is not None
+        assert (edges.proved < edges.broken).sum() == 5
+    check = next(check for check in record.checks if check.id == "certificates")
+    assert (check.outcome, check.value) == ("pass", 0.0)
+    assert "F too" in sure(record.verdict).grade_reason
+
+
+def test_what_was_made_is_not_made_again(
+    net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = made(net, data, tmp_path)
+    asked: list[int] = []
+    search = certificates._search
+
+    def counted(*arguments: Any) -> Any:
+        asked.append(1)
+        return search(*arguments)
+
+    monkeypatch.setattr(certificates, "_search", counted)
+    again = made(net, data, tmp_path)
+    assert (again.certificates, asked) == (first.certificates, [])
+    damaged = next((tmp_path / "run" / "units").glob("*crown*linf*"))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    assert made(net, data, tmp_path).certificates == first.certificates
+    assert len(asked) == 1
+
+
+@dataclass(frozen=True)
+class Liar:
+    """Proves whatever it is asked."""
+
+    info: ClassVar[CertifierInfo] = CertifierInfo("test.liar", "1", ("linf",), "Lies.", "Nobody, 2026")
+
+    def bound(self, statement: Statement) -> Proof:
+        return Proof(torch.ones_like(statement.eps))
+
+
+@dataclass(frozen=True)
+class Fails:
+    info: ClassVar[CertifierInfo] = CertifierInfo("test.fails", "1", ("linf",), "Fails.", "Nobody, 2026")
+
+    def bound(self, statement: Statement) -> Proof:
+        raise ValueError("no bound today")
+
+
+def with_others(*plugins: type[Certifier]) -> Catalogue:
+    rows = [Entry("certifier", plugin.info.name, "1", "test", "test", plugin) for plugin in plugins]
+    return Catalogue((*discover().entries, *rows))
+
+
+def test_a_wrong_proof_is_found_out_and_graded(net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    suite = SUITE.replace('"ibp", "crown"', '"crown", "test.liar", "test.fails"')
+    record = made(net, data, tmp_path, with_others(Liar, Fails), suite)
+    assert {(row.certifier, row.norm): row.status for row in record.certificates} == {
+        ("crown", "linf"): "done", ("test.liar", "linf"): "done", ("test.fails", "linf"): "failed",
+        ("crown", "l2"): "done", ("test.liar", "l2"): "excluded", ("test.fails", "l2"): "excluded",
+    }  # fmt: skip
+    finding = next(finding for finding in record.findings if finding.code == "certificate-broken")
+    assert finding.severity == "alarm"
+    assert "test.liar" in finding.sentence
+    assert "sample 0" in finding.sentence
+    assert record.verdict is not None
+    assert (record.verdict.grade, record.verdict.status) == ("F", "inconclusive")
+
+
+def test_without_a_graph_the_reason_is_told(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    odd = nn.Sequential(nn.Flatten(), nn.Linear(36, 10), nn.ELU(), nn.Linear(10, 3))
+    record = made(export(odd, tmp_path / "odd.onnx", (1, 6, 6)), data, tmp_path)
+    assert {row.status for row in record.certificates} == {"excluded"}
+    assert all("no certificate, because of node" in row.reason and "(Elu)" in row.reason for row in record.certificates)
+    check = next(check for check in record.checks if check.id == "certificates")
+    assert check.outcome == "not-applicable"
+
+
+def test_the_clock_ends_a_search_and_keeps_what_is_proved(
+    net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    record = made(net, data, tmp_path, suite=SUITE.replace("seconds = 60", "seconds = 0.000001"))
+    assert all(row.status == "done" and row.stopped == 5 for row in record.certificates)
+    assert all(value == 0 for row in record.certificates for value in row.radius)
+
+
+def test_verify_proves_the_largest_balls_again_and_sees_a_radius_that_was_raised(
+    net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    made(net, data, tmp_path)
+    record, folder = store.load(tmp_path / "run"), tmp_path / "run"
+    fine = verify(record, folder, net)
+    assert fine.failures == []
+    row = next(row for row in record.certificates if (row.certifier, row.norm) == ("crown", "linf"))
+    place = int(np.argmax(row.radius))
+    row.radius[place] *= 1.3
+    raised = verify(record, folder, net)
+    assert any(f"certificate of sample {place} in linf" in sentence for sentence in raised.failures)
+    row.radius[place] /= 1.3
+    row.radius[2] = 1e-6  # wrong when clean: no ball holds
+    assert any("wrong when clean" in sentence for sentence in verify(record, folder, net).failures)
+
+
+def test_verify_sees_another_graph(net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    made(net, data, tmp_path)
+    record, file = store.load(tmp_path / "run"), tmp_path / "run" / "proofs.safetensors"
+    graph = load_onnx(net, LoadOptions()).graph()
+    nodes = list(graph.nodes)
+    nodes[-1] = replace(nodes[-1], tensors={**nodes[-1].tensors, "weight": nodes[-1].tensors["weight"] * 0.5})
+    file.write_bytes(packed(replace(graph, nodes=tuple(nodes))))
+    sure(record.proofs).sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert any("answers otherwise than the model" in sentence for sentence in verify(record, file.parent, net).failures)
+    file.write_bytes(b"no graph")
+    assert any("stored graph" in sentence for sentence in verify(record, file.parent, net).failures)
