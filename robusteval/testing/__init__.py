@@ -15,11 +15,13 @@ from typing import Any
 from robusteval.renamed import warn
 from robusteval.testing import problems
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
+from robusteval.testing.datasets import DatasetSubject
 from robusteval.testing.executors import ExecutorSubject
 from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.kit import (
     assert_conforms,
     check_attack,
+    check_dataset,
     check_defense,
     check_executor,
     check_loader,
@@ -58,6 +60,7 @@ __all__ = [
     "Blank",
     "Check",
     "CheckFailed",
+    "DatasetSubject",
     "DefenseSubject",
     "ExecutorSubject",
     "Jittered",
@@ -77,6 +80,7 @@ __all__ = [
     "Staircase",
     "assert_conforms",
     "check_attack",
+    "check_dataset",
     "check_defense",
     "check_executor",
     "check_loader",

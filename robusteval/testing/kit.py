@@ -10,6 +10,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.record.run import Record
 from robusteval.testing.attacks import ATTACK_CHECKS
 from robusteval.testing.checks import Check, Report, bind
+from robusteval.testing.datasets import DATASET_CHECKS, DatasetSubject
 from robusteval.testing.defenses import DEFENSE_CHECKS
 from robusteval.testing.executors import EXECUTOR_CHECKS, ExecutorSubject
 from robusteval.testing.facts import split
@@ -19,7 +20,7 @@ from robusteval.testing.metrics import METRIC_CHECKS, MetricSubject
 from robusteval.testing.runs import AttackSubject
 from robusteval.text import block
 
-AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | ExecutorSubject
+AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | DatasetSubject | ExecutorSubject
 
 
 def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
@@ -50,6 +51,11 @@ def check_loader(plugin: object, *, path: Path | None = None, options: LoadOptio
     return _report(LoaderSubject(plugin, path, options or LoadOptions()))
 
 
+def check_dataset(plugin: object) -> Report:
+    """All checks of a data set, given as a class or an instance."""
+    return _report(DatasetSubject(plugin))
+
+
 def check_executor(plugin: object, *, workers: int = 2) -> Report:
     """All checks of an executor, given as a class or an instance, with so many units under way at once."""
     return _report(ExecutorSubject(plugin, workers))
@@ -66,6 +72,7 @@ def checks_for(plugin: object) -> list[Check]:
         DefenseSubject: DEFENSE_CHECKS,
         MetricSubject: METRIC_CHECKS,
         LoaderSubject: LOADER_CHECKS,
+        DatasetSubject: DATASET_CHECKS,
         ExecutorSubject: EXECUTOR_CHECKS,
     }
     return bind(checks[type(subject)], subject)
@@ -97,6 +104,9 @@ def _subject(plugin: object) -> AnySubject:
         return MetricSubject(plugin)
     if hasattr(kind, "load"):
         return LoaderSubject(plugin)
+    if hasattr(kind, "raw"):
+        return DatasetSubject(plugin)
     if hasattr(kind, "perform"):
         return ExecutorSubject(plugin)
-    raise TypeError(f"{kind.__name__} is no attack, defence, metric, loader or executor: it has none of their methods.")
+    kinds = "attack, defence, metric, loader, data set or executor"
+    raise TypeError(f"{kind.__name__} is no {kinds}: it has none of their methods.")
