@@ -112,25 +112,26 @@ def evaluate(
 ) -> EvaluatedRecord:
     """Evaluates a model and returns the record.
 
-    model: a path, a torch module, or a Classifier. data and fit_data: a path, the name of an installed data set, arrays
-    (x [N, *shape], y [N]), a DataLoader, a Dataset, a Hugging Face data set, a list of pairs (image, label), or a data
-    frame with columns image and label; for a path to a model the data may be left out where they lie beside it or its
-    metadata name them. suite: a name, a TOML file, or a dict as such a file has it. attacks, norms, eps, defenses: in
-    the place of a suite; attacks and defences by name, as ("pgd", {"steps": 20}), or as
-    `robusteval.attacks.PGD(steps=20)`; eps: the largest budget searched, a share of the pixel range such as 8/255, or {"linf": 8/255, "l2": 2.0}. options:
-    how the file is to be read; a module needs options.input_shape unless data is given as arrays or objects. name,
-    class_names: of the model, for the report. out: the run's folder, where an interrupted run is taken up again; a
-    temporary one by default. target: "untargeted", "least-likely", "all", or a class by number or name. time_budget:
-    seconds after which nothing more is started, the most telling cells first; the same call without it, with the same
-    `out`, goes on from there. device: "auto" (what the suite says, or a GPU where torch can use one), "cpu", "cuda",
-    "cuda:1". memory: bytes that all processes together may take; by default a share of what is free. references: files
-    of known models to compare with (`robusteval references build`), beside the shipped ones. data_range: the values of
-    black and white in the data, where those are not the model's range. labels_from_model: its own answers as labels.
-    surrogates: files of models that transfer attacks are made on. precision: "auto": attacks may propose in bfloat16
-    (on a GPU also TF32) where that is faster here and points the same way; "full": in float32 only; everything is
-    judged in full either way. executor: where units are made, such as "ray", and address: where that is found
-    (docs/scale.md). overwrite: start anew where `out` holds another run, or a finished one. progress: True for a bar,
-    or a function that is told after every unit; by default a bar in a notebook and at a terminal.
+    model: a path, a torch module, or a Classifier. data and fit_data: a path, the name of an installed data set,
+    arrays (x [N, *shape], y [N]), a DataLoader, a Dataset, a Hugging Face data set, a list of pairs (image, label),
+    or a data frame with columns image and label; for a path to a model the data may be left out where they lie
+    beside it or its metadata name them. suite: a name, a TOML file, or a dict as such a file has it. attacks,
+    norms, eps, defenses: in the place of a suite; attacks and defences by name, as ("pgd", {"steps": 20}), or as
+    `robusteval.attacks.PGD(steps=20)`; eps: the largest budget searched, a share of the pixel range such as 8/255,
+    or {"linf": 8/255, "l2": 2.0}. options: how the file is to be read; a module needs options.input_shape unless
+    data is given as arrays or objects. name, class_names: of the model, for the report. out: the run's folder,
+    where an interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely",
+    "all", or a class by number or name. time_budget: seconds after which nothing more is started, the most telling
+    cells first; the same call without it, with the same `out`, goes on from there. device: "auto" (what the suite
+    says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1". memory: bytes that all processes together may
+    take; by default a share of what is free. references: files of known models to compare with (`robusteval
+    references build`), beside the shipped ones. data_range: the values of black and white in the data, where those
+    are not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that
+    transfer attacks are made on. precision: "auto": attacks may propose in bfloat16 (on a GPU also TF32) where that
+    is faster here and points the same way; "full": in float32 only; everything is judged in full either way.
+    executor: where units are made, such as "ray", and address: where that is found (docs/scale.md). overwrite:
+    start anew where `out` holds another run, or a finished one. progress: True for a bar, or a function that is
+    told after every unit; by default a bar in a notebook and at a terminal.
 
     Raises RobustEvalError (ModelError, DataError, SuiteError, PluginError, RecordError) with one clear sentence.
     """

@@ -183,6 +183,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ops",
         "record",
     },
+    "scaffold": set(),
     "live": {"engine.schedule"},  # the type of what it is told
     "evaluation": {
         "contracts",
@@ -213,6 +214,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "live",
         "record",
         "report",
+        "scaffold",
+        "testing",
         "verify",
         "verify.statements",
     },

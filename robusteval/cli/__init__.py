@@ -37,7 +37,7 @@ _COMMANDS = {
     "verify": "Check a run's stored adversarials again, with ONNX Runtime alone.",
     "sign": "Sign what verify found, with a key of your own.",
     "inspect": "Print how a model (and its data) was understood.",
-    "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors.",
+    "plugins": "List, show and check installed attacks, defences, metrics, loaders and the rest; begin new ones.",
     "suites": "List and show suites, and print their schema.",
 }
 _LESS = "Give fewer or smaller samples, fewer --workers, or a smaller model; what was finished is kept."

@@ -157,9 +157,10 @@ class Record:
         return frame(self)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a sample and finished cell: `sample` (its place among the evaluated ones), `row` (its place in the data,
-        where that is one file or object) or `file`, label, attack, norm, defense, knowledge, threat, eps, prediction (of
-        the adversarial), distance and l2: infinite where never lost, 0 where wrong when clean.
+        """A row a sample and finished cell: `sample` (its place among the evaluated ones), `row` (its place in
+        the data, where that is one file or object) or `file`, label, attack, norm, defense, knowledge, threat,
+        eps, prediction (of the adversarial), distance and l2: infinite where never lost, 0 where wrong when
+        clean.
 
         Raises RecordError where pandas is not installed.
         """

@@ -28,7 +28,7 @@ def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
 
     ratio: how many times the closed-form smallest distance it may need on the linear oracle.
     """
-    return _report(AttackSubject(plugin, ratio))
+    return report_on(AttackSubject(plugin, ratio))
 
 
 def check_defense(
@@ -38,27 +38,27 @@ def check_defense(
 
     false_alarms: the share of clean samples on which its detector is meant to fire.
     """
-    return _report(DefenseSubject(plugin, model, data, false_alarms))
+    return report_on(DefenseSubject(plugin, model, data, false_alarms))
 
 
 def check_metric(plugin: object, *, records: Sequence[Record] = ()) -> Report:
     """All checks of a metric on built-in sample records and on those given."""
-    return _report(MetricSubject(plugin, tuple(records)))
+    return report_on(MetricSubject(plugin, tuple(records)))
 
 
 def check_loader(plugin: object, *, path: Path | None = None, options: LoadOptions | None = None) -> Report:
     """All checks of a loader; `path` is a good file for it, without which only refusals are checked."""
-    return _report(LoaderSubject(plugin, path, options or LoadOptions()))
+    return report_on(LoaderSubject(plugin, path, options or LoadOptions()))
 
 
 def check_dataset(plugin: object) -> Report:
     """All checks of a data set, given as a class or an instance."""
-    return _report(DatasetSubject(plugin))
+    return report_on(DatasetSubject(plugin))
 
 
 def check_executor(plugin: object, *, workers: int = 2) -> Report:
     """All checks of an executor, given as a class or an instance, with so many units under way at once."""
-    return _report(ExecutorSubject(plugin, workers))
+    return report_on(ExecutorSubject(plugin, workers))
 
 
 def checks_for(plugin: object) -> list[Check]:
@@ -80,14 +80,16 @@ def checks_for(plugin: object) -> list[Check]:
 
 def assert_conforms(plugin: object) -> None:
     """Prints how many checks ran; raises AssertionError with every broken promise. Takes a plugin or a Report."""
-    report = plugin if isinstance(plugin, Report) else _report(_subject(plugin))
+    report = plugin if isinstance(plugin, Report) else report_on(plugin)
     print(block(report.summary()))
     if not report.ok:
         broken = "\n".join(f"  {failure.check}: {failure.sentence}" for failure in report.failures)
         raise AssertionError(f"{report.summary()}\n{broken or '  No check passed, so nothing is known.'}")
 
 
-def _report(subject: AnySubject) -> Report:
+def report_on(plugin: object) -> Report:
+    """All checks of a plugin, a class, an instance or a subject. TypeError for what is none."""
+    subject = _subject(plugin)
     name = getattr(getattr(subject.plugin, "info", None), "name", "") or subject.plugin.__name__
     return Report(str(name), tuple(check.outcome() for check in checks_for(subject)))
 

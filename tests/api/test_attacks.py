@@ -44,9 +44,9 @@ def test_every_installed_attack_has_a_function_and_a_class() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(AttributeError, match="did you mean .*deepfool"):
+    with pytest.raises(AttributeError, match=r"did you mean .*deepfool"):
         _ = attacks.deepfol
-    with pytest.raises(SuiteError, match="ddn has no parameter 'stepz' .did you mean 'steps'.."):
+    with pytest.raises(SuiteError, match=r"ddn has no parameter 'stepz' \(did you mean 'steps'\?\)"):
         attacks.DDN(stepz=3)
 
 
