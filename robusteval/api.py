@@ -26,15 +26,19 @@ from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import (
     Attack,
     AttackInfo,
+    CellFinished,
     Dataset,
     DatasetInfo,
     Defended,
     Defense,
     DefenseInfo,
     Detector,
+    ListenerInfo,
     Loader,
     LoaderInfo,
     Passes,
+    RunListener,
+    RunStarted,
     Split,
 )
 from robusteval.contracts.problem import Gradient, Problem
@@ -42,7 +46,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.contracts.suites import suites_in
 from robusteval.contracts.training import Epoch, TrainedDefense, parameters_of, trainable, with_parameters
 from robusteval.errors import AccessError, DataError, ModelError, PluginError, RobustEvalError
-from robusteval.hooks import hookimpl
+from robusteval.hooks import API_VERSION, hookimpl
 from robusteval.metrics._common import columns, detection, statistics
 from robusteval.ops import (
     NORMS,
@@ -62,6 +66,8 @@ from robusteval.ops import (
 from robusteval.record.metric import Metric, MetricInfo
 from robusteval.record.run import Cell, Column, Curve, Finding, Pipeline, Point, Record, Result, Scalar, Strength
 
+api_version = API_VERSION
+
 __all__ = [
     "JUDGE_DRAWS",
     "NORMS",
@@ -70,6 +76,7 @@ __all__ = [
     "AttackInfo",
     "CannotStartError",
     "Cell",
+    "CellFinished",
     "Classifier",
     "Column",
     "Curve",
@@ -87,6 +94,7 @@ __all__ = [
     "Featured",
     "Finding",
     "Gradient",
+    "ListenerInfo",
     "LoadOptions",
     "Loader",
     "LoaderInfo",
@@ -103,6 +111,8 @@ __all__ = [
     "Record",
     "Result",
     "RobustEvalError",
+    "RunListener",
+    "RunStarted",
     "Samples",
     "Scalar",
     "Split",
@@ -111,6 +121,7 @@ __all__ = [
     "Unit",
     "Work",
     "Worker",
+    "api_version",
     "ascent",
     "beat",
     "cache_folder",

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from robusteval.contracts.classifier import Classifier, LoadOptions
-from robusteval.errors import ModelError, PluginError, RobustEvalError
+from robusteval.errors import ModelError, PluginError
 from robusteval.foreign import ForeignExit, foreign, heeding_ctrl_c
-from robusteval.given import described, in_python, opened, source
+from robusteval.given import described, opened, source, speaking_python
 from robusteval.live import Listener, listening
 from robusteval.record import store
 from robusteval.record.comparison import Comparison
@@ -66,14 +66,10 @@ def _alive(call: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(call)
     def made(*given: P.args, **named: P.kwargs) -> R:
         try:
-            with heeding_ctrl_c(), foreign():
+            with heeding_ctrl_c(), foreign(), speaking_python():
                 return call(*given, **named)
         except ForeignExit as error:
             raise PluginError(f"A plugin ended the evaluation: {error}.", "See `robusteval plugins list`.") from error
-        except RobustEvalError as error:  # rooms below speak of options of the command line
-            error.message, error.hint = in_python(error.message), in_python(error.hint)
-            error.args = (error.message,)
-            raise
 
     return made
 

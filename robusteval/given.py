@@ -6,7 +6,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.data.npz import RawData
 from robusteval.engine.data.objects import HINT, held, is_held, is_pairs
-from robusteval.errors import DataError, ModelError
+from robusteval.errors import DataError, ModelError, RobustEvalError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -141,6 +142,17 @@ def described(model: Classifier, name: str, class_names: Sequence[str]) -> Class
 _OF_THE_MODEL = {"range": "bounds", "mean": "mean", "std": "std", "layout": "layout", "shape": "input_shape"}
 _OF_THE_MODEL |= {name: name for name in ("output", "loader", "arch", "trust")}
 _OTHERS = {"labels": "labels_from_model", "surrogate": "surrogates"}
+
+
+@contextmanager
+def speaking_python() -> Iterator[None]:
+    """Inside, what goes wrong is said in words of Python: the rooms below speak of options of the command line."""
+    try:
+        yield
+    except RobustEvalError as error:
+        error.message, error.hint = in_python(error.message), in_python(error.hint)
+        error.args = (error.message,)
+        raise
 
 
 def in_python(text: str) -> str:

@@ -7,20 +7,19 @@ is imported before it is asked for.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 __all__ = ["Adversarials", "SingleAttack"]  # and whatever is installed, see `dir(attacks)`
+_FILES = ("offered", "single", "stub")
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__"):  # of Python's own machinery, which asks a module for many things
+    if name.startswith("__") or name in _FILES:  # Python itself asks for these, before it imports a file
         raise AttributeError(name)
-    from robusteval.attacks import offered
-
-    return offered.named(name)
+    return importlib.import_module("robusteval.attacks.offered").named(name)
 
 
 def __dir__() -> list[str]:
-    from robusteval.attacks import offered
-
+    offered = importlib.import_module("robusteval.attacks.offered")
     return sorted({*globals(), *__all__, *offered.names()})

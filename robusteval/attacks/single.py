@@ -18,6 +18,7 @@ from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine.batched import batched
 from robusteval.engine.data.find import prepare
+from robusteval.engine.data.pixels import ROUNDING
 from robusteval.engine.devices import exact, resolve
 from robusteval.engine.plan.plan import Planned, chunk_of, why_not
 from robusteval.engine.run.prepare import arrays
@@ -28,7 +29,7 @@ from robusteval.engine.suite.declared import DEFAULT_EPS, Suite
 from robusteval.engine.suite.goals import safe_mask
 from robusteval.engine.units.chunk import Chunk, Context
 from robusteval.errors import DataError, SuiteError
-from robusteval.given import opened
+from robusteval.given import opened, speaking_python
 from robusteval.ops import Norm, norm_named
 from robusteval.record.run import Cell
 from robusteval.record.units import norm_width
@@ -114,13 +115,13 @@ class SingleAttack:
         """
         where = _device(device, x, model)
         reading = options or LoadOptions(bounds=bounds, device=str(where))
-        classifier, _ = opened(model, reading, (x, y), {}, None)
-        chosen = self._norm(norm)
-        if reason := why_not(self.attack, chosen, classifier.info):
-            raise SuiteError(
-                f"{self.attack.info.name} cannot attack this model in {chosen}: {reason}.", "Choose another."
-            )
-        with exact(where):
+        with speaking_python(), exact(where):
+            classifier, _ = opened(model, reading, (x, y), {}, None)
+            chosen = self._norm(norm)
+            if reason := why_not(self.attack, chosen, classifier.info):
+                raise SuiteError(
+                    f"{self.attack.info.name} cannot attack this model in {chosen}: {reason}.", "Choose another attack."
+                )
             samples = _samples(classifier, x, y).to(where)
             found = _Run(self.attack, batched(classifier), samples, chosen, eps, target, seed).parts()
             return _together(found, like=x, norm=chosen, attack=self.attack.info.name)
@@ -147,14 +148,17 @@ def _device(device: str | None, x: Any, model: Any) -> torch.device:
 
 def _samples(model: Classifier, x: Any, y: Any) -> Samples:
     """x and y as the model receives them. Raises DataError."""
-    ready, _ = prepare(arrays((x, y)), model.info)
+    given = arrays((x, y))
     low, high = model.info.bounds
-    least, most = float(ready.x.min()), float(ready.x.max())
-    if least < low or most > high:
-        raise DataError(
-            f"x has values from {least:.4g} to {most:.4g}, beyond the bounds {low:g} to {high:g}.",
-            "Give bounds=(low, high) of the images; normalisation belongs into the model, or into options.",
-        )
+    if given.images.dtype.kind == "f" and given.images.size:
+        pixels = np.asarray(given.images)
+        least, most, room = float(pixels.min()), float(pixels.max()), ROUNDING * (high - low)
+        if least < low - room or most > high + room:
+            raise DataError(
+                f"x has values from {least:.4g} to {most:.4g}, beyond the bounds {low:g} to {high:g}.",
+                "Give bounds=(low, high) of the images; normalisation belongs into the model, or into options.",
+            )
+    ready, _ = prepare(given, model.info)
     grid = model.info.grid
     return Samples(on_grid(ready.x, grid), ready.y, ready.bounds, grid=grid)
 

@@ -43,7 +43,7 @@ _KNOWN = {*dir(builtins), "Literal", "None", "Any"}
 def text() -> str:
     """The whole stub."""
     rows = [row for row in discover().of("attack") if row.distribution == OURS]
-    return "\n".join([_HEAD, *(f"{_function(row)}\n{_class(row)}" for row in rows)]).rstrip("\n") + "\n"
+    return _HEAD + "\n".join(f"{_function(row)}\n{_class(row)}" for row in rows).rstrip("\n") + "\n"
 
 
 def _function(entry: Entry) -> str:
@@ -75,7 +75,7 @@ def _type(annotation: Any) -> str:
     """As the plugin wrote it; Any where it uses names that this file does not know."""
     said = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "Any")
     words = re.findall(r"[A-Za-z_]\w*", re.sub(r"\"[^\"]*\"|'[^']*'", "", said))
-    return said if all(word in _KNOWN for word in words) else "Any"
+    return said.replace("'", '"') if all(word in _KNOWN for word in words) else "Any"
 
 
 def _shown(default: Any) -> str:

@@ -14,12 +14,12 @@ from robusteval.scaffold.new import KINDS, stated, write
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
 
-_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor")
+_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor", "listener")
 
 
 @click.group("plugins")
 def command() -> None:
-    """List, show and check the installed attacks, defences, metrics, loaders, data sets, suites and executors; begin new
+    """List, show and check the installed attacks, defences, metrics, loaders, data sets and the rest; begin new
     ones."""
 
 

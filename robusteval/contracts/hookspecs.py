@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pluggy
 
 from robusteval.contracts.executors.executor import Executor
-from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader
+from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader, RunListener
 from robusteval.hooks import GROUP
 from robusteval.record.metric import Metric
 
@@ -46,6 +46,11 @@ class Hooks:
     @hookspec
     def robusteval_executors(self) -> list[type[Executor]]:
         """Executors: where units of a run are made."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_listeners(self) -> list[type[RunListener]]:
+        """Listeners: told when a run starts, when a cell is finished and when the run is."""
         raise NotImplementedError
 
     @hookspec

@@ -164,12 +164,12 @@ class Record:
 
         Raises RecordError where pandas is not installed.
         """
-        from robusteval.record.frames import to_frame
+        from robusteval.record.measured.frames import to_frame
 
         return to_frame(self)
 
     def summary(self) -> str:
         """The grade, the verdict's sentences, and every alarm and warning, as lines of text."""
-        from robusteval.record.frames import summary
+        from robusteval.record.measured.frames import summary
 
         return summary(self)

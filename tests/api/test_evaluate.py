@@ -116,7 +116,7 @@ def test_names_make_a_suite() -> None:
         ({"attacks": "pgd", "norms": "linf", "eps": {"l2": 1.0}}, "'l2', which is none of the norms"),
         ({"attacks": "pgd:steps"}, "no parameter of pgd"),
         ({"attacks": [7]}, "A int is no attack"),
-        ({"attacks": "pgd:stepz=3"}, "did you mean 'steps'"),
+        ({"attacks": "pgd:restart=3"}, "did you mean 'restarts'"),
         ({"suite": QUICK | {"device": {1}}}, "what no file could"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`plugins new` writes a distribution whose own tests pass at once, and `plugins check` runs the kit on what is there."""
+"""`plugins new` writes a distribution whose own tests pass at once; `plugins check` runs the kit on what is there."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class TestLabels:
     def test_a_sample_without_a_file_is_named_by_its_place(self) -> None:
         samples, _ = prepare(RawData(GREY, LABELS), INFO, samples=3, seed=2)
         rows = [int(name.removeprefix("row ")) for name in samples.names]
-        assert torch.equal(samples.x, ready(GREY[rows], INFO).x)
+        assert torch.equal(samples.x, ready(GREY, INFO).x[rows])
 
     def test_names_decide_the_order_where_both_sides_have_them(self) -> None:
         raw = RawData(GREY, LABELS, class_names=("ape", "bee", "cat"))

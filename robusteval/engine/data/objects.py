@@ -94,15 +94,10 @@ def _of_loader(loader: Any) -> _Items:
     in it, as both would draw from torch's global generator."""
     dataset, sampler = loader.dataset, getattr(loader, "sampler", None)
     if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        rows = [pair for batch in loader for pair in _unbatched(batch)]
+        rows = list(dataset)
         return _Items(rows, len(rows))
     some = getattr(sampler, "indices", None)
     return _of_dataset(dataset, range(len(dataset)) if some is None else sorted(int(row) for row in some))
-
-
-def _unbatched(batch: Any) -> Iterator[tuple[Any, Any]]:
-    x, y = _pair(batch)
-    return zip(x, y, strict=True)
 
 
 @dataclass(frozen=True)

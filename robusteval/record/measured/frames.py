@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from robusteval.errors import RecordError
-from robusteval.record.derived import Finding, Verdict
 from robusteval.record.measured import Cell, Data, Model, Suite
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ class Told(Protocol):
     data: Data
     suite: Suite
     cells: list[Cell]
-    findings: list[Finding]
-    verdict: Verdict | None
+    findings: list[Any]
+    verdict: Any
 
 
 def place_of(name: str) -> int | None:
