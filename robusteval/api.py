@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robusteval.bridge import Posed, borrowed, posed
 from robusteval.cache import cache_folder
 from robusteval.cage.page import beat
 from robusteval.contracts.classifier import Classifier, Featured, LoadOptions, ModelInfo
@@ -107,6 +108,7 @@ __all__ = [
     "Pipeline",
     "PluginError",
     "Point",
+    "Posed",
     "Problem",
     "Record",
     "Result",
@@ -124,6 +126,7 @@ __all__ = [
     "api_version",
     "ascent",
     "beat",
+    "borrowed",
     "cache_folder",
     "clip",
     "columns",
@@ -135,6 +138,7 @@ __all__ = [
     "param",
     "parameters_of",
     "per_sample",
+    "posed",
     "project",
     "project_l1_box",
     "random_in_ball",

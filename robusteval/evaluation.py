@@ -160,8 +160,8 @@ def _asked(given: Mapping[str, Any]) -> RunOptions:
     stated = {item.name: given[item.name] for item in dataclasses.fields(RunOptions) if item.name in given}
     most, catalogue = stated["samples"], discover()
     if most is None:
-        words = [stated[name] for name in ("suite", "attacks", "norms", "eps", "defenses")]
-        most = read(chosen(*words, catalogue), catalogue).samples
+        words = {name: stated[name] for name in ("suite", "attacks", "norms", "eps", "defenses")}
+        most = read(chosen(**words, catalogue=catalogue), catalogue).samples
     stated["data"] = source(stated["data"], most, stated["seed"])
     stated["fit_data"] = source(stated["fit_data"])
     return RunOptions(**stated | {name: tuple(map(str, stated[name])) for name in ("surrogates", "references")})

@@ -31,7 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "record.measured": set(),
     "contracts": {"contracts.executors", "ops", "record"},
     "contracts.executors": set(),  # where units are made
+    "bridge": {"contracts"},
     "api": {
+        "bridge",
         "contracts",
         "contracts.executors",
         "engine.catalogue",

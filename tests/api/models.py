@@ -12,11 +12,11 @@ CLASSES = 3
 def linear() -> nn.Module:
     """Scores linear in the pixels, so that smallest distances have a closed form."""
     rng = Generator().manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES))
+    layer = nn.Linear(16, CLASSES)
     with torch.no_grad():
-        network[1].weight.copy_(torch.randn((CLASSES, 16), generator=rng))
-        network[1].bias.copy_(-0.5 * network[1].weight.sum(1))
-    return network.eval()
+        layer.weight.copy_(torch.randn((CLASSES, 16), generator=rng))
+        layer.bias.copy_(-0.5 * layer.weight.sum(1))
+    return nn.Sequential(nn.Flatten(), layer).eval()
 
 
 def images(count: int = 12) -> tuple[Tensor, Tensor]:
@@ -33,4 +33,5 @@ def smallest_l2(x: Tensor, y: Tensor) -> Tensor:
     gaps = scores.gather(1, y[:, None]) - scores
     slopes = (weight[y][:, None] - weight[None]).norm(dim=2)
     distances = gaps / slopes.clamp_min(1e-12)
-    return distances.scatter(1, y[:, None], torch.inf).amin(1)
+    nearest: Tensor = distances.scatter(1, y[:, None], torch.inf).amin(1)
+    return nearest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -64,7 +64,7 @@ class HuggingFace:
         return {"image": Image.fromarray(X[key]), "label": int(Y[key])}
 
 
-OBJECTS = {
+OBJECTS: dict[str, Callable[[], Any]] = {
     "dataset": Pictures,
     "tensors": lambda: TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)),
     "loader": lambda: DataLoader(Pictures(), batch_size=5, shuffle=True, collate_fn=list),

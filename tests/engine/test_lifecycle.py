@@ -50,7 +50,7 @@ def listening(tmp_path: Path) -> Any:
     """A job with these listeners installed."""
     heard.clear()
 
-    def made(*kinds: type) -> Any:
+    def made(*kinds: Any) -> Any:
         job = make_job(tmp_path, toys.SUITE)
         rows = [Entry("listener", kind.info.name, "1", "test", "t", kind) for kind in kinds]
         return dataclasses.replace(job, catalogue=Catalogue((*job.catalogue.entries, *rows)))

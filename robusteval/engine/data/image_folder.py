@@ -95,7 +95,7 @@ class Kind:
                         f"{name} is {width}x{height}; it was {self.width}x{self.height} when it was first looked at.",
                         CHANGED,
                     )
-                if image.mode in _ALPHA and image.convert("RGBA").getextrema()[3] != (255, 255):
+                if image.mode in _ALPHA and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
                     raise DataError(f"{name} has an alpha channel that is not opaque.", _OPAQUE)
                 return np.asarray(image.convert("L" if self.channels == 1 else "RGB"))
         except DataError:

@@ -71,10 +71,10 @@ def _by_name(labels: Labels, names: tuple[str, ...], info: ModelInfo, note: str)
     if len(set(model_names)) == len(model_names) and set(names) <= set(model_names):
         order = np.array([model_names.index(name) for name in names], dtype=np.int64)
         return order[labels], "; ".join(filter(None, (note, "labels matched to the model's classes by their names")))
-    order = _respelled(names, model_names)
-    if order is not None:
+    respelt = _respelled(names, model_names)
+    if respelt is not None:
         how = "labels matched to the model's classes by their names, but for case and punctuation"
-        return order[labels], "; ".join(filter(None, (note, how)))
+        return respelt[labels], "; ".join(filter(None, (note, how)))
     if len(names) != info.classes:
         raise DataError(
             f"The data name {len(names)} classes and the model has {info.classes}, so it is not clear which is which.",

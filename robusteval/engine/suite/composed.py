@@ -79,13 +79,13 @@ def _spec(item: Any, kind: str) -> dict[str, Any]:
     if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[1], Mapping):
         return {"plugin": str(item[0]), **_params(dict(item[1]))}
     plugin = getattr(item, "attack", item)  # of robusteval.attacks, which holds the plugin
-    name = getattr(getattr(plugin, "info", None), "name", None)
-    if not isinstance(name, str) or isinstance(plugin, type):
+    own = getattr(getattr(plugin, "info", None), "name", None)
+    if not isinstance(own, str) or isinstance(plugin, type):
         raise SuiteError(
             f"A {type(item).__name__} is no {kind}.",
             f'Give names, ("name", parameters), tables as in a suite, or {kind}s with their parameters.',
         )
-    return {"plugin": name, **_params(params_of(plugin))}
+    return {"plugin": own, **_params(params_of(plugin))}
 
 
 def _params(given: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _budgets(eps: Any, norms: list[str]) -> dict[str, float]:
         return {}
     parts = [part.strip() for part in eps.split(",") if part.strip()] if isinstance(eps, str) else []
     if any("=" in part for part in parts):
-        eps = dict(part.split("=", 1) if "=" in part else (part, "") for part in parts)
+        eps = {norm.strip(): value for norm, _, value in (part.partition("=") for part in parts)}
     if isinstance(eps, Mapping):
         unknown = [str(norm) for norm in eps if norm not in norms]
         if unknown:
