@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robusteval.cli import say, say_json
-from robusteval.scaffold.new import KINDS, stated, write
+from robusteval.scaffold.new import KINDS, lay_out, stated
 
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
@@ -140,7 +140,7 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
 def new(name: str, kind: str, into: str) -> None:
     """Write a plugin to begin with: a whole distribution whose own tests pass at once."""
     made = stated(name, kind)
-    folder = write(made, Path(into))
+    folder = lay_out(made, Path(into))
     for path in made.files():
         say(str(folder / path))
     say(f"Next: pip install -e {folder}[test], pytest {folder}, robusteval plugins check {name}")

@@ -72,7 +72,7 @@ def stated(name: str, kind: str) -> New:
     return New(name, kind)
 
 
-def write(new: New, parent: Path) -> Path:
+def lay_out(new: New, parent: Path) -> Path:
     """Writes the distribution into a folder of its name below `parent`, and returns that folder. Raises PluginError
     where it is there already: nothing is written over."""
     folder = parent / new.distribution
