@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from setting import machine
 
-from robusteval.api import Attack, load_model
+from robusteval.api import load_model
 from robusteval.attacks.single import SingleAttack
 from robusteval.contracts.params import make
 from robusteval.engine.catalogue.catalogue import discover
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 ADAPTERS = {
     "foolbox": "robusteval_foolbox",
     "torchattacks": "robusteval_torchattacks",
-    "adv-lib": "robusteval_adv_lib",
+    "adv_lib": "robusteval_adv_lib",
     "art": "robusteval_art",
 }
 BUDGET = {"linf": 0.03, "l2": 0.5}
@@ -69,9 +69,9 @@ PAIRS = (
 )
 
 
-def theirs() -> tuple[dict[str, type[Attack]], dict[str, str]]:
+def theirs() -> tuple[dict[str, Any], dict[str, str]]:
     """Every attack of the adapters by name, and why an adapter is left out."""
-    found: dict[str, type[Attack]] = {}
+    found: dict[str, Any] = {}
     missing = {}
     for folder, module in ADAPTERS.items():
         sys.path.insert(0, str(ROOT / "adapters" / folder))
@@ -82,12 +82,12 @@ def theirs() -> tuple[dict[str, type[Attack]], dict[str, str]]:
     return found, missing
 
 
-def rows(model: Any, x: Any, y: Any, adapters: dict[str, type[Attack]]) -> Iterator[tuple[Pair, float, float, float]]:
+def rows(model: Any, x: Any, y: Any, adapters: dict[str, Any]) -> Iterator[tuple[Pair, float, float, float]]:
     """(pair, our figure, their figure, seconds): median distances, or shares that are left at the budget."""
     for pair in PAIRS:
         if pair.theirs not in adapters:
             continue
-        started, figures = time.perf_counter(), []
+        started, figures = time.perf_counter(), list[float]()
         for kind in (discover().get("attack", pair.ours), adapters[pair.theirs]):
             steps = {"steps": pair.steps} if "steps" in kind.__dataclass_fields__ else {}
             minimal = kind.info.budget == "minimal"
@@ -102,7 +102,11 @@ def rows(model: Any, x: Any, y: Any, adapters: dict[str, type[Attack]]) -> Itera
 def said(pair: Pair, ours: float, other: float) -> str:
     """Which is stronger, and by how much: distances as a ratio, shares as a difference."""
     minimal = discover().get("attack", pair.ours).info.budget == "minimal"
-    ahead = 1 - other / ours if minimal and ours > 0 else ours - other
+    if np.isinf(other) or np.isinf(ours):
+        if ours == other:
+            return "alike"
+        return "ours; theirs found fewer than half" if np.isinf(other) else "**theirs; ours found fewer than half**"
+    ahead = 1 - other / ours if minimal else ours - other
     return f"**theirs, by {ahead:.1%}**" if ahead > MARGIN else f"ours, by {-ahead:.1%}" if ahead < -MARGIN else "alike"
 
 

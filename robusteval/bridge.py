@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, make_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ class Posed:
         is not finite is the clean sample."""
         problem = self.problem
         low, high = problem.bounds
-        given = torch.as_tensor(np.asarray(unit.detach().cpu()) if isinstance(unit, Tensor) else np.asarray(unit))
+        array = unit.detach().cpu().numpy() if isinstance(unit, Tensor) else np.asarray(unit)
+        given = torch.as_tensor(array, device=problem.x.device)
         x = problem.clip(low + given.to(problem.x).reshape(problem.x.shape) * (high - low))
         kept = torch.isfinite(x.flatten(1)).all(1)
         x = torch.where(kept.reshape(-1, *[1] * (x.dim() - 1)), x, problem.x)
@@ -63,7 +65,7 @@ def posed(problem: Problem, attack: Callable[[Posed], Tensor]) -> Tensor:
     for eps in budgets:
         rows = torch.arange(len(problem), device=problem.x.device)
         if problem.eps is not None:
-            rows = (problem.eps == eps).nonzero().squeeze(1)
+            rows = torch.eq(problem.eps, torch.as_tensor(eps, device=problem.x.device)).nonzero().squeeze(1)
         some = problem[rows]
         if eps == 0:
             continue
@@ -113,9 +115,13 @@ class _Scores(torch.autograd.Function):
         grads, start = [], 0
         for part, images in _parts(ctx.problem, x):
             weights = given[start : start + len(images)].to(images)
-            grads.append(part.grad(images, lambda scores, weights=weights: (scores * weights).sum(1)).grad)
+            grads.append(part.grad(images, partial(_weighted, weights)).grad)
             start += len(images)
         return torch.cat(grads).to(x).reshape(x.shape) * (high - low), None
+
+
+def _weighted(weights: Tensor, scores: Tensor) -> Tensor:
+    return (scores * weights).sum(1)
 
 
 def _parts(problem: Problem, x: Tensor) -> Iterator[tuple[Problem, Tensor]]:
@@ -133,7 +139,7 @@ def _own_randomness(problem: Problem) -> Iterator[None]:
     """The global generators of torch, numpy and random seeded from problem.rng, and afterwards as they were."""
     seed = int(torch.randint(2**31 - 1, (), generator=problem.rng, device="cpu"))
     torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()
-    torch.random.default_generator.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
     try:

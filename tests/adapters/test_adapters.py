@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parents[2] / "adapters"
 ADAPTERS = {
     "foolbox": ("robusteval_foolbox", "foolbox"),
     "torchattacks": ("robusteval_torchattacks", "torchattacks"),
-    "adv-lib": ("robusteval_adv_lib", "adv_lib"),
+    "adv_lib": ("robusteval_adv_lib", "adv_lib"),
     "art": ("robusteval_art", "art"),
     "pyautoattack": ("robusteval_pyautoattack", "pyautoattack"),
 }
@@ -100,7 +100,7 @@ def test_its_attacks_are_posed_and_judged_as_ours(folder: str) -> None:
     assert random.getstate() == states[2]
 
 
-@pytest.mark.parametrize(("folder", "name"), [("foolbox", "foolbox.pgd"), ("adv-lib", "adv-lib.ddn")])
+@pytest.mark.parametrize(("folder", "name"), [("foolbox", "foolbox.pgd"), ("adv_lib", "adv-lib.ddn")])
 def test_it_keeps_the_promises_that_its_library_keeps(folder: str, name: str) -> None:
     kind = next(kind for kind in adapter(folder).robusteval_attacks() if kind.info.name == name)
     outcomes = [check.outcome() for check in checks_for(kind(steps=20))]
@@ -183,7 +183,7 @@ def test_an_attack_is_an_augmentation_and_accuracy_a_metric(maite: Any) -> None:
     metric.update(Colours()(inputs), targets, metadata)
     assert metric.compute()["accuracy"] == 0.0
     if importlib.util.find_spec("maite") is not None:
-        from maite.protocols import image_classification as protocols
+        protocols = importlib.import_module("maite.protocols.image_classification")
 
         for kind, made in (
             ("Augmentation", augmentation),

@@ -157,17 +157,6 @@ class TestLayout:
         shapes = ["x".join(map(str, shape)) for shape in (stored, wanted)]
         refused(lambda: ready(np.zeros((6, *stored), np.uint8), info(wanted)), *shapes, "do not fit", hint=hint)
 
-    @pytest.mark.parametrize("axis", [1, 3])
-    def test_grey_that_was_stored_in_three_channels(self, axis: int) -> None:
-        stored = np.stack([GREY] * 3, axis=axis)
-        samples, note = prepare(RawData(stored, LABELS, layout="NHWC" if axis == 3 else ""), info((1, 4, 5)))
-        assert torch.equal(samples.x, ready(GREY, info((1, 4, 5))).x)
-        assert "grey of three equal channels" in note
-        for place in ((5, 1, 2, 2), (0, 2, 0, 0)):
-            other = stored.copy()
-            other[place if axis == 1 else (place[0], *place[2:], place[1])] ^= 1
-            refused(lambda other=other: ready(other, info((1, 4, 5))), "three that differ", hint="grey images")
-
     def test_ambiguous_cube(self) -> None:
         cube = RNG.integers(0, 256, (6, 3, 3, 3), dtype=np.uint8)
         refused(lambda: ready(cube, info((3, 3, 3))), "several ways: NCHW or NHWC", hint="layout='NHWC'")
@@ -219,11 +208,6 @@ class TestLabels:
     def test_refuses(self, labels: np.ndarray, words: tuple[str, ...], hint: str) -> None:
         refused(lambda: ready(GREY, labels=labels), *words, hint=hint)
 
-    def test_a_sample_without_a_file_is_named_by_its_place(self) -> None:
-        samples, _ = prepare(RawData(GREY, LABELS), INFO, samples=3, seed=2)
-        rows = [int(name.removeprefix("row ")) for name in samples.names]
-        assert torch.equal(samples.x, ready(GREY, INFO).x[rows])
-
     def test_names_decide_the_order_where_both_sides_have_them(self) -> None:
         raw = RawData(GREY, LABELS, class_names=("ape", "bee", "cat"))
         samples, note = prepare(raw, replace(INFO, class_names=("cat", "ape", "bee")))
@@ -235,15 +219,6 @@ class TestLabels:
         raw = RawData(GREY, LABELS % 2, class_names=("bee", "cat"))
         samples, _ = prepare(raw, replace(INFO, class_names=("cat", "ape", "bee")))
         assert samples.y.tolist() == [2, 0, 2, 2, 0, 2]
-
-    def test_names_may_be_spelt_as_folders_can_be(self) -> None:
-        raw = RawData(GREY, LABELS, class_names=("Ankle boot", "T-shirt_top", "bag"))
-        model = replace(INFO, class_names=("t-shirt/top", "ankle-boot", "Bag"))
-        samples, note = prepare(raw, model)
-        assert samples.y.tolist() == [(1, 0, 2)[label] for label in LABELS]
-        assert "but for case and punctuation" in note
-        _, note = prepare(raw, replace(INFO, class_names=("T-shirt/top", "T-shirt top", "bag")))  # two are spelt alike
-        assert "class names differ" in note
 
     def test_other_names_are_taken_by_position_and_noted(self) -> None:
         raw = RawData(GREY, LABELS, class_names=("a", "b", "c"))
