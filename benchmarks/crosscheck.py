@@ -37,8 +37,11 @@ ADAPTERS = {
     "adv_lib": "robusteval_adv_lib",
     "art": "robusteval_art",
 }
-BUDGET = {"linf": 0.03, "l2": 0.5}
-MARGIN = 0.02  # by more than this share theirs counts as stronger
+BUDGETS = {
+    "fashion-cnn": {"linf": 0.03, "l2": 0.5},
+    "fashion-robust": {"linf": 0.1, "l2": 1.5},  # it was trained on linf 0.1
+}
+MARGIN = 0.02 + 1e-9  # by more than this share theirs counts as stronger; a share of 100 images is no exact number
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,9 @@ def theirs() -> tuple[dict[str, Any], dict[str, str]]:
     return found, missing
 
 
-def rows(model: Any, x: Any, y: Any, adapters: dict[str, Any]) -> Iterator[tuple[Pair, float, float, float]]:
+def rows(name: str, x: Any, y: Any, adapters: dict[str, Any]) -> Iterator[tuple[Pair, float, float, float]]:
     """(pair, our figure, their figure, seconds): median distances, or shares that are left at the budget."""
+    model = load_model(ROOT / "examples" / f"{name}.onnx")
     for pair in PAIRS:
         if pair.theirs not in adapters:
             continue
@@ -92,7 +96,7 @@ def rows(model: Any, x: Any, y: Any, adapters: dict[str, Any]) -> Iterator[tuple
             steps = {"steps": pair.steps} if "steps" in kind.__dataclass_fields__ else {}
             minimal = kind.info.budget == "minimal"
             attack = SingleAttack(make(kind, steps, kind.info.name))
-            found = attack(model, x, y, norm=pair.norm, eps=None if minimal else BUDGET[pair.norm])
+            found = attack(model, x, y, norm=pair.norm, eps=None if minimal else BUDGETS[name][pair.norm])
             right = found.distance > 0
             left = float(np.mean(~found.success))
             figures.append(float(np.median(found.distance[right])) if minimal else left)
@@ -119,7 +123,7 @@ def main() -> None:
     """Prints the page, and writes it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--models", nargs="+", default=["fashion-cnn", "fashion-robust"])
+    parser.add_argument("--models", nargs="+", default=list(BUDGETS), choices=list(BUDGETS))
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -129,16 +133,20 @@ def main() -> None:
         x, y = data["x_test"][: asked.images], data["y_test"][: asked.images].astype(np.int64)
     lines = ["# Ours beside theirs", ""]
     lines += [f"`python benchmarks/crosscheck.py --images {asked.images}` on {said_of_machine()}.", ""]
-    budgets = ", ".join(f"{norm} {eps:g}" for norm, eps in BUDGET.items())
+    budgets = "; ".join(
+        f"{name}: {', '.join(f'{norm} {eps:g}' for norm, eps in each.items())}" for name, each in BUDGETS.items()
+    )
     lines += [
         "Median distances of attacks that look for the smallest (smaller is stronger), shares of all samples that are"
     ]
-    lines += [f"left by the others at {budgets} (fewer is stronger). Stronger is said from {MARGIN:.0%} on.", ""]
+    lines += [
+        f"left by the others at a budget (fewer is stronger; {budgets}). Stronger is said from {MARGIN:.0%} on.",
+        "",
+    ]
     lines += [f"Left out: {name} ({why})." for name, why in missing.items()]
     lines += ["", "| model | norm | steps | ours | | theirs | | stronger |", "|---|---|---:|---|---:|---|---:|---|"]
     for name in asked.models:
-        model = load_model(ROOT / "examples" / f"{name}.onnx")
-        for pair, ours, other, seconds in rows(model, x, y, adapters):
+        for pair, ours, other, seconds in rows(name, x, y, adapters):
             figures = f"{pair.ours} | {ours:.4g} | {pair.theirs} | {other:.4g}"
             lines.append(f"| {name} | {pair.norm} | {pair.steps} | {figures} | {said(pair, ours, other)} |")
             print(lines[-1], f"{seconds:.0f} s", flush=True)

@@ -11,7 +11,8 @@ from robusteval.api import Attack, AttackInfo, Norm, Posed, borrowed, hookimpl, 
 
 _FOOLBOX = "Rauber, Zimmermann, Bethge, Brendel: Foolbox Native, 2020"
 _STEPS = "Steps of the attack."
-_STEP = 2.5  # steps of a fixed attack together go so many times as far as the budget, as Madry et al. have it
+# steps of a fixed attack together go so many times as far as the budget: Madry et al. 2018, Dong et al. 2018
+_REACH = {"foolbox.pgd": 2.5, "foolbox.mim": 1.0}
 
 
 def _called(plugin: Any, given: Posed) -> Tensor:
@@ -19,7 +20,7 @@ def _called(plugin: Any, given: Posed) -> Tensor:
     names, options = _CLASSES[plugin.info.name]
     stated: dict[str, Any] = {theirs: getattr(plugin, ours) for ours, theirs in options.items()}
     if given.eps is not None:
-        stated["rel_stepsize"] = _STEP / plugin.steps
+        stated["rel_stepsize"] = _REACH[plugin.info.name] / plugin.steps
     attack = getattr(foolbox.attacks, names[given.problem.norm])(**stated)
     criterion = (
         foolbox.criteria.Misclassification(given.labels)

@@ -11,7 +11,8 @@ from torch import Tensor
 from robusteval.api import Attack, AttackInfo, Norm, Posed, borrowed, hookimpl, param
 
 _KIM = "Kim: Torchattacks, a PyTorch repository for adversarial attacks, 2020"
-_STEP = 2.5  # steps of PGD together go so many times as far as the budget, as Madry et al. have it
+# steps together go so many times as far as the budget: Madry et al. 2018, Dong et al. 2018
+_REACH = {"torchattacks.pgd": 2.5, "torchattacks.mim": 1.0}
 
 
 def _called(plugin: Any, given: Posed) -> Tensor:
@@ -22,7 +23,7 @@ def _called(plugin: Any, given: Posed) -> Tensor:
         options["eps"] = given.eps
     name = _CLASSES[plugin.info.name][norm]
     if name in ("PGD", "PGDL2", "MIFGSM"):
-        options["alpha"] = _STEP * options["eps"] / plugin.steps
+        options["alpha"] = _REACH[plugin.info.name] * options["eps"] / plugin.steps
     if name == "APGD":
         options["norm"] = {"linf": "Linf", "l2": "L2"}[norm]
     attack = getattr(torchattacks, name)(given.module, **options)
