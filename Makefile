@@ -109,6 +109,9 @@ KNOWN = --workers 1 \
 	--draws smoothed=1 --limit smoothed=50 \
 	--about "smoothed=the standard one behind randomized smoothing, sigma 0.12, 15 votes (Cohen et al. 2019)"
 
+crosscheck: .venv/.done  # ours beside other libraries' attacks, as far as these are installed (benchmarks/requirements.txt)
+	.venv/bin/python benchmarks/crosscheck.py --out benchmarks/results/crosscheck.md $(ARGS)
+
 references: .venv/.done
 	$(BIN)/robusteval references build --suite smoke --samples 100 $(KNOWN) --out robusteval/data/references/fashion-mnist-smoke.json
 	$(BIN)/robusteval references build --suite standard --samples $(REFERENCE_IMAGES) $(KNOWN) --out robusteval/data/references/fashion-mnist-standard.json

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from robusteval import attacks as attacks
     from robusteval.evaluation import compare as compare
     from robusteval.evaluation import evaluate as evaluate
     from robusteval.record.opened import load as load
 
-__all__ = ["__version__", "compare", "evaluate", "load"]
+__all__ = ["__version__", "attacks", "compare", "evaluate", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from robusteval import evaluation
 
         return getattr(evaluation, name)
+    if name == "attacks":
+        import importlib
+
+        return importlib.import_module("robusteval.attacks")
     if name == "load":
         from robusteval.record.opened import load
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robusteval.bridge import Posed, borrowed, posed
 from robusteval.cache import cache_folder
 from robusteval.cage.page import beat
 from robusteval.contracts.certificates.certifier import (
@@ -43,15 +44,19 @@ from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import (
     Attack,
     AttackInfo,
+    CellFinished,
     Dataset,
     DatasetInfo,
     Defended,
     Defense,
     DefenseInfo,
     Detector,
+    ListenerInfo,
     Loader,
     LoaderInfo,
     Passes,
+    RunListener,
+    RunStarted,
     Split,
 )
 from robusteval.contracts.problem import Gradient, Problem
@@ -59,7 +64,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.contracts.suites import suites_in
 from robusteval.contracts.training import Epoch, TrainedDefense, parameters_of, trainable, with_parameters
 from robusteval.errors import AccessError, DataError, ModelError, PluginError, RobustEvalError
-from robusteval.hooks import hookimpl
+from robusteval.hooks import API_VERSION, hookimpl
 from robusteval.metrics._common import columns, detection, statistics
 from robusteval.ops import (
     NORMS,
@@ -79,6 +84,8 @@ from robusteval.ops import (
 from robusteval.record.metric import Metric, MetricInfo
 from robusteval.record.run import Cell, Column, Curve, Finding, Pipeline, Point, Record, Result, Scalar, Strength
 
+api_version = API_VERSION
+
 __all__ = [
     "CERTIFIED_NORMS",
     "JUDGE_DRAWS",
@@ -88,6 +95,7 @@ __all__ = [
     "AttackInfo",
     "CannotStartError",
     "Cell",
+    "CellFinished",
     "Certifier",
     "CertifierInfo",
     "Classifier",
@@ -109,6 +117,7 @@ __all__ = [
     "Gradient",
     "GraphNode",
     "Graphed",
+    "ListenerInfo",
     "LoadOptions",
     "Loader",
     "LoaderInfo",
@@ -123,11 +132,14 @@ __all__ = [
     "Pipeline",
     "PluginError",
     "Point",
+    "Posed",
     "Problem",
     "Proof",
     "Record",
     "Result",
     "RobustEvalError",
+    "RunListener",
+    "RunStarted",
     "Samples",
     "Scalar",
     "Split",
@@ -141,8 +153,10 @@ __all__ = [
     "activation_value",
     "affine_radius",
     "affine_value",
+    "api_version",
     "ascent",
     "beat",
+    "borrowed",
     "cache_folder",
     "clip",
     "columns",
@@ -156,6 +170,7 @@ __all__ = [
     "param",
     "parameters_of",
     "per_sample",
+    "posed",
     "project",
     "project_l1_box",
     "proved",

@@ -32,7 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "contracts": {"contracts.certificates", "contracts.executors", "ops", "record"},
     "contracts.certificates": {"ops"},  # graphs, statements, proofs
     "contracts.executors": set(),  # where units are made
+    "bridge": {"contracts"},
     "api": {
+        "bridge",
         "contracts",
         "contracts.certificates",
         "contracts.executors",
@@ -187,12 +189,30 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report.formats": {"record"},
     "testing": {"contracts", "contracts.certificates", "contracts.executors", "ops", "record"},
     "given": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.run", "loaders.pytorch"},
+    "attacks": {
+        "contracts",
+        "engine",
+        "engine.catalogue",
+        "engine.data",
+        "engine.plan",
+        "engine.run",
+        "engine.search",
+        "engine.suite",
+        "engine.units",
+        "given",
+        "ops",
+        "record",
+    },
+    "scaffold": set(),
+    "live": {"engine.schedule"},  # the type of what it is told
     "evaluation": {
         "contracts",
         "engine.catalogue",
         "engine.comparison",
         "engine.run",
+        "engine.suite",
         "given",
+        "live",
         "record",
         "report",
     },
@@ -235,13 +255,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "finished",
         "finished.exports",
         "finished.paired",
+        "live",
         "record",
         "report",
+        "scaffold",
+        "testing",
         "verify",
         "verify.statements",
     },
     "__main__": {"cli"},
-    "": {"evaluation", "record"},
+    "": {"attacks", "evaluation", "record"},
 }
 FREE = {
     "errors",

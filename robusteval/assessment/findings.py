@@ -140,4 +140,25 @@ def _uncertified(record: Record) -> Iterator[Finding]:
             )
 
 
-RULES: tuple[Rule, ...] = (_uncertified, _clever, _outputs, _shortened, _time_budget)
+def _unusable(record: Record) -> Iterator[Finding]:
+    """An attack that proposed nothing which could be judged found nothing, and looks like robustness."""
+    for cell in record.done():
+        proposed = {reason for reason, count in cell.rejected.items() if count}
+        lost = any(value is not None and value > 0 for value in cell.distance)
+        if cell.knowledge == "oblivious" or lost or not proposed or proposed - _UNJUDGED:
+            continue
+        count, why = sum(cell.rejected.values()), " or ".join(sorted(proposed))
+        yield Finding(
+            "candidates-unusable",
+            "alarm",
+            f"All {count} candidates of {cell.attack} ({cell.norm}, {cell.defense}) were {why}, so it attacked "
+            "nothing; that is not robustness.",
+            {"candidates": count},
+            "Mend the plugin: candidates are finite, inside problem.bounds and within problem.eps "
+            "(robusteval plugins check names the promise that it breaks).",
+            [cell.id],
+        )
+
+
+_UNJUDGED = {"not finite", "outside the box", "over budget"}  # the judge's reasons for not asking the model
+RULES: tuple[Rule, ...] = (_uncertified, _clever, _outputs, _shortened, _time_budget, _unusable)

@@ -42,7 +42,7 @@ _COMMANDS = {
     "samples": "List the samples of a finished run that the smallest changes take.",
     "export": "Write a finished run as JUnit XML, SARIF, Markdown, model-index, CycloneDX, CSV or Parquet.",
     "inspect": "Print how a model (and its data) was understood.",
-    "plugins": "List and show the installed attacks, defences, metrics, loaders, data sets, suites and executors.",
+    "plugins": "List, show and check installed attacks, defences, metrics, loaders and the rest; begin new ones.",
     "suites": "List and show suites, and print their schema.",
     "doctor": "Say what this machine offers, and what each suite would cost.",
 }

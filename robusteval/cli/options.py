@@ -158,6 +158,32 @@ def resources(given: dict[str, Any], suite: str, catalogue: Catalogue) -> dict[s
     }
 
 
+SUITE_WORDS = ("attacks", "norms", "eps", "defenses")  # of a suite that is composed in the place of a named one
+
+
+def suite_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--suite --attacks --norms --eps --defenses."""
+    options = [
+        click.option("--suite", default="standard", show_default=True, help="Name of a suite, or a TOML file."),
+        click.option(
+            "--attacks",
+            default="",
+            metavar="NAME,NAME:KEY=VALUE",
+            help="These attacks in the place of a suite, such as pgd:steps=20,ddn.",
+        ),
+        click.option("--norms", default="", metavar="linf,l2", help="Their norms.  [default: linf and l2]"),
+        click.option(
+            "--eps",
+            metavar="8/255",
+            help="Largest budget searched, a share of the pixel range; for several norms linf=8/255,l2=2.",
+        ),
+        click.option("--defenses", default="", metavar="NAME,NAME", help="And these defences, such as jpeg."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--range --mean --std --layout --shape --output --loader --arch --trust."""
     options = [
@@ -188,7 +214,9 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--data --fit-data --data-range --samples."""
     options = [
         click.option(
-            "--data", type=click.Path(), help=".npz, IDX pair or folder of them, or a folder of class folders."
+            "--data",
+            type=click.Path(),
+            help=".npz, Parquet, IDX pair, a folder of them or of class folders, or an installed data set's name.",
         ),
         click.option("--fit-data", type=click.Path(), help="The same, for what defences may learn from."),
         click.option(

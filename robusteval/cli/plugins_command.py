@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli import say_json
+from robusteval.cli import say, say_json
+from robusteval.scaffold.new import KINDS, lay_out, stated
 
 if TYPE_CHECKING:
     from robusteval.engine.catalogue.catalogue import Entry
 
-_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor", "certifier")
+_KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor", "certifier", "listener")
 
 
 @click.group("plugins")
 def command() -> None:
-    """List and show the installed attacks, defences, metrics, loaders, data sets, suites, executors and certifiers."""
+    """List, show and check the installed attacks, defences, metrics, loaders, data sets and the rest; begin new
+    ones."""
 
 
 @command.command("list")
@@ -127,3 +131,51 @@ def _print(entry: Entry, schema: dict[str, Any]) -> None:
             limits = " ".join(f"{key} {rules[key]}" for key in ("minimum", "maximum", "enum") if key in rules)
             listed.add_row(name, str(rules.get("default", "")), limits, str(rules.get("description", "")))
         screen.show(listed)
+
+
+@command.command("new")
+@click.argument("name", metavar="VENDOR.NAME")
+@click.option("--kind", type=click.Choice(list(KINDS)), required=True, help="What it is to be.")
+@click.option("--into", default=".", type=click.Path(), show_default=True, help="Where its folder is made.")
+def new(name: str, kind: str, into: str) -> None:
+    """Write a plugin to begin with: a whole distribution whose own tests pass at once."""
+    made = stated(name, kind)
+    folder = lay_out(made, Path(into))
+    for path in made.files():
+        say(str(folder / path))
+    say(f"Next: pip install -e {folder}[test], pytest {folder}, robusteval plugins check {name}")
+
+
+@command.command("check")
+@click.argument("name")
+@click.option("--file", "path", type=click.Path(), help="A good file for a loader; without it refusals are checked.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def check(name: str, path: str | None, as_json: bool) -> None:
+    """Run the conformance kit on an installed plugin: every promise with its outcome and reason.
+
+    Exit code 1 where a promise is broken.
+    """
+    import robusteval
+    from robusteval.engine.catalogue.catalogue import discover
+    from robusteval.errors import PluginError
+    from robusteval.testing.kit import check_loader, report_on
+
+    kinds = [entry.kind for entry in discover().entries if entry.name == name]
+    kind = next((kind for kind in kinds if kind != "suite"), "")
+    if not kind and kinds:
+        raise PluginError(f"{name} is a suite, which the kit does not check.", "`robusteval suites show` reads it.")
+    plugin = discover().get(kind or "attack", name)
+    report = check_loader(plugin, path=Path(path)) if kind == "loader" and path else report_on(plugin)
+    said = f"{report.summary()} (kit of robusteval {robusteval.__version__})"
+    if as_json:
+        rows = [
+            {"check": row.check, "status": row.status, "cases": row.cases, "reason": row.sentence}
+            for row in report.outcomes
+        ]
+        say_json({"plugin": name, "kind": kind, "kit": robusteval.__version__, "ok": report.ok, "checks": rows})
+    else:
+        for line in str(report).splitlines()[1:]:
+            say(line)
+        say(said)
+    if not report.ok:
+        sys.exit(1)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli import say, say_json, stream
+from robusteval.cli import stream
 from robusteval.cli.finished.ending import Ending, baseline_options, ending_of, finish
 from robusteval.cli.finished.export_command import export_options
 from robusteval.cli.first_run.settings_file import META, SettledCommand
 from robusteval.cli.merge_command import Merging, attack_shard, check_part
 from robusteval.cli.options import (
+    SUITE_WORDS,
     WORDS,
     Duration,
     data_options,
@@ -26,6 +27,7 @@ from robusteval.cli.options import (
     pair,
     resource_options,
     resources,
+    suite_options,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 @click.command("run", cls=SettledCommand)
 @click.argument("models", metavar="[MODEL...]", nargs=-1, type=click.Path())
-@click.option("--suite", default="standard", show_default=True, help="Name of a suite, or a TOML file.")
+@suite_options
 @data_options
 @click.option("--samples", type=click.IntRange(min=1), help="Evaluate so many samples, evenly over the classes.")
 @click.option(
@@ -144,6 +146,7 @@ def command(
     """
     from robusteval.cli.progress import quiet_libraries
     from robusteval.cli.several import run_several
+    from robusteval.cli.tables import print_plans
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.engine.catalogue.open_model import load_model
     from robusteval.engine.data.find import Kept
@@ -156,7 +159,7 @@ def command(
 
     quiet_libraries()
     catalogue = discover()
-    means = resources(reading, suite, catalogue)
+    means = resources(reading, suite, catalogue) | {word: reading.pop(word) for word in SUITE_WORDS}
     ending = ending_of(baseline, fail_on_regression, reading)
     merging = click.get_current_context().find_object(Merging)
     part = check_part(shard, models, time_budget, fail_under, dry_run) if shard is not None else None
@@ -195,7 +198,7 @@ def command(
         jobs.append(replace(job, apart=True, gates=fail_under, settings=click.get_current_context().meta.get(META, "")))
     kept.clear()  # the jobs hold what they need
     if dry_run:
-        _print_plans(jobs, as_json)
+        print_plans(jobs, as_json)
         return
     if len(jobs) > 1:
         run_several(jobs, models, Path(out) if out else None, as_json)
@@ -228,30 +231,3 @@ def attack(job: Job, as_json: bool, merging: Merging | None = None) -> Record:
         if watched():
             display.say(f"Caged: {holds()}.")
         return run(job, display.update) if merging is None else merging.run(job, display.update)
-
-
-def _print_plans(jobs: list[Job], as_json: bool) -> None:
-    from robusteval.cli.tables import plan_table
-    from robusteval.engine.plan.job import plan_of
-    from robusteval.engine.run.runner import forecast_of
-
-    plans = []
-    for job in jobs:
-        plan, costs = plan_of(job), forecast_of(job)
-        coming, each = costs.forecast(plan), costs.by_cell(plan)
-        rows = [
-            {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params}
-            | {"passes": each[cell.id][0] if cell.id in each else None}
-            for cell in plan.cells
-        ]
-        total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unknown}
-        plans.append({"plan": plan.sha256, "samples": len(job.samples), "foretold": total, "cells": rows})
-        if len(jobs) > 1 and not as_json:
-            say()
-            say(job.model_file)
-        if not as_json:
-            low, high = job.model.info.bounds
-            plan_table(plan, len(job.samples), each, high - low)
-            say(coming.sentence(job.workers))
-    if as_json:
-        say_json(plans[0] if len(plans) == 1 else {"models": plans})

@@ -13,12 +13,13 @@ from rich.text import Text
 
 from robusteval.assessment.evidence.worst_case import median_loss
 from robusteval.assessment.gates.form import BY_VALUE
-from robusteval.cli import stream
+from robusteval.cli import say, say_json, stream
 from robusteval.record.column import at_budget, norms_of
 from robusteval.record.units import attack_text, budget_text
 from robusteval.text import line
 
 if TYPE_CHECKING:
+    from robusteval.engine.plan.job import Job
     from robusteval.engine.plan.plan import Plan
     from robusteval.record.comparison import Comparison
     from robusteval.record.reference_set import ReferenceSet
@@ -79,6 +80,33 @@ def plan_table(plan: Plan, samples: int, costs: dict[str, tuple[float, float]], 
     screen.show(listed)
     for cell in plan.excluded:
         screen.say(f"excluded: {cell.id}: {cell.reason}")
+
+
+def print_plans(jobs: list[Job], as_json: bool) -> None:
+    """What `--dry-run` prints: every job's plan, with its passes and minutes."""
+    from robusteval.engine.plan.job import plan_of
+    from robusteval.engine.run.runner import forecast_of
+
+    plans = []
+    for job in jobs:
+        plan, costs = plan_of(job), forecast_of(job)
+        coming, each = costs.forecast(plan), costs.by_cell(plan)
+        rows = [
+            {"id": cell.id, "status": cell.status, "reason": cell.reason, "params": cell.params}
+            | {"passes": each[cell.id][0] if cell.id in each else None}
+            for cell in plan.cells
+        ]
+        total = {"passes": coming.passes, "seconds": coming.wall(job.workers), "not_foretold": coming.unknown}
+        plans.append({"plan": plan.sha256, "samples": len(job.samples), "foretold": total, "cells": rows})
+        if len(jobs) > 1 and not as_json:
+            say()
+            say(job.model_file)
+        if not as_json:
+            low, high = job.model.info.bounds
+            plan_table(plan, len(job.samples), each, high - low)
+            say(coming.sentence(job.workers))
+    if as_json:
+        say_json(plans[0] if len(plans) == 1 else {"models": plans})
 
 
 def result_table(record: Record) -> None:

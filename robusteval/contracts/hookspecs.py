@@ -9,7 +9,7 @@ import pluggy
 
 from robusteval.contracts.certificates.certifier import Certifier
 from robusteval.contracts.executors.executor import Executor
-from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader
+from robusteval.contracts.plugins import Attack, Dataset, Defense, Loader, RunListener
 from robusteval.hooks import GROUP
 from robusteval.record.metric import Metric
 
@@ -52,6 +52,11 @@ class Hooks:
     @hookspec
     def robusteval_certifiers(self) -> list[type[Certifier]]:
         """Certifiers: frozen dataclasses with `info` and `bound(statement)`."""
+        raise NotImplementedError
+
+    @hookspec
+    def robusteval_listeners(self) -> list[type[RunListener]]:
+        """Listeners: told when a run starts, when a cell is finished and when the run is."""
         raise NotImplementedError
 
     @hookspec

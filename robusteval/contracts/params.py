@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,12 @@ def make(plugin: type, params: dict[str, Any], name: str) -> Any:
     for where, value in not_finite(params):
         raise SuiteError(
             f"Parameter {where} of {name} is {value}, which is no number to work with.",
+            f"`robusteval plugins show {name}` lists its parameters and their limits.",
+        )
+    for unknown in (name_given for name_given in params if name_given not in schema["properties"]):
+        near = difflib.get_close_matches(unknown, list(schema["properties"]), n=1, cutoff=0.5)
+        raise SuiteError(
+            f"{name} has no parameter {unknown!r}{f' (did you mean {near[0]!r}?)' if near else ''}.",
             f"`robusteval plugins show {name}` lists its parameters and their limits.",
         )
     for problem in jsonschema.Draft202012Validator(schema).iter_errors(params):

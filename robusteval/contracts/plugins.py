@@ -14,6 +14,7 @@ from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
 from robusteval.ops import Norm
+from robusteval.record.run import Record
 
 Needs = Literal["gradient", "scores", "decision"]
 Split = Literal["test", "fit"]  # the part of the data that is attacked, and the part that defences may learn from
@@ -181,4 +182,52 @@ class Dataset(Protocol):
 
     def raw(self, split: Split) -> tuple[object, object, tuple[str, ...]]:
         """(images array [N, ...] uint8 or float, labels array [N], class names)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ListenerInfo:
+    """A listener's facts."""
+
+    name: str
+    version: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """What is known when the attacks begin. folder: of the run; cells: ids of all that is planned."""
+
+    folder: str
+    model: str
+    suite: str
+    samples: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CellFinished:
+    """A cell whose last unit is in. error: of a unit that failed, which makes the cell fail; else empty."""
+
+    cell: str
+    error: str = ""
+
+
+@runtime_checkable
+class RunListener(Protocol):
+    """Is told of a run as it goes, in the run's own process; made without arguments, once a run. It changes nothing:
+    whatever it raises is said, and the run goes on."""
+
+    info: ClassVar[ListenerInfo]
+
+    def run_started(self, run: RunStarted) -> None:
+        """Before the first attack; defences are fitted."""
+        ...
+
+    def cell_finished(self, cell: CellFinished) -> None:
+        """After the last unit of a cell that this run made; cells of an earlier run that is taken up were told then."""
+        ...
+
+    def run_finished(self, record: Record) -> None:
+        """At the end, with a copy of the saved record."""
         ...

@@ -162,3 +162,21 @@ class Record:
         from robusteval.record.measured.samples_table import frame
 
         return frame(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a sample and finished cell: `sample` (its place among the evaluated ones), `row` (its place in
+        the data, where that is one file or object) or `file`, label, attack, norm, defense, knowledge, threat,
+        eps, prediction (of the adversarial), distance and l2: infinite where never lost, 0 where wrong when
+        clean.
+
+        Raises RecordError where pandas is not installed.
+        """
+        from robusteval.record.measured.frames import to_frame
+
+        return to_frame(self)
+
+    def summary(self) -> str:
+        """The grade, the verdict's sentences, and every alarm and warning, as lines of text."""
+        from robusteval.record.measured.frames import summary
+
+        return summary(self)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from robusteval.record.run import Record, Result
+from typing import Any
+
+from robusteval.record.run import Cell, Record, Result
 from robusteval.record.units import WORST_CASE
 from robusteval.report.charts import pieces
 from robusteval.report.formats.numbers import MISSING, budget, norm_title, number, percent
@@ -39,6 +41,36 @@ def short_table(record: Record) -> list[tuple[str, ...]]:
                     )
                 )
     return rows
+
+
+def headline(record: Record) -> dict[str, Any]:
+    """What the page says first, for machines: every scalar figure with its interval, what each cascade left at its
+    budget, the verdict's sentences, and every finding."""
+    figures = [
+        {"name": row.name, "metric": row.metric, "title": row.title, "tags": row.tags}
+        | {"value": row.value, "low": row.low, "high": row.high}
+        for row in record.results
+        if row.kind == "scalar"
+    ]
+    cascades = [
+        {"cascade": cell.attack, "defense": cell.defense, "knowledge": cell.knowledge, "norm": cell.norm}
+        | {"eps": cell.eps, "status": cell.status, "robust_accuracy": _left(cell)}
+        for cell in record.cells
+        if cell.threat == "budget"
+    ]
+    findings = [
+        {"code": row.code, "severity": row.severity, "sentence": row.sentence, "cells": row.cells}
+        for row in record.findings
+    ]
+    sentences = record.verdict.sentences if record.verdict is not None else []
+    return {"figures": figures, "cascades": cascades, "verdict": sentences, "findings": findings}
+
+
+def _left(cell: Cell) -> float | None:
+    """The share of all samples that a finished cell did not lose; None where nothing was measured."""
+    if cell.status != "done" or not len(cell.distance):
+        return None
+    return sum(value is None for value in cell.distance) / len(cell.distance)
 
 
 def _row(record: Record, defense: str, attack: str, norm: str, accuracy: Result | None) -> tuple[str, ...]:

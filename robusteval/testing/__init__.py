@@ -16,12 +16,14 @@ from robusteval.renamed import warn
 from robusteval.testing import problems
 from robusteval.testing.certificates.certifiers import CertifierSubject
 from robusteval.testing.checks import Check, CheckFailed, NotApplicable, Outcome, Report
+from robusteval.testing.datasets import DatasetSubject
 from robusteval.testing.executors import ExecutorSubject
 from robusteval.testing.fits import DefenseSubject
 from robusteval.testing.kit import (
     assert_conforms,
     check_attack,
     check_certifier,
+    check_dataset,
     check_defense,
     check_executor,
     check_loader,
@@ -61,6 +63,7 @@ __all__ = [
     "CertifierSubject",
     "Check",
     "CheckFailed",
+    "DatasetSubject",
     "DefenseSubject",
     "ExecutorSubject",
     "Jittered",
@@ -81,6 +84,7 @@ __all__ = [
     "assert_conforms",
     "check_attack",
     "check_certifier",
+    "check_dataset",
     "check_defense",
     "check_executor",
     "check_loader",

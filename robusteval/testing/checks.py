@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 Status = Literal["passed", "failed", "not applicable"]
+_CASES: ContextVar[int] = ContextVar("cases", default=0)  # that the check under way has looked at
 
 
 class CheckFailed(AssertionError):
@@ -22,8 +24,14 @@ def fail(sentence: str) -> NoReturn:
     raise CheckFailed(sentence)
 
 
+def case() -> None:
+    """Counts one thing that a check has looked at. `require` does so itself."""
+    _CASES.set(_CASES.get() + 1)
+
+
 def require(condition: bool, sentence: str) -> None:
-    """Ends a check as failed, with this sentence, unless the condition holds."""
+    """One case: ends a check as failed, with this sentence, unless the condition holds."""
+    case()
     if not condition:
         fail(sentence)
 
@@ -41,11 +49,13 @@ class Outcome:
     check: str
     status: Status
     sentence: str  # what went wrong, why it does not apply, or the promise that was kept
+    cases: int = 0  # how often it looked; 0 unless it passed
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise and the subject that is to keep it. Calling it raises CheckFailed if the promise is broken."""
+    """One promise and the subject that is to keep it. Calling it raises CheckFailed if the promise is broken, or if
+    there was nothing to look at: a loop over nothing passes whatever is inside."""
 
     name: str
     promise: str  # one sentence
@@ -56,11 +66,17 @@ class Check:
         return self.name
 
     def __call__(self) -> Outcome:
+        before = _CASES.set(0)
         try:
             self.function(self.subject)
+            cases = _CASES.get()
         except NotApplicable as reason:
             return Outcome(self.name, "not applicable", str(reason))
-        return Outcome(self.name, "passed", self.promise)
+        finally:
+            _CASES.reset(before)
+        if not cases:
+            fail("It ran on no case at all, so nothing is known: give the kit something to look at.")
+        return Outcome(self.name, "passed", self.promise, cases)
 
     def outcome(self) -> Outcome:
         """The same, with a broken promise or an exception of the plugin as a failed outcome."""
@@ -104,5 +120,9 @@ class Report:
         return f"{self.plugin}: {len(self.outcomes)} checks: " + ", ".join(f"{n} {name}" for name, n in counts.items())
 
     def __str__(self) -> str:
-        lines = [f"  {outcome.status:14}  {outcome.check}: {outcome.sentence}" for outcome in self.outcomes]
-        return "\n".join([self.summary(), *lines])
+        return "\n".join([self.summary(), *map(_in_words, self.outcomes)])
+
+
+def _in_words(outcome: Outcome) -> str:
+    cases = f" ({outcome.cases} {'case' if outcome.cases == 1 else 'cases'})" if outcome.cases else ""
+    return f"  {outcome.status:14}  {outcome.check}: {outcome.sentence}{cases}"

@@ -9,12 +9,16 @@ from typing import get_args, get_type_hints
 import torch
 from torch import Generator, Tensor
 
+from robusteval import ops
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended, DefenseInfo
 from robusteval.errors import AccessError, RobustEvalError
-from robusteval.testing.checks import NotApplicable, applies, fail, require
+from robusteval.testing.checks import NotApplicable, applies, case, fail, require
 from robusteval.testing.facts import FACTS, global_randomness
 from robusteval.testing.fits import DefenseSubject, Guard, drawn
+
+_WALKED = 32  # samples from which the twin's gradients are followed
+_LED = 0.6  # of the samples on which a gradient must lead somewhere: where there are thresholds, not all do
 
 
 def declares_its_kind(subject: DefenseSubject) -> None:
@@ -113,6 +117,7 @@ def has_a_twin(subject: DefenseSubject) -> None:
         try:
             model.twin(leaf)
         except AccessError:
+            case()
             return
         fail("info.gradients is 'none' but the twin answers.")
     scores = model.twin(leaf)
@@ -121,6 +126,30 @@ def has_a_twin(subject: DefenseSubject) -> None:
     require(scores.requires_grad, "The twin's scores carry no gradient.")
     (grad,) = torch.autograd.grad(scores.sum(), leaf, allow_unused=True)
     require(grad is not None and bool(torch.isfinite(grad).all()), "The twin's gradient is missing or not finite.")
+
+
+def twin_leads_the_way(subject: DefenseSubject) -> None:
+    """The twin's gradient is zero on few samples, and steps along it lower the true margin more than random ones."""
+    model, x = subject.defended().model, subject.samples(_WALKED, seed=3)
+    applies(model.info.gradients != "none", "It gives no gradients, and says so.")
+    safe = torch.nn.functional.one_hot(model.logits(x).argmax(1), model.info.classes).bool()
+    leaf = x.clone().requires_grad_(True)
+    (grad,) = torch.autograd.grad(ops.loss(model.twin(leaf), safe, "margin").sum(), leaf)
+    _is_no_plateau(grad, "the twin")
+    dice = torch.randn(x.shape, generator=Generator().manual_seed(0), device="cpu").to(x)
+    along, chance = (
+        torch.stack([ops.loss(model.logits(there), safe, "margin") for there in subject.walk(x, way)])
+        for way in (grad, dice)
+    )
+    share = float((along.mean(0) > chance.mean(0)).float().mean())
+    advice = "its gradient is not that of what the model answers"
+    require(share >= _LED, f"Steps along the twin beat random ones on {share:.0%} of the samples only: {advice}.")
+
+
+def _is_no_plateau(grad: Tensor, whose: str) -> None:
+    flat = float((grad.flatten(1).abs().amax(1) == 0).float().mean())
+    advice = "let gradients pass straight through what is flat, or an attacker who knows the defence learns nothing"
+    require(flat <= 1 - _LED, f"The gradient of {whose} is zero on {flat:.0%} of the samples: {advice}.")
 
 
 def knows_no_sample_by_heart(subject: DefenseSubject) -> None:
@@ -202,6 +231,17 @@ def detector_has_a_twin(subject: DefenseSubject) -> None:
     require(grad is not None and bool(torch.isfinite(grad).all()), "The detector's gradient is missing or not finite.")
 
 
+def detector_twin_leads_the_way(subject: DefenseSubject) -> None:
+    """Steps along the gradient of the detector's twin raise its score, and steps against it lower it."""
+    detector, x = subject.detector(), subject.samples(_WALKED, seed=3)
+    leaf = x.clone().requires_grad_(True)
+    (grad,) = torch.autograd.grad(detector.twin(leaf).sum(), leaf)
+    _is_no_plateau(grad, "the detector's twin")
+    up, down = (torch.stack([detector.score(there) for there in subject.walk(x, way)]) for way in (grad, -grad))
+    share = float((up.mean(0) > down.mean(0)).float().mean())
+    require(share >= _LED, f"Its twin's gradient leads towards a higher score on {share:.0%} of the samples only.")
+
+
 def raises_few_false_alarms(subject: DefenseSubject) -> None:
     """On clean samples the detector fires no more often than wanted (three standard deviations allowed)."""
     detector, x = subject.detector(), subject.samples(400, seed=7)
@@ -241,12 +281,14 @@ DEFENSE_CHECKS = (
     leaves_its_input_alone,
     answers_from_the_input_alone,
     has_a_twin,
+    twin_leads_the_way,
     knows_no_sample_by_heart,
     can_travel,
     draws_as_it_says,
     keeps_the_box,
     detects_with_numbers,
     detector_has_a_twin,
+    detector_twin_leads_the_way,
     raises_few_false_alarms,
     certifies_radii,
     stands_behind_an_adaptive_attack,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.metadata
 import json
 import pickle
 import random
@@ -15,7 +17,8 @@ import numpy as np
 import torch
 
 from robusteval.contracts.params import make, params_of, params_schema
-from robusteval.testing.checks import applies, fail, require
+from robusteval.hooks import GROUP
+from robusteval.testing.checks import applies, case, fail, require
 
 
 class Subject(Protocol):
@@ -47,10 +50,22 @@ def declares_itself(subject: Subject) -> None:
     name = str(getattr(info, "name", ""))
     legal = re.fullmatch(r"([a-z0-9][a-z0-9_-]*\.)?[a-z0-9][a-z0-9-]*", name)
     require(legal is not None, f"info.name {name!r} is not lower-case words with hyphens, or vendor.name.")
+    own = subject.plugin.__module__.split(".")[0] in _our_packages()
+    require(
+        "." in name or own, f"info.name {name!r} is bare: bare names are reserved, outside plugins are vendor.name."
+    )
     for field in dataclasses.fields(info):  # type: ignore[arg-type]
         if field.name in ("version", "summary", "reference", "licence"):
             value = getattr(info, field.name)
             require(isinstance(value, str) and value.strip() != "", f"info.{field.name} is empty.")
+
+
+@functools.cache
+def _our_packages() -> frozenset[str]:
+    """The packages that robusteval's own plugins lie in."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    ours = {point.value.split(".")[0] for point in points if point.dist is not None and point.dist.name == "robusteval"}
+    return frozenset({"robusteval", *ours})
 
 
 def has_defaults(subject: Subject) -> None:
@@ -59,6 +74,7 @@ def has_defaults(subject: Subject) -> None:
         subject.plugin()
     except TypeError as error:
         fail(f"It cannot be made with its defaults: {error}.")
+    case()
 
 
 def describes_its_parameters(subject: Subject) -> None:
@@ -82,7 +98,8 @@ def _as_stored(plugin: object) -> dict[str, Any]:
 
 def is_frozen(subject: Subject) -> None:
     """The plugin is a frozen dataclass: nothing of a run can stay behind in it."""
-    applies(not hasattr(subject.plugin, "compute") and not hasattr(subject.plugin, "load"), "Its kind need not be.")
+    free = any(hasattr(subject.plugin, method) for method in ("compute", "load", "raw"))
+    applies(not free, "Its kind need not be.")
     require(dataclasses.is_dataclass(subject.plugin), "It is not a dataclass.")
     require(subject.plugin.__dataclass_params__.frozen, "It is a dataclass but not frozen.")  # type: ignore[attr-defined]
 

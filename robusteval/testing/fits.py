@@ -15,6 +15,8 @@ from robusteval.testing.facts import built, split
 from robusteval.testing.oracles import Rectified, linear
 from robusteval.testing.problems import inputs
 
+_REACHES = (0.02, 0.05, 0.1, 0.2)  # of the pixel range, so that a step leaves the plateaus of what is rounded
+
 
 @dataclass
 class Guard:
@@ -76,6 +78,11 @@ class DefenseSubject:
             order = torch.randperm(len(self.data), generator=Generator().manual_seed(seed), device="cpu")
             return self.data.x[order[:batch]]
         return inputs(self.model().info, batch, seed, spread=0.3)
+
+    def walk(self, x: Tensor, way: Tensor) -> list[Tensor]:
+        """Points some steps of several lengths from x [B, *shape], along the signs of a direction like x."""
+        low, high = self.model().info.bounds
+        return [(x + reach * (high - low) * way.sign()).clamp(low, high) for reach in _REACHES]
 
     def learnable(self) -> Samples:
         """What fit may learn from; labelled by the model unless the caller gave data."""

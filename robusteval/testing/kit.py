@@ -11,6 +11,7 @@ from robusteval.record.run import Record
 from robusteval.testing.attacks import ATTACK_CHECKS
 from robusteval.testing.certificates.certifiers import CERTIFIER_CHECKS, CertifierSubject
 from robusteval.testing.checks import Check, Report, bind
+from robusteval.testing.datasets import DATASET_CHECKS, DatasetSubject
 from robusteval.testing.defenses import DEFENSE_CHECKS
 from robusteval.testing.executors import EXECUTOR_CHECKS, ExecutorSubject
 from robusteval.testing.facts import split
@@ -20,7 +21,9 @@ from robusteval.testing.metrics import METRIC_CHECKS, MetricSubject
 from robusteval.testing.runs import AttackSubject
 from robusteval.text import block
 
-AnySubject = AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | ExecutorSubject | CertifierSubject
+AnySubject = (
+    AttackSubject | DefenseSubject | MetricSubject | LoaderSubject | DatasetSubject | ExecutorSubject | CertifierSubject
+)
 
 
 def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
@@ -28,7 +31,7 @@ def check_attack(plugin: object, *, ratio: float = 3.0) -> Report:
 
     ratio: how many times the closed-form smallest distance it may need on the linear oracle.
     """
-    return _report(AttackSubject(plugin, ratio))
+    return report_on(AttackSubject(plugin, ratio))
 
 
 def check_defense(
@@ -38,27 +41,32 @@ def check_defense(
 
     false_alarms: the share of clean samples on which its detector is meant to fire.
     """
-    return _report(DefenseSubject(plugin, model, data, false_alarms))
+    return report_on(DefenseSubject(plugin, model, data, false_alarms))
 
 
 def check_metric(plugin: object, *, records: Sequence[Record] = ()) -> Report:
     """All checks of a metric on built-in sample records and on those given."""
-    return _report(MetricSubject(plugin, tuple(records)))
+    return report_on(MetricSubject(plugin, tuple(records)))
 
 
 def check_loader(plugin: object, *, path: Path | None = None, options: LoadOptions | None = None) -> Report:
     """All checks of a loader; `path` is a good file for it, without which only refusals are checked."""
-    return _report(LoaderSubject(plugin, path, options or LoadOptions()))
+    return report_on(LoaderSubject(plugin, path, options or LoadOptions()))
+
+
+def check_dataset(plugin: object) -> Report:
+    """All checks of a data set, given as a class or an instance."""
+    return report_on(DatasetSubject(plugin))
 
 
 def check_executor(plugin: object, *, workers: int = 2) -> Report:
     """All checks of an executor, given as a class or an instance, with so many units under way at once."""
-    return _report(ExecutorSubject(plugin, workers))
+    return report_on(ExecutorSubject(plugin, workers))
 
 
 def check_certifier(plugin: object, *, nets: int = 24, points: int = 64) -> Report:
     """All checks of a certifier, on so many random networks, with so many points tried in each ball."""
-    return _report(CertifierSubject(plugin, nets, points))
+    return report_on(CertifierSubject(plugin, nets, points))
 
 
 def checks_for(plugin: object) -> list[Check]:
@@ -72,6 +80,7 @@ def checks_for(plugin: object) -> list[Check]:
         DefenseSubject: DEFENSE_CHECKS,
         MetricSubject: METRIC_CHECKS,
         LoaderSubject: LOADER_CHECKS,
+        DatasetSubject: DATASET_CHECKS,
         ExecutorSubject: EXECUTOR_CHECKS,
         CertifierSubject: CERTIFIER_CHECKS,
     }
@@ -80,14 +89,16 @@ def checks_for(plugin: object) -> list[Check]:
 
 def assert_conforms(plugin: object) -> None:
     """Prints how many checks ran; raises AssertionError with every broken promise. Takes a plugin or a Report."""
-    report = plugin if isinstance(plugin, Report) else _report(_subject(plugin))
+    report = plugin if isinstance(plugin, Report) else report_on(plugin)
     print(block(report.summary()))
     if not report.ok:
         broken = "\n".join(f"  {failure.check}: {failure.sentence}" for failure in report.failures)
         raise AssertionError(f"{report.summary()}\n{broken or '  No check passed, so nothing is known.'}")
 
 
-def _report(subject: AnySubject) -> Report:
+def report_on(plugin: object) -> Report:
+    """All checks of a plugin, a class, an instance or a subject. TypeError for what is none."""
+    subject = _subject(plugin)
     name = getattr(getattr(subject.plugin, "info", None), "name", "") or subject.plugin.__name__
     return Report(str(name), tuple(check.outcome() for check in checks_for(subject)))
 
@@ -104,10 +115,11 @@ def _subject(plugin: object) -> AnySubject:
         return MetricSubject(plugin)
     if hasattr(kind, "load"):
         return LoaderSubject(plugin)
+    if hasattr(kind, "raw"):
+        return DatasetSubject(plugin)
     if hasattr(kind, "perform"):
         return ExecutorSubject(plugin)
     if hasattr(kind, "bound"):
         return CertifierSubject(plugin)
-    raise TypeError(
-        f"{kind.__name__} is no attack, defence, metric, loader, executor or certifier: it has none of their methods."
-    )
+    kinds = "attack, defence, metric, loader, data set, executor or certifier"
+    raise TypeError(f"{kind.__name__} is no {kinds}: it has none of their methods.")

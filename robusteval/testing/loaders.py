@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from robusteval.contracts.classifier import GRADIENTS, Classifier, LoadOptions
 from robusteval.contracts.plugins import Loader
 from robusteval.errors import AccessError, RobustEvalError
-from robusteval.testing.checks import applies, fail, require
+from robusteval.testing.checks import applies, case, fail, require
 from robusteval.testing.facts import FACTS, built, global_randomness, split
 from robusteval.testing.problems import inputs
 
@@ -45,6 +45,15 @@ class LoaderSubject:
         if not self.loaded and self.path is not None:
             self.loaded.append(self.make().load(self.path, self.options))
         return self.loaded[0]
+
+    def stated(self, **options: Any) -> Classifier | None:
+        """The classifier read with other options; None where the loader refuses them."""
+        applies(self.path is not None, "No good file was given to the kit.")
+        try:
+            return self.make().load(self.path or Path(), replace(self.options, **options))
+        except RobustEvalError as error:
+            require(bool(error.message.strip()), f"Its refusal of {', '.join(options)} says nothing.")
+            return None
 
     def samples(self, batch: int = 4) -> torch.Tensor:
         """Inputs for the classifier; one sample where the file takes no other batch."""
@@ -122,6 +131,7 @@ def has_a_twin_that_agrees(subject: LoaderSubject) -> None:
         try:
             model.twin(x)
         except AccessError:
+            case()
             return
         fail("info.gradients is 'none' but twin answers.")
     leaf = x.clone().requires_grad_(True)
@@ -132,6 +142,32 @@ def has_a_twin_that_agrees(subject: LoaderSubject) -> None:
     require(scores.requires_grad, "twin's scores carry no gradient.")
     (grad,) = torch.autograd.grad(scores.sum(), leaf, allow_unused=True)
     require(grad is not None and bool(torch.isfinite(grad).all()), "twin's gradient is missing or not finite.")
+
+
+def heeds_the_range(subject: LoaderSubject) -> None:
+    """Another stated pixel range is the classifier's, or refused."""
+    old = subject.options.bounds
+    other = (0.0, 255.0) if old != (0.0, 255.0) else (0.0, 1.0)
+    model = subject.stated(bounds=other)
+    said = model.info.bounds if model is not None else other
+    require(tuple(said) == other, f"The range {other} was stated, and info.bounds is {said}: heed it, or refuse it.")
+
+
+def heeds_normalisation(subject: LoaderSubject) -> None:
+    """A stated mean and std are applied before the file is asked, and told in info, or refused."""
+    applies(not (subject.options.mean or subject.options.std), "They are among the options of the good file.")
+    plain, x = subject.classifier(), subject.samples()
+    shape, (low, high) = plain.info.input_shape, plain.info.bounds
+    channels = shape[0] if len(shape) == 3 else 1
+    mean, std = (low + 0.3 * (high - low),) * channels, (0.4 * (high - low),) * channels
+    model = subject.stated(mean=mean, std=std)
+    if model is None:
+        return
+    expected, answer = plain.logits((x - mean[0]) / std[0]), model.logits(x)
+    near = torch.allclose(answer, expected, rtol=1e-2, atol=1e-2 * float(expected.abs().max()) + 1e-5)
+    require(near, "A mean and std were stated, and the scores are not those of (x - mean) / std: heed them, or refuse.")
+    told = (tuple(model.info.mean), tuple(model.info.std))
+    require(told == (mean, std), f"A mean and std were stated, and info has {told}.")
 
 
 def minds_each_sample_alone(subject: LoaderSubject) -> None:
@@ -169,6 +205,8 @@ LOADER_CHECKS = (
     tells_the_facts,
     answers_with_logits,
     has_a_twin_that_agrees,
+    heeds_the_range,
+    heeds_normalisation,
     minds_each_sample_alone,
     makes_classifiers_that_travel,
     leaves_global_randomness_alone,

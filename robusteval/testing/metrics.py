@@ -12,7 +12,7 @@ from robusteval.errors import RecordError
 from robusteval.record.metric import Metric
 from robusteval.record.run import Record, Result
 from robusteval.record.store import to_json
-from robusteval.testing.checks import fail, require
+from robusteval.testing.checks import case, fail, require
 from robusteval.testing.facts import FACTS, built, global_randomness, split
 from robusteval.testing.records import empty_record, failed_record, full_record
 
@@ -42,10 +42,12 @@ class MetricSubject:
 
 
 def computes_on_a_full_record(subject: MetricSubject) -> None:
-    """A record with every kind of cell gives results, or none."""
-    for record in subject.samples():
-        for result in subject.compute(record):
-            require(isinstance(result, Result), f"It yields {type(result).__name__}, not Result.")
+    """A record with every kind of cell gives results."""
+    found = [result for record in subject.samples() for result in subject.compute(record)]
+    for result in found:
+        require(isinstance(result, Result), f"It yields {type(result).__name__}, not Result.")
+    advice = "give check_metric records of your own in which there is something to measure"
+    require(bool(found), f"It gives no result on a record with every kind of cell, so nothing was looked at: {advice}.")
 
 
 def leaves_the_record_alone(subject: MetricSubject) -> None:
@@ -71,6 +73,7 @@ def fits_the_schema(subject: MetricSubject) -> None:
     for record in [*subject.samples(), empty_record(), failed_record()]:
         try:
             to_json(replace(record, results=subject.compute(record)))
+            case()
         except RecordError as error:
             fail(f"Its results cannot be saved: {error.message}")
 
@@ -114,11 +117,13 @@ def names_results_apart(subject: MetricSubject) -> None:
 def survives_failed_cells(subject: MetricSubject) -> None:
     """A record in which every cell failed, was excluded or is pending gives no error."""
     subject.compute(failed_record())
+    case()
 
 
 def survives_an_empty_record(subject: MetricSubject) -> None:
     """A record without cells gives no error."""
     subject.compute(empty_record())
+    case()
 
 
 METRIC_CHECKS = (

@@ -70,7 +70,7 @@ def empty_record() -> Record:
         environment={},
         model=Model("model", "model.onnx", "onnx", "0" * 64, [8], 2, [0.0, 1.0]),
         data=Data("data", "data.npz", "0" * 64, 4, list(_LABELS), [1.0, 2.0, 1.5, 0.5]),
-        suite=Suite("test", "1", "0" * 64),
+        suite=Suite("test", "1", "0" * 64, norms=["l2", "linf"]),
         plan_sha256="0" * 64,
         pipelines=[_pipeline("none", "model")],
         cells=[],

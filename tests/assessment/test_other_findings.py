@@ -134,3 +134,15 @@ def test_what_the_time_budget_left_out(cells: int, probes: int, tests: list[str]
         assert told(record, "time-budget-ended")[0].advice.startswith("Give more time: ")
         assert finding.evidence == {"skipped": cells, "cells": 4, "probes": probes, "tests": ", ".join(tests)}
         assert finding.cells == [cell.id for cell in record.cells[:cells]]
+
+
+def test_an_attack_whose_candidates_are_all_unusable_is_an_alarm() -> None:
+    record = honest()
+    broken, other = record.cells[:2]
+    broken.distance, broken.rejected = [None] * N, {"not finite": 41}
+    (row,) = told(record, "candidates-unusable")
+    assert (row.severity, row.evidence, row.cells) == ("alarm", {"candidates": 41}, [broken.id])
+    assert says(row.sentence, "41", broken.attack, "not finite")
+    broken.rejected = {"not finite": 40, "not a win": 1}  # one was asked, so the model was attacked
+    other.distance, other.rejected = [0.5] + [None] * (N - 1), {"outside the box": 3}  # one won
+    assert told(record, "candidates-unusable") == []

@@ -115,6 +115,7 @@ def test_every_example_is_a_row_of_the_catalogue(acme: Path, monkeypatch: pytest
         ("defense", "acme_detector"),
         ("defense", "acme_preprocessor"),
         ("executor", "acme_executor"),
+        ("listener", "acme_listener"),
         ("loader", "acme_loader"),
         ("metric", "acme_metric"),
         ("suite", "acme_suites"),
@@ -140,8 +141,8 @@ draws = 2
 """
 
 
-def test_all_of_them_carry_one_run(acme: Path, tmp_path: Path) -> None:
-    """Loader, data set, attack, defences, executor and metric: nothing failed, and the figures are such a model's."""
+def test_all_of_them_carry_one_run(acme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the suite: nothing failed, the figures are such a model's, and the listener was told."""
     corners = [[float(4 * (n // 2) <= y < 4 * (n // 2 + 1) and 4 * (n % 2) <= x < 4 * (n % 2 + 1)) for y in range(8)
                 for x in range(8)] for n in range(4)]  # fmt: skip
     model, out = tmp_path / "corners.logreg", tmp_path / "run"
@@ -149,8 +150,14 @@ def test_all_of_them_carry_one_run(acme: Path, tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(SUITE)
     words = ["--suite", str(tmp_path / "suite.toml"), "--data", "acme.corners", "--workers", "1", "--out", str(out)]
     words += ["--executor", "acme.threads"]
+    journal = tmp_path / "journal.jsonl"
+    monkeypatch.setenv("ACME_JOURNAL", str(journal))
     run(acme, "-m", "robusteval", "run", str(model), *words)
     record = whole(out)
+    told = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [line["event"] for line in told] == ["started", *["cell"] * len(record["cells"]), "finished"]
+    assert {line["cell"] for line in told[1:-1]} == {cell["id"] for cell in record["cells"]}
+    assert told[-1]["grade"] == record["verdict"]["grade"]
     assert {(row["defense"], row["status"]) for row in record["pipelines"]} == {
         ("none", "done"), ("acme.reject-rough", "done"), ("acme.random-rounding", "done"),
     }  # fmt: skip

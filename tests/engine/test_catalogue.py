@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import robusteval.api
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, _refuse_collisions, build, discover
 from robusteval.errors import PluginError
 from tests.engine.toys import entry_point
@@ -41,6 +42,11 @@ def test_an_outside_plugin_is_found_by_its_name(folder: Path) -> None:
     assert found.get("attack", "acme.good").info.name == "acme.good"
 
 
+def test_a_plugin_may_say_for_which_version_it_was_written(folder: Path) -> None:
+    code = GOOD.format(name="acme.stated") + f"robusteval_api_version = '{robusteval.api.api_version}'"
+    assert build([entry_point(folder, "acme_stated", code)]).get("attack", "acme.stated")
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -50,6 +56,9 @@ def test_an_outside_plugin_is_found_by_its_name(folder: Path) -> None:
         ("from robusteval.api import hookimpl\n@hookimpl\ndef robusteval_atacks(): return []", "robusteval_atacks"),
         (GOOD.format(name="bare"), "bare names are reserved"),
         (GOOD.format(name="acme.x").replace("info = ", "infos = "), "no info.name"),
+        (GOOD.format(name="acme.x") + "robusteval_api_version = '2.0'", "version 2.0 of robusteval.api"),
+        (GOOD.format(name="acme.x") + "robusteval_api_version = '1.99'", "version 1.99 of robusteval.api"),
+        (GOOD.format(name="acme.x") + "robusteval_api_version = 'x'", "version x of robusteval.api"),
     ],
 )
 def test_what_cannot_be_used_is_a_row_with_its_reason(folder: Path, code: str, reason: str) -> None:

@@ -148,7 +148,6 @@ class TestLayout:
             ((8, 8), (1, 4, 5), "never resized"),
             ((4, 5), (3, 4, 5), "give colour images"),
             ((4, 5, 1), (3, 4, 5), "give colour images"),
-            ((4, 5, 3), (1, 4, 5), "give grey images"),
             ((4, 5, 4), (3, 4, 5), "alpha"),
             ((4, 5), (19,), "never resized"),
             ((2, 2, 4, 5), (4, 4, 5), "never resized"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.engine.data.find import prepare, read
@@ -63,10 +64,30 @@ class TestFolder:
         image(tmp_path / "a/4.png", size=(6, 3))
         refused(lambda: read(tmp_path), "5x3 (3 images), 6x3 (1 images)", "4.png is 6x3")
 
-    @pytest.mark.parametrize(("mode", "word"), [("RGBA", "alpha"), ("LA", "alpha"), ("I;16", "8 bits")])
+    @pytest.mark.parametrize(("mode", "word"), [("RGBA", "not opaque"), ("LA", "not opaque"), ("I;16", "8 bits")])
     def test_kinds_that_would_lose_something(self, tmp_path: Path, mode: str, word: str) -> None:
         image(tmp_path / "a/1.png", mode)
         refused(lambda: read(tmp_path), "1.png", word)
+
+    @pytest.mark.parametrize(("mode", "shape"), [("RGBA", (1, 3, 5, 3)), ("LA", (1, 3, 5))])
+    def test_an_alpha_channel_that_is_opaque_is_left_out(
+        self, tmp_path: Path, mode: str, shape: tuple[int, ...]
+    ) -> None:
+        path = image(tmp_path / "a/1.png", mode)
+        with Image.open(path) as picture:
+            picture.putalpha(255)
+            picture.save(path)
+        raw = read(tmp_path)
+        assert (raw.images.shape, raw.notes) == (
+            shape,
+            (f"images of kind {mode} converted to {'grey' if mode == 'LA' else 'RGB'}",),
+        )
+
+    def test_what_archives_of_a_mac_bring_along_is_no_class(self, tmp_path: Path) -> None:
+        image(tmp_path / "a/1.png")
+        (tmp_path / "__MACOSX" / "a").mkdir(parents=True)
+        (tmp_path / "a" / "._1.png").write_bytes(b"no image")
+        assert (read(tmp_path).class_names, len(read(tmp_path))) == (("a",), 1)
 
     @pytest.mark.parametrize("what", ["file", "folder"])
     def test_links_out_of_the_folder(self, tmp_path: Path, what: str) -> None:

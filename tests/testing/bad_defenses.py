@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import Classifier, Defended, DefenseInfo, Samples
+from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples
 from robusteval.testing import LinearDetector
 from tests.testing.bad_learners import Altered, Clairvoyant, Swot
 from tests.testing.good import Blurred, Dice, Grey, Loud, RandomGrey
@@ -33,6 +33,16 @@ def mean(x: Tensor) -> Tensor:
     return x.flatten(1).mean(1)
 
 
+def reversed_mean(x: Tensor) -> Tensor:
+    """The value of the mean, with its gradient turned round."""
+    return 2 * mean(x).detach() - mean(x)
+
+
+def flat_mean(x: Tensor) -> Tensor:
+    """The mean in steps, through which no gradient passes."""
+    return torch.round(mean(x) * 4) / 4 + 0 * mean(x)
+
+
 def nan(x: Tensor) -> Tensor:
     return mean(x) * torch.nan
 
@@ -52,6 +62,16 @@ def company(scores: Tensor, x: Tensor) -> Tensor:
 
 def nan_scores(scores: Tensor, x: Tensor) -> Tensor:
     return scores * torch.nan
+
+
+def steps(scores: Tensor, x: Tensor) -> Tensor:
+    """Rounded without a way through for gradients."""
+    return torch.round(scores * 4) / 4
+
+
+def away(scores: Tensor, x: Tensor) -> Tensor:
+    """The scores, with their gradient turned round."""
+    return 2 * scores.detach() - scores
 
 
 def detached(scores: Tensor, x: Tensor) -> Tensor:
@@ -79,6 +99,29 @@ def detecting(score: Callable[[Tensor], Tensor], twin: Callable[[Tensor], Tensor
             return Defended(model, OddDetector(score, twin, threshold))
 
     return Detecting
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A model behind rounded pixels, whose twin rounds them too, so that no gradient passes."""
+
+    inner: Classifier
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.inner.info
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.inner.logits(torch.round(x * 8) / 8)
+
+    def twin(self, x: Tensor) -> Tensor:
+        return self.inner.twin(torch.round(x * 8) / 8)
+
+
+@dataclass(frozen=True)
+class Rounding(Grey):
+    def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
+        return Defended(Coarse(model))
 
 
 @dataclass(frozen=True)
@@ -206,7 +249,7 @@ class Stuck(Grey):
 
 
 BAD_DEFENSES: dict[str, list[type]] = {
-    "declares itself": [renamed(Grey, version="")],
+    "declares itself": [renamed(Grey, version=""), renamed(Grey, name="grey")],
     "has defaults": [Needy],
     "describes its parameters": [Indebted],
     "is frozen": [Thawed],
@@ -221,12 +264,18 @@ BAD_DEFENSES: dict[str, list[type]] = {
     "leaves its input alone": [wrapped(grow)],
     "answers from the input alone": [wrapped(company), wrapped(dice)],
     "has a twin": [wrapped(None, detached), wrapped(None, nan_scores), wrapped(gradients="none")],
+    "twin leads the way": [Rounding, wrapped(None, steps), wrapped(None, away)],
     "knows no sample by heart": [Swot, Clairvoyant],
     "can travel": [Rooted],
     "draws as it says": [Undeclared, OneFace, OwnDice, renamed(Grey, stochastic=True)],
     "keeps the box": [Brightener],
     "detects with numbers": [detecting(nan, nan), detecting(mean, mean, float("inf"))],
-    "detector has a twin": [detecting(mean, lambda x: mean(x) * 3), detecting(mean, lambda x: mean(x).detach())],
+    "detector has a twin": [
+        detecting(mean, lambda x: mean(x) * 3),
+        detecting(mean, lambda x: -mean(x)),
+        detecting(mean, lambda x: mean(x).detach()),
+    ],
+    "detector twin leads the way": [detecting(mean, reversed_mean), detecting(flat_mean, flat_mean)],
     "raises few false alarms": [Paranoid],
     "certifies radii": [Braggart],
     "stands behind an adaptive attack": [NanDetected],

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from robusteval.api import LoaderInfo, LoadOptions, MetricInfo, Record, Result
+from robusteval.api import Column, LoaderInfo, LoadOptions, MetricInfo, Record, Result
 from robusteval.record.run import Curve, Point
-from robusteval.testing import Linear, NoGradient, linear
+from robusteval.testing import Linear, NoGradient, Rescaled, linear
 from tests.testing.bad_defenses import company, dice, nan_scores
 from tests.testing.bad_learners import Altered
 from tests.testing.good import Count, Plain
@@ -51,6 +51,29 @@ class Endless(Metric):
         yield Result("test.count", "c", "curves", "Curve", curves=[Curve("a", [Point(0.0, float("nan"))])])
 
 
+class NormByNorm(Metric):
+    """A figure for each norm that the suite asks about; it shows only where the record names some."""
+
+    def compute(self, record: Record) -> Iterable[Result]:
+        return [Result("test.count", f"c/{norm}", "scalar", "Cells", value=float("nan")) for norm in record.suite.norms]
+
+
+class Silent(Metric):
+    def compute(self, record: Record) -> Iterable[Result]:
+        return []
+
+
+def table(*rows: list[Any]) -> type:
+    """A metric that gives a table of two columns."""
+
+    class Table(Metric):
+        def compute(self, record: Record) -> Iterable[Result]:
+            columns = [Column("name", "Name"), Column("value", "Value")]
+            yield Result("test.count", "t", "table", "Table", columns=columns, rows=[list(row) for row in rows])
+
+    return Table
+
+
 class Ghostwriter(Metric):
     def compute(self, record: Record) -> Iterable[Result]:
         return [replace(self.results(record)[0], metric="other")]
@@ -84,15 +107,18 @@ class Unsendable(Metric):
 
 
 BAD_METRICS: dict[str, list[type]] = {
-    "declares itself": [type("M", (Count,), {"info": MetricInfo("test.count", "1", "", "Nobody, 2000.")})],
+    "declares itself": [
+        type("M", (Count,), {"info": MetricInfo("test.count", "1", "", "Nobody, 2000.")}),
+        type("M", (Count,), {"info": MetricInfo("count", "1", "Counts.", "Nobody, 2000.")}),
+    ],
     "has defaults": [Demanding],
     "can be pickled": [Unsendable],
-    "computes on a full record": [NotResults],
+    "computes on a full record": [NotResults, Silent],
     "leaves the record alone": [Writer],
     "is pure": [Dicer],
     "fits the schema": [Misfit, Endless],
-    "has no nan": [Endless],
-    "signs its results": [Ghostwriter],
+    "has no nan": [Endless, NormByNorm, table(["a", float("nan")])],
+    "signs its results": [Ghostwriter, table(["a", 1.0], ["b"])],
     "names results apart": [Twice],
     "survives failed cells": [Optimist],
     "survives an empty record": [NeedsCells],
@@ -127,6 +153,30 @@ class Tracebacks(Plain):
         raise NotADirectoryError
 
 
+class OneRange(Plain):
+    """Reads every file as if its pixels went from 0 to 1."""
+
+    def load(self, path: Path, options: LoadOptions) -> Linear:
+        return super().load(path, replace(options, bounds=(0.0, 1.0)))
+
+
+class Unnormalised(Plain):
+    """Passes over a mean and std that were stated."""
+
+    def load(self, path: Path, options: LoadOptions) -> Linear:
+        return super().load(path, replace(options, mean=(), std=()))
+
+
+class Untold(Plain):
+    """Normalises, and does not say so in its facts."""
+
+    def load(self, path: Path, options: LoadOptions) -> Any:
+        plain = super().load(path, replace(options, mean=(), std=()))
+        if not options.std:
+            return plain
+        return Rescaled(plain, 1 / options.std[0], -options.mean[0] / options.std[0])
+
+
 class Reseeding(Plain):
     def load(self, path: Path, options: LoadOptions) -> Linear:
         torch.manual_seed(0)
@@ -157,6 +207,8 @@ BAD_LOADERS: dict[str, list[type]] = {
         loading(lambda model: Altered(model, twin_by=lambda scores, x: scores * 2)),
         loading(lambda model: Altered(NoGradient(model), facts={"gradients": "exact"})),
     ],
+    "heeds the range": [OneRange],
+    "heeds normalisation": [Unnormalised, Untold],
     "minds each sample alone": [loading(lambda model: Altered(model, company))],
     "makes classifiers that travel": [loading(lambda model: Altered(model, lambda scores, x: scores))],
     "leaves global randomness alone": [Reseeding, loading(lambda model: Altered(model, dice))],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -14,6 +15,7 @@ from robusteval.api import (
     AttackInfo,
     Classifier,
     DataError,
+    DatasetInfo,
     Defended,
     DefenseInfo,
     LoaderInfo,
@@ -25,6 +27,7 @@ from robusteval.api import (
     Record,
     Result,
     Samples,
+    Split,
     ascent,
     param,
     per_sample,
@@ -146,6 +149,8 @@ class Plain:
     info: ClassVar[LoaderInfo] = LoaderInfo("test.plain", "1", (".plain",), "Reads weights as text.")
 
     def load(self, path: Path, options: LoadOptions) -> Linear:
+        if options.mean or options.std:
+            raise ModelError("Weights as text know no --mean and --std.", "Leave them out.")
         try:
             rows = [[float(word) for word in line.split()] for line in path.read_text().splitlines()]
             weight = torch.tensor(rows)
@@ -154,3 +159,16 @@ class Plain:
         except (OSError, ValueError, IndexError) as error:
             raise ModelError(f"This is no linear model: {error}.", "Write eight numbers a line.") from None
         return replace(linear((8,), len(weight), options.bounds), weight=weight)
+
+
+class Stripes:
+    """Noise with a bright upper or lower half, made from a seed for each part."""
+
+    info: ClassVar[DatasetInfo] = DatasetInfo("test.stripes", "Grey 4x4 noise, half of it bright.", "CC0-1.0")
+
+    def raw(self, split: Split) -> tuple[Any, Any, Any]:
+        labels = np.arange(20) % 2
+        images = np.random.default_rng({"test": 0, "fit": 1}[split]).integers(0, 100, (20, 4, 4))
+        images[labels == 0, :2] += 100
+        images[labels == 1, 2:] += 100
+        return images.astype(np.uint8), labels, ("up", "down")

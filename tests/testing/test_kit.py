@@ -11,6 +11,7 @@ from robusteval.engine.schedule.local import Processes, Serial
 from robusteval.testing import (
     AttackSubject,
     CertifierSubject,
+    DatasetSubject,
     DefenseSubject,
     ExecutorSubject,
     LoaderSubject,
@@ -18,19 +19,21 @@ from robusteval.testing import (
     Report,
     assert_conforms,
     check_attack,
+    check_dataset,
     check_defense,
     check_executor,
     check_loader,
     check_metric,
     checks_for,
 )
-from robusteval.testing.checks import Check
+from robusteval.testing.checks import Check, bind, require
 from tests.testing.bad_attacks import BAD_ATTACKS
 from tests.testing.bad_certifiers import BAD_CERTIFIERS, Corners
+from tests.testing.bad_datasets import BAD_DATASETS
 from tests.testing.bad_defenses import BAD_DEFENSES
 from tests.testing.bad_executors import BAD_EXECUTORS, Here
 from tests.testing.bad_others import BAD_LOADERS, BAD_METRICS
-from tests.testing.good import Count, Grey, Loud, Plain, RandomGrey, Step, Walk
+from tests.testing.good import Count, Grey, Loud, Plain, RandomGrey, Step, Stripes, Walk
 
 # Facts that a metric or loader need not have: no parameters, no frozen dataclass.
 NOT_FOR_ALL = {"describes its parameters", "is frozen"}
@@ -94,6 +97,15 @@ def test_bad_loaders_are_caught(name: str, plugin: type, plain_file: Path) -> No
     assert _caught(LoaderSubject(plugin, plain_file), name)
 
 
+def test_a_good_data_set_passes() -> None:
+    assert_conforms(check_dataset(Stripes))
+
+
+@pytest.mark.parametrize(("name", "plugin"), pairs(BAD_DATASETS))
+def test_bad_data_sets_are_caught(name: str, plugin: type) -> None:
+    assert _caught(DatasetSubject(plugin), name)
+
+
 @pytest.mark.parametrize("plugin", [Here, Serial, Processes])
 def test_good_executors_pass(plugin: type) -> None:
     report = check_executor(plugin)
@@ -129,6 +141,7 @@ def _caught(subject: object, name: str) -> bool:
         (Grey, BAD_DEFENSES, set()),
         (Count, BAD_METRICS, NOT_FOR_ALL),
         (Plain, BAD_LOADERS, NOT_FOR_ALL),
+        (Stripes, BAD_DATASETS, NOT_FOR_ALL),
         (Here, BAD_EXECUTORS, set()),
     ],
 )
@@ -147,6 +160,27 @@ def test_the_summary_says_how_many_ran() -> None:
     assert report.summary() == f"test.step: 33 checks: {applied} passed, {33 - applied} not applicable, 0 failed"
     assert report.summary() in str(report)
     assert status(report, "finds small perturbations") == "not applicable"
+
+
+def test_a_check_says_on_how_many_cases_it_ran() -> None:
+    report = check_dataset(Stripes)
+    cases = {outcome.check: outcome.cases for outcome in report.outcomes if outcome.status == "passed"}
+    assert cases["gives images"] == 6  # three questions to each of the two parts
+    assert all(cases.values())
+    assert "gives images: Each part has images" in str(report)
+    assert "(6 cases)" in str(report)
+
+
+def test_a_check_that_ran_on_nothing_fails() -> None:
+    def looks_at_nothing(subject: object) -> None:
+        """All of none are good."""
+        for _ in ():
+            require(False, "never")
+
+    (check,) = bind([looks_at_nothing], None)
+    outcome = check.outcome()
+    assert (outcome.status, outcome.cases) == ("failed", 0)
+    assert "no case" in outcome.sentence
 
 
 def test_a_plugin_of_which_nothing_was_checked_does_not_conform() -> None:
@@ -178,7 +212,7 @@ def test_records_of_the_callers_are_tried_too() -> None:
 
 
 def test_what_is_no_plugin_is_refused() -> None:
-    with pytest.raises(TypeError, match="no attack, defence, metric, loader or executor"):
+    with pytest.raises(TypeError, match="no attack, defence, metric, loader, data set or executor"):
         checks_for(object())
 
 

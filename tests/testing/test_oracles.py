@@ -27,8 +27,7 @@ from robusteval.testing import (
     safe_labels,
     sphere,
 )
-from robusteval.testing.distances import smallest_step
-from robusteval.testing.oracles import Sphere
+from robusteval.testing.oracles import Sphere, smallest_step
 
 ORDER = {"l1": 1, "l2": 2, "linf": float("inf")}
 

@@ -23,11 +23,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
     target = tmp_path_factory.mktemp("installed")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    run([*_pip(), "install", *options, "--target", str(target), str(copy)], None)
+    run([*pip(), "install", *options, "--target", str(target), str(copy)], None)
     return target
 
 
-def _pip() -> list[str]:
+def pip() -> list[str]:
     """pip of this interpreter, or of the one that its environment was made with."""
     own = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
     python = sys.executable if own.returncode == 0 else str(Path(sys.base_prefix, "bin", "python3"))

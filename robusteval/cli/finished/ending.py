@@ -134,6 +134,7 @@ def finish(record: Record, folder: Path, as_json: bool, ending: Ending) -> None:
 
 def finished(record: Record, folder: Path) -> dict[str, Any]:
     """Writes report and tables beside the record; the machine-readable summary of the run."""
+    from robusteval.report.summary import headline
     from robusteval.report.write import REPORT_FILE, write_report, write_tables
 
     report = write_report(record, folder / REPORT_FILE)
@@ -145,6 +146,7 @@ def finished(record: Record, folder: Path) -> dict[str, Any]:
         "grade": verdict.grade if verdict else None,
         "status": verdict.status if verdict else None,
         "median_distance": _medians(record),
+        **headline(record),
         "gates": [asdict(gate) for gate in record.gates],
         "failed": [cell.id for cell in record.cells if cell.status == "failed"],
         "skipped": [cell.id for cell in record.cells if cell.status == "skipped"],

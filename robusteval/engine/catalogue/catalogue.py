@@ -24,10 +24,10 @@ from robusteval.contracts.params import params_schema
 from robusteval.contracts.suites import offered
 from robusteval.errors import PluginError, SuiteError
 from robusteval.foreign import foreign, words
-from robusteval.hooks import GROUP
+from robusteval.hooks import API_VERSION, GROUP
 from robusteval.text import as_name, as_sentence
 
-KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor", "certifier")
+KINDS = ("loader", "attack", "defense", "metric", "dataset", "suite", "executor", "certifier", "listener")
 _HOOKS = {
     "loader": "robusteval_loaders",
     "attack": "robusteval_attacks",
@@ -36,6 +36,7 @@ _HOOKS = {
     "dataset": "robusteval_datasets",
     "executor": "robusteval_executors",
     "certifier": "robusteval_certifiers",
+    "listener": "robusteval_listeners",
 }
 _SUITES = "robusteval_suites"  # these are texts by name, where the others are lists of types
 OURS = "robusteval"
@@ -142,7 +143,10 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry
     manager.add_hookspecs(Hooks)
     try:
         with foreign(), opening(f"the plugin {as_name(point.name)} of {as_name(distribution)}"):
-            manager.register(point.load(), name=f"{distribution}:{point.name}")
+            module = point.load()
+            if reason := _other_api(module):
+                return [replace(broken, broken=reason)]
+            manager.register(module, name=f"{distribution}:{point.name}")
             manager.check_pending()
             offers = {kind: getattr(manager.hook, hook)() for kind, hook in _HOOKS.items()}
             rows = [
@@ -155,6 +159,16 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry
     except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything; it must not take us down
         return [replace(broken, broken=words(error))]
     return rows or [replace(broken, broken="it implements no hook of robusteval")]
+
+
+def _other_api(module: Any) -> str:
+    """Why a module that says which version of the interface it was written for cannot be used with this one, or ""."""
+    wanted = getattr(module, "robusteval_api_version", API_VERSION)
+    major, minor, *_ = *str(wanted).split("."), "0"
+    here = API_VERSION.split(".")
+    if major == here[0] and minor.isdigit() and int(minor) <= int(here[1]):
+        return ""
+    return f"it was written for version {str(wanted)[:20]} of robusteval.api, and this one has {API_VERSION}"
 
 
 def _row(kind: str, plugin: Any, distribution: str, point: importlib.metadata.EntryPoint) -> Entry:

@@ -125,7 +125,7 @@ def opened(
         bounds=info.bounds,
         name=as_name(raw.name),
         class_names=tuple(map(as_name, info.class_names or raw.class_names)),
-        names=tuple(as_name(raw.names[row]) for row in rows) if raw.names else (),
+        names=tuple(as_name(raw.names[row]) if raw.names else f"row {row}" for row in rows),
     )
     return chosen, [layout_note, label_note, count_note, *raw.notes]
 

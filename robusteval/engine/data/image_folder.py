@@ -28,6 +28,9 @@ HINT = "Give a folder that holds one folder per class, with the images of that c
 _GREY = ("1", "L")
 _COLOUR = ("RGB", "P", "CMYK", "YCbCr")
 _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+_GREY_ALPHA = ("LA", "La")
+_OPAQUE = "Store the images without it, put onto the background that the model was trained with."
+_STRANGE = ("__MACOSX",)  # folders that unpacking leaves behind
 
 Stored = str | IO[bytes]  # an image's path, or its content
 
@@ -35,7 +38,8 @@ Stored = str | IO[bytes]  # an image's path, or its content
 def read_images(folder: Path, limit: int = LIMIT) -> RawData:
     """uint8 [N, H, W] (all grey) or [N, H, W, 3], labelled by the folders' names in sorted order.
 
-    Folders that are all named by whole numbers are labelled by those numbers. Hidden files are passed over. Of many
+    Folders that are all named by whole numbers are labelled by those numbers. Hidden files are passed over, and what
+    archives of a Mac bring along. An alpha channel is left out where it is opaque. Of many
     images only the headers are looked at here. Raises DataError for images of differing size, links that lead outside
     the folder, and more than `limit` bytes of pixels.
     """
@@ -91,6 +95,8 @@ class Kind:
                         f"{name} is {width}x{height}; it was {self.width}x{self.height} when it was first looked at.",
                         CHANGED,
                     )
+                if image.mode in _ALPHA and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+                    raise DataError(f"{name} has an alpha channel that is not opaque.", _OPAQUE)
                 return np.asarray(image.convert("L" if self.channels == 1 else "RGB"))
         except DataError:
             raise
@@ -142,7 +148,7 @@ def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
     """What a folder holds, but for hidden files. Raises DataError where it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return [entry for entry in entries if not entry.name.startswith(".") and entry.name not in _STRANGE]
     except OSError as error:
         raise unreadable(folder.name, error, HINT) from None
 
@@ -194,7 +200,7 @@ def kind_of(images: Iterable[tuple[str, Stored]], hint: str) -> Kind:
             f"The images differ in size: {shown}; {first[rare]} is {rare[0]}x{rare[1]}.",
             "Resize or crop them first, as the model's own preprocessing does; nothing is resized here.",
         )
-    channels = 1 if modes <= set(_GREY) else 3
+    channels = 1 if modes <= {*_GREY, *_GREY_ALPHA} else 3
     return Kind(*next(iter(sizes)), channels, tuple(sorted(modes - {"L" if channels == 1 else "RGB"})))
 
 
@@ -214,9 +220,7 @@ def _header(name: str, content: Stored, hint: str) -> tuple[tuple[int, int], str
 
 
 def _check_mode(name: str, mode: str) -> None:
-    if mode in _ALPHA:
-        raise DataError(f"{name} has an alpha channel.", "Store the images without it.")
-    if mode not in _GREY + _COLOUR:
+    if mode not in _GREY + _COLOUR + _ALPHA:
         raise DataError(
             f"{name} has pixels of kind {mode}, not 8 bits a channel.",
             "Store such images as numbers in an .npz file and state --data-range.",

@@ -71,6 +71,10 @@ def _by_name(labels: Labels, names: tuple[str, ...], info: ModelInfo, note: str)
     if len(set(model_names)) == len(model_names) and set(names) <= set(model_names):
         order = np.array([model_names.index(name) for name in names], dtype=np.int64)
         return order[labels], "; ".join(filter(None, (note, "labels matched to the model's classes by their names")))
+    respelt = _respelled(names, model_names)
+    if respelt is not None:
+        how = "labels matched to the model's classes by their names, but for case and punctuation"
+        return respelt[labels], "; ".join(filter(None, (note, how)))
     if len(names) != info.classes:
         raise DataError(
             f"The data name {len(names)} classes and the model has {info.classes}, so it is not clear which is which.",
@@ -78,6 +82,21 @@ def _by_name(labels: Labels, names: tuple[str, ...], info: ModelInfo, note: str)
         )
     differ = "the data's class names differ from the model's, so labels are taken by position" if model_names else ""
     return labels, "; ".join(filter(None, (note, differ)))
+
+
+def _respelled(names: tuple[str, ...], model_names: tuple[str, ...]) -> Labels | None:
+    """For each name the model's class that has it in another spelling, such as tshirt_top for T-shirt/top; None where
+    some name has none, or two classes are spelt alike."""
+    place = {_letters(name): index for index, name in enumerate(model_names)}
+    spelt = [_letters(name) for name in names]
+    if len(place) != len(model_names) or len(set(spelt)) != len(spelt) or not all(word in place for word in spelt):
+        return None
+    return np.array([place[word] for word in spelt], dtype=np.int64)
+
+
+def _letters(name: str) -> str:
+    """Letters and digits alone: a folder cannot be named T-shirt/top, nor everywhere in capitals."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def balanced_rows(labels: Labels, samples: int, seed: int) -> NDArray[np.int64]:

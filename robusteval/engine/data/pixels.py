@@ -15,6 +15,7 @@ from robusteval.errors import DataError
 
 Range = tuple[float, float]
 STORED = "stored"
+GREY = "grey of three equal channels"
 ROUNDING = (
     1e-5  # share of the range by which float32 arithmetic may have overshot it; such values are clipped and noted
 )
@@ -37,11 +38,20 @@ def canonical(images: Array, info: ModelInfo, layout: str = "") -> tuple[Array, 
 
 
 def ordered(images: Array, order: NDArray[np.int64] | None, shape: tuple[int, ...]) -> Array:
-    """images [N, ...] as [N, *shape], each with its values in that order."""
+    """images [N, ...] as [N, *shape], each with its values in that order. Raises DataError where a grey model is shown
+    colours: of three channels the first is taken, once they are seen to be equal."""
     if order is None:
         return images
     flat = images.reshape(len(images), math.prod(images.shape[1:]))  # said in full, as there may be no images
-    return flat[:, order].reshape(len(images), *shape)
+    first = flat[:, order]
+    if flat.shape[1] == 3 * len(order):
+        step = 1 if images.shape[-1] == 3 else len(order)
+        if any(not np.array_equal(first, flat[:, order + step * number]) for number in (1, 2)):
+            raise DataError(
+                "The model wants one channel and the images have three that differ.",
+                "Give grey images, made of them as the model's own preprocessing does.",
+            )
+    return first.reshape(len(images), *shape)
 
 
 def order_of(given: tuple[int, ...], info: ModelInfo, layout: str = "") -> tuple[NDArray[np.int64] | None, str]:
@@ -54,7 +64,7 @@ def order_of(given: tuple[int, ...], info: ModelInfo, layout: str = "") -> tuple
     requested = info.input_shape
     readings = _readings(given, requested)
     if layout and len(requested) == 3:  # says nothing about the order in which a flat model was trained
-        readings = {name: rearranged for name, rearranged in readings.items() if name in (layout, STORED)}
+        readings = {name: rearranged for name, rearranged in readings.items() if name in (layout, STORED, GREY)}
     name, index = next(iter(readings.items()), ("", np.arange(0)))
     if not readings:
         raise DataError(
@@ -77,6 +87,9 @@ def order_of(given: tuple[int, ...], info: ModelInfo, layout: str = "") -> tuple
 def _readings(given: tuple[int, ...], requested: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
     """Every way to read images of one shape into another: for each of the model's inputs, the stored pixel it takes."""
     pixels = np.arange(math.prod(given))
+    if len(requested) == 3 and requested[0] == 1 and given in ((*requested[1:], 3), (3, *requested[1:])):
+        stored = pixels.reshape(given)
+        return {GREY: (stored[..., 0] if given[-1] == 3 else stored[0]).ravel()}
     if len(pixels) != math.prod(requested):
         return {}
     if given == requested and len(requested) != 3:
@@ -108,8 +121,6 @@ def _shape_hint(given: tuple[int, ...], requested: tuple[int, ...]) -> str:
     channels = requested[0] if len(requested) == 3 else 0
     if channels == 3 and (len(given) == 2 or 1 in (given[0], given[-1])):
         return "The model wants three channels and the images are grey: give colour images."
-    if channels == 1 and len(given) == 3 and 3 in (given[0], given[-1]):
-        return "The model wants one channel and the images have three: give grey images."
     if len(given) == 3 and 4 in (given[0], given[-1]):
         return "The images have four channels: store them without the alpha channel."
     return "Images are never resized here, since that changes what is measured: store them as the model takes them."

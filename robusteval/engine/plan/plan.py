@@ -279,14 +279,18 @@ class _Maker:
         return Planned(cell, attack, largest, spec.search, draws, strengths)
 
     def _excluded(self, attack: Any, norm: str) -> str:
-        """Why this attack cannot be run on this model, or ""."""
-        info = attack.info
-        if norm not in info.norms:
-            return f"the attack has no {norm} form"
-        if info.needs == "gradient" and self.info.gradients == "none":
-            return f"the attack needs gradients, and the model gives none: {self.info.gradients_reason}"
-        if info.needs == "scores" and self.info.output == "labels":
-            return "the attack needs scores, and the model answers with labels only"
-        if info.surrogates and not getattr(attack, "models", ()):
-            return "it goes by way of other models, and none was given (--surrogate FILE)"
-        return ""
+        return why_not(attack, norm, self.info)
+
+
+def why_not(attack: Any, norm: str, model: ModelInfo) -> str:
+    """Why this attack cannot be run on this model, or ""."""
+    info = attack.info
+    if norm not in info.norms:
+        return f"the attack has no {norm} form"
+    if info.needs == "gradient" and model.gradients == "none":
+        return f"the attack needs gradients, and the model gives none: {model.gradients_reason}"
+    if info.needs == "scores" and model.output == "labels":
+        return "the attack needs scores, and the model answers with labels only"
+    if info.surrogates and not getattr(attack, "models", ()):
+        return "it goes by way of other models, and none was given (--surrogate FILE)"
+    return ""

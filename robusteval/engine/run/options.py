@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from robusteval.contracts.tuning import FULL_ONLY
+from robusteval.engine.data.npz import RawData
 from robusteval.engine.suite.goals import UNTARGETED
 
-LoadedSet = Path | tuple[Any, Any] | None  # data: a path, or arrays (x [N, *shape], y [N])
+# data: a path, arrays (x [N, *shape], y [N]), or what was read from objects of Python
+LoadedSet = Path | tuple[Any, Any] | RawData | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +20,12 @@ class RunOptions:
     """Everything but the model. A new option is declared here; tests/test_run_options.py asks that each way in takes
     it.
 
-    data, fit_data: what to attack, and what defences may learn from; None: what lies beside the model, or its metadata
-    name. data_range: the values of black and white in the data, where those are not the model's range. samples: how
-    many are attacked, evenly over the classes; None: as the suite says. target: "untargeted", "least-likely", "all", or
-    a class by number or name. labels_from_model: its own answers as labels. surrogates: files of models that transfer
+    suite: its name, a TOML file, or tables as such a file has them. attacks, norms, eps, defenses: in its place, by
+    name (engine/suite/composed.py). data, fit_data: what to attack, and what defences may learn from; None: what
+    lies beside the model, or its metadata name. data_range: the values of black and white in the data, where those
+    are not the model's range. samples: how many are attacked, evenly over the classes; None: as the suite says.
+    target: "untargeted", "least-likely", "all", or a class by number or name. labels_from_model: its own answers as
+    labels. surrogates: files of models that transfer
     attacks are made on. time_budget: seconds after which nothing more is started. device: where it computes: "auto"
     (where the suite says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1". memory: bytes that all processes
     of the run together may take; None: a share of what is free. precision: "full": proposals in float32; "auto": in
@@ -30,7 +35,11 @@ class RunOptions:
     another run. command: as the user gave it, for the record.
     """
 
-    suite: str = "standard"
+    suite: str | Mapping[str, Any] = "standard"
+    attacks: Sequence[Any] | str = ()
+    norms: Sequence[str] | str = ()
+    eps: Any = None
+    defenses: Sequence[Any] | str = ()
     data: LoadedSet = None
     fit_data: LoadedSet = None
     data_range: tuple[float, float] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from robusteval.engine.schedule.memory import in_words as sizes_in_words
 from robusteval.engine.schedule.memory import needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
+from robusteval.engine.suite.composed import chosen as chosen_suite
 from robusteval.engine.suite.goals import attackable, parse
 from robusteval.engine.suite.suite import Suite, applicable, read, with_surrogates
 from robusteval.engine.threads import one_thread
@@ -64,7 +65,8 @@ def prepare_job(
     device = device_of(options.device, options.suite, catalogue)
     executor = executor_of(options.executor, options.address, catalogue)
     known, model = gather(options.references), guarded(model)
-    plan = with_surrogates(read(options.suite, catalogue), catalogue, options.surrogates)
+    asked = chosen_suite(options.suite, options.attacks, options.norms, options.eps, options.defenses, catalogue)
+    plan = with_surrogates(read(asked, catalogue), catalogue, options.surrogates)
     plan = applicable(plan, model.info)
     goal = parse(options.target, model.info)
     raw, chosen, fit_samples, notes = _data(model, catalogue, plan, model_path, options, kept)
@@ -113,7 +115,7 @@ def prepare_job(
         return replace(job, chunk=chunk_for(job))
 
 
-def device_of(asked: str, suite: str, catalogue: Catalogue) -> torch.device:
+def device_of(asked: str, suite: str | Mapping[str, Any], catalogue: Catalogue) -> torch.device:
     """Where a run computes: on the device that is asked for; where that is "auto", on the one that the suite states.
     Raises SuiteError, PluginError."""
     return resolve(asked if asked != AUTO else read(suite, catalogue).device)
@@ -135,14 +137,14 @@ def _data(
     """(the data as given, samples to be evaluated, samples to learn from or None, notes on how they were read)."""
     datasets, data, fit = catalogue.datasets(), options.data, options.fit_data
     fit_raw: RawData | None = None
-    if isinstance(data, tuple):
+    if isinstance(data, tuple | RawData):
         raw = arrays(data)
     else:
         own = fit if isinstance(fit, Path) else None
         raw, fit_raw = find_data(model_path, model.info, data, own, datasets, kept)
-    if isinstance(fit, tuple):
+    if isinstance(fit, tuple | RawData):
         fit_raw = arrays(fit)
-    elif isinstance(fit, Path) and isinstance(data, tuple):
+    elif isinstance(fit, Path) and isinstance(data, tuple | RawData):
         fit_raw = read_data(fit, "fit")
     samples = options.samples if options.samples is not None else suite.samples
     chosen, notes = opened(raw, model.info, options.data_range, samples, options.seed)
@@ -165,8 +167,10 @@ def _check_apart(model: Classifier, seen: Surveyed, fit: Surveyed | None) -> Non
         check_disjoint(seen.hashes, fit.hashes)
 
 
-def arrays(pair: tuple[Any, Any]) -> RawData:
-    """Arrays or tensors given in Python, (x [N, *shape], y [N]), as data."""
+def arrays(pair: tuple[Any, Any] | RawData) -> RawData:
+    """Arrays or tensors given in Python, (x [N, *shape], y [N]), as data; what is data already as it is."""
+    if isinstance(pair, RawData):
+        return pair
     x, y = (value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value) for value in pair)
     return RawData(x, y, (), "arrays", "arrays given in Python")
 

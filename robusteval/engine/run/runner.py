@@ -26,6 +26,7 @@ from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
 from robusteval.engine.run.cut import in_words as cut_in_words
 from robusteval.engine.run.folder import SHARD_FILE, claim, locked, settled
+from robusteval.engine.run.lifecycle import followed
 from robusteval.engine.run.new_record import record_of
 from robusteval.engine.schedule import memory, pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
@@ -56,7 +57,7 @@ def run(job: Job, listener: Listener = lambda _: None) -> document.Record:
     with heeding_ctrl_c(), exact(job.samples.x.device), locked(job.folder), started(job) as ready:
         begun = begin(ready)
         (job.folder / SHARD_FILE).unlink(missing_ok=True)  # what was a shard's folder is a whole run's now
-        return finish(ready, begun, listener)
+        return followed(ready, begun.plan, listener, lambda told: finish(ready, begun, told))
 
 
 @contextlib.contextmanager
@@ -83,8 +84,7 @@ def started(job: Job) -> Iterator[Job]:
 
 @dataclass(frozen=True)
 class Begun:
-    """A job whose folder is claimed, whose defences are fitted and whose passes are timed. since: seconds since
-    1970."""
+    """A job with its folder claimed, its defences fitted and its passes timed. since: seconds since 1970."""
 
     plan: Plan
     units: UnitStore

@@ -43,6 +43,7 @@ class Progress:
     resumed: int = 0
     note: str = ""
     left_s: float | None = None
+    cell_left: int = 0  # units of this cell that are still to come
 
 
 Listener = Callable[[Progress], None]
@@ -129,7 +130,8 @@ def attack(
     )
     todo = _todo(context, plan, fitted, units, done, part)
     done.total = todo.total
-    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done, listener)
+    left_of = {cell: len(chunks) for cell, chunks in todo.chunks_left().items()}
+    counter = _Counter(todo.found, todo.total, todo.found, job.folder, done, listener, left_of)
     listener(Progress(todo.found, todo.total, "", "", todo.found))
     coming = costs.forecast(plan, todo.chunks_left())
     done.foretold_s = coming.wall(job.workers)
@@ -249,6 +251,7 @@ class _Counter:
     folder: Path
     attacked: Attacked
     listener: Listener
+    left_of: dict[str, int]
     seen: set[str] = field(default_factory=set)
     gate: Gate | None = None
     rest: Rest | None = None
@@ -269,8 +272,9 @@ class _Counter:
             if outcome.detail and outcome.error not in self.seen:
                 self.seen.add(outcome.error)
                 self._log(f"{cell} chunk {outcome.task.chunk}\n{outcome.detail}\n")
+        self.left_of[cell] -= 1
         left = None if self.rest is None else self.rest.seconds()
-        self.listener(Progress(self.done, self.total, cell, outcome.error, self.resumed, left_s=left))
+        self.listener(Progress(self.done, self.total, cell, outcome.error, self.resumed, "", left, self.left_of[cell]))
 
     def _log(self, text: str) -> None:
         try:

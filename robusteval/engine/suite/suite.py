@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -58,9 +60,23 @@ def names(catalogue: Catalogue) -> list[str]:
     return [entry.name for entry in catalogue.of("suite")]
 
 
-def read(name: str, catalogue: Catalogue) -> Suite:
-    """The suite of that name, or in that TOML file. Raises SuiteError, PluginError."""
-    return parse(text(name, catalogue), name, catalogue)
+def read(name: str | Mapping[str, Any], catalogue: Catalogue) -> Suite:
+    """The suite of that name, in that TOML file, or of tables as such a file has them. Raises SuiteError,
+    PluginError."""
+    if isinstance(name, Mapping):
+        return checked(_plain(name), str(name.get("name", "given")), catalogue)
+    return parse(text(str(name), catalogue), str(name), catalogue)
+
+
+def _plain(tables_given: Mapping[str, Any]) -> dict[str, Any]:
+    """As TOML would hold it, so that the same suite has the same hash however it was given. Raises SuiteError."""
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(tables_given))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SuiteError(
+            f"The suite holds what no file could: {error}.", "Give dicts, lists, texts, numbers and truths."
+        ) from None
+    return found
 
 
 def text(name: str, catalogue: Catalogue) -> str:
@@ -95,6 +111,11 @@ def parse(toml: str, source: str, catalogue: Catalogue) -> Suite:
         data = tables(toml)
     except SuiteError as error:
         raise SuiteError(f"The suite {source} {error.message.removeprefix('it ')}.") from None
+    return checked(data, source, catalogue)
+
+
+def checked(data: dict[str, Any], source: str, catalogue: Catalogue) -> Suite:
+    """A suite from tables, every name and parameter checked. Raises SuiteError, PluginError."""
     for place, value in not_finite(data):
         raise sentences.invalid(source, [place], f"{value} is no number to work with")
     try:
