@@ -96,12 +96,10 @@ def _decoded(text: str) -> Record:
 def _written(data: Any) -> Any:
     """The document as its version has it, so that what was read is written, and hashed, as it was; and without the
     fields that lie in another file."""
-    if not data["gates"]:  # documents from before there were gates keep their text and their hash
-        del data["gates"]
     if data["schema"] != SCHEMA:
         del data["per_sample"]
-    for name, nothing in (("certificates", []), ("proofs", None)):  # runs from before there were any have the hash
-        if data[name] == nothing:  # that they had, as have those that ask for none
+    for name in ("gates", "certificates", "proofs"):  # runs from before there were any keep their text and their hash
+        if not data[name]:
             del data[name]
     if data["schema"] == TITLES_ONLY:
         titles_alone(data["results"])
