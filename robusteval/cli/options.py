@@ -219,12 +219,7 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help=".npz, Parquet, IDX pair, a folder of them or of class folders, or an installed data set's name.",
         ),
         click.option("--fit-data", type=click.Path(), help="The same, for what defences may learn from."),
-        click.option(
-            "--data-range",
-            type=Numbers(),
-            default="",
-            help="Values of black,white in the data, where not the model's range.",
-        ),
+        click.option("--data-range", type=Numbers(), default="", help="Black,white in the data, if not the model's."),
     ]
     for option in reversed(options):
         function = option(function)

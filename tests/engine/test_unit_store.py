@@ -119,3 +119,14 @@ SIZE = len(archive())
 )  # fmt: skip
 def test_only_what_is_not_packed_is_looked_at(content: bytes, plain: bool) -> None:
     assert _stored(content) is plain
+
+
+def test_a_link_in_the_place_of_a_unit_is_not_followed(store: UnitStore) -> None:
+    path = store.path("none/x/l2", 0)
+    kept = path.with_name("kept")
+    path.rename(kept)
+    path.symlink_to(kept)
+    assert store.content("none/x/l2", 0) is None
+    path.unlink()
+    kept.rename(path)
+    assert store.content("none/x/l2", 0) is not None
