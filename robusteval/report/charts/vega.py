@@ -110,10 +110,7 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     names = list(dict.fromkeys(plain(line.series) for line in lines))
     tints = [shades[name].colour for name in names]
     pick = alt.selection_point(name="pick", fields=["series"], bind="legend")
-    x = alt.X("x:Q", title=plain(axes.x_title), scale=_x_scale(axes), axis=_x_axis(axes))
-    y = alt.Y(
-        "y:Q", title=plain(axes.y_title), scale=_y_scale(axes), axis=alt.Axis(format=".0%" if axes.y_share else ".4~g")
-    )
+    x, y = line_axes(axes)
     colour = alt.Color(
         "series:N", title=None, scale=alt.Scale(domain=names, range=tints), legend=alt.Legend(symbolOpacity=1)
     )
@@ -160,6 +157,15 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     # Put in afterwards: altair would check every row against its schema, which takes seconds.
     spec["datasets"] = {"rows": rows(lines, axes)} | ({"labels": named} if named else {})
     return spec
+
+
+def line_axes(axes: Axes) -> tuple[alt.X, alt.Y]:
+    """Both axes of a chart of lines."""
+    shares = alt.Axis(format=".0%" if axes.y_share else ".4~g")
+    return (
+        alt.X("x:Q", title=plain(axes.x_title), scale=_x_scale(axes), axis=_x_axis(axes)),
+        alt.Y("y:Q", title=plain(axes.y_title), scale=_y_scale(axes), axis=shares),
+    )
 
 
 def labels(lines: Sequence[Line], x_max: float) -> list[dict[str, Any]]:
