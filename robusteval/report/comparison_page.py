@@ -101,7 +101,7 @@ def models(comparison: Comparison) -> Table | None:
         for norm in norms
         for text in (f"Accuracy under attack, {norm_title(norm)}", f"Median distance, {norm_title(norm)}")
     ]
-    columns = ["Model", "Clean accuracy", *heads, "\u03c1 adv", "Trust grade"]
+    columns = ["Model", "Clean accuracy", *heads, "\u03c1 adv", "Evaluation quality"]
     note = (
         "Worst case over attacks on each model alone. Budgets and distances are shares of each model's pixel range "
         "(L0: pixels); \u03c1 adv is the mean of the perturbation's L2 size over the image's, and depends on where the "

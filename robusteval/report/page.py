@@ -78,8 +78,6 @@ def _page_data(record: Record, listed: list[panels.Panel]) -> Markup:
     """What the page's script needs beside the charts: the slider's texts, and what marks are of."""
     return embed.script_json(
         {
-            "record": digest(record),
-            "cells": [cell.id for cell in record.cells],
             "shots": [{"sample": picture.sample, "cell": picture.cell} for picture in record.gallery[: gallery.MOST]],
             "norms": {panel.norm: panel.budgets.data() for panel in listed if panel.budgets is not None},
         }

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -270,3 +271,10 @@ def test_captions_are_said_once(page: str) -> None:
     assert text.count("never quote it alone") == 0
     assert text.count("Read it from left to right") <= 1
     assert text.count("The dotted line is what the same attacks reach") == 1
+
+
+def test_a_record_of_the_first_version_renders_and_claims_nothing() -> None:
+    old = store.load(Path(__file__).parents[1] / "record" / "record-1.json")
+    page = render(old)
+    assert "level-inconclusive" in page
+    assert store.digest(old) in page

@@ -119,7 +119,7 @@ def _spec(
         .encode(x=x, y=alt.Y("low:Q", title=axes.y_title), y2="high:Q")
         .properties(name="band"),
         drawn("datum.kind == 'attack' && indexof(lit, datum.line) < 0", "muted",
-              color=BESIDE, strokeWidth=1.2, opacity=0.4),
+              color=BESIDE, strokeWidth=1.2, opacity=0.6),
         drawn(lit, "lit", strokeWidth=2.2).encode(color=colour, strokeDash=dash),
         drawn("datum.kind == 'known' && known", "known", strokeWidth=2.0, strokeDash=[7, 3]).encode(color=colour),
         drawn("datum.kind == 'worst'", "worst", color=WORST, strokeWidth=3.6),

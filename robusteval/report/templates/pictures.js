@@ -72,7 +72,8 @@
   });
 
   // marks: kept in the page, and by the browser where it keeps anything for files
-  const store = "robusteval-marks-" + R.data.record;
+  const record = document.querySelector("meta[name=robusteval-record]").content;
+  const store = "robusteval-marks-" + record;
   const boxes = [...gallery.querySelectorAll(".mark input")];
   const output = document.getElementById("marks-said");
   const exports = document.getElementById("marks-export");
@@ -92,7 +93,7 @@
   clear.addEventListener("click", function () { boxes.forEach((box) => { box.checked = false; }); changed(); });
   exports.addEventListener("click", function () {
     const marks = chosen().map((index) => R.data.shots[index]);
-    const text = JSON.stringify({ schema: "robusteval-marks-1", record: R.data.record, marks: marks }, null, 1) + "\n";
+    const text = JSON.stringify({ schema: "robusteval-marks-1", record: record, marks: marks }, null, 1) + "\n";
     const link = document.createElement("a");
     link.href = "data:application/json;charset=utf-8," + encodeURIComponent(text);
     link.download = "marks.json";
