@@ -93,6 +93,7 @@ SCRIPT = {
     "upTo": "What {} has taken by distance {}",
     "attack": "Found by {}",
     "class": "Class {}",
+    "image": "Image {}",
     "none": "No picture is kept of these; the run's table of samples lists all of them.",
     "marked": "{} marked",
 }

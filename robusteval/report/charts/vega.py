@@ -79,6 +79,11 @@ def plain(text: str) -> str:
     return one_line(" ".join(flat.split()), _LONGEST)
 
 
+def short(value: float) -> float:
+    """Six significant digits: finer than a screen or a tooltip, and half as long in the page."""
+    return float(f"{value:.6g}")
+
+
 def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
     """Data rows with fixed field names; names from the record are values, never keys or expressions."""
     drawn = []
@@ -93,12 +98,12 @@ def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
                 "line": plain(line.name),
                 "style": str(line.dash),
                 "width": line.width,
-                "x": float(x),
-                "y": float(point.y),
+                "x": short(x),
+                "y": short(point.y),
                 "order": index,
             }
             if line.band and point.low is not None and point.high is not None:
-                row |= {"low": float(point.low), "high": float(point.high)}
+                row |= {"low": short(point.low), "high": short(point.high)}
             drawn.append(row)
     return drawn
 

@@ -7,6 +7,7 @@ from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table, Text, Value
 from robusteval.report.formats.numbers import MISSING, interval, norm_title, number, percent, scalar, seconds
 from robusteval.report.sections.coverage import image
+from robusteval.report.sections.gallery import behind_sample
 
 NEXT_ROWS = 20
 
@@ -99,8 +100,10 @@ def _forecast(record: Record) -> str:
     return sentence
 
 
-def _image(record: Record, sample: Scalar) -> Text:
-    return scalar(sample) if not isinstance(sample, int) else image(record, sample)
+def _image(record: Record, norm: str, sample: Scalar) -> Text:
+    if not isinstance(sample, int):
+        return scalar(sample)
+    return behind_sample(record, norm, sample, image(record, sample))
 
 
 def label_next(record: Record) -> list[Table]:
@@ -111,7 +114,7 @@ def label_next(record: Record) -> list[Table]:
         rows: list[list[Text]] = [
             [
                 scalar(row.get("rank")),
-                _image(record, row.get("sample")),
+                _image(record, str(found.tags.get("norm")), row.get("sample")),
                 f"{row.get('label-name')}",
                 MISSING if row.get("flips-to-name") is None else f"{row.get('flips-to-name')}",
                 number(row.get("distance")),

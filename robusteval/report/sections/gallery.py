@@ -27,6 +27,7 @@ class Shot:
     index: int
     first: bool  # whether it is shown before anybody asks for more
     norm: str
+    sample: int
     distance: float
     cell: int
     label: int
@@ -62,6 +63,7 @@ def _shot(record: Record, index: int, first: bool, cell: int, nearest: dict[str,
         index,
         first,
         picture.norm,
+        picture.sample,
         picture.distance if math.isfinite(picture.distance) else 0.0,
         cell,
         picture.label,
@@ -97,6 +99,12 @@ def behind_cell(record: Record, norm: str, cell: str, text: str) -> Value | str:
     index = next(index for index, row in enumerate(record.cells) if row.id == cell)
     count = sum(picture.cell == cell for picture in record.gallery[:MOST])
     return Value(text, shows=f"{norm} cell {index}", pictures=count) if count else text
+
+
+def behind_sample(record: Record, norm: str, sample: object, text: str) -> Value | str:
+    """A sample's name with its picture in this norm, where there is one."""
+    count = sum(picture.norm == norm and picture.sample == sample for picture in record.gallery[:MOST])
+    return Value(text, shows=f"{norm} sample {sample}", pictures=count) if count else text
 
 
 def behind_class(record: Record, norm: str, label: object, text: str) -> Value | str:

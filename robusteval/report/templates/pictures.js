@@ -49,7 +49,7 @@
       const name = button.parentElement.firstChild.textContent.trim();
       ask({
         fits: (shot) => shot.dataset.norm === norm && shot.dataset[kind] === value,
-        said: R.say(kind === "cell" ? "attack" : "class", name)
+        said: R.say({ cell: "attack", class: "class", sample: "image" }[kind], name)
       });
     });
   });
