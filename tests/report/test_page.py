@@ -53,9 +53,9 @@ def without_scripts(page: str) -> str:
 
 
 def first_screen(page: str) -> str:
-    return page[page.index('<section id="verdict"') : page.index('<section id="accuracy"')].split(
-        "</section>", maxsplit=1
-    )[0]
+    """What is read there: its words, a line each, and the class that says how it looks."""
+    section = page[page.index('<section id="verdict"') :].partition("</section>")[0]
+    return re.sub(r'<section id="verdict" class="([^"]+)">|<[^>]+>', r"\n\1", section)
 
 
 def test_the_same_record_gives_the_same_page(record: Record, page: str) -> None:
@@ -103,7 +103,8 @@ def test_an_inconclusive_verdict_is_shouted(record: Record) -> None:
     page = render(other)
     assert '<p class="word">INCONCLUSIVE</p>' in page
     assert '<section id="accuracy" class="dim">' in page
-    assert not re.search(r"\d %", first_screen(page)), "no figure stands beside it"
+    assert re.search(r"\d\s%", first_screen(render(record)))
+    assert not re.search(r"\d\s%", first_screen(page)), "no figure stands beside it"
     other.verdict = None
     assert "This run holds figures but no judgement on them." in first_screen(render(other))
 
@@ -216,7 +217,7 @@ def test_medians_of_both_attackers_stand_with_their_intervals(record: Record) ->
 
 
 def test_the_first_screen_answers_in_order(page: str) -> None:
-    shown = re.sub(r"<[^>]+>", "\n", first_screen(page))
+    shown = first_screen(page)
     asked = [
         *("LeNet Fashion-MNIST", "lenet-fashion.onnx, 10 classes", "80 images of Fashion-MNIST test", "standard 1"),
         *("1 January 2026", "How robust is the model?", "Partly robust within L\u221e", "Known models under the same"),

@@ -74,5 +74,5 @@ def scalar(value: object) -> str:
 
 
 def spoken(text: str) -> str:
-    """A sentence of the assessment with the norm as the page writes it."""
-    return text.replace("Linf", NORMS["linf"])
+    """A sentence of the assessment with the norm as the page writes it, and numbers in one piece with their sign."""
+    return text.replace("Linf", NORMS["linf"]).replace(" %", "\u00a0%")
