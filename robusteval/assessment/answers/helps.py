@@ -7,6 +7,7 @@ from typing import Literal
 
 from robusteval.assessment.answers.figures import Share, at, scalars, share_of
 from robusteval.assessment.answers.robust import Standing
+from robusteval.assessment.evidence.defense_findings import AGREES
 from robusteval.assessment.evidence.white_box import ENOUGH, adaptive_share
 from robusteval.record.run import Pipeline, Record
 
@@ -30,8 +31,8 @@ def what_helps(record: Record, standing: Standing | None) -> list[Help]:
     tried.
 
     One helps where its interval lies above the bare model's, and harms where it lies below. Its worth is unknown where
-    no attack that knows it had working gradients, and where attacks that do not know it reach further than those that
-    do.
+    an attack that knows it did not finish, none had working gradients, they followed a form of it that answers
+    otherwise, or attacks that do not know it reach further.
     """
     rows = [pipeline for pipeline in record.pipelines if pipeline.defense != "none"]
     found = [_help(record, row, standing) for row in rows]
@@ -52,8 +53,8 @@ def _help(record: Record, row: Pipeline, standing: Standing | None) -> Help:
     adaptive, oblivious = figures
     if adaptive is None:
         return Help(row.defense, "unknown", None, cost, "no attack that knows it finished at this budget")
-    if adaptive_share(record, norm, row.defense) < ENOUGH:
-        return Help(row.defense, "unknown", None, cost, "no attack that knows it had working gradients")
+    if reason := _doubt(record, row, norm):
+        return Help(row.defense, "unknown", None, cost, reason)
     if oblivious is not None and oblivious.value < adaptive.value - 1e-9:
         return Help(row.defense, "unknown", None, cost, "attacks that do not know it reach further")
     worth: Worth = "no"
@@ -62,6 +63,19 @@ def _help(record: Record, row: Pipeline, standing: Standing | None) -> Help:
     elif adaptive.high < standing.kept.low:
         worth = "harms"
     return Help(row.defense, worth, adaptive, cost)
+
+
+def _doubt(record: Record, row: Pipeline, norm: str) -> str:
+    """Why the adaptive figure of a defence says nothing about its worth; "" where it does."""
+    asked = (row.defense, "adaptive", norm)
+    cells = [cell for cell in record.cells if (cell.defense, cell.knowledge, cell.norm) == asked]
+    if any(cell.status not in ("done", "excluded") for cell in cells):
+        return "not all attacks that know it finished"
+    if adaptive_share(record, norm, row.defense) < ENOUGH:
+        return "no attack that knows it had working gradients"
+    if row.surrogate_agreement is not None and row.surrogate_agreement < AGREES:
+        return "attacks followed a form of it that answers otherwise"
+    return ""
 
 
 def _cost(record: Record, row: Pipeline) -> float | None:

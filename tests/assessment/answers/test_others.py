@@ -88,6 +88,24 @@ def test_a_defence_that_failed_is_no_help() -> None:
     assert (found.worth, found.reason) == ("unknown", "failed: the loss became NaN")
 
 
+def test_a_defence_that_was_attacked_by_half_is_no_help() -> None:
+    record = defended(0)
+    record.cells[1].status = "done"
+    again = copy.deepcopy(record.cells[1])
+    again.id, again.status = "JPEG/adaptive/2", "skipped"
+    record.cells.append(again)
+    (found,) = what_helps(record, how_robust(record).weakest)
+    assert (found.worth, found.reason) == ("unknown", "not all attacks that know it finished")
+
+
+@pytest.mark.parametrize(("agreement", "worth"), [(0.979, "unknown"), (0.98, "helps"), (None, "helps")])
+def test_a_defence_whose_form_answers_otherwise_is_no_help(agreement: float | None, worth: Worth) -> None:
+    record = defended(0)
+    record.pipelines[1].surrogate_agreement = agreement
+    (found,) = what_helps(record, how_robust(record).weakest)
+    assert found.worth == worth
+
+
 def test_nothing_is_known_to_help_where_nothing_was_measured() -> None:
     (found,) = what_helps(defended(0), None)
     assert found.worth == "unknown"
