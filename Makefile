@@ -89,9 +89,10 @@ quick: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser" \
 		tests/test_architecture.py tests/ops tests/contracts tests/record tests/metrics tests/engine tests/report tests/cli/test_verify.py
 
-# The committed example report, from the record of a run on the shipped model.
+# The committed example report, from the record of a run on the shipped model, and the README's picture of its first screen.
 example: .venv/.done
 	$(BIN)/robusteval run examples/fashion-cnn.onnx --suite standard --out reports/example --overwrite
+	$(BIN)/python -m tests.report.picture reports/example/report.html docs/report.png
 	cd reports/example && rm -rf units tables record.json samples.parquet witnesses.safetensors .robusteval.lock  # the page alone is kept in git
 
 # The reference models that runs on the bundled data are shown beside (docs/references.md). Interrupted, it goes on from there.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import median, share
-from robusteval.metrics.accuracy_curve import step_points
+from robusteval.metrics._common.steps import step_points
 from robusteval.record.column import DISTANCE, SHARE, at_budget
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Cell, Column, Compared, Curve, Record, Reference, ReferenceColumn, Result, Scalar

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from robusteval.record.column import at_budget, norms_of
 from robusteval.record.comparison import Comparison, Entry, fooled
 from robusteval.record.run import Result, Scalar
@@ -15,40 +12,25 @@ from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import MAX_LINES
 from robusteval.report.charts.pieces import Figure, Table, Text, Value
 from robusteval.report.charts.vega import Axes, Chart, Line, colours, line_chart
-from robusteval.report.formats import drawing, embed
+from robusteval.report.environment import template
 from robusteval.report.formats.numbers import MISSING, budget, interval, norm_title, number, percent
 from robusteval.report.sections import glossary, known_models
-from robusteval.text import html
 
 DOUBTFUL = ("D", "F", "")
-WORDS = ("Accuracy under attack", "Worst case", "Intervals", "Trust grade")  # what is defined here again
+WORDS = ("Accuracy under attack", "Worst case", "Intervals", "Evaluation quality")  # what is defined here again
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 def render_comparison(comparison: Comparison) -> str:
     """One HTML file that works offline; its only links lead to the models' reports beside it."""
-    environment = Environment(
-        loader=PackageLoader("robusteval.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=html,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     drawn = [
         (curve, figure)
         for index, curve in enumerate(_curves(comparison))
         if (figure := _figure(comparison, curve, index))
     ]
     transfer = comparison.transfer
-    return environment.get_template("comparison.html.j2").render(
+    return template("comparison.html.j2").render(
         comparison=comparison,
-        made_with=embed.made_with(),
-        undrawn=drawing.undrawn(),
-        policy=embed.content_policy(),
-        style=Markup(embed.style()),
-        bundle=Markup(embed.vega_bundle()),
-        script=Markup(embed.page_script()),
         sentences=sentences(comparison),
         doubtful=[model.key for model in comparison.models if model.grade in DOUBTFUL],
         models=models(comparison),
@@ -119,7 +101,7 @@ def models(comparison: Comparison) -> Table | None:
         for norm in norms
         for text in (f"Accuracy under attack, {norm_title(norm)}", f"Median distance, {norm_title(norm)}")
     ]
-    columns = ["Model", "Clean accuracy", *heads, "\u03c1 adv", "Trust grade"]
+    columns = ["Model", "Clean accuracy", *heads, "\u03c1 adv", "Evaluation quality"]
     note = (
         "Worst case over attacks on each model alone. Budgets and distances are shares of each model's pixel range "
         "(L0: pixels); \u03c1 adv is the mean of the perturbation's L2 size over the image's, and depends on where the "

@@ -2,55 +2,63 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from robusteval.record.run import Record, Result
 from robusteval.record.store import digest
 from robusteval.report.charts import figures as curves
-from robusteval.report.charts import pieces
-from robusteval.report.charts.pieces import Figure, Generic, Table
-from robusteval.report.formats import drawing, embed, numbers
-from robusteval.report.sections import coverage, details, glossary, headline, known_models, provenance
-from robusteval.text import html
+from robusteval.report.charts import marked, pieces
+from robusteval.report.charts.pieces import Figure, Generic
+from robusteval.report.environment import template
+from robusteval.report.formats import embed, numbers
+from robusteval.report.formats.marks import Marks, counted
+from robusteval.report.sections import (
+    classes,
+    coverage,
+    details,
+    folds,
+    gallery,
+    glossary,
+    headline,
+    known_models,
+    panels,
+    provenance,
+)
+from robusteval.report.sections.first import first
 
 
-def render(record: Record) -> str:
-    """One HTML file that works offline and holds all that it needs. Reads nothing but the record."""
+def render(record: Record, marks: Marks | None = None) -> str:
+    """One HTML file that works offline and holds all that it needs. Reads nothing but the record, and a reader's marks
+    where there are any."""
     defended = [
         pipeline.defense for pipeline in record.pipelines if pipeline.defense != "none" and pipeline.status == "done"
     ]
-    listed = pieces.norms(record)
-    environment = Environment(
-        loader=PackageLoader("robusteval.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=html,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    listed = panels.panels(record)
+    sliding = [panel.norm for panel in listed if panel.budgets is not None]
+    return template("report.html.j2").render(
         record=record,
         digest=digest(record),
-        made_with=embed.made_with(),
-        undrawn=drawing.undrawn(),
-        policy=embed.content_policy(),
-        style=Markup(embed.style()),
-        bundle=Markup(embed.vega_bundle()),
-        script=Markup(embed.page_script()),
+        first=first(record),
         cards=headline.cards(record),
-        norms=[_norm(record, norm) for norm in listed],
+        panels=listed,
+        page_data=_page_data(record, listed),
+        marked=marked.marked(record, marks) if marks is not None else [],
+        marked_counts=counted(marks) if marks is not None else {},
         rho=headline.rho(record),
         strength=curves.strength(record),
         known=known_models.section(record),
         defenses=headline.defenses(record),
-        defense_figures=[(name, _defense_figures(record, name, listed)) for name in defended],
-        detectors=[(name, curves.roc(record, name),
-                    table) for name in defended if (table := details.detector(record, name))],
+        defense_figures=[(name, folds.defense(record, name), _defense_figures(record, name)) for name in defended],
+        detectors=[
+            (name, folds.detector(record, name), curves.roc(record, name), table)
+            for name in defended
+            if (table := details.detector(record, name))
+        ],
         cost=details.cost(record),
-        shots=coverage.gallery(record),
-        classes=details.classes(record),
-        flips=details.flips(record),
+        shots=gallery.gallery(record),
+        classes=classes.classes(record, sliding),
+        flips=classes.flips(record),
+        bare_norms=classes.bare_norms(record),
         label_next=details.label_next(record),
         clever=details.clever(record),
         findings=coverage.findings(record),
@@ -63,17 +71,21 @@ def render(record: Record) -> str:
         provenance=provenance.groups(record),
         plugins=provenance.plugins(record),
         definitions=glossary.DEFINITIONS,
-    )  # fmt: skip
+    )
 
 
-def _norm(record: Record, norm: str) -> tuple[str, Figure | None, Table | None, Table | None]:
-    """The bare model's chart and tables in one norm."""
-    drawn = curves.accuracy(record, norm, "none")
-    return numbers.norm_title(norm), drawn, headline.budgets(record, norm), headline.attacks(record, norm)
+def _page_data(record: Record, listed: list[panels.Panel]) -> Markup:
+    """What the page's script needs beside the charts: the slider's texts, and what marks are of."""
+    return embed.script_json(
+        {
+            "shots": [{"sample": picture.sample, "cell": picture.cell} for picture in record.gallery[: gallery.MOST]],
+            "norms": {panel.norm: panel.budgets.data() for panel in listed if panel.budgets is not None},
+        }
+    )
 
 
-def _defense_figures(record: Record, defense: str, norms: list[str]) -> list[Figure]:
-    drawn = [curves.accuracy(record, norm, defense) for norm in norms]
+def _defense_figures(record: Record, defense: str) -> list[Figure]:
+    drawn = [curves.accuracy(record, norm, defense) for norm in pieces.norms(record)]
     return [figure for figure in (*drawn, curves.oblivious(record, defense)) if figure is not None]
 
 

@@ -11,9 +11,11 @@ from robusteval.record.run import Record
 from robusteval.record.store import TABLES_LIST, listed_tables, write_atomically
 from robusteval.report.comparison_page import render_comparison
 from robusteval.report.formats import tables_csv
+from robusteval.report.formats.marks import Marks
 from robusteval.report.page import render
 
 REPORT_FILE = "report.html"
+MARKED_FILE = "report-marked.html"  # with a reader's marks
 TABLES = "tables"
 
 
@@ -36,9 +38,10 @@ def write_tables(record: Record, folder: Path) -> None:
         write_atomically(path / name, text.encode())
 
 
-def write_report(record: Record, target: Path) -> Path:
-    """Writes the page to target and returns it. Raises RecordError where it cannot."""
-    write_atomically(target, render(record).encode())
+def write_report(record: Record, target: Path, marks: Marks | None = None) -> Path:
+    """Writes the page to target, with a reader's marks where there are any, and returns it. Raises RecordError where it
+    cannot."""
+    write_atomically(target, render(record, marks).encode())
     return target
 
 

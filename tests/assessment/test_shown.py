@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from robusteval.assessment.evidence.shown import LARGEST, shown
+from robusteval.assessment.evidence.shown import EARLIER, LARGEST, shown
 from robusteval.record.measured.per_sample import packed
 from robusteval.record.run import COLUMNS_INSIDE, Record
 from tests.engine.test_findings import N, cell, honest
@@ -29,7 +29,7 @@ def record(shape: list[int], norms: tuple[str, ...] = ("l2",)) -> Record:
 @pytest.mark.parametrize(
     ("shape", "norms", "each"),
     [
-        ([1, 28, 28], 2, 6), ([3, 32, 32], 4, 6), ([3, 224, 224], 1, 4), ([3, 224, 224], 2, 2), ([3, 224, 224], 4, 1),
+        ([1, 28, 28], 2, 24), ([3, 32, 32], 4, 24), ([3, 224, 224], 1, 4), ([3, 224, 224], 2, 2), ([3, 224, 224], 4, 1),
         ([3, 1000, 1000], 2, 1),
     ],
 )  # fmt: skip
@@ -54,8 +54,12 @@ def test_each_class_s_median_under_its_worst_attack() -> None:
     nearest = sorted((0.5 * (1 + row) if row == 2 else 1.0 + row, row) for row in range(rows))
     middle = nearest[len(nearest) // 2][1]
     found = shown(made)
-    assert [sample for sample, _ in found] == [10 * middle + label for label in range(6)]
-    assert {cell.id for _, cell in found} == {"b/l2" if middle == 2 else "a/l2"}
+    assert [sample for sample, _ in found[:10]] == [10 * middle + label for label in range(10)]
+    assert [sample for sample, _ in shown(made, EARLIER)] == [10 * middle + label for label in range(6)]
+    assert {cell.id for _, cell in found[:10]} == {"b/l2" if middle == 2 else "a/l2"}
+    quarter = nearest[len(nearest) // 4][1]
+    assert [sample for sample, _ in found[10:20]] == [10 * quarter + label for label in range(10)]
+    assert len({sample for sample, _ in found}) == len(found) == 24
     for each in made.cells:
         each.distance = packed(each.distance, "number", "")  # type: ignore[assignment] # as read from a file
     assert [(sample, cell.id) for sample, cell in shown(made)] == [(sample, cell.id) for sample, cell in found]
@@ -66,4 +70,5 @@ def test_samples_that_were_not_lost_or_not_attacked_are_not_shown(value: float |
     made = record([1, 28, 28])
     for each in made.cells:
         each.distance = [value if sample % 10 == 0 else entry for sample, entry in enumerate(each.distance)]
-    assert [sample % 10 for sample, _ in shown(made)] == [1, 2, 3, 4, 5, 6]
+    assert [sample % 10 for sample, _ in shown(made)[:9]] == list(range(1, 10))
+    assert all(sample % 10 for sample, _ in shown(made))

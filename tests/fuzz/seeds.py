@@ -18,6 +18,7 @@ from PIL import Image
 
 from robusteval.engine.units.store import sealed_unit
 from robusteval.record import store
+from robusteval.record.run import Record
 from tests.engine import test_unit_store_edges as units
 from tests.engine.data_files import X, Y, idx
 from tests.record.tables import full
@@ -131,6 +132,12 @@ def run() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as place:
         store.save(full(), Path(place))
         return {path.name: path.read_bytes() for path in Path(place).iterdir()}
+
+
+def marks(record: Record) -> bytes:
+    """Marks of two pictures of a record."""
+    rows = [{"sample": picture.sample, "cell": picture.cell} for picture in record.gallery[:2]]
+    return json.dumps({"schema": "robusteval-marks-1", "record": store.digest(record), "marks": rows}).encode()
 
 
 def unit(judged: bool = False) -> bytes:

@@ -20,8 +20,11 @@ from robusteval.errors import RobustEvalError, SuiteError
 from robusteval.loaders.onnx.gradients.prepass import merge_opsets
 from robusteval.loaders.onnx.reading.file import read_model
 from robusteval.record import store
+from robusteval.record.run import Record
+from robusteval.report.formats import marks
 from robusteval.runtime.files import read_file
 from robusteval.runtime.wire import label_lists, stored
+from tests import records
 from tests.engine.data_files import Y, idx
 from tests.fuzz import seeds
 
@@ -123,6 +126,18 @@ def _record(content: bytes, folder: Path) -> None:
     store.digest(store.load(folder))
 
 
+@functools.cache
+def _marked() -> Record:
+    return records.make(20)
+
+
+def _marks(content: bytes, folder: Path) -> None:
+    """Marks of a page's pictures."""
+    path = folder / "marks.json"
+    path.write_bytes(content)
+    marks.load(path, _marked())
+
+
 def _samples(content: bytes, folder: Path) -> None:
     """The table of a run, with its hash mended in the record."""
     from tests.record.tables import mend
@@ -163,6 +178,7 @@ TARGETS: dict[str, Target] = {
     "suite": Target(lambda: [seeds.SUITE.encode()], _suite),
     "settings": Target(lambda: [seeds.SETTINGS.encode()], _settings),
     "record": Target(lambda: [seeds.run()[store.RECORD_FILE]], _record),
+    "marks": Target(lambda: [seeds.marks(_marked())], _marks),
     "samples": Target(lambda: [seeds.run()["samples.parquet"]], _samples),
     "unit": Target(lambda: [seeds.unit(), seeds.unit(judged=True)], _unit),
 }

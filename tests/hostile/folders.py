@@ -183,6 +183,31 @@ MORE: dict[str, Callable[[Place], list[object]]] = {  # words of a command after
 }
 
 
+MARKS: dict[str, tuple[str, Built]] = {
+    "deep": ("brackets 200,000 deep", lambda path: path.write_bytes(b"[" * 200_000)),
+    "digits": ("a number of 6,000 digits", lambda path: path.write_bytes(b'{"schema": ' + b"9" * 6000 + b"}")),
+    "not-utf-8": ("bytes that are no text", lambda path: path.write_bytes(b'{"schema": "\xff\xfe"}')),
+    "other": (
+        "another run",
+        lambda path: path.write_text(json.dumps({"schema": "robusteval-marks-1", "record": EVIL["esc"], "marks": []})),
+    ),
+    "pipe": ("a named pipe", os.mkfifo),
+    "device": ("a link to a device", device),
+    "holes": ("a terabyte of holes", holes),
+}
+
+
+def _marked(build: Built) -> Callable[[Place], list[object]]:
+    """The words of a report with such marks."""
+
+    def make(place: Place) -> list[object]:
+        shutil.copytree(place.base / "run", place.out)
+        build(place.out / "marks.json")
+        return ["report", place.out, "--marks", place.out / "marks.json"]
+
+    return make
+
+
 def asked(command: str, build: Built) -> Callable[[Place], list[object]]:
     """The command's words on a copy of the finished run."""
 
@@ -220,6 +245,8 @@ def cases() -> Iterator[Case]:
         "images of a proof with a head of 2^62 bytes",
         asked("samples", holding("witnesses.safetensors", (1 << 62).to_bytes(8, "little"))),
     )
+    for name, (tries, build) in MARKS.items():
+        yield Case(f"report/marks-{name}", f"marks: {tries}", _marked(build))
     yield Case(
         "report/names",
         "a run with names with ESC and scripts",

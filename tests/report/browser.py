@@ -51,11 +51,23 @@ class Look:
         self._context.close()
 
     def open(self, path: Path) -> Page:
-        """Loads a file and waits until all charts have been drawn or have failed."""
+        """Loads a file and waits until all charts in sight have been drawn or have failed."""
         self._own = path.as_uri()
         self.page.goto(self._own)
-        self.page.wait_for_selector("figure.chart:not([data-drawn])", state="detached")
+        self.settle()
         return self.page
+
+    def settle(self) -> None:
+        """Waits for the charts that are laid out: what is folded, or on another tab, is drawn once it is looked at."""
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('figure.chart:not([data-drawn]) .chart-live')].every(e => !e.clientWidth)"
+        )
+
+    def unfold(self) -> None:
+        """Opens all that is folded, and waits for its charts."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+        self.page.wait_for_timeout(50)
+        self.settle()
 
     def _said(self, message: ConsoleMessage) -> None:
         self.complaints.append(f"console: {message.text}")

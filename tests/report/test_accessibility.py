@@ -24,7 +24,6 @@ PARTS = [
     ("several", None),
     ("doubtful", "#verdict"),
 ]  # what differs where a run is not to be relied on
-UNFOLD = "document.querySelectorAll('details').forEach(one => { one.open = true })"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def test_no_grave_violation(
 ) -> None:
     with Look(browser, width, scheme) as look:
         page = look.open(files[name])
-        page.evaluate(UNFOLD)
+        look.unfold()
         assert grave(page, part) == []
 
 
@@ -76,7 +75,7 @@ def test_no_grave_violation_on_paper(browser: Browser, files: dict[str, Path], n
     """Also where the reader's screen is dark: paper is white."""
     with Look(browser, scheme="dark") as look:
         page = look.open(files[name])
-        page.evaluate(UNFOLD)
+        look.unfold()
         page.emulate_media(media="print")
         assert grave(page, part) == []
 

@@ -36,6 +36,10 @@ def files(
 def test_draws_and_stays_silent(browser: Browser, files: dict[str, Path], name: str, width: int, scheme: str) -> None:
     with Look(browser, width, scheme) as look:
         page = look.open(files[name])
+        look.unfold()
+        for tab in page.locator("[role=tab]").all():
+            tab.click()
+            look.settle()
         charts = page.locator("figure.chart").count()
         assert charts >= 8
         assert page.locator("figure.chart[data-drawn=yes] .chart-live svg path").count() > 4 * charts
@@ -48,7 +52,8 @@ def test_draws_and_stays_silent(browser: Browser, files: dict[str, Path], name: 
 def test_legend_and_tooltip_answer(browser: Browser, files: dict[str, Path]) -> None:
     with Look(browser) as look:
         page = look.open(files["hostile"])
-        chart = page.locator("figure.chart").first
+        look.unfold()
+        chart = page.locator("figure.chart", has=page.locator(".role-legend")).first
         marks = chart.locator(".mark-symbol.role-mark path")
         marks.nth(marks.count() // 3).hover(force=True)
         expect(page.locator("#vg-tooltip-element.visible")).to_contain_text("window.pwned")
@@ -73,6 +78,7 @@ def test_the_policy_stops_an_injected_script(browser: Browser, files: dict[str, 
 def test_without_scripts_the_still_pictures_show(browser: Browser, files: dict[str, Path]) -> None:
     with Look(browser, scripts=False) as look:
         look.page.goto(files["plain"].as_uri())
+        look.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
         pictures = look.page.locator("img.chart-static")
         assert pictures.count() >= 9
         for place in range(pictures.count()):

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +17,13 @@ from robusteval.report import render
 from robusteval.report.charts.pieces import Value
 from robusteval.report.formats import png
 from robusteval.report.formats.embed import script_json
-from robusteval.report.formats.numbers import budget, interval, number, percent
+from robusteval.report.formats.numbers import budget, interval, norm_title, number, percent
 from robusteval.report.sections import headline
+from robusteval.report.sections.budgets import budgets
 from robusteval.report.summary import HEADINGS, render_markdown, short_table
 from tests import records
 from tests.report.conftest import EVIL, hostile
+from tests.sure import sure
 
 
 class Tags(HTMLParser):
@@ -49,6 +52,12 @@ def without_scripts(page: str) -> str:
     return re.sub(r"<script.*?</script>|<style.*?</style>|data:image[^\"]*", "", page, flags=re.DOTALL)
 
 
+def first_screen(page: str) -> str:
+    """What is read there: its words, a line each, and the class that says how it looks."""
+    section = page[page.index('<section id="verdict"') :].partition("</section>")[0]
+    return re.sub(r'<section id="verdict" class="([^"]+)">|<[^>]+>', r"\n\1", section)
+
+
 def test_the_same_record_gives_the_same_page(record: Record, page: str) -> None:
     assert render(store.from_json(store.to_json(record))) == page
 
@@ -64,7 +73,7 @@ def test_every_section_is_there(page: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["trust in this evaluation", "Neither defence holds", "Wins that survive 8 bits",
+    ["Evaluation quality", "Neither defence holds", "Wins that survive 8 bits",
      "MemoryError: pairs of 784 pixels",
      "slower than an hour", "the loss became NaN", "robusteval verify RUN", "CPUExecutionProvider", "mean [0.286]",
      "56" * 32,
@@ -92,10 +101,12 @@ def test_an_inconclusive_verdict_is_shouted(record: Record) -> None:
     assert other.verdict is not None
     other.verdict.status, other.verdict.grade = "inconclusive", "F"
     page = render(other)
-    assert "<h2>INCONCLUSIVE</h2>" in page
-    assert 'class="cards dim"' in page
+    assert '<p class="word">INCONCLUSIVE</p>' in page
+    assert '<section id="accuracy" class="dim">' in page
+    assert re.search(r"\d\s%", first_screen(render(record)))
+    assert not re.search(r"\d\s%", first_screen(page)), "no figure stands beside it"
     other.verdict = None
-    assert "No verdict was recorded" in render(other)
+    assert "This run holds figures but no judgement on them." in first_screen(render(other))
 
 
 def test_no_oblivious_figure_without_the_adaptive_one() -> None:
@@ -105,6 +116,7 @@ def test_no_oblivious_figure_without_the_adaptive_one() -> None:
     assert "withheld: no adaptive attack finished" in page
     assert "as oblivious attacks grow stronger" not in page
     assert not re.search(r'id="accuracy-l2-[1-9]', page)
+    assert "Worth unknown: Denoiser, Logit odds" in first_screen(page)
 
 
 def test_a_bare_record_renders() -> None:
@@ -196,10 +208,74 @@ def test_markdown_stays_text(record: Record) -> None:
 
 
 def test_medians_of_both_attackers_stand_with_their_intervals(record: Record) -> None:
-    table = headline.defenses(record)
-    assert table is not None
-    shown = dict(zip(table.columns, table.rows[0], strict=True))
+    table = sure(headline.defenses(record))
+    shown = dict(zip(table.titles, table.rows[0], strict=True))
     for who in ("oblivious", "adaptive"):
         cell = shown[f"Median distance, {who}"]
         assert isinstance(cell, Value)
         assert " to " in cell.below
+
+
+def test_the_first_screen_answers_in_order(page: str) -> None:
+    shown = first_screen(page)
+    asked = [
+        *("LeNet Fashion-MNIST", "lenet-fashion.onnx, 10 classes", "80 images of Fashion-MNIST test", "standard 1"),
+        *("1 January 2026", "How robust is the model?", "Partly robust within L\u221e", "Known models under the same"),
+        *("How sure is that?", "Evaluation quality", "not of the model", "What breaks it first?", "leaves"),
+        *("What would help?", "against an attacker who knows it", "How do I check this?", "robusteval verify ."),
+    ]
+    place = 0
+    for text in asked:
+        found = shown.find(text, place)
+        assert found >= place, f"{text} does not stand after what comes before it"
+        place = found
+
+
+def test_the_grade_is_named_a_grade_of_the_evaluation(page: str) -> None:
+    assert "trust" not in first_screen(page).lower()
+    assert page.count('class="quality-grade"') == 1
+
+
+def test_an_inconclusive_run_has_no_good_word_anywhere_on_the_first_screen(record: Record) -> None:
+    other = copy.deepcopy(record)
+    sure(other.verdict).status, sure(other.verdict).grade = "inconclusive", "D"
+    for result in other.results:
+        if result.tags.get("measure") == "robust-accuracy":
+            result.value, result.low, result.high = 0.99, 0.97, 1.0
+    shown = first_screen(render(other))
+    assert "level-inconclusive" in shown
+    assert not re.search(r"Robust within|\bhelps?\b against|9[79]", shown)
+
+
+def test_what_follows_the_slider_starts_with_the_table(record: Record, page: str) -> None:
+    for norm in ("l2", "linf"):
+        found = sure(budgets(record, norm))
+        for key, texts in found.live.items():
+            assert len(texts) == len(found.stops), key
+        table = sure(headline.attacks(record, norm, slides=True))
+        for row in table.rows:
+            cell = row[3]
+            assert isinstance(cell, Value)
+            assert cell.live.split(" ")[0] == norm
+            assert found.live[cell.live.split(" ")[1]][found.start] == [cell.text, cell.below]
+        assert f"Accuracy under attack, {norm_title(norm)} \u2264 {found.now}" in page
+
+
+def test_what_is_folded_says_its_outcome(page: str) -> None:
+    folded = re.findall(r"<summary>(.*?)</summary>", page)
+    assert any(re.fullmatch(r"\d+ values of \u03c1 adv: DeepFool [\d.]+, worst case [\d.]+", line) for line in folded)
+    assert any("attacked by someone who knows it: L\u221e 8/255:" in line for line in folded)
+
+
+def test_captions_are_said_once(page: str) -> None:
+    text = without_scripts(page)
+    assert text.count("never quote it alone") == 0
+    assert text.count("Read it from left to right") <= 1
+    assert text.count("The dotted line is what the same attacks reach") == 1
+
+
+def test_a_record_of_the_first_version_renders_and_claims_nothing() -> None:
+    old = store.load(Path(__file__).parents[1] / "record" / "record-1.json")
+    page = render(old)
+    assert "level-inconclusive" in page
+    assert store.digest(old) in page

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.record.run import Cell, Finding, Pipeline, Record
 
+AGREES = 0.98  # of clean samples on which a defence's differentiable form has to answer as the defence does
 _ROOM = 1 + 1e-6  # for rounding of distances
 
 
@@ -58,7 +59,7 @@ def defenses(record: Record) -> Iterator[Finding]:
 
 
 def _surrogate(row: Pipeline) -> Iterator[Finding]:
-    if row.surrogate_agreement is not None and row.surrogate_agreement < 0.98:
+    if row.surrogate_agreement is not None and row.surrogate_agreement < AGREES:
         yield Finding(
             "surrogate-disagrees",
             "alarm" if row.surrogate_agreement < 0.8 else "warning",

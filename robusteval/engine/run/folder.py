@@ -31,8 +31,8 @@ _WAIT_S = 3.0  # a holder that was just killed takes a moment to be gone
 _RUN, _SEVERAL = "units/plan.json", ".robusteval.json"
 SHARD_FILE = "shard.json"  # in the folder of a run's part
 _OF_A_RUN = (
-    "units", SHARD_FILE, RECORD_FILE, SAMPLES_FILE, "report.html", "witnesses.safetensors", "proofs.safetensors",
-    ERRORS_LOG, "tables",
+    "units", SHARD_FILE, RECORD_FILE, SAMPLES_FILE, "report.html", "report-marked.html", "witnesses.safetensors",
+    "proofs.safetensors", ERRORS_LOG, "tables",
 )  # fmt: skip
 _MARK_BYTES = 1 << 20  # no mark is larger
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")

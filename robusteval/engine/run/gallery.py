@@ -17,8 +17,8 @@ from robusteval.record.run import Cell, Picture, Record
 
 
 def pictures(record: Record, units: UnitStore, samples: Source, fitted: Fitted, size: int) -> list[Picture]:
-    """Up to six samples a norm, of different classes, each at its median difficulty, under its worst attack:
-    `shown`. size: samples a unit."""
+    """A few samples a norm, of all classes and of several difficulties, each under its worst attack: `shown`. size:
+    samples a unit."""
     if not pictured(tuple(samples.x.shape[1:])):
         return []
     return [_picture(record, cell, sample, units, samples, fitted, size) for sample, cell in shown(record)]

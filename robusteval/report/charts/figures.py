@@ -31,32 +31,20 @@ def attack_names(record: Record) -> list[str]:
 
 
 def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
-    """Accuracy against distance of one pipeline."""
+    """Accuracy against distance of a defended pipeline; the bare model's chart is the hero's."""
     found = pieces.first(pieces.of_kind(record, "accuracy-curve", "curves", {"norm": norm, "defense": defense}))
-    if found is None:
-        return None
-    if defense != "none" and not any(curve.tags.get("role") == "worst" for curve in found.curves):
+    if found is None or not any(curve.tags.get("role") == "worst" for curve in found.curves):
         return None  # an oblivious curve alone would flatter the defence
     lines = _accuracy_lines(found.curves, colours(attack_names(record)))
     if not lines:
         return None
     name = norm_title(norm)
-    who = "the bare model" if defense == "none" else f"{defense}, attacked adaptively"
-    caption = (
-        "Read it from left to right: the further the perturbation may go, the fewer images are still classified "
-        "correctly. The thick line is the worst case, each image judged by the attack that needs least; its band is "
-        "the 95 % confidence interval. The truth cannot lie above the thick line, and may lie below it."
-    )
-    if defense != "none":
-        caption += (
-            " The dotted line is what the same attacks reach when they do not know the defence; never quote it alone."
-        )
-    axes = Axes(found.x_title, "Accuracy", _x_limit(found.curves))
+    axes = Axes(found.x_title, "Accuracy", x_limit(found.curves))
     key = f"accuracy-{norm}-{_slot(record, defense)}"
     chart = Chart(
         key,
-        f"Accuracy against {name}: {who}",
-        caption,
+        f"Accuracy against {name}: {defense}, attacked adaptively",
+        "",
         line_chart(key, lines, axes),
         f"Step curves of accuracy against {name} distance",
     )
@@ -104,7 +92,7 @@ def unique(label: str, lines: Sequence[Line]) -> str:
     return name
 
 
-def _x_limit(curves: Sequence[Curve]) -> float | None:
+def x_limit(curves: Sequence[Curve]) -> float | None:
     """As far as something happens: half as far again as where the worst case is below 2 %."""
     whole = max((point.x for curve in curves for point in curve.points), default=0.0)
     ends = [
@@ -139,16 +127,11 @@ def oblivious(record: Record, defense: str) -> Figure | None:
         lines.append(Line(curve, name, series, colour, 1.2 if bare else 2.2, (3, 3) if bare else (1, 0)))
     limit = max((point.x for line in lines[1:] for point in line.curve.points), default=None)
     key = f"oblivious-{_slot(record, defense)}"
-    caption = (
-        "Solid: the defended pipeline, attacked by someone who does not know the defence; dashed: the bare model on "
-        "the same images. The thick line is the same pipeline when the attacker knows it: the gap between the two is "
-        "what the defence gains from being secret."
-    )
     axes = Axes(found.x_title, "Accuracy", limit, step=False)
     chart = Chart(
         key,
         f"{defense}: accuracy as oblivious attacks grow stronger",
-        caption,
+        "",
         line_chart(key, lines, axes),
         "Lines of accuracy against mean L2 size",
     )
@@ -187,16 +170,10 @@ def roc(record: Record, defense: str) -> Figure | None:
         lines.append(_line(curve, lines, colour, 2.8 if adaptive else 1.5, (6, 3) if adaptive else (1, 0)))
     lines.sort(key=lambda line: line.curve.tags.get("knowledge") != "adaptive")
     key = f"roc-{_slot(record, defense)}"
-    caption = (
-        "Each line is one attack at the strength that the detector finds hardest; the table has all. Left is better: "
-        "few false alarms on clean images; up is better: many "
-        "adversarials found. Read off the height at 1 % and 5 % false alarms. "
-        "Thick dashed lines are attackers who know the detector."
-    )
     axes = Axes(
         "False alarms (log scale)", "Adversarials found", x_log_from=0.002, step=True, formats=("False alarms", "Found")
     )
-    chart = Chart(key, f"{defense}: found against false alarms", caption, line_chart(key, lines, axes), "ROC curves")
+    chart = Chart(key, f"{defense}: found against false alarms", "", line_chart(key, lines, axes), "ROC curves")
     return pieces.figure(chart)
 
 

@@ -15,12 +15,16 @@ from robusteval.report.formats.numbers import MISSING, percent
 
 
 class Value(NamedTuple):
-    """A cell with its interval below it; how dark it is, 0 to 10 (-1: plain); and a relative link, or none."""
+    """A cell with its interval below it; how dark it is, 0 to 10 (-1: plain); a relative link, or none; the key by
+    which it follows the budget slider ("linf a3"); and which pictures are behind it ("linf cell 4"), and how many."""
 
     text: str
-    below: str
+    below: str = ""
     level: int = -1
     href: str = ""
+    live: str = ""
+    shows: str = ""
+    pictures: int = 0
 
 
 Text = str | Value
@@ -28,14 +32,21 @@ Text = str | Value
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the first `heads` columns are row headings, the others numbers unless named in `words`."""
+    """Rows of text; the first `heads` columns are row headings, the others numbers unless named in `words`. summary:
+    what a folded table says in one line."""
 
     caption: str
-    columns: Sequence[str]
+    columns: Sequence[Text]
     rows: Sequence[Sequence[Text]]
     heads: int = 1
     words: Sequence[int] = ()
     note: str = ""
+    summary: str = ""
+
+    @property
+    def titles(self) -> list[str]:
+        """The columns' names as text."""
+        return [column if isinstance(column, str) else column.text for column in self.columns]
 
 
 @dataclass(frozen=True)
@@ -140,13 +151,13 @@ def display(defense: str) -> str:
 
 
 def norms(record: Record) -> list[str]:
-    """The norms that have figures, in a fixed order."""
+    """The norms that have figures, in a fixed order: the one in which budgets are mostly told first."""
     found = {
         str(result.tags.get("norm"))
         for result in record.results
         if result.metric == "accuracy-curve" and result.tags.get("norm")
     }
-    order = ("l2", "linf", "l1", "l0")
+    order = ("linf", "l2", "l1", "l0")
     return [value for value in order if value in found] + sorted(found - set(order))
 
 

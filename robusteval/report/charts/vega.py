@@ -79,6 +79,11 @@ def plain(text: str) -> str:
     return one_line(" ".join(flat.split()), _LONGEST)
 
 
+def short(value: float) -> float:
+    """Six significant digits: finer than a screen or a tooltip, and half as long in the page."""
+    return float(f"{value:.6g}")
+
+
 def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
     """Data rows with fixed field names; names from the record are values, never keys or expressions."""
     drawn = []
@@ -93,12 +98,12 @@ def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
                 "line": plain(line.name),
                 "style": str(line.dash),
                 "width": line.width,
-                "x": float(x),
-                "y": float(point.y),
+                "x": short(x),
+                "y": short(point.y),
                 "order": index,
             }
             if line.band and point.low is not None and point.high is not None:
-                row |= {"low": float(point.low), "high": float(point.high)}
+                row |= {"low": short(point.low), "high": short(point.high)}
             drawn.append(row)
     return drawn
 
@@ -110,10 +115,7 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     names = list(dict.fromkeys(plain(line.series) for line in lines))
     tints = [shades[name].colour for name in names]
     pick = alt.selection_point(name="pick", fields=["series"], bind="legend")
-    x = alt.X("x:Q", title=plain(axes.x_title), scale=_x_scale(axes), axis=_x_axis(axes))
-    y = alt.Y(
-        "y:Q", title=plain(axes.y_title), scale=_y_scale(axes), axis=alt.Axis(format=".0%" if axes.y_share else ".4~g")
-    )
+    x, y = line_axes(axes)
     colour = alt.Color(
         "series:N", title=None, scale=alt.Scale(domain=names, range=tints), legend=alt.Legend(symbolOpacity=1)
     )
@@ -160,6 +162,15 @@ def line_chart(key: str, lines: Sequence[Line], axes: Axes) -> dict[str, Any]:
     # Put in afterwards: altair would check every row against its schema, which takes seconds.
     spec["datasets"] = {"rows": rows(lines, axes)} | ({"labels": named} if named else {})
     return spec
+
+
+def line_axes(axes: Axes) -> tuple[alt.X, alt.Y]:
+    """Both axes of a chart of lines."""
+    shares = alt.Axis(format=".0%" if axes.y_share else ".4~g")
+    return (
+        alt.X("x:Q", title=plain(axes.x_title), scale=_x_scale(axes), axis=_x_axis(axes)),
+        alt.Y("y:Q", title=plain(axes.y_title), scale=_y_scale(axes), axis=shares),
+    )
 
 
 def labels(lines: Sequence[Line], x_max: float) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from robusteval.report.formats import drawing
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MID = "#7a828c"
+SCRIPTS = ("charts.js", "slider.js", "tables.js", "pictures.js")
 _MOST = 16 << 20  # bytes of a kept script
 
 
@@ -53,8 +54,8 @@ def _made_bundle() -> str:
 
 @functools.cache
 def page_script() -> str:
-    """Our own script, which draws the charts."""
-    return _inline_script(_template("charts.js"))
+    """Our own script: charts, slider, tables and pictures."""
+    return _inline_script("\n".join(_template(name) for name in SCRIPTS))
 
 
 def _template(name: str) -> str:
@@ -81,7 +82,7 @@ def csp_hash(script: str) -> str:
 
 def content_policy() -> str:
     """Nothing from outside, no eval, and no script but the two whose hashes are named."""
-    hashes = " ".join(csp_hash(script) for script in (vega_bundle(), page_script()))
+    hashes = " ".join(csp_hash(script) for script in (page_script(), vega_bundle()))
     return (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'; "
         "form-action 'none'"
@@ -126,10 +127,9 @@ def static_config() -> dict[str, Any]:
         "legend": text
         | {
             "orient": "bottom",
-            "columns": 4,
             "columnPadding": 18,
             "rowPadding": 4,
-            "labelLimit": 190,
+            "labelLimit": 0,
             "symbolType": "stroke",
             "symbolStrokeWidth": 3,
         },
@@ -140,9 +140,18 @@ def static_picture(spec: dict[str, Any], width: int) -> str:
     """The chart as an SVG inside a data: URI: as an image nothing in it can run, and its ids stay its own."""
     # The points only carry tooltips; a still picture has none.
     layers = [layer for layer in spec.get("layer", []) if layer.get("name") != "points"]
-    fixed = spec | {"layer": layers, "width": width - 90, "config": static_config(), "autosize": {"type": "pad"}}
+    config = static_config()
+    config["legend"]["columns"] = _legend_columns(spec, width - 90)
+    fixed = spec | {"layer": layers, "width": width - 90, "config": config, "autosize": {"type": "pad"}}
     svg = _renumber(drawing.svg(fixed))
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _legend_columns(spec: dict[str, Any], width: int) -> int:
+    """As many as the longest name leaves room for, so that none is cut."""
+    names = {row.get("series", "") for row in spec.get("datasets", {}).get("rows", [])}
+    longest = max((len(name) for name in names), default=1)
+    return max(1, min(4, int(width / (6.6 * longest + 50))))
 
 
 def _renumber(svg: str) -> str:

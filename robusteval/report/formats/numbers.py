@@ -71,3 +71,8 @@ def scalar(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value, 4) if isinstance(value, int | float) else str(value)
+
+
+def spoken(text: str) -> str:
+    """A sentence of the assessment with the norm as the page writes it, and numbers in one piece with their sign."""
+    return text.replace("Linf", NORMS["linf"]).replace(" %", "\u00a0%")

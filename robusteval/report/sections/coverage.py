@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from robusteval.assessment.answers.sure import how_sure
 from robusteval.record.run import Cell, Record
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table
-from robusteval.report.formats import png
 from robusteval.report.formats.numbers import MISSING, budget, norm_title, number, percent, scalar
 
-PICTURES = 48
 SEVERITY = {"alarm": 0, "warning": 1, "info": 2}
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One sample of the gallery, its images checked; None where one was not a PNG."""
-
-    caption: str
-    images: Sequence[tuple[str, str | None, str]]  # heading, data URI, line below
 
 
 @dataclass(frozen=True)
@@ -55,12 +45,14 @@ def checks(record: Record) -> Table | None:
     ]
     if not rows:
         return None
+    sure = how_sure(record)
     columns = ["Check", "What should hold", "Outcome", "Measured, worst case", "Threshold", "Source"]
     note = (
         "Outcomes make the grade, by the rule at the top. Formulas and reasons for the thresholds: docs/method.md, "
         "and record.json."
     )
-    return Table("Checks of this evaluation", columns, rows, words=range(1, 6), note=note)
+    line = f"{sure.checks}; {sure.left_out} not applicable" if sure.left_out else sure.checks
+    return Table("Checks of this evaluation", columns, rows, words=range(1, 6), note=note, summary=line)
 
 
 def planted(record: Record) -> Table | None:
@@ -92,9 +84,15 @@ def planted(record: Record) -> Table | None:
         f"A linear readout {_read_out(record)} has one adversarial in the ball by construction (Zimmermann et al. "
         "2022)."
     )
-    return Table(
-        "Planted adversarials found", ["Ball", "By", "Found", "Planted", ""], rows, heads=2, words=(4,), note=note
-    )
+    caption = "Planted adversarials found"
+    best = [
+        f"{norm_title(planted.norm)} {percent(max(sum(column) / len(column) for column in planted.found.values()), 0)}"
+        for planted in record.planted
+        if planted.status == "done" and planted.samples and planted.found
+    ]
+    line = f"{caption}, best attack: {', '.join(best)}" if best else caption
+    columns = ["Ball", "By", "Found", "Planted", ""]
+    return Table(caption, columns, rows, heads=2, words=(4,), note=note, summary=line)
 
 
 def _read_out(record: Record) -> str:
@@ -128,30 +126,6 @@ def image(record: Record, sample: int) -> str:
     return f"{sample} ({names[sample]})" if 0 <= sample < len(names) else str(sample)
 
 
-def gallery(record: Record) -> list[Shot]:
-    shots = []
-    for picture in record.gallery[:PICTURES]:
-        distance = f"{norm_title(picture.norm)} {number(picture.distance)}"
-        caption = f"{picture.attack}, {distance}, image {image(record, picture.sample)}"
-        if picture.defense != "none":
-            caption += f", behind {picture.defense}"
-        truth = class_name(record, picture.label)
-        clean = f"{class_name(record, picture.clean_prediction)}, {percent(picture.clean_confidence, 0)}"
-        fooled = f"{class_name(record, picture.prediction)}, {percent(picture.confidence, 0)}"
-        gain = "as it is" if picture.perturbation_gain == 1 else f"\u00d7 {number(picture.perturbation_gain)}"
-        shots.append(
-            Shot(
-                f"{caption}. True class: {truth}.",
-                (
-                    ("Clean", png.png_uri(picture.clean_png), clean),
-                    ("Perturbation", png.png_uri(picture.perturbation_png), gain),
-                    ("Adversarial", png.png_uri(picture.adversarial_png), fooled),
-                ),
-            )
-        )
-    return shots
-
-
 def covered(record: Record) -> Table | None:
     """What was tried and finished, a row for each attack."""
     rows = []
@@ -172,7 +146,9 @@ def covered(record: Record) -> Table | None:
         return None
     columns = ["Attack", "Plugin", "Needs", "Norms", "Target", "Against", "Parameters"]
     note = "Plugin: its name, its version, and the first digits of the SHA-256 of both and the parameters."
-    return Table("Covered", columns, rows, words=range(1, 7), note=note)
+    names = ", ".join(str(row[0]) for row in rows)
+    line = f"Covered: {len(rows)} attack{'s' * (len(rows) != 1)} ({names})"
+    return Table("Covered", columns, rows, words=range(1, 7), note=note, summary=line)
 
 
 def _parameters(cell: Cell) -> str:
@@ -214,6 +190,7 @@ def uncovered(record: Record) -> Table | None:
         rows,
         words=range(1, 6),
         note="What did not run is not robustness: it says nothing either way.",
+        summary=f"Not covered: {len(rows)}, such as {', '.join(dict.fromkeys(row[0] for row in rows[:3]))}",
     )
 
 

@@ -6,10 +6,9 @@ from robusteval.record.run import Record, Result, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Table, Text, Value
 from robusteval.report.formats.numbers import MISSING, interval, norm_title, number, percent, scalar, seconds
-from robusteval.report.sections.coverage import class_name, image
+from robusteval.report.sections.coverage import image
+from robusteval.report.sections.gallery import behind_sample
 
-CLASS_ROWS = 40
-MATRIX_CLASSES = 16  # up to so many classes the flips are drawn as a matrix
 NEXT_ROWS = 20
 
 
@@ -80,7 +79,8 @@ def cost(record: Record) -> Table | None:
         "Time",
     ]
     note = f"{found.description} {_forecast(record)}".rstrip()
-    return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=note)
+    line = f"Cost of {len(rows)} attacks"
+    return Table("What the attacks cost", columns, rows, words=(1, 2, 3), note=note, summary=line)
 
 
 def _forecast(record: Record) -> str:
@@ -100,95 +100,10 @@ def _forecast(record: Record) -> str:
     return sentence
 
 
-def classes(record: Record) -> list[Table]:
-    """Per class, the weakest first; long lists are cut, with a word about it."""
-    views = []
-    for found in pieces.of_kind(record, "per-class", "table"):
-        if not found.name.startswith("per-class/"):
-            continue
-        listed = pieces.named_rows(found)
-        listed.sort(key=lambda row: _weak(row.get("robust-accuracy"), row.get("median-distance")))
-        rows = []
-        for row in listed[:CLASS_ROWS]:
-            flips = (
-                MISSING
-                if row.get("flips-most-to") is None
-                else f"{row.get('flips-to-name')} ({percent(row.get('share-of-its-flips'), 0)})"
-            )
-            name = f"{row.get('name')}"
-            rows.append(
-                [
-                    name,
-                    scalar(row.get("samples")),
-                    percent(row.get("clean-accuracy")),
-                    percent(row.get("robust-accuracy")),
-                    number(row.get("median-distance")),
-                    flips,
-                ]
-            )
-        note = found.description
-        if len(listed) > CLASS_ROWS:
-            note += f" The {CLASS_ROWS} weakest of {len(listed)} classes are shown; the rest is in record.json."
-        caption = (
-            f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: per class, "
-            "weakest first"
-        )
-        columns = ["Class", "Images", "Clean accuracy", "Accuracy under attack", "Median distance", "Flips most to"]
-        views.append(Table(caption, columns, rows, words=(5,), note=note))
-    return views
-
-
-def flips(record: Record) -> list[Table]:
-    """What flips to what, bare model first: a matrix of a few classes, else the most frequent pairs."""
-    views = []
-    for found in pieces.of_kind(record, "per-class", "table"):
-        if not found.name.startswith("flips/"):
-            continue
-        who = (
-            f"{pieces.display(str(found.tags.get('defense')))}, {norm_title(found.tags.get('norm'))}: what flips to "
-            "what"
-        )
-        rows = pieces.named_rows(found)
-        cut = found.description.endswith(" pairs.")
-        views.append(_matrix(record, who, rows) if record.model.classes <= MATRIX_CLASSES else _pairs(who, rows, cut))
-    return views
-
-
-def _matrix(record: Record, caption: str, rows: list[dict[str, Scalar]]) -> Table:
-    counts = {(row.get("class"), row.get("flips-to")): row for row in rows}
-    names = [class_name(record, index) for index in range(record.model.classes)]
-    body: list[list[Text]] = []
-    for index, name in enumerate(names):
-        cells: list[Text] = []
-        for other in range(len(names)):
-            row = counts.get((index, other))
-            share = row.get("share") if row is not None else None
-            blank = MISSING if other == index else ""
-            cells.append(
-                pieces.shade(share)._replace(text=scalar(row.get("samples")))
-                if row is not None and isinstance(share, int | float)
-                else blank
-            )
-        body.append([name, *cells])
-    note = (
-        "Rows: the true class; columns: the answer to the closest adversarial; images right when clean, worst case "
-        "over attacks."
-    )
-    return Table(caption, ["Class", *names], body, note=note)
-
-
-def _pairs(caption: str, rows: list[dict[str, Scalar]], cut: bool) -> Table:
-    listed = sorted(rows, key=lambda row: _weak(row.get("samples")), reverse=True)
-    body: list[list[Text]] = [
-        [f"{row.get('name')}", f"{row.get('flips-to-name')}", scalar(row.get("samples")), percent(row.get("share"), 0)]
-        for row in listed[:CLASS_ROWS]
-    ]
-    note = f"The most frequent pairs; {'the first' if cut else 'all'} {len(rows)} are in record.json."
-    return Table(caption, ["Class", "Flips to", "Images", "Share of its flips"], body, words=(1,), note=note)
-
-
-def _image(record: Record, sample: Scalar) -> Text:
-    return scalar(sample) if not isinstance(sample, int) else image(record, sample)
+def _image(record: Record, norm: str, sample: Scalar) -> Text:
+    if not isinstance(sample, int):
+        return scalar(sample)
+    return behind_sample(record, norm, sample, image(record, sample))
 
 
 def label_next(record: Record) -> list[Table]:
@@ -199,7 +114,7 @@ def label_next(record: Record) -> list[Table]:
         rows: list[list[Text]] = [
             [
                 scalar(row.get("rank")),
-                _image(record, row.get("sample")),
+                _image(record, str(found.tags.get("norm")), row.get("sample")),
                 f"{row.get('label-name')}",
                 MISSING if row.get("flips-to-name") is None else f"{row.get('flips-to-name')}",
                 number(row.get("distance")),
@@ -213,7 +128,8 @@ def label_next(record: Record) -> list[Table]:
             note += f" The first {NEXT_ROWS} of {len(listed)}; {which} are in tables/ beside record.json, as CSV."
         columns = ["Rank", "Image", "Class", "Flips to", "Distance", "Attack"]
         caption = f"Nearest to the boundary, {norm_title(found.tags.get('norm'))}"
-        views.append(Table(caption, columns, rows, words=(2, 3, 5), note=note))
+        nearest = ", ".join(f"image {row.get('sample')} at {number(row.get('distance'))}" for row in listed[:3])
+        views.append(Table(caption, columns, rows, words=(2, 3, 5), note=note, summary=f"{caption}: {nearest}"))
     return views
 
 
@@ -254,10 +170,6 @@ def clever(record: Record) -> list[Table]:
         caption = f"CLEVER, {norm_title(found.tags.get('norm'))}"
         views.append(Table(caption, columns, rows, words=(1, 4), note=note))
     return views
-
-
-def _weak(*values: object) -> tuple[float, ...]:
-    return tuple(float(value) if isinstance(value, int | float) else float("inf") for value in values)
 
 
 def generic(result: Result) -> Table:

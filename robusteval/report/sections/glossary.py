@@ -69,7 +69,56 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "Trust grade",
-        "How far the evaluation itself can be relied on, A to F, from the findings. It is not a grade for the model.",
+        "Evaluation quality",
+        (
+            "How far the evaluation itself can be relied on, A to F, from its checks and findings; also called trust "
+            "grade. It is not a grade for the model."
+        ),
+    ),
+    (
+        "Fragile, partly robust, robust",
+        (
+            "Of the answers that are right without an attack: fewer than 50 % are left standing at the budget that is "
+            "quoted, 80 % or more by the lower end of the 95 % interval, or between the two. The weakest norm decides."
+        ),
+    ),
+    (
+        "Clean accuracy",
+        "Share of all images that are right without an attack. An input that a detector rejects counts as wrong.",
+    ),
+    (
+        "Wins that survive 8 bits",
+        (
+            "Of the attack's wins, those that still fool the model when each value is rounded to one of 256 levels, as "
+            "in an image file."
+        ),
     ),
 )
+
+# Which definition a name of a column, a tile or a part goes with: by how it begins.
+_TERMS = {
+    "Accuracy under attack": "Accuracy under attack",
+    "Accuracy at": "Accuracy under attack",
+    "Adaptive attacker": "Bare, oblivious, adaptive",
+    "Oblivious attacker": "Bare, oblivious, adaptive",
+    "AUC": "Detector ROC",
+    "Clean accuracy": "Clean accuracy",
+    "Coverage": "\u03c1 adv",
+    "Evaluation quality": "Evaluation quality",
+    "Found at": "Detector ROC",
+    "Grade": "Evaluation quality",
+    "How robust": "Fragile, partly robust, robust",
+    "Mean distance": "Success, median and mean distance",
+    "Median distance": "Success, median and mean distance",
+    "Norm": "L2, L\u221e, L1, L0",
+    "Success": "Success, median and mean distance",
+    "Wins that survive": "Wins that survive 8 bits",
+    "\u03c1 adv": "\u03c1 adv",
+    "\u2264": "Accuracy under attack",
+}
+
+
+def term(name: str) -> int:
+    """The number of the definition that a name goes with; -1 where there is none."""
+    known = next((word for start, word in _TERMS.items() if name.startswith(start)), "")
+    return next((number for number, (word, _) in enumerate(DEFINITIONS) if word == known), -1)

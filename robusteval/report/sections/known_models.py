@@ -36,8 +36,7 @@ def section(record: Record) -> Section | None:
     if not record.references:
         return None
     shown: list[tuple[str, Figure | None, Table]] = []
-    for table in pieces.of_kind(record, "references", "table"):
-        norm = str(table.tags.get("norm"))
+    for norm, table in _by_norm(record):
         tags = {"norm": table.tags.get("norm"), "set": table.tags.get("set")}
         curves = pieces.first(pieces.of_kind(record, "references", "curves", tags))
         drawn = _figure(curves, len(shown)) if curves is not None else None
@@ -50,6 +49,13 @@ def section(record: Record) -> Section | None:
         for reference in used
     )
     return Section(shown, reasons, source)
+
+
+def _by_norm(record: Record) -> list[tuple[str, Result]]:
+    """The tables with their norms, these in the order of the page."""
+    tables = [(str(table.tags.get("norm")), table) for table in pieces.of_kind(record, "references", "table")]
+    order = pieces.norms(record)
+    return sorted(tables, key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
 
 
 def _figure(found: Result, index: int) -> Figure | None:
@@ -116,7 +122,24 @@ def _table(record: Record, found: Result, norm: str) -> Table:
              own if row.get("role") == "this" else row.get("trust-grade"))
         for row in pieces.named_rows(found)
     ]  # fmt: skip
-    return _titled(found, rows, norm, pieces.width(record), NOTE)
+    return replace(_titled(found, rows, norm, pieces.width(record), NOTE), summary=_outcome(record, found, norm))
+
+
+def _outcome(record: Record, found: Result, norm: str) -> str:
+    """What each model keeps at the budget that is quoted first, the weakest first; figures that are false on purpose
+    have no place here."""
+    eps = found.tags.get("eps")
+    key = at_budget("accuracy", norm, f"{eps:.10g}") if isinstance(eps, float) else ""
+    kept = [
+        (float(share), "this model" if row.get("role") == "this" else str(row.get("model")))
+        for row in pieces.named_rows(found)
+        if row.get("role") != "exact" and isinstance(share := row.get(key), int | float)
+    ]
+    line = f"Among known models, {norm_title(norm)}"
+    if not kept:
+        return line
+    where = budget(eps, norm, pieces.width(record))
+    return f"{line} {where}: {', '.join(f'{name} {percent(share)}' for share, name in sorted(kept))}"
 
 
 def known_table(found: Result, links: dict[str, str]) -> Table:

@@ -1,38 +1,59 @@
 (function () {
   "use strict";
-  var dark = window.matchMedia("(prefers-color-scheme: dark)");
-  var font = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
-  var drawn = {};
+  const R = (window.robustevalPage = {});
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const font = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
+  const drawn = {};
+  R.words = JSON.parse(document.getElementById("page-words").textContent);
+  R.say = (name, ...values) => values.reduce((text, value) => text.replace("{}", () => value), R.words[name]);
+  R.charts = {}; // by the figure's id: what the chart's parameters are set to
+  document.documentElement.classList.add("js");
 
-  function theme(width) {
-    var ink = dark.matches ? "#aab4c0" : "#55606c";
-    var line = dark.matches ? "#39424e" : "#dde2e8";
-    var small = width < 520 ? 11 : 12;
-    var text = { labelColor: ink, titleColor: ink, labelFont: font, titleFont: font, labelFontSize: small, titleFontSize: small };
-    function and(more) { return Object.assign({}, text, more); }
+  function theme(width, spec) {
+    const ink = dark.matches ? "#b4bdc8" : "#4b5560";
+    const line = dark.matches ? "#39424e" : "#dde2e8";
+    const small = width < 520 ? 11 : 12;
+    const text = { labelColor: ink, titleColor: ink, labelFont: font, titleFont: font, labelFontSize: small, titleFontSize: small };
+    const and = (more) => Object.assign({}, text, more);
+    const longest = Math.max(1, ...((spec.datasets || {}).rows || []).map((row) => (row.series || "").length));
     return {
       background: "transparent", font: font, view: { stroke: null },
+      text: { color: ink },
       axis: and({ gridColor: line, domainColor: line, tickColor: line, titleFontWeight: 500, titlePadding: 10 }),
       legend: and({
-        orient: "bottom", columns: Math.max(1, Math.floor(width / 215)), labelLimit: Math.min(250, width - 60),
+        orient: "bottom", columns: Math.max(1, Math.min(6, Math.floor(width / (6.6 * longest + 50)))), labelLimit: width - 60,
         symbolType: "stroke", symbolStrokeWidth: 3, rowPadding: 6, columnPadding: 18
       })
     };
   }
 
+  function settle(figure) {
+    const chosen = R.charts[figure.id];
+    const result = drawn[figure.id];
+    if (!chosen || !result) { return; }
+    Object.keys(chosen).forEach((name) => result.view.signal(name, chosen[name]));
+    result.view.runAsync();
+  }
+
   function draw(figure) {
-    var target = figure.querySelector(".chart-live");
-    var source = figure.querySelector("script[type='application/json']");
-    var width = target.clientWidth;
-    if (width < 40) { return; }
+    const target = figure.querySelector(".chart-live");
+    const width = target.clientWidth;
+    if (width < 40 || !window.vegaEmbed) { return; }
     if (drawn[figure.id]) { drawn[figure.id].finalize(); }
-    figure.classList.add("live");
-    window.vegaEmbed(target, JSON.parse(source.textContent), {
-      ast: true, actions: false, renderer: "svg", config: theme(width),
+    const spec = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+    window.vegaEmbed(target, spec, {
+      ast: true, actions: false, renderer: "svg", config: theme(width, spec),
       tooltip: { theme: dark.matches ? "dark" : "light" }
     }).then(function (result) {
       drawn[figure.id] = result;
       figure.setAttribute("data-drawn", "yes");
+      settle(figure);
+      result.view.addEventListener("click", function (_, item) {
+        const panel = figure.closest("[data-norm]");
+        if (panel && item && item.datum && item.datum.line !== undefined && R.showTaken) {
+          R.showTaken(panel.dataset.norm, item.datum.line, item.datum.x);
+        }
+      });
     }, function (error) {
       figure.classList.remove("live");
       figure.setAttribute("data-drawn", "no");
@@ -40,18 +61,51 @@
     });
   }
 
-  function all() { document.querySelectorAll("figure.chart").forEach(draw); }
+  R.setChart = function (id, name, value) {
+    R.charts[id] = Object.assign(R.charts[id] || {}, { [name]: value });
+    const figure = document.getElementById(id);
+    if (figure) { settle(figure); }
+  };
+  // what is folded or on another tab has no width, and is drawn once it is looked at
+  R.drawNew = (root) => root.querySelectorAll("figure.chart:not([data-drawn])").forEach(draw);
+  const all = () => document.querySelectorAll("figure.chart").forEach(draw);
 
-  var waiting = 0;
-  var last = 0;
-  window.addEventListener("resize", function () {
-    if (window.innerWidth === last) { return; }
-    last = window.innerWidth;
-    window.clearTimeout(waiting);
-    waiting = window.setTimeout(all, 150);
+  document.querySelectorAll("figure.chart").forEach((figure) => figure.classList.add("live"));
+  document.addEventListener("DOMContentLoaded", function () {
+    let waiting = 0;
+    let last = window.innerWidth;
+    window.addEventListener("resize", function () {
+      if (window.innerWidth === last) { return; }
+      last = window.innerWidth;
+      window.clearTimeout(waiting);
+      waiting = window.setTimeout(all, 150);
+    });
+    dark.addEventListener("change", all);
+    document.addEventListener("toggle", function (event) {
+      if (event.target.open && event.target.matches("details")) { R.drawNew(event.target); }
+    }, true);
+    R.drawNew(document);
   });
-  last = window.innerWidth;
-  dark.addEventListener("change", all);
-  document.querySelectorAll("figure.chart").forEach(function (figure) { figure.classList.add("live"); });
-  all();
+
+  document.querySelectorAll("button.copy").forEach(function (button) {
+    const plain = button.textContent;
+    button.addEventListener("click", function () {
+      const say = function (text) {
+        button.textContent = text;
+        window.setTimeout(() => { button.textContent = plain; }, 2000);
+      };
+      const done = navigator.clipboard ? navigator.clipboard.writeText(button.dataset.copy) : Promise.reject();
+      done.then(() => say(R.words.copied), function () {
+        window.getSelection().selectAllChildren(button.parentElement.querySelector("code"));
+        say(document.execCommand("copy") ? R.words.copied : R.words.copyByHand);
+      });
+    });
+  });
+  // a link to something folded opens it
+  const unfold = function () {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let part = target; part; part = part.parentElement) { if (part.matches("details")) { part.open = true; } }
+  };
+  window.addEventListener("hashchange", unfold);
+  unfold();
 })();
