@@ -12,7 +12,7 @@ from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.bracket import Edges, edges_of, lower_edge, shares_at
 from robusteval.metrics._common.statistics import share
-from robusteval.metrics.accuracy_curve import step_points
+from robusteval.metrics._common.steps import step_points
 from robusteval.record.column import DISTANCE, SHARE
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Column, Curve, Record, Result, Scalar

@@ -11,7 +11,7 @@ import pytest
 from robusteval.assessment import verdict
 from robusteval.assessment.evidence.worst_case import envelope_of, held, median_loss
 from robusteval.cli import tables as terminal
-from robusteval.cli.run_command import _medians
+from robusteval.cli.finished.ending import _medians
 from robusteval.metrics import accuracy_curve, cascades, cost
 from robusteval.record.run import Cell, Record, Verdict
 from robusteval.record.units import attack_text, budget_text

@@ -12,7 +12,7 @@ from robusteval.finished.paired.document import ChangedImage, Pair, Paired
 from robusteval.finished.paired.pairs import pair
 from robusteval.finished.paired.runs import Finished, aligned, apart
 from robusteval.metrics._common import columns
-from robusteval.metrics.accuracy_curve import step_points
+from robusteval.metrics._common.steps import step_points
 from robusteval.record.derived import Curve
 from robusteval.record.units import norm_width
 
