@@ -11,7 +11,7 @@ from robusteval.assessment import verdict
 from robusteval.assessment.gates.form import BY_VALUE, parse
 from robusteval.assessment.gates.judge import failed, judge
 from robusteval.record.derived import Gate
-from robusteval.record.run import Record, Verdict
+from robusteval.record.run import Certificate, Record, Verdict
 from tests.engine.test_findings import N, cell, honest
 
 
@@ -179,6 +179,20 @@ def test_certificates_of_the_bare_model_are_counted() -> None:
     assert asked(record, "certified.linf@0.2>=0").outcome == "not measured"
     record.pipelines[0].prediction = [0] * N  # half of them wrong: a proof of a wrong answer is no robustness
     assert asked(record, "certified.l2@0.2>=0.5 by value").value == 0.375
+
+
+def test_proofs_of_certifiers_are_counted_of_those_that_were_asked() -> None:
+    """Of twenty samples ten are proved up to .01, and broken at .02: a radius beyond a win would prove nothing."""
+    record = record_with()
+    record.certificates = [Certificate("crown", "1", {}, "linf", "done", samples=[*range(20)], radius=[0.01, 0.0] * 10)]
+    assert asked(record, "certified.linf@0.01>=0.5 by value").outcome == "met"
+    assert asked(record, "certified.linf@0.01>=0.5").outcome == "not met"  # the interval of ten of twenty
+    assert asked(record, "certified.linf@0.011>=0.01").outcome == "not met"
+    assert asked(record, "certified.l1@0.01>=0").outcome == "not measured"
+    record.certificates[0].radius = [0.5] * 20
+    assert asked(record, "certified.linf@0.01>=0.01").outcome == "not met"
+    record.certificates[0].status = "failed"
+    assert asked(record, "certified.linf@0.01>=0").outcome == "not measured"
 
 
 @pytest.mark.parametrize(

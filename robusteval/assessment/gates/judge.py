@@ -11,6 +11,7 @@ from robusteval.assessment.evidence.worst_case import held, surely
 from robusteval.assessment.gates.every_norm import gap, unmeasured, unmet
 from robusteval.assessment.gates.form import GRADES, Form, parse
 from robusteval.metrics._common import columns
+from robusteval.metrics._common.bracket import edges_of, shares_at
 from robusteval.metrics._common.statistics import Interval, share
 from robusteval.record.derived import Gate, GateSource
 from robusteval.record.run import Pipeline, Record
@@ -112,13 +113,19 @@ def measured(record: Record, form: Form) -> Interval:
 
 
 def certified(record: Record, bare: Pipeline, norm: str, eps: float) -> Interval | None:
-    """The share of samples that are right when clean and proved to stay so within eps, a share of the pixel range; None
+    """The share of samples that are right when clean and proved to stay so within eps, a share of the pixel range (l0:
+    pixels): of those that certifiers were asked about, else of all where the model comes with radii of its own. None
     where nothing was proved in that norm."""
+    budget = eps * norm_width(norm, record.model.bounds)
+    edges = edges_of(record, norm)
+    if edges is not None:
+        proved = shares_at(edges, budget).proved
+        return share(round(proved * edges.count), edges.count)
     if norm != "l2" or len(bare.certified) != record.data.samples:
         return None
     radius = np.asarray(bare.certified, dtype=np.float64)
-    proved = columns.right_when_clean(record, bare) & (radius >= eps * norm_width(norm, record.model.bounds))
-    return share(int(proved.sum()), proved.size)
+    held_there = columns.right_when_clean(record, bare) & (radius >= budget)
+    return share(int(held_there.sum()), held_there.size)
 
 
 def _check_norm(record: Record, norm: str) -> None:
