@@ -16,6 +16,7 @@ KINDS = {  # a kind of plugin has one template of that name; and the words that 
     "metric": "a metric",
     "loader": "a loader of model files",
     "dataset": "a data set",
+    "certifier": "a certifier",
 }
 _NAME = re.compile(r"([a-z][a-z0-9_]*)\.([a-z][a-z0-9-]*)")
 
