@@ -144,6 +144,8 @@ def test_a_baseline_at_the_end_of_a_run(robusteval: Command, run: Path, suite: P
     record = load(Path("next"))
     assert record.verdict is not None
     assert undecided.code == (3 if record.verdict.status == "inconclusive" else 0)
+    robusteval("run", CNN, "--suite", suite, "--workers", 1, "--out", "next", "--samples", 20, "--overwrite")
+    assert not list(Path("next").glob("compare.*")), "it was of the run before"
     assert robusteval("run", CNN, "--fail-on-regression").code == 2
     assert robusteval("run", CNN, CNN, "--baseline", run).code == 2
     assert robusteval("run", CNN, "--baseline", "nothing").code == 2

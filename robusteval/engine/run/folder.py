@@ -32,6 +32,7 @@ _RUN, _SEVERAL = "units/plan.json", ".robusteval.json"
 SHARD_FILE = "shard.json"  # in the folder of a run's part
 _OF_A_RUN = (
     "units", SHARD_FILE, RECORD_FILE, SAMPLES_FILE, "report.html", "witnesses.safetensors", ERRORS_LOG, "tables",
+    "compare.html", "compare.json",
 )  # fmt: skip
 _MARK_BYTES = 1 << 20  # no mark is larger
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
