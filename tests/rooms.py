@@ -192,7 +192,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "finished.standards": {"finished", "record"},
     "finished.exports": {"finished", "finished.standards", "record", "report"},
-    "finished.paired": {"finished", "metrics", "metrics._common", "record", "report.charts", "report.formats"},
+    "finished.paired": {
+        "finished",
+        "metrics",
+        "metrics._common",
+        "record",
+        "report.charts",
+        "report.formats",
+    },
     "cli": {
         "assessment",
         "assessment.evidence",
