@@ -115,7 +115,8 @@ def _other_shape(record: Record) -> None:
     [
         (_other_images, "They saw other images", False), (_other_labels, "They saw other images or labels", False),
         (_other_attacks, "Both ran the suite quick 1, with other attacks", True),
-        (_no_hash, "does not say which attacks", True), (_other_suite, "by the suite quick 1, and by standard 1", True),
+        (_no_hash, "does not say by a hash which attacks", True),
+        (_other_suite, "by the suite quick 1, and by standard 1", True),
         (_other_shape, "take other inputs", True),
     ],
 )  # fmt: skip

@@ -36,6 +36,7 @@ _OF_A_RUN = (
 )  # fmt: skip
 _MARK_BYTES = 1 << 20  # no mark is larger
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
+_BESIDE = ("compare.html", "compare.json")  # what a run said of itself beside its baseline
 
 
 @contextlib.contextmanager
@@ -177,7 +178,7 @@ def _clear_run(folder: Path, marked: bool) -> None:
             _remove(path)
     if not marked:
         return
-    for name in (*_OF_A_RUN, _RUN):
+    for name in (*_OF_A_RUN, *_BESIDE, _RUN):
         if name not in ("units", "tables"):
             _remove(folder / name)
     for name in listed_tables(folder / "tables"):

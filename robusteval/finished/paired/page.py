@@ -103,7 +103,7 @@ def tests(pair: Pair) -> Table | None:
         return None
     rows = [[_where(test), *_figures(test)] for test in pair.tests]
     return Table(
-        f"Image by image: {pair.images} images under both",
+        f"{pair.second} against {pair.first}: {pair.images} images under both",
         ["At", pair.first, pair.second, "Change, points", "Lost", "Won", "p", "Decides"],
         rows,
         words=(7,),
@@ -135,7 +135,7 @@ def medians(pair: Pair) -> Table | None:
             [norm_title(row.norm), number(row.first), number(row.second), Value(change, between), str(row.images)]
         )
     return Table(
-        "Median distances",
+        f"Median distances, {pair.second} against {pair.first}",
         ["Norm", pair.first, pair.second, "Change", "Images"],
         rows,
         note="Over the images that both get right when clean, as shares of the pixel range (L0: pixels); 95 % interval "
@@ -159,7 +159,7 @@ def classes(pair: Pair) -> list[Table]:
             if row.norm == norm
         ]
         heads = ["Class", "Images", pair.first, pair.second, "Change, points"]
-        caption = f"By class, {norm_title(norm)} {budget(eps, norm)}"
+        caption = f"{pair.second} by class, {norm_title(norm)} {budget(eps, norm)}"
         tables.append(Table(caption, heads, rows, note="Few images a class: a lead, and no test."))
     return tables
 
@@ -169,7 +169,9 @@ def findings(pair: Pair) -> Table | None:
     rows = [[row.name, row.first or MISSING, row.second or MISSING, row.sentence] for row in pair.findings]
     if not rows:
         return None
-    return Table("Findings that came or went", ["What", pair.first, pair.second, ""], rows, words=(1, 2, 3))
+    return Table(
+        f"Findings that came or went, {pair.second}", ["What", pair.first, pair.second, ""], rows, words=(1, 2, 3)
+    )
 
 
 def pictures(pair: Pair) -> tuple[list[tuple[str, list[tuple[ChangedImage, str, str, str]]]], list[Table]]:
@@ -177,7 +179,7 @@ def pictures(pair: Pair) -> tuple[list[tuple[str, list[tuple[ChangedImage, str, 
     groups, tables = [], []
     for norm, went in dict.fromkeys((image.norm, image.went) for image in pair.changed):
         images = [image for image in pair.changed if (image.norm, image.went) == (norm, went)]
-        title = f"{went.capitalize()} in {norm_title(norm)}"
+        title = f"{went.capitalize()} by {pair.second} in {norm_title(norm)}"
         shown = [(image, png_uri(image.clean_png), png_uri(image.adversarial_png)) for image in images]
         drawn = [(image, clean, broken or "", _caption(image)) for image, clean, broken in shown if clean]
         if drawn:

@@ -126,7 +126,7 @@ def attacks_apart(hashes: tuple[str, str], suites: Sequence[str]) -> list[str]:
     if one == two and one:
         return []
     if not one or not two:
-        return ["One of the runs does not say which attacks it made, as runs of before 0.1 did not."]
+        return ["A run does not say by a hash which attacks it made, as the oldest records do not."]
     if suites[0] == suites[1]:
         return [f"Both ran the suite {suites[0]}, with other attacks, parameters, budgets or targets."]
     return [f"They were attacked otherwise: by the suite {suites[0]}, and by {suites[1]}."]
