@@ -230,6 +230,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "metrics",
         "metrics._common",
         "record",
+        "report",
         "report.charts",
         "report.formats",
     },

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from robusteval.finished.paired.document import ChangedImage, Pair, Paired, PairedTest, RunFacts
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Figure, Table, Text, Value
 from robusteval.report.charts.vega import Axes, Chart, Line, colours, line_chart
-from robusteval.report.formats import drawing, embed
+from robusteval.report.environment import template
 from robusteval.report.formats.numbers import MISSING, budget, interval, norm_title, number, percent
 from robusteval.report.formats.png import png_uri
-from robusteval.text import html
 
 _P = (
     "How often chance alone would move at least as many images to one side (McNemar's exact test, two-sided). Tests "
@@ -36,22 +32,8 @@ DEFINITIONS = [
 
 def render(paired: Paired) -> str:
     """One HTML file that works offline and links to nothing."""
-    environment = Environment(
-        loader=PackageLoader("robusteval.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=html,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("paired.html.j2").render(
+    return template("paired.html.j2").render(
         paired=paired,
-        made_with=embed.made_with(),
-        undrawn=drawing.undrawn(),
-        policy=embed.content_policy(),
-        style=Markup(embed.style()),
-        bundle=Markup(embed.vega_bundle()),
-        script=Markup(embed.page_script()),
         figures=figures(paired),
         pairs=[
             (pair, tests(pair), medians(pair), classes(pair), findings(pair), *pictures(pair)) for pair in paired.pairs
