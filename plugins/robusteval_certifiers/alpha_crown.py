@@ -78,7 +78,7 @@ def _climb(
             if not found.requires_grad:  # no ReLU that is free lies before this node
                 return best
             grads = torch.autograd.grad(found.sum(), list(slopes.values()), allow_unused=True)
-        best = torch.fmax(best, found.detach())
+        best = _better(best, found.detach(), goal)
         if bool((best > goal).all()):
             return best
         for slope, grad in zip(slopes.values(), grads, strict=True):
@@ -87,7 +87,12 @@ def _climb(
         for place, slope in slopes.items():
             floor = bounds.lines[place].least[:, None]
             slope.data = torch.minimum(torch.maximum(slope.data, floor), slope.new_ones(()))
-    return torch.fmax(best, least(network, bounds, start, rows, slopes, dual).detach())
+    return _better(best, least(network, bounds, start, rows, slopes, dual).detach(), goal)
+
+
+def _better(best: Tensor, found: Tensor, goal: float) -> Tensor:
+    """The larger of two bounds; of an image that is done already the first, however long others beside it take."""
+    return torch.where((best > goal).all(1, keepdim=True), best, torch.fmax(best, found))
 
 
 @hookimpl
