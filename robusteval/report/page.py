@@ -11,7 +11,7 @@ from robusteval.report.charts import figures as curves
 from robusteval.report.charts import pieces
 from robusteval.report.charts.pieces import Figure, Generic, Table
 from robusteval.report.formats import drawing, embed, numbers
-from robusteval.report.sections import coverage, details, glossary, headline, known_models, provenance
+from robusteval.report.sections import bracket, coverage, details, glossary, headline, known_models, provenance
 from robusteval.text import html
 
 
@@ -42,6 +42,7 @@ def render(record: Record) -> str:
         norms=[_norm(record, norm) for norm in listed],
         rho=headline.rho(record),
         strength=curves.strength(record),
+        bracket=bracket.section(record),
         known=known_models.section(record),
         defenses=headline.defenses(record),
         defense_figures=[(name, _defense_figures(record, name, listed)) for name in defended],

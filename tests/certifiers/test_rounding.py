@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +24,7 @@ from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.testing.certificates.graphs import statement
 from tests.loaders.exports import export
 
-EXACT = {
+EXACT: dict[str, Callable[[Any], Any]] = {
     "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Tanh": np.tanh,
     "Erf": lambda x: torch.erf(torch.from_numpy(x)).numpy(),

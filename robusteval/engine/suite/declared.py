@@ -222,8 +222,7 @@ class Suite(Settings):
 
     def untested(self) -> Suite:
         """Without what comes beside the attacks."""
-        nothing = {"clever": Clever(), "planted": Planted(), "noise_draws": NoiseDraws(), "certify": Certify()}
-        return replace(self, **nothing)
+        return replace(self, clever=Clever(), planted=Planted(), noise_draws=NoiseDraws(), certify=Certify())
 
     def largest(self, norm: str, shape: tuple[int, ...]) -> float:
         """The largest budget searched for inputs of this shape, as a share of the pixel range (l0: pixels): what the
