@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param
 from robusteval_certifiers._common.intervals import Bounds, forward
-from robusteval_certifiers._common.margins import STEPS, bounded, crown, ibp, leads, smallest
+from robusteval_certifiers._common.margins import STEPS, bounded, crown, crown_over_intervals, ibp, leads, smallest
 from robusteval_certifiers._common.network import Network
 from robusteval_certifiers._common.substitution import least, refined
 
@@ -36,7 +36,7 @@ class AlphaCrown:
 
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin, [B]."""
-        return bounded(statement, [ibp, crown, self._climbed])
+        return bounded(statement, [ibp, crown_over_intervals, crown, self._climbed])
 
     def _climbed(self, network: Network, statement: Statement) -> Tensor:
         def sharper(place: int, rows: Tensor) -> Tensor:
