@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param
 from robusteval_certifiers._common.intervals import Bounds, forward
-from robusteval_certifiers._common.margins import STEPS, bounded, crown, ibp, leads, smallest
+from robusteval_certifiers._common.margins import STEPS, bounded, crown, crown_over_intervals, ibp, leads, smallest
 from robusteval_certifiers._common.network import Network
 from robusteval_certifiers._common.substitution import least, refined
 
@@ -28,15 +28,15 @@ class AlphaCrown:
         "incomplete verifiers, ICLR 2021",
         effort=2,
     )
-    steps: int = param(20, "Steps of Adam on the slopes.", minimum=0, maximum=10_000)
+    steps: int = param(60, "Steps of Adam on the slopes.", minimum=0, maximum=10_000)
     inner: int = param(
-        6, "The same for bounds before activations that few elements need; 0: CROWN's own.", minimum=0, maximum=10_000
+        20, "The same for bounds before activations that few elements need; 0: CROWN's own.", minimum=0, maximum=10_000
     )
     rate: float = param(0.25, "Step size of the first step; it falls to a tenth.", minimum=1e-6, maximum=10.0)
 
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin, [B]."""
-        return bounded(statement, [ibp, crown, self._climbed])
+        return bounded(statement, [ibp, crown_over_intervals, crown, self._climbed])
 
     def _climbed(self, network: Network, statement: Statement) -> Tensor:
         def sharper(place: int, rows: Tensor) -> Tensor:
@@ -45,14 +45,22 @@ class AlphaCrown:
         bounds = forward(network, statement)
         refined(network, bounds, sharper if self.inner else None)
         last = len(network.nodes) - 1
-        return smallest(statement, _climb(network, bounds, last, leads(statement), self.steps, self.rate, STEPS))
+        goal = statement.graph.slack
+        return smallest(statement, _climb(network, bounds, last, leads(statement), self.steps, self.rate, STEPS, goal))
 
 
 def _climb(
-    network: Network, bounds: Bounds, start: int, rows: Tensor, steps: int, rate: float, dual: int = 2
+    network: Network,
+    bounds: Bounds,
+    start: int,
+    rows: Tensor,
+    steps: int,
+    rate: float,
+    dual: int = 2,
+    goal: float = torch.inf,
 ) -> Tensor:
     """The best bounds [B, S] of the node `start` that were met on the way up, CROWN's own first. dual: steps in search
-    of a dual variable in L2."""
+    of a dual variable in L2; goal: beyond which no bound need go."""
     best = least(network, bounds, start, rows, steps=dual)
     slopes = {
         place: fitted.low_slope[:, None].repeat(1, rows.shape[1], 1).requires_grad_(True)
@@ -70,14 +78,21 @@ def _climb(
             if not found.requires_grad:  # no ReLU that is free lies before this node
                 return best
             grads = torch.autograd.grad(found.sum(), list(slopes.values()), allow_unused=True)
-        best = torch.fmax(best, found.detach())
+        best = _better(best, found.detach(), goal)
+        if bool((best > goal).all()):
+            return best
         for slope, grad in zip(slopes.values(), grads, strict=True):
             slope.grad = grad
         ascent.step()
         for place, slope in slopes.items():
             floor = bounds.lines[place].least[:, None]
             slope.data = torch.minimum(torch.maximum(slope.data, floor), slope.new_ones(()))
-    return torch.fmax(best, least(network, bounds, start, rows, slopes, dual).detach())
+    return _better(best, least(network, bounds, start, rows, slopes, dual).detach(), goal)
+
+
+def _better(best: Tensor, found: Tensor, goal: float) -> Tensor:
+    """The larger of two bounds; of an image that is done already the first, however long others beside it take."""
+    return torch.where((best > goal).all(1, keepdim=True), best, torch.fmax(best, found))
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
-from robusteval_certifiers._common.margins import bounded, crown, ibp
+from robusteval_certifiers._common.margins import bounded, crown, crown_over_intervals, ibp
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Crown:
 
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin, [B]."""
-        return bounded(statement, [ibp, crown])
+        return bounded(statement, [ibp, crown_over_intervals, crown])
 
 
 @hookimpl

@@ -13,6 +13,7 @@ from robusteval.report.environment import template
 from robusteval.report.formats import embed, numbers
 from robusteval.report.formats.marks import Marks, counted
 from robusteval.report.sections import (
+    bracket,
     classes,
     coverage,
     details,
@@ -46,6 +47,7 @@ def render(record: Record, marks: Marks | None = None) -> str:
         marked_counts=counted(marks) if marks is not None else {},
         rho=headline.rho(record),
         strength=curves.strength(record),
+        bracket=bracket.section(record),
         known=known_models.section(record),
         defenses=headline.defenses(record),
         defense_figures=[(name, folds.defense(record, name), _defense_figures(record, name)) for name in defended],

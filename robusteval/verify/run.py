@@ -33,7 +33,8 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     there. Raises RecordError where there is nothing to check with, or the model is another one."""
     evidence = gather(record, folder, model)
     result = check(record, evidence)
-    _part(result, "certificates", lambda: check_proofs(record, folder, evidence, result))
+    if record.certificates:
+        _part(result, "certificates", lambda: check_proofs(record, folder, evidence, result))
     with result.kind("page and tables"):
         check_page(record, folder, result)
     if evidence.model is not None:

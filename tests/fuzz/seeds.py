@@ -13,12 +13,15 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from robusteval.engine.certify.stored_graph import packed
 from robusteval.engine.units.store import sealed_unit
 from robusteval.record import store
 from robusteval.record.run import Record
+from robusteval.testing.certificates.graphs import network
 from tests.engine import test_unit_store_edges as units
 from tests.engine.data_files import X, Y, idx
 from tests.record.tables import full
@@ -144,6 +147,11 @@ def unit(judged: bool = False) -> bytes:
     """A unit without its seal, which whoever spoils it puts on again."""
     sealed = sealed_unit(PLAN, CELL, 0, units.judged() if judged else units.unit(strengths=units.kept()))
     return sealed[: -units_seal()] + b"\0\0"
+
+
+def proofs() -> bytes:
+    """The graph of a small net, as a run with certificates keeps it."""
+    return packed(network("two-branched", "relu", torch.Generator("cpu").manual_seed(0)))
 
 
 def units_seal() -> int:

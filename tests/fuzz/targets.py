@@ -24,6 +24,8 @@ from robusteval.record.run import Record
 from robusteval.report.formats import marks
 from robusteval.runtime.files import read_file
 from robusteval.runtime.wire import label_lists, stored
+from robusteval.verify.proofs.bound import margin
+from robusteval.verify.proofs.graph import read as read_graph
 from tests import records
 from tests.engine.data_files import Y, idx
 from tests.fuzz import seeds
@@ -159,6 +161,12 @@ def _unit(content: bytes, _: Path) -> None:
     raise SuiteError("no unit")  # None is how the reader says so
 
 
+def _proofs(content: bytes, _: Path) -> None:
+    """The graph beside certificates, and a bound of it."""
+    graph = read_graph(content)
+    margin(graph, np.zeros(graph.nodes[0].numel), 0, "linf", 0.1, (0.0, 1.0))
+
+
 TARGETS: dict[str, Target] = {
     "onnx": Target(lambda: [seeds.net(), seeds.net(outside=True), seeds.net(loop=True)], _onnx),
     "npz": Target(lambda: [seeds.npz(), seeds.npz(packed=True)], _read("d.npz")),
@@ -180,5 +188,6 @@ TARGETS: dict[str, Target] = {
     "record": Target(lambda: [seeds.run()[store.RECORD_FILE]], _record),
     "marks": Target(lambda: [seeds.marks(_marked())], _marks),
     "samples": Target(lambda: [seeds.run()["samples.parquet"]], _samples),
+    "proofs": Target(lambda: [seeds.proofs()], _proofs),
     "unit": Target(lambda: [seeds.unit(), seeds.unit(judged=True)], _unit),
 }

@@ -212,7 +212,7 @@ def test_records_of_the_callers_are_tried_too() -> None:
 
 
 def test_what_is_no_plugin_is_refused() -> None:
-    with pytest.raises(TypeError, match="no attack, defence, metric, loader, data set or executor"):
+    with pytest.raises(TypeError, match="no attack, defence, metric, loader, data set, executor or certifier"):
         checks_for(object())
 
 

@@ -18,6 +18,7 @@ from robusteval_certifiers._common.intervals import Bounds, onward
 from robusteval_certifiers._common.network import Network, transposed
 
 FEW = 128  # elements of a node: so many are worth an optimisation of their bounds
+WORK = 2e10  # multiplications for the bounds before one activation of one image: where it takes more, intervals stand
 Sharper = Callable[[int, Tensor], Tensor]  # (place, coefficients [B, S, n]) -> lower bounds [B, S]
 _BYTES = 2**22  # of coefficients at one node at a time: what the caches hold, 3 times as fast as 2**28
 
@@ -70,6 +71,9 @@ def refined(network: Network, bounds: Bounds, sharper: Sharper | None = None) ->
         low, high = bounds.low[source], bounds.high[source]
         kind = node.settings["kind"]
         open_ = bounds.lines[place].free if kind in ("relu", "leaky_relu") else high - low > 1e-9
+        # of what maxima were made into there is much, and intervals lose little there
+        most = FEW if place in network.exact else WORK / (2 * network.work(source))
+        open_ = open_ & (open_.sum(1, keepdim=True) <= most)
         if not bool(open_.any()) or _exact(network, bounds, source):
             continue
         below, above = _bounded(network, bounds, source, open_, sharper)

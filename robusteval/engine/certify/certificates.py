@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robusteval.assessment.evidence.worst_case import envelope_of
+from robusteval.cage.page import beat
 from robusteval.contracts.certificates.certifier import CERTIFIED_NORMS, Certifier, Statement, proved
 from robusteval.contracts.certificates.graph import Graph, NotCoveredError, graph_of
 from robusteval.contracts.classifier import Classifier
@@ -176,6 +177,7 @@ def _search(asked: _Asked, certifier: Certifier, rows: slice, start: Tensor, spe
             return low, 0
         if time.perf_counter() > until:
             return low, len(todo)
+        beat()  # the search goes on
         some = whole[todo.to(part.x.device)].with_eps(radius[todo].to(part.x.device))
         held = proved(some, certifier.bound(some)).cpu()
         low[todo[held]] = radius[todo[held]]

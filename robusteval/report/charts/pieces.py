@@ -96,6 +96,9 @@ KNOWN = {
     ("label-next", "table"): ("label-next/",),
     ("references", "curves"): ("references/",),
     ("references", "table"): ("references-table/",),
+    ("bracket", "table"): ("bracket/", "brackets/"),
+    ("bracket", "curves"): ("lower-edge/",),
+    ("bracket", "scalar"): ("certified/",),
     ("clever", "table"): ("clever/",),
     ("clever", "scalar"): ("clever-median/",),
 }

@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robusteval.errors import RecordError
-from robusteval.verify.proofs.graph import ELEMENTWISE, Array, Graph, Node, activation, affine, matrix
+from robusteval.verify.proofs.graph import (
+    ELEMENTWISE,
+    Array,
+    Graph,
+    Node,
+    NotRepeatedError,
+    activation,
+    affine,
+    matrix,
+)
 
 _UNIT, _SPARE, _OWN, _TINY, _EXACT = 2.0**-24, 8, 1.0 + 2.0**-8, 2.0**-140, 2.0**-32
 _ROUND = 2.0**-52
@@ -42,12 +51,21 @@ class Bounds:
 def margin(graph: Graph, x: Array, label: int, norm: str, eps: float, box: tuple[float, float]) -> float:
     """A lower bound of the label's lead over every other class, for all images within eps of x [n] in the box.
 
-    Raises RecordError for graphs with nodes that are not proved again here.
+    Raises NotRepeatedError for graphs with nodes that are not proved again here, RecordError for what is no graph.
     """
     for node in graph.nodes:
         if node.op not in ("input", "activation", "linear", "conv", "conv_transpose", "sum", *ELEMENTWISE):
-            raise RecordError(f"The operator {node.op!s:.20} is not proved again here.", "")
-    bounds = Bounds(graph, x, eps, norm, box)
+            raise NotRepeatedError(f"The operator {node.op!s:.20} is not proved again here.", "")
+    try:
+        return _margin(Bounds(graph, x, eps, norm, box), label)
+    except RecordError:
+        raise
+    except Exception as error:  # noqa: BLE001 - shapes and places of a hostile graph need not fit each other
+        raise RecordError(f"The stored graph contradicts itself ({type(error).__name__}).", "Run it again.") from None
+
+
+def _margin(bounds: Bounds, label: int) -> float:
+    graph = bounds.graph
     _first(bounds)
     for place, node in enumerate(graph.nodes[1:], 1):
         if node.op == "activation":

@@ -13,7 +13,7 @@ from robusteval.record.run import Certificate, Record
 from robusteval.verify.parts.evidence import CLEAN, Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.proofs.bound import margin
-from robusteval.verify.proofs.graph import Graph, read, scores
+from robusteval.verify.proofs.graph import Graph, NotRepeatedError, read, scores
 
 FILE = "proofs.safetensors"
 REPEATED = "crown"  # whose bounds are repeated: they need no optimiser
@@ -67,8 +67,12 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
         faults = _alike(graph, evidence, x, radius, row.norm, record)
         try:
             found = margin(graph, x, label, row.norm, radius, (low, high))
-        except RecordError:
+        except NotRepeatedError:
             result.leave(UNREAD)
+            done += 1
+            continue
+        except RecordError as error:
+            result.judge([*faults, error.message], where)
             done += 1
             continue
         if not found > graph.slack:

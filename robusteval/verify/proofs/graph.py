@@ -20,6 +20,10 @@ _DENSE = ("linear", "conv", "conv_transpose", "sum")
 MOST = 2**24  # elements of the matrix of one node
 
 
+class NotRepeatedError(RecordError):
+    """A graph with nodes that are not proved again here."""
+
+
 @dataclass(frozen=True)
 class Node:
     """One value; see contracts.certificates.graph, which docs/certificates.md describes."""
@@ -157,18 +161,18 @@ def _transposed(node: Node, x: Array, weight: Array) -> Array:
 
 
 def matrix(node: Node, shapes: Sequence[tuple[int, ...]]) -> Array:
-    """The matrix [n, m] of a node that mixes values. Raises RecordError where it is too large."""
+    """The matrix [n, m] of a node that mixes values. Raises NotRepeatedError where it is too large."""
     size = math.prod(shapes[0])
     if node.op not in _DENSE or node.numel * size > MOST:
-        raise RecordError(f"The matrix of a node ({node.op}) would be too large.", "")
+        raise NotRepeatedError(f"The matrix of a node ({node.op}) would be too large.", "")
     return affine(node, [np.eye(size)], shapes, bias=False).T
 
 
 def activation(node: Node, x: Array) -> Array:
-    """Of the kinds that are proved again: those of straight pieces. Raises RecordError for others."""
+    """Of the kinds that are proved again: those of straight pieces. Raises NotRepeatedError for others."""
     kind = node.settings["kind"]
     if kind == "relu":
         return np.maximum(x, 0.0)
     if kind == "leaky_relu":
         return np.where(x > 0, x, x * node.tensors["slope"].reshape(-1))
-    raise RecordError(f"The activation {kind!s:.20} is not proved again here.", "")
+    raise NotRepeatedError(f"The activation {kind!s:.20} is not proved again here.", "")

@@ -1,0 +1,103 @@
+"""What the certifiers prove and what it costs: nets of growing width and depth, and the two examples.
+
+    python benchmarks/certify.py > benchmarks/results/certify.md
+
+Seconds are of the process (one thread), an image; proofs are of the first images of the bundled Fashion-MNIST that are
+right when clean. Nets of the table by size are random, so only their cost is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+
+import torch
+from robusteval_certifiers.alpha_crown import AlphaCrown
+from robusteval_certifiers.crown import Crown
+from robusteval_certifiers.ibp import Ibp
+from torch import Tensor
+
+from robusteval.api import (
+    Certifier,
+    GraphNode,
+    ModelGraph,
+    Norm,
+    Statement,
+    graph_of,
+    graph_scores,
+    load_model,
+    proved,
+)
+from robusteval.engine.data.fashion_mnist import FashionMnist
+
+ROOT = Path(__file__).parents[1]
+CERTIFIERS: tuple[Certifier, ...] = (Ibp(), Crown(), AlphaCrown())
+BALLS: dict[str, tuple[tuple[Norm, float], ...]] = {
+    "fashion-robust": (("linf", 0.05), ("linf", 0.1), ("l2", 0.1), ("l1", 0.2)),
+    "fashion-cnn": (("linf", 0.004), ("linf", 0.01), ("l2", 0.02), ("l1", 0.05)),
+}
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=32)
+    images = parser.parse_args().images
+    torch.set_num_threads(1)
+    print("# What the certifiers prove, and what it costs\n")
+    print("| model | ball | certifier | proved | s an image |\n|---|---|---|---|---|")
+    for name, balls in BALLS.items():
+        graph, x, y = _example(name, images)
+        for norm, eps in balls:
+            for certifier in CERTIFIERS:
+                share, seconds = _asked(certifier, graph, x, y, norm, eps)
+                print(f"| {name} | {norm} {eps:g} | {certifier.info.name} | {100 * share:.1f} % | {seconds:.3f} |")
+    print("\n| hidden layers | width | certifier | s an image |\n|---|---|---|---|")
+    for depth, width in ((2, 64), (2, 256), (2, 1024), (4, 256), (8, 256)):
+        graph = _dense(depth, width)
+        x = torch.rand(4, 784, generator=torch.Generator("cpu").manual_seed(1)).double()
+        for certifier in CERTIFIERS:
+            _, seconds = _asked(certifier, graph, x, graph_scores(graph, x).argmax(1), "linf", 0.01)
+            print(f"| {depth} | {width} | {certifier.info.name} | {seconds:.3f} |")
+
+
+def _example(name: str, images: int) -> tuple[ModelGraph, Tensor, Tensor]:
+    pixels, labels, _ = FashionMnist().raw("test")
+    x = torch.from_numpy(pixels[:images].astype("float32") / 255)[:, None]
+    return (
+        graph_of(load_model(ROOT / "examples" / f"{name}.onnx")),
+        x,
+        torch.from_numpy(labels[:images].astype("int64")),
+    )
+
+
+def _asked(
+    certifier: Certifier, graph: ModelGraph, x: Tensor, y: Tensor, norm: Norm, eps: float
+) -> tuple[float, float]:
+    """(share of all images that is proved, seconds an image that was asked about)."""
+    right = graph_scores(graph, x).argmax(1) == y
+    x, y, total = x[right], y[right], len(x)
+    hot = torch.nn.functional.one_hot(y, graph.classes).bool()
+    asked = Statement(graph, x.double(), y, hot, norm, torch.full((len(x),), eps).double(), (0.0, 1.0))
+    begun = time.process_time()
+    held = proved(asked, certifier.bound(asked))
+    return int(held.sum()) / total, (time.process_time() - begun) / max(len(x), 1)
+
+
+def _dense(depth: int, width: int) -> ModelGraph:
+    rng = torch.Generator("cpu").manual_seed(depth * width)
+    nodes = [GraphNode("input", (), (784,))]
+    sizes = [784, *[width] * depth, 10]
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
+        weight = torch.randn(after, before, generator=rng).double() * (2 / before) ** 0.5
+        tensors = {"weight": weight, "bias": torch.zeros(after).double()}
+        nodes.append(GraphNode("linear", (len(nodes) - 1,), (after,), tensors))
+        if number < depth:
+            nodes.append(GraphNode("activation", (len(nodes) - 1,), (after,), {}, {"kind": "relu"}))
+    return ModelGraph(tuple(nodes))
+
+
+if __name__ == "__main__":
+    main()
