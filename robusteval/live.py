@@ -39,7 +39,9 @@ class Display:
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[left]}", markup=False),
             )
-            self._bar = Progress(*columns, console=Console(file=stream), transient=True)
+            # what others print is escaped elsewhere, and no text for the bar to show with its colours
+            own = Console(file=stream)
+            self._bar = Progress(*columns, console=own, transient=True, redirect_stdout=False, redirect_stderr=False)
             self._task = self._bar.add_task("starting", total=None, left="")
 
     def __enter__(self) -> Self:

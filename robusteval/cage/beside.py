@@ -23,6 +23,7 @@ from typing import Any
 from robusteval.cage.children import main_hidden
 from robusteval.cage.machine import confine
 from robusteval.cage.page import SLOT, open_page
+from robusteval.cage.refusals import refuse_network
 from robusteval.cage.watch import GLANCE_S, Ended, Watch, kill
 from robusteval.text import block
 
@@ -34,11 +35,11 @@ _NO_MEMORY = (
 )
 
 
-def beside(command: Callable[[], int], refuse: Refuse) -> int:
+def beside(command: Callable[[], int], refuse: Refuse, online: bool = False) -> int:
     """The command's exit code; that of `refuse`, with one sentence, where its process was ended or ended without
-    one. Both are functions at the top of a module."""
+    one. Both are functions at the top of a module. online: the command works with other machines."""
     try:
-        said, child = _attended(command, refuse)
+        said, child = _attended(command, refuse, online)
     except OSError as error:  # no process, no file, no page more
         return refuse(
             f"The command cannot be begun: {error.strerror or error}.",
@@ -56,13 +57,13 @@ def beside(command: Callable[[], int], refuse: Refuse) -> int:
     )
 
 
-def _attended(command: Callable[[], int], refuse: Refuse) -> tuple[int | Ended | None, BaseProcess]:
+def _attended(command: Callable[[], int], refuse: Refuse, online: bool) -> tuple[int | Ended | None, BaseProcess]:
     """(what became of the command, as `_awaited` has it; its process). Raises OSError where the system has no process,
     no file or no memory for it."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     memory = spawn.RawArray("B", SLOT)
-    child = spawn.Process(target=_command, args=(theirs, memory, command, refuse))
+    child = spawn.Process(target=_command, args=(theirs, memory, command, refuse, online))
     with _interrupts_passed_on(child):
         with main_hidden():
             child.start()
@@ -117,10 +118,12 @@ def _interrupts_passed_on(child: BaseProcess) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _command(theirs: Connection, memory: Any, command: Callable[[], int], refuse: Refuse) -> None:
+def _command(theirs: Connection, memory: Any, command: Callable[[], int], refuse: Refuse, online: bool) -> None:
     threading.Thread(target=_follow, args=(theirs,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     confine()
+    if not online:
+        refuse_network()
     open_page(memory)
     try:
         code = command()

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from robusteval.cage.refusals import NETWORK, could_refuse_writing, refused
+
 FILE_BYTES = 16 << 30  # no file that a run writes is larger: adversarials are bounded, and models too
 _SLACK = 1 << 30  # of memory that is asked for and never touched: stacks of threads, arenas
 _OVER = 1.1
@@ -118,8 +120,12 @@ def holds() -> str:
     if sys.platform == "win32":
         return f"{watching}; memory, files and network are not limited here"
     if _field("/proc/self/status", "VmData") is None:
-        return f"{watching}, files have a largest size; memory and network are not limited here"
-    return (
-        f"{watching}, and so is what takes more memory than allowed; files have a largest size; network and the "
-        "reading of files are not limited"
-    )
+        limited, unlimited = f"{watching}, files have a largest size", ["memory"]
+    else:
+        limited, unlimited = f"{watching}, and so is what takes more memory than allowed; files have a largest size", []
+    for is_refused, yes, no in (
+        (NETWORK in refused(), "no connection leaves this machine", "network"),
+        (could_refuse_writing(), "attacks write temporary files only", "the writing of files"),
+    ):
+        limited, unlimited = (f"{limited}; {yes}", unlimited) if is_refused else (limited, [*unlimited, no])
+    return f"{limited}; {', '.join([*unlimited, 'the reading of files'])}: not limited here"

@@ -14,7 +14,8 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 try:
     import click
@@ -25,7 +26,7 @@ except ImportError:  # `verify` needs no more than numpy, ONNX Runtime, pyarrow 
 
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import ForeignExit, heeding_ctrl_c, words
-from robusteval.text import block
+from robusteval.text import Gated, block
 from robusteval.text import line as one_line
 
 _COMMANDS = {
@@ -45,6 +46,7 @@ _IN = {"sign": ("verify_command", "sign_command")}  # where another command's fi
 _ROOM = "Make room, or send its output elsewhere; what was finished is kept, and the same command goes on from there."
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _READER_GONE = 141  # as a shell says of a command whose output went to `head`
+_streams: list[tuple[TextIO, TextIO]] = []  # standard output and error, while others' prints are kept from them
 _FORMERLY = {"calibrate": ("references", "build")}  # the old name does the same, and tells the new one
 
 
@@ -106,7 +108,7 @@ def obey() -> int:
 
 def _obeyed() -> int:
     _ready()
-    with heeding_ctrl_c():
+    with heeding_ctrl_c(), _own_streams():
         try:
             return int(cli.main(standalone_mode=False) or 0)
         except click.exceptions.Exit as stop:
@@ -151,27 +153,51 @@ def _system_said(error: OSError) -> int:
 def _put_aside() -> None:
     """What waits to be written to standard output goes nowhere, or Python would try again at the end."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream().fileno())
+
+
+@contextlib.contextmanager
+def _own_streams() -> Iterator[None]:
+    """In a command's own process, what is printed by others, plugins among them, is no part of its answer: it goes to
+    standard error, as text. What is said here goes to the streams that there were."""
+    from robusteval.cage.page import watched
+
+    if not watched():  # somebody's Python: their streams are theirs
+        yield
+        return
+    before = sys.stdout, sys.stderr
+    _streams.append(before)
+    sys.stdout = sys.stderr = Gated(sys.stderr)
+    try:
+        yield
+    finally:
+        _streams.pop()
+        sys.stdout, sys.stderr = before
+
+
+def stream(err: bool = False) -> TextIO:
+    """Where a command writes: standard output, or standard error."""
+    return (_streams[-1] if _streams else (sys.stdout, sys.stderr))[err]
 
 
 def say(text: str = "", err: bool = False) -> None:
     """One line to the terminal, whatever is in it."""
-    click.echo(one_line(text), err=err)
+    click.echo(one_line(text), file=stream(err))
 
 
 def say_block(text: str) -> None:
     """Several lines to the terminal, which end as the text does."""
-    click.echo(block(text), nl=False)
+    click.echo(block(text), nl=False, file=stream())
 
 
 def say_json(data: Any) -> None:
     """A machine-readable answer: JSON's own escapes, and of the one control that JSON leaves as it is."""
-    click.echo(json.dumps(data, indent=1).replace("\x7f", "\\u007f"))
+    click.echo(json.dumps(data, indent=1).replace("\x7f", "\\u007f"), file=stream())
 
 
 def refuse(message: str, hint: str) -> int:
     """Prints one sentence and how to mend it; the exit code."""
-    click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+    click.secho("Error: ", fg="red", bold=True, nl=False, file=stream(err=True))
     say(message, err=True)
     if hint:
         say(f"  {hint}", err=True)
@@ -180,14 +206,14 @@ def refuse(message: str, hint: str) -> int:
 
 def say_bug() -> None:
     """The traceback of what is being handled. What it quotes of files and plugins is theirs all the same."""
-    click.echo(block(traceback.format_exc()), nl=False, err=True)
+    click.echo(block(traceback.format_exc()), nl=False, file=stream(err=True))
 
 
 def _misused(error: click.ClickException) -> int:
     """Says what is wrong with the words of a command, which may have been pasted; the exit code."""
     said, message = io.StringIO(), error.format_message()
     error.show(said)
-    click.echo(block(said.getvalue().replace(message, one_line(message))), nl=False, err=True)
+    click.echo(block(said.getvalue().replace(message, one_line(message))), nl=False, file=stream(err=True))
     return 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import pairwise
 
 from robusteval.cage.beside import beside
 from robusteval.cli import obey, refuse
@@ -20,6 +21,7 @@ ATTENDED = (
     "verify",
     "report",
 )
+_HERE = ("", "serial", "processes")  # executors of this machine
 
 
 def main() -> None:
@@ -28,7 +30,14 @@ def main() -> None:
     words = sys.argv[1:]
     command = next((word for word in words if not word.startswith("-")), "")
     help_wanted = any(word in ("-h", "--help", "--version") for word in words)
-    sys.exit(beside(obey, refuse) if command in ATTENDED and not help_wanted else obey())
+    sys.exit(beside(obey, refuse, _goes_out(words)) if command in ATTENDED and not help_wanted else obey())
+
+
+def _goes_out(words: list[str]) -> bool:
+    """Whether the command names an executor that may be on other machines."""
+    named = [after for word, after in pairwise(words) if word == "--executor"]
+    named += [word.partition("=")[2] for word in words if word.startswith("--executor=")]
+    return any(name.partition(":")[0] not in _HERE for name in named)
 
 
 def open_streams() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli import say, say_json
+from robusteval.cli import say, say_json, stream
 from robusteval.cli.options import WORDS, Finite, resource_options
 from robusteval.errors import RecordError
 
@@ -147,7 +147,7 @@ def attack_shard(job: Job, shard: Shard, words: Sequence[str], as_json: bool) ->
     from robusteval.cli.progress import Display
     from robusteval.engine.run.shard import run_shard
 
-    display = Display(sys.stderr, plain=as_json)
+    display = Display(stream(err=True), plain=as_json)
     with display:
         display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, shard {shard}")
         done = run_shard(job, shard, words, display.update)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli import say, say_json
+from robusteval.cli import say, say_json, stream
 from robusteval.cli.merge_command import Merging, attack_shard, check_part
 from robusteval.cli.options import (
     SUITE_WORDS,
@@ -214,7 +214,7 @@ def attack(job: Job, as_json: bool, merging: Merging | None = None) -> Record:
     from robusteval.engine.plan.job import plan_of
     from robusteval.engine.run.runner import run
 
-    display = Display(sys.stderr, plain=as_json, limit=job.time_budget)
+    display = Display(stream(err=True), plain=as_json, limit=job.time_budget)
     with display:
         cells = len(plan_of(job).planned)
         display.say(f"{job.model.info.name}: {len(job.samples)} samples, suite {job.suite.name}, {cells} cells")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robusteval.assessment.evidence.worst_case import median_loss
-from robusteval.cli import say, say_json
+from robusteval.cli import say, say_json, stream
 from robusteval.record.column import at_budget, norms_of
 from robusteval.record.units import attack_text, budget_text
 from robusteval.text import line
@@ -46,8 +46,8 @@ class Rows(Table):
 
 def console() -> Screen:
     """The terminal; in a pipe 110 columns wide, without colours."""
-    wide = Screen(highlight=False)
-    return wide if wide.is_terminal else Screen(width=110, highlight=False)
+    wide = Screen(highlight=False, file=stream())
+    return wide if wide.is_terminal else Screen(width=110, highlight=False, file=stream())
 
 
 def table(title: str, *columns: str) -> Rows:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from robusteval.cli import say, say_json
+from robusteval.cli import say, say_json, stream
 from robusteval.cli.options import Numbers, SpacedCommand, load_options, model_options, pair, value_of
 from robusteval.plain import real
 
@@ -138,4 +137,4 @@ def _say(epoch: Epoch) -> None:
     left = epoch.seconds * (epoch.epochs - epoch.done)
     tail = f", about {left:.0f} s left" if left else ""
     say(f"{stage}epoch {epoch.done}/{epoch.epochs}: loss {epoch.loss:.4g}, {epoch.seconds:.1f} s{tail}", err=True)
-    sys.stderr.flush()
+    stream(err=True).flush()

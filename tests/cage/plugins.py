@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import re
+import socket
 import sys
 import threading
 import time
@@ -90,6 +91,10 @@ class Hangs:
             threading.Thread(target=time.sleep, args=(3600,)).start()
         if self.how == "prints":
             print("\x1b[2J")  # noqa: T201 - as plugins do
+        if self.how == "connects":
+            socket.create_connection(("127.0.0.1", 9), timeout=1)
+        if self.how == "writes":
+            Path(os.environ["ROBUSTEVAL_TEST_OUTSIDE"]).write_text("was here", encoding="utf-8")
         if self.how == "sets":
             for name, change in SETS.items():
                 if name != "folder":

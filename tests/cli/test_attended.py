@@ -58,6 +58,21 @@ def test_a_plugin_that_ends_the_process_when_it_is_imported(env: dict[str, str])
     assert [row["broken"] for row in json.loads(done.stdout) if row["broken"]] == ["KeyboardInterrupt"]
 
 
+@pytest.mark.parametrize("where", ["import", "metric"])
+def test_what_a_plugin_prints_is_text_and_no_part_of_the_answer(
+    env: dict[str, str], tmp_path: Path, where: str
+) -> None:
+    """In the command's own process: on import, and as a metric."""
+    words = ("run", CNN, "--suite", tmp_path / "odd.toml", "--out", tmp_path / "run", "--workers", 1, "--json")
+    how = r"print('\x1b[2JGrade: A'); sys.stderr.write('\x1b]0;x\x07')"
+    done = robusteval(env | {"WHERE": where, "HOW": how}, *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "inconclusive"
+    assert "\x1b" not in done.stderr
+    assert "\\x1b[2JGrade: A" in done.stderr
+    assert "\\x1b]0;x\\x07" in done.stderr
+
+
 def test_an_outside_loader_reads_onnx_files_only_where_it_is_named(env: dict[str, str]) -> None:
     done = robusteval(env, "inspect", CNN, "--json")
     assert json.loads(done.stdout)["format"] == "onnx"

@@ -277,6 +277,18 @@ def test_nothing_in_a_unit_is_unpickled(store: UnitStore, tmp_path: Path) -> Non
     assert not (tmp_path / "sprung").exists()
 
 
+def test_a_link_in_the_place_of_a_unit_is_not_followed(store: UnitStore) -> None:
+    store.save(CELL, 0, unit())
+    path = store.path(CELL, 0)
+    kept = path.with_name("kept")
+    path.rename(kept)
+    path.symlink_to(kept)
+    assert store.content(CELL, 0) is None
+    path.unlink()
+    kept.rename(path)
+    assert store.content(CELL, 0) is not None
+
+
 def test_which_files_are_units(store: UnitStore, tmp_path: Path) -> None:
     store.save(CELL, 0, unit())
     path = store.path(CELL, 0)

@@ -59,6 +59,8 @@ def test_every_part_is_asked_with_what_is_its_own(asked: list[Any]) -> None:
     assert given["check_derived"] == (record, {"m": None})
     # those, the witness file's hash, and eleven 8-bit images
     assert (result.failures, result.claims, result.confirmed) == ([], 6 + 1 + 11, 6 + 1 + 11)
+    kinds = {"facts": 1, "clean answers": 1, "stored adversarials": 14, "known models": 1, "derived parts": 1}
+    assert {name: count.confirmed for name, count in result.kinds.items()} == kinds
     assert result.notes[:3] == list(PARTS[:3])
     assert result.notes[6:] == list(PARTS[3:])  # between them one for each cell with 8-bit images
     asked.clear()
@@ -107,6 +109,7 @@ def test_clean_samples_of_another_shape_prove_nothing(asked: list[Any]) -> None:
         assert [call[0] for call in asked] == ["check_facts", "check_clean", "check_known", "check_derived"]
         said = "The stored clean samples: they are not as many, or not of the shape, that the record says."
         assert (result.failures, result.claims, result.confirmed) == ([said], 5, 4)
+        assert result.kinds["stored adversarials"].failed == 1
 
 
 def test_a_part_that_cannot_be_asked_is_a_failure(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +167,7 @@ def test_a_run_s_folder(asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_p
     def paged(record: Record, folder: Path, result: Verification) -> None:
         calls.append((record, folder))
         result.notes.append("page")
+        result.judge([], "page")
 
     monkeypatch.setattr(module, "gather", gathered)
     monkeypatch.setattr(module, "check_page", paged)
@@ -171,6 +175,7 @@ def test_a_run_s_folder(asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_p
     result = module.verify(record, tmp_path, tmp_path / "m.onnx")
     assert calls == [(record, tmp_path, tmp_path / "m.onnx"), (record, tmp_path)]
     assert result.notes[-1] == "page"
+    assert result.kinds["page and tables"].confirmed == 1
     assert (result.notes[0] == "The model's hash agrees: 0123456789abcdef.") is there
     assert len(result.notes) == len(PARTS) + (5 if there else 1)
     assert np.array_equal(evidence.tensors["clean"], clean())

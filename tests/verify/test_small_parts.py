@@ -72,9 +72,10 @@ def test_claims_are_counted_by_kind_too() -> None:
     both = Verification()
     with both.kind("a"):
         both.judge(["it is off"], "w")
+        both.judge([], "w", 2)
         both.leave("v", 2)
     both.add(result, "m")
-    assert both.kinds == {"a": Count(4, 3, 6), "b": Count(0, 2, 0)}
+    assert both.kinds == {"a": Count(6, 3, 6), "b": Count(0, 2, 0)}
     assert both.to_json()["kinds"]["b"] == {"confirmed": 0, "failed": 2, "unchecked": 0}
     assert both.to_json()["statement"] == STATEMENT
     both.statement = "s"

@@ -24,6 +24,7 @@ import torch
 
 from robusteval.cage.children import main_hidden
 from robusteval.cage.page import opening, own_page
+from robusteval.cage.refusals import refuse_network, refuse_writing
 from robusteval.contracts.executors.executor import (
     DIED,
     CannotStartError,
@@ -226,6 +227,8 @@ def _start(payload: bytes, parent: int, seats: Seats) -> None:
         os.dup2(2, 1)  # what a plugin prints is no part of the command's own answer
     sys.stdout = sys.stderr = Gated(sys.__stderr__)
     torch.set_num_threads(1)
+    refuse_network()
+    refuse_writing()  # what it made goes to the run by a pipe, which stores it
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     seat(seats)
     try:

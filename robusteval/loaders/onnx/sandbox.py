@@ -15,6 +15,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from robusteval.cage.refusals import refuse_network, refuse_writing
 from robusteval.errors import ModelError
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def _sizes(declared: list[int | str | None], shape: list[int]) -> list[int] | No
 def main() -> int:
     """Exit codes: 0 it runs, 3 ONNX Runtime says why it does not, anything else a limit or a crash."""
     blob = sys.stdin.buffer.read()
+    refuse_network()  # what opens the file has nothing to send, and nothing to write
+    refuse_writing()
     _limit(len(blob), int(sys.argv[2]))
     try:
         _try(blob, json.loads(sys.argv[1]))
