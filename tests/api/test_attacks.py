@@ -88,6 +88,25 @@ def test_numpy_goes_in_and_comes_out() -> None:
     assert 0 <= bytes_.x.min() <= bytes_.x.max() <= 1
 
 
+def test_a_minimal_attack_may_be_held_to_a_budget() -> None:
+    x, y = images()
+    free = attacks.ddn(linear(), x, y, steps=20)
+    eps = float(free.distance.median())
+    within = attacks.ddn(linear(), x, y, steps=20, eps=eps)
+    assert torch.equal(within.success, free.distance <= eps)
+    assert torch.equal(within.distance[within.success], free.distance[within.success])
+    assert bool(torch.isinf(within.distance[~within.success]).all())
+    assert torch.equal(within.x[~within.success], x[~within.success])
+
+
+def test_many_samples_are_cut_as_a_run_cuts_them() -> None:
+    x, y = images(140)
+    whole, first = attacks.ddn(linear(), x, y, steps=5), attacks.ddn(linear(), x[:128], y[:128], steps=5)
+    assert len(whole) == len(whole.x) == 140
+    assert torch.equal(whole.distance[:128], first.distance)
+    assert torch.equal(whole.x[:128], first.x)
+
+
 def test_a_target_is_reached() -> None:
     x, y = images()
     goals = (y + 1) % 3

@@ -167,6 +167,14 @@ class Unnormalised(Plain):
         return super().load(path, replace(options, mean=(), std=()))
 
 
+class Claiming(Plain):
+    """Says that it normalises, and does not."""
+
+    def load(self, path: Path, options: LoadOptions) -> Any:
+        plain = super().load(path, replace(options, mean=(), std=()))
+        return replace(plain, info=replace(plain.info, mean=options.mean, std=options.std))
+
+
 class Untold(Plain):
     """Normalises, and does not say so in its facts."""
 
@@ -208,7 +216,7 @@ BAD_LOADERS: dict[str, list[type]] = {
         loading(lambda model: Altered(NoGradient(model), facts={"gradients": "exact"})),
     ],
     "heeds the range": [OneRange],
-    "heeds normalisation": [Unnormalised, Untold],
+    "heeds normalisation": [Unnormalised, Claiming, Untold],
     "minds each sample alone": [loading(lambda model: Altered(model, company))],
     "makes classifiers that travel": [loading(lambda model: Altered(model, lambda scores, x: scores))],
     "leaves global randomness alone": [Reseeding, loading(lambda model: Altered(model, dice))],
