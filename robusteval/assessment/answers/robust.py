@@ -187,7 +187,7 @@ def _doubt(record: Record) -> str:
 
 def beside(record: Record, standing: Standing) -> list[tuple[str, float]]:
     """Known models at the same budget, with the share of the common images that each keeps; those whose figure is false
-    on purpose are left out."""
+    on purpose, and the very file that was evaluated, are left out."""
     key = at_budget("accuracy", standing.norm, f"{standing.eps:.10g}")
     found: dict[str, float] = {}
     for result in record.results:
@@ -195,6 +195,6 @@ def beside(record: Record, standing: Standing) -> list[tuple[str, float]]:
             continue
         for row in result.named():
             kept = row.get(key)
-            if row.get("role") in ("reference", "same") and isinstance(kept, int | float):
+            if row.get("role") == "reference" and isinstance(kept, int | float):
                 found.setdefault(str(row.get("model")), float(kept))
     return list(found.items())
