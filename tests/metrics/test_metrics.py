@@ -23,6 +23,7 @@ from robusteval.metrics import (
 )
 from robusteval.metrics._common import columns, statistics
 from robusteval.metrics._common.statistics import median, median_interval
+from robusteval.metrics._common.steps import step_points
 from robusteval.record import store
 from robusteval.record.measured import Knowledge
 from robusteval.record.metric import Metric
@@ -124,7 +125,7 @@ def test_median_counts_never_as_infinite() -> None:
 
 def test_thinned_curves_stay_within_a_point() -> None:
     distance = np.sort(np.random.default_rng(0).exponential(1.0, 5000))
-    points = accuracy_curve.step_points(distance, None)
+    points = step_points(distance, None)
     assert len(points) <= 121
     xs, ys = np.array([point.x for point in points]), np.array([point.y for point in points])
     grid = np.linspace(0, distance[-1], 999)
