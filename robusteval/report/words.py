@@ -11,7 +11,6 @@ QUALITY_OF = "of this evaluation, from A to F; not of the model"
 BREAKS = "What breaks it first?"
 HELPS = "What would help?"
 CHECK = "How do I check this?"
-INCONCLUSIVE = "INCONCLUSIVE"
 NO_QUOTE = "Do not quote figures of this page as robustness."
 CHECK_HOW = "In the folder of the run, without any attack code:"
 CHECK_COMMAND = "robusteval verify ."
@@ -65,7 +64,6 @@ MARKS_NOTE = (
 MARKS_COMMAND = "robusteval report RUN --marks marks.json"
 EXPORT, CLEAR, SHOW_EVERY = "Export marks", "Clear marks", "Show all pictures"
 # others
-ABSENT = "Not measured, and so no good news"
 NO_DEFENCE = "No defence was part of this run."
 TRY_DEFENCE = "robusteval run MODEL --suite defenses"
 OUTSIDE = (
@@ -77,6 +75,39 @@ READ_CLAIM = (
     "which of its wins still fool the model as 8-bit images. A claim that does not re-check is shown as failed."
 )
 
+# headings and notes of the sections
+MARKED = "With and without the marked images"
+MARKED_NOTE = (
+    "A reader marked adversarial images that no longer show their class. Without them: these images count neither "
+    "as right nor as wrong. The marks are no part of the run."
+)
+AMONG_KNOWN = "Among known models"
+DEFENCES = "Defences"
+DETECTORS = "Detectors"
+FINDINGS = "Findings: why a number might be wrong"
+NO_FINDING = "No finding was recorded. The absence of findings is not a proof."
+CHECKS = "Checks of this evaluation"
+CLASSES = "Per class"
+LABEL_NEXT = "Samples to label next"
+LABEL_NEXT_NOTE = (
+    "If you can label a few more images, take some like these: the model is least sure of where its boundary lies "
+    "there."
+)
+CLEVER = "CLEVER, beside what the attacks found"
+COST = "Cost of the attacks"
+OTHERS = "Other measures"
+COVERAGE = "Threats covered and not covered"
+NOTHING_KNOWN = "No attack finished: nothing is known about robustness."
+PROVENANCE = "Provenance"
+RECHECK = "How to re-check"
+RECHECK_HOW = (
+    "The run keeps the adversarial images behind its worst case. From the run's folder, without any attack code:"
+)
+DEFINITIONS = "Definitions"
+NO_FIGURES = "No figures were derived for this run."
+SINGLE = "single attacks"
+STRENGTH = "As each attack grows stronger: accuracy against the mean size of what it does"
+
 # what the page's script says; {} is a number or a name
 SCRIPT = {
     "copied": "Copied",
@@ -86,7 +117,6 @@ SCRIPT = {
     "filter": "Filter rows",
     "filterOf": "Filter the rows of {}",
     "rows": "{} of {} rows",
-    "sortBy": "sort by {}",
     "pictures": "{} of {} pictures",
     "within": "{} of {} pictures lie within the budgets chosen above.",
     "some": "{} of {} pictures are shown.",

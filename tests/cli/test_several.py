@@ -75,7 +75,7 @@ def test_one_page_one_document_and_a_run_for_each(finished: tuple[Path, str], bo
     links = set(re.findall(r'href="([^"#][^"]*)"', page))
     assert links == {"fashion-cnn/report.html", "fashion-int8/report.html"}
     assert all((folder / link).is_file() for link in links)
-    titles = re.findall(r"<h4>(.*?)</h4>", page)
+    titles = re.findall(r"<h3>(.*?)</h3>", page)
     assert {"fgsm, L2", "fgsm, L\u221e", "deepfool, L2", "Worst case over attacks, L2"} <= set(titles)
     assert (folder / "fashion-cnn" / "tables" / "label-next_l2.csv").is_file()
     document = json.loads((folder / "comparison.json").read_text())

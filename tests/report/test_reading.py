@@ -192,6 +192,17 @@ def test_a_link_opens_what_it_leads_to(look: Look) -> None:
     expect(look.page.locator("#findings")).to_be_in_viewport()
 
 
+def test_folds_open_for_printing_and_close_again(look: Look) -> None:
+    page = look.page
+    closed = page.locator("details:not([open])")
+    before = closed.count()
+    assert before > 10
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert closed.count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert closed.count() == before
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_nothing_is_cut_on_paper(browser: Browser, file: Path, width: int) -> None:
     """Every fold and row is there, and no table is wider than the sheet."""

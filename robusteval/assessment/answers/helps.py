@@ -10,6 +10,7 @@ from robusteval.assessment.answers.robust import Standing
 from robusteval.assessment.evidence.defense_findings import AGREES
 from robusteval.assessment.evidence.white_box import ENOUGH, adaptive_share
 from robusteval.record.run import Pipeline, Record
+from robusteval.record.units import NORM_TITLES
 
 Worth = Literal["helps", "no", "harms", "unknown"]
 
@@ -52,7 +53,8 @@ def _help(record: Record, row: Pipeline, standing: Standing | None) -> Help:
     ]
     adaptive, oblivious = figures
     if adaptive is None:
-        return Help(row.defense, "unknown", None, cost, "no attack that knows it finished at this budget")
+        where = NORM_TITLES.get(norm, norm)
+        return Help(row.defense, "unknown", None, cost, f"nobody who knows it attacked it in {where}")
     if reason := _doubt(record, row, norm):
         return Help(row.defense, "unknown", None, cost, reason)
     if oblivious is not None and oblivious.value < adaptive.value - 1e-9:

@@ -116,11 +116,18 @@ def _level(record: Record, standings: tuple[Standing, ...], missing: tuple[str, 
         return "fragile"
     if "partly" in levels:
         return "partly"
-    whole = not missing and not any(standing.open for standing in standings) and not _aimed(record)
+    whole = not missing and not any(standing.open for standing in standings) and not aimed(record)
     return "robust" if whole else "undecided"
 
 
-def _aimed(record: Record) -> str:
+def word(record: Record, standing: Standing) -> str:
+    """What one norm's figure is called, for itself."""
+    if standing.level == "robust" and (standing.open or aimed(record)):
+        return "not known to be robust"
+    return {"fragile": "fragile", "partly": "partly robust", "robust": "robust"}[standing.level]
+
+
+def aimed(record: Record) -> str:
     """The only class that counted as a win, where attacks had an aim: then the rest is not known."""
     cells = [cell for cell in record.cells if cell.knowledge == "none"]
     return next((cell.target for cell in cells if cell.target not in ("untargeted", "all")), "")
@@ -147,7 +154,9 @@ def _sentence(record: Record, weakest: Standing) -> str:
         return f"{subject} makes it err on half of the images that it gets right."
     subject = change(weakest.norm, weakest.eps, record.model)
     left = _of_hundred(weakest.of_right.value)
-    return f"{subject} leaves at most {left} of 100 right answers standing."
+    few = weakest.level == "partly" and weakest.of_right.value >= ROBUST
+    too_few = f"; {weakest.samples:,} images are too few to call that robust" if few else ""
+    return f"{subject} leaves at most {left} of 100 right answers standing{too_few}."
 
 
 def _of_hundred(share: float) -> str:
@@ -171,7 +180,7 @@ def _gaps(record: Record, standings: tuple[Standing, ...], missing: tuple[str, .
         parts.append(f"not all attacks ran whole ({some})")
     if missing:
         parts.append(f"nothing was measured in {', '.join(NORM_TITLES.get(norm, norm) for norm in missing)}")
-    if aim := _aimed(record):
+    if aim := aimed(record):
         parts.append(f"only one class counted as a win ({aim})")
     return f" It may be less robust than that: {'; '.join(parts)}." if parts else ""
 
@@ -187,7 +196,7 @@ def _doubt(record: Record) -> str:
 
 def beside(record: Record, standing: Standing) -> list[tuple[str, float]]:
     """Known models at the same budget, with the share of the common images that each keeps; those whose figure is false
-    on purpose are left out."""
+    on purpose, and the very file that was evaluated, are left out."""
     key = at_budget("accuracy", standing.norm, f"{standing.eps:.10g}")
     found: dict[str, float] = {}
     for result in record.results:
@@ -195,6 +204,6 @@ def beside(record: Record, standing: Standing) -> list[tuple[str, float]]:
             continue
         for row in result.named():
             kept = row.get(key)
-            if row.get("role") in ("reference", "same") and isinstance(kept, int | float):
+            if row.get("role") == "reference" and isinstance(kept, int | float):
                 found.setdefault(str(row.get("model")), float(kept))
     return list(found.items())

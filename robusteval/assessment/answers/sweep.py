@@ -50,22 +50,24 @@ def sweep(record: Record, norm: str, classes: Sequence[int]) -> Sweep | None:
         tuple(stops),
         min(range(len(stops)), key=lambda place: abs(stops[place] - reference)),
         tuple(left_at(worst.distance, eps) for eps in stops),
-        {cell.id: tuple(_by(cell, right, eps) for eps in stops) for cell in cells},
-        {
-            index: tuple(float(columns.beyond(worst.distance[truth == index], eps).mean()) for eps in stops)
-            for index in classes
-            if (truth == index).any()
-        },
+        {cell.id: _by(cell, columns.distances(cell, right), stops) for cell in cells},
+        {index: _of_class(worst.distance[truth == index], stops) for index in classes if (truth == index).any()},
     )
 
 
-def _by(cell: Cell, right: NDArray[np.bool_], eps: float) -> Share | None:
+def _of_class(distance: NDArray[np.float64], stops: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(columns.beyond(distance, eps).mean()) for eps in stops)
+
+
+def _by(cell: Cell, distance: NDArray[np.float64], stops: Sequence[float]) -> tuple[Share | None, ...]:
     """One that was run at one budget has a figure there alone; one that searched, as far as it did."""
-    if cell.threat == "budget" and (cell.eps is None or abs(cell.eps - eps) > SPREAD * eps):
-        return None
-    if cell.threat == "curve" and cell.eps is not None and eps > cell.eps * (1 + SPREAD):
-        return None
-    return left_at(columns.distances(cell, right), eps)
+    return tuple(left_at(distance, eps) if _asked(cell, eps) else None for eps in stops)
+
+
+def _asked(cell: Cell, eps: float) -> bool:
+    if cell.threat == "budget":
+        return cell.eps is not None and abs(cell.eps - eps) <= SPREAD * eps
+    return cell.eps is None or eps <= cell.eps * (1 + SPREAD)
 
 
 def _stops(

@@ -20,7 +20,7 @@ from robusteval.report.charts.vega import (
     line_chart,
     plain,
 )
-from robusteval.report.formats.numbers import norm_title
+from robusteval.report.formats.numbers import norm_title, spoken
 
 MAX_LINES = 40
 
@@ -39,7 +39,7 @@ def accuracy(record: Record, norm: str, defense: str) -> Figure | None:
     if not lines:
         return None
     name = norm_title(norm)
-    axes = Axes(found.x_title, "Accuracy", x_limit(found.curves))
+    axes = Axes(spoken(found.x_title), "Accuracy", x_limit(found.curves))
     key = f"accuracy-{norm}-{_slot(record, defense)}"
     chart = Chart(
         key,

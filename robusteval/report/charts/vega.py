@@ -87,21 +87,23 @@ def short(value: float) -> float:
 def rows(lines: Sequence[Line], axes: Axes) -> list[dict[str, Any]]:
     """Data rows with fixed field names; names from the record are values, never keys or expressions."""
     drawn = []
+    shared = len({plain(line.series) for line in lines}) < len(lines)
     # What is named first is drawn last, on top.
     for line in reversed(lines):
         for index, point in enumerate(line.curve.points):
             if not (math.isfinite(point.x) and math.isfinite(point.y)):
                 continue
             x = point.x if axes.x_log_from is None else max(point.x, axes.x_log_from)
-            row = {
+            row: dict[str, Any] = {
                 "series": plain(line.series),
                 "line": plain(line.name),
-                "style": str(line.dash),
                 "width": line.width,
                 "x": short(x),
                 "y": short(point.y),
                 "order": index,
             }
+            if shared:
+                row["style"] = str(line.dash)
             if line.band and point.low is not None and point.high is not None:
                 row |= {"low": short(point.low), "high": short(point.high)}
             drawn.append(row)

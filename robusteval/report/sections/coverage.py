@@ -48,7 +48,7 @@ def checks(record: Record) -> Table | None:
     sure = how_sure(record)
     columns = ["Check", "What should hold", "Outcome", "Measured, worst case", "Threshold", "Source"]
     note = (
-        "Outcomes make the grade, by the rule at the top. Formulas and reasons for the thresholds: docs/method.md, "
+        "Outcomes make the grade, by the rule in the verdict. Formulas and reasons for the thresholds: docs/method.md, "
         "and record.json."
     )
     line = f"{sure.checks}; {sure.left_out} not applicable" if sure.left_out else sure.checks
@@ -91,7 +91,7 @@ def planted(record: Record) -> Table | None:
         if planted.status == "done" and planted.samples and planted.found
     ]
     line = f"{caption}, best attack: {', '.join(best)}" if best else caption
-    columns = ["Ball", "By", "Found", "Planted", ""]
+    columns = ["Ball", "By", "Found", "Planted", "Access, or reason"]
     return Table(caption, columns, rows, heads=2, words=(4,), note=note, summary=line)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from robusteval.assessment.answers.breaks import NEEDS, Breaker, Broken, what_breaks
 from robusteval.assessment.answers.helps import Help, what_helps
-from robusteval.assessment.answers.robust import Robust, Standing, beside, how_robust
+from robusteval.assessment.answers.robust import Robust, Standing, beside, how_robust, word
 from robusteval.assessment.answers.seen import within
 from robusteval.assessment.answers.sure import Sure, how_sure
 from robusteval.record.run import Record
@@ -81,8 +81,10 @@ def _known(record: Record, weakest: Standing) -> str:
 
 
 def _other(record: Record, standing: Standing) -> str:
+    called = word(record, standing)
     where = within(standing.norm, standing.eps, record.model)
-    return f"{where}: {percent(standing.kept.value)} (95 %: {interval(standing.kept.low, standing.kept.high)})"
+    kept = f"{percent(standing.kept.value)} (95 %: {interval(standing.kept.low, standing.kept.high)})"
+    return f"{called[:1].upper()}{called[1:]} within {where}: {kept}"
 
 
 def _breaks(record: Record, broken: Broken | None, weakest: Standing | None, firm: bool) -> list[str]:

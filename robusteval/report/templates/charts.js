@@ -82,8 +82,20 @@
     });
     dark.addEventListener("change", all);
     document.addEventListener("toggle", function (event) {
-      if (event.target.open && event.target.matches("details")) { R.drawNew(event.target); }
+      if (event.target.open && !printing && event.target.matches("details")) { R.drawNew(event.target); }
     }, true);
+    // paper has what is folded too, as still pictures; browsers differ in whether style alone can open it
+    let printing = false;
+    let folded = [];
+    window.addEventListener("beforeprint", function () {
+      printing = true;
+      folded = [...document.querySelectorAll("details:not([open])")];
+      folded.forEach((part) => { part.open = true; });
+    });
+    window.addEventListener("afterprint", function () {
+      folded.forEach((part) => { part.open = false; });
+      printing = false;
+    });
     R.drawNew(document);
   });
 

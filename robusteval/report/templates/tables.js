@@ -25,6 +25,7 @@
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach(function (head, column) {
       const name = head.querySelector(".name");
+      if (!name.textContent.trim()) { return; } // a button has to have a name
       const button = document.createElement("button");
       button.type = "button";
       button.className = "sort";

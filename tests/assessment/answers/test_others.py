@@ -69,7 +69,7 @@ def defended(adaptive: int | None, oblivious: int | None = None, blind: bool = F
         (defended(20), "helps", ""),
         (defended(55), "no", ""),
         (defended(90), "harms", ""),
-        (defended(None), "unknown", "no attack that knows it finished"),
+        (defended(None), "unknown", "nobody who knows it attacked it in Linf"),
         (defended(20, blind=True), "unknown", "no attack that knows it had working gradients"),
         (defended(20, oblivious=40), "unknown", "attacks that do not know it reach further"),
         (defended(20, oblivious=10), "helps", ""),
