@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robusteval.record.run import Curve, Point, Record, Scalar
+from robusteval.record.run import Curve, Point, Record, Result, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.hero import Hero, hero, lower_edge
 from tests.sure import sure
@@ -52,7 +52,12 @@ def test_between_proof_and_attack_it_says_unknown(record: Record) -> None:
     tags: dict[str, Scalar] = {"norm": "linf", "defense": "none"}
     found = sure(pieces.first(pieces.of_kind(other, "accuracy-curve", "curves", tags)))
     proof = [Point(0.0, 0.8), Point(0.01, 0.5), Point(0.02, 0.0)]
-    found.curves.append(Curve("Certified", proof, "linf", tags | {"role": "certified"}))
+    edge = Curve("Proved", proof, "linf", tags | {"role": "certified"})
+    other.results.append(Result("bracket", "lower-edge/linf", "curves", "Edges", "", tags=tags, curves=[edge]))
+    asked = tags | {"samples": other.data.samples - 1}
+    other.results.append(Result("bracket", "bracket/linf", "table", "Shares", "", tags=asked))
+    assert lower_edge(other, "linf") == []  # of some of the images: the worst case is of all
+    asked["samples"] = other.data.samples
     made, spec = drawn(other, "linf", 8 / 255)
     assert made.proved
     rows = spec["datasets"]["unknown"]
