@@ -32,7 +32,7 @@
       const [of, key] = element.dataset.live.split(" ");
       if (of === norm && known.live[key]) { write(element, known.live[key][stop]); }
     });
-    document.querySelectorAll(`input[type=range][data-norm="${norm}"]`).forEach(function (input) {
+    document.querySelectorAll(`input[type=range][data-norm="${CSS.escape(norm)}"]`).forEach(function (input) {
       input.value = stop;
       input.setAttribute("aria-valuetext", known.texts[stop]);
       const slider = input.closest(".slider");
