@@ -37,6 +37,7 @@ FROM_A_FOLDER = {
     "references",
 }
 FROM_A_FOLDER |= {"seed", "only", "bounds", "mean", "std", "layout", "shape", "output", "loader", "precision"}
+FROM_A_FOLDER |= {"attacks", "norms", "eps", "defenses"}
 ALLOWED_BY_THE_USER = {"arch", "trust"}
 OWN = {"out", "workers", "device", "memory", "executor", "address", "overwrite", "as_json", "fail_under"}
 # Not of a merged run: `robusteval compare` and `robusteval export` do the same for its folder.

@@ -48,3 +48,13 @@ def test_what_makes_no_suite_is_one_sentence(robusteval: Command, words: tuple[s
     assert screen.code == 2
     assert said in screen.err
     assert "Traceback" not in screen.err
+
+
+def test_shards_of_such_a_run_are_united(robusteval: Command, tmp_path: Path) -> None:
+    words = ("run", CNN, "--attacks", "fgsm,ddn:steps=3", "--norms", "l2", "--samples", 6, "--workers", 1)
+    for part in (1, 2):
+        screen = robusteval(*words, "--shard", f"{part}/2", "--out", tmp_path / f"part{part}")
+        assert screen.code == 0, screen.err
+    screen = robusteval("merge", tmp_path / "part1", tmp_path / "part2", "--out", tmp_path / "whole", "--workers", 1)
+    assert screen.code == 0, screen.err
+    assert {cell["attack"] for cell in whole(tmp_path / "whole")["cells"]} == {"fgsm", "ddn"}
