@@ -1,6 +1,6 @@
 """What the certifiers prove and what it costs: nets of growing width and depth, and the two examples.
 
-    python benchmarks/certify.py > benchmarks/results/certify.md
+    python benchmarks/certify.py --images 16
 
 Seconds are of the process (one thread), an image; proofs are of the first images of the bundled Fashion-MNIST that are
 right when clean. Nets of the table by size are random, so only their cost is told.

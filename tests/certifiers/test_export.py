@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from robusteval_certifiers.crown import Crown
-from robusteval_certifiers.ibp import Ibp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robusteval.api import Certifier
 from robusteval.contracts.certificates.evaluate import scores
 from robusteval.contracts.certificates.graph import Graph, Node, NotCoveredError, graph_of
 from robusteval.contracts.classifier import LoadOptions
@@ -154,17 +152,14 @@ def test_a_graph_that_is_none_is_refused(node: Node) -> None:
 
 
 @pytest.mark.parametrize("name", list(NETS))
-@pytest.mark.parametrize("certifier", [Ibp(), Crown()], ids=lambda certifier: certifier.info.name)
-def test_no_bound_is_larger_than_what_onnx_runtime_answers_in_the_ball(
-    name: str, certifier: Certifier, tmp_path: Path
-) -> None:
+def test_no_bound_is_larger_than_what_onnx_runtime_answers_in_the_ball(name: str, tmp_path: Path) -> None:
     model = loaded(name, tmp_path)
     rng = torch.Generator("cpu").manual_seed(5)
     asked = statement(model.graph(), "linf", 0.01, rng, images=3)
-    bound = certifier.bound(asked).margin
+    bound = Crown().bound(asked).margin
     assert torch.isfinite(bound).all()
     least = torch.full_like(bound, torch.inf)
-    for _ in range(60):
+    for _ in range(40):
         signs = torch.randint(0, 2, asked.x.shape, generator=rng) * 2 - 1
         x = (asked.x + 0.01 * signs * (1 - 1e-6)).clamp(0, 1).float()
         assert ((x.double() - asked.x).abs() <= 0.01).all()

@@ -32,10 +32,11 @@ def test_no_bound_is_larger_than_what_is_met(body: str, kind: str) -> None:
     radii: tuple[tuple[Norm, float], ...] = (("linf", 0.05), ("l2", 0.4), ("linf", 0.3), ("l1", 1.0))
     for norm, eps in radii[KINDS.index(kind) % 2 :: 2]:
         asked = statement(graph, norm, eps, rng, images=2)
-        for certifier in ALL:
+        met = lowest(asked, 12, rng)
+        for certifier in ALL if kind == "relu" else ALL[:2]:  # slopes are turned of ReLUs alone
             bound = certifier.bound(asked).margin
             assert torch.isfinite(bound).all()
-            assert not broken(asked, bound, 16, rng).any(), (certifier.info.name, norm, eps)
+            assert not (bound > met + 1e-9 * (1 + met.abs())).any(), (certifier.info.name, norm, eps)
 
 
 @pytest.mark.slow
