@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "assessment.evidence": {"metrics._common", "record", "record.measured"},
     "assessment.gates": {"assessment.evidence", "metrics._common", "record"},
     "assessment.references": {"record"},
+    "assessment.standards": {"assessment.evidence", "assessment.gates", "metrics._common", "record"},
     # report: the page is rendered again where its packages are installed
     "verify": {"assessment.references", "record", "runtime", "verify.parts", "verify.proofs", "verify.statements"},
     "verify.proofs": {"record", "verify.parts"},  # certificates proved again
@@ -177,6 +178,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report.sections": {
         "assessment.answers",
         "assessment.evidence",
+        "assessment.gates",
+        "assessment.standards",
         "record",
         "record.measured",
         "report.charts",
@@ -223,8 +226,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record.measured",
         "verify.parts",
     },
-    "finished.standards": {"finished", "record"},
-    "finished.exports": {"finished", "finished.standards", "record", "report"},
+    "finished.exports": {"finished", "assessment.standards", "record", "report"},
     "finished.paired": {
         "finished",
         "metrics",

@@ -108,6 +108,13 @@ NO_FIGURES = "No figures were derived for this run."
 SINGLE = "single attacks"
 STRENGTH = "As each attack grows stronger: accuracy against the mean size of what it does"
 
+GATES = "Gates"
+GATES_NOTE = "What was not measured meets no gate. Shares are of all images; distances are shares of the pixel range."
+STANDARDS = "Evidence by ids of regulation and standards"
+STANDARDS_NOTE = (
+    "What this one evaluation measured of what each id names. Whether a requirement is met, and which level is enough, "
+    "it does not say; what was not tested is told as such."
+)
 # what the page's script says; {} is a number or a name
 SCRIPT = {
     "copied": "Copied",

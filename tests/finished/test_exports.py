@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from robusteval.assessment.gates.judge import judge
+from robusteval.assessment.standards.figures import figures
 from robusteval.finished import per_sample
 from robusteval.finished.exports.cyclonedx import cyclonedx
 from robusteval.finished.exports.files import FORMATS, export
@@ -19,7 +20,6 @@ from robusteval.finished.exports.junit import junit
 from robusteval.finished.exports.model_index import model_index
 from robusteval.finished.exports.sarif import sarif
 from robusteval.finished.exports.summary import summary
-from robusteval.finished.figures import figures
 from robusteval.record.run import Record, Verdict
 from tests import records
 from tests.finished.made import version

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-from robusteval.finished.figures import Figure, figures
+from robusteval.assessment.standards.figures import Figure, figures
 from robusteval.record.run import Record
 from robusteval.text import as_name, as_sentence, line
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from robusteval.assessment.standards import mapping
 from robusteval.finished import per_sample
 from robusteval.finished.exports.cyclonedx import cyclonedx
 from robusteval.finished.exports.junit import junit
 from robusteval.finished.exports.model_index import model_index
 from robusteval.finished.exports.sarif import sarif
 from robusteval.finished.exports.summary import summary
-from robusteval.finished.standards import mapping
 from robusteval.record.run import Record
 from robusteval.record.store import write_atomically
 

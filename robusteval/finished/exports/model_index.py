@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from robusteval.finished.figures import Figure, figures
+from robusteval.assessment.standards.figures import Figure, figures
 from robusteval.record.run import Record
 from robusteval.text import as_name, line
 

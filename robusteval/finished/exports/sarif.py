@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from robusteval.finished.figures import figures
-from robusteval.finished.standards.ids import ATLAS_EVADE, ATLAS_RELEASE, ATLAS_TECHNIQUES, CWE, technique_of
+from robusteval.assessment.standards.figures import figures
+from robusteval.assessment.standards.ids import ATLAS_EVADE, ATLAS_RELEASE, ATLAS_TECHNIQUES, CWE, technique_of
 from robusteval.record.run import Check, Finding, Gate, Record
 from robusteval.text import as_sentence, line
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from robusteval.finished.figures import Figure, figures
-from robusteval.finished.standards import ids
+from robusteval.assessment.standards import ids
+from robusteval.assessment.standards.figures import Figure, figures
 from robusteval.record.run import Cell, Record
 
 SCHEMA = "robusteval-standards-1"

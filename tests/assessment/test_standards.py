@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from robusteval.finished.standards import ids
-from robusteval.finished.standards.mapping import Row, mapping, to_json
+from robusteval.assessment.standards import ids
+from robusteval.assessment.standards.mapping import Row, mapping, to_json
 from robusteval.record.run import Pipeline, Record, Verdict
 from tests import records
 from tests.engine.test_findings import cell
