@@ -219,7 +219,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     # finished runs: what is said, written and shown of them later
     "finished": {
         "assessment.evidence",
-        "assessment.gates",
         "metrics",
         "metrics._common",
         "record",

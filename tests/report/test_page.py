@@ -66,7 +66,7 @@ def test_every_section_is_there(page: str) -> None:
     found = re.findall(r'<section id="([^"]+)"', page)
     expected = (
         "verdict accuracy references defences detectors findings gallery classes label-next clever cost others "
-        "coverage provenance definitions"
+        "coverage standards provenance definitions"
     )
     assert found == expected.split()
 

@@ -16,6 +16,7 @@ from robusteval.record.sanity import check as make_sense
 from robusteval.record.store import DOCUMENT
 from robusteval.verify.parts.derived import built_in
 from robusteval.verify.parts.evidence import Evidence, gather
+from robusteval.verify.proofs.check import check_proofs
 from robusteval.verify.run import check
 from tests.documents import whole
 
@@ -33,6 +34,7 @@ stretches = [1.0, 1.5]
 planted = { samples = 2, inner = 20 }
 noise_draws = { samples = 2, draws = 50 }
 clever = { samples = 2, batches = 10, batch_size = 4 }
+certify = { samples = 3, seconds = 600, halvings = 2, certifiers = ["ibp", "crown"], norms = ["linf"] }
 [gates]
 fail_under = ["linf@0.02>=0.1", "clean>=0", "grade>=F", "0"]
 [[attack]]
@@ -81,9 +83,12 @@ class Honest:
             file = record.witnesses.file if record.witnesses is not None else ""
             if data["model"] != self.data["model"] or file != self.data["witnesses"]["file"]:
                 evidence = gather(record, self.folder, CNN)
-            return check(record, evidence, self.metrics, self.shipped).failures
+            result = check(record, evidence, self.metrics, self.shipped)
+            if data.get("proofs") != self.data["proofs"]:  # else the stored graph is what it was
+                check_proofs(record, self.folder, evidence, result)
         except RobustEvalError as error:
             return [error.message]
+        return result.failures
 
     def changed(self) -> dict[str, Any]:
         """A copy of the record to change."""

@@ -9,7 +9,6 @@ from robusteval.assessment.standards.figures import Figure
 from robusteval.assessment.standards.mapping import mapping
 from robusteval.record.derived import Gate
 from robusteval.record.run import Record
-from robusteval.report import words
 from robusteval.report.charts.pieces import Table, Text
 from robusteval.report.formats.numbers import MISSING, interval, number, percent
 
@@ -22,7 +21,7 @@ def gates(record: Record) -> Table | None:
     missed = sum(gate.outcome != "met" for gate in record.gates)
     summary = f"{len(rows) - missed} of {len(rows)} gates met" + (f", {missed} not" if missed else "")
     columns = ["Gate", "Measured", "95 % interval", "Judged by", "Outcome"]
-    return Table(summary, columns, rows, words=(1, 2, 3, 4), note=words.GATES_NOTE, summary=summary)
+    return Table(summary, columns, rows, words=(1, 2, 3, 4), summary=summary)
 
 
 def _gate(gate: Gate) -> list[Text]:
@@ -46,8 +45,8 @@ def standards(record: Record) -> Table:
         for row in listed
     ]
     columns = ["Id", "Source", "What it names", "Outcome", "Figures", "What was done"]
-    note = words.STANDARDS_NOTE
-    return Table(words.STANDARDS, columns, rows, words=(1, 2, 3, 4, 5), note=note, summary=f"{len(listed)} ids: {told}")
+    caption = "Ids and what was measured of them"
+    return Table(caption, columns, rows, words=(1, 2, 3, 4, 5), summary=f"{len(listed)} ids: {told}")
 
 
 def _figure(figure: Figure) -> str:

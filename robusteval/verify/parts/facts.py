@@ -274,11 +274,19 @@ def _self_tests(record: Record, result: Verification) -> None:
         if len(set(row.samples)) != len(row.samples) or not all(right[sample] for sample in row.samples):
             faults.append("a sample is there twice, or is wrong when clean")
         result.judge(faults, f"planted[{index}]")
+    best: dict[str, list[float]] = {}
+    names = [(proof.norm, proof.certifier) for proof in record.certificates]
     for index, proof in enumerate(record.certificates):
         faults = [] if proof.samples == list(range(len(proof.samples))) else ["its samples are not the first ones"]
         pairs = zip(proof.samples, proof.radius, strict=False)
         if any(radius > 0 and not right[sample] for sample, radius in pairs):
             faults.append("something is proved of a sample that is wrong when clean")
+        before = best.setdefault(proof.norm, [0.0] * len(proof.radius))
+        if names.count(names[index]) > 1:
+            faults.append("it is there twice")
+        if proof.status == "done" and any(now < then for now, then in zip(proof.radius, before, strict=False)):
+            faults.append("a radius is smaller than what was proved before it")
+        best[proof.norm] = proof.radius or before
         result.judge(faults, f"certificates[{index}]")
     for index, search in enumerate(record.searches):
         twice = len(set(search.samples)) != len(search.samples)

@@ -33,6 +33,8 @@ def check_proofs(record: Record, folder: Path, evidence: Evidence, result: Verif
     if not claims:
         return
     if record.proofs is None:
+        if (folder / FILE).exists():
+            result.judge(["it is there, and the record does not name it"], "The stored graph")
         result.leave(UNREAD, claims)
         return
     if record.proofs.file != FILE:
