@@ -12,7 +12,12 @@ import click
 
 from robusteval.cli import say_json
 
-EXTRAS = {"pandas": "pandas", "ray": "ray", "sign": "securesystemslib"}  # extra -> the package that it brings
+EXTRAS = {
+    "cage": "pyseccomp",
+    "pandas": "pandas",
+    "ray": "ray",
+    "sign": "securesystemslib",
+}  # extra -> the package that it brings
 
 
 @click.command("doctor")
@@ -55,10 +60,21 @@ def _machine() -> dict[str, str]:
         "cores": str(os.cpu_count() or 1),
         "memory left": "unknown" if left is None else size(left),
         "devices": ", ".join(["cpu", *cards]),
-        "ONNX Runtime": f"{onnxruntime.__version__}: {', '.join(onnxruntime.get_available_providers())}",
+        "ONNX Runtime": f"{onnxruntime.__version__}, built for {', '.join(map(_short, _providers()))}",
         "torch": torch.__version__,
         "cage": holds(),
     }
+
+
+def _providers() -> list[str]:
+    import onnxruntime
+
+    return [str(name) for name in onnxruntime.get_available_providers()]
+
+
+def _short(provider: str) -> str:
+    """CUDAExecutionProvider -> CUDA."""
+    return provider.removesuffix("ExecutionProvider")
 
 
 def _extras() -> dict[str, str]:
@@ -124,7 +140,8 @@ def _show(facts: dict[str, Any]) -> None:
             listed.add_row(name, value)
         screen.show(listed)
     plugins = facts["plugins"]
-    screen.say(f"Plugins: {', '.join(f'{count} {kind}' for kind, count in sorted(plugins['counts'].items()))}.")
+    counted = [f"{kind} {count}" for kind, count in sorted(plugins["counts"].items())]
+    screen.say(f"Plugins by kind: {', '.join(counted)}.")
     for name, why in plugins["broken"].items():
         screen.say(f"BROKEN: {name}: {why}")
     if "suites" in facts:
