@@ -174,7 +174,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loaders": {"contracts", "runtime"},
     "loaders.onnx": {"contracts", "contracts.certificates", "loaders", "runtime"},
     "loaders.pytorch": {"contracts", "loaders"},
-    "report": {"record", "report.charts", "report.formats", "report.sections"},
+    "report": {"assessment.answers", "record", "report.charts", "report.formats", "report.sections"},
     "report.sections": {
         "assessment.answers",
         "assessment.evidence",
@@ -237,6 +237,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         "assessment",
+        "assessment.answers",
         "assessment.evidence",
         "assessment.gates",
         "contracts",

@@ -11,6 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from robusteval.assessment.answers.robust import how_robust
 from robusteval.assessment.evidence.worst_case import median_loss
 from robusteval.assessment.gates.form import BY_VALUE
 from robusteval.cli import say, say_json, stream
@@ -125,7 +126,11 @@ def result_table(record: Record) -> None:
     screen.show(listed)
     if record.verdict is not None:
         screen.say()
-        screen.say(f"Trust grade of this evaluation: {record.verdict.grade} ({record.verdict.status})")
+        answer = how_robust(record)
+        screen.say(f". {answer.sentence} {answer.figures}".rstrip(), bold=answer.heading)
+        screen.say(
+            f"Evaluation quality: {record.verdict.grade} ({record.verdict.status}), of this run and not the model."
+        )
         for sentence in record.verdict.sentences:
             screen.say(sentence)
     for finding in record.findings:

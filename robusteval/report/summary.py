@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from robusteval.assessment.answers.robust import how_robust
 from robusteval.record.run import Cell, Record, Result
 from robusteval.record.units import WORST_CASE
 from robusteval.report.charts import pieces
@@ -89,8 +90,15 @@ def render_markdown(record: Record) -> str:
     if verdict is None:
         lines += ["**No verdict was recorded.**", ""]
     else:
-        word = "Conclusive" if verdict.status == "conclusive" else "INCONCLUSIVE"
-        lines += [f"**{word}, trust grade {verdict.grade}.** {markdown(verdict.grade_reason)}", ""]
+        answer = how_robust(record)
+        lines += [
+            f"**{markdown(answer.heading)}.** {markdown(answer.sentence)} {markdown(answer.figures)}".rstrip(),
+            "",
+        ]
+        quality = (
+            f"Evaluation quality {verdict.grade} ({verdict.status}): of this evaluation, and no grade of the model."
+        )
+        lines += [quality, ""]
         lines += [f"* {markdown(sentence)}" for sentence in verdict.sentences] + [""]
     rows = short_table(record)
     if rows:

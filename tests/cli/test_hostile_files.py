@@ -173,7 +173,7 @@ def test_a_run_on_a_hostile_model_has_a_page_of_ordinary_size(
     screen = robusteval("run", path, "--suite", quick, "--out", tmp_path / "run", "--workers", 1)
     assert screen.code == 0, screen.err
     assert clean(screen.out + screen.err)
-    assert not any(line.startswith("Trust grade of this evaluation: A") for line in screen.out.splitlines())
+    assert not any(line.startswith("Evaluation quality: A") for line in screen.out.splitlines())
     page = (tmp_path / "run" / "report.html").read_text()
     assert clean(page.split("<script>", maxsplit=1)[0].replace("\t", ""))
     assert len(page) < 2_500_000

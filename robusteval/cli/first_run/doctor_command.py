@@ -74,7 +74,7 @@ def _providers() -> list[str]:
 
 def _short(provider: str) -> str:
     """CUDAExecutionProvider -> CUDA."""
-    return provider.removesuffix("ExecutionProvider")
+    return provider.removesuffix("ExecutionProvider").replace("Tensorrt", "TensorRT")
 
 
 def _extras() -> dict[str, str]:
