@@ -128,9 +128,7 @@ def result_table(record: Record) -> None:
         screen.say()
         answer = how_robust(record)
         screen.say(f". {answer.sentence} {answer.figures}".rstrip(), bold=answer.heading)
-        screen.say(
-            f"Evaluation quality: {record.verdict.grade} ({record.verdict.status}), of this run and not the model."
-        )
+        screen.say(f"Evaluation quality: {record.verdict.grade} ({record.verdict.status}); no grade of the model.")
         for sentence in record.verdict.sentences:
             screen.say(sentence)
     for finding in record.findings:

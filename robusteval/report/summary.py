@@ -91,14 +91,9 @@ def render_markdown(record: Record) -> str:
         lines += ["**No verdict was recorded.**", ""]
     else:
         answer = how_robust(record)
-        lines += [
-            f"**{markdown(answer.heading)}.** {markdown(answer.sentence)} {markdown(answer.figures)}".rstrip(),
-            "",
-        ]
-        quality = (
-            f"Evaluation quality {verdict.grade} ({verdict.status}): of this evaluation, and no grade of the model."
-        )
-        lines += [quality, ""]
+        said = markdown(f"{answer.sentence} {answer.figures}".rstrip())
+        lines += [f"**{markdown(answer.heading)}.** {said}", ""]
+        lines += [f"Evaluation quality {verdict.grade} ({verdict.status}); no grade of the model.", ""]
         lines += [f"* {markdown(sentence)}" for sentence in verdict.sentences] + [""]
     rows = short_table(record)
     if rows:
