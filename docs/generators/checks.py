@@ -28,4 +28,4 @@ def _section(spec: Spec) -> str:
         ("Source", spec.source),
     )
     rows = [(name, plain(words)) for name, words in facts if words]
-    return page(f"## {spec.id}", plain(spec.title), table(("", ""), rows))
+    return page(f"## {spec.id}", plain(spec.title), table(("What", "As specified"), rows))

@@ -63,7 +63,7 @@ def _section(entry: Entry) -> str:
     suite = entry.kind == "suite"
     declared = f"```toml\n{entry.plugin.text.strip()}\n```" if suite else ""
     parameters = "" if suite else _parameters(params_schema(entry.plugin)["properties"])
-    return page(f"## {entry.name}", plain(info.summary), table(("", ""), rows), parameters, declared)
+    return page(f"## {entry.name}", plain(info.summary), table(("What", "As declared"), rows), parameters, declared)
 
 
 def _said(value: Any) -> str:
