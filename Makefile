@@ -31,7 +31,7 @@ fuzz: .venv/.done
 test-data: .venv/.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.data.make $(ARGS)
 
-.PHONY: demo test quick test-data mutants hostile fuzz schemas lint install example references clean lock audit dist sbom release-tools
+.PHONY: demo test quick test-data mutants hostile fuzz schemas lint install example references clean lock audit dist sbom release-tools site
 
 # The environment is rebuilt when the package's metadata or the pinned versions change. LOCKED=1 takes the very files of
 # requirements/ci.lock, by their hashes, as CI does; without it any file of the pinned versions will do, as of another index.
@@ -56,7 +56,7 @@ endif
 LOCK = $(BIN)/uv pip compile --no-config --quiet --default-index https://pypi.org/simple --python-version 3.11 \
 	--python-platform x86_64-manylinux_2_28 --only-binary :all: --generate-hashes --custom-compile-command "make lock"
 lock: release-tools
-	$(LOCK) $(ARGS) --constraint constraints.txt --extra test --extra release --output-file requirements/ci.lock pyproject.toml
+	$(LOCK) $(ARGS) --constraint constraints.txt --extra test --extra release --extra docs --output-file requirements/ci.lock pyproject.toml
 	$(LOCK) $(ARGS) --constraint requirements/ci.lock --output-file requirements/run.lock pyproject.toml
 
 # Known vulnerabilities of what is locked, by PyPI's advisories. A package that could not be looked up is an error, not a pass.
@@ -68,6 +68,14 @@ dist: release-tools
 	$(BIN)/python -m tests.release.dist
 sbom: release-tools
 	$(BIN)/python -m tests.release.sbom
+
+# The documentation as a website in site/: docs/, README.md, and what docs/generators makes of commands, plugins, checks and the record.
+# Anything that leads nowhere is an error. ROBUSTEVAL_REPOSITORY=https://... makes links of what is published there and no page.
+site: .venv/.done
+ifndef LOCKED
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+endif
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 install: .venv/.done
 
@@ -118,4 +126,4 @@ references: .venv/.done
 	$(BIN)/robusteval references build --suite standard --samples $(REFERENCE_IMAGES) $(KNOWN) --out robusteval/data/references/fashion-mnist-standard.json
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache mutants
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache mutants site

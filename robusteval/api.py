@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robusteval.assessment.standards.figures import Figure, figures
 from robusteval.bridge import Posed, borrowed, posed
 from robusteval.cache import cache_folder
 from robusteval.cage.page import beat
@@ -113,6 +114,7 @@ __all__ = [
     "Executor",
     "ExecutorInfo",
     "Featured",
+    "Figure",
     "Finding",
     "Gradient",
     "GraphNode",
@@ -162,6 +164,7 @@ __all__ = [
     "columns",
     "detection",
     "distance",
+    "figures",
     "graph_of",
     "graph_scores",
     "hookimpl",
@@ -176,6 +179,7 @@ __all__ = [
     "proved",
     "random_in_ball",
     "random_on_sphere",
+    "report_html",
     "rivals",
     "size",
     "statistics",
@@ -197,3 +201,10 @@ def load_model(path: str | Path, options: LoadOptions | None = None) -> Classifi
     from robusteval.engine.catalogue.open_model import load_model as load
 
     return load(Path(path), options or LoadOptions(), discover())
+
+
+def report_html(record: Record) -> str:
+    """The report of a record: one self-contained HTML document."""
+    from robusteval.report import render  # what draws charts is imported when there is something to draw
+
+    return render(record)

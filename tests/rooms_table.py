@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "contracts.executors": set(),  # where units are made
     "bridge": {"contracts"},
     "api": {
+        "assessment.standards",
         "bridge",
         "contracts",
         "contracts.certificates",
@@ -31,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "metrics._common",
         "ops",
         "record",
-    },  # the catalogue: load_model, on its first call only
+        "report",
+    },  # the catalogue and the report: load_model and report_html, on their first calls only
     "runtime": set(),
     "metrics": {"metrics._common", "record", "record.measured"},
     "metrics._common": {"record", "record.measured"},

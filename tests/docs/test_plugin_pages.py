@@ -181,9 +181,3 @@ def test_the_index_lists_every_page_and_every_hook_with_its_signature() -> None:
     assert set(re.findall(r"`(robusteval_\w+)\(\) -> ", text)) == set(hooks)
     for name, hook in hooks.items():
         assert f"`{name}() -> {inspect.signature(hook).return_annotation}`" in text
-
-
-def test_links_of_the_pages_lead_somewhere() -> None:
-    for path in [INDEX, *(page.path for page in PAGES.values())]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"

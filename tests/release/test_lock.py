@@ -27,7 +27,7 @@ def wanted(rows: list[str]) -> dict[str, Requirement]:
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
-        ("ci", [*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["release"]]),
+        ("ci", [*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["release"], *EXTRAS["docs"]]),
         ("run", PROJECT["dependencies"]),
     ],
 )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from robusteval.finished.paired import page as paired_of
+from robusteval.finished.paired.compare import compare
+from robusteval.finished.paired.document import Paired
 from robusteval.record.run import Curve, Point, Record, Result
 from robusteval.report import render
 from robusteval.report.comparison_page import render_comparison
 from tests import comparisons, records, references
+from tests.finished.made import run, version
 
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>'+(window.pwned=1)+'{{7*7}}\"&\u2028"
 
@@ -32,6 +36,26 @@ def hostile_page() -> str:
 @pytest.fixture(scope="session")
 def several_page() -> str:
     return render_comparison(comparisons.make())
+
+
+@pytest.fixture(scope="session")
+def paired() -> Paired:
+    """Three releases of a model: a better one, a worse one, and one that was attacked otherwise. Some images that
+    changed have pictures."""
+    odd = version(4)
+    odd.suite.attacks_sha256 = "ee" * 32
+    runs = {"release-13": version(1), "release-14": version(2, lost=25), "release-15": version(3), "nightly": odd}
+    made = compare([run(f"models/classifier-{key}", record) for key, record in runs.items()])
+    (pictured, *_) = (picture for picture in records.make(8).gallery if picture.adversarial_png)
+    for pair in made.pairs:
+        for image in pair.changed[:6]:
+            image.clean_png, image.adversarial_png = pictured.clean_png, pictured.adversarial_png
+    return made
+
+
+@pytest.fixture(scope="session")
+def paired_page(paired: Paired) -> str:
+    return paired_of.render(paired)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ GRAVE = ("serious", "critical")
 PARTS = [
     ("plain", None),
     ("several", None),
+    ("paired", None),
     ("doubtful", "#verdict"),
 ]  # what differs where a run is not to be relied on
 
@@ -33,14 +34,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory, record: Record, page: str, several_page: str) -> dict[str, Path]:
-    """A run's page, one of several models, and one that is not to be relied on."""
+def files(
+    tmp_path_factory: pytest.TempPathFactory, record: Record, page: str, several_page: str, paired_page: str
+) -> dict[str, Path]:
+    """A run's page, one of several models, one of finished runs, and one that is not to be relied on."""
     doubtful = copy.deepcopy(record)
     assert doubtful.verdict is not None
     doubtful.verdict.status, doubtful.verdict.grade = "inconclusive", "D"
     folder = tmp_path_factory.mktemp("accessible")
     made = {}
-    for name, html in (("plain", page), ("several", several_page), ("doubtful", render(doubtful))):
+    pages = {"plain": page, "several": several_page, "paired": paired_page, "doubtful": render(doubtful)}
+    for name, html in pages.items():
         made[name] = folder / f"{name}.html"
         made[name].write_text(html, encoding="utf-8")
     return made
