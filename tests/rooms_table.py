@@ -228,6 +228,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verify.parts",
     },
     "finished.exports": {"finished", "assessment.standards", "record", "report"},
+    "finished.verifiers": {  # asked what the run leaves open
+        "metrics._common",
+        "record",
+        "runtime",
+        "verify.parts",
+    },
     "finished.paired": {
         "finished",
         "metrics",
@@ -257,6 +263,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "finished",
         "finished.exports",
         "finished.paired",
+        "finished.verifiers",
         "live",
         "record",
         "report",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param
+from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param, rivals
 from robusteval_certifiers._common.intervals import Bounds, forward
 from robusteval_certifiers._common.margins import STEPS, bounded, crown, crown_over_intervals, ibp, leads, smallest
 from robusteval_certifiers._common.network import Network
@@ -21,7 +21,7 @@ class AlphaCrown:
 
     info: ClassVar[CertifierInfo] = CertifierInfo(
         name="alpha-crown",
-        version="1",
+        version="2",
         norms=CERTIFIED_NORMS,
         summary="Optimises the slopes of CROWN's lower lines for each image and rival class.",
         reference="Xu et al., Fast and complete: enabling complete verification with rapid and massively parallel "
@@ -35,18 +35,55 @@ class AlphaCrown:
     rate: float = param(0.25, "Step size of the first step; it falls to a tenth.", minimum=1e-6, maximum=10.0)
 
     def bound(self, statement: Statement) -> Proof:
-        """Lower bounds of the margin, [B]."""
-        return bounded(statement, [ibp, crown_over_intervals, crown, self._climbed])
+        """Lower bounds of the margin, [B]. Of one image alone the slopes are given too, where they were needed: `rows`
+        of a node, the functions of its value that were bounded, 2 i for +v[i] and 2 i + 1 for -v[i], of the scores the
+        rival class; and for each activation before it the places of its undecided ReLUs and their slopes in each row,
+        as "START.rows" [1, S], "START.PLACE.free" [1, F], "START.PLACE.slope" float32 [1, S, F]. Places count in the
+        graph with its maxima taken apart (`_common.network`).
+        """
+        kept: dict[str, Tensor] | None = {} if len(statement.eps) == 1 else None
 
-    def _climbed(self, network: Network, statement: Statement) -> Tensor:
+        def climbed(network: Network, some: Statement) -> Tensor:
+            return self._climbed(network, some, kept)
+
+        return replace(bounded(statement, [ibp, crown_over_intervals, crown, climbed]), slopes=kept or {})
+
+    def _climbed(self, network: Network, statement: Statement, kept: dict[str, Tensor] | None) -> Tensor:
         def sharper(place: int, rows: Tensor) -> Tensor:
-            return _climb(network, bounds, place, rows, self.inner, self.rate)
+            met = _climb(network, bounds, place, rows, self.inner, self.rate)
+            if kept is not None:
+                signs = rows.sum(-1)  # of unit vectors
+                _keep(kept, bounds, place, 2 * rows.abs().argmax(-1) + (signs < 0), met)
+            return met.best
 
         bounds = forward(network, statement)
         refined(network, bounds, sharper if self.inner else None)
         last = len(network.nodes) - 1
         goal = statement.graph.slack
-        return smallest(statement, _climb(network, bounds, last, leads(statement), self.steps, self.rate, STEPS, goal))
+        met = _climb(network, bounds, last, leads(statement), self.steps, self.rate, STEPS, goal)
+        if kept is not None:
+            _keep(kept, bounds, last, rivals(statement)[0], met)
+        return smallest(statement, met.best)
+
+
+class _Best:
+    """The best bounds [B, S] that were met, and of each the slopes that gave it, [B, S, n] by place."""
+
+    def __init__(self, first: Tensor, slopes: dict[int, Tensor], goal: float) -> None:
+        self.best, self.goal = first, goal
+        self.slopes = {place: slope.detach().clone() for place, slope in slopes.items()}
+
+    @property
+    def done(self) -> Tensor:
+        """Images [B] whose bounds are beyond the goal: they keep their first ones, however long others take."""
+        return (self.best > self.goal).all(1)
+
+    def meet(self, found: Tensor, slopes: dict[int, Tensor]) -> None:
+        """Keeps what is better."""
+        better = ((found > self.best) | torch.isnan(self.best)) & ~self.done[:, None]
+        self.best = torch.where(better, found, self.best)
+        for place, slope in slopes.items():
+            self.slopes[place] = torch.where(better[..., None], slope.detach(), self.slopes[place])
 
 
 def _climb(
@@ -58,17 +95,17 @@ def _climb(
     rate: float,
     dual: int = 2,
     goal: float = torch.inf,
-) -> Tensor:
+) -> _Best:
     """The best bounds [B, S] of the node `start` that were met on the way up, CROWN's own first. dual: steps in search
     of a dual variable in L2; goal: beyond which no bound need go."""
-    best = least(network, bounds, start, rows, steps=dual)
     slopes = {
         place: fitted.low_slope[:, None].repeat(1, rows.shape[1], 1).requires_grad_(True)
         for place, fitted in bounds.lines.items()
         if place < start and bool(fitted.free.any())
     }
+    met = _Best(least(network, bounds, start, rows, steps=dual), slopes, goal)
     if not slopes or not steps:
-        return best
+        return met
     ascent = torch.optim.Adam(list(slopes.values()), lr=rate, maximize=True)
     for step in range(steps):
         for group in ascent.param_groups:
@@ -76,23 +113,34 @@ def _climb(
         with torch.enable_grad():
             found = least(network, bounds, start, rows, slopes, dual)
             if not found.requires_grad:  # no ReLU that is free lies before this node
-                return best
+                return met
             grads = torch.autograd.grad(found.sum(), list(slopes.values()), allow_unused=True)
-        best = _better(best, found.detach(), goal)
-        if bool((best > goal).all()):
-            return best
+        met.meet(found.detach(), slopes)
+        if bool(met.done.all()):
+            return met
         for slope, grad in zip(slopes.values(), grads, strict=True):
             slope.grad = grad
         ascent.step()
         for place, slope in slopes.items():
             floor = bounds.lines[place].least[:, None]
-            slope.data = torch.minimum(torch.maximum(slope.data, floor), slope.new_ones(()))
-    return _better(best, least(network, bounds, start, rows, slopes, dual).detach(), goal)
+            # as float32 holds them: the slopes that are kept are those of the bound
+            slope.data = torch.minimum(torch.maximum(slope.data.float().double(), floor), slope.new_ones(()))
+    met.meet(least(network, bounds, start, rows, slopes, dual).detach(), slopes)
+    return met
 
 
-def _better(best: Tensor, found: Tensor, goal: float) -> Tensor:
-    """The larger of two bounds; of an image that is done already the first, however long others beside it take."""
-    return torch.where((best > goal).all(1, keepdim=True), best, torch.fmax(best, found))
+def _keep(kept: dict[str, Tensor], bounds: Bounds, start: int, rows: Tensor, met: _Best) -> None:
+    """Adds the slopes of some rows [1, S] of a node to those that are kept. Nodes before it are done with, so that the
+    same ReLUs are undecided for all of its rows."""
+    if not met.slopes:
+        return
+    new = {f"{start}.rows": rows}
+    for place, slope in met.slopes.items():
+        free = bounds.lines[place].free[0].nonzero().squeeze(1)
+        kept[f"{start}.{place}.free"] = free[None]
+        new[f"{start}.{place}.slope"] = slope[..., free].float()
+    for name, value in new.items():
+        kept[name] = torch.cat([kept[name], value], 1) if name in kept else value
 
 
 @hookimpl

@@ -86,7 +86,7 @@ def _located(path: Path, models: Sequence[str]) -> Located:
         raise RobustEvalError("This run has one model.", "Give --model once.")
     file = path / store.RECORD_FILE if path.is_dir() else path
     record = store.load(path)
-    return Located(folder, [Place("", record, file, _find(models[0] if models else None, record.model, folder))])
+    return Located(folder, [Place("", record, file, find(models[0] if models else None, record.model, folder))])
 
 
 def _verified(found: Located) -> Verification:
@@ -124,11 +124,11 @@ def _several(compared: comparison.Comparison, folder: Path, models: Sequence[str
         named = next((model for model in models if Path(model).name == entry.file), None)
         file = folder / entry.key / store.RECORD_FILE
         record = store.load(file.parent)
-        places.append(Place(entry.key, record, file, _find(named, record.model, file.parent)))
+        places.append(Place(entry.key, record, file, find(named, record.model, file.parent)))
     return places
 
 
-def _find(given: str | None, model: Model, folder: Path) -> Path | None:
+def find(given: str | None, model: Model, folder: Path) -> Path | None:
     """The evaluated model: as given, as the record says, or beside the record. A record may name any file of this
     machine: only plain ones that end in .onnx are opened on its word. Raises RecordError."""
     if given is not None:
@@ -140,6 +140,6 @@ def _find(given: str | None, model: Model, folder: Path) -> Path | None:
             return candidate
         raise RecordError(
             f"The record names {str(candidate)[:200]!r} as its model, which is no plain .onnx file: it was not opened.",
-            "Give the model yourself: robusteval verify RUN --model MODEL.",
+            "Give the model yourself with --model MODEL.",
         )
     return None

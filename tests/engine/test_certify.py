@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch import nn
 
 from robusteval.api import Certifier, CertifierInfo, Proof, Statement
@@ -24,6 +25,7 @@ from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.metrics._common.bracket import edges_of
 from robusteval.record import store
 from robusteval.record.run import Record
+from robusteval.verify.proofs.check import LEFT, UNREAD
 from robusteval.verify.run import verify
 from tests.loaders.exports import export
 from tests.sure import sure
@@ -201,3 +203,38 @@ def test_verify_sees_another_graph(net: Path, data: tuple[np.ndarray, np.ndarray
     assert any("answers otherwise than the model" in sentence for sentence in verify(record, file.parent, net).failures)
     file.write_bytes(b"no graph")
     assert any("stored graph" in sentence for sentence in verify(record, file.parent, net).failures)
+
+
+def test_what_only_slopes_prove_is_proved_again_with_them(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """Behind a pool, whose maxima are taken apart on both sides."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 8), nn.ReLU())
+        net = export(nn.Sequential(body, nn.Linear(8, 3)), tmp_path / "pool.onnx", (1, 6, 6))
+    x = torch.from_numpy(data[0])
+    labels = load_onnx(net, LoadOptions()).logits(x).argmax(1).numpy()
+    asked = SUITE.replace('"ibp", "crown"', '"crown", "alpha-crown"').replace('"linf", "l2"', '"linf"')
+    made(net, (data[0], labels), tmp_path, suite=asked)
+    record, folder = store.load(tmp_path / "run"), tmp_path / "run"
+    kept = {name.split(".")[3] for name in load_file(folder / "proofs.safetensors") if name.startswith("slopes.")}
+    plain, row = record.certificates
+    gained = [n for n in range(6) if row.radius[n] > plain.radius[n]]
+    assert 1 <= len(kept) == min(3, len(gained))
+    fine = verify(record, folder, net)
+    assert fine.failures == []
+    assert fine.left[LEFT] == sum(value > 0 for value in (*plain.radius, *row.radius)) - 3 - len(kept)
+    sample = int(min(kept))
+    row.radius[sample] *= 1.5
+    raised = verify(record, folder, net)
+    assert any(f"certificate of sample {sample} in linf" in sentence for sentence in raised.failures)
+
+
+def test_activations_that_are_not_proved_again_are_counted(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    net = export(
+        nn.Sequential(nn.Flatten(), nn.Linear(36, 10), nn.GELU(), nn.Linear(10, 3)), tmp_path / "g.onnx", (1, 6, 6)
+    )
+    labels = load_onnx(net, LoadOptions()).logits(torch.from_numpy(data[0])).argmax(1).numpy()
+    made(net, (data[0], labels), tmp_path)
+    found = verify(store.load(tmp_path / "run"), tmp_path / "run", net)
+    assert found.failures == []
+    assert found.left[UNREAD] > 0

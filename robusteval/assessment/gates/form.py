@@ -49,7 +49,7 @@ def parse(text: str) -> Form:
     by_value = plain.endswith(BY_VALUE)
     bare = plain.removesuffix(BY_VALUE).replace(" ", "")
     by: By = "value" if by_value else "interval"
-    distance = _number(bare.removeprefix("-")) if not by_value else None
+    distance = number(bare.removeprefix("-")) if not by_value else None
     if distance is not None:
         return Form(plain, "every-norm", least=-distance if bare.startswith("-") else distance, by="value")
     left, sign, right = bare.partition(">=")
@@ -67,7 +67,7 @@ def _form(text: str, kind: Kind, parts: dict[str, str], right: str, by: By) -> F
             raise ValueError(f"{_quoted(text)} asks for a grade that is none of {', '.join(GRADES)}")
         return Form(text, kind, grade=right, by="value")
     norm = parts.get("norm", "")
-    least, eps = _number(right), _number(parts["eps"]) if "eps" in parts else 0.0
+    least, eps = number(right), number(parts["eps"]) if "eps" in parts else 0.0
     if least is None:
         raise ValueError(f"{_quoted(text)} has no number such as 0.4 or 40% after >=")
     if eps is None or ("eps" in parts and eps <= 0):
@@ -79,7 +79,7 @@ def _form(text: str, kind: Kind, parts: dict[str, str], right: str, by: By) -> F
     return Form(text, kind, norm, eps, least, by=by)
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
     """0.03, 8/255 or 40%; None for anything else."""
     found = _NUMBER.fullmatch(text)
     if found is None or len(text) > 30:

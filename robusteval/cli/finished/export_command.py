@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from robusteval.cli import say
+
+if TYPE_CHECKING:
+    from robusteval.record.run import Record
 
 HELP = {
     "junit": "JUnit XML: a test case a check and a gate.",
@@ -44,8 +47,38 @@ def targets(given: dict[str, Any]) -> dict[str, Path]:
 @click.command("export")
 @click.argument("run", type=click.Path())
 @export_options
-def command(run: str, **given: Any) -> None:
-    """Write the finished RUN in other formats; neither model nor plugins are needed.
+@click.option(
+    "--vnnlib",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Write what is neither proved nor broken in Linf to this new or empty folder, for verifiers of others: the "
+    "model's file, a VNN-LIB file a sample, instances.csv.",
+)
+@click.option(
+    "--eps",
+    metavar="8/255",
+    help="For --vnnlib: the budget, a share of the pixel range.  [default: the one that the run quotes first]",
+)
+@click.option("--model", type=click.Path(), help="For --vnnlib: the model, where it is not where it was.")
+@click.option(
+    "--import-verdicts",
+    "verdicts",
+    type=click.Path(),
+    metavar="CSV",
+    help="Take a verifier's answers to these files back, and keep them in the run's folder as another's: they count "
+    "nowhere as proved or broken.",
+)
+@click.option("--verifier", metavar="NAME", help="For --import-verdicts: whose answers they are.")
+def command(
+    run: str,
+    vnnlib: str | None,
+    eps: str | None,
+    model: str | None,
+    verdicts: str | None,
+    verifier: str | None,
+    **given: Any,
+) -> None:
+    """Write the finished RUN in other formats; no plugins are needed, and the model for --vnnlib only.
 
     A figure that was not measured is left out, or said to be so. Nothing is asked of a model again: whether the record
     holds is what `robusteval verify` says.
@@ -55,9 +88,60 @@ def command(run: str, **given: Any) -> None:
     from robusteval.record.store import load
 
     wanted = targets(given)
-    if not wanted:
-        raise click.UsageError(f"Give a format, such as --junit FILE: {', '.join(HELP)}.")
+    if not wanted and vnnlib is None and verdicts is None:
+        raise click.UsageError(
+            f"Give a format, such as --junit FILE: {', '.join(HELP)}, vnnlib; or give --import-verdicts CSV."
+        )
+    if vnnlib is None and (eps is not None or model is not None):
+        raise click.UsageError("--eps and --model are for --vnnlib FOLDER.")
+    if (verdicts is None) != (verifier is None):
+        raise click.UsageError("--import-verdicts CSV and --verifier NAME go together.")
+    share = None if eps is None else _share(eps)
     with working("the export of the run"):
-        export(load(Path(run)), wanted)
+        record = load(Path(run))
+        export(record, wanted)
     for name, path in wanted.items():
         say(f"{name.replace('_', '-')}: {path}")
+    if vnnlib is not None:
+        _ask_others(record, Path(run), model, Path(vnnlib), share)
+    if verdicts is not None and verifier is not None:
+        _take_back(record, Path(run), Path(verdicts), verifier)
+
+
+def _share(eps: str) -> float:
+    from robusteval.assessment.gates.form import number
+
+    value = number(eps)
+    if value is None or not 0 < value <= 1:
+        raise click.BadParameter("give a share of the pixel range, such as 8/255 or 0.03", param_hint="--eps")
+    return value
+
+
+def _ask_others(record: Record, run: Path, model: str | None, target: Path, share: float | None) -> None:
+    from robusteval.cage.page import working
+    from robusteval.finished.new_folder import new_folder
+    from robusteval.finished.paired.runs import folder_of
+    from robusteval.finished.verifiers.instances import LIST, write
+    from robusteval.finished.verifiers.undecided import told
+    from robusteval.verify.command import find
+
+    folder = folder_of(run)
+    with working("the questions that the run leaves open"):
+        new_folder(target)
+        state = write(record, folder, find(model, record.model, folder), target, share)
+    say(told(record, state))
+    say(f"vnnlib: {target / LIST}")
+
+
+def _take_back(record: Record, run: Path, path: Path, verifier: str) -> None:
+    from robusteval.cage.page import working
+    from robusteval.finished.paired.runs import folder_of
+    from robusteval.finished.verifiers.verdicts import FILE, NOTE, keep, told
+
+    folder = folder_of(run)
+    with working("the answers of another verifier"):
+        rows = keep(record, folder, path, verifier)
+    for row in rows:
+        say(told(record, row, verifier))
+    say(NOTE)
+    say(f"import-verdicts: {folder / FILE}")

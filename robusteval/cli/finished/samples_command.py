@@ -85,14 +85,10 @@ def _write(record: Record, run: Path, rows: Rows, norm: str, folder: Path) -> No
     """Writes RANK-SAMPLE-clean.png and RANK-SAMPLE-adversarial.png: names are ours, and none comes from the data."""
     from robusteval.errors import RecordError
     from robusteval.finished.images import Images
+    from robusteval.finished.new_folder import new_folder
     from robusteval.record.store import write_atomically
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise RecordError(f"The folder {folder} is not empty.", "Give a new one.")
-    except OSError as error:
-        raise RecordError(f"Cannot write to {folder}: {error.strerror or error}.", "Give another folder.") from None
+    new_folder(folder)
     there = Images(record, run if run.is_dir() else run.parent)
     written = 0
     for rank, row in enumerate(rows, start=1):

@@ -162,14 +162,13 @@ def _fits(stored: Mapping[str, NDArray[Any]], count: int) -> bool:
 def _search(asked: _Asked, certifier: Certifier, rows: slice, start: Tensor, spent: float) -> tuple[Tensor, int]:
     """The largest radius proved of each sample by halving between what is proved and what is broken, [n]; and how many
     searches the clock ended."""
-    part = asked.samples[rows]
     right, upper = asked.right[rows], asked.upper[rows]
     known = torch.isfinite(upper)
     high = torch.where(known, upper, asked.limit)
     low = start.clone()
     todo = (right & (high > low)).nonzero().squeeze(1)
-    until = time.perf_counter() + asked.settings.seconds * len(part.x) - spent
-    whole = _statement(asked, part.x, part.y)
+    until = time.perf_counter() + asked.settings.seconds * len(right) - spent
+    whole = statement(asked.graph, asked.samples, rows, asked.norm, 0.0)
     for step in range(asked.settings.halvings + 1):
         # first the whole interval: of what is broken it has to fail, of what is not it may be all that is needed
         radius = high if step == 0 else (low + high) / 2
@@ -178,7 +177,7 @@ def _search(asked: _Asked, certifier: Certifier, rows: slice, start: Tensor, spe
         if time.perf_counter() > until:
             return low, len(todo)
         beat()  # the search goes on
-        some = whole[todo.to(part.x.device)].with_eps(radius[todo].to(part.x.device))
+        some = whole[todo.to(whole.x.device)].with_eps(radius[todo].to(whole.x.device))
         held = proved(some, certifier.bound(some)).cpu()
         low[todo[held]] = radius[todo[held]]
         high[todo[~held]] = radius[todo[~held]]
@@ -186,9 +185,10 @@ def _search(asked: _Asked, certifier: Certifier, rows: slice, start: Tensor, spe
     return low, 0
 
 
-def _statement(asked: _Asked, x: Tensor, y: Tensor) -> Statement:
-    """Only a sample's own label counts as right."""
-    classes = torch.arange(asked.graph.classes, device=y.device)
-    right = y[:, None] == classes
-    eps = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    return Statement(asked.graph, x.double(), y, right, norm_named(asked.norm), eps, asked.samples.bounds)
+def statement(graph: Graph, samples: Source, rows: slice, norm: str, eps: float) -> Statement:
+    """About these samples, each with this radius. Only a sample's own label counts as right."""
+    part = samples[rows]
+    x, y = part.x, part.y
+    right = y[:, None] == torch.arange(graph.classes, device=y.device)
+    radius = torch.full((len(x),), eps, dtype=torch.float64, device=x.device)
+    return Statement(graph, x.double(), y, right, norm_named(norm), radius, samples.bounds)

@@ -273,7 +273,7 @@ def _one_test(name: str, record: document.Record, job: Job, begun: Begun) -> Non
         record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
     elif name == CERTIFICATES:
         record.certificates = certified(record, bare, job.samples, initially_correct, suite, job.catalogue, begun.units)
-        record.proofs = stored_graph.write(record, bare, job.folder)
+        record.proofs = stored_graph.write(record, bare, job.samples, job.catalogue, job.folder)
     else:
         record.estimates = clever.estimate(bare, job.samples, initially_correct, suite.clever, suite.norms, job.seed)
 

@@ -66,11 +66,17 @@ def contradicted(edges: Edges) -> NDArray[np.bool_]:
     return inside
 
 
+def known_at(edges: Edges, eps: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(proved, broken) of each sample at a budget, [n]: broken by a win within it, or else proved up to it, or else
+    neither. A contradicted proof proves nothing."""
+    broken: NDArray[np.bool_] = edges.broken <= eps
+    proved: NDArray[np.bool_] = (edges.proved >= eps) & ~broken & ~contradicted(edges) & (edges.broken > 0)
+    return proved, broken
+
+
 def shares_at(edges: Edges, eps: float) -> Shares:
-    """What is known of the samples at a budget: broken by a win within it, or else proved up to it, or else neither. A
-    contradicted proof proves nothing."""
-    broken = edges.broken <= eps
-    proved = (edges.proved >= eps) & ~broken & ~contradicted(edges) & (edges.broken > 0)
+    """What is known of the samples at a budget, as `known_at` has it."""
+    proved, broken = known_at(edges, eps)
     total = max(edges.count, 1)
     first, second = int(proved.sum()) / total, int(broken.sum()) / total
     return Shares(first, 1 - first - second, second)

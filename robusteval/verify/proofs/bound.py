@@ -1,18 +1,20 @@
 """One certificate proved again: intervals, and one backward substitution for every value that they leave open.
 
-The mathematics is that of the certifiers (Zhang et al. 2018; docs/certificates.md), written a second time, so that a
-fault in one of the two is not the other's. Every value may be off by what the standard model of rounding allows for
-float32 (`_error`), the roundings in here among them.
+The mathematics is that of the certifiers (Zhang et al. 2018; Xu et al. 2021; docs/certificates.md), written a second
+time, so that a fault in one of the two is not the other's. Every value may be off by what the standard model of
+rounding allows for float32 (`_error`), the roundings in here among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robusteval.errors import RecordError
+from robusteval.verify.proofs.balls import ROUND, least_on_ball
 from robusteval.verify.proofs.graph import (
     ELEMENTWISE,
     Array,
@@ -23,17 +25,20 @@ from robusteval.verify.proofs.graph import (
     affine,
     matrix,
 )
+from robusteval.verify.proofs.lines import error_of, is_open, lines
+from robusteval.verify.proofs.lowered import Lowered, lowered
+from robusteval.verify.proofs.slopes import NONE, Kept, Slopes, Turned
 
 _UNIT, _SPARE, _OWN, _TINY, _EXACT = 2.0**-24, 8, 1.0 + 2.0**-8, 2.0**-140, 2.0**-32
-_ROUND = 2.0**-52
 _ROWS = 256  # values that are bounded at once
+_FEW = 128  # of what maxima were made into: where more are open, intervals stand
 
 
 @dataclass
 class Bounds:
     """Of one image: low, high, error of each node, [n]; a number of each is a value that is computed, or a true one."""
 
-    graph: Graph
+    graph: Lowered
     x: Array
     eps: float
     norm: str
@@ -42,22 +47,26 @@ class Bounds:
     high: list[Array] = field(default_factory=list)
     error: list[Array] = field(default_factory=list)
     matrices: dict[int, Array] = field(default_factory=dict)
+    slopes: Slopes = field(default_factory=dict)
 
     def shapes(self, place: int) -> list[tuple[int, ...]]:
         """The shapes of a node's inputs."""
         return [self.graph.nodes[source].shape for source in self.graph.nodes[place].inputs]
 
 
-def margin(graph: Graph, x: Array, label: int, norm: str, eps: float, box: tuple[float, float]) -> float:
-    """A lower bound of the label's lead over every other class, for all images within eps of x [n] in the box.
+def margin(
+    graph: Graph, x: Array, label: int, norm: str, eps: float, box: tuple[float, float], slopes: Slopes = NONE
+) -> float:
+    """A lower bound of the label's lead over every other class, for all images within eps of x [n] in the box. slopes:
+    of the lower lines of ReLUs that are tried beside CROWN's own; whatever they are, the bound is one.
 
     Raises NotRepeatedError for graphs with nodes that are not proved again here, RecordError for what is no graph.
     """
     for node in graph.nodes:
-        if node.op not in ("input", "activation", "linear", "conv", "conv_transpose", "sum", *ELEMENTWISE):
+        if node.op not in ("input", "activation", "linear", "conv", "conv_transpose", "sum", "max", *ELEMENTWISE):
             raise NotRepeatedError(f"The operator {node.op!s:.20} is not proved again here.", "")
     try:
-        return _margin(Bounds(graph, x, eps, norm, box), label)
+        return _margin(Bounds(lowered(graph), x, eps, norm, box, slopes=slopes), label)
     except RecordError:
         raise
     except Exception as error:  # noqa: BLE001 - shapes and places of a hostile graph need not fit each other
@@ -69,7 +78,7 @@ def _margin(bounds: Bounds, label: int) -> float:
     _first(bounds)
     for place, node in enumerate(graph.nodes[1:], 1):
         if node.op == "activation":
-            _sharpen(bounds, node.inputs[0])
+            _sharpen(bounds, place)
             for later in range(node.inputs[0] + 1, place):  # what lies between, from the sharper bounds
                 _step(bounds, later)
         _step(bounds, place)
@@ -77,15 +86,20 @@ def _margin(bounds: Bounds, label: int) -> float:
     count = graph.nodes[last].numel
     rows = -np.eye(count)
     rows[:, label] += 1.0
-    return float(np.delete(_least(bounds, last, rows), label).min())
+    # lines may lose where intervals, which are tight by now, do not: both are sound
+    found = np.maximum(_least(bounds, last, rows), _by_intervals(bounds, last, rows))
+    if len((kept := _kept(bounds, last)).rows):
+        classes = kept.rows % count
+        found[classes] = np.maximum(found[classes], _least(bounds, last, rows[classes], kept.low))
+    return float(np.delete(found, label).min())
 
 
 def _first(bounds: Bounds) -> None:
     low, high = bounds.box
-    down = np.minimum((bounds.x - low) * (1 + _ROUND), bounds.eps * (1 + 4 * _ROUND) + 4 * _ROUND * np.abs(bounds.x))
-    up = np.minimum((high - bounds.x) * (1 + _ROUND), bounds.eps * (1 + 4 * _ROUND) + 4 * _ROUND * np.abs(bounds.x))
-    bounds.low.append(bounds.x - np.maximum(down, 0) * (1 + _ROUND))
-    bounds.high.append(bounds.x + np.maximum(up, 0) * (1 + _ROUND))
+    down = np.minimum((bounds.x - low) * (1 + ROUND), bounds.eps * (1 + 4 * ROUND) + 4 * ROUND * np.abs(bounds.x))
+    up = np.minimum((high - bounds.x) * (1 + ROUND), bounds.eps * (1 + 4 * ROUND) + 4 * ROUND * np.abs(bounds.x))
+    bounds.low.append(bounds.x - np.maximum(down, 0) * (1 + ROUND))
+    bounds.high.append(bounds.x + np.maximum(up, 0) * (1 + ROUND))
     bounds.error.append(np.zeros_like(bounds.x))
 
 
@@ -95,7 +109,7 @@ def _step(bounds: Bounds, place: int) -> None:
     lows, highs = [bounds.low[s] for s in node.inputs], [bounds.high[s] for s in node.inputs]
     sizes = [np.maximum(np.abs(low), np.abs(high)) for low, high in zip(lows, highs, strict=True)]
     if node.op == "activation":
-        error = sizes[0] * _EXACT if node.settings["kind"] == "relu" else sizes[0] * (4 * _UNIT) + _TINY
+        error = error_of(node, lows[0], highs[0])
         low, high = activation(node, lows[0]) - error, activation(node, highs[0]) + error
     else:
         error = _error(bounds, place, sizes)
@@ -105,6 +119,10 @@ def _step(bounds: Bounds, place: int) -> None:
         middle = affine(node, middles, bounds.shapes(place))[0]
         reach = affine(node, halves, bounds.shapes(place), absolute=True, bias=False)[0] + error
         low, high = middle - reach, middle + reach
+        if place in bounds.graph.largest:  # max(a, b): its own interval is tighter than that of its parts
+            a, b = bounds.graph.largest[place]
+            low = np.maximum(low, np.maximum(bounds.low[a], bounds.low[b]))
+            high = np.minimum(high, np.maximum(bounds.high[a], bounds.high[b]))
     if place < len(bounds.low):
         bounds.low[place] = np.maximum(bounds.low[place], low)
         bounds.high[place] = np.minimum(bounds.high[place], high)
@@ -119,7 +137,8 @@ def _error(bounds: Bounds, place: int, sizes: list[Array]) -> Array:
     """How far the computed value may be off; sizes: of the inputs."""
     node = bounds.graph.nodes[place]
     count = _terms(node) + _SPARE
-    relative = _EXACT if node.op in ("gather", "concat") else count * _UNIT / (1 - count * _UNIT)
+    selects = node.op in ("gather", "concat") or place in bounds.graph.exact
+    relative = _EXACT if selects else count * _UNIT / (1 - count * _UNIT)
     whole = affine(node, [size[None] for size in sizes], bounds.shapes(place), absolute=True)[0]
     return np.asarray(whole * (relative * _OWN) + count * _TINY)
 
@@ -138,18 +157,44 @@ def _terms(node: Node) -> int:
 
 
 def _sharpen(bounds: Bounds, place: int) -> None:
-    """Bounds before an activation by substitution, of the values whose sign is open."""
-    wanted = np.flatnonzero((bounds.low[place] < 0) & (bounds.high[place] > 0))
+    """Bounds before an activation by substitution, of the values that are open."""
+    node, source = bounds.graph.nodes[place], bounds.graph.nodes[place].inputs[0]
+    wanted = np.flatnonzero(is_open(node, bounds.low[source], bounds.high[source])).astype(np.int64)
+    if place in bounds.graph.exact and len(wanted) > _FEW:
+        return
     for start in range(0, len(wanted), _ROWS):
         some = wanted[start : start + _ROWS]
-        rows = np.zeros((len(some), bounds.graph.nodes[place].numel))
-        rows[np.arange(len(some)), some] = 1.0
-        bounds.low[place][some] = np.maximum(bounds.low[place][some], _least(bounds, place, rows))
-        bounds.high[place][some] = np.minimum(bounds.high[place][some], -_least(bounds, place, -rows))
+        rows = _units(bounds, source, some)
+        below, above = _least(bounds, source, rows), -_least(bounds, source, -rows)
+        bounds.low[source][some] = np.maximum(bounds.low[source][some], below)
+        bounds.high[source][some] = np.minimum(bounds.high[source][some], above)
+    kept = _kept(bounds, source)
+    for start in range(0, len(kept.rows), _ROWS):
+        part = kept.part(slice(start, start + _ROWS))
+        some, turned = part.rows // 2, part.rows % 2 == 1
+        rows = _units(bounds, source, some) * np.where(turned, -1.0, 1.0)[:, None]
+        found = _least(bounds, source, rows, part.low)
+        np.maximum.at(bounds.low[source], some[~turned], found[~turned])
+        np.minimum.at(bounds.high[source], some[turned], -found[turned])
 
 
-def _least(bounds: Bounds, start: int, rows: Array) -> Array:
-    """A lower bound of rows . value of a node, [S, n] -> [S]."""
+def _kept(bounds: Bounds, place: int) -> Kept:
+    """The slopes for bounds of a node. Raises RecordError where there are more than functions to bound."""
+    kept = bounds.slopes.get(place, Kept(np.zeros(0, np.int64), {}))
+    if len(kept.rows) > 2 * bounds.graph.nodes[place].numel:
+        raise RecordError("The stored slopes are of more values than there are.", "Run the evaluation again.")
+    return kept
+
+
+def _units(bounds: Bounds, place: int, some: NDArray[np.int64]) -> Array:
+    """Rows that select these values of a node."""
+    rows = np.zeros((len(some), bounds.graph.nodes[place].numel))
+    rows[np.arange(len(some)), some] = 1.0
+    return rows
+
+
+def _least(bounds: Bounds, start: int, rows: Array, slopes: Mapping[int, Turned] | None = None) -> Array:
+    """A lower bound of rows . value of a node, [S, n] -> [S]. slopes: of undecided ReLUs, by place, for each row."""
     at = {start: rows}
     total = np.zeros(len(rows))
     for place in range(start, 0, -1):
@@ -160,22 +205,33 @@ def _least(bounds: Bounds, start: int, rows: Array) -> Array:
         total -= np.abs(a) @ bounds.error[place]
         if node.op == "activation":
             source = node.inputs[0]
-            low, high = bounds.low[source], bounds.high[source]
-            free = (low < 0) & (high > 0)
-            bend = node.tensors["slope"].reshape(-1) if "slope" in node.tensors else np.zeros_like(low)
-            chord = np.where(free, (high - bend * low) / np.where(free, high - low, 1.0), 1.0)
-            decided = np.where(low >= 0, 1.0, bend)
-            below = np.where(free, np.where(high > -low, 1.0, bend), decided)
-            above = np.where(free, chord, decided)
+            line = lines(node, bounds.low[source], bounds.high[source])
             up, down = np.maximum(a, 0), np.minimum(a, 0)
-            total += down @ np.where(free, high - chord * high, 0.0)
-            _put(at, source, up * below + down * above)
+            below = line.below[None]
+            if slopes is not None and place in slopes:
+                below = slopes[place].instead_of(line)
+            total += up @ line.under + down @ line.over
+            _put(at, source, up * below + down * line.above)
             continue
         zeros = [np.zeros((1, bounds.graph.nodes[s].numel)) for s in node.inputs]
         total += a @ affine(node, zeros, bounds.shapes(place))[0]
         for source, part in zip(node.inputs, _back(bounds, place, a), strict=True):
             _put(at, source, part)
-    return total + _on_ball(bounds, at[0]) if 0 in at else total
+    if 0 in at:
+        total += least_on_ball(at[0], bounds.x, bounds.low[0], bounds.high[0], bounds.norm, bounds.eps)
+    return total
+
+
+def _by_intervals(bounds: Bounds, place: int, a: Array) -> Array:
+    """A lower bound of a . value of a node, [S, n] -> [S]: back through affine nodes of one input, then intervals."""
+    total = np.zeros(len(a))
+    while (node := bounds.graph.nodes[place]).op != "activation" and len(node.inputs) == 1:
+        zeros = [np.zeros((1, bounds.graph.nodes[node.inputs[0]].numel))]
+        total += a @ affine(node, zeros, bounds.shapes(place))[0] - np.abs(a) @ bounds.error[place]
+        (a,), (place,) = _back(bounds, place, a), node.inputs
+    low, high = bounds.low[place], bounds.high[place]
+    own = np.abs(a) @ np.maximum(np.abs(low), np.abs(high)) * _EXACT
+    return np.asarray(total + np.where(a > 0, a * low, a * high).sum(1) - own)
 
 
 def _put(at: dict[int, Array], place: int, a: Array) -> None:
@@ -200,35 +256,3 @@ def _back(bounds: Bounds, place: int, a: Array) -> list[Array]:
     if place not in bounds.matrices:
         bounds.matrices[place] = matrix(node, bounds.shapes(place))
     return [a @ bounds.matrices[place]]
-
-
-def _on_ball(bounds: Bounds, a: Array) -> Array:
-    """The least of a . x on ball and box, exact in Linf and by duality in L2 and L1."""
-    down, up = bounds.low[0] - bounds.x, bounds.high[0] - bounds.x
-    down, up = down * (1 + 4 * _ROUND), up * (1 + 4 * _ROUND)
-    boxed = np.minimum(a * down, a * up).sum(1)
-    eps = max(bounds.eps, 1e-12) * (1 + 4 * _ROUND)
-    dual: dict[str, Callable[[Array, Array, Array, float], Array]] = {"l2": _l2, "l1": _l1}
-    drop = boxed if bounds.norm == "linf" else np.maximum(boxed, dual[bounds.norm](a, down, up, eps))
-    sizes = np.maximum(np.abs(bounds.low[0]), np.abs(bounds.high[0])) + np.abs(bounds.x)
-    return np.asarray(a @ bounds.x + drop - np.abs(a) @ sizes * (_ROUND * (a.shape[1] + 64)))
-
-
-def _l2(a: Array, down: Array, up: Array, eps: float) -> Array:
-    rate = np.maximum(np.linalg.norm(a, axis=1, keepdims=True) / eps, 1e-300)
-    for _ in range(12):
-        step = np.clip(-a / rate, down, up)
-        rate = np.maximum(rate * np.linalg.norm(step, axis=1, keepdims=True) / eps, 1e-300)
-    step = np.clip(-a / rate, down, up)
-    spent = rate[:, 0] * eps**2 / 2
-    return np.asarray((a * step + rate * step**2 / 2).sum(1) - spent * (1 + 16 * _ROUND))
-
-
-def _l1(a: Array, down: Array, up: Array, eps: float) -> Array:
-    room = np.where(a > 0, -down, np.broadcast_to(up, a.shape))
-    order = np.argsort(-np.abs(a), axis=1)
-    spent = np.cumsum(np.take_along_axis(room, order, 1), 1)
-    last = np.minimum((spent < eps).sum(1, keepdims=True), a.shape[1] - 1)
-    rate = np.take_along_axis(np.abs(a), np.take_along_axis(order, last, 1), 1)
-    over = np.maximum(np.abs(a) - rate, 0.0)
-    return np.asarray(-(room * over).sum(1) - rate[:, 0] * eps * (1 + 16 * _ROUND))

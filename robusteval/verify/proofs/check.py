@@ -14,14 +14,17 @@ from robusteval.verify.parts.evidence import CLEAN, Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.proofs.bound import margin
 from robusteval.verify.proofs.graph import Graph, NotRepeatedError, read, scores
+from robusteval.verify.proofs.slopes import NONE, has
+from robusteval.verify.proofs.slopes import read as slopes
 
 FILE = "proofs.safetensors"
-REPEATED = "crown"  # whose bounds are repeated: they need no optimiser
+REPEATED = "crown"  # whose bounds need nothing but the graph
+TURNED = "alpha-crown"  # whose bounds need the slopes that were found
 SAMPLES = 3  # in each norm, those with the largest radius
 MAX_BYTES = 1 << 28
 _POINTS = 16  # drawn from each of these balls, at which graph and model are compared
 _CLOSE = 1e-3  # of the leads of scores, relative to the largest score
-LEFT = "certificates that are not proved again: each norm's largest ones by crown are"
+LEFT = "certificates that are not proved again: each norm's largest ones by crown, and by alpha-crown with slopes, are"
 UNREAD = "certificates whose graph is not stored, or has nodes that are not proved again here"
 
 
@@ -50,14 +53,16 @@ def check_proofs(record: Record, folder: Path, evidence: Evidence, result: Verif
     result.judge([] if same else ["it is not the file that the run wrote: its hash differs"], "The stored graph")
     done = 0
     for row in rows:
-        if row.certifier == REPEATED:
+        if row.certifier in (REPEATED, TURNED):
             done += _row(record, row, graph, evidence, result)
     result.leave(LEFT, claims - done)
 
 
 def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, result: Verification) -> int:
     """Proves the largest radii of a row again; how many there are."""
+    turned = row.certifier == TURNED
     order = sorted(range(len(row.radius)), key=lambda place: (-row.radius[place], place))
+    order = [place for place in order if not turned or has(graph.tensors, TURNED, row.norm, row.samples[place])]
     chosen = [place for place in order[:SAMPLES] if row.radius[place] > 0]
     low, high = record.model.bounds
     done = 0
@@ -66,9 +71,11 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
         where = f"The certificate of sample {sample} in {row.norm}"
         x = evidence.tensors[CLEAN][sample].astype(np.float64).reshape(-1)
         label = record.data.labels[sample]
-        faults = _alike(graph, evidence, x, radius, row.norm, record)
+        faults: list[str] = []
         try:
-            found = margin(graph, x, label, row.norm, radius, (low, high))
+            faults += _alike(graph, evidence, x, radius, row.norm, record)
+            kept = slopes(graph.tensors, TURNED, row.norm, sample) if turned else NONE
+            found = margin(graph, x, label, row.norm, radius, (low, high), kept)
         except NotRepeatedError:
             result.leave(UNREAD)
             done += 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in order, the last one the scores."""
+    """Nodes in order, the last one the scores. tensors: all that the file holds, slopes among them."""
 
     nodes: tuple[Node, ...]
     slack: float
+    tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def read(content: bytes) -> Graph:
@@ -55,7 +56,7 @@ def read(content: bytes) -> Graph:
         header = json.loads(content[8 : 8 + length])["__metadata__"]["graph"]
         told, tensors = json.loads(header), load(content)
         nodes = tuple(_node(row, place, tensors) for place, row in enumerate(told["nodes"]))
-        graph = Graph(nodes, float(told["slack"]))
+        graph = Graph(nodes, float(told["slack"]), tensors)
         sound = bool(nodes) and nodes[0].op == "input" and graph.slack >= 0
     except RecordError:
         raise
@@ -169,10 +170,16 @@ def matrix(node: Node, shapes: Sequence[tuple[int, ...]]) -> Array:
 
 
 def activation(node: Node, x: Array) -> Array:
-    """Of the kinds that are proved again: those of straight pieces. Raises NotRepeatedError for others."""
+    """Of the kinds that are proved again, all of which rise. Raises NotRepeatedError for others."""
     kind = node.settings["kind"]
     if kind == "relu":
         return np.maximum(x, 0.0)
     if kind == "leaky_relu":
         return np.where(x > 0, x, x * node.tensors["slope"].reshape(-1))
+    if kind == "clip":
+        return np.clip(x, float(node.settings["low"]), float(node.settings["high"]))
+    if kind == "tanh":
+        return np.tanh(x)
+    if kind == "sigmoid":
+        return (1 + np.tanh(x / 2)) / 2
     raise NotRepeatedError(f"The activation {kind!s:.20} is not proved again here.", "")

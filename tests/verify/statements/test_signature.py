@@ -163,7 +163,7 @@ def test_another_model_is_not_what_was_signed(signed: Signed) -> None:
 
 
 def test_a_model_that_is_not_there_is_counted(signed: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_find", lambda *_: None)
+    monkeypatch.setattr(command, "find", lambda *_: None)
     wanted = Wanted(signature=str(signed.sign(signed.statement.read_bytes())), public_key=str(signed.public))
     result = verified(signed.run, [], wanted)
     assert result.held
