@@ -155,6 +155,16 @@ def test_what_was_not_measured_is_no_metric_and_says_why(listener: Any, tmp_path
         assert client.tags[f"robusteval/not measured/{name}"] == figure.reason[:500]
 
 
+def test_an_inconclusive_run_has_no_metric(listener: Any, tmp_path: Path) -> None:
+    record = version(1)
+    assert record.verdict is not None
+    record.verdict.status, record.verdict.grade = "inconclusive", "D"
+    client = written(listener, record, tmp_path)
+    assert client.metrics == {}
+    assert client.tags["robusteval/verdict"] == "inconclusive"
+    assert client.status == "FINISHED", "the run is; what it says is another question"
+
+
 def test_failed_cells_and_gates_are_said(listener: Any, tmp_path: Path) -> None:
     record = version(1)
     record.gates = [Gate("linf@8/255>=0.4", "interval", "met"), Gate("l2.median>=9", "interval", "not met")]
