@@ -15,7 +15,7 @@ from robusteval.engine.certify.stored_graph import packed
 from robusteval.errors import RecordError
 from robusteval.testing.certificates.graphs import BODIES, lowest, network, statement
 from robusteval.verify.proofs.bound import margin
-from robusteval.verify.proofs.graph import Graph, read
+from robusteval.verify.proofs.graph import Graph, Node, convolved_back, matrix, read
 from robusteval.verify.proofs.slopes import NONE, Kept, Slopes, Turned, has, name_of
 from robusteval.verify.proofs.slopes import read as slopes_of
 
@@ -123,3 +123,23 @@ def test_what_are_no_slopes_is_said() -> None:
     del lost["5.4.free"]
     with pytest.raises(RecordError, match="slopes of sample 3"):
         kept(lost)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "stride", "padding", "dilation"),
+    [(2, 1, (1, 1), (0, 0), (1, 1)), (4, 2, (2, 1), (1, 2), (1, 2)), (2, 1, (3, 2), (0, 1), (2, 1))],
+)
+def test_a_convolution_too_large_for_a_matrix_goes_back_tap_by_tap(
+    channels: int, groups: int, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
+) -> None:
+    draw = np.random.default_rng(0)
+    weight = draw.normal(size=(6, channels // groups, 3, 2))
+    with torch.no_grad():
+        seen = torch.nn.functional.conv2d(
+            torch.zeros(1, channels, 9, 8), torch.from_numpy(weight).float(), None, stride, padding, dilation, groups
+        )
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    node = Node("conv", (0,), tuple(seen.shape[1:]), settings, {"weight": weight, "bias": np.zeros(6)})
+    a = draw.normal(size=(3, node.numel))
+    shape = (channels, 9, 8)
+    assert np.allclose(convolved_back(node, a, shape), a @ matrix(node, [shape]), atol=1e-12)

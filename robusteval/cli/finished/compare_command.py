@@ -77,6 +77,10 @@ def tell(paired: Paired) -> None:
             p = test.p if test.p_adjusted is None else test.p_adjusted
             figures = (f"{100 * test.first:.1f} %", f"{100 * test.second:.1f} %", f"{100 * test.difference:+.1f}")
             listed.add_row(at, *figures, str(test.lost), str(test.won), f"{p:.2g}", "decides" if test.decides else "")
+        for row in pair.proved:
+            figures = (f"{100 * row.first:.1f} %", f"{100 * row.second:.1f} %", f"{100 * row.difference:+.1f}")
+            at = f"{row.norm} {budget_text(row.eps, row.norm)} proved"
+            listed.add_row(at, *figures, str(row.lost), str(row.won), f"{row.p:.2g}", f"{row.images} images")
         if pair.tests:
             screen.show(listed)
 

@@ -102,6 +102,28 @@ class ChangedImage:
 
 
 @dataclass
+class ProvedChange:
+    """How many images are proved up to a budget in the one run and not in the other, of those that both have
+    certificates of. A proof that is lost is no adversarial; nothing is decided by it. low, high, p: of PairedTest."""
+
+    norm: str
+    eps: float  # a share of the pixel range
+    images: int
+    first: float  # share of the images
+    second: float
+    lost: int  # proved in the first, not in the second
+    won: int
+    low: float  # of second - first
+    high: float
+    p: float
+
+    @property
+    def difference(self) -> float:
+        """Second - first, in shares."""
+        return self.second - self.first
+
+
+@dataclass
 class FindingChange:
     """A finding that only one of the two has, or a check that came out otherwise."""
 
@@ -129,6 +151,7 @@ class Pair:
     changed: list[ChangedImage] = field(default_factory=list)
     unlisted: int = 0  # images that changed beside those that are listed
     findings: list[FindingChange] = field(default_factory=list)
+    proved: list[ProvedChange] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 

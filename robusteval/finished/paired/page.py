@@ -36,7 +36,8 @@ def render(paired: Paired) -> str:
         paired=paired,
         figures=figures(paired),
         pairs=[
-            (pair, tests(pair), medians(pair), classes(pair), findings(pair), *pictures(pair)) for pair in paired.pairs
+            (pair, tests(pair), proved(pair), medians(pair), classes(pair), findings(pair), *pictures(pair))
+            for pair in paired.pairs
         ],
         provenance=[(run.key, facts(run)) for run in paired.runs],
         definitions=DEFINITIONS,
@@ -103,6 +104,25 @@ def _figures(test: PairedTest) -> list[Text]:
     change = Value(f"{100 * test.difference:+.1f}", f"{100 * test.low:+.1f} to {100 * test.high:+.1f}")
     decides = "yes" if test.decides else ""
     return [percent(test.first), percent(test.second), change, str(test.lost), str(test.won), f"{p:.2g}", decides]
+
+
+def proved(pair: Pair) -> Table | None:
+    """A row a norm and budget at which either run proves something."""
+    if not pair.proved:
+        return None
+    rows: list[list[Text]] = []
+    for row in pair.proved:
+        change = Value(f"{100 * row.difference:+.1f}", f"{100 * row.low:+.1f} to {100 * row.high:+.1f}")
+        at = f"{norm_title(row.norm)} {budget(row.eps, row.norm)}"
+        shares = [percent(row.first), percent(row.second)]
+        rows.append([at, *shares, change, str(row.lost), str(row.won), f"{row.p:.2g}", str(row.images)])
+    return Table(
+        f"Proved to be right, {pair.second} against {pair.first}",
+        ["At", pair.first, pair.second, "Change, points", "Lost", "Won", "p", "Images"],
+        rows,
+        note="Of the images that both runs have certificates of, by the same certifiers. What is not proved is broken "
+        "or unknown: a proof that is lost is no adversarial, and decides nothing here.",
+    )
 
 
 def medians(pair: Pair) -> Table | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robusteval.finished.paired import changes, statistics
+from robusteval.finished.paired import changes, proved, statistics
 from robusteval.finished.paired.document import MedianChange, Outcome, Pair, PairedTest
 from robusteval.finished.paired.runs import Finished, aligned, apart, nearest_said, same_images
 from robusteval.finished.paired.statistics import SIGNIFICANT
@@ -38,6 +38,8 @@ def pair(first: Finished, second: Finished) -> Pair:
         _norm(first, second, norm, made)
     _adjust(made.tests)
     made.findings = changes.findings(first.record, second.record)
+    made.proved, unsaid = proved.changes(first, second)
+    made.notes += unsaid
     if first.record.seed != second.record.seed:
         made.notes.append(f"The seeds differ: {first.record.seed} and {second.record.seed}.")
     _conclude(made, first, second)

@@ -17,12 +17,14 @@ from robusteval.errors import RecordError
 from robusteval.verify.proofs.balls import ROUND, least_on_ball
 from robusteval.verify.proofs.graph import (
     ELEMENTWISE,
+    MOST,
     Array,
     Graph,
     Node,
     NotRepeatedError,
     activation,
     affine,
+    convolved_back,
     matrix,
 )
 from robusteval.verify.proofs.lines import error_of, is_open, lines
@@ -238,6 +240,15 @@ def _put(at: dict[int, Array], place: int, a: Array) -> None:
     at[place] = at[place] + a if place in at else a
 
 
+def _spread(a: Array, members: NDArray[np.int64], weight: Array, size: int) -> Array:
+    """Coefficients [S, size] of what weighted members [n, k] were taken from; -1: none."""
+    out = np.zeros((len(a), size))
+    for index, share in zip(members.T, weight.T, strict=True):
+        kept = index >= 0
+        np.add.at(out.T, index[kept], (a[:, kept] * share[kept]).T)  # a view: what is added there is added here
+    return out
+
+
 def _back(bounds: Bounds, place: int, a: Array) -> list[Array]:
     """Coefficients of a node's inputs from those of its value."""
     node = bounds.graph.nodes[place]
@@ -249,10 +260,11 @@ def _back(bounds: Bounds, place: int, a: Array) -> list[Array]:
     if node.op == "scale":
         return [a * node.tensors["scale"].reshape(-1)]
     if node.op == "gather":
-        out = np.zeros((len(a), sizes[0]))
-        kept = node.tensors["index"] >= 0
-        np.add.at(out.T, node.tensors["index"][kept], a[:, kept].T)  # a view: what is added there is added here
-        return [out]
+        return [_spread(a, node.tensors["index"][:, None], np.ones((node.numel, 1)), sizes[0])]
+    if node.op == "sum":
+        return [_spread(a, node.tensors["members"], node.tensors["weight"], sizes[0])]
+    if node.op == "conv" and node.numel * sizes[0] > MOST:
+        return [convolved_back(node, a, bounds.shapes(place)[0])]
     if place not in bounds.matrices:
         bounds.matrices[place] = matrix(node, bounds.shapes(place))
     return [a @ bounds.matrices[place]]

@@ -16,7 +16,7 @@ from robusteval.errors import RecordError
 
 Array = NDArray[np.float64]
 ELEMENTWISE = ("scale", "gather", "add", "concat")
-_DENSE = ("linear", "conv", "conv_transpose", "sum")
+_DENSE = ("linear", "conv", "conv_transpose")
 MOST = 2**24  # elements of the matrix of one node
 
 
@@ -159,6 +159,23 @@ def _transposed(node: Node, x: Array, weight: Array) -> Array:
             out[..., i * dh : last_row : sh, j * dw : last_column : sw] += part
     cut = out[..., ph : ph + height, pw : pw + width]
     return cut.reshape(len(x), -1, height, width)
+
+
+def convolved_back(node: Node, a: Array, shape: tuple[int, ...]) -> Array:
+    """Coefficients [S, m] of a convolution's input from those of its value, [S, n]: `_convolved`, tap by tap, turned
+    round. shape: of the input."""
+    (sh, sw), (ph, pw), (dh, dw) = (node.settings[key] for key in ("stride", "padding", "dilation"))
+    groups, (_, height, width) = int(node.settings["groups"]), node.shape
+    weight = node.tensors["weight"]
+    kernels = weight.reshape(groups, -1, *weight.shape[1:])
+    parts = a.reshape(len(a), groups, -1, height, width)
+    out = np.zeros((len(a), groups, kernels.shape[2], shape[1] + 2 * ph, shape[2] + 2 * pw))
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            part = np.einsum("bgohw,goc->bgchw", parts, kernels[..., i, j], optimize=True)
+            last_row, last_column = i * dh + sh * (height - 1) + 1, j * dw + sw * (width - 1) + 1
+            out[..., i * dh : last_row : sh, j * dw : last_column : sw] += part
+    return out[..., ph : ph + shape[1], pw : pw + shape[2]].reshape(len(a), -1)
 
 
 def matrix(node: Node, shapes: Sequence[tuple[int, ...]]) -> Array:
