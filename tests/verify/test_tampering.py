@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from robusteval.assessment.evidence.shown import EARLIER
 from robusteval.record.run import TITLES_ONLY
 from robusteval.verify.scope import OUT_OF_SCOPE
 from tests.verify.mutations import SWAPPED, matches, mutations
@@ -85,6 +86,8 @@ def test_a_document_from_before_there_were_keys(honest: Honest) -> None:
         item["columns"] = [column["title"] for column in item["columns"]]
     assert honest.faults(old), "without units it is none of this version"
     old["schema"] = TITLES_ONLY
+    pictures = {norm: [item for item in old["gallery"] if item["norm"] == norm] for norm in ("l2", "linf")}
+    old["gallery"] = [item for listed in pictures.values() for item in listed[:EARLIER]]  # as many were shown then
     assert honest.faults(old) == []
     assert honest.faults(honest.changed() | {"schema": TITLES_ONLY})
     claims = next(item for item in old["results"] if item["name"] == "claims")
