@@ -14,8 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from robusteval.cache import cache_folder
-
 VARIABLE = "ROBUSTEVAL_ALLOW"  # "network", "files", or both with a comma
 NETWORK, FILES = "network", "files"
 _LOCAL = (1, 16)  # AF_UNIX and AF_NETLINK: between processes of this machine, and with its kernel
@@ -56,6 +54,8 @@ def refuse_writing(*folders: Path) -> bool:
         from landlock import FSAccess, LandlockError, Ruleset
     except (ImportError, OSError):
         return False
+    from robusteval.cache import cache_folder  # here, as `verify` alone has no package that finds its place
+
     changes = FSAccess.all() & ~(FSAccess.EXECUTE | FSAccess.READ_FILE | FSAccess.READ_DIR)
     cache = cache_folder("")
     try:

@@ -127,7 +127,8 @@ def result_table(record: Record) -> None:
     if record.verdict is not None:
         screen.say()
         answer = how_robust(record)
-        screen.say(f". {answer.sentence} {answer.figures}".rstrip(), bold=answer.heading)
+        if record.verdict.status == "conclusive":  # else the verdict's first sentence says as much
+            screen.say(f". {answer.sentence} {answer.figures}".rstrip(), bold=answer.heading)
         screen.say(f"Evaluation quality: {record.verdict.grade} ({record.verdict.status}); no grade of the model.")
         for sentence in record.verdict.sentences:
             screen.say(sentence)

