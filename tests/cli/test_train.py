@@ -84,7 +84,7 @@ def test_bad_input_is_one_sentence_and_code_2(robusteval: Command, few: Path, tm
     for words, sentence in [
         (("jpeg", *rest), "needs no training"),
         (("distilation", *rest), "Did you mean distillation"),
-        (("distillation", *rest, "--param", "epoch=1"), "'epoch' was unexpected"),
+        (("distillation", *rest, "--param", "epoch=1"), "no parameter 'epoch' (did you mean 'epochs'?)"),
         (("distillation", *rest, "--param", "epochs=many"), "Parameter epochs"),
         (("distillation", *rest, "--param", "epochs"), "not of the form name=value"),
         (("distillation", *rest, "--param", "rate=1", "--param", "rate=2"), "given twice"),

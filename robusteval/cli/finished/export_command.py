@@ -121,14 +121,14 @@ def _ask_others(record: Record, run: Path, model: str | None, target: Path, shar
     from robusteval.cage.page import working
     from robusteval.finished.new_folder import new_folder
     from robusteval.finished.paired.runs import folder_of
-    from robusteval.finished.verifiers.instances import LIST, write
+    from robusteval.finished.verifiers.instances import LIST, write_instances
     from robusteval.finished.verifiers.undecided import told
     from robusteval.verify.command import find
 
     folder = folder_of(run)
     with working("the questions that the run leaves open"):
         new_folder(target)
-        state = write(record, folder, find(model, record.model, folder), target, share)
+        state = write_instances(record, folder, find(model, record.model, folder), target, share)
     say(told(record, state))
     say(f"vnnlib: {target / LIST}")
 

@@ -21,7 +21,7 @@ MODEL, LIST = "model.onnx", "instances.csv"
 SECONDS = 300  # for each instance, in the list; whoever runs the verifier may change it
 
 
-def write(record: Record, folder: Path, model: Path | None, target: Path, share: float | None) -> Open:
+def write_instances(record: Record, folder: Path, model: Path | None, target: Path, share: float | None) -> Open:
     """Writes the instances into the folder `target`, which is there and empty. share: of the pixel range; None: the
     budget that the run quotes first.
 
