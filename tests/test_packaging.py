@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from robusteval.verify.parts.facts import EARLIER
+
 ROOT = Path(__file__).parent.parent
 PYPROJECT = ROOT / "pyproject.toml"
 OURS = ("robusteval", "tests", "benchmarks", "examples")
@@ -123,3 +125,5 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     sections = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert sections[0] == "Unreleased"
     assert re.fullmatch(rf"{re.escape(version)} - \d{{4}}-\d\d-\d\d", sections[1])
+    # verify says of their runs that another version made them
+    assert {section.split()[0] for section in sections[2:]} <= set(EARLIER)

@@ -25,7 +25,7 @@ _OF_CELL = (
 )  # fmt: skip
 # Versions whose records this one checks as its own: columns and words of the record mean the same. What it derives
 # otherwise since then is found where it is compared, and `earlier` says why that may be.
-EARLIER = ("0.1.0",)
+EARLIER = ("0.1.0", "0.2.0")
 _OWN_ATTACK = "bare-adversarials"  # the core's own, which no plugin makes
 
 
