@@ -177,7 +177,7 @@ def test_the_least_robust_samples(robusteval: Command, run: Path) -> None:
 
 
 def test_all_formats_at_once(robusteval: Command, run: Path) -> None:
-    names = ("junit", "sarif", "summary", "model-index", "cyclonedx", "csv", "parquet", "standards")
+    names = ("junit", "sarif", "summary", "model-index", "eval-results", "cyclonedx", "csv", "parquet", "standards")
     words = [word for name in names for word in (f"--{name}", f"out.{name}")]
     assert robusteval("export", run, *words).code == 0
     assert all(Path(f"out.{name}").stat().st_size > 100 for name in names)

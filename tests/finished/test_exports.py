@@ -15,6 +15,7 @@ from robusteval.assessment.gates.judge import judge
 from robusteval.assessment.standards.figures import figures
 from robusteval.finished import per_sample
 from robusteval.finished.exports.cyclonedx import cyclonedx
+from robusteval.finished.exports.eval_results import eval_results, task
 from robusteval.finished.exports.files import FORMATS, export
 from robusteval.finished.exports.junit import junit
 from robusteval.finished.exports.model_index import model_index
@@ -136,6 +137,29 @@ def test_model_index_is_read_by_huggingface_hub(record: Record) -> None:
     assert {result.task_type for result in results} == {"image-classification"}
     assert cards.ModelCardData(model_name=name, eval_results=results).to_dict()["model-index"]
     assert yaml.safe_load(model_index(unmeasured(record))) == {"model-index": []}
+
+
+@pytest.mark.parametrize(("dataset", "told"), [("zalando-datasets/fashion_mnist", False), ("my images", True)])
+def test_eval_results_are_read_by_huggingface_hub(record: Record, dataset: str, told: bool) -> None:
+    yaml = pytest.importorskip("yaml")
+    read = pytest.importorskip("huggingface_hub._eval_results").parse_eval_result_entries
+    record.model.dataset = dataset
+    text = eval_results(record)
+    entries = read(yaml.safe_load(text))
+    measured = [figure for figure in figures(record) if figure.value is not None]
+    assert measured
+    assert [entry.value for entry in entries] == [figure.value for figure in measured]
+    assert [entry.task_id for entry in entries] == [task(figure) for figure in measured]
+    assert len({entry.task_id for entry in entries}) == len(entries)
+    bounded = [(figure, entry) for figure, entry in zip(measured, entries, strict=True) if figure.low is not None]
+    assert bounded
+    assert all(f"interval from {figure.low}" in entry.notes for figure, entry in bounded)
+    assert {entry.dataset_id for entry in entries} == {dataset}
+    assert {entry.date for entry in entries} == {record.times.finished}
+    assert ("OWNER/NAME" in text) is told
+    nothing = eval_results(unmeasured(record))
+    assert yaml.safe_load(nothing) == []
+    assert "not measured" in nothing
 
 
 def cyclonedx_faults(text: str) -> list[str]:

@@ -18,6 +18,7 @@ HELP = {
     "sarif": "SARIF 2.1.0, for code scanning.",
     "summary": "Markdown, for a pull request.",
     "model_index": "Hugging Face's model-index, for a model card.",
+    "eval_results": "Hugging Face's .eval_results, for a model's repository.",
     "cyclonedx": "CycloneDX 1.6: the model with its model card.",
     "csv": "A row a sample, as CSV.",
     "parquet": "A row a sample, as Parquet.",
@@ -26,7 +27,7 @@ HELP = {
 
 
 def export_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--junit --sarif --summary --model-index --cyclonedx --csv --parquet --standards."""
+    """--junit --sarif --summary --model-index --eval-results --cyclonedx --csv --parquet --standards."""
     for name, told in reversed(HELP.items()):
         flag = f"--{name.replace('_', '-')}"
         function = click.option(flag, name, type=click.Path(), metavar="FILE", help=f"Write {told}")(function)

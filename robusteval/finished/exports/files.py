@@ -8,6 +8,7 @@ from pathlib import Path
 from robusteval.assessment.standards import mapping
 from robusteval.finished import per_sample
 from robusteval.finished.exports.cyclonedx import cyclonedx
+from robusteval.finished.exports.eval_results import eval_results
 from robusteval.finished.exports.junit import junit
 from robusteval.finished.exports.model_index import model_index
 from robusteval.finished.exports.sarif import sarif
@@ -20,6 +21,7 @@ FORMATS: Mapping[str, Callable[[Record], str | bytes]] = {
     "sarif": sarif,
     "summary": summary,
     "model_index": model_index,
+    "eval_results": eval_results,
     "cyclonedx": cyclonedx,
     "csv": lambda record: per_sample.as_csv(per_sample.table(record)),
     "parquet": lambda record: per_sample.as_parquet(per_sample.table(record)),
