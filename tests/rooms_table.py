@@ -175,7 +175,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "loaders": {"contracts", "runtime"},
     "loaders.onnx": {"contracts", "contracts.certificates", "loaders", "runtime"},
-    "loaders.pytorch": {"contracts", "loaders"},
+    "loaders.pytorch": {"contracts", "contracts.certificates", "loaders", "loaders.onnx"},
     "report": {"assessment.answers", "record", "report.charts", "report.formats", "report.sections"},
     "report.sections": {
         "assessment.answers",

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from robusteval.errors import ModelError
 from robusteval.runtime.answers import LOG_ZERO, TINY
 
+_ENOUGH = 8  # single scores between 0 and 1, so that this is no chance
 MAX_FEATURES = 32_768  # read out by the planted test at most
 NO_FEATURES = "Read out the scores instead."  # the hint where a model shows none
 
@@ -67,7 +68,9 @@ def read_head(raw: Tensor, tail: str = "", labels: bool = False) -> Head:
     slack = 1e-2 if tail else 1e-3  # half precision and int8 round each of the summands
     sums_to_one = not one and bool(((raw.sum(1) - 1).abs() < slack).all())
     positive = tail not in ("", "Log") and bool((raw >= -1e-6).all()) and (within or not one)
-    if (within and sums_to_one) or positive:
+    # a single logit that never leaves [0, 1] would answer one class alone: it is a probability whose sigmoid is hidden
+    hidden = one and within and len(raw) >= _ENOUGH
+    if (within and sums_to_one) or positive or hidden:
         return Head("probabilities", one, 2 if one else raw.shape[1], tail)
     below = not one and bool((raw <= 1e-6).all())
     if below and (tail == "Log" or bool((raw.logsumexp(1).abs() < 1e-3).all())):

@@ -17,7 +17,6 @@ from robusteval.contracts.certificates.graph import Graph, Node, NotCoveredError
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.batched import batched
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
-from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.testing.certificates.graphs import statement
 from tests.loaders.exports import export
 from tests.loaders.zoo import Fn, Residual, make
@@ -127,12 +126,6 @@ def test_a_softmax_amid_the_net_is_not_cut(tmp_path: Path) -> None:
     model = load_onnx(export(net, tmp_path / "net.onnx", SHAPE), LoadOptions())
     with pytest.raises(NotCoveredError, match=r"\(Softmax\)"):
         model.graph()
-
-
-def test_of_a_module_there_is_no_graph() -> None:
-    model = TorchClassifier.from_module(S(nn.Flatten(), nn.Linear(4, 3)), (1, 2, 2))
-    with pytest.raises(NotCoveredError, match="no ONNX file"):
-        graph_of(model)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robusteval.contracts.certificates.graph import Graph
 from robusteval.contracts.classifier import LoadOptions, ModelInfo
 from robusteval.contracts.sharing import shared
 from robusteval.errors import AccessError, ModelError
@@ -141,6 +142,12 @@ class TorchClassifier:
             self._faster = folded(self.module)
             self.folds = self._faster is not None
         return self._faster
+
+    def graph(self) -> Graph:
+        """The module as a graph for certifiers, in float64. Raises NotCoveredError, naming the node."""
+        from robusteval.loaders.pytorch.certified.export import graph_of_module
+
+        return graph_of_module(self.module, self.reading, self.info, self.logits)
 
     def features(self) -> TorchFeatures:
         """What the last linear layer reads, [B, D]. Raises AccessError where none is seen."""
