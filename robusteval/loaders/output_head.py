@@ -50,11 +50,11 @@ def flat_rows(raw: Tensor) -> Tensor:
     return raw.flatten(1) if raw.dim() > 1 else raw.reshape(-1, 1)
 
 
-def read_head(raw: Tensor, tail: str = "", labels: bool = False) -> Head:
+def read_head(raw: Tensor, tail: str = "", labels: bool = False, blind: bool = False) -> Head:
     """What the raw outputs of some inputs say about the scale of the scores. Raises ModelError.
 
     `tail`: what makes them, as a prepared graph says it (onnx.gradients.tail.Soft). `labels`: they are one-hot
-    decisions.
+    decisions. `blind`: nothing shows what makes them, so that a sigmoid may be hidden.
     """
     raw = flat_rows(raw).double()
     one = raw.shape[1] == 1
@@ -68,8 +68,8 @@ def read_head(raw: Tensor, tail: str = "", labels: bool = False) -> Head:
     slack = 1e-2 if tail else 1e-3  # half precision and int8 round each of the summands
     sums_to_one = not one and bool(((raw.sum(1) - 1).abs() < slack).all())
     positive = tail not in ("", "Log") and bool((raw >= -1e-6).all()) and (within or not one)
-    # a single logit that never leaves [0, 1] would answer one class alone: it is a probability whose sigmoid is hidden
-    hidden = one and within and len(raw) >= _ENOUGH
+    # a single logit that never leaves [0, 1] would answer one class alone
+    hidden = blind and one and within and len(raw) >= _ENOUGH
     if (within and sums_to_one) or positive or hidden:
         return Head("probabilities", one, 2 if one else raw.shape[1], tail)
     below = not one and bool((raw <= 1e-6).all())

@@ -247,7 +247,8 @@ def _head(module: nn.Module, reading: Reading, raw: Tensor, x: Tensor) -> tuple[
         return Head("labels", False, reading.labels), None
     logs, known = carried(module, reading, x)
     soft = "Sigmoid" if known and any("sigmoid" in step or "expit" in step for step in logs.steps) else ""
-    head = read_head(raw.float(), soft)
+    program = isinstance(getattr(module, "inner", module), torch.jit.ScriptModule)
+    head = read_head(raw.float(), soft, blind=program)
     if head.classes < 2:
         raise ModelError("The module has a single class.", "Give a classifier with at least two.")
     if known and head.output == "logits" and not head.one_score and bool((raw >= 0).all()) and _sums_alike(raw):
