@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 import gc
+import os
 import random
 from pathlib import Path
 from zlib import crc32
@@ -36,6 +37,14 @@ def _own_draws(request: pytest.FixtureRequest) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The suite has a limit of time: what asks again what a shorter test asks is asked where somebody wants it."""
+    if not os.environ.get("ROBUSTEVAL_TEST_LONG"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="ROBUSTEVAL_TEST_LONG=1 runs it"))
 
 
 def pytest_collection_finish() -> None:

@@ -16,9 +16,16 @@ from tests.plugins.linear_models import linear, middling, optimum, pose, untarge
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
-@pytest.mark.parametrize("classes", [2, 4])
-def test_linf_is_near_the_smallest(bounds: tuple[float, float], classes: int) -> None:
+@pytest.mark.parametrize(
+    ("classes", "bounds"),
+    [
+        (2, (0.0, 1.0)),
+        (4, (-1.0, 3.0)),
+        pytest.param(2, (-1.0, 3.0), marks=pytest.mark.long),
+        pytest.param(4, (0.0, 1.0), marks=pytest.mark.long),
+    ],
+)
+def test_linf_is_near_the_smallest(classes: int, bounds: tuple[float, float]) -> None:
     model = linear((12,), classes, bounds)
     x = middling(model, 24)
     safe = untargeted(model, x)
