@@ -24,18 +24,19 @@ def said(record: Record) -> list[str]:
     return [sentence for sentence in verdict.write(record).sentences if "are proved to be right" in sentence]
 
 
+def sentence(budget: str, count: int, proved: float, broken: float, unknown: float) -> str:
+    return (
+        f"At {budget}, of {count} samples {proved:.1f} % are proved to be right, {broken:.1f} % are broken or wrong, "
+        f"and of {unknown:.1f} % neither is known."
+    )
+
+
 def test_the_three_shares_at_the_budget_that_is_quoted_first() -> None:
     """.5 of the range is the budget in L2, and what holds or breaks exactly there counts."""
     record = bracketed("l2", [1.0, 1.5, 3.0, 0.5, 0.999, 0.0, 0.0, 0.0], [9.0, 9.0, 9.0, 1.0, 9.0, 9.0, 9.0, 9.0], 2.0)
-    assert said(record) == [
-        "At L2 1, of 8 samples 37.5 % are proved to be right, 12.5 % are broken or wrong, and of 50.0 % neither is "
-        "known."
-    ]
+    assert said(record) == [sentence("L2 1", 8, 37.5, 12.5, 50.0)]
     record.model.bounds = [0.0, 1.0]
-    assert said(record) == [
-        "At L2 0.5, of 8 samples 62.5 % are proved to be right, 0.0 % are broken or wrong, and of 37.5 % neither is "
-        "known."
-    ]
+    assert said(record) == [sentence("L2 0.5", 8, 62.5, 0.0, 37.5)]
 
 
 @pytest.mark.parametrize(
@@ -49,11 +50,8 @@ def test_the_three_shares_at_the_budget_that_is_quoted_first() -> None:
     ],
 )
 def test_a_budget_in_linf_is_told_in_the_units_of_the_range(high: float, budget: str) -> None:
-    (sentence,) = said(bracketed("linf", [1000.0, 0.0, 0.0, 0.0], [2000.0, 0.001, 1000.0, 1000.0], high))
-    assert sentence == (
-        f"At Linf {budget}, of 4 samples 25.0 % are proved to be right, 25.0 % are broken or wrong, and of 50.0 % "
-        "neither is known."
-    )
+    record = bracketed("linf", [1000.0, 0.0, 0.0, 0.0], [2000.0, 0.001, 1000.0, 1000.0], high)
+    assert said(record) == [sentence(f"Linf {budget}", 4, 25.0, 25.0, 50.0)]
 
 
 def test_norms_come_once_in_the_order_of_the_certificates_and_one_without_attacks_is_left_out() -> None:
@@ -61,20 +59,14 @@ def test_norms_come_once_in_the_order_of_the_certificates_and_one_without_attack
     record.certificates.insert(0, certified({0: 9.0}, "l1"))
     record.certificates += [certified({2: 0.5, 3: 0.5}, "linf", "other"), certified({0: 1.0}, "l2")]
     record.cells.append(cell("pgd", [2.0] * N))
-    assert said(record) == [
-        "At Linf 8/255, of 4 samples 75.0 % are proved to be right, 0.0 % are broken or wrong, and of 25.0 % neither "
-        "is known.",
-        "At L2 0.5, of 1 samples 100.0 % are proved to be right, 0.0 % are broken or wrong, and of 0.0 % neither is "
-        "known.",
-    ]
+    assert said(record) == [sentence("Linf 8/255", 4, 75.0, 0.0, 25.0), sentence("L2 0.5", 1, 100.0, 0.0, 0.0)]
     record.certificates = []
     assert said(record) == []
 
 
 def test_a_norm_without_a_title_goes_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(REFERENCE, "lp", 0.25)
-    (sentence,) = said(bracketed("lp", [0.25, 0.25], [0.5, 0.5]))
-    assert sentence.startswith("At lp 0.25, of 2 samples 100.0 % are proved")
+    assert said(bracketed("lp", [0.25, 0.25], [0.5, 0.5])) == [sentence("lp 0.25", 2, 100.0, 0.0, 0.0)]
 
 
 def judged(outcome: str, name: str = "certificates") -> Record:
