@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from robusteval.assessment.evidence.worst_case import envelope, envelope_of, held, median_loss
+from robusteval.assessment.evidence.worst_case import envelope, envelope_of, held, median_loss, surely
 from robusteval.record.run import Cell
 from tests.engine.test_findings import cell, honest
 
@@ -61,6 +61,14 @@ def test_only_finished_attacks_that_know_the_pipeline_count() -> None:
 )
 def test_the_median_is_where_half_of_the_right_ones_are_lost(distances: list[float | None], expected: float) -> None:
     assert median_loss(distances) == expected
+
+
+def test_the_lower_end_of_the_median_is_of_the_samples_that_were_right() -> None:
+    column = [float(place) for place in range(1, 101)]
+    assert surely(column) == 40.0  # of 100 coins 39 heads or fewer have 1.8 %, and 40 or fewer 2.8 %
+    assert surely([*[0.0] * 10, *column]) == 40.0
+    assert surely([*column[:39], *[None] * 61]) == INF
+    assert surely(column[:5]) == surely([*column[:5], *[0.0] * 100]) == surely([]) == 0.0  # too few
 
 
 def test_what_half_of_the_samples_hold_against() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robusteval.assessment import verdict
-from robusteval.assessment.gates.every_norm import gate_met, unmet
+from robusteval.assessment.gates.every_norm import gap, gate_met, unmet
 from robusteval.record.run import Record, Verdict
 from tests.assessment.asking import numbers, says
 from tests.engine.test_findings import N, cell, honest
@@ -132,3 +132,16 @@ def test_samples_that_no_attack_took_hold_as_far_as_attacks_with_gradients_went(
     record.cells = [cell("ddn", never, eps=None), cell("square", 0.2, "scores")]
     assert gate_met(record, 0.2)
     assert not gate_met(record, 0.21)
+
+
+def test_of_one_norm_only_its_own_attacks_tell_what_is_missing() -> None:
+    """Samples that are wrong when clean are so in all norms, unless a record was changed: then one gives no figure."""
+    record = concluded()
+    record.cells.append(cell("pgd", 0.0, norm="linf"))
+    assert gap(record, "l2") == ""
+    assert gap(record, "linf") == "no sample was right when clean"
+    assert gap(record) == ""
+    record.cells[-1].status = "failed"
+    assert gap(record, "l2") == ""
+    assert gap(record, "linf") == "1 of 1 attacks on the bare model were failed"
+    assert gap(record) == "1 of 5 attacks on the bare model were failed"

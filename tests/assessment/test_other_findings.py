@@ -146,3 +146,28 @@ def test_an_attack_whose_candidates_are_all_unusable_is_an_alarm() -> None:
     broken.rejected = {"not finite": 40, "not a win": 1}  # one was asked, so the model was attacked
     other.distance, other.rejected = [0.5] + [None] * (N - 1), {"outside the box": 3}  # one won
     assert told(record, "candidates-unusable") == []
+
+
+def test_what_was_wrong_when_clean_is_no_win_of_an_attack_whose_candidates_are_unusable() -> None:
+    record = honest()
+    fine, broken = record.cells[:2]
+    fine.rejected = {"not a win": 5}  # the rows after it are looked at too
+    broken.distance, broken.rejected = [0.0, *[None] * (N - 1)], {"outside the box": 3, "not finite": 4, "a win": 0}
+    (row,) = told(record, "candidates-unusable")
+    assert (row.severity, row.evidence, row.cells) == ("alarm", {"candidates": 7}, [broken.id])
+    assert row.sentence == (
+        "All 7 candidates of pgd (l2, none) were not finite or outside the box, so it attacked nothing; that is not "
+        "robustness."
+    )
+    broken.distance[0] = 1e-9
+    assert told(record, "candidates-unusable") == []
+
+
+def test_oblivious_cells_attack_nothing_themselves() -> None:
+    record = honest()
+    first, second = record.cells[:2]
+    for attacked in (first, second):
+        attacked.distance, attacked.rejected = [None] * N, {"over budget": 2}
+    first.knowledge = "oblivious"
+    (row,) = told(record, "candidates-unusable")
+    assert row.cells == [second.id]

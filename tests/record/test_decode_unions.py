@@ -42,3 +42,16 @@ def test_of_several_kinds_the_one_that_came_furthest_says_what_does_not_fit(
     with pytest.raises(RecordError) as error:
         decode(kind, {"one": value})
     assert said in error.value.message
+
+
+def test_a_misfit_one_step_inside_is_deeper_than_none() -> None:
+    """The classes are made here, so that no reader of them is kept from before."""
+    flat = dataclasses.make_dataclass("Flat", [("part", str)])
+    kind = dataclasses.make_dataclass("Kind", [("one", flat | int)])
+    for value, said in (
+        ({"part": 3}, "at one.part: a text is wanted, not 3."),
+        ("x", "at one: Flat or int is wanted, not a text."),
+    ):
+        with pytest.raises(RecordError) as error:
+            decode(kind, {"one": value})
+        assert error.value.message.endswith(said)
