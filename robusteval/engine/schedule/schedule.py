@@ -23,6 +23,7 @@ from robusteval.engine.schedule.time_budget import Clock, Gate, informative_firs
 from robusteval.engine.suite import goals
 from robusteval.engine.units.checked import fault
 from robusteval.engine.units.chunk import Context
+from robusteval.engine.units.grown import grow, seen_samples
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import chunk_count
 from robusteval.errors import RecordError
@@ -128,6 +129,8 @@ def attack(
     context = Context(
         fitted.by_defense, job.samples, initially_correct, job.seed, least, job.suite.levels, tuning, job.threads
     )
+    if part == WHOLE:
+        grow(units, plan, seen_samples(plan, context, job.samples.hashes()))
     todo = _todo(context, plan, fitted, units, done, part)
     done.total = todo.total
     left_of = {cell: len(chunks) for cell, chunks in todo.chunks_left().items()}
