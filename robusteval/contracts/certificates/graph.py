@@ -129,7 +129,7 @@ def graph_of(model: object) -> Graph:
     inner = model
     while not isinstance(inner, Graphed):
         if not hasattr(inner, "inner"):
-            raise NotCoveredError("the model is no ONNX file, and only of these a graph is made")
+            raise NotCoveredError("a model that shows no graph (ONNX files do)")
         inner = inner.inner
     return inner.graph()
 
