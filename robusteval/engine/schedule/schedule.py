@@ -192,7 +192,7 @@ def attacked_alone(planned: Planned) -> bool:
 def _todo(context: Context, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, part: Part) -> _Todo:
     """What is still to be made. A stored unit counts where it is one that this run could have made: a stranger may have
     filled the folder."""
-    todo, shard = _Todo(), part.shard
+    todo, shard, absent = _Todo(), part.shard, set[tuple[str, int]]()
     for planned in (*plan.planned, *plan.probes):
         cell = planned.cell
         wanted = [
@@ -212,7 +212,11 @@ def _todo(context: Context, plan: Plan, fitted: Fitted, units: UnitStore, done: 
         for chunk in wanted:
             todo.total += 1
             stored = units.content(cell.id, chunk)
-            if stored is not None and not fault(context, planned, chunk, units.plan, stored):
+            if stored is None:
+                absent.add((cell.id, chunk))
+            # what was made of wins while an attack had failed lacks the wins of that one
+            whole = absent.isdisjoint((start, chunk) for start in planned.starts)
+            if stored is not None and whole and not fault(context, planned, chunk, units.plan, stored):
                 todo.found += 1
             elif chunk in part.failed.get(cell.id, {}):
                 todo.found += 1

@@ -77,7 +77,9 @@ def grow(units: UnitStore, plan: Plan, now: SeenSamples) -> None:
     if before is not None and before.rest == now.rest and len(before.images) < len(now.images):
         for planned in (*plan.planned, *plan.probes):
             for chunk in range(chunk_count(planned, len(before.images))):
-                if _same(planned, chunk, before, now):
+                looked_at = (*planned.starts, *filter(None, [planned.source]))
+                there = all(units.load(cell, chunk) is not None for cell in looked_at)
+                if there and _same(planned, chunk, before, now):
                     _seal_anew(units, planned, chunk, before.plan)
     content = json.dumps(asdict(now)).encode()
     if len(content) <= _LIMIT:
