@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +13,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from robusteval import text
+from robusteval.assessment.results import derived
 from robusteval.errors import ModelError
 from robusteval.foreign import ForeignExit, words
+from robusteval.record.run import Column, Curve, Result
 from robusteval.report.charts.vega import plain
+from robusteval.testing import full_record
+from robusteval.verify.parts.result import Verification
 from tests.hostile_text import EVIL, HALF, MOST, clean
 
 ORDINARY = [
@@ -137,3 +142,80 @@ def test_what_others_print_goes_through_the_gate(kind: str) -> None:
     nowhere.flush()
     with pytest.raises(OSError, match="fileno"):
         nowhere.fileno()
+
+
+class Repeating:
+    """A metric that repeats a name of the data in every place of a table and of a chart."""
+
+    name = distribution = "test.repeating"
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    @property
+    def plugin(self) -> Any:
+        return lambda: self
+
+    def compute(self, record: object) -> list[Result]:
+        said, tags = self.said, {self.said: self.said}
+        table = Result(self.name, said, "table", said, said, columns=[Column("a", said, said)], rows=[[said, 1]])
+        table.columns = [*table.heads(), Column("b", said)]
+        return [table, Result(self.name, "c", "curves", said, tags=tags, curves=[Curve(said, [], said, tags)])]  # type: ignore[arg-type]
+
+
+class Signed(Repeating):
+    """One that signs its result with another name."""
+
+    def compute(self, record: object) -> list[Result]:
+        return [Result("another", self.said, "scalar", self.said)]
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in it, names of fields and keys too."""
+    if isinstance(value, str):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        yield from texts_in(vars(value))
+    elif isinstance(value, dict):
+        yield from texts_in([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for part in value:
+            yield from texts_in(part)
+
+
+def verified(said: str) -> list[str]:
+    """What a verification says of it, in whichever way it came there."""
+    result, part = Verification(), Verification()
+    part.judge([said], said)
+    part.leave(said)
+    part.notes.append(said)
+    part.notes.insert(0, said)
+    part.failures += [said]
+    part.failures.extend([said])
+    result.add(part, said)
+    return [*part.failures, *part.notes, *part.left, *result.failures, *result.notes, *result.left]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVIL if not kind.startswith("long")])
+def test_names_of_files_in_tables_of_metrics_and_in_sentences_of_verify(kind: str) -> None:
+    record, evil = full_record(), EVIL[kind]
+    results, findings = derived([Repeating(evil)], record)
+    assert len(results) == 2
+    assert not findings
+    record.model.name = record.data.name = record.suite.name = evil
+    said = [*texts_in(results), *verified(evil), *record.summary().split("\n")]
+    assert sum("net" in text_said for text_said in said) >= 20
+    for text_said in said:
+        assert clean(text_said, lines=False)
+        assert text.encodable(text_said)
+    assert all(len(sentence) <= text.SENTENCE for sentence in verified(EVIL["long-esc"]))
+
+
+@pytest.mark.parametrize("said", [EVIL["esc"], HALF, "n" * 10_000])
+def test_what_a_failed_metric_says(said: str) -> None:
+    (finding,) = derived([Repeating(HALF)], full_record())[1]
+    assert "cannot be saved" in str(finding.evidence["error"])
+    offered = Signed(said)
+    (finding,) = derived([offered], full_record())[1]
+    assert clean(str(finding.evidence["error"]), lines=False)
+    assert text.encodable(str(finding.evidence["error"]))

@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +16,8 @@ from robusteval.cage.page import calling
 from robusteval.foreign import foreign, words
 from robusteval.record.column import faulty_keys
 from robusteval.record.metric import Metric
-from robusteval.record.run import Finding, Record, Result
+from robusteval.record.run import Finding, Record, Result, Scalar
+from robusteval.text import as_sentence, line
 
 MOST_RESULTS = 10_000  # of one metric
 MOST_BYTES = 64 * 2**20  # of one metric's results as JSON; a report of more opens in no browser
@@ -56,12 +57,12 @@ def derived(entries: Iterable[Offered], record: Record) -> tuple[list[Result], l
 
 
 def _failed(entry: Offered, error: Exception) -> Finding:
-    reason = str(error) if isinstance(error, _UnusableError) else words(error)
+    reason = as_sentence(error if isinstance(error, _UnusableError) else words(error))
     return Finding(
         "metric-failed",
         "warning",
         f"The metric {entry.name} failed, so its figures are missing.",
-        {"metric": entry.name, "error": reason.encode("utf-8", "replace").decode()[:500]},
+        {"metric": entry.name, "error": reason[:500]},
         "Tell its author; `robusteval plugins list` shows the distribution.",
     )
 
@@ -75,7 +76,7 @@ def _taken(offered: Iterable[Result], name: str) -> list[Result]:
             raise _UnusableError(f"it gave a {type(result).__name__}, not a Result")
         whole = dataclasses.replace(result)  # columns that were added to it as titles get keys
         size += _checked(whole, name)
-        taken.append(whole)
+        taken.append(_shown(whole))
         if size > MOST_BYTES or len(taken) > MOST_RESULTS:
             raise _UnusableError(f"it gave more than {MOST_RESULTS} results or {MOST_BYTES >> 20} MiB")
     return taken
@@ -104,6 +105,32 @@ def _checked(result: Result, metric: str) -> int:
     if any(isinstance(value, int) and abs(value) >= _WHOLE for value in _scalars(data)):
         raise _UnusableError(f"{label} holds a whole number beyond 64 bits")
     return len(text)
+
+
+def _shown(result: Result) -> Result:
+    """The same with its texts as records keep them: they may be names of files and classes, and of plugins."""
+
+    def told(values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        return {line(key): line(value) if isinstance(value, str) else value for key, value in values.items()}
+
+    curves = [
+        dataclasses.replace(curve, label=line(curve.label), group=line(curve.group), tags=told(curve.tags))
+        for curve in result.curves
+    ]
+    heads = [dataclasses.replace(head, title=line(head.title), unit=line(head.unit)) for head in result.heads()]
+    rows = [[line(value) if isinstance(value, str) else value for value in row] for row in result.rows]
+    return dataclasses.replace(
+        result,
+        name=line(result.name),
+        title=line(result.title),
+        description=line(result.description),
+        x_title=line(result.x_title),
+        y_title=line(result.y_title),
+        tags=told(result.tags),
+        curves=curves,
+        columns=heads,
+        rows=rows,
+    )
 
 
 def _scalars(data: object) -> Iterator[object]:

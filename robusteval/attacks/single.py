@@ -17,10 +17,11 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Attack, Defended
 from robusteval.contracts.samples import Samples
 from robusteval.engine.batched import batched
+from robusteval.engine.chunks import chunk_of
 from robusteval.engine.data.find import prepare
 from robusteval.engine.data.pixels import ROUNDING
 from robusteval.engine.devices import exact, resolve
-from robusteval.engine.plan.plan import Planned, chunk_of, why_not
+from robusteval.engine.plan.plan import Planned, why_not
 from robusteval.engine.run.prepare import arrays
 from robusteval.engine.search.distance_search import Best, Propose
 from robusteval.engine.search.judge import Threat, answers, is_win, judge, on_grid

@@ -167,12 +167,16 @@ def check(name: str, path: str | None, as_json: bool) -> None:
     plugin = discover().get(kind or "attack", name)
     report = check_loader(plugin, path=Path(path)) if kind == "loader" and path else report_on(plugin)
     said = f"{report.summary()} (kit of robusteval {robusteval.__version__})"
+    if kind == "loader" and not path:
+        said += "; without --file nothing was asked of a model that it loads"
     if as_json:
         rows = [
             {"check": row.check, "status": row.status, "cases": row.cases, "reason": row.sentence}
             for row in report.outcomes
         ]
-        say_json({"plugin": name, "kind": kind, "kit": robusteval.__version__, "ok": report.ok, "checks": rows})
+        say_json(
+            {"plugin": name, "kind": kind, "kit": robusteval.__version__, "ok": report.ok, "file": path, "checks": rows}
+        )
     else:
         for line in str(report).splitlines()[1:]:
             say(line)

@@ -167,7 +167,10 @@ def heeds_normalisation(subject: LoaderSubject) -> None:
     near = torch.allclose(answer, expected, rtol=1e-2, atol=1e-2 * float(expected.abs().max()) + 1e-5)
     require(near, "A mean and std were stated, and the scores are not those of (x - mean) / std: heed them, or refuse.")
     told = (tuple(model.info.mean), tuple(model.info.std))
-    require(told == (mean, std), f"A mean and std were stated, and info has {told}.")
+    require(
+        told == (mean, std),
+        f"A mean and std were stated, and info.mean and info.std are {told}: say there what is applied, or refuse.",
+    )
 
 
 def minds_each_sample_alone(subject: LoaderSubject) -> None:

@@ -13,6 +13,7 @@ import robusteval
 from robusteval import attacks
 from robusteval.attacks import offered, stub
 from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.chunks import CHUNK
 from robusteval.errors import DataError, RobustEvalError, SuiteError
 from tests.api.models import images, linear, smallest_l2
 
@@ -101,10 +102,10 @@ def test_a_minimal_attack_may_be_held_to_a_budget() -> None:
 
 def test_many_samples_are_cut_as_a_run_cuts_them() -> None:
     x, y = images(140)
-    whole, first = attacks.ddn(linear(), x, y, steps=5), attacks.ddn(linear(), x[:128], y[:128], steps=5)
+    whole, first = attacks.ddn(linear(), x, y, steps=5), attacks.ddn(linear(), x[:CHUNK], y[:CHUNK], steps=5)
     assert len(whole) == len(whole.x) == 140
-    assert torch.equal(whole.distance[:128], first.distance)
-    assert torch.equal(whole.x[:128], first.x)
+    assert torch.equal(whole.distance[:CHUNK], first.distance)
+    assert torch.equal(whole.x[:CHUNK], first.x)
 
 
 def test_a_target_is_reached() -> None:

@@ -92,3 +92,9 @@ def test_nothing_is_written_over(written: Path) -> None:
     words = ["plugins", "new", NAMES["attack"], "--kind", "metric", "--into", str(written)]
     done = CliRunner().invoke(cli, words, standalone_mode=False)
     assert "already" in str(done.exception)
+
+
+def test_check_of_a_loader_says_that_no_model_was_asked() -> None:
+    done = CliRunner().invoke(cli, ["plugins", "check", "onnx"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1].endswith("; without --file nothing was asked of a model that it loads")

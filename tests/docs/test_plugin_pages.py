@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import inspect
 import json
@@ -10,13 +11,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from robusteval.contracts.certificates.certifier import Statement
+from robusteval.contracts.certificates.graph import KINDS, OPS, Node
+from robusteval.contracts.classifier import LoadOptions
 from robusteval.contracts.hookspecs import Hooks
+from robusteval.contracts.plugins import CellFinished, RunStarted
+from robusteval.contracts.problem import Problem
 from robusteval.engine.catalogue.catalogue import build
+from robusteval.engine.suite.declared import DefenseSpec
 from robusteval.hooks import GROUP
+from robusteval.record.run import Column, Result
 from tests.docs.pages import CORE, INDEX, PAGES, ROOT, imported, install
 from tests.documents import whole
 
@@ -181,3 +190,25 @@ def test_the_index_lists_every_page_and_every_hook_with_its_signature() -> None:
     assert set(re.findall(r"`(robusteval_\w+)\(\) -> ", text)) == set(hooks)
     for name, hook in hooks.items():
         assert f"`{name}() -> {inspect.signature(hook).return_annotation}`" in text
+
+
+def fields(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+QUERIES = [name for name, made in vars(Problem).items() if inspect.isfunction(made) and not name.startswith("_")]
+SAID = {  # what a reader of a page cannot guess, and what is the engine's own
+    "attack": ([*QUERIES, "x", "safe", "norm", "bounds", "rng", "budget", "classes", "memory"], {"lent"}),
+    "certifier": ([*OPS, *KINDS, *fields(Node), *fields(Statement)], set()),
+    "listener": ([*fields(RunStarted), *fields(CellFinished)], set()),
+    "loader": (fields(LoadOptions), {"loader"}),
+    "metric": ([*get_args(get_type_hints(Result)["kind"]), *fields(Column)], set()),
+    "suite": (fields(DefenseSpec), set()),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_page_names_all_that_a_plugin_of_its_kind_is_given(name: str) -> None:
+    names, ours = SAID[name]
+    text = PAGES[name].text
+    assert [word for word in names if word not in ours and re.search(rf"\b{word}\b", text) is None] == []

@@ -11,8 +11,8 @@ import safetensors.numpy
 
 from robusteval.assessment.findings import going_on
 from robusteval.contracts.tuning import Tuning
+from robusteval.engine.chunks import CHUNK
 from robusteval.engine.plan.job import Job, plan_of
-from robusteval.engine.plan.plan import CHUNK
 from robusteval.engine.run.cut import LEAST_S, PART, chunk_for
 from robusteval.engine.run.runner import run
 from robusteval.engine.schedule import pass_timing

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from robusteval.contracts.executors.executor import Done
 from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
@@ -109,6 +110,24 @@ def test_half_written_units_are_done_again(job: Job) -> None:
     victim = UnitStore(job.folder, "").path("none/test.walk/l2", 0)
     victim.write_bytes(victim.read_bytes()[:100])
     assert text(run(job)) == text(whole)
+
+
+def test_what_was_made_of_the_wins_of_others_is_made_again_when_one_of_them_had_failed(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(job)
+    honest = executors.attempt
+
+    def failing(hands: Hands, task: Task, seen: Seen, limit: float) -> Any:
+        failed = task.planned.cell.id == "none/test.walk/l2"
+        return Done(task.id, error="it broke") if failed else honest(hands, task, seen, limit)
+
+    second = dataclasses.replace(job, folder=tmp_path / "second")
+    monkeypatch.setattr(executors, "attempt", failing)
+    broken = run(second)
+    assert "failed" in {cell.status for cell in broken.cells}
+    monkeypatch.setattr(executors, "attempt", honest)
+    assert text(run(second)) == text(whole)
 
 
 def test_another_plan_does_not_overwrite(job: Job, tmp_path: Path) -> None:

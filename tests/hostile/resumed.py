@@ -71,6 +71,13 @@ TAKEN: dict[str, tuple[str, Built, tuple[int, ...]]] = {
         (2,),
     ),
     "plan-deep": ("a deep mark", holding("units/plan.json", b"[" * 200_000), (0, 2)),
+    "seen-deep": ("deep marks of samples", holding("units/samples.json", b"[" * 200_000), (0, 2)),
+    "seen-odd": (
+        "odd marks of samples",
+        holding("units/samples.json", b'{"plan": [], "rest": {}, "images": 5, "beside": 1}'),
+        (0, 2),
+    ),
+    "seen-pipe": ("a pipe for the marks of samples", instead("units/samples.json", os.mkfifo), (0, 2)),
     "plan-pipe": ("a pipe for the mark", instead("units/plan.json", os.mkfifo), (2,)),
     "plan-odd": (
         "a mark that says odd things",

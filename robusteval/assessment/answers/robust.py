@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from robusteval.assessment.answers.figures import Share, budget_of, quoted, scalars, share_of
+from robusteval.assessment.answers.figures import METRIC, Share, budget_of, quoted, scalars, share_of
 from robusteval.assessment.answers.seen import change, within
 from robusteval.assessment.evidence.white_box import asked
 from robusteval.metrics._common.columns import right_when_clean
@@ -27,6 +27,7 @@ Level = Literal["robust", "partly", "fragile", "undecided", "inconclusive"]
 ROBUST, FRAGILE = 0.8, 0.5  # shares of the right answers
 _WORDS: tuple[Level, ...] = ("fragile", "partly", "robust")
 _NEAR = 1e-6
+_NOTHING = "So nothing is said of how robust the model is."
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,13 @@ def _doubt(record: Record) -> str:
     """Why nothing is said about robustness."""
     if record.verdict is None:
         return "This run holds figures but no judgement on them."
+    if record.verdict.status == "conclusive":  # and yet there is no figure to say it by
+        if record.suite.metrics and METRIC not in record.suite.metrics:
+            return f"The suite computes only the metrics that it names, and {METRIC} is none of them. {_NOTHING}"
+        return f"No attacked accuracy at a budget was worked out. {_NOTHING}"
     first = next(iter(record.verdict.sentences), "")
     reason = first.removeprefix("INCONCLUSIVE: ") if first.startswith("INCONCLUSIVE: ") else ""
-    return reason or "This evaluation cannot be relied on, so nothing is said about the model."
+    return reason or f"This evaluation cannot be relied on. {_NOTHING}"
 
 
 def beside(record: Record, standing: Standing) -> list[tuple[str, float]]:

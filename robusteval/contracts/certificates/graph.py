@@ -129,7 +129,7 @@ def graph_of(model: object) -> Graph:
     inner = model
     while not isinstance(inner, Graphed):
         if not hasattr(inner, "inner"):
-            raise NotCoveredError("the model shows no graph: only ONNX files and PyTorch modules do")
+            raise NotCoveredError("a model that shows no graph (ONNX files and PyTorch modules do)")
         inner = inner.inner
     return inner.graph()
 

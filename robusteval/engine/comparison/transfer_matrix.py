@@ -21,7 +21,7 @@ from robusteval.contracts.plugins import Defended
 from robusteval.contracts.problem import Problem
 from robusteval.engine import source
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.plan.plan import CHUNK
+from robusteval.engine.chunks import CHUNK
 from robusteval.engine.search.asking import candidates_of
 from robusteval.engine.search.judge import Threat, answers, common_grid
 from robusteval.engine.seeding import generator

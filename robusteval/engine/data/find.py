@@ -15,7 +15,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.data.idx import holds_idx, idx_splits, read_idx
 from robusteval.engine.data.image_folder import read_images
 from robusteval.engine.data.images import Held
-from robusteval.engine.data.labels import balanced_rows, class_indices
+from robusteval.engine.data.labels import class_indices, drawn_rows
 from robusteval.engine.data.npz import LIMIT, RawData, npz_keys, read_npz, readable
 from robusteval.engine.data.on_demand import OnDemand, Pixels
 from robusteval.engine.data.parquet import MAGIC, holds_parquet, parquet_splits, read_parquet
@@ -86,7 +86,7 @@ def prepare(
 
     data_range: the values that stand for black and white in the data, which are mapped onto `info.bounds`; without it
     uint8 means 0..255 and floats are taken as already in `info.bounds`. samples: evaluate only so many, evenly drawn
-    from the classes with this seed, in the data's order. Raises DataError; never resizes, never guesses.
+    from the classes with this seed, in the order of `drawn_rows`. Raises DataError; never resizes, never guesses.
     """
     chosen, notes = opened(raw, info, data_range, samples, seed)
     images = ordered(raw.images[chosen.x.places], chosen.x.order, info.input_shape)
@@ -112,7 +112,7 @@ def opened(
     """The same samples, read when they are asked for, and notes; what only the pixels can tell, `survey` says."""
     _check_arrays(raw)
     labels, label_note = class_indices(raw, info)
-    rows = np.arange(len(labels)) if samples is None else balanced_rows(labels, samples, seed)
+    rows = np.arange(len(labels)) if samples is None else drawn_rows(labels, samples, seed)
     order, layout_note = order_of(raw.images.shape[1:], info, raw.layout)
     left_out = f"{len(rows)} of the {len(labels)} samples, drawn evenly from the classes with seed {seed}"
     asked = f"all {len(labels)} samples, though {samples} were asked for"

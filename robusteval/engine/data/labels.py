@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.contracts.classifier import ModelInfo
+from robusteval.engine.chunks import block_ends
 from robusteval.engine.data.npz import Array, RawData
 from robusteval.errors import DataError
 
@@ -104,6 +105,20 @@ def balanced_rows(labels: Labels, samples: int, seed: int) -> NDArray[np.int64]:
 
     The same labels, number and seed give the same rows. Raises DataError when samples < 1.
     """
+    return np.sort(_queue(labels, samples, seed))
+
+
+def drawn_rows(labels: Labels, samples: int, seed: int) -> NDArray[np.int64]:
+    """The same rows in the order in which they are attacked: in blocks (`engine/chunks.py`), so that more samples begin
+    as fewer do; all that there are in the order of the data. Raises DataError when samples < 1."""
+    queue = _queue(labels, samples, seed)
+    if len(queue) == len(labels):
+        return np.sort(queue)
+    return np.concatenate([np.sort(block) for block in np.split(queue, block_ends(len(queue))[:-1])])
+
+
+def _queue(labels: Labels, samples: int, seed: int) -> NDArray[np.int64]:
+    """The first so many of all rows, in an order that is even over the classes wherever it is cut."""
     if samples < 1:
         raise DataError(f"{samples} samples cannot be evaluated.", "Ask for at least one.")
     rng = np.random.default_rng(seed)
@@ -113,5 +128,5 @@ def balanced_rows(labels: Labels, samples: int, seed: int) -> NDArray[np.int64]:
     present, counts = np.unique(labels, return_counts=True)
     turn = np.concatenate([np.arange(count) for count in counts])
     lot = np.repeat(rng.permutation(len(present)), counts)  # which class is cut short must not follow its index
-    queue = by_class[np.lexsort((lot, turn))]
-    return np.sort(queue[:samples])
+    queue: NDArray[np.int64] = by_class[np.lexsort((lot, turn))]
+    return queue[:samples]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.engine.data.images import Array
-from robusteval.engine.data.labels import balanced_rows
+from robusteval.engine.data.labels import drawn_rows
 from robusteval.engine.data.npz import LIMIT, RawData
 from robusteval.errors import DataError
 from robusteval.foreign import words
@@ -60,7 +60,7 @@ def held(data: Any, samples: int | None, seed: int) -> RawData:
         labels = found.labels if found.labels is not None else np.array([_pair(item)[1] for item in _each(found)])
         rows: NDArray[np.int64] = np.arange(found.count)
         if samples is not None and labels.ndim == 1 and labels.dtype.kind in "iub":
-            rows = balanced_rows(labels.astype(np.int64), samples, seed)
+            rows = drawn_rows(labels.astype(np.int64), samples, seed)
         images = _stacked([_image(_pair(found.items[int(row)])[0]) for row in rows])
     except DataError:
         raise

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from robusteval.contracts.classifier import ModelInfo
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.chunks import CHUNK, chunk_of
 from robusteval.engine.plan.cascades import Member, cascade_cell
 from robusteval.engine.plan.fingerprint import norms_of, starts, surrogates, variant_sha256
 from robusteval.engine.suite.suite import TRANSFER, AttackSpec, CascadeSpec, DefenseSpec, MemberSpec, Suite, applicable
 from robusteval.record.run import Cell, Knowledge
 from robusteval.record.units import norm_width
-
-CHUNK = 128  # samples a unit at most; fixed for a shape, as the numbers of stochastic attacks depend on it
-_VALUES = (
-    2_500_000  # of a unit's samples: of larger images a unit takes fewer, so that memory and a unit's time stay small
-)
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,7 @@ class Plan:
     excluded: tuple[Cell, ...]
     sha256: str
     chunk: int = CHUNK  # samples a unit
+    rest: str = ""  # the same hash of all but the samples: the plans of a run on few and on more of them share it
 
     @property
     def cells(self) -> list[Cell]:
@@ -99,16 +94,15 @@ def make_plan(
         "chunk": chunk,
         **identity,
     }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest, rest = _sha256(content), _sha256(content | {"data": ""})
     for variant in [*(item.cell for item in planned + probes), *excluded]:
         variant.sha256 = variant_sha256(variant, models)
     cut, few = ([replace(item, chunk=chunk) for item in items] for items in (planned, probes))
-    return Plan(tuple(cut), tuple(few), tuple(excluded), digest, chunk)
+    return Plan(tuple(cut), tuple(few), tuple(excluded), digest, chunk, rest)
 
 
-def chunk_of(shape: Sequence[int]) -> int:
-    """Samples a unit, for inputs of this shape: a power of two."""
-    return min(CHUNK, 1 << max(_VALUES // max(math.prod(shape), 1), 1).bit_length() - 1)
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _sort(item: Planned, planned: list[Planned], excluded: list[Cell]) -> None:

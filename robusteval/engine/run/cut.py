@@ -3,10 +3,8 @@ the time there is, and nothing that runs is stopped."""
 
 from __future__ import annotations
 
-import math
-
+from robusteval.engine.chunks import chunk_of, largest_chunk
 from robusteval.engine.plan.job import Job, plan_of
-from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.forecast import forecaster
 
@@ -15,7 +13,7 @@ LEAST_S = 5.0  # seconds that it may take in any case: of shorter ones nothing i
 
 
 def chunk_for(job: Job) -> int:
-    """Samples a unit of a job: as many as go with the shape of its input; fewer, by a power of two, where its longest
+    """Samples a unit of a job: as many as go with the shape of its input; fewer, where its longest
     unit would take more than a tenth of the time budget.
 
     The time of a pass is kept on this machine (pass_timing), so that the same command comes to the same units again.
@@ -29,7 +27,7 @@ def chunk_for(job: Job) -> int:
     if over <= 1:
         return usual
     rows = min(usual, len(job.samples))  # of the longest unit
-    return 1 << max(0, math.floor(math.log2(max(rows / over, 1))))
+    return largest_chunk(rows / over)
 
 
 def in_words(chunk: int, job: Job) -> dict[str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from robusteval.contracts.tuning import Tuning, tuning_of
 from robusteval.engine.schedule.schedule import ERRORS_LOG
+from robusteval.engine.units.grown import SAMPLES_SEEN
 from robusteval.engine.units.store import is_unit
 from robusteval.errors import RecordError
 from robusteval.plain import read_plain, real
@@ -34,6 +35,7 @@ _OF_A_RUN = (
     "units", SHARD_FILE, RECORD_FILE, SAMPLES_FILE, "report.html", "report-marked.html", "witnesses.safetensors",
     "proofs.safetensors", ERRORS_LOG, "tables",
 )  # fmt: skip
+_MARKS = {"plan.json", SAMPLES_SEEN}
 _MARK_BYTES = 1 << 20  # no mark is larger
 _OF_SEVERAL = (COMPARISON_FILE, "report.html", "transfer.safetensors")
 _BESIDE = ("compare.html", "compare.json")  # what a run said of itself beside its baseline
@@ -62,9 +64,10 @@ def locked(folder: Path) -> Iterator[None]:
             lock.release()
 
 
-def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
+def claim(folder: Path, plan_sha256: str, overwrite: bool, grows: Callable[[], bool] = lambda: False) -> bool:
     """Marks a locked folder as the run's of this plan; returns whether it was already, so that its units are used
-    again.
+    again. grows: asked of a folder that another run marked: whether that is this one on a part of its samples. Then it
+    becomes this one's; its document stays until this one is written.
 
     Raises RecordError where the folder holds another run, or files that are not known to be robusteval's, unless
     overwrite; then a run's own files are removed first.
@@ -72,6 +75,11 @@ def claim(folder: Path, plan_sha256: str, overwrite: bool) -> bool:
     _refuse_links(folder, ("units", "tables"))
     found = _mark(folder / _RUN)
     if found is not None and found["plan"] == plan_sha256 and not overwrite:
+        return True
+    if found is not None and not overwrite and grows():
+        with _written(folder):
+            _clear_sayings(folder)
+            write_atomically(folder / _RUN, json.dumps(found | {"plan": plan_sha256}).encode())
         return True
     there = [name for name in _OF_A_RUN if (folder / name).exists() and not _bare(folder, name, found is not None)]
     if there and not overwrite:
@@ -167,7 +175,7 @@ def _bare(folder: Path, name: str, marked: bool) -> bool:
     if name != "units" or not (folder / name).is_dir():
         return False
     inside = [path for path in (folder / name).iterdir() if not path.name.startswith(".")]
-    return not inside or (marked and [path.name for path in inside] == ["plan.json"])
+    return not inside or (marked and {path.name for path in inside} <= _MARKS)
 
 
 def _clear_run(folder: Path, marked: bool) -> None:
@@ -178,14 +186,21 @@ def _clear_run(folder: Path, marked: bool) -> None:
             _remove(path)
     if not marked:
         return
-    for name in (*_OF_A_RUN, *_BESIDE, _RUN):
+    for name in (*_OF_A_RUN, _RUN, f"units/{SAMPLES_SEEN}"):
         if name not in ("units", "tables"):
             _remove(folder / name)
+    _clear_sayings(folder)
+    _remove_empty(folder / "units")
+
+
+def _clear_sayings(folder: Path) -> None:
+    """Removes what was said of a run's document, and is not written anew with it."""
+    for name in _BESIDE:
+        _remove(folder / name)
     for name in listed_tables(folder / "tables"):
         _remove(folder / "tables" / name)
     _remove(folder / "tables" / TABLES_LIST)
     _remove_empty(folder / "tables")
-    _remove_empty(folder / "units")
 
 
 def _remove(path: Path) -> None:

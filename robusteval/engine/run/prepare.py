@@ -16,6 +16,7 @@ from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.batched import batched
 from robusteval.engine.catalogue.catalogue import Catalogue
+from robusteval.engine.chunks import chunk_of
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, in_words, opened
 from robusteval.engine.data.find import read as read_data
 from robusteval.engine.data.on_demand import OnDemand
@@ -23,7 +24,6 @@ from robusteval.engine.data.survey import Surveyed, survey
 from robusteval.engine.data.training_fingerprints import check_not_trained_on, marks_of
 from robusteval.engine.devices import AUTO, exact, resolve
 from robusteval.engine.plan.job import Job
-from robusteval.engine.plan.plan import chunk_of
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
 from robusteval.engine.references.match import gather

@@ -38,6 +38,7 @@ from robusteval.engine.selftest import clever, planted, random_search
 from robusteval.engine.state import guest, put_back
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
+from robusteval.engine.units.grown import may_grow
 from robusteval.engine.units.store import UnitStore
 from robusteval.errors import RobustEvalError
 from robusteval.foreign import foreign, heeding_ctrl_c, words
@@ -55,7 +56,7 @@ def run(job: Job, listener: Listener = lambda _: None) -> document.Record:
     kept. A cell that fails is recorded with its error and the run goes on.
     """
     with heeding_ctrl_c(), exact(job.samples.x.device), locked(job.folder), started(job) as ready:
-        begun = begin(ready)
+        begun = begin(ready, grows=True)
         (job.folder / SHARD_FILE).unlink(missing_ok=True)  # what was a shard's folder is a whole run's now
         return followed(ready, begun.plan, listener, lambda told: finish(ready, begun, told))
 
@@ -100,12 +101,12 @@ class Begun:
         return pass_timing.in_words(self.timing.tuning)
 
 
-def begin(job: Job, defenses: Collection[str] | None = None) -> Begun:
+def begin(job: Job, defenses: Collection[str] | None = None, grows: bool = False) -> Begun:
     """Whatever comes before the attacks, in a folder that is locked, with the executor started. defenses: of a part of
-    a run, which is not tested either; only these are fitted."""
+    a run, which is not tested either; only these are fitted. grows: the folder may hold the run on fewer samples."""
     since, clock = time.time(), Clock(job.time_budget)
     plan = plan_of(job)
-    claim(job.folder, plan.sha256, job.overwrite)
+    claim(job.folder, plan.sha256, job.overwrite, lambda: grows and may_grow(job.folder, plan, job.samples.hashes()))
     (job.folder / ERRORS_LOG).unlink(missing_ok=True)  # what failed is tried again, and would be told twice
     units = UnitStore(job.folder, plan.sha256)
     suite = job.suite

@@ -23,6 +23,7 @@ from robusteval.engine.schedule.time_budget import Clock, Gate, informative_firs
 from robusteval.engine.suite import goals
 from robusteval.engine.units.checked import fault
 from robusteval.engine.units.chunk import Context
+from robusteval.engine.units.grown import grow, seen_samples
 from robusteval.engine.units.store import UnitStore
 from robusteval.engine.units.unit import chunk_count
 from robusteval.errors import RecordError
@@ -128,6 +129,8 @@ def attack(
     context = Context(
         fitted.by_defense, job.samples, initially_correct, job.seed, least, job.suite.levels, tuning, job.threads
     )
+    if part == WHOLE:
+        grow(units, plan, seen_samples(plan, context, job.samples.hashes()))
     todo = _todo(context, plan, fitted, units, done, part)
     done.total = todo.total
     left_of = {cell: len(chunks) for cell, chunks in todo.chunks_left().items()}
@@ -189,7 +192,7 @@ def attacked_alone(planned: Planned) -> bool:
 def _todo(context: Context, plan: Plan, fitted: Fitted, units: UnitStore, done: Attacked, part: Part) -> _Todo:
     """What is still to be made. A stored unit counts where it is one that this run could have made: a stranger may have
     filled the folder."""
-    todo, shard = _Todo(), part.shard
+    todo, shard, absent = _Todo(), part.shard, set[tuple[str, int]]()
     for planned in (*plan.planned, *plan.probes):
         cell = planned.cell
         wanted = [
@@ -209,7 +212,11 @@ def _todo(context: Context, plan: Plan, fitted: Fitted, units: UnitStore, done: 
         for chunk in wanted:
             todo.total += 1
             stored = units.content(cell.id, chunk)
-            if stored is not None and not fault(context, planned, chunk, units.plan, stored):
+            if stored is None:
+                absent.add((cell.id, chunk))
+            # what was made of wins while an attack had failed lacks the wins of that one
+            whole = absent.isdisjoint((start, chunk) for start in planned.starts)
+            if stored is not None and whole and not fault(context, planned, chunk, units.plan, stored):
                 todo.found += 1
             elif chunk in part.failed.get(cell.id, {}):
                 todo.found += 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from robusteval.errors import RecordError
 from robusteval.record.measured import Cell, Data, Model, Suite
+from robusteval.text import line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,8 +80,8 @@ def summary(record: Told) -> str:
     model, data, suite = record.model, record.data, record.suite
     lines = [f"{model.name}: {data.samples} samples of {data.name or 'arrays'}, suite {suite.name} {suite.version}"]
     if record.verdict is None:
-        return f"{lines[0]}\nNothing was concluded: there is no verdict."
+        return f"{line(lines[0])}\nNothing was concluded: there is no verdict."
     word = "conclusive" if record.verdict.status == "conclusive" else "INCONCLUSIVE"
     lines += [f"Trust grade {record.verdict.grade} ({word}).", *record.verdict.sentences]
     lines += [f"{row.severity}: {row.sentence}" for row in record.findings if row.severity != "info"]
-    return "\n".join(lines)
+    return "\n".join(map(line, lines))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self, SupportsIndex
+
+from robusteval.text import as_sentence
 
 STATEMENT = (
     "What is confirmed follows from the stored adversarials and clean samples, the model's file and the record; no "
@@ -23,16 +25,39 @@ class Count:
     unchecked: int = 0
 
 
+class Sentences(list[str]):
+    """A list of sentences, each as the gate for text shows it."""
+
+    def append(self, said: str, /) -> None:
+        """As of any list."""
+        super().append(as_sentence(said))
+
+    def insert(self, place: SupportsIndex, said: str, /) -> None:
+        """As of any list."""
+        super().insert(place, as_sentence(said))
+
+    def extend(self, more: Iterable[str], /) -> None:
+        """As of any list."""
+        super().extend(map(as_sentence, more))
+
+    def __iadd__(self, more: Iterable[str], /) -> Self:  # type: ignore[override, misc]  # as of any list
+        self.extend(more)
+        return self
+
+
 @dataclass
 class Verification:
     """claims = confirmed + those that failed; `left` counts by reason what is in neither. failures: one sentence
-    each. kinds: the same claims by what they are about. statement: what a clean bill means."""
+    each. kinds: the same claims by what they are about. statement: what a clean bill means.
+
+    Sentences name files and repeat words of the record, so they go through the gate for text, however they are added.
+    """
 
     claims: int = 0
     confirmed: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=Sentences)
     left: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=Sentences)
     kinds: dict[str, Count] = field(default_factory=dict)
     statement: str = STATEMENT
 
@@ -57,7 +82,8 @@ class Verification:
     def leave(self, reason: str, count: int = 1) -> None:
         """Counts what could not be checked."""
         if count:
-            self.left[reason] = self.left.get(reason, 0) + count
+            shown = as_sentence(reason)
+            self.left[shown] = self.left.get(shown, 0) + count
 
     @contextmanager
     def kind(self, name: str) -> Iterator[None]:

@@ -105,6 +105,17 @@ def test_inconclusive_says_no_figure(spoil: object) -> None:
     assert not found.sentence.startswith("INCONCLUSIVE")
 
 
+def test_without_a_figure_a_sound_evaluation_is_not_called_unsound() -> None:
+    record = made.run({"linf": 3})
+    record.results = []
+    assert how_robust(record).sentence.startswith("No attacked accuracy at a budget was worked out.")
+    record.suite.metrics = ["acme.coverage"]
+    assert "only the metrics that it names, and accuracy-curve is none of them" in how_robust(record).sentence
+    record.suite.metrics = ["accuracy-curve"]
+    inconclusive(record)
+    assert how_robust(record).sentence == "No attack with working gradients was made in Linf."
+
+
 def test_the_sentence_of_a_fragile_model_is_about_half_of_its_answers() -> None:
     found = how_robust(made.run({"linf": 70}))
     assert found.heading == "Fragile within Linf 8/255"
