@@ -159,7 +159,7 @@ def _scores(graph: GraphModule) -> Node:
     """The node of the scores: before a last softmax, in logarithms or not, and whatever only hands them on."""
     (output,) = (node for node in graph.graph.nodes if node.op == "output")
     found = output.args[0]
-    last: Node = found[0] if isinstance(found, list | tuple) else found  # type: ignore[assignment]
+    last: Node = found[0] if isinstance(found, list | tuple) else found
     node = last
     while op_of(node) in _AFTER:
         node = node.args[0]  # type: ignore[assignment]
