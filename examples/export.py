@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +89,11 @@ def quantize(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.M
     return result
 
 
-def save(model: onnx.ModelProto, path: Path, accuracy: float) -> None:
-    """Writes the file with its metadata: data set, class names, input range, accuracy on the 10,000 test images."""
+def save(model: onnx.ModelProto, path: Path, accuracy: float, more: Mapping[str, str] | None = None) -> None:
+    """Writes the file with its metadata: data set, class names, input range, accuracy on the 10,000 test images.
+
+    more: what else it says of itself.
+    """
     del model.metadata_props[:]
     facts = {
         "robusteval.dataset": "fashion-mnist",
@@ -98,7 +101,7 @@ def save(model: onnx.ModelProto, path: Path, accuracy: float) -> None:
         "range": "0,1",
         "test_accuracy": f"{accuracy:.4f}",
     }
-    onnx.helper.set_model_props(model, facts)
+    onnx.helper.set_model_props(model, facts | dict(more or {}))
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

@@ -24,6 +24,7 @@ class Row:
     accuracy_test_10000: float
     accuracy_bundled_1000: float
     robust_accuracy_test_10000: float | None
+    certified_accuracy_test_10000: float | None  # by interval bounds
     seconds: float
     machine: str
 
@@ -39,8 +40,18 @@ def describe_machine() -> str:
     )
 
 
-def row_of(path: Path, accuracies: tuple[float, float], parameters: int, robust: float | None, seconds: float) -> Row:
-    """The figures of the file at `path`; `accuracies` are on the 10,000 test images and on the bundled 1,000."""
+def row_of(
+    path: Path,
+    accuracies: tuple[float, float],
+    parameters: int,
+    robust: float | None,
+    certified: float | None,
+    seconds: float,
+) -> Row:
+    """The figures of the file at `path`; `accuracies` are on the 10,000 test images and on the bundled 1,000.
+
+    None: not measured, or not covered.
+    """
     return Row(
         file=path.name,
         sha256=sha256(path),
@@ -49,6 +60,7 @@ def row_of(path: Path, accuracies: tuple[float, float], parameters: int, robust:
         accuracy_test_10000=round(accuracies[0], 4),
         accuracy_bundled_1000=round(accuracies[1], 4),
         robust_accuracy_test_10000=None if robust is None else round(robust, 4),
+        certified_accuracy_test_10000=None if certified is None else round(certified, 4),
         seconds=round(seconds, 1),
         machine=describe_machine(),
     )
@@ -62,14 +74,16 @@ def read_rows(folder: Path) -> dict[str, Row]:
     return {name: Row(**row) for name, row in json.loads(path.read_text())["models"].items()}
 
 
-def write_rows(folder: Path, rows: dict[str, Row], attack: str) -> None:
+def write_rows(folder: Path, rows: dict[str, Row], attack: str, proof: str) -> None:
     """Writes `models.json`, and the table in README.md when `folder` holds one.
 
-    `attack` says in words how `robust_accuracy_test_10000` was measured.
+    `attack` and `proof` say in words how `robust_accuracy_test_10000` and `certified_accuracy_test_10000` were
+    measured.
     """
     document = {
         "dataset": "fashion-mnist",
         "robust_accuracy_attack": attack,
+        "certified_accuracy_proof": proof,
         "models": {name: asdict(row) for name, row in rows.items()},
     }
     (folder / "models.json").write_text(json.dumps(document, indent=2) + "\n")
@@ -81,15 +95,23 @@ def write_rows(folder: Path, rows: dict[str, Row], attack: str) -> None:
 
 def table(rows: dict[str, Row]) -> str:
     """The Markdown table of all rows."""
-    lines = [
-        "| file | 10,000 test images | bundled 1,000 | under PGD-40 | parameters | bytes | trained in | sha256 |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-    ]
+    heads = (
+        "10,000 test images",
+        "bundled 1,000",
+        "under PGD-40",
+        "proved by ibp",
+        "parameters",
+        "bytes",
+        "trained in",
+    )
+    lines = [f"| file | {' | '.join(heads)} | sha256 |", f"| --- |{' ---: |' * len(heads)} --- |"]
     for row in rows.values():
         robust = "not measured" if row.robust_accuracy_test_10000 is None else f"{row.robust_accuracy_test_10000:.2%}"
+        proved = row.certified_accuracy_test_10000
+        certified = "not covered" if proved is None else f"{proved:.2%}"
         lines.append(
             f"| `{row.file}` | {row.accuracy_test_10000:.2%} | {row.accuracy_bundled_1000:.1%} | {robust} "
-            f"| {row.parameters:,} | {row.bytes:,} | {row.seconds:,.0f} s | `{row.sha256}` |"
+            f"| {certified} | {row.parameters:,} | {row.bytes:,} | {row.seconds:,.0f} s | `{row.sha256}` |"
         )
     machines = sorted({row.machine for row in rows.values()})
     return "\n".join(lines) + "\n\nMeasured on: " + "; ".join(machines) + ".\n"

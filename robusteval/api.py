@@ -63,7 +63,15 @@ from robusteval.contracts.plugins import (
 from robusteval.contracts.problem import Gradient, Problem
 from robusteval.contracts.samples import Samples
 from robusteval.contracts.suites import suites_in
-from robusteval.contracts.training import Epoch, TrainedDefense, parameters_of, trainable, with_parameters
+from robusteval.contracts.training import (
+    Aim,
+    Epoch,
+    TrainedDefense,
+    TrainsToProve,
+    parameters_of,
+    trainable,
+    with_parameters,
+)
 from robusteval.errors import AccessError, DataError, ModelError, PluginError, RobustEvalError
 from robusteval.hooks import API_VERSION, hookimpl
 from robusteval.metrics._common import columns, detection, statistics
@@ -92,6 +100,7 @@ __all__ = [
     "JUDGE_DRAWS",
     "NORMS",
     "AccessError",
+    "Aim",
     "Attack",
     "AttackInfo",
     "CannotStartError",
@@ -148,6 +157,7 @@ __all__ = [
     "Statement",
     "Strength",
     "TrainedDefense",
+    "TrainsToProve",
     "Unit",
     "Work",
     "Worker",

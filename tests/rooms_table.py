@@ -82,7 +82,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.suite",
         "record",
     },
-    "engine.fit": {"contracts", "engine", "engine.catalogue", "engine.data", "engine.search", "engine.suite", "record"},
+    "engine.fit": {
+        "contracts",
+        "contracts.certificates",
+        "engine",
+        "engine.catalogue",
+        "engine.data",
+        "engine.search",
+        "engine.suite",
+        "record",
+    },
     "engine.units": {"contracts", "engine", "engine.plan", "engine.search", "engine.suite", "ops", "record"},
     "engine.certify": {
         "assessment.evidence",

@@ -14,6 +14,13 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from robusteval_attacks.apgd import APGD
+from robusteval_attacks.pgd import PGD
+from robusteval_certifiers.crown import Crown
+from robusteval_certifiers.ibp import Ibp
+
+from robusteval.api import Statement, graph_of, load_model, proved
+from robusteval.testing import pose, safe_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -21,7 +28,7 @@ DATA = ROOT / "robusteval" / "data"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 MODELS = json.loads((EXAMPLES / "models.json").read_text())["models"]
 Script = Callable[[str], ModuleType]
-NAMES = ("cnn", "int8", "robust", "vit")
+NAMES = ("certified", "cnn", "int8", "robust", "vit")
 
 needs_debian = pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
 
@@ -63,7 +70,9 @@ def test_accuracy_is_as_stated(name: str, bundled: dict[str, np.ndarray]) -> Non
     assert measured == pytest.approx(row["accuracy_bundled_1000"], abs=0.0021)
 
 
-@pytest.mark.parametrize(("name", "least"), [("cnn", 0.903), ("int8", 0.90), ("robust", 0.70), ("vit", 0.86)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("cnn", 0.903), ("int8", 0.90), ("robust", 0.70), ("certified", 0.70), ("vit", 0.86)]
+)
 def test_models_are_worth_attacking(name: str, least: float) -> None:
     assert MODELS[name]["accuracy_test_10000"] >= least
 
@@ -71,6 +80,36 @@ def test_models_are_worth_attacking(name: str, least: float) -> None:
 def test_adversarial_training_made_a_difference() -> None:
     assert MODELS["cnn"]["robust_accuracy_test_10000"] < 0.2
     assert MODELS["robust"]["robust_accuracy_test_10000"] > 0.55
+
+
+def test_certified_training_made_a_difference() -> None:
+    """Intervals prove nothing of the two that were not trained for them, and are not asked about what they do not
+    cover."""
+    proved = {name: row["certified_accuracy_test_10000"] for name, row in MODELS.items()}
+    assert (proved["cnn"], proved["robust"], proved["int8"], proved["vit"]) == (0.0, 0.0, None, None)
+    assert 0.5 < proved["certified"] <= MODELS["certified"]["robust_accuracy_test_10000"]
+
+
+@pytest.mark.slow
+def test_the_bracket_of_the_certified_example_is_narrow(bundled: dict[str, np.ndarray]) -> None:
+    """At the eps that it was trained for, as its file says: what is proved of 100 images, what PGD and APGD leave."""
+    model = load_model(EXAMPLES / MODELS["certified"]["file"])
+    facts = {entry.key: entry.value for entry in onnx.load(EXAMPLES / MODELS["certified"]["file"]).metadata_props}
+    eps = float(json.loads(facts["robusteval.training"])["params"]["eps"])
+    x = torch.from_numpy(bundled["x_test"][:100].astype(np.float32))[:, None] / 255
+    y = torch.from_numpy(bundled["y_test"][:100].astype(np.int64))
+    radii, right = torch.full((100,), eps, dtype=torch.float64), safe_labels(y, 10)
+    asked = Statement(graph_of(model), x.double(), y, right, "linf", radii, (0.0, 1.0))
+    loose, tight = (proved(asked, certifier.bound(asked)) for certifier in (Ibp(), Crown()))
+    left = model.logits(x).argmax(1) == y
+    for attack in (PGD(steps=40), APGD()):
+        found = attack.run(pose(model, x, right, "linf", eps=eps))
+        left &= model.logits(found).argmax(1) == y
+    assert eps == 0.1
+    assert not bool((loose & ~tight).any())
+    assert not bool((tight & ~left).any()), "What is proved is never broken."
+    assert float(tight.double().mean()) > 0.6
+    assert int(left.sum()) - int(tight.sum()) < 5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,6 +211,17 @@ def test_the_script_makes_the_bundled_data(script: Script, bundled: dict[str, np
     assert made.keys() == bundled.keys()
     for key, array in made.items():
         np.testing.assert_array_equal(array, bundled[key], strict=True)
+
+
+def test_the_stated_command_is_the_one_that_the_script_runs(script: Script) -> None:
+    made = script("certified").command(Path("examples/fashion-cnn.onnx"), DEBIAN, Path("certified.onnx"))
+    assert f"    robusteval {' '.join(made)}\n" in (EXAMPLES / "README.md").read_text()
+    facts = {entry.key: entry.value for entry in onnx.load(EXAMPLES / "fashion-certified.onnx").metadata_props}
+    training = json.loads(facts["robusteval.training"])
+    stated = dict(word.split("=") for word in made if "=" in word)
+    assert {name: f"{training['params'][name]:g}" for name in stated} == stated
+    assert (training["defence"], training["seed"]) == ("ibp", 0)
+    assert training["model_sha256"] == MODELS["cnn"]["sha256"]
 
 
 def test_missing_originals_are_explained(script: Script, tmp_path: Path) -> None:

@@ -49,20 +49,23 @@ def list_plugins(kind: str | None, as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("name")
+@click.option("--kind", type=click.Choice(_KINDS), help="Only the one of this kind, where several share the name.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def show(name: str, as_json: bool) -> None:
+def show(name: str, kind: str | None, as_json: bool) -> None:
     """One plugin: what it is, where it comes from, its parameters with their limits."""
     from robusteval.contracts.params import params_schema
     from robusteval.engine.catalogue.catalogue import discover
     from robusteval.errors import PluginError
 
     catalogue = discover()
-    found = [entry for entry in catalogue.entries if entry.name == name]
+    found = [entry for entry in catalogue.entries if entry.name == name and kind in (None, entry.kind)]
     if not found:
         import difflib
 
         near = difflib.get_close_matches(name, [entry.name for entry in catalogue.entries], n=3, cutoff=0.5)
         raise PluginError(f"There is no plugin named {name!r}.", f"Did you mean {' or '.join(near)}?" if near else "")
+    if as_json:
+        _check_one(name, [entry.kind for entry in found])
     for entry in _with_faults(found):
         typed = entry.plugin is not None and entry.kind != "suite"  # which is a text, and has no parameters
         schema = params_schema(entry.plugin)["properties"] if typed else {}
@@ -70,6 +73,18 @@ def show(name: str, as_json: bool) -> None:
             say_json(_row(entry) | {"params": schema})
         else:
             _print(entry, schema)
+
+
+def _check_one(name: str, kinds: list[str]) -> None:
+    """Raises PluginError where plugins of several kinds have that name, as a defence and a certifier may."""
+    from robusteval.errors import PluginError
+
+    several = sorted(set(kinds))
+    if len(several) > 1:
+        raise PluginError(
+            f"There are several plugins named {name!r}: {', '.join(several)}.",
+            f"Say which with --kind, as in --kind {several[0]}.",
+        )
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -149,8 +164,9 @@ def new(name: str, kind: str, into: str) -> None:
 @command.command("check")
 @click.argument("name")
 @click.option("--file", "path", type=click.Path(), help="A good file for a loader; without it refusals are checked.")
+@click.option("--kind", type=click.Choice(_KINDS), help="Which one, where several share the name.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def check(name: str, path: str | None, as_json: bool) -> None:
+def check(name: str, path: str | None, kind: str | None, as_json: bool) -> None:
     """Run the conformance kit on an installed plugin: every promise with its outcome and reason.
 
     Exit code 1 where a promise is broken.
@@ -160,8 +176,9 @@ def check(name: str, path: str | None, as_json: bool) -> None:
     from robusteval.errors import PluginError
     from robusteval.testing.kit import check_loader, report_on
 
-    kinds = [entry.kind for entry in discover().entries if entry.name == name]
-    kind = next((kind for kind in kinds if kind != "suite"), "")
+    kinds = [entry.kind for entry in discover().entries if entry.name == name and kind in (None, entry.kind)]
+    _check_one(name, [found for found in kinds if found != "suite"])
+    kind = next((found for found in kinds if found != "suite"), "")
     if not kind and kinds:
         raise PluginError(f"{name} is a suite, which the kit does not check.", "`robusteval suites show` reads it.")
     plugin = discover().get(kind or "attack", name)

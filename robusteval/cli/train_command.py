@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,13 @@ import click
 from robusteval.cli import say, say_json, stream
 from robusteval.cli.options import Numbers, SpacedCommand, load_options, model_options, pair, value_of
 from robusteval.plain import real
+from robusteval.record.units import NORM_TITLES
 
 if TYPE_CHECKING:
     from robusteval.contracts.training import Epoch
+    from robusteval.engine.catalogue.catalogue import Catalogue
+    from robusteval.engine.fit.proved import ProvedShare
+    from robusteval.engine.fit.train import Lesson
 
 
 @click.command("train", cls=SpacedCommand)
@@ -93,15 +98,42 @@ def command(
     defended = task.train(_say)
     gap = write_model(defended.model, classifier.info, path, task.facts(), task.held.x[:16], task.marks())
     after = accuracy(defended.model, task.held)
+    share = _proved(task, path, catalogue)
     weights = path.with_suffix(".safetensors")
     if as_json:
         row = {"model": str(path), "weights": str(weights), "before": before, "after": after, "onnx_gap": gap}
-        say_json(row | task.facts() | {"held_out": len(task.held)})
+        certified = {} if share is None else {"certified": asdict(share) | {"accuracy": share.accuracy}}
+        say_json(row | task.facts() | {"held_out": len(task.held)} | certified)
         return
     say(f"Clean accuracy on {len(task.held)} samples held out: {before:.1%} before, {after:.1%} after.")
+    if share is not None:
+        say(_sentence(share, task.held.bounds))
     say(f"Model: {path} (ONNX Runtime agrees to {gap:.1g} of the largest score)")
     say(f"Weights: {weights}")
     say(f"What it is worth: robusteval run {path}")
+
+
+def _proved(task: Lesson, path: Path, catalogue: Catalogue) -> ProvedShare | None:
+    """What is proved of the written file, where it was trained for that."""
+    from robusteval.engine.fit.proved import proved_share
+
+    aim = task.aim()
+    if aim is None:
+        return None
+    say(f"Asking the certifier {aim.certifier} about the {len(task.held)} samples held out.", err=True)
+    return proved_share(path, aim, task.held, catalogue)
+
+
+def _sentence(share: ProvedShare, bounds: tuple[float, float]) -> str:
+    about = (
+        f"Certified accuracy within {NORM_TITLES[share.norm]} {share.eps:g} (pixels in {bounds[0]:g} to {bounds[1]:g})"
+    )
+    if share.accuracy is None:
+        return f"{about}: not known, because {share.reason}."
+    return (
+        f"{about} on the same samples: {share.accuracy:.1%}, {share.proved} of {share.samples} proved by the certifier "
+        f"{share.certifier} on the written file."
+    )
 
 
 def _check_out(path: Path, model: Path, overwrite: bool) -> None:

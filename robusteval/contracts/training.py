@@ -14,6 +14,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.plugins import Defended, Defense
 from robusteval.contracts.samples import Samples
 from robusteval.errors import RobustEvalError
+from robusteval.ops import Norm
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,23 @@ class TrainedDefense(Defense, Protocol):
     def train(
         self, model: Classifier, data: Samples | None, rng: Generator, on_epoch: Callable[[Epoch], None]
     ) -> Defended: ...
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a training wants to be provable of its result: no image within eps, in units of the pixels, is answered
+    otherwise than the label. certifier: the plugin that is asked whether it is."""
+
+    norm: Norm
+    eps: float
+    certifier: str
+
+
+@runtime_checkable
+class TrainsToProve(Protocol):
+    """A defence that trains for certificates, so that `robusteval train` says how much is proved of what it wrote."""
+
+    def aim(self, model: Classifier) -> Aim: ...
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from robusteval.loaders.onnx.plugin import OnnxLoader
 from robusteval.record.run import Record
 
 MODEL = Path(__file__).parents[2] / "examples" / "fashion-cnn.onnx"
-TRAINED = {"adversarial-training", "distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser"}
+TRAINED = {"adversarial-training", "distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser", "ibp"}
 HEAD = """
 name = "short"
 version = "1"

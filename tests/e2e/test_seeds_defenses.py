@@ -33,12 +33,12 @@ from tests.sure import sure
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
 CATALOGUE = {
-    "adversarial-training", "distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser", "jumprelu",
-    "jumprelu-random", "gaussian-noise", "blur", "median", "bit-depth", "jpeg", "shift", "rotate", "mirror",
+    "adversarial-training", "distillation", "ibp", "label-embedding", "lipschitz", "hidden-space", "denoiser",
+    "jumprelu", "jumprelu-random", "gaussian-noise", "blur", "median", "bit-depth", "jpeg", "shift", "rotate", "mirror",
     "randomized-smoothing", "gradient-masking", "logit-odds", "logit-odds-svm", "feature-squeezing", "confidence",
 }  # fmt: skip
 SHORT = {"adversarial-training": "epochs = 1, steps = 1", "randomized-smoothing": "n = 200, votes = 5, steer = 2"}
-TRAINED = ("distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser")
+TRAINED = ("distillation", "ibp", "label-embedding", "lipschitz", "hidden-space", "denoiser")
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -26,6 +27,7 @@ SHORT: dict[str, dict[str, object]] = {
     "hidden-space": {"epochs": 2},
     "hopskipjump": {"queries": 1000},
     "lbfgs": {"maxiter": 10},
+    "ibp": {"epochs": 2},
     "label-embedding": {"epochs": 2},
     "lipschitz": {"epochs": 2},
     "pdgd": {"steps": 100},
@@ -46,12 +48,18 @@ def offered() -> list[Any]:
     return [plugin for module in modules for hook in HOOKS for plugin in getattr(module, hook, list)()]
 
 
+def _short(plugin: Any) -> dict[str, object]:
+    """What of SHORT it has: a defence and a certifier share a name."""
+    known = {field.name for field in fields(plugin)}
+    return {name: value for name, value in SHORT.get(plugin.info.name, {}).items() if name in known}
+
+
 def promises() -> list[Check]:
     checks: list[Check] = []
     for plugin in offered():
         name = plugin.info.name
         if name not in NEEDS_MODELS:
-            made = plugin(**SHORT.get(name, {}))
+            made = plugin(**_short(plugin))
             checks += checks_for(AttackSubject(made, RATIO[name]) if name in RATIO else made)
     return checks
 

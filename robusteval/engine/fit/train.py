@@ -13,7 +13,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.params import make, params_of
 from robusteval.contracts.plugins import Defended
 from robusteval.contracts.samples import Samples
-from robusteval.contracts.training import Epoch, TrainedDefense
+from robusteval.contracts.training import Aim, Epoch, TrainedDefense, TrainsToProve
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, check_disjoint, find_fit, prepare
 from robusteval.engine.data.training_fingerprints import marks
@@ -34,6 +34,10 @@ class Lesson:
     held: Samples
     note: str  # how the samples were understood
     seed: int
+
+    def aim(self) -> Aim | None:
+        """What is to be proved of the result; None where it is not trained for that."""
+        return self.plugin.aim(self.model) if isinstance(self.plugin, TrainsToProve) else None
 
     def before(self) -> float:
         """Accuracy of the model as it is, on the samples held out."""

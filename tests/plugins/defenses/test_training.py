@@ -16,6 +16,7 @@ from robusteval_defenses.adversarial_training import AdversarialTraining
 from robusteval_defenses.denoiser import Denoised, Denoiser
 from robusteval_defenses.distillation import Distillation
 from robusteval_defenses.hidden_space import HiddenSpace, features
+from robusteval_defenses.ibp import Ibp
 from robusteval_defenses.label_embedding import LabelEmbedding
 from robusteval_defenses.lipschitz import Lipschitz
 from torch import nn
@@ -30,7 +31,7 @@ from tests.plugins.defenses.learning import seeded, some
 from tests.sure import instance
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, LabelEmbedding, Lipschitz)
+ALL = (AdversarialTraining, Denoiser, Distillation, HiddenSpace, Ibp, LabelEmbedding, Lipschitz)
 
 
 def robust(model: Classifier, samples: Samples, eps: float = 0.1, steps: int = 20) -> float:
@@ -183,10 +184,10 @@ class Interrupted(Exception):
 
 
 @pytest.mark.parametrize(
-    "defence", [AdversarialTraining(epochs=3, steps=1), Distillation(epochs=2), HiddenSpace(epochs=3)]
+    "defence", [AdversarialTraining(epochs=3, steps=1), Distillation(epochs=2), HiddenSpace(epochs=3), Ibp(epochs=3)]
 )
 def test_an_interrupted_training_ends_as_if_nothing_had_happened(
-    defence: AdversarialTraining | Distillation | HiddenSpace,
+    defence: AdversarialTraining | Distillation | HiddenSpace | Ibp,
     fashion: Trained,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
