@@ -14,8 +14,10 @@ from robusteval.cache import cache_folder
 from robusteval.cage.page import beat
 from robusteval.contracts.certificates.certifier import (
     CERTIFIED_NORMS,
+    BoundWork,
     Certifier,
     CertifierInfo,
+    Counted,
     Proof,
     Statement,
     proved,
@@ -94,6 +96,7 @@ __all__ = [
     "AccessError",
     "Attack",
     "AttackInfo",
+    "BoundWork",
     "CannotStartError",
     "Cell",
     "CellFinished",
@@ -101,6 +104,7 @@ __all__ = [
     "CertifierInfo",
     "Classifier",
     "Column",
+    "Counted",
     "Curve",
     "DataError",
     "Dataset",
