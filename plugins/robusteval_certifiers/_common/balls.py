@@ -36,6 +36,12 @@ class Ball:
         self.low, self.high = self.x + self.down * (1 + _UNIT), self.x + self.up * (1 + _UNIT)
         self.sizes = torch.maximum(self.low.abs(), self.high.abs()) + self.x.abs()
 
+    def of(self, rows: Tensor) -> Ball:
+        """The balls of some of the images."""
+        found = self.part(lambda value: value[rows])
+        found.eps = self.eps[rows]
+        return found
+
     def part(self, cut: Callable[[Tensor], Tensor]) -> Ball:
         """The ball of some of the elements, which the others leave all of the radius."""
         found = copy.copy(self)

@@ -35,7 +35,7 @@ def grid_of(index: Tensor, shape: Shape, source: Shape) -> Grid | None:
     """The grid that places index [n] of a value of shape `source` make, taken as `shape`; None where they make none."""
     if len(shape) != 3 or len(source) != 3 or shape[0] != source[0] or not index.numel():
         return None
-    (channels, rows, columns), (_, height, width) = shape, source
+    (_, rows, columns), (_, height, width) = shape, source
     places = index.reshape(shape)
     first = int(places[0, 0, 0])
     if not 0 <= first < height * width:

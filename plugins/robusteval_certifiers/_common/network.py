@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from robusteval.api import GraphNode, ModelGraph, affine_value
 from robusteval_certifiers._common.grids import Grid, grid_of
+from robusteval_certifiers._common.sparse import convolved_back
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,10 @@ def _convolved(network: Network, place: int, a: Tensor) -> Tensor:
     weight, images = node.tensors["weight"], a.reshape(-1, *node.shape)
     stride, padding, dilation = (tuple(node.settings[key]) for key in ("stride", "padding", "dilation"))
     groups = int(node.settings["groups"])
+    if node.op == "conv" and len(a) == 1 and not a.requires_grad:
+        sparse = convolved_back(node, shape, images)
+        if sparse is not None:
+            return sparse.reshape(*a.shape[:2], -1)
     if node.op == "conv_transpose":
         out = F.conv2d(images, weight, None, stride, padding, dilation, groups)
     else:

@@ -9,6 +9,7 @@ would give, and so are the errors that are taken off for each of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -42,33 +43,45 @@ class Step:
     down: Tensor
     more: Tensor
     paid: bool
+    apart: bool = False  # no value of the target is in two shares
 
     def taken(self, view: View, a: Tensor) -> tuple[Tensor, Tensor]:
         """(what is added to the bounds [B, S], the coefficients of the target's part) for a, [B, S, n]."""
         up = a.clamp_min(0.0)
         added = dot(a, view.cut(self.place, self.down)) + dot(up, view.cut(self.place, self.more))
-        parts = [self._part(view, share, a, up) for share in self.shares]
-        if self.shares[0].member is None:
-            (part,), box = parts, view.boxes.get(self.place)
-            return added, part if box is None else view.fitted(self.target, part, box)
-        return added, self._laid(view, parts)
+        if self.shares[0].member is not None:
+            return added, self._laid(view, a, up)
+        part, box = self._part(view, self.shares[0], a, up), view.boxes.get(self.place)
+        return added, part if box is None else view.fitted(self.target, part, box)
 
     def _part(self, view: View, share: Share, a: Tensor, up: Tensor) -> Tensor:
         base, gain = view.cut(self.place, share.base), view.cut(self.place, share.gain)
         return torch.addcmul(a * base[:, None], up, gain[:, None])
 
-    def _laid(self, view: View, parts: list[Tensor]) -> Tensor:
+    def _laid(self, view: View, a: Tensor, up: Tensor) -> Tensor:
         """The shares of a pool where they belong."""
-        network = view.network
-        shape = view.shape(self.target)
-        out = parts[0].new_zeros(*parts[0].shape[:2], *shape)
-        for share, part in zip(self.shares, parts, strict=True):
-            member = share.member or 0
-            if member in network.grids and len(shape) == 3:
-                out[(..., *view.slices(member, self.target, self.place))] += part.unflatten(-1, view.shape(self.place))
+        shape, own = view.shape(self.target), view.shape(self.place)
+        gridded = len(shape) == 3 and all(share.member in view.network.grids for share in self.shares)
+        if gridded and self.apart and not a.requires_grad and len(self.shares) * math.prod(own) == math.prod(shape):
+            return self._tiled(view, a.unflatten(-1, own), up.unflatten(-1, own))
+        out = a.new_zeros(*a.shape[:2], *shape)
+        for share in self.shares:
+            part, member = self._part(view, share, a, up), share.member or 0
+            if member in view.network.grids and len(shape) == 3:
+                out[(..., *view.slices(member, self.target, self.place))] += part.unflatten(-1, own)
             else:
-                index = view.cut(self.place, network.nodes[member].tensors["index"])
+                index = view.cut(self.place, view.network.nodes[member].tensors["index"])
                 out.view(*out.shape[:2], -1).index_add_(-1, index, part)
+        return out.flatten(2)
+
+    def _tiled(self, view: View, a: Tensor, up: Tensor) -> Tensor:
+        """The shares of a pool whose windows tile its source, each written where it belongs and nowhere twice."""
+        out = a.new_empty(*a.shape[:2], *view.shape(self.target))
+        for share in self.shares:
+            base, gain = (view.cut(self.place, value).unflatten(-1, a.shape[2:]) for value in (share.base, share.gain))
+            target = out[(..., *view.slices(share.member or 0, self.target, self.place))]
+            torch.mul(a, base[:, None], out=target)
+            target.addcmul_(up, gain[:, None])
         return out.flatten(2)
 
 
@@ -137,7 +150,7 @@ def _pooled(network: Network, bounds: Bounds, pool: Pool) -> Step:
             shares.append((member, p * (line.base + line.gain)[:, index], q * line.base[:, index]))
         up, down = up + sum(cost for cost, _ in costs), down + sum(cost for _, cost in costs)
     parts = tuple(Share(q, p - q, member) for member, p, q in shares)
-    return Step(pool.end, target, parts, down, up - down, paid)
+    return Step(pool.end, target, parts, down, up - down, paid, pool.apart)
 
 
 def _straight(network: Network, place: int, readers: int) -> bool:

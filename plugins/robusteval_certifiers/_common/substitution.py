@@ -9,6 +9,7 @@ sum of |coefficient| * error is taken off: then the bound holds for all values t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -17,12 +18,12 @@ from torch import Tensor
 from robusteval_certifiers._common.boxes import Box, View
 from robusteval_certifiers._common.intervals import Bounds, onward
 from robusteval_certifiers._common.network import Network
-from robusteval_certifiers._common.steps import Step, dot, steps_of
+from robusteval_certifiers._common.steps import dot, steps_of
 
 FEW = 128  # elements of a node: so many are worth an optimisation of their bounds
 WORK = 2e10  # multiplications for the bounds before one activation of one image: where it takes more, intervals stand
 Sharper = Callable[[int, Tensor], Tensor]  # (place, coefficients [B, S, n]) -> lower bounds [B, S]
-_BYTES = 2**22  # of coefficients at one node at a time: what the caches hold, 3 times as fast as 2**28
+_BYTES = 2**24  # of coefficients at one node at a time: what the caches hold, 3 times as fast as 2**28
 _LOCAL = 0.5  # share of all values: where an element depends on less, windows are gone back instead of whole values
 _GROWN = 1.4  # how much larger windows may be for elements beside each other to go together
 
@@ -93,6 +94,11 @@ class Way:
         total = total - lost
         return total + self.bounds.ball.part(lambda value: view.cut(0, value)).least(at[0], steps) if 0 in at else total
 
+    def units(self, chosen: Tensor, view: View) -> Tensor:
+        """Lower bounds [B, 2 S] of elements [B, S] of the value's part, and of them negated."""
+        size = math.prod(view.shape(self.start))
+        return self.least(_units(chosen, size), view, both=True)
+
     def _turned(self, place: int, a: Tensor) -> tuple[Tensor, Tensor]:
         """Through an activation whose lower slopes are given for each row."""
         fitted = self.bounds.lines[place]
@@ -121,6 +127,18 @@ def refined(network: Network, bounds: Bounds, sharper: Sharper | None = None) ->
         onward(network, bounds, source)
 
 
+def refined_work(network: Network, bounds: Bounds) -> Tensor:
+    """Multiplications that `refined` takes of each image at most, [B]."""
+    total = torch.zeros_like(bounds.low[0][:, 0])
+    for place, node in enumerate(network.nodes):
+        if node.op == "activation" and not exact(network, bounds, node.inputs[0]):
+            count = undecided(network, bounds, place).sum(1).double()
+            if place in network.exact:
+                count = torch.where(count <= FEW, count, 0.0)
+            total = total + (2 * row_work(network, node.inputs[0]) * count).clamp_max(WORK)
+    return total
+
+
 def undecided(network: Network, bounds: Bounds, place: int) -> Tensor:
     """Before which elements of an activation tighter bounds could tell more, bool [B, n]."""
     node = network.nodes[place]
@@ -141,21 +159,22 @@ def exact(network: Network, bounds: Bounds, place: int) -> bool:
     return bounds.ball.norm == "linf" and mixed <= 1
 
 
-def sharpened(
-    network: Network, bounds: Bounds, place: int, wanted: Tensor, sharper: Sharper | None = None
-) -> None:
+def sharpened(network: Network, bounds: Bounds, place: int, wanted: Tensor, sharper: Sharper | None = None) -> None:
     """Bounds of the wanted elements of a node by substitution, where they are tighter. wanted: bool [B, n]. Nodes
     behind it stay as they are."""
-    way = Way(network, bounds, place)
     below, above = (torch.full_like(bounds.low[place], value) for value in (-torch.inf, torch.inf))
-    for box in _boxes(network, place):
-        view = View(network, place, box)
-        index = view.cut(place, torch.arange(wanted.shape[1], device=wanted.device))
-        for chosen in _chosen(view, place, view.cut(place, wanted)):
-            rows = _units(chosen, len(index))
-            down, up = way.least(rows, view, both=True).split(chosen.shape[1], 1)
-            below.scatter_(1, index[chosen], torch.nan_to_num(down, nan=-torch.inf))
-            above.scatter_(1, index[chosen], torch.nan_to_num(-up, nan=torch.inf))
+    boxes = _boxes(network, place)
+    # windows are alike for many images; of whole values an image's own zeros can be left out
+    parts = [torch.arange(len(wanted), device=wanted.device)] if len(boxes) > 1 else _singly(wanted)
+    for images in parts:
+        way = Way(network, bounds if len(images) == len(wanted) else bounds.of(images), place)
+        for box in boxes:
+            view = View(network, place, box)
+            index = view.cut(place, torch.arange(wanted.shape[1], device=wanted.device))
+            for chosen in _chosen(view, place, view.cut(place, wanted[images])):
+                down, up = way.units(chosen, view).split(chosen.shape[1], 1)
+                below[images[:, None], index[chosen]] = torch.nan_to_num(down, nan=-torch.inf)
+                above[images[:, None], index[chosen]] = torch.nan_to_num(-up, nan=torch.inf)
     if sharper is not None:
         _asked(network, place, wanted, sharper, below, above)
     # of what was not wanted nothing is kept: an image's bounds do not depend on the images beside it
@@ -164,9 +183,12 @@ def sharpened(
     bounds.high[place] = torch.minimum(bounds.high[place], above)
 
 
-def _asked(
-    network: Network, place: int, wanted: Tensor, sharper: Sharper, below: Tensor, above: Tensor
-) -> None:
+def _singly(wanted: Tensor) -> tuple[Tensor, ...]:
+    """The images of which anything is wanted, each by itself."""
+    return wanted.any(1).nonzero().squeeze(1).split(1)
+
+
+def _asked(network: Network, place: int, wanted: Tensor, sharper: Sharper, below: Tensor, above: Tensor) -> None:
     """Lets `sharper` raise and lower the bounds of images with few wanted elements."""
     counts = wanted.sum(1, keepdim=True)
     few = counts <= FEW
@@ -177,6 +199,19 @@ def _asked(
         down, up = sharper(place, torch.cat([rows, -rows], 1)).split(chosen.shape[1], 1)
         below.scatter_(1, chosen, torch.fmax(below.gather(1, chosen), torch.nan_to_num(down, nan=-torch.inf)))
         above.scatter_(1, chosen, torch.fmin(above.gather(1, chosen), torch.nan_to_num(-up, nan=torch.inf)))
+
+
+def row_work(network: Network, place: int) -> float:
+    """About how many multiplications one substitution from an element of a node takes, each pass over memory counted
+    as 20."""
+    boxes = _boxes(network, place)
+    view = View(network, place, boxes[len(boxes) // 2])
+    total = 0.0
+    for at, node in enumerate(network.nodes[: place + 1]):
+        dense = node.op in ("linear", "conv", "conv_transpose")
+        width = node.tensors["weight"].numel() / max(node.tensors["bias"].numel(), 1) if dense else 0.0
+        total += math.prod(view.shape(at)) * (width + 20.0)
+    return total
 
 
 def _boxes(network: Network, place: int) -> list[Box | None]:

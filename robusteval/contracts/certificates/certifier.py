@@ -89,8 +89,8 @@ class Certifier(Protocol):
 
 
 class BoundWork(NamedTuple):
-    """Multiplications that a bound of one image takes: the cheapest one that is of use, and the dearest that a certifier
-    makes where it has no limit."""
+    """Multiplications that a bound of one image takes: the cheapest one that is of use, and the dearest that a
+    certifier makes where it has no limit."""
 
     least: float
     most: float
@@ -101,8 +101,8 @@ class Counted(Protocol):
     """A certifier that says what its bounds take, so that a run can keep to a limit that no clock decides."""
 
     def work(self, graph: Graph, norm: Norm) -> BoundWork:
-        """About what one bound of one image takes, from the graph alone. What it spends beyond the least it keeps within
-        `Statement.work`, and counts in `Proof.work`."""
+        """About what one bound of one image takes, from the graph alone. What it spends beyond the least it keeps
+        within `Statement.work`, and counts in `Proof.work`."""
         ...
 
 

@@ -275,9 +275,7 @@ def forecaster(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count, load, left = len(job.samples), contention(), left or {}
     proofs = foretold(suite, job.catalogue, job.model, count)
-    return Forecaster(
-        suite, info.classes, count, speeds, random, initially_correct, planted, left, load, cores, proofs
-    )
+    return Forecaster(suite, info.classes, count, speeds, random, initially_correct, planted, left, load, cores, proofs)
 
 
 def rounded(number: float) -> str:

@@ -111,7 +111,7 @@ class Certify:
             le=1e6,
             allow_inf_nan=False,
             description="of search for a sample and norm, all certifiers together, counted as work and not by the "
-            "clock: 2e9 multiplications each, whatever the machine",
+            "clock: 4e9 multiplications each, whatever the machine",
         ),
     ] = 2.0
     halvings: Annotated[
