@@ -14,8 +14,10 @@ from robusteval.cache import cache_folder
 from robusteval.cage.page import beat
 from robusteval.contracts.certificates.certifier import (
     CERTIFIED_NORMS,
+    BoundWork,
     Certifier,
     CertifierInfo,
+    Counted,
     Proof,
     Statement,
     proved,
@@ -103,6 +105,7 @@ __all__ = [
     "Aim",
     "Attack",
     "AttackInfo",
+    "BoundWork",
     "CannotStartError",
     "Cell",
     "CellFinished",
@@ -110,6 +113,7 @@ __all__ = [
     "CertifierInfo",
     "Classifier",
     "Column",
+    "Counted",
     "Curve",
     "DataError",
     "Dataset",

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param, rivals
+from robusteval.api import (
+    CERTIFIED_NORMS,
+    BoundWork,
+    Certifier,
+    CertifierInfo,
+    ModelGraph,
+    Norm,
+    Proof,
+    Statement,
+    hookimpl,
+    param,
+    rivals,
+)
+from robusteval_certifiers._common.decided import counted, pass_work, work_of
 from robusteval_certifiers._common.intervals import Bounds, forward
-from robusteval_certifiers._common.margins import STEPS, bounded, crown, crown_over_intervals, ibp, leads, smallest
-from robusteval_certifiers._common.network import Network
-from robusteval_certifiers._common.substitution import least, refined
+from robusteval_certifiers._common.margins import STEPS, leads, smallest, unproved
+from robusteval_certifiers._common.network import Network, lowered
+from robusteval_certifiers._common.substitution import FEW, least, refined, refined_work
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class AlphaCrown:
 
     info: ClassVar[CertifierInfo] = CertifierInfo(
         name="alpha-crown",
-        version="2",
+        version="3",
         norms=CERTIFIED_NORMS,
         summary="Optimises the slopes of CROWN's lower lines for each image and rival class.",
         reference="Xu et al., Fast and complete: enabling complete verification with rapid and massively parallel "
@@ -42,28 +55,63 @@ class AlphaCrown:
         graph with its maxima taken apart (`_common.network`).
         """
         kept: dict[str, Tensor] | None = {} if len(statement.eps) == 1 else None
+        margin, spent = counted(statement)
+        network = lowered(statement.graph)
+        left = torch.full_like(spent, torch.inf) if statement.work is None else statement.work - spent
+        with torch.no_grad():
+            for part in unproved(network, statement, margin):
+                found, more = self._climbed(network, statement[part], kept, left[part])
+                margin[part] = torch.fmax(margin[part], torch.nan_to_num(found, nan=-torch.inf, posinf=torch.inf))
+                spent[part] += more
+        return Proof(margin, slopes=kept or {}, work=spent)
 
-        def climbed(network: Network, some: Statement) -> Tensor:
-            return self._climbed(network, some, kept)
+    def work(self, graph: ModelGraph, norm: Norm) -> BoundWork:
+        """Multiplications of a bound of one image: where CROWN proves it, and where all steps are made."""
+        network, crown = lowered(graph), work_of(graph)
+        each, inner = 3 * pass_work(network), 0.0
+        for node in network.nodes:
+            if node.op == "activation":
+                inner += 6 * min(node.numel, FEW) * self.inner * network.work(node.inputs[0])
+        return BoundWork(crown.least, 2 * crown.most + self.steps * each + inner)
 
-        return replace(bounded(statement, [ibp, crown_over_intervals, crown, climbed]), slopes=kept or {})
+    def _climbed(
+        self, network: Network, statement: Statement, kept: dict[str, Tensor] | None, left: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(bounds [B], multiplications [B]). left: multiplications that there are, [B]."""
+        bounds, each = forward(network, statement), 3 * pass_work(network)
+        spent = refined_work(network, bounds)
+        able = spent + each <= left
+        if not bool(able.all()):
+            found, used = (torch.full_like(left, value) for value in (-torch.inf, 0.0))
+            rows = able.nonzero().squeeze(1)
+            if len(rows):
+                found[rows], used[rows] = self._climbed(network, statement[rows], kept, left[rows])
+            return found, used
 
-    def _climbed(self, network: Network, statement: Statement, kept: dict[str, Tensor] | None) -> Tensor:
         def sharper(place: int, rows: Tensor) -> Tensor:
+            cost = 3.0 * self.inner * rows.shape[1] * network.work(place)
+            pays = spent + cost + each * self.steps / 2 <= left
+            if not bool(pays.any()):
+                return rows.new_full(rows.shape[:2], -torch.inf)
+            spent[pays] += cost
             met = _climb(network, bounds, place, rows, self.inner, self.rate)
             if kept is not None:
                 signs = rows.sum(-1)  # of unit vectors
                 _keep(kept, bounds, place, 2 * rows.abs().argmax(-1) + (signs < 0), met)
-            return met.best
+            return torch.where(pays[:, None], met.best, -torch.inf)
 
-        bounds = forward(network, statement)
         refined(network, bounds, sharper if self.inner else None)
         last = len(network.nodes) - 1
-        goal = statement.graph.slack
-        met = _climb(network, bounds, last, leads(statement), self.steps, self.rate, STEPS, goal)
-        if kept is not None:
-            _keep(kept, bounds, last, rivals(statement)[0], met)
-        return smallest(statement, met.best)
+        allowed = ((left - spent) / each).floor().clamp(0, self.steps).long()
+        found = torch.full_like(left, -torch.inf)
+        for steps in allowed.unique().tolist():  # those with as many together: the pace depends on how many there are
+            rows = (allowed == steps).nonzero().squeeze(1)
+            some, of_some = statement[rows], bounds.of(rows)
+            met = _climb(network, of_some, last, leads(some), steps, self.rate, STEPS, some.graph.slack)
+            if kept is not None:
+                _keep(kept, of_some, last, rivals(some)[0], met)
+            found[rows], spent[rows] = smallest(some, met.best), spent[rows] + met.steps * each
+        return found, spent
 
 
 class _Best:
@@ -71,6 +119,7 @@ class _Best:
 
     def __init__(self, first: Tensor, slopes: dict[int, Tensor], goal: float) -> None:
         self.best, self.goal = first, goal
+        self.steps = torch.zeros_like(first[:, 0])  # that each image took part in
         self.slopes = {place: slope.detach().clone() for place, slope in slopes.items()}
 
     @property
@@ -80,6 +129,7 @@ class _Best:
 
     def meet(self, found: Tensor, slopes: dict[int, Tensor]) -> None:
         """Keeps what is better."""
+        self.steps += (~self.done).double()
         better = ((found > self.best) | torch.isnan(self.best)) & ~self.done[:, None]
         self.best = torch.where(better, found, self.best)
         for place, slope in slopes.items():

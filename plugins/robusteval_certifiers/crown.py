@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
-from robusteval_certifiers._common.margins import bounded, crown, crown_over_intervals, ibp
+from robusteval.api import (
+    CERTIFIED_NORMS,
+    BoundWork,
+    Certifier,
+    CertifierInfo,
+    ModelGraph,
+    Norm,
+    Proof,
+    Statement,
+    hookimpl,
+)
+from robusteval_certifiers._common.decided import counted, work_of
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,7 @@ class Crown:
 
     info: ClassVar[CertifierInfo] = CertifierInfo(
         name="crown",
-        version="1",
+        version="2",
         norms=CERTIFIED_NORMS,
         summary="Bounds the margin by a linear function of the pixels, found by backward substitution through lines "
         "that bound each activation.",
@@ -25,8 +35,13 @@ class Crown:
     )
 
     def bound(self, statement: Statement) -> Proof:
-        """Lower bounds of the margin, [B]."""
-        return bounded(statement, [ibp, crown_over_intervals, crown])
+        """Lower bounds of the margin, [B]: the tightest where more would prove no more, else the first that proves."""
+        margin, spent = counted(statement)
+        return Proof(margin, work=spent)
+
+    def work(self, graph: ModelGraph, norm: Norm) -> BoundWork:
+        """Multiplications of a bound of one image, from the graph alone."""
+        return work_of(graph)
 
 
 @hookimpl

@@ -5,8 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl
+from robusteval.api import (
+    CERTIFIED_NORMS,
+    BoundWork,
+    Certifier,
+    CertifierInfo,
+    ModelGraph,
+    Norm,
+    Proof,
+    Statement,
+    hookimpl,
+)
 from robusteval_certifiers._common.margins import bounded, ibp
+from robusteval_certifiers._common.network import lowered
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,12 @@ class Ibp:
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin, [B]."""
         return bounded(statement, [ibp])
+
+    def work(self, graph: ModelGraph, norm: Norm) -> BoundWork:
+        """Multiplications of a bound of one image: values forward, and their widths and errors."""
+        network = lowered(graph)
+        each = 4 * network.work(len(network.nodes) - 1)
+        return BoundWork(each, each)
 
 
 @hookimpl

@@ -10,6 +10,9 @@ and the right sides split by elements. So every l is sound; a good one is looked
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -32,6 +35,19 @@ class Ball:
         self.up = torch.minimum((high - self.x) * (1 + _UNIT), wider).clamp_min(0.0)
         self.low, self.high = self.x + self.down * (1 + _UNIT), self.x + self.up * (1 + _UNIT)
         self.sizes = torch.maximum(self.low.abs(), self.high.abs()) + self.x.abs()
+
+    def of(self, rows: Tensor) -> Ball:
+        """The balls of some of the images."""
+        found = self.part(lambda value: value[rows])
+        found.eps = self.eps[rows]
+        return found
+
+    def part(self, cut: Callable[[Tensor], Tensor]) -> Ball:
+        """The ball of some of the elements, which the others leave all of the radius."""
+        found = copy.copy(self)
+        for name in ("x", "down", "up", "low", "high", "sizes"):
+            setattr(found, name, cut(getattr(self, name)))
+        return found
 
     def least(self, a: Tensor, steps: int = _STEPS) -> Tensor:
         """A lower bound of a.x over the inputs: coefficients [B, S, n] -> [B, S]. steps: in search of a good one in

@@ -24,6 +24,12 @@ class Bounds:
     error: list[Tensor]
     lines: dict[int, Lines]
 
+    def of(self, rows: Tensor) -> Bounds:
+        """The bounds of some of the images."""
+        columns = [[value[rows] for value in values] for values in (self.low, self.high, self.error)]
+        lines = {place: Lines(*(value[rows] for value in fitted)) for place, fitted in self.lines.items()}
+        return Bounds(self.ball.of(rows), *columns, lines)
+
 
 def forward(network: Network, statement: Statement) -> Bounds:
     """The bounds of all nodes for a batch."""

@@ -22,14 +22,19 @@ def bounded(statement: Statement, stages: Sequence[Stage]) -> Proof:
     """Each stage is asked about the images of which those before it did not prove the statement, in parts that fit."""
     network = lowered(statement.graph)
     margin = torch.full_like(statement.eps.double(), -torch.inf)
-    size = max(1, _BYTES // (8 * network.widest * statement.right.shape[1]))
     with torch.no_grad():
         for stage in stages:
-            left = (~(margin > statement.graph.slack)).nonzero().squeeze(1)
-            for part in left.split(size) if len(left) else ():
+            for part in unproved(network, statement, margin):
                 found = stage(network, statement[part])
                 margin[part] = torch.maximum(margin[part], torch.nan_to_num(found, nan=-torch.inf, posinf=torch.inf))
     return Proof(margin)
+
+
+def unproved(network: Network, statement: Statement, margin: Tensor) -> tuple[Tensor, ...]:
+    """The images of which a margin [B] does not prove the statement, in parts that fit."""
+    left = (~(margin > statement.graph.slack)).nonzero().squeeze(1)
+    size = max(1, _BYTES // (8 * network.widest * statement.right.shape[1]))
+    return left.split(size) if len(left) else ()
 
 
 def ibp(network: Network, statement: Statement) -> Tensor:

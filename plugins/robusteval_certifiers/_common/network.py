@@ -14,18 +14,35 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robusteval.api import GraphNode, ModelGraph, affine_value
+from robusteval_certifiers._common.grids import Grid, grid_of
+from robusteval_certifiers._common.sparse import convolved_back
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A node of maxima, taken apart: what was made of it, by place. members: the places of the gathers."""
+
+    source: int
+    members: tuple[int, ...]
+    end: int
+    apart: bool  # no value is looked at twice
 
 
 @dataclass
 class Network:
     """Nodes in order, the first one the input. constants: [n] each affine node's value of zeros; exact: places of nodes
-    that we made of maxima, which round nothing; largest: {place: (a, b)} of nodes that hold max(a, b)."""
+    that we made of maxima, which round nothing; largest: {place: (a, b)} of nodes that hold max(a, b); pools: by the
+    node that holds the maxima; users: how many nodes read each."""
 
     nodes: list[GraphNode]
     exact: set[int] = field(default_factory=set)
     largest: dict[int, tuple[int, int]] = field(default_factory=dict)
     constants: dict[int, Tensor] = field(default_factory=dict)
     turned: dict[int, Tensor] = field(default_factory=dict)  # of a gather that only reorders: the places back
+    copies: set[int] = field(default_factory=set)  # gathers that leave the order as it is
+    grids: dict[int, Grid] = field(default_factory=dict)  # gathers that are slices
+    pools: dict[int, Pool] = field(default_factory=dict)
+    users: list[int] = field(default_factory=list)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -60,7 +77,10 @@ def lowered(graph: ModelGraph) -> Network:
             at.append(_maximum(network, node, inputs[0]))
         else:
             at.append(_add(network, node.op, inputs, node.shape, dict(node.tensors), dict(node.settings), node))
+    network.users = [0] * len(network.nodes)
     for place, node in enumerate(network.nodes):
+        for source in node.inputs:
+            network.users[source] += 1
         if node.op in ("input", "activation"):
             continue
         zeros = [
@@ -69,10 +89,20 @@ def lowered(graph: ModelGraph) -> Network:
         ]
         network.constants[place] = affine_value(node, zeros, network.inputs_of(place))[0]
         if node.op == "gather":
-            index = node.tensors["index"]
-            if len(index) == network.nodes[node.inputs[0]].numel and bool((index.sort().values == _count(index)).all()):
-                network.turned[place] = index.argsort()
+            _selects(network, place, node)
     return network
+
+
+def _selects(network: Network, place: int, node: GraphNode) -> None:
+    """What kind of selection a gather is."""
+    index, source = node.tensors["index"], network.nodes[node.inputs[0]]
+    if len(index) == source.numel and torch.equal(index, _count(index)):
+        network.copies.add(place)
+    elif len(index) == source.numel and torch.equal(index.sort().values, _count(index)):
+        network.turned[place] = index.argsort()
+    grid = grid_of(index, node.shape, source.shape)
+    if grid is not None:
+        network.grids[place] = grid
 
 
 def _count(index: Tensor) -> Tensor:
@@ -107,6 +137,7 @@ def _maximum(network: Network, node: GraphNode, source: int) -> int:
         return place
 
     left = [made("gather", (source,), {"index": members[:, k], "fill": fill}, {}) for k in range(members.shape[1])]
+    gathers = tuple(left)
     while len(left) > 1:
         pairs = [left[k : k + 2] for k in range(0, len(left), 2)]
         left = []
@@ -119,6 +150,8 @@ def _maximum(network: Network, node: GraphNode, source: int) -> int:
             lift = made("activation", (ahead,), {}, {"kind": "relu"})
             left.append(made("add", (b, lift), {}, {"signs": [1, 1]}))
             network.largest[left[-1]] = (a, b)
+    apart = len(members.unique()) == members.numel()
+    network.pools[left[0]] = Pool(source, gathers, left[0], apart)
     return left[0]
 
 
@@ -133,10 +166,7 @@ def transposed(network: Network, place: int, a: Tensor) -> list[Tensor]:
     if node.op == "scale":
         return [a * tensors["scale"].flatten()]
     if node.op == "gather":
-        if place in network.turned:
-            return [a[..., network.turned[place]]]
-        kept = (tensors["index"] >= 0).nonzero().squeeze(1)
-        return [_summed(a[..., kept], tensors["index"][kept], sizes[0])]
+        return [_selected(network, place, a, sizes[0])]
     if node.op == "sum":
         members, weight = tensors["members"], tensors["weight"]
         weight = torch.where(members >= 0, weight, 0.0)
@@ -145,6 +175,23 @@ def transposed(network: Network, place: int, a: Tensor) -> list[Tensor]:
     if node.op == "linear":
         return [(a.reshape(*a.shape[:2], -1, weight.shape[0]) @ weight).flatten(2)]
     return [_convolved(network, place, a)]
+
+
+def _selected(network: Network, place: int, a: Tensor, size: int) -> Tensor:
+    """Through the transpose of a gather."""
+    if place in network.copies:
+        return a
+    if place in network.turned:
+        return a[..., network.turned[place]]
+    index = network.nodes[place].tensors["index"]
+    if place in network.grids:
+        (shape,) = network.inputs_of(place)
+        out = a.new_zeros(*a.shape[:2], *shape)
+        _, rows, columns = network.nodes[place].shape
+        out[(..., *network.grids[place].slices(rows, columns))] = a.unflatten(-1, network.nodes[place].shape)
+        return out.flatten(2)
+    kept = (index >= 0).nonzero().squeeze(1)
+    return _summed(a[..., kept], index[kept], size)
 
 
 def _summed(a: Tensor, index: Tensor, size: int) -> Tensor:
@@ -157,6 +204,10 @@ def _convolved(network: Network, place: int, a: Tensor) -> Tensor:
     weight, images = node.tensors["weight"], a.reshape(-1, *node.shape)
     stride, padding, dilation = (tuple(node.settings[key]) for key in ("stride", "padding", "dilation"))
     groups = int(node.settings["groups"])
+    if node.op == "conv" and len(a) == 1 and not a.requires_grad:
+        sparse = convolved_back(node, shape, images)
+        if sparse is not None:
+            return sparse.reshape(*a.shape[:2], -1)
     if node.op == "conv_transpose":
         out = F.conv2d(images, weight, None, stride, padding, dilation, groups)
     else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -43,16 +43,20 @@ class Statement:
     norm: Norm
     eps: Float[Tensor, " b"]  # radius of each ball, float64, >= 0
     bounds: tuple[float, float]  # the box: low and high of every value
+    work: Float[Tensor, " b"] | None = None  # multiplications that each image's bound may take; None: no limit
 
     def __getitem__(self, rows: Tensor) -> Statement:
         """The statement about some of the images."""
-        return Statement(
-            self.graph, self.x[rows], self.label[rows], self.right[rows], self.norm, self.eps[rows], self.bounds
-        )
+        some = {"x": self.x[rows], "label": self.label[rows], "right": self.right[rows], "eps": self.eps[rows]}
+        return replace(self, **some, work=None if self.work is None else self.work[rows])
 
     def with_eps(self, eps: Tensor) -> Statement:
         """The same images with other radii, [B]."""
-        return Statement(self.graph, self.x, self.label, self.right, self.norm, eps, self.bounds)
+        return replace(self, eps=eps)
+
+    def with_work(self, work: Tensor) -> Statement:
+        """The same statement with a limit of each image's work, [B]."""
+        return replace(self, work=work)
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,14 @@ class Proof:
     is not right, -inf where nothing was found out. The statement is proved where it exceeds the graph's slack.
 
     The bound holds for whatever the classifier computes in float32 (contracts.certificates.rounding), not only for real
-    numbers. slopes: what whoever repeats the bound needs to know, by name; [B, ...] each.
+    numbers. slopes: what whoever repeats the bound needs to know, by name; [B, ...] each. work: multiplications that
+    each image's bound took, where the certifier counts them: a number that follows from the statement, and never one
+    from a clock.
     """
 
     margin: Float[Tensor, " b"]
     slopes: Mapping[str, Tensor] = field(default_factory=dict)
+    work: Float[Tensor, " b"] | None = None
 
 
 @runtime_checkable
@@ -78,6 +85,24 @@ class Certifier(Protocol):
     def bound(self, statement: Statement) -> Proof:
         """Lower bounds of the margin for each image. Raises NotCoveredError, naming the node, for a graph that it
         cannot bound; any other exception costs this certifier's rows of the run alone."""
+        ...
+
+
+class BoundWork(NamedTuple):
+    """Multiplications that a bound of one image takes: the cheapest one that is of use, and the dearest that a
+    certifier makes where it has no limit."""
+
+    least: float
+    most: float
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A certifier that says what its bounds take, so that a run can keep to a limit that no clock decides."""
+
+    def work(self, graph: Graph, norm: Norm) -> BoundWork:
+        """About what one bound of one image takes, from the graph alone. What it spends beyond the least it keeps
+        within `Statement.work`, and counts in `Proof.work`."""
         ...
 
 

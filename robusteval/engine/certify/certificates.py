@@ -2,11 +2,11 @@
 
 Attacks come first, so that no time goes into what is broken. Where a win is known a certifier is asked about exactly
 its distance once: whoever proves that has made a wrong proof, and the check of certificates says so with the image.
+What ends a search is work that is counted (`work`), sample by sample, and never a clock.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from robusteval.assessment.evidence.worst_case import envelope_of
 from robusteval.cage.page import beat
-from robusteval.contracts.certificates.certifier import CERTIFIED_NORMS, Certifier, Statement, proved
+from robusteval.contracts.certificates.certifier import Certifier, Statement, proved
 from robusteval.contracts.certificates.graph import Graph, NotCoveredError, graph_of
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry
+from robusteval.engine.certify.work import certified_norms, fair, limit_of, spent_of, too_dear, work_of
 from robusteval.engine.source import Source
 from robusteval.engine.suite.options import Certify
 from robusteval.engine.suite.suite import Suite
@@ -48,17 +49,6 @@ class _Asked:
     norm: str
     limit: float
     settings: Certify
-
-
-def certified_norms(settings: Certify, norms: tuple[str, ...]) -> tuple[str, ...]:
-    """The norms in which certificates are looked for; none where the suite asks for no samples."""
-    wanted = settings.norms or norms
-    return tuple(norm for norm in wanted if norm in CERTIFIED_NORMS) if settings.samples else ()
-
-
-def seconds_of(settings: Certify, norms: tuple[str, ...], samples: int) -> float:
-    """What certificates of so many samples cost at most, in seconds."""
-    return settings.seconds * min(settings.samples, samples) * len(certified_norms(settings, norms))
 
 
 def certified(
@@ -108,7 +98,7 @@ def _row(entry: Entry, norm: str, status: str, reason: str = "") -> Certificate:
 
 def _in_norm(asked: _Asked, entries: list[Entry], units: UnitStore) -> list[Certificate]:
     rows, radius = [], torch.zeros(asked.count, dtype=torch.float64, device="cpu")
-    spent = [0.0] * len(range(0, asked.count, _CHUNK))
+    left = torch.full_like(radius, limit_of(asked.settings))
     for entry in entries:
         if norm_named(asked.norm) not in entry.plugin.info.norms:
             rows.append(_row(entry, asked.norm, "excluded", f"it proves nothing in {asked.norm}"))
@@ -116,73 +106,100 @@ def _in_norm(asked: _Asked, entries: list[Entry], units: UnitStore) -> list[Cert
         row = _row(entry, asked.norm, "done")
         row.limit = asked.limit
         try:
-            parts = [_chunk(asked, entry, units, number, radius, spent) for number in range(len(spent))]
+            reason = too_dear(work_of(make(entry.plugin, {}, entry.name), asked.graph, asked.norm), asked.settings)
+            if reason:
+                rows.append(_row(entry, asked.norm, "excluded", reason))
+                continue
+            chunks = range(len(range(0, asked.count, _CHUNK)))
+            parts = [_chunk(asked, entry, units, number, _Begun(radius, left)) for number in chunks]
         except NotCoveredError as error:
             rows.append(_row(entry, asked.norm, "excluded", f"no certificate, because of {error.message}"))
             continue
         except Exception as error:  # noqa: BLE001 - a certifier may raise anything; the attacks' figures stay
             rows.append(_row(entry, asked.norm, "failed", words(error)[:500]))
             continue
-        radius = torch.cat([part[0] for part in parts]) if parts else radius
+        if parts:
+            radius = torch.cat([part.radius for part in parts])
+            left = left - torch.cat([part.spent for part in parts])
         row.samples, row.radius = list(range(asked.count)), radius.tolist()
-        row.stopped = sum(part[1] for part in parts)
+        row.stopped = sum(int(part.stopped.sum()) for part in parts)
         rows.append(row)
     return rows
 
 
-def _chunk(
-    asked: _Asked, entry: Entry, units: UnitStore, number: int, start: Tensor, spent: list[float]
-) -> tuple[Tensor, int]:
-    """(radius [n], how many the clock ended) of one chunk, stored or made. spent: seconds by chunk so far."""
+@dataclass(frozen=True)
+class _Begun:
+    """Where a certifier starts. radius [n]: proved by others; left [n]: work that may still be spent."""
+
+    radius: Tensor
+    left: Tensor
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of the samples of a chunk: radius proved, float64; whether the limit ended the search, bool; multiplications
+    spent, float64. [n] each."""
+
+    radius: Tensor
+    stopped: Tensor
+    spent: Tensor
+
+
+def _chunk(asked: _Asked, entry: Entry, units: UnitStore, number: int, begun: _Begun) -> _Found:
+    """What a certifier finds of one chunk, stored or made."""
     rows = slice(number * _CHUNK, min((number + 1) * _CHUNK, asked.count))
     name = f"certificate {entry.name} {entry.version} {asked.norm}"
     content = units.content(name, number)
     stored = None if content is None else columns_unit(content, units.plan, name, number)
     if stored is not None and _fits(stored, rows.stop - rows.start):
-        spent[number] += float(stored["seconds"])
-        return torch.from_numpy(stored["radius"]), int(stored["stopped"])
-    begun = time.perf_counter()
+        return _Found(*(torch.from_numpy(stored[column]) for column in ("radius", "stopped", "spent")))
     with foreign():
-        radius, stopped = _search(asked, make(entry.plugin, {}, entry.name), rows, start[rows], spent[number])
-    seconds = time.perf_counter() - begun
-    spent[number] += seconds
-    arrays = {"radius": radius.numpy(), "stopped": np.asarray(stopped), "seconds": np.asarray(seconds)}
+        certifier = make(entry.plugin, {}, entry.name)
+        found = _search(asked, certifier, rows, _Begun(begun.radius[rows], begun.left[rows]))
+    arrays = {"radius": found.radius.numpy(), "stopped": found.stopped.numpy(), "spent": found.spent.numpy()}
     units.put(name, number, sealed_columns(units.plan, name, number, arrays))
-    return radius, stopped
+    return found
 
 
 def _fits(stored: Mapping[str, NDArray[Any]], count: int) -> bool:
     """Whether stored columns are those of a chunk of so many samples."""
-    shapes = {name: array.shape for name, array in stored.items()}
-    radius = stored.get("radius")
-    expected = {"radius": (count,), "stopped": (), "seconds": ()}
-    return shapes == expected and radius is not None and radius.dtype == np.float64 and bool((radius >= 0).all())
+    kinds = {"radius": np.float64, "stopped": np.bool_, "spent": np.float64}
+    if {name: (array.shape, array.dtype) for name, array in stored.items()} != {
+        name: ((count,), np.dtype(kind)) for name, kind in kinds.items()
+    }:
+        return False
+    return all(bool((stored[name] >= 0).all()) for name in ("radius", "spent"))
 
 
-def _search(asked: _Asked, certifier: Certifier, rows: slice, start: Tensor, spent: float) -> tuple[Tensor, int]:
-    """The largest radius proved of each sample by halving between what is proved and what is broken, [n]; and how many
-    searches the clock ended."""
+def _search(asked: _Asked, certifier: Certifier, rows: slice, begun: _Begun) -> _Found:
+    """The largest radius proved of each sample, by halving between what is proved and what is broken."""
     right, upper = asked.right[rows], asked.upper[rows]
-    known = torch.isfinite(upper)
-    high = torch.where(known, upper, asked.limit)
-    low = start.clone()
+    high = torch.where(torch.isfinite(upper), upper, asked.limit)
+    low, spent = begun.radius.clone(), torch.zeros_like(begun.left)
+    stopped = torch.zeros_like(right)
     todo = (right & (high > low)).nonzero().squeeze(1)
-    until = time.perf_counter() + asked.settings.seconds * len(right) - spent
     whole = statement(asked.graph, asked.samples, rows, asked.norm, 0.0)
-    for step in range(asked.settings.halvings + 1):
+    said = work_of(certifier, asked.graph, asked.norm)
+    bounds = asked.settings.halvings + 1
+    for step in range(bounds):
+        left = (begun.left - spent)[todo]
+        stopped[todo[left < said.least]] = True
+        todo, left = todo[left >= said.least], left[left >= said.least]
+        if not len(todo):
+            break
+        beat()  # the search goes on
         # first the whole interval: of what is broken it has to fail, of what is not it may be all that is needed
         radius = high if step == 0 else (low + high) / 2
-        if not len(todo):
-            return low, 0
-        if time.perf_counter() > until:
-            return low, len(todo)
-        beat()  # the search goes on
-        some = whole[todo.to(whole.x.device)].with_eps(radius[todo].to(whole.x.device))
-        held = proved(some, certifier.bound(some)).cpu()
+        device = whole.x.device
+        some = whole[todo.to(device)].with_eps(radius[todo].to(device))
+        some = some.with_work(fair(left, bounds - step, said).to(device))
+        proof = certifier.bound(some)
+        spent[todo] += spent_of(proof, said, len(todo))
+        held = proved(some, proof).cpu()
         low[todo[held]] = radius[todo[held]]
         high[todo[~held]] = radius[todo[~held]]
         todo = todo[~held] if step == 0 else todo
-    return low, 0
+    return _Found(low, stopped, spent)
 
 
 def statement(graph: Graph, samples: Source, rows: slice, norm: str, eps: float) -> Statement:

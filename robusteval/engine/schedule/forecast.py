@@ -18,7 +18,8 @@ from torch import Tensor
 
 from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import Attack, Foretold, Passes
-from robusteval.engine.certify.certificates import CERTIFICATES, seconds_of
+from robusteval.engine.certify.certificates import CERTIFICATES
+from robusteval.engine.certify.work import foretold
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.schedule.pass_timing import PassTiming, contention
@@ -163,6 +164,7 @@ class Forecaster:
     left: Mapping[str, float] = field(default_factory=dict)  # by cell: cascade_forecast
     load: float = 1.0
     cores: int = 0
+    certificates: float = 0.0  # seconds that they take at most
 
     def work(self, planned: Planned) -> Work | None:
         random = self.random.get(planned.cell.defense, False)
@@ -186,7 +188,7 @@ class Forecaster:
             "planted adversarials": self._planted(),
             "noise draws": (draws, draws * forward),
             "CLEVER": (points + gradients, gradients * OVERHEAD * speed.pass_ms / 1e3),
-            CERTIFICATES: (0.0, seconds_of(suite.certify, suite.norms, samples)),
+            CERTIFICATES: (0.0, self.certificates),
         }
         return {name: figures for name, figures in found.items() if any(figures)}
 
@@ -248,11 +250,9 @@ class Forecaster:
     def _attacked(self, planned: Planned, rows: slice) -> int:
         """Samples of a chunk that are attacked; oblivious cells judge all."""
         initially_correct = self.initially_correct.get(planned.cell.defense)
-        return (
-            rows.stop - rows.start
-            if initially_correct is None or planned.source
-            else int(initially_correct[rows].sum())
-        )
+        if initially_correct is None or planned.source:
+            return rows.stop - rows.start
+        return int(initially_correct[rows].sum())
 
 
 def forecaster(
@@ -273,10 +273,9 @@ def forecaster(
     ]
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = len(job.samples)
-    return Forecaster(
-        suite, info.classes, count, speeds, random, initially_correct, planted, left or {}, contention(), cores
-    )
+    count, load, left = len(job.samples), contention(), left or {}
+    proofs = foretold(suite, job.catalogue, job.model, count)
+    return Forecaster(suite, info.classes, count, speeds, random, initially_correct, planted, left, load, cores, proofs)
 
 
 def rounded(number: float) -> str:

@@ -110,7 +110,8 @@ class Certify:
             gt=0,
             le=1e6,
             allow_inf_nan=False,
-            description="of search for a sample and norm, all certifiers together; the bound at work is finished",
+            description="of search for a sample and norm, all certifiers together, counted as work and not by the "
+            "clock: 4e9 multiplications each, whatever the machine",
         ),
     ] = 2.0
     halvings: Annotated[
