@@ -11,6 +11,7 @@ from torch import Tensor
 from robusteval.api import CERTIFIED_NORMS, Certifier, CertifierInfo, Proof, Statement, hookimpl, param, rivals
 from robusteval_certifiers._branching.climbing import climbed
 from robusteval_certifiers._branching.parts import Frame, whole
+from robusteval_certifiers._branching.refuting import lowest_met
 from robusteval_certifiers._branching.searching import Effort, searched
 from robusteval_certifiers._common.intervals import forward
 from robusteval_certifiers._common.margins import STEPS, bounded, crown, crown_over_intervals, ibp, leads
@@ -20,6 +21,7 @@ from robusteval_certifiers._common.substitution import refined
 _WORK = 2e11  # multiplications for the parts of one image: of large networks fewer parts are bounded
 _BYTES = 2**28  # of what is kept of all parts of one image
 _AT_ONCE = 2**22  # bytes of coefficients at the widest node for one batch of parts
+_DOWN = 10  # steps down the gradient: what they refute nobody has to try to prove
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class BetaCrown:
             frame = Frame(network, bounds, place)
             return climbed(frame, whole(frame, rows[0]), self.inner, self.rate).best[None]
 
-        bounds = forward(network, statement)
+        bounds, goal = forward(network, statement), statement.graph.slack
+        rows = leads(statement)[0][rivals(statement)[1][0]]
+        frame = Frame(network, bounds, len(network.nodes) - 1, STEPS)
+        if lowest_met(frame, rows, _DOWN) <= goal:
+            return torch.full_like(statement.eps.double(), -torch.inf)
         refined(network, bounds, sharper if self.inner else None)
         frame = Frame(network, bounds, len(network.nodes) - 1, STEPS)
-        rows = leads(statement)[0][rivals(statement)[1][0]]
-        goal = statement.graph.slack
         parts = climbed(frame, whole(frame, rows), self.first, self.rate, goal)
         return torch.full_like(statement.eps.double(), searched(frame, parts, goal, self._effort(frame)))
 

@@ -30,10 +30,10 @@ class Sides:
 
 @dataclass
 class Seen:
-    """What a substitution came by: the coefficients of undecided ReLUs' values by place [D, F], of the pixels [D, n]."""
+    """What a substitution came by: coefficients of undecided ReLUs' values by place [D, F], of the pixels [D, n]."""
 
     coefficients: dict[int, Tensor] = field(default_factory=dict)
-    pixels: Tensor | None = None
+    pixels: Tensor = field(default_factory=lambda: torch.zeros(0, device="cpu"))
 
 
 def sides_of(frame: Frame, parts: Parts) -> dict[int, Sides]:
@@ -78,8 +78,8 @@ def least(frame: Frame, parts: Parts, sides: dict[int, Sides], seen: Seen | None
             sent = list(zip(node.inputs, transposed(network, place, a), strict=True))
         for source, part in sent:
             at[source] = at[source] + part if source in at else part
+    if seen is not None:
+        seen.pixels = at[0][0] if 0 in at else torch.zeros_like(bounds.ball.x).expand(len(parts), -1)
     if 0 in at:
-        if seen is not None:
-            seen.pixels = at[0][0]
         total = total + bounds.ball.least(at[0], frame.dual)
     return total[0]

@@ -37,7 +37,7 @@ def chosen(frame: Frame, parts: Parts, looks: int) -> Choice:
     """Where to split each part. looks: ReLUs of which both halves are bounded."""
     seen, sides = Seen(), sides_of(frame, parts)
     least(frame, parts, sides, seen)
-    values = _values(frame, lowest_point(frame.bounds.ball, seen.pixels))
+    values = values_at(frame, lowest_point(frame.bounds.ball, seen.pixels))
     met = (parts.rows * values[frame.start]).sum(1)
     scores, places, elements = [torch.full_like(met[:, None], -torch.inf)], [0], [0]
     for place, a in seen.coefficients.items():
@@ -67,7 +67,7 @@ def _looked_at(frame: Frame, parts: Parts, place: Tensor, element: Tensor, score
     return found.argmax(1)
 
 
-def _values(frame: Frame, x: Tensor) -> list[Tensor]:
+def values_at(frame: Frame, x: Tensor) -> list[Tensor]:
     """The true value of each node up to the start, [D, n], at inputs [D, n]."""
     values = [x]
     for place, node in enumerate(frame.network.nodes[1 : frame.start + 1], 1):

@@ -88,9 +88,9 @@ class _Climb:
             floor = self.frame.undecided[place].bend
             self.now.slopes[place] = torch.maximum(self.now.slopes[place] + move, floor).clamp_max(1.0)
         for place, move in zip(self.split, moves[len(self.now.slopes) :], strict=True):
-            self.now.multipliers[place] = (
-                self.now.multipliers[place] + move * self.units[place]
-            ).clamp_min(LEAST_MULTIPLIER)
+            self.now.multipliers[place] = (self.now.multipliers[place] + move * self.units[place]).clamp_min(
+                LEAST_MULTIPLIER
+            )
 
     def _shrink(self) -> bool:
         left = ~(self.met.best[self.at] > self.goal)

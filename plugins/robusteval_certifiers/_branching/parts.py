@@ -42,8 +42,14 @@ class Frame:
                 continue
             free = line.free[0]
             index = free.nonzero().squeeze(1)
-            picked = [value[0, index] for value in (line.least, line.high_slope, line.high_shift, line.low_slope)]
-            self.undecided[place] = Undecided(index, *picked, torch.where(free, 0.0, line.low_slope[0]))
+            self.undecided[place] = Undecided(
+                index=index,
+                bend=line.least[0, index],
+                chord=line.high_slope[0, index],
+                shift=line.high_shift[0, index],
+                first=line.low_slope[0, index],
+                others=torch.where(free, 0.0, line.low_slope[0]),
+            )
 
     @property
     def count(self) -> int:
