@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -200,3 +201,18 @@ def test_where_nothing_can_be_split_the_bound_is_that_of_the_whole_ball() -> Non
     asked = statement(network("dense", "tanh", rng), "linf", 0.3, rng)
     assert torch.equal(BetaCrown().bound(asked).margin, BetaCrown(parts=0).bound(asked).margin)
     assert (graph_scores(asked.graph, asked.x).argmax(1) == asked.label).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_many_networks_whose_margins_are_nearly_nothing() -> None:
+    """Where the search has to go on, and what is proved beyond the truth shows."""
+    if not os.environ.get("ROBUSTEVAL_TEST_LONG"):
+        pytest.skip("takes a minute; ROBUSTEVAL_TEST_LONG=1 runs it")
+    rng = torch.Generator("cpu").manual_seed(11)
+    for number, (name, graph) in enumerate(networks(84, seed=11)):
+        norm, eps = RADII[number % 3]
+        asked = statement(graph, norm, eps * float(torch.rand((), generator=rng)), rng, images=1)
+        for tried in (asked, nearly(asked, rng)):
+            bound, met = BetaCrown(parts=60, first=20, inner=4).bound(tried).margin, lowest(tried, 60, rng)
+            assert not (bound > met + 1e-9 * (1 + met.abs())).any(), (name, norm)
