@@ -17,6 +17,7 @@ SHORT: dict[str, dict[str, object]] = {
     "advgan-blackbox": {"epochs": 3, "distil": 3},
     "alma": {"steps": 100},
     "alpha-crown": {"steps": 6, "inner": 2},
+    "beta-crown": {"parts": 4, "steps": 3, "first": 4, "inner": 1},
     "boundary": {"queries": 500},
     "carlini-wagner": {"steps": 50, "searches": 5},
     "denoiser": {"epochs": 2},
