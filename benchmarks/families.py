@@ -27,7 +27,7 @@ from robusteval.assessment.standards.figures import figures
 from robusteval.record import store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-from networks import VisionTransformer, cnn  # noqa: E402 - of the examples
+from networks import VisionTransformer, cnn
 
 PLACE = OUT / "families"
 TRAINED_ON, TESTED_ON, BATCH = 10_000, 1_000, 100
