@@ -37,8 +37,12 @@ CATALOGUE = {
     "jumprelu", "jumprelu-random", "gaussian-noise", "blur", "median", "bit-depth", "jpeg", "shift", "rotate", "mirror",
     "randomized-smoothing", "gradient-masking", "logit-odds", "logit-odds-svm", "feature-squeezing", "confidence",
 }  # fmt: skip
-SHORT = {"adversarial-training": "epochs = 1, steps = 1", "randomized-smoothing": "n = 200, votes = 5, steer = 2"}
-TRAINED = ("distillation", "ibp", "label-embedding", "lipschitz", "hidden-space", "denoiser")
+SHORT = {
+    "adversarial-training": "epochs = 1, steps = 1",
+    "ibp": "epochs = 4, batch = 16, eps = 0.01, rate = 0.008",
+    "randomized-smoothing": "n = 200, votes = 5, steer = 2",
+}
+TRAINED = ("distillation", "label-embedding", "lipschitz", "hidden-space", "denoiser")
 
 
 def seeded(seed: int = 0) -> torch.Generator:

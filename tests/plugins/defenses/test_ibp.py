@@ -33,7 +33,8 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "branches": lambda: S(
         nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4),
         Residual(S(nn.PReLU(4), nn.Conv2d(4, 4, 1), Fn(lambda x: 1.5 - x / 2)), nn.ReLU6()),
-        Fn(lambda x: torch.cat([x.mean((2, 3)), x.amax((2, 3)), -x.abs().sum((2, 3))], 1)), nn.Linear(12, 10),
+        Fn(lambda x: torch.cat([x.mean((2, 3)), -x.abs().sum((2, 3)), x.amax((2, 3)) - x.mean((2, 3))], 1)),
+        nn.Linear(12, 10),
         nn.LogSoftmax(1),
     ),
     "activations": lambda: S(
