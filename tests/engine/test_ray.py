@@ -100,7 +100,7 @@ def joined(nodes: Nodes) -> Iterator[Executor]:
 
 
 def slow_job(
-    folder: Path, seconds: float = 0.0, die: bool = False, marks: bool = True, gate: str = "", count: int = 600
+    folder: Path, seconds: float = 0.0, die: bool = False, marks: bool = True, gate: str = "", count: int = 500
 ) -> Job:
     place = folder / "marks"
     place.mkdir(exist_ok=True)
