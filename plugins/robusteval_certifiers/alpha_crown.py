@@ -72,7 +72,7 @@ class AlphaCrown:
         for node in network.nodes:
             if node.op == "activation":
                 inner += 6 * min(node.numel, FEW) * self.inner * network.work(node.inputs[0])
-        return BoundWork(crown.least, 2 * crown.most + self.steps * each + inner)
+        return BoundWork(crown.least, 2 * crown.most + (self.steps + 1) * each + inner)
 
     def _climbed(
         self, network: Network, statement: Statement, kept: dict[str, Tensor] | None, left: Tensor
@@ -90,7 +90,7 @@ class AlphaCrown:
 
         def sharper(place: int, rows: Tensor) -> Tensor:
             cost = 3.0 * self.inner * rows.shape[1] * network.work(place)
-            pays = spent + cost + each * self.steps / 2 <= left
+            pays = spent + cost + each * max(self.steps / 2, 1.0) <= left
             if not bool(pays.any()):
                 return rows.new_full(rows.shape[:2], -torch.inf)
             spent[pays] += cost
@@ -102,7 +102,7 @@ class AlphaCrown:
 
         refined(network, bounds, sharper if self.inner else None)
         last = len(network.nodes) - 1
-        allowed = ((left - spent) / each).floor().clamp(0, self.steps).long()
+        allowed = (((left - spent) / each).floor() - 1).clamp(0, self.steps).long()
         found = torch.full_like(left, -torch.inf)
         for steps in allowed.unique().tolist():  # those with as many together: the pace depends on how many there are
             rows = (allowed == steps).nonzero().squeeze(1)
@@ -110,7 +110,7 @@ class AlphaCrown:
             met = _climb(network, of_some, last, leads(some), steps, self.rate, STEPS, some.graph.slack)
             if kept is not None:
                 _keep(kept, of_some, last, rivals(some)[0], met)
-            found[rows], spent[rows] = smallest(some, met.best), spent[rows] + met.steps * each
+            found[rows], spent[rows] = smallest(some, met.best), spent[rows] + met.steps.clamp_min(1.0) * each
         return found, spent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,21 +11,26 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from robusteval_certifiers.crown import Crown
 from safetensors.numpy import load_file
 from torch import nn
 
-from robusteval.api import Certifier, CertifierInfo, Proof, Statement
+from robusteval.api import BoundWork, Certifier, CertifierInfo, Proof, Statement
 from robusteval.contracts.classifier import LoadOptions
+from robusteval.contracts.params import make
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 from robusteval.engine.certify import certificates, kept_slopes
 from robusteval.engine.certify.stored_graph import packed
+from robusteval.engine.certify.work import RATE, foretold, spent_of
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
+from robusteval.engine.suite.suite import read
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.metrics._common.bracket import edges_of
 from robusteval.record import store
 from robusteval.record.run import Record
+from robusteval.report.sections.bracket import section
 from robusteval.verify.proofs.check import LEFT, UNREAD
 from robusteval.verify.run import verify
 from tests.loaders.exports import export
@@ -167,12 +173,84 @@ def test_without_a_graph_the_reason_is_told(data: tuple[np.ndarray, np.ndarray],
     assert check.outcome == "not-applicable"
 
 
-def test_the_clock_ends_a_search_and_keeps_what_is_proved(
-    net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path
+def limited(net: Path, bounds: float, certifiers: str = '"ibp", "crown"') -> str:
+    """The suite with so much work for an image and norm as this many of crown's cheapest bounds take."""
+    least = Crown().work(load_onnx(net, LoadOptions()).graph(), "linf").least
+    seconds = f"seconds = {bounds * least / RATE:.17f}"
+    return SUITE.replace("seconds = 60", seconds).replace('"ibp", "crown"', certifiers)
+
+
+def test_work_ends_a_search_and_what_is_proved_is_kept(
+    net: Path, data: tuple[np.ndarray, np.ndarray], record: Record, tmp_path: Path
 ) -> None:
-    record = made(net, data, tmp_path, suite=SUITE.replace("seconds = 60", "seconds = 0.000001"))
-    assert all(row.status == "done" and row.stopped == 5 for row in record.certificates)
-    assert all(value == 0 for row in record.certificates for value in row.radius)
+    short = made(net, data, tmp_path, suite=limited(net, 3.5, '"crown"'))
+    for row in short.certificates:
+        assert (row.status, row.reason, row.stopped) == ("done", "", 5), "all that are right when clean"
+        full = next(other for other in record.certificates if (other.certifier, other.norm) == ("crown", row.norm))
+        assert sum(value > 0 for value in row.radius) >= 3, "three bounds find something"
+        assert all(less <= more * (1 + 1e-12) for less, more in zip(row.radius, full.radius, strict=True))
+        assert row.radius != full.radius
+    assert all(row.stopped == 0 for row in record.certificates)
+
+
+def test_where_one_bound_costs_too_much_nobody_is_asked_and_the_reason_is_told(
+    net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("asked all the same")
+
+    monkeypatch.setattr(Crown, "bound", never)
+    record = made(net, data, tmp_path, suite=limited(net, 0.99))
+    rows = {row.certifier: row for row in record.certificates if row.norm == "linf"}
+    assert (rows["ibp"].status, rows["crown"].status) == ("done", "excluded")
+    assert "the cost does not allow it" in rows["crown"].reason
+    sentence = next(finding.sentence for finding in record.findings if finding.code == "no-certificate")
+    assert rows["crown"].reason in sentence
+    bracket = section(record)
+    assert bracket is not None
+    assert any(rows["crown"].reason in reason for reason in bracket.reasons)
+
+
+def test_no_clock_has_a_part_in_it(
+    net: Path, data: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clocks that jump by hours while the search goes on, and a run that begins again in its middle."""
+    suite = limited(net, 7.5)
+    first = made(net, data, tmp_path, suite=suite).certificates
+    assert any(row.stopped for row in first)
+    search, hours = certificates._search, iter(range(10**6))
+
+    def jumping(*arguments: Any) -> Any:
+        with monkeypatch.context() as patch:
+            for clock in ("perf_counter", "monotonic", "time", "process_time", "thread_time"):
+                patch.setattr(time, clock, lambda: 3600.0 * next(hours))
+            return search(*arguments)
+
+    monkeypatch.setattr(certificates, "_search", jumping)
+    for unit in (tmp_path / "run" / "units").glob("*crown*"):
+        unit.unlink()
+    assert made(net, data, tmp_path, suite=suite).certificates == first, "what ibp had spent is remembered"
+    (tmp_path / "other").mkdir()
+    assert made(net, data, tmp_path / "other", suite=suite).certificates == first
+
+
+@pytest.mark.parametrize("said", [torch.nan, -1.0, torch.inf])
+def test_work_that_is_no_number_is_the_least(said: float) -> None:
+    proof = Proof(torch.zeros(2).double(), work=torch.full((2,), said).double())
+    spent = spent_of(proof, BoundWork(5.0, 9.0), 2)
+    assert bool((spent >= 5).all())
+    assert spent_of(Proof(torch.zeros(2).double()), BoundWork(5.0, 9.0), 2).tolist() == [5.0, 5.0]
+
+
+def test_what_is_foretold_follows_from_the_graph(net: Path) -> None:
+    model, catalogue = load_onnx(net, LoadOptions()), discover()
+    suite = read("certify", catalogue)
+    most = sum(make(catalogue.get("certifier", name), {}, name).work(model.graph(), "linf").most for name in
+               suite.certify.certifiers)  # fmt: skip
+    expected = 10 * 2 * min(9 * most, suite.certify.seconds * RATE) / RATE
+    assert foretold(suite, catalogue, model, 10) == pytest.approx(expected, abs=0.01)
+    assert 0 < foretold(suite, catalogue, object(), 10) < 0.01, "there is no graph, and rows say so"
+    assert foretold(suite.untested(), catalogue, model, 10) == 0
 
 
 def test_verify_proves_the_largest_balls_again_and_sees_a_radius_that_was_raised(

@@ -60,7 +60,8 @@ class View:
         if box is None:
             return value
         images = value.unflatten(-1, self.network.nodes[place].shape)
-        return images[..., box.top : box.bottom, box.left : box.right].flatten(-3)
+        part: Tensor = images[..., box.top : box.bottom, box.left : box.right].flatten(-3)
+        return part
 
     def back(self, place: int, a: Tensor) -> list[Tensor]:
         """Coefficients of the parts of an affine node's inputs, [B, S, m] each, from those of its own, [B, S, n]."""

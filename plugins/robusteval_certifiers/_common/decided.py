@@ -33,10 +33,13 @@ def crown_decided(network: Network, statement: Statement) -> tuple[Tensor, Tenso
         if node.op != "activation" or not len(search.at) or exact(network, search.bounds, node.inputs[0]):
             continue
         wanted = search.wanted(place)
-        if not bool(wanted.any()):
+        asked = wanted.any(1)
+        if not bool(asked.any()):
             continue
-        search.leave(~search.hopeless(place))
-        search.sharpen(place)
+        # an image of which nothing is wanted here goes on as it would by itself
+        stay = ~asked | ~search.hopeless(place, asked)
+        search.leave(stay)
+        search.sharpen(place, wanted[stay])
     return margin, search.spent
 
 
@@ -98,7 +101,7 @@ class _Search:
 
     def wanted(self, place: int) -> Tensor:
         """Before which elements of an activation bounds are to be substituted, bool [B, n]: as many of the undecided
-        ones as the work allows, the widest first."""
+        ones as the work allows beside the two passes of `hopeless` and `judge`, the widest first."""
         source = self.network.nodes[place].inputs[0]
         low, high = self.bounds.low[source], self.bounds.high[source]
         open_, each = undecided(self.network, self.bounds, place), 2 * row_work(self.network, source)
@@ -112,28 +115,29 @@ class _Search:
         if not bool(over.any()):
             return open_
         width = torch.where(open_, torch.minimum(high, -low).clamp_min(0.0) + 2.0**-60 * (high - low), -1.0)
-        rank = width.argsort(1, descending=True, stable=True).argsort(1)
-        return open_ & (rank < most[:, None])
+        rank = width.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        return open_ & (rank < most.floor()[:, None])
 
-    def hopeless(self, place: int) -> Tensor:
-        """Where no bounds before this activation and later ones would help, bool [B]."""
+    def hopeless(self, place: int, asked: Tensor) -> Tensor:
+        """Where no bounds before this activation and later ones would help, bool [B]. asked: of whom, bool [B]."""
         fixed = dict(self.bounds.lines)
         for later, node in enumerate(self.network.nodes):
             if later >= place and node.op == "activation" and node.settings["kind"] in _STRAIGHT:
                 fixed[later] = _as_at(fixed[later], self.values[node.inputs[0]])
         rows, last = leads(self.statement), len(self.network.nodes) - 1
         best = least(self.network, replace(self.bounds, lines=fixed), last, rows, steps=STEPS)
-        self.spent[self.at] += self.pass_work
+        self.spent[self.at] += asked * self.pass_work
         return ~(smallest(self.statement, best) > self.statement.graph.slack)
 
-    def sharpen(self, place: int) -> None:
+    def sharpen(self, place: int, wanted: Tensor) -> None:
         """Bounds before an activation by substitution, what follows from them, and the margin."""
-        if not len(self.at):
+        source = self.network.nodes[place].inputs[0]
+        if not bool(wanted.any()):
             return
-        source, wanted = self.network.nodes[place].inputs[0], self.wanted(place)
         sharpened(self.network, self.bounds, source, wanted)
         onward(self.network, self.bounds, source)
-        self.spent[self.at] += wanted.sum(1) * (2 * row_work(self.network, source)) + self.pass_work
+        spent = wanted.sum(1) * (2 * row_work(self.network, source)) + wanted.any(1) * self.pass_work
+        self.spent[self.at] += spent
         self.judge()
 
 

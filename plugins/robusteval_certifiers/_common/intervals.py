@@ -26,9 +26,9 @@ class Bounds:
 
     def of(self, rows: Tensor) -> Bounds:
         """The bounds of some of the images."""
-        columns = [[value[rows] for value in values] for values in (self.low, self.high, self.error)]
+        low, high, error = ([value[rows] for value in values] for values in (self.low, self.high, self.error))
         lines = {place: Lines(*(value[rows] for value in fitted)) for place, fitted in self.lines.items()}
-        return Bounds(self.ball.of(rows), *columns, lines)
+        return Bounds(self.ball.of(rows), low, high, error, lines)
 
 
 def forward(network: Network, statement: Statement) -> Bounds:

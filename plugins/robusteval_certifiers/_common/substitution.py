@@ -185,7 +185,8 @@ def sharpened(network: Network, bounds: Bounds, place: int, wanted: Tensor, shar
 
 def _singly(wanted: Tensor) -> tuple[Tensor, ...]:
     """The images of which anything is wanted, each by itself."""
-    return wanted.any(1).nonzero().squeeze(1).split(1)
+    some = wanted.any(1).nonzero().squeeze(1)
+    return some.split(1) if len(some) else ()
 
 
 def _asked(network: Network, place: int, wanted: Tensor, sharper: Sharper, below: Tensor, above: Tensor) -> None:
@@ -244,7 +245,9 @@ def _chosen(view: View, place: int, wanted: Tensor) -> tuple[Tensor, ...]:
     if not most:
         return ()
     chosen = wanted.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-    return chosen.split(max(1, int(_BYTES / (8 * 2 * len(wanted) * view.reach(place)[1]))), 1)
+    size = max(1, int(_BYTES / (8 * 2 * len(wanted) * view.reach(place)[1])))
+    parts: tuple[Tensor, ...] = chosen.split(size, 1)
+    return parts
 
 
 def _units(chosen: Tensor, size: int) -> Tensor:

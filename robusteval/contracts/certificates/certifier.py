@@ -47,8 +47,14 @@ class Statement:
 
     def __getitem__(self, rows: Tensor) -> Statement:
         """The statement about some of the images."""
-        some = {"x": self.x[rows], "label": self.label[rows], "right": self.right[rows], "eps": self.eps[rows]}
-        return replace(self, **some, work=None if self.work is None else self.work[rows])
+        return replace(
+            self,
+            x=self.x[rows],
+            label=self.label[rows],
+            right=self.right[rows],
+            eps=self.eps[rows],
+            work=None if self.work is None else self.work[rows],
+        )
 
     def with_eps(self, eps: Tensor) -> Statement:
         """The same images with other radii, [B]."""

@@ -251,7 +251,7 @@ class Forecaster:
         """Samples of a chunk that are attacked; oblivious cells judge all."""
         initially_correct = self.initially_correct.get(planned.cell.defense)
         if initially_correct is None or planned.source:
-            return rows.stop - rows.start
+            return int(rows.stop - rows.start)
         return int(initially_correct[rows].sum())
 
 

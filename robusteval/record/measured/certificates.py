@@ -15,12 +15,12 @@ class Certificate:
     version: str
     params: dict[str, Any]
     norm: str
-    status: Literal["done", "failed", "excluded", "skipped"]  # excluded: no graph can be made of the model
+    status: Literal["done", "failed", "excluded", "skipped"]  # excluded: no graph, or one bound costs too much
     reason: str = ""
     samples: list[int] = field(default_factory=list)  # the first of the data, whether right when clean or not
     radius: list[float] = field(default_factory=list)  # proved, in the norm; 0: nothing was proved, or wrong when clean
     limit: float = 0.0  # largest radius that was asked about where no adversarial was known
-    stopped: int = 0  # samples whose search for a larger radius the suite's seconds ended
+    stopped: int = 0  # samples whose search for a larger radius the suite's limit of work ended
 
 
 @dataclass
