@@ -32,9 +32,6 @@ BALLS: tuple[tuple[str, Norm, float], ...] = (
     ("fashion-robust", "linf", 0.05),
     ("fashion-robust", "linf", 0.1),
     ("fashion-robust", "l2", 0.1),
-    ("fashion-robust", "l1", 0.2),
-    ("fashion-cnn", "linf", 0.004),
-    ("fashion-cnn", "linf", 0.01),
 )
 
 

@@ -69,7 +69,8 @@ class BetaCrown:
         refined(network, bounds, sharper if self.inner else None)
         frame = Frame(network, bounds, len(network.nodes) - 1, STEPS)
         parts = climbed(frame, whole(frame, rows), self.first, self.rate, goal)
-        return torch.full_like(statement.eps.double(), searched(frame, parts, goal, self._effort(frame)))
+        found, _ = searched(frame, parts, goal, self._effort(frame))
+        return torch.full_like(statement.eps.double(), found)
 
     def _effort(self, frame: Frame) -> Effort:
         work = (3 * self.steps + 2 * self.looks + 2) * frame.network.work(frame.start)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from robusteval_certifiers.alpha_crown import AlphaCrown
+from robusteval_certifiers.beta_crown import BetaCrown
 from robusteval_certifiers.crown import Crown
 from robusteval_certifiers.ibp import Ibp
 
@@ -39,9 +40,12 @@ def instances(net: str) -> tuple[Statement, list[bool]]:
 def test_nothing_is_proved_that_others_broke(net: str) -> None:
     asked, holds = instances(net)
     known = torch.tensor(holds)
-    found = {certifier.info.name: proved(asked, certifier.bound(asked)) for certifier in (Ibp(), Crown(), AlphaCrown())}
+    all_of_them = (Ibp(), Crown(), AlphaCrown(), BetaCrown())
+    found = {certifier.info.name: proved(asked, certifier.bound(asked)) for certifier in all_of_them}
     for name, certain in found.items():
         assert not (certain & ~known).any(), name
     assert (found["crown"] >= found["ibp"]).all()
     assert (found["alpha-crown"] >= found["crown"]).all()
+    assert (found["beta-crown"] >= found["alpha-crown"]).all()
     assert int(found["crown"].sum()) >= 0.85 * int(known.sum())
+    assert int(found["beta-crown"].sum()) >= 0.9 * int(known.sum())

@@ -32,8 +32,8 @@ class Effort:
     looks: int
 
 
-def searched(frame: Frame, parts: Parts, goal: float, effort: Effort) -> float:
-    """A lower bound of the least value of the parts' functions, each on its part."""
+def searched(frame: Frame, parts: Parts, goal: float, effort: Effort) -> tuple[float, int]:
+    """(a lower bound of the least value of the parts' functions, each on its part; how many parts were bounded)."""
     settled, spent, first = torch.inf, 0, float(parts.best.min()) if len(parts) else torch.inf
     while True:
         settled = min([settled, *parts.best[parts.best > goal].tolist()])
@@ -50,7 +50,7 @@ def searched(frame: Frame, parts: Parts, goal: float, effort: Effort) -> float:
         spent += 2 * len(worst)
         both = halves(worst, choice.place, choice.element)
         parts = joined(others, climbed(frame, both, effort.steps, effort.rate, goal))
-    return float(min([settled, *parts.best.tolist()]))
+    return float(min([settled, *parts.best.tolist()])), spent
 
 
 def _hopeless(first: float, parts: Parts, goal: float, spent: int, limit: int) -> bool:
