@@ -15,17 +15,15 @@ from robusteval_certifiers.crown import Crown
 from safetensors.numpy import load_file
 from torch import nn
 
-from robusteval.api import BoundWork, Certifier, CertifierInfo, Proof, Statement
+from robusteval.api import Certifier, CertifierInfo, Proof, Statement
 from robusteval.contracts.classifier import LoadOptions
-from robusteval.contracts.params import make
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 from robusteval.engine.certify import certificates, kept_slopes
 from robusteval.engine.certify.stored_graph import packed
-from robusteval.engine.certify.work import RATE, foretold, spent_of
+from robusteval.engine.certify.work import RATE
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import run
-from robusteval.engine.suite.suite import read
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.metrics._common.bracket import edges_of
 from robusteval.record import store
@@ -232,25 +230,6 @@ def test_no_clock_has_a_part_in_it(
     assert made(net, data, tmp_path, suite=suite).certificates == first, "what ibp had spent is remembered"
     (tmp_path / "other").mkdir()
     assert made(net, data, tmp_path / "other", suite=suite).certificates == first
-
-
-@pytest.mark.parametrize("said", [torch.nan, -1.0, torch.inf])
-def test_work_that_is_no_number_is_the_least(said: float) -> None:
-    proof = Proof(torch.zeros(2).double(), work=torch.full((2,), said).double())
-    spent = spent_of(proof, BoundWork(5.0, 9.0), 2)
-    assert bool((spent >= 5).all())
-    assert spent_of(Proof(torch.zeros(2).double()), BoundWork(5.0, 9.0), 2).tolist() == [5.0, 5.0]
-
-
-def test_what_is_foretold_follows_from_the_graph(net: Path) -> None:
-    model, catalogue = load_onnx(net, LoadOptions()), discover()
-    suite = read("certify", catalogue)
-    most = sum(make(catalogue.get("certifier", name), {}, name).work(model.graph(), "linf").most for name in
-               suite.certify.certifiers)  # fmt: skip
-    expected = 10 * 2 * min(9 * most, suite.certify.seconds * RATE) / RATE
-    assert foretold(suite, catalogue, model, 10) == pytest.approx(expected, abs=0.01)
-    assert 0 < foretold(suite, catalogue, object(), 10) < 0.01, "there is no graph, and rows say so"
-    assert foretold(suite.untested(), catalogue, model, 10) == 0
 
 
 def test_verify_proves_the_largest_balls_again_and_sees_a_radius_that_was_raised(
