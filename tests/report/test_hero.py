@@ -11,6 +11,7 @@ import pytest
 from robusteval.record.run import Curve, Point, Record, Result, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.hero import Hero, hero, lower_edge
+from robusteval.report.page import render
 from tests.sure import sure
 
 
@@ -41,9 +42,9 @@ def test_without_a_worst_case_there_is_no_chart(record: Record) -> None:
 
 def test_the_place_of_a_proof_is_empty_without_one(record: Record) -> None:
     made, spec = drawn(record, "linf", 8 / 255)
-    assert lower_edge(record, "linf") == []
+    assert lower_edge(record, "linf") == ([], 0)
     assert not made.proved
-    assert not {"unknown", "proved", "said"} & {layer["name"] for layer in spec["layer"]}
+    assert not {"unknown", "proved", "proved-band", "said"} & {layer["name"] for layer in spec["layer"]}
     assert spec["datasets"]["unknown"] == []
 
 
@@ -51,19 +52,34 @@ def test_between_proof_and_attack_it_says_unknown(record: Record) -> None:
     other = copy.deepcopy(record)
     tags: dict[str, Scalar] = {"norm": "linf", "defense": "none"}
     found = sure(pieces.first(pieces.of_kind(other, "accuracy-curve", "curves", tags)))
-    proof = [Point(0.0, 0.8), Point(0.01, 0.5), Point(0.02, 0.0)]
+    proof = [Point(0.0, 0.8, 0.7, 0.9), Point(0.01, 0.5, 0.4, 0.6), Point(0.02, 0.0)]
     edge = Curve("Proved", proof, "linf", tags | {"role": "certified"})
     other.results.append(Result("bracket", "lower-edge/linf", "curves", "Edges", "", tags=tags, curves=[edge]))
-    asked = tags | {"samples": other.data.samples - 1}
+    asked = tags | {"samples": other.data.samples}
     other.results.append(Result("bracket", "bracket/linf", "table", "Shares", "", tags=asked))
-    assert lower_edge(other, "linf") == []  # of some of the images: the worst case is of all
-    asked["samples"] = other.data.samples
     made, spec = drawn(other, "linf", 8 / 255)
-    assert made.proved
+    assert (made.proved, made.partly) == (other.data.samples, False)
     rows = spec["datasets"]["unknown"]
     assert [row["name"] for row in rows if "name" in row] == ["unknown"]
     at = {row["x"]: row["y2"] for row in rows}
     assert (at[0.0], at[0.01], at[0.02]) == (0.8, 0.5, 0.0)
+    bands = {row["x"]: (row["low"], row["high"]) for row in rows if "low" in row}
+    assert (bands[0.0], bands[0.01]) == ((0.7, 0.9), (0.4, 0.6))
+    assert 0.02 not in bands
     worst = sure(next(curve for curve in found.curves if curve.tags.get("role") == "worst"))
     for row in rows:
         assert row["y"] == pytest.approx([point.y for point in worst.points if point.x <= row["x"]][-1])
+
+
+def test_an_edge_of_some_images_is_named_so_and_leaves_nothing_between_where_it_is_higher(record: Record) -> None:
+    other = copy.deepcopy(record)
+    tags: dict[str, Scalar] = {"norm": "linf", "defense": "none"}
+    proof = [Point(0.0, 1.0, 0.9, 1.0), Point(0.001, 0.0, 0.0, 0.1)]
+    edge = Curve("Proved", proof, "linf", tags | {"role": "certified"})
+    other.results.append(Result("bracket", "lower-edge/linf", "curves", "Edges", "", tags=tags, curves=[edge]))
+    other.results.append(Result("bracket", "bracket/linf", "table", "Shares", "", tags=tags | {"samples": 3}))
+    made, spec = drawn(other, "linf", 8 / 255)
+    assert (made.proved, made.partly) == (3, True)
+    first = spec["datasets"]["unknown"][0]
+    assert first["y"] < first["y2"] == first["top"]
+    assert "proved, of the first 3 images" in render(other)

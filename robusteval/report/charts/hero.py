@@ -13,7 +13,7 @@ from typing import Any
 
 import altair as alt
 
-from robusteval.record.run import Curve, Point, Record
+from robusteval.record.run import Curve, Point, Record, Scalar
 from robusteval.report.charts import pieces
 from robusteval.report.charts.figures import MAX_LINES, attack_names, unique, x_limit
 from robusteval.report.charts.pieces import Figure
@@ -36,21 +36,27 @@ class Key:
 
 @dataclass(frozen=True)
 class Hero:
-    """The chart of one norm, what can be switched on in it, and whether a lower edge is proved."""
+    """The chart of one norm, what can be switched on in it, and of how many images its lower edge is (proved: 0 where
+    nothing is proved; partly: these are not all)."""
 
     norm: str
     figure: Figure
     keys: Sequence[Key]
-    proved: bool
+    proved: int
+    partly: bool
 
 
-def lower_edge(record: Record, norm: str) -> list[Point]:
-    """What is proved of the bare model in this norm, as a falling step curve (distance, share); empty where nothing is,
-    and where certifiers were asked about some of the images only, as the worst case is of all."""
-    found = pieces.first(pieces.of_kind(record, "bracket", "curves", {"norm": norm, "defense": "none"}))
-    asked = pieces.first(pieces.of_kind(record, "bracket", "table", {"norm": norm, "samples": record.data.samples}))
-    curves = found.curves if found is not None and asked is not None else []
-    return next((curve.points for curve in curves if curve.tags.get("role") == "certified"), [])
+def lower_edge(record: Record, norm: str) -> tuple[list[Point], int]:
+    """What is proved of the bare model in this norm, as a falling step curve (distance, share), and of how many images:
+    those that certifiers were asked about, which may be fewer than the worst case is of. Empty where nothing is."""
+    tags: dict[str, Scalar] = {"norm": norm, "defense": "none"}
+    found = pieces.first(pieces.of_kind(record, "bracket", "curves", tags))
+    tables = pieces.of_kind(record, "bracket", "table", tags)
+    counts = [table.tags.get("samples") for table in tables]
+    asked = next((count for count in counts if isinstance(count, int) and count > 0), 0)
+    curves = found.curves if found is not None and asked else []
+    points = next((curve.points for curve in curves if curve.tags.get("role") == "certified"), [])
+    return points, asked if points else 0
 
 
 def hero(record: Record, norm: str, eps: float, end: float) -> Hero | None:
@@ -68,7 +74,7 @@ def hero(record: Record, norm: str, eps: float, end: float) -> Hero | None:
         keys.append(_added(lines, curve, "attack", colour, dash))
     for index, curve in enumerate(_known(record, norm)[: MAX_LINES - len(lines)]):
         keys.append(_added(lines, curve, "known", TINTS[index % len(TINTS)], (7, 3)))
-    proved = lower_edge(record, norm)
+    proved, count = lower_edge(record, norm)
     limit = max(min(x_limit(found.curves) or end, end), 1.05 * eps)
     axes = Axes(spoken(found.x_title), "Images still right", limit)
     name = norm_title(norm)
@@ -77,7 +83,9 @@ def hero(record: Record, norm: str, eps: float, end: float) -> Hero | None:
         f"Step curve: the share of images that are still right, against {name} distance, in the worst case over "
         "attacks. The table below has its figures."
     )
-    return Hero(norm, pieces.figure(Chart(f"hero-{norm}", "", "", spec, alternative)), keys, bool(proved))
+    return Hero(
+        norm, pieces.figure(Chart(f"hero-{norm}", "", "", spec, alternative)), keys, count, count != record.data.samples
+    )
 
 
 def _added(lines: list[Line], curve: Curve, kind: str, colour: str, dash: tuple[int, ...]) -> Key:
@@ -165,28 +173,42 @@ def _unknown(x: alt.X, proved: Sequence[Point]) -> list[Any]:
         return []
     base = alt.Chart(alt.NamedData(name="unknown"))
     area = base.mark_area(interpolate="step-after", clip=True, aria=False, color=BESIDE, opacity=0.16)
+    band = base.transform_filter("isValid(datum.low)").mark_area(
+        interpolate="step-after", clip=True, aria=False, color=PROVED, opacity=0.16
+    )
     edge = base.mark_line(interpolate="step-after", clip=True, aria=False, color=PROVED, strokeWidth=3)
     text = base.transform_filter("isValid(datum.name)").mark_text(
         clip=True, aria=False, fontSize=13, fontStyle="italic", color=BESIDE
     )
-    y = alt.Y("y:Q")
     return [
-        area.encode(x=x, y=y, y2="y2:Q").properties(name="unknown"),
+        area.encode(x=x, y=alt.Y("top:Q"), y2="y2:Q").properties(name="unknown"),
+        band.encode(x=x, y=alt.Y("low:Q"), y2="high:Q").properties(name="proved-band"),
         edge.encode(x=x, y=alt.Y("y2:Q")).properties(name="proved"),
         text.encode(x=x, y=alt.Y("middle:Q"), text="name:N").properties(name="said"),
     ]
 
 
 def _between(worst: Sequence[Point], proved: Sequence[Point], end: float) -> list[dict[str, Any]]:
-    """Upper and lower edge wherever one of them falls; the name stands where the gap is largest."""
+    """Upper and lower edge, with its 95 % band, wherever one of them falls; the name stands where the gap is largest.
+    Of fewer images than the upper one the lower edge may be the higher by chance: then nothing lies between (`top`)."""
     if not proved:
         return []
     places = sorted({point.x for point in (*worst, *proved) if point.x <= end} | {end})
-    found: list[dict[str, Any]] = [{"x": x, "y": _at(worst, x), "y2": _at(proved, x)} for x in places]
-    widest = max(found, key=lambda row: row["y"] - row["y2"])
+    found: list[dict[str, Any]] = []
+    for x in places:
+        upper, edge = _at(worst, x), _point(proved, x)
+        band = {} if edge is None or None in (edge.low, edge.high) else {"low": edge.low, "high": edge.high}
+        lower = 0.0 if edge is None else edge.y
+        found.append({"x": x, "y": upper, "y2": lower, "top": max(upper, lower)} | band)
+    widest = max(found, key=lambda row: row["top"] - row["y2"])
     return [*found, widest | {"name": "unknown", "middle": (widest["y"] + widest["y2"]) / 2}]
 
 
 def _at(points: Sequence[Point], x: float) -> float:
     """A falling step curve at x; nothing is proved, and everything open, beyond its end."""
-    return next((point.y for point in reversed(points) if point.x <= x), points[0].y if points else 0.0)
+    found = _point(points, x)
+    return 0.0 if found is None else found.y
+
+
+def _point(points: Sequence[Point], x: float) -> Point | None:
+    return next((point for point in reversed(points) if point.x <= x), points[0] if points else None)
