@@ -38,8 +38,8 @@ ALL_ATTACKS = "all attacks"
 KNOWN_MODELS = "known models"
 PROVED = "proved"
 READ_PROVED = (
-    "Green: what is proved at least, of the images that certifiers were asked about, with its 95 % interval. Between it "
-    "and the worst case nobody knows."
+    "Green: what is proved at least, of the images that certifiers were asked about, with its 95 % interval. Between "
+    "it and the worst case nobody knows."
 )
 PROVED_OF = "proved, of the first {count} images"
 WORST = "worst case"

@@ -18,7 +18,7 @@ from torch import nn
 from robusteval.api import Certifier, CertifierInfo, Proof, Statement
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
-from robusteval.engine.certify import certificates, kept_slopes
+from robusteval.engine.certify import certificates
 from robusteval.engine.certify.stored_graph import packed
 from robusteval.engine.certify.work import RATE
 from robusteval.engine.run.options import RunOptions
@@ -295,13 +295,3 @@ def test_activations_that_are_not_proved_again_are_counted(data: tuple[np.ndarra
     found = verify(store.load(tmp_path / "run"), tmp_path / "run", net)
     assert found.failures == []
     assert found.left[UNREAD] > 0
-
-
-def test_slopes_are_kept_of_what_no_cheaper_certifier_proved(record: Record) -> None:
-    """A dearer one starts from its radii, and proves at least as much."""
-    radii = {"crown": [0.3, 0.1, 0.0], "alpha-crown": [0.3, 0.2, 0.1], "beta-crown": [0.4, 0.2, 0.3]}
-    rows = [
-        replace(record.certificates[0], certifier=name, samples=[0, 1, 2], radius=values)
-        for name, values in radii.items()
-    ]
-    assert kept_slopes._largest(replace(record, certificates=rows), rows[1]) == [1, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from robusteval.api import BoundWork, Proof
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.contracts.params import make
 from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.certify import kept_slopes
 from robusteval.engine.certify.work import RATE, foretold, spent_of
 from robusteval.engine.suite.suite import read
 from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.record.run import Certificate
+from tests import records
 from tests.loaders.exports import export
 
 
@@ -37,3 +41,13 @@ def test_what_is_foretold_follows_from_the_graph(tmp_path: Path) -> None:
     assert foretold(suite, catalogue, model, 10) == pytest.approx(expected, abs=0.01)
     assert 0 < foretold(suite, catalogue, object(), 10) < 0.01, "there is no graph, and rows say so"
     assert foretold(suite.untested(), catalogue, model, 10) == 0
+
+
+def test_slopes_are_kept_of_what_no_cheaper_certifier_proved() -> None:
+    """A dearer one starts from its radii, and proves at least as much."""
+    radii = {"crown": [0.3, 0.1, 0.0], "alpha-crown": [0.3, 0.2, 0.1], "beta-crown": [0.4, 0.2, 0.3]}
+    rows = [
+        Certificate(name, "1", {}, "linf", "done", samples=[0, 1, 2], radius=values) for name, values in radii.items()
+    ]
+    record = replace(records.make(12), certificates=rows)
+    assert kept_slopes._largest(record, rows[1]) == [1, 2]
