@@ -268,7 +268,7 @@ def test_killing_the_process_and_starting_again_gives_the_same_document(tmp_path
         done = robusteval_process(env, *words, tmp_path / name)
         assert done.returncode == 0, done.stderr
         # as the workers die a moment after it, those that waited may see the gate open
-        taken = re.search(r"taking up an earlier run: [345] of 12 units", done.stderr)
+        taken = re.search(r"taking up an earlier run: [345] of 14 units", done.stderr)
         assert (taken is not None) == (name == "killed")
         record = json.loads((tmp_path / name / "record.json").read_text())
         record.pop("times")
