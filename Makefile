@@ -101,7 +101,7 @@ quick: lint
 example: .venv/.done
 	$(BIN)/robusteval run examples/fashion-cnn.onnx --suite standard --out reports/example --overwrite
 	$(BIN)/python -m tests.report.picture reports/example/report.html docs/report.png
-	cd reports/example && rm -rf units tables record.json samples.parquet witnesses.safetensors .robusteval.lock  # the page alone is kept in git
+	cd reports/example && rm -rf units tables record.json samples.parquet witnesses.safetensors proofs.safetensors .robusteval.lock  # the page alone is kept in git
 
 # The reference models that runs on the bundled data are shown beside (docs/references.md). Interrupted, it goes on from there.
 # 128 images are one chunk of each attack; REFERENCE_IMAGES=500 takes all that `make demo` does, in four times the time.

@@ -271,8 +271,10 @@ def _knock(address: str) -> None:
 
 
 def _ray() -> Any:
-    """Ray, which is to send no statistics about its use to anybody. Raises PluginError where it is not installed."""
+    """Ray, which is to send no statistics about its use to anybody, and to leave `print` as it is. Raises PluginError
+    where it is not installed."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_TQDM_PATCH_PRINT"] = "0"  # else builtins.print is another function for the rest of the process
     try:
         import ray
         import ray.exceptions

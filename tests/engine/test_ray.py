@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import os
 import threading
@@ -114,11 +115,12 @@ def slow_job(
 
 def test_the_document_is_that_of_a_serial_run(on_ray: Executor, tmp_path: Path) -> None:
     job = make_job(tmp_path)
-    serial = run(job)
+    serial, before = run(job), builtins.print
     there = dataclasses.replace(job, folder=tmp_path / "there", executor=on_ray)
     assert text(run(there)) == text(serial)
     assert (job.folder / "witnesses.safetensors").read_bytes() == (there.folder / "witnesses.safetensors").read_bytes()
     assert not ray.is_initialized()  # what it joined it leaves
+    assert builtins.print is before, "Ray puts a function of its own there unless it is told not to"
 
 
 def test_nodes_with_other_versions_are_refused(
