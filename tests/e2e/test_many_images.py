@@ -29,7 +29,7 @@ search = 1
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it looks into /proc")
-@pytest.mark.parametrize("layout", ["npz", "folder"])
+@pytest.mark.parametrize("layout", ["npz", pytest.param("folder", marks=pytest.mark.long)])
 def test_memory_is_the_same_for_five_times_the_images(layout: str, tmp_path: Path) -> None:
     (tmp_path / "quick.toml").write_text(SUITE)
     command = [sys.executable, str(ROOT / "benchmarks" / "many_images.py"), "--json", "--time-budget", "none"]

@@ -37,6 +37,7 @@ def test_the_honest_record_has_no_fault(honest: Honest) -> None:
     assert honest.faults(honest.changed()) == []
 
 
+@pytest.mark.long  # every field, with other values, is asked about below
 def test_some_fields(honest: Honest) -> None:
     """A sample over all kinds of fields that are not out of scope."""
     every = [mutation for mutation in mutations(honest.data, 1, 5) if not listed(mutation[0], mutation[1])]

@@ -207,6 +207,7 @@ def test_gradients_see_through_bit_depth(fashion: Trained) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.long
 @pytest.mark.slow
 def test_known_worth_of_logit_odds_on_conv4(conv4: Trained) -> None:
     """The second statistic finds minimal adversarials and not strong ones; the first one finds few of either."""
