@@ -35,7 +35,7 @@ def _own_draws(request: pytest.FixtureRequest) -> None:
     """What a test draws without a generator is the same whichever tests ran before it in the same process."""
     seed = crc32(request.node.nodeid.encode())
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is what is meant
     torch.manual_seed(seed)
 
 

@@ -51,7 +51,7 @@ def test_what_stands_where_nothing_is_known_does_not_count() -> None:
 
 def test_a_column_that_is_none_is_named() -> None:
     record = full()
-    record.data.labels = [1, "two", *record.data.labels[2:]]  # type: ignore[list-item]
+    record.data.labels = [1, "two", *record.data.labels[2:]]  # type: ignore[list-item]  # the fault
     with pytest.raises(RecordError, match=r"data\.labels"):
         digests(record)
 

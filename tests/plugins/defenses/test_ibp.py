@@ -113,7 +113,7 @@ def test_it_is_the_bound_of_the_certifier(name: str, fashion: Trained) -> None:
 
 def proved_share(model: TorchClassifier | object, samples: Samples, eps: float) -> float:
     """By float32 intervals of the trained copy, which is near enough for a test."""
-    module = trainable(model).requires_grad_(False)  # type: ignore[arg-type]
+    module = trainable(model).requires_grad_(False)  # type: ignore[arg-type]  # it is learnable
     low, high = (samples.x - eps).clamp_min(0), (samples.x + eps).clamp_max(1)
     found = IntervalBounds(module, tuple(samples.x.shape[1:]), "ibp")(low, high, samples.y)
     return float((found.scatter(1, samples.y[:, None], -torch.inf).amax(1) < 0).float().mean())
