@@ -17,7 +17,7 @@ mutants: .venv/.done
 
 # Is the tool ever the weak point? Builds some 490 hostile models, data, suites, run folders and plugins, runs the installed command
 # on each under limits of time and memory, and prints what happened; half an hour on two cores. CASES='onnx/*' asks of these only.
-# ARGS=--kills kills a small run at random and takes it up again, 200 times (--count 30: so many), which takes hours.
+# ARGS=--kills kills a small run at random and takes it up again, 200 times (--count 30: so many), which takes an hour and more.
 hostile: .venv/.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile $(ARGS) $(CASES)
 

@@ -18,6 +18,7 @@ from tests.hostile.base import SUITE, build, command, environment
 from tests.hostile.runner import end_session, in_session, still_at_work
 
 WHO = ("command", "worker", "child", "all")  # beside whom the child works, who makes units, who does all the rest
+OFTEN = (1, 2, 3, 4)  # kills of one run before it may end
 CHUNK = "probe_samples = 4\nnoise_draws = { samples = 3, draws = 20 }\ncell_timeout = 60"
 MORE = """
 [[attack]]
@@ -85,11 +86,11 @@ def _difference(one: Any, other: Any, where: str = "") -> str:
     return "" if one == other else f"{where}: {str(one)[:60]} / {str(other)[:60]}"
 
 
-def _once(base: Path, home: Path, whole: dict[str, Any], seconds: float, rng: random.Random) -> tuple[str, str]:
-    """(what was done, what is wrong)."""
-    home.mkdir()
-    words, done = _words(home, base), []
-    for _ in range(rng.choice((1, 1, 2))):
+def _killed(base: Path, home: Path, seconds: float, rng: random.Random, most: int) -> tuple[list[str], int, str]:
+    """Starts the run and ends some of its processes, until it ends by itself or `most` times: what was done, how many
+    kills met a run at work, and what is wrong."""
+    words, done, met = _words(home, base), [], 0
+    for _ in range(most):
         process, who = _start(words, home, base), rng.choice(WHO)
         moment = rng.uniform(0.05, 1.0) * seconds
         until = time.monotonic() + moment
@@ -101,25 +102,41 @@ def _once(base: Path, home: Path, whole: dict[str, Any], seconds: float, rng: ra
                 os.kill(victim, signal.SIGKILL)
             except OSError:
                 continue
-        done.append(f"{who if victims else 'nobody'} after {moment:.1f} s")
+        met += bool(victims)
+        done.append(f"{who if victims else 'nobody'} {moment:.1f} s")
         try:
             process.wait(120)
         except subprocess.TimeoutExpired:
             end_session(process.pid)
-            return ", ".join(done), "did not end"
+            return done, met, "did not end"
         if left := still_at_work(process.pid):
             end_session(process.pid)
-            return ", ".join(done), f"left {left} processes at work"
-    process = _start(words, home, base)
+            return done, met, f"left {left} processes at work"
+        if not victims:  # it was at its end, so no later moment of it is left
+            break
+    return done, met, ""
+
+
+def _once(
+    base: Path, home: Path, whole: dict[str, Any], seconds: float, rng: random.Random, most: int
+) -> tuple[str, int, str]:
+    """(what was done, how many kills, what is wrong)."""
+    home.mkdir()
+    done, met, wrong = _killed(base, home, seconds, rng, most)
+    said = ", ".join(done)
+    if wrong:
+        return said, met, wrong
+    process = _start(_words(home, base), home, base)
     if process.wait(300) != 0:
-        return ", ".join(done), f"exit code {process.returncode}: {(home / 'log').read_text()[-600:]}"
-    if "Traceback" in (said := (home / "log").read_text()):
-        return ", ".join(done), said[said.index("Traceback") :][:2000]
-    return ", ".join(done), _difference(whole, _document(home / "out"))
+        return said, met, f"exit code {process.returncode}: {(home / 'log').read_text()[-600:]}"
+    if "Traceback" in (log := (home / "log").read_text()):
+        return said, met, log[log.index("Traceback") :][:2000]
+    return said, met, _difference(whole, _document(home / "out"))
 
 
 def kills(count: int, seed: int) -> int:
-    """Prints each; 1 where one came to another document, or left something at work."""
+    """Kills runs until `count` kills have met one at work, and prints each run; 1 where one came to another document,
+    or left something at work."""
     rng, failed = random.Random(seed), 0
     with tempfile.TemporaryDirectory(prefix="hostile-") as top:
         base, home = Path(top, "base"), Path(top, "whole")
@@ -132,11 +149,13 @@ def kills(count: int, seed: int) -> int:
             print((home / "log").read_text())
             return 1
         seconds, whole = time.monotonic() - began, _document(home / "out")
-        for number in range(count):
+        met, number = 0, 0
+        while met < count:
             place = Path(top, str(number))
-            what, wrong = _once(base, place, whole, seconds, rng)
-            print(f"{number:4} killed: {what:<50} {'FAIL: ' + wrong if wrong else 'the same document'}", flush=True)
+            what, more, wrong = _once(base, place, whole, seconds, rng, min(rng.choice(OFTEN), count - met))
+            met, number = met + more, number + 1
+            print(f"{met:4} killed: {what:<60} {'FAIL: ' + wrong if wrong else 'the same document'}", flush=True)
             failed += bool(wrong)
             shutil.rmtree(place)
-    print(f"{count} kills (seed {seed}), {failed} of them not as they must be")
+    print(f"{met} kills in {number} runs (seed {seed}), {failed} of these runs not as they must be")
     return int(failed > 0)
