@@ -12,12 +12,11 @@ from robusteval.assessment.references.known_models import known_models
 from robusteval.errors import RecordError
 from robusteval.record import store
 from robusteval.record.column import Column, at_budget, budgets_of, faulty_keys, key_of, keyed, norms_of, parts_of
-from robusteval.record.run import SCHEMA, TITLES_ONLY, Record, Result
+from robusteval.record.run import SCHEMA, Record, Result
 from robusteval.report.formats import tables_csv
 from tests import comparisons, records, references
 
 OLD = Path(__file__).with_name("record-1.json")  # as version 0.1.0 wrote it, when columns were titles
-OLD_DIGEST = "5c351226852a81da0ab9a2c670d8ffda7e7bcd465e7040cbfe968d92f6d8a14a"  # as it was then
 
 
 @pytest.mark.parametrize(
@@ -116,16 +115,6 @@ def test_an_older_document_is_read_with_keys() -> None:
     assert twice.keys() == ["time", "time-2", "column-3"]
     assert "pgd-trained 100.0 %" in known_models(record)[0]
     assert tables_csv.table(twice).splitlines()[0] == "Time,Time,"
-
-
-def test_an_older_document_is_written_and_hashed_as_it_was() -> None:
-    record = store.load(OLD)
-    assert record.schema == TITLES_ONLY
-    assert store.to_json(record) == OLD.read_text()
-    assert store.digest(record) == OLD_DIGEST
-    record.results[0].columns = [Column("other", "Norm"), *record.results[0].heads()[1:]]
-    assert store.digest(record) != OLD_DIGEST
-    assert '"other"' in store.to_json(record)
 
 
 def test_a_document_of_this_version_says_key_title_and_unit() -> None:

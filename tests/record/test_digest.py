@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,14 @@ import pytest
 
 from robusteval.errors import RecordError
 from robusteval.record import store
+from robusteval.record.column import Column
 from robusteval.record.measured.per_sample import PerSample, packed, there
 from robusteval.record.measured.samples_table import _digest, digests
+from robusteval.record.run import TITLES_ONLY
 from tests.record.tables import full
+
+OLD = Path(__file__).with_name("record-1.json")  # as version 0.1.0 wrote it, when columns were titles
+OLD_DIGEST = "5c351226852a81da0ab9a2c670d8ffda7e7bcd465e7040cbfe968d92f6d8a14a"  # as it was then
 
 
 def sha256(content: bytes) -> str:
@@ -68,3 +74,13 @@ def test_a_column_that_is_none_is_named() -> None:
 def test_whether_entries_are_there_is_a_truth(column: Any, found: list[bool]) -> None:
     assert there(column).dtype == np.bool_
     assert there(column).tolist() == found
+
+
+def test_an_older_document_is_written_and_hashed_as_it_was() -> None:
+    record = store.load(OLD)
+    assert record.schema == TITLES_ONLY
+    assert store.to_json(record) == OLD.read_text()
+    assert store.digest(record) == OLD_DIGEST
+    record.results[0].columns = [Column("other", "Norm"), *record.results[0].heads()[1:]]
+    assert store.digest(record) != OLD_DIGEST
+    assert '"other"' in store.to_json(record)

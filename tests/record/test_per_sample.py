@@ -117,6 +117,40 @@ def test_columns_as_numbers(pack: bool) -> None:
     assert rows_of(of([[1, 2]], "number", nested=True)).dtype == np.float64
     assert there(of([1, None, 0], "whole")).tolist() == [True, False, True]
     assert there(of([1, 2], "whole")).tolist() == [True, True]
+    assert there(of([], "whole")).dtype == np.bool_
+    assert numbers(of([1, 2], "whole"), 0).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "nested", "wanted"),
+    [
+        ([None, 2.0], "number", False, [0.0, 2.0]), ([2, None], "whole", False, [2, 0]),
+        ([True, None], "truth", False, [True, False]), ([[1.0, None]], "number", True, [[1.0, 0.0]]),
+        (["a", None, "b"], "text", False, [0, 0, 1]),
+    ],
+)  # fmt: skip
+def test_where_there_is_no_entry_the_array_has_nought(
+    values: list[Any], kind: str, nested: bool, wanted: list[Any]
+) -> None:
+    """So that the same column is the same file."""
+    assert packed(values, kind, "", nested).array.tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "nested", "shape", "dtype"),
+    [
+        ([], "number", True, (0, 0), np.float64), ([[], []], "number", True, (2, 0), np.float64),
+        ([[1.0, 2.0, None]], "number", True, (1, 3), np.float64), ([], "text", False, (0,), np.int64),
+        ([], "whole", False, (0,), np.int64), ([], "truth", False, (0,), np.bool_),
+        ([None], "text", False, (1,), np.int64),
+    ],
+)  # fmt: skip
+def test_shape_and_type_of_the_array(
+    values: list[Any], kind: str, nested: bool, shape: tuple[int, ...], dtype: Any
+) -> None:
+    array = packed(values, kind, "", nested).array
+    assert array.shape == shape
+    assert array.dtype == dtype
 
 
 def test_numbers_leave_the_column_as_it_is() -> None:

@@ -80,6 +80,10 @@ SPOILT: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda record: record.cells[1].strengths[0].fools_model.pop(),
         "cells[1].strengths: fools_model is not as long as the samples.",
     ),
+    "a witness": (
+        lambda record: setattr(record.witnesses.entries[0], "distance", "near"),
+        "witnesses.entries.distance: 'near' is no number.",
+    ),
     "too large": (
         lambda record: record.cells[1].prediction.__setitem__(0, 2**31),
         "cells[1].prediction: it has numbers beyond 32 bits.",

@@ -132,8 +132,8 @@ def packed(column: Sequence[Any], kind: str, where: str, nested: bool = False) -
     for value in flat:
         if value is not None and (not isinstance(value, allowed) or (kind != "truth" and isinstance(value, bool))):
             raise RecordError(f"The record does not fit its schema at {where}: {value!r:.40} is no {kind}.")
-    known = np.array([value is not None for value in flat], dtype=bool)
-    shape = (len(rows), -1) if nested and flat else (len(column), 0) if nested else (len(flat),)
+    known = there(flat)
+    shape = (len(rows), len(rows[0]) if rows else 0) if nested else (len(flat),)
     mask = None if known.all() else known.reshape(shape)
     if kind == "text":
         words = {word: place for place, word in enumerate(dict.fromkeys(value for value in flat if value is not None))}
