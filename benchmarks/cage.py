@@ -48,7 +48,7 @@ def main() -> None:
     words.add_argument("--model", default="examples/fashion-cnn.onnx")
     given = words.parse_args()
     run = [given.model, "--suite", given.suite, "--samples", str(given.samples)]
-    print(f"`robusteval run {' '.join(run)}` on {machine()}")
+    print(f"`robusteval run {' '.join(run)}` on {', '.join(f'{key} {value}' for key, value in machine().items())}")
     spent(CAGED, [given.model, "--suite", "smoke", "--samples", "4"])  # what is timed once is kept from then on
     ratios = []
     for number in range(given.pairs):

@@ -31,6 +31,12 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _shapes() -> None:
+    """Are checked anew in each test."""
+    shapes.again()
+
+
+@pytest.fixture(autouse=True)
 def _own_draws(request: pytest.FixtureRequest) -> None:
     """What a test draws without a generator is the same whichever tests ran before it in the same process."""
     seed = crc32(request.node.nodeid.encode())

@@ -30,6 +30,21 @@ def test_a_wrong_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         ops.loss(torch.zeros(3, 10), torch.zeros(3, 10, dtype=torch.bool), "ce")
 
 
+def test_the_first_calls_of_each_test_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "CALLS", 3)
+    scores, safe, wrong = torch.zeros(3, 10), torch.zeros(3, 10, dtype=torch.bool), torch.zeros(3, 10).long()
+    for _ in range(2):
+        for _ in range(3):
+            ops.wins(scores, safe)
+        ops.wins(wrong, safe)  # a fourth call goes as it is
+        with pytest.raises(TypeCheckError):
+            ops.margin(wrong, safe)  # each function has calls of its own
+        shapes.again()
+        with pytest.raises(TypeCheckError):
+            ops.wins(wrong, safe)
+        shapes.again()
+
+
 def test_without_tests_nobody_looks() -> None:
     code = (
         "import sys, torch; from robusteval import ops;"
