@@ -23,6 +23,7 @@ from robusteval.contracts.certificates.certifier import (
     proved,
     rivals,
 )
+from robusteval.contracts.certificates.enclosure import rounded as rounded_interval
 from robusteval.contracts.certificates.evaluate import activation as activation_value
 from robusteval.contracts.certificates.evaluate import affine as affine_value
 from robusteval.contracts.certificates.evaluate import scores as graph_scores
@@ -195,6 +196,7 @@ __all__ = [
     "random_on_sphere",
     "report_html",
     "rivals",
+    "rounded_interval",
     "size",
     "statistics",
     "suites_in",
