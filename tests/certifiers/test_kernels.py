@@ -39,8 +39,8 @@ class Parts:
     def real(self, *shape: int) -> str:
         return self.draft.put(self.draft.rng.normal(size=shape), np.float32)
 
-    def bias(self, factor: float = 1.0) -> str:
-        values = self.draft.rng.integers(-900, 900, WIDTH)
+    def bias(self, factor: float = 1.0, size: int = 900) -> str:
+        values = self.draft.rng.integers(size - 1800, size, WIDTH)
         scale = self.draft.put((self.scale * SCALE * np.float32(factor)).astype(np.float32), np.float32)
         zeros = self.draft.put(np.zeros(WIDTH), np.int32)
         return self.draft("DequantizeLinear", self.draft.put(values, np.int32), scale, zeros, axis=0)
@@ -77,6 +77,14 @@ OTHERS: dict[str, tuple[Callable[[Parts], str], str]] = {
         lambda p: p.pair(p.draft("Gemm", p.pair("x"), p.weight(), p.bias(3.0), transB=1), OUT, 120),
         "has a bias whose scale is not that",
     ),
+    "a bias that leaves no room": (
+        lambda p: p.pair(p.draft("Gemm", p.pair("x"), p.weight(), p.bias(1.0, 2**31 - 1), transB=1), OUT, 120),
+        "that 32 bits may not hold",
+    ),
+    "quantised values behind a ReLU times weights that alone are quantised": (
+        lambda p: p.draft("MatMul", p.draft("Relu", p.pair("x")), p.weight(1)),
+        r"\(MatMul\) has weights that alone are quantised",
+    ),
     "quantised twice": (lambda p: p.pair(p.pair("x"), np.float32(0.03), 30), r"\(QuantizeLinear\) quantises once more"),
     "quantised twice with a ReLU between": (
         lambda p: p.pair(p.draft("Relu", p.pair("x")), np.float32(0.03), 0),
@@ -110,6 +118,7 @@ def test_what_onnx_runtime_computes_otherwise_has_no_graph(name: str, tmp_path: 
 SAME: dict[str, Callable[[Parts], str]] = {
     "a Gemm": lambda p: p.pair(p.draft("Gemm", p.pair("x"), p.weight(), p.bias(), transB=1), OUT, 120),
     "a Gemm with real scores": lambda p: p.draft("Gemm", p.pair("x"), p.weight(), p.bias(), transB=1),
+    "a Gemm the other way": lambda p: p.draft("Gemm", p.pair("x"), p.weight(1), p.bias()),
     "a MatMul": lambda p: p.pair(p.draft("MatMul", p.pair("x"), p.weight(1)), OUT, 120),
     "a MatMul with real scores": lambda p: p.draft("MatMul", p.pair("x"), p.weight(1)),
     "two branches": lambda p: p.pair(

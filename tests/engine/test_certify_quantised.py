@@ -49,12 +49,12 @@ def test_a_quantised_file_is_certified_and_its_balls_are_proved_again(
     assert sum(value > 0 for value in row.radius) >= 4
     fine = verify(record, folder, net)
     assert fine.failures == []
-    assert fine.kinds["certificates"].confirmed >= 4
     with monkeypatch.context() as patch:  # a graph that leaves open what a score is cannot be compared
         patch.setattr("robusteval.verify.proofs.check._VAGUE", -1.0)
         vague = verify(record, folder, net)
         assert vague.failures == []
-        assert vague.left[UNTIED] == fine.kinds["certificates"].confirmed - 1, "all but the file's hash"
+        others = 1 + len(record.certificates)  # the file's hash, and what the columns say of each row
+        assert vague.left[UNTIED] == fine.kinds["certificates"].confirmed - others >= 4
     graph = load_onnx(net, LoadOptions()).graph()
     nodes = [
         replace(node, tensors={**node.tensors, "weight": node.tensors["weight"] * 0.9}) if node.op == "linear" else node

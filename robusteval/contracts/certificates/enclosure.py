@@ -9,6 +9,8 @@ from robusteval.contracts.certificates.evaluate import activation, affine
 from robusteval.contracts.certificates.graph import Graph, Node
 from robusteval.contracts.certificates.rounding import activation_radius, radius
 
+_DEEP = -20.0  # logarithms of a softmax's values below are not compared
+_VAGUE = 0.5  # of the largest answer: how far rounding may leave scores open, for most images
 _FALL = 0.5  # of the steepest fall of GELU, SiLU and HardSwish: HardSwish at -3
 
 
@@ -24,6 +26,25 @@ def enclosure(graph: Graph, x: Tensor) -> tuple[Tensor, Tensor]:
         lows.append(low)
         highs.append(high)
     return lows[-1], highs[-1]
+
+
+def encloses(graph: Graph, x: Tensor, answers: Tensor, close: float) -> bool:
+    """Whether the leads of a program's answers [B, K] to images over its first class lie where the graph says that they
+    may, and for most images it says where that is. close: what may be missing, relative to the largest answer.
+
+    Beyond a softmax (`Graph.slack`) the answers may be scores, or the logarithms of its values.
+    """
+    low, high = enclosure(graph, x)
+    theirs = answers.double()
+    if low.shape != theirs.shape:
+        return False
+    if graph.slack:
+        low, high = low - high.logsumexp(1, keepdim=True), high - low.logsumexp(1, keepdim=True)
+        low, high, theirs = (value.clamp_min(_DEEP) for value in (low, high, theirs.log_softmax(1)))
+    size = theirs.abs().amax(1, keepdim=True).clamp_min(1.0)
+    leads, room = theirs - theirs[:, :1], close * size
+    inside = ((low - high[:, :1] <= leads + room) & (leads <= high - low[:, :1] + room)).all()
+    return bool(inside and ((high - low) / size).amax(1).median() <= _VAGUE)
 
 
 def rounded(node: Node, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

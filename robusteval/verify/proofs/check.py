@@ -13,6 +13,7 @@ from robusteval.record.run import Certificate, Record
 from robusteval.verify.parts.evidence import CLEAN, Evidence
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.proofs.bound import enclosure, margin
+from robusteval.verify.proofs.claims import check_claims
 from robusteval.verify.proofs.graph import Graph, NotRepeatedError, read, scores
 from robusteval.verify.proofs.slopes import NONE, has
 from robusteval.verify.proofs.slopes import read as slopes
@@ -27,12 +28,17 @@ _CLOSE = 1e-3  # of the leads of scores, relative to the largest score
 _VAGUE = 0.5  # of the largest score: how far a graph's rounding may leave scores open
 LEFT = "certificates that are not proved again: each norm's largest ones by crown, and by alpha-crown with slopes, are"
 UNTIED = "certificates that follow from the stored graph, which was not compared with the model"
+BEHIND = "certificates behind defences: verify does not have the defence, so what it does to an image is its own word"
 UNREAD = "certificates whose graph is not stored, or has nodes that are not proved again here"
 
 
 def check_proofs(record: Record, folder: Path, evidence: Evidence, result: Verification) -> None:
     """Proves the largest radii in each norm again, and compares the stored graph with the model on points of their
     balls. The rest is counted as left."""
+    check_claims(record, result)
+    behind = sum(value > 0 for row in record.certificates_behind for value in row.radius)
+    if behind:
+        result.leave(BEHIND, behind)
     rows = [row for row in record.certificates if row.status == "done" and row.samples]
     claims = sum(value > 0 for row in rows for value in row.radius)
     if not claims:

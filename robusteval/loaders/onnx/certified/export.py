@@ -6,14 +6,14 @@ What selects, repeats or reorders values needs no rule of its own: the twin's fu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import onnx
 import torch
 from torch import Tensor
 
-from robusteval.contracts.certificates.enclosure import enclosure
+from robusteval.contracts.certificates.enclosure import encloses
 from robusteval.contracts.certificates.evaluate import scores
 from robusteval.contracts.certificates.graph import Graph, Node, NotCoveredError
 from robusteval.loaders.input_space import PixelSpace
@@ -31,9 +31,10 @@ _REALS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 _OURS = {("com.microsoft", op) for op in ("Gelu", "QGemm", "QuantizeLinear", "DequantizeLinear")}  # that we know
 
 Handler = Callable[[Builder, Call], None]
+Ask = Callable[[Tensor], Tensor]  # [B, *shape] -> scores [B, K]
 
 
-def export(runner: TwinRunner, head: Head, low: float, high: float, truth: Callable[[Tensor], Tensor]) -> Graph:
+def export(runner: TwinRunner, head: Head, low: float, high: float, truth: Ask) -> Graph:
     """The graph of a twin in float64 that folds nothing, with pixels and head around it. low, high: the pixel range;
     truth: the file's own scores, [B, *shape] -> [B, K], which a graph that rounds to whole numbers is held against too.
 
@@ -47,9 +48,7 @@ def export(runner: TwinRunner, head: Head, low: float, high: float, truth: Calla
     for call in build.calls:
         _handle(build.builder, call)
     graph = _ended(build.builder, build.builder.at[runner.module.program.output_slots[0]], head)
-    _check(graph, runner.scores, middle, low, high)
-    if any(node.rounds for node in graph.nodes):
-        _check(graph, truth, middle, low, high)
+    _check(graph, [runner.scores, truth], middle, low, high)
     return graph
 
 
@@ -188,26 +187,27 @@ def _behind(build: Builder, last: int, cut: int) -> int | None:
     return last
 
 
-def _check(graph: Graph, asked: Callable[[Tensor], Tensor], middle: Tensor, low: float, high: float) -> None:
-    """Raises NotCoveredError where the graph orders or answers otherwise than `asked` does. What rounds to whole
-    numbers may go either way near a half, so that there the answers have to lie where the graph says they may."""
+def _check(graph: Graph, asked: Sequence[Ask], middle: Tensor, low: float, high: float) -> None:
+    """Raises NotCoveredError where the graph answers otherwise than the twin, the first that is asked. What rounds to
+    whole numbers may go either way near a half: then the answers have to lie where the graph says that they may, and
+    those of the file too, of which ONNX Runtime may have made something else."""
     rng = torch.Generator("cpu").manual_seed(0)
     drawn = torch.rand((4, *middle.shape[1:]), generator=rng, dtype=torch.float64, device="cpu") * (high - low) + low
-    points = torch.cat([middle, drawn, torch.full_like(middle, low), torch.full_like(middle, high)]).float().double()
-    for x in points.split(1):
-        theirs = asked(x).double()
-        own, most = enclosure(graph, x) if any(node.rounds for node in graph.nodes) else (scores(graph, x),) * 2
-        if graph.slack:  # beyond a softmax, where it has not saturated
-            theirs = theirs.log_softmax(1).clamp_min(_DEEP)
-            own, most = (value.clamp_min(_DEEP) for value in _logarithms(own, most))
-        far = _CLOSE * theirs.abs().amax().clamp_min(1.0)
-        if own.shape != theirs.shape or not bool(((own <= theirs + far) & (theirs <= most + far)).all()):
-            raise NotCoveredError("the graph that was made of the file does not answer as it does")
+    points = torch.cat([middle, drawn, torch.full_like(middle, low), torch.full_like(middle, high)])
+    if any(node.rounds for node in graph.nodes):
+        points = points.float().double()
+        alike = all(encloses(graph, points, torch.cat([ask(x) for x in points.split(1)]), _CLOSE) for ask in asked)
+    else:
+        alike = all(_same(graph, scores(graph, x), asked[0](x)) for x in points.split(1))
+    if not alike:
+        raise NotCoveredError("the graph that was made of the file does not answer as it does, or leaves it open")
 
 
-def _logarithms(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """The ends of the logarithms of a softmax's values from those of what it is made of."""
-    return low - high.logsumexp(1, keepdim=True), high - low.logsumexp(1, keepdim=True)
+def _same(graph: Graph, own: Tensor, theirs: Tensor) -> bool:
+    if graph.slack:  # beyond a softmax, where it has not saturated
+        own, theirs = own.log_softmax(1).clamp_min(_DEEP), theirs.log_softmax(1).clamp_min(_DEEP)
+    far = _CLOSE * theirs.abs().amax().clamp_min(1.0)
+    return own.shape == theirs.shape and bool(((own - theirs).abs() <= far).all())
 
 
 HANDLERS: Mapping[str, Handler] = {

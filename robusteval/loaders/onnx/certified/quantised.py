@@ -11,7 +11,7 @@ from onnx import TensorProto
 from torch import Tensor
 
 from robusteval.loaders.onnx.certified.builder import Builder, Whole, one_image, refused
-from robusteval.loaders.onnx.certified.kernels import behind
+from robusteval.loaders.onnx.certified.kernels import behind, check_room
 from robusteval.loaders.onnx.certified.pointwise import one, scaled
 from robusteval.loaders.onnx.certified.windows import convolved
 from robusteval.loaders.onnx.twin.node import INT_RANGE
@@ -62,7 +62,9 @@ def qlinear_conv(build: Builder, call: Call) -> None:
     source, x = _shifted(build, call, 0, (1, 2)), build.value(call, 0)
     factor = build.constant(call, 1).reshape(-1)
     weight, scale = _weight(build, call, 3, 0)
-    bias = build.constant(call, 8) * (factor * scale) if len(call.ins) > 8 and call.ins[8] else None
+    added = _bias(build, call, 8)
+    check_room(call, weight, added)
+    bias = added * (factor * scale) if len(call.ins) > 8 and call.ins[8] else None
     shape = [-1, *[1] * (weight.dim() - 1)]
     place = convolved(build, call, source, x, weight * (factor * scale).reshape(shape), bias)
     build.put(call, _quantised(build, call, place, *_parameters(build, call, 6, 7)))
@@ -72,6 +74,7 @@ def qlinear_matmul(build: Builder, call: Call) -> None:
     """QLinearMatMul with a constant matrix on the right."""
     source = _shifted(build, call, 0, (1, 2))
     weight, scale = _weight(build, call, 3, 1)
+    check_room(call, weight, _bias(build, call, -1))
     place = _product(build, call, source, weight.t() * (build.constant(call, 1).reshape(-1) * scale).reshape(-1, 1))
     build.put(call, _quantised(build, call, place, *_parameters(build, call, 6, 7)))
 
@@ -83,9 +86,10 @@ def qgemm(build: Builder, call: Call) -> None:
         raise refused(call, "is no product of one image with a matrix")
     source = _shifted(build, call, 0, (1, 2))
     weight, scale = _weight(build, call, 3, 0 if turned else 1)
-    factor = build.constant(call, 1).reshape(-1) * scale
+    factor, added = build.constant(call, 1).reshape(-1) * scale, _bias(build, call, 6)
+    check_room(call, weight, added)
     weight = (weight if turned else weight.t()) * factor.reshape(-1, 1)
-    bias = (build.constant(call, 6) * factor).reshape(-1) if len(call.ins) > 6 and call.ins[6] else None
+    bias = (added * factor).reshape(-1) if len(call.ins) > 6 and call.ins[6] else None
     place = _product(build, call, source, weight, bias)
     if len(call.ins) > 7 and call.ins[7]:
         place = _quantised(build, call, place, *_parameters(build, call, 7, 8))
@@ -95,13 +99,16 @@ def qgemm(build: Builder, call: Call) -> None:
 def conv_integer(build: Builder, call: Call) -> None:
     """ConvInteger, whose sums are exact."""
     source, x = _shifted(build, call, 0, (-1, 2)), build.value(call, 0)
-    build.put(call, convolved(build, call, source, x, build.constant(call, 1) - _zero(build, call, 1, 3, 0), None))
+    weight = build.constant(call, 1) - _zero(build, call, 1, 3, 0)
+    check_room(call, weight, _bias(build, call, -1))
+    build.put(call, convolved(build, call, source, x, weight, None))
 
 
 def matmul_integer(build: Builder, call: Call) -> None:
     """MatMulInteger with a constant matrix on the right."""
     source = _shifted(build, call, 0, (-1, 2))
     weight = build.constant(call, 1) - _zero(build, call, 1, 3, -1)
+    check_room(call, weight, _bias(build, call, -1))
     build.put(call, _product(build, call, source, weight.t()))
 
 
@@ -179,6 +186,12 @@ def _shifted(build: Builder, call: Call, place: int, more: tuple[int, int]) -> i
         return source
     zero = build.constant(call, at).reshape(())
     return source if float(zero) == 0.0 else scaled(build, call, source, x, one(), -zero, zero.abs())
+
+
+def _bias(build: Builder, call: Call, place: int) -> Tensor:
+    """A constant bias in whole numbers; one 0 where there is none, or place is -1."""
+    given = 0 <= place < len(call.ins) and call.ins[place]
+    return build.constant(call, place) if given else one() * 0
 
 
 def _weight(build: Builder, call: Call, place: int, axis: int) -> tuple[Tensor, Tensor]:
