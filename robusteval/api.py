@@ -23,6 +23,8 @@ from robusteval.contracts.certificates.certifier import (
     proved,
     rivals,
 )
+from robusteval.contracts.certificates.enclosure import enclosure
+from robusteval.contracts.certificates.enclosure import rounded as rounded_interval
 from robusteval.contracts.certificates.evaluate import activation as activation_value
 from robusteval.contracts.certificates.evaluate import affine as affine_value
 from robusteval.contracts.certificates.evaluate import scores as graph_scores
@@ -178,6 +180,7 @@ __all__ = [
     "columns",
     "detection",
     "distance",
+    "enclosure",
     "figures",
     "graph_of",
     "graph_scores",
@@ -195,6 +198,7 @@ __all__ = [
     "random_on_sphere",
     "report_html",
     "rivals",
+    "rounded_interval",
     "size",
     "statistics",
     "suites_in",

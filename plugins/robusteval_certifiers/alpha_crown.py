@@ -34,7 +34,7 @@ class AlphaCrown:
 
     info: ClassVar[CertifierInfo] = CertifierInfo(
         name="alpha-crown",
-        version="3",
+        version="4",
         norms=CERTIFIED_NORMS,
         summary="Optimises the slopes of CROWN's lower lines for each image and rival class.",
         reference="Xu et al., Fast and complete: enabling complete verification with rapid and massively parallel "

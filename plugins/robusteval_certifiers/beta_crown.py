@@ -43,7 +43,7 @@ class BetaCrown:
 
     info: ClassVar[CertifierInfo] = CertifierInfo(
         name="beta-crown",
-        version="1",
+        version="2",
         norms=CERTIFIED_NORMS,
         summary="Splits the ball at undecided ReLUs until each part is proved, the parts with the least bounds first.",
         reference="Wang et al., Beta-CROWN: efficient bound propagation with per-neuron split constraints for neural "

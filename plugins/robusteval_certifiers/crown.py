@@ -25,7 +25,7 @@ class Crown:
 
     info: ClassVar[CertifierInfo] = CertifierInfo(
         name="crown",
-        version="2",
+        version="3",
         norms=CERTIFIED_NORMS,
         summary="Bounds the margin by a linear function of the pixels, found by backward substitution through lines "
         "that bound each activation.",

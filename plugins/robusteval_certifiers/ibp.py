@@ -26,7 +26,7 @@ class Ibp:
 
     info: ClassVar[CertifierInfo] = CertifierInfo(
         name="ibp",
-        version="1",
+        version="2",
         norms=CERTIFIED_NORMS,
         summary="Bounds every value of the network by an interval, layer by layer.",
         reference="Gowal et al., On the effectiveness of interval bound propagation, 2018",

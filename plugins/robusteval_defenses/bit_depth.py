@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples, hookimpl, param
+from robusteval.api import Classifier, Defended, DefenseInfo, GraphNode, ModelInfo, Samples, hookimpl, param
 
 
 @dataclass
@@ -51,7 +52,26 @@ class BitDepth:
     bits: int = param(4, "Bits per value.", minimum=1, maximum=16)
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
-        return Defended(RoundedInput(model, self.bits, _described(model.info, self.bits)))
+        defended = RoundedInput(model, self.bits, _described(model.info, self.bits))
+        return Defended(defended, steps=_steps(model.info, self.bits))
+
+
+def _steps(info: ModelInfo, bits: int) -> tuple[GraphNode, ...]:
+    """What RoundedInput does, for certifiers."""
+    (low, high), shape = info.bounds, info.input_shape
+    step = (high - low) / (2**bits - 1)
+
+    def scaled(scale: float, shift: float) -> dict[str, Tensor]:
+        values = {"scale": scale, "shift": shift, "size": abs(shift)}
+        return {key: torch.full(shape, v, dtype=torch.float64, device="cpu") for key, v in values.items()}
+
+    settings = {"kind": "round", "low": -math.inf, "high": math.inf}
+    return (
+        GraphNode("input", (), shape),
+        GraphNode("scale", (0,), shape, scaled(1 / step, -low / step), {}, "the levels"),
+        GraphNode("activation", (1,), shape, {}, settings, "the bit depth"),
+        GraphNode("scale", (2,), shape, scaled(step, low), {}, "the pixels"),
+    )
 
 
 def _described(info: ModelInfo, bits: int) -> ModelInfo:

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from robusteval.api import Classifier, Defended, DefenseInfo, Samples, clip, hookimpl, param
 from robusteval_defenses._common.filters import gaussian
 from robusteval_defenses._common.input_transform import behind, image_shape
+from robusteval_defenses._common.steps import gaussian_steps
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Blur:
     sigma: float = param(0.8, "Standard deviation of the Gaussian, in pixels.", minimum=0.1, maximum=20.0)
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
-        image_shape(model, self.info.name)
+        shape, bounds = image_shape(model, self.info.name), model.info.bounds
         note = f"Images are blurred by a Gaussian of {self.sigma:g} pixels."
-        return behind(model, Smoothed(self.sigma, model.info.bounds), note)
+        steps = gaussian_steps(shape, self.sigma, bounds)
+        return behind(model, Smoothed(self.sigma, bounds), note, steps=steps)
 
 
 @hookimpl

@@ -118,7 +118,12 @@ def _check_graph(model: Classifier) -> None:
     """Raises RobustEvalError, naming the node, for a file of which nothing can be proved: it would be trained in
     vain."""
     try:
-        graph_of(model)
+        graph = graph_of(model)
+        rounding = next((node for node in graph.nodes if node.rounds), None)
+        if rounding is not None:
+            raise NotCoveredError(
+                f"node {rounding.name} ({rounding.source or rounding.op}), which rounds to whole numbers"
+            )
     except NotCoveredError as error:
         if model.info.format == "onnx":
             raise RobustEvalError(

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from robusteval.api import Classifier, Defended, DefenseInfo, Samples, hookimpl
+from robusteval.api import Classifier, Defended, DefenseInfo, GraphNode, Samples, hookimpl
 from robusteval_defenses._common.input_transform import behind, image_shape
+from robusteval_defenses._common.steps import selection
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Mirror:
     )
 
     def fit(self, model: Classifier, data: Samples | None, rng: Generator) -> Defended:
-        image_shape(model, self.info.name)
-        return behind(model, Mirrored(), "Left and right of the images are exchanged.")
+        shape = image_shape(model, self.info.name)
+        note = "Left and right of the images are exchanged."
+        return behind(model, Mirrored(), note, steps=(GraphNode("input", (), shape), selection(shape, Mirrored(), 0)))
 
 
 @hookimpl

@@ -138,6 +138,15 @@ def _uncertified(record: Record) -> Iterator[Finding]:
                 {"certifier": row.certifier, "norm": row.norm, "reason": row.reason},
                 "What is not proved is unknown, not false; docs/certificates.md lists what is covered.",
             )
+    whys = {(row.defense, row.status, row.reason): row for row in record.certificates_behind if row.status != "done"}
+    for (defense, status, reason), row in whys.items():
+        yield Finding(
+            "no-certificate",
+            "info" if status == "excluded" else "warning",
+            f"Behind {defense} there is no certificate: {reason}.",
+            {"certifier": row.certifier, "norm": row.norm, "defense": defense, "reason": reason},
+            "What is not proved is unknown, not false; docs/certificates.md lists what is covered.",
+        )
 
 
 def _unusable(record: Record) -> Iterator[Finding]:

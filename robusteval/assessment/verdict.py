@@ -47,7 +47,7 @@ def write(record: Record) -> Verdict:
     sentences += _defenses(record, bound)
     done = sum(check.outcome != "not-applicable" for check in record.checks)
     reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"
-    if record.certificates:
+    if record.certificates or record.certificates_behind:
         reason += f" {CERTIFIED_RULE}"
     return Verdict("inconclusive" if grade in ("D", "F") else "conclusive", grade, reason, sentences)
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from robusteval.contracts.certificates.graph import Node
 from robusteval.contracts.classifier import Classifier, LoadOptions
 from robusteval.contracts.problem import Problem
 from robusteval.contracts.samples import Samples
@@ -115,6 +116,9 @@ class Defended:
     certify: Callable[[Tensor], Tensor] | None = None  # x -> certified l2 radius [B], 0 where it abstains
     draw: Callable[[Generator], Defended] | None = None  # random defences: the pipeline with one fresh draw inside
     notes: tuple[str, ...] = ()
+    # What a preprocessor does to an image, as nodes of a graph (contracts.certificates.graph): the first is the input,
+    # the last what the model that `fit` was given sees. Then certifiers prove balls of the whole; None: they prove none
+    steps: tuple[Node, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import numpy as np
 
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
-from robusteval.metrics._common.bracket import Edges, edges_of, lower_edge, shares_at
+from robusteval.metrics._common.bracket import Edges, certified_pipelines, edges_of, lower_edge, shares_at
 from robusteval.metrics._common.statistics import share
 from robusteval.metrics._common.steps import step_points
 from robusteval.record.column import DISTANCE, SHARE
 from robusteval.record.metric import MetricInfo
 from robusteval.record.run import Column, Curve, Record, Result, Scalar
 
-NAME = "bracket"
+NAME, BEHIND = "bracket", "bracket-behind"
 DESCRIPTION = (
     "Proved: no image of the ball, as far as it lies in the range of pixels, is answered otherwise, whatever the "
     "attack; the proof holds for the float32 arithmetic of the file's weights. Broken: an attack won within the "
@@ -59,15 +59,47 @@ class Bracket:
                 yield from _in_norm(record, norm, edges)
 
 
+@dataclass(frozen=True)
+class BracketBehind:
+    """For each defence and norm with certificates a table by budget."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        BEHIND,
+        "1",
+        "Shares of the samples that are proved, broken and unknown at each budget, behind defences.",
+        "Zhang et al., Efficient neural network robustness certification with general activation functions, 2018",
+    )
+
+    def compute(self, record: Record) -> Iterable[Result]:
+        """Nothing where no defence has certificates."""
+        for defense, norm in certified_pipelines(record):
+            edges = None if defense == columns.BARE else edges_of(record, norm, defense)
+            if edges is None:
+                continue
+            title = columns.title(norm)
+            yield Result(
+                BEHIND, f"bracket-behind/{defense}/{norm}", "table",
+                f"Proved, unknown, broken behind {defense} ({title})", f"{DESCRIPTION} All of the defended model.",
+                tags={"norm": norm, "defense": defense, "samples": edges.count}, columns=_COLUMNS,
+                rows=[_row(record, edges, budget) for budget in columns.BUDGETS[norm]],
+            )  # fmt: skip
+
+
+def _row(record: Record, edges: Edges, budget: float) -> list[Scalar]:
+    eps = budget * columns.span(record)
+    shares = shares_at(edges, eps)
+    figure = share(round(shares.proved * edges.count), edges.count)
+    return [eps, shares.proved, figure.low, figure.high, shares.unknown, shares.broken]
+
+
 def _in_norm(record: Record, norm: str, edges: Edges) -> Iterator[Result]:
     tags: dict[str, Scalar] = {"norm": norm, "defense": columns.BARE}
     title = columns.title(norm)
     rows: list[list[Scalar]] = []
     for budget in columns.BUDGETS[norm]:
         eps = budget * columns.span(record)
-        shares = shares_at(edges, eps)
-        figure = share(round(shares.proved * edges.count), edges.count)
-        rows.append([eps, shares.proved, figure.low, figure.high, shares.unknown, shares.broken])
+        figure = share(round(shares_at(edges, eps).proved * edges.count), edges.count)
+        rows.append(_row(record, edges, budget))
         yield Result(
             NAME,
             f"certified/{norm}/{eps:.6g}",
@@ -119,6 +151,6 @@ def _by_sample(norm: str, title: str, edges: Edges, tags: dict[str, Scalar]) -> 
 
 
 @hookimpl
-def robusteval_metrics() -> list[type[Bracket]]:
-    """The metric of this module."""
-    return [Bracket]
+def robusteval_metrics() -> list[type[Bracket | BracketBehind]]:
+    """The metrics of this module."""
+    return [Bracket, BracketBehind]

@@ -30,7 +30,7 @@ from robusteval.record.measured import (
     Witness,
     Witnesses,
 )
-from robusteval.record.measured.certificates import Certificate, Proofs
+from robusteval.record.measured.certificates import Certificate, CertificateBehind, Proofs
 from robusteval.record.measured.samples_file import SamplesFile, SamplesPart
 from robusteval.record.references import Compared, Reference, ReferenceColumn
 
@@ -43,6 +43,7 @@ __all__ = [
     "TITLES_ONLY",
     "Cell",
     "Certificate",
+    "CertificateBehind",
     "Check",
     "Column",
     "Compared",
@@ -118,7 +119,8 @@ class Record:
     estimates: list[Estimate] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
-    certificates: list[Certificate] = field(default_factory=list)
+    certificates: list[Certificate] = field(default_factory=list)  # of the bare model
+    certificates_behind: list[CertificateBehind] = field(default_factory=list)  # of defended ones
     proofs: Proofs | None = None  # the graph of the model, where something was proved and it is not too large
     references: list[Compared] = field(
         default_factory=list

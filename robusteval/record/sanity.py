@@ -160,11 +160,17 @@ def _tests(record: Record) -> None:
         _least(f"searches[{index}].hits", (*search.hits, *search.eps, search.draws))
         if any(hits > search.draws for hits in search.hits):
             raise _no(f"searches[{index}].hits", f"more hits than the {search.draws} draws")
-    for index, proof in enumerate(record.certificates):
-        tests.append((f"certificates[{index}]", proof.samples, [proof.radius]))
-        _least(f"certificates[{index}].radius", (*proof.radius, proof.limit, proof.stopped))
+    proofs = [(f"certificates[{index}]", proof) for index, proof in enumerate(record.certificates)]
+    proofs += [(f"certificates_behind[{index}]", proof) for index, proof in enumerate(record.certificates_behind)]
+    for where, proof in proofs:
+        tests.append((where, proof.samples, [proof.radius]))
+        _least(f"{where}.radius", (*proof.radius, proof.limit, proof.stopped))
         if proof.norm not in NORMS:
-            raise _no(f"certificates[{index}].norm", f"{proof.norm[:40]!r} is no norm")
+            raise _no(f"{where}.norm", f"{proof.norm[:40]!r} is no norm")
+    names = {pipeline.defense for pipeline in record.pipelines} - {"none"}
+    for index, behind in enumerate(record.certificates_behind):
+        if behind.defense not in names:
+            raise _no(f"certificates_behind[{index}].defense", f"{behind.defense[:40]!r} is no defence of the run")
     for where, samples, columns in tests:
         _samples(where, samples, record.data.samples)
         for column in columns:

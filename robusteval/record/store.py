@@ -98,7 +98,12 @@ def _written(data: Any) -> Any:
     fields that lie in another file."""
     if data["schema"] != SCHEMA:
         del data["per_sample"]
-    for name in ("gates", "certificates", "proofs"):  # runs from before there were any keep their text and their hash
+    for name in (
+        "gates",
+        "certificates",
+        "certificates_behind",
+        "proofs",
+    ):  # runs from before there were any keep their text and their hash
         if not data[name]:
             del data[name]
     if data["schema"] == TITLES_ONLY:

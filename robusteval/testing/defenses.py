@@ -13,6 +13,7 @@ from robusteval import ops
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended, DefenseInfo
 from robusteval.errors import AccessError, RobustEvalError
+from robusteval.testing.certificates.steps import steps_are_what_it_does
 from robusteval.testing.checks import NotApplicable, applies, case, fail, require
 from robusteval.testing.facts import FACTS, global_randomness
 from robusteval.testing.fits import DefenseSubject, Guard, drawn
@@ -286,6 +287,7 @@ DEFENSE_CHECKS = (
     can_travel,
     draws_as_it_says,
     keeps_the_box,
+    steps_are_what_it_does,
     detects_with_numbers,
     detector_has_a_twin,
     detector_twin_leads_the_way,

@@ -33,7 +33,7 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     there. Raises RecordError where there is nothing to check with, or the model is another one."""
     evidence = gather(record, folder, model)
     result = check(record, evidence)
-    if record.certificates:
+    if record.certificates or record.certificates_behind:
         _part(result, "certificates", lambda: check_proofs(record, folder, evidence, result))
     with result.kind("page and tables"):
         check_page(record, folder, result)

@@ -19,7 +19,7 @@ from robusteval.verify.proofs.graph import Graph, Node, convolved_back, matrix, 
 from robusteval.verify.proofs.slopes import NONE, Kept, Slopes, Turned, has, name_of
 from robusteval.verify.proofs.slopes import read as slopes_of
 
-KINDS = ("relu", "leaky_relu", "clip", "sigmoid", "tanh")
+KINDS = ("relu", "leaky_relu", "clip", "sigmoid", "tanh", "round")
 RADII: tuple[tuple[Norm, float], ...] = (("linf", 0.05), ("l2", 0.4), ("l1", 1.0))
 
 

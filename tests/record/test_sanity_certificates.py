@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from robusteval.errors import RecordError
-from robusteval.record.run import Certificate
+from robusteval.record.run import Certificate, CertificateBehind
 from robusteval.record.sanity import check
 from tests.engine.test_findings import N, honest
 
@@ -56,3 +56,25 @@ def test_certificates_that_make_none(more: dict[str, Any], said: str) -> None:
     with pytest.raises(RecordError) as error:
         check(record)
     assert error.value.message == f"The record makes no sense at {said}."
+
+
+def test_certificates_behind_a_defence_make_sense_as_others_do_and_name_one_of_the_run() -> None:
+    record = honest()
+    name = next((row.defense for row in record.pipelines if row.defense != "none"), "")
+    if not name:
+        record.pipelines.append(dataclasses.replace(record.pipelines[0], defense="blur", plugin="blur"))
+        name = "blur"
+    record.certificates_behind = [CertificateBehind(**dataclasses.asdict(certified()), defense=name)]
+    check(record)
+    for more, said in (
+        ({"radius": [0.1]}, "certificates_behind[0]: a column has 1 entries for 2 samples"),
+        ({"norm": "l3"}, "certificates_behind[0].norm: 'l3' is no norm"),
+        ({"defense": "none"}, "certificates_behind[0].defense: 'none' is no defence of the run"),
+        ({"defense": "wall"}, "certificates_behind[0].defense: 'wall' is no defence of the run"),
+    ):
+        record.certificates_behind = [
+            dataclasses.replace(CertificateBehind(**dataclasses.asdict(certified()), defense=name), **more)
+        ]
+        with pytest.raises(RecordError) as error:
+            check(record)
+        assert error.value.message == f"The record makes no sense at {said}."

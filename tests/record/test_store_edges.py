@@ -137,6 +137,7 @@ NEWER = (
     "per_sample",
     "gates",
     "certificates",
+    "certificates_behind",
     "proofs",
 )  # fields that documents of before have not, and so their hashes neither
 

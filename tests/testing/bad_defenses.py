@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from robusteval.api import Classifier, Defended, DefenseInfo, ModelInfo, Samples
 from robusteval.testing import LinearDetector
 from tests.testing.bad_learners import Altered, Clairvoyant, Swot
+from tests.testing.bad_steps import Denying, Forgetful, Mumbling
 from tests.testing.good import Blurred, Dice, Grey, Loud, RandomGrey
 
 
@@ -269,6 +270,7 @@ BAD_DEFENSES: dict[str, list[type]] = {
     "can travel": [Rooted],
     "draws as it says": [Undeclared, OneFace, OwnDice, renamed(Grey, stochastic=True)],
     "keeps the box": [Brightener],
+    "steps are what it does": [Denying, Mumbling, Forgetful],
     "detects with numbers": [detecting(nan, nan), detecting(mean, mean, float("inf"))],
     "detector has a twin": [
         detecting(mean, lambda x: mean(x) * 3),

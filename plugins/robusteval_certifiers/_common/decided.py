@@ -124,6 +124,8 @@ class _Search:
         for later, node in enumerate(self.network.nodes):
             if later >= place and node.op == "activation" and node.settings["kind"] in _STRAIGHT:
                 fixed[later] = _as_at(fixed[later], self.values[node.inputs[0]])
+            elif later >= place and node.rounds:
+                fixed[later] = _stairs_at(node, fixed[later], self.values[node.inputs[0]])
         rows, last = leads(self.statement), len(self.network.nodes) - 1
         best = least(self.network, replace(self.bounds, lines=fixed), last, rows, steps=STEPS)
         self.spent[self.at] += asked * self.pass_work
@@ -151,6 +153,16 @@ def _values(network: Network, x: Tensor) -> list[Tensor]:
 
 def _value(node: GraphNode, inputs: list[Tensor], shapes: list[tuple[int, ...]]) -> Tensor:
     return activation_value(node, inputs[0]) if node.op == "activation" else affine_value(node, inputs, shapes)
+
+
+def _stairs_at(node: GraphNode, fitted: Lines, value: Tensor) -> Lines:
+    """The lines of a rounding as if nothing reached beyond the last stair on either side from this value."""
+    low, high = float(node.settings["low"]), float(node.settings["high"])
+    slope = ((value > low - 0.5) & (value < high + 0.5)).double()
+    shift = torch.where(slope > 0, 0.0, value.clamp(low, high))
+    level = (fitted.low_slope == 0) & (fitted.high_slope == 0) & (fitted.low_shift == fitted.high_shift)
+    new = (slope, shift - slope / 2, slope, shift + slope / 2, fitted.free, fitted.least)
+    return Lines(*(torch.where(level, kept, found) for kept, found in zip(fitted, new, strict=True)))
 
 
 def _as_at(fitted: Lines, value: Tensor) -> Lines:

@@ -10,7 +10,7 @@ from torch import Tensor
 from robusteval.api import Statement, activation_radius, affine_radius, affine_value
 from robusteval_certifiers._common.balls import Ball
 from robusteval_certifiers._common.network import Network, errors_of
-from robusteval_certifiers._common.relaxation import Lines, interval, lines
+from robusteval_certifiers._common.relaxation import Lines, interval, level, lines
 
 
 @dataclass
@@ -61,8 +61,9 @@ def _node(network: Network, bounds: Bounds, place: int) -> tuple[Tensor, Tensor,
     lows, highs = [bounds.low[source] for source in node.inputs], [bounds.high[source] for source in node.inputs]
     sizes = [torch.maximum(low.abs(), high.abs()) for low, high in zip(lows, highs, strict=True)]
     if node.op == "activation":
-        bounds.lines[place] = lines(node, lows[0], highs[0])
         low, high = interval(node, lows[0], highs[0])
+        flat = node.rounds and bounds.ball.norm == "linf" and network.single(place)
+        bounds.lines[place] = level(low, high) if flat else lines(node, lows[0], highs[0])
         rounded = activation_radius(node, lows[0], highs[0], torch.maximum(low.abs(), high.abs()))
         error = errors_of(network, place, sizes, rounded)
         return low - error, high + error, error

@@ -62,6 +62,12 @@ class Network:
             total += node.numel * (width + 20.0)
         return total
 
+    def single(self, place: int) -> bool:
+        """Whether each element of a node is made of one pixel alone."""
+        while place and self.nodes[place].op in ("scale", "gather", "activation"):
+            (place,) = self.nodes[place].inputs
+        return place == 0
+
     @property
     def widest(self) -> int:
         """How many numbers the largest value has."""

@@ -4,6 +4,10 @@ The slopes are chosen; whatever they are, the offset makes the line a bound. Of 
 f(x) - k x is least at a corner or an end. Of smooth ones it is looked at on a grid of width h: between two points a
 function whose second derivative is at most M differs from its chord by at most M h^2 / 8, and one that rises by L at
 most from the nearer point by L h / 2.
+
+Rounding to whole numbers is a flight of stairs between x - 1/2 and x + 1/2. From the least number a that it gives to
+the largest b, a line below goes through the lower corner (a + 1/2, a), one above through the upper corner (b - 1/2, b),
+level or as steep as both ends allow; where a = b both are that number.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from robusteval.api import GraphNode, activation_value
+from robusteval.api import GraphNode, activation_value, rounded_interval
 
 _GRID = 48
 # (largest |f''|, largest |f'|)
@@ -45,6 +49,8 @@ def lines(node: GraphNode, low: Tensor, high: Tensor) -> Lines:
     kind = node.settings["kind"]
     if kind in ("relu", "leaky_relu"):
         return _rectified(node, low, high)
+    if kind == "round":
+        return _stairs(node, low, high)
     chord = _chord(node, low, high)
     below, above = (chord, chord) if kind != "clip" else _clip_slopes(node, low, high, chord)
     none = torch.zeros_like(low)
@@ -58,9 +64,18 @@ def lines(node: GraphNode, low: Tensor, high: Tensor) -> Lines:
     )
 
 
+def level(least: Tensor, most: Tensor) -> Lines:
+    """The lines of an activation that takes values between these. Where each element is made of one pixel alone a
+    linear function has its least value on a box of them, so that no line loses less."""
+    none = torch.zeros_like(least)
+    return Lines(none, least, none, most, none.bool(), none)
+
+
 def interval(node: GraphNode, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """The least and the largest value between low and high."""
     flat = torch.zeros_like(low)
+    if node.settings["kind"] == "round":
+        return rounded_interval(node, low, high)
     if node.settings["kind"] in ("relu", "leaky_relu", "clip"):
         return activation_value(node, low), activation_value(node, high)
     return least_over(node, flat, low, high), -least_over(node, flat, low, high, sign=-1.0)
@@ -82,6 +97,17 @@ def _rectified(node: GraphNode, low: Tensor, high: Tensor) -> Lines:
         free,
         bend,
     )
+
+
+def _stairs(node: GraphNode, low: Tensor, high: Tensor) -> Lines:
+    first, last = rounded_interval(node, low, high)
+    rise, middle, none = last - first, (low + high) / 2, torch.zeros_like(low)
+    # 1, but for what lies beyond the last stair: there the line ends at the corner on the other side
+    below = (rise / (high - first - 0.5).clamp_min(1e-12)).clamp(0.0, 1.0)
+    above = (rise / (last - 0.5 - low).clamp_min(1e-12)).clamp(0.0, 1.0)
+    below = torch.where((middle > first + 0.5) & (rise > 0), below, none)
+    above = torch.where((middle < last - 0.5) & (rise > 0), above, none)
+    return Lines(below, first - below * (first + 0.5), above, last - above * (last - 0.5), none.bool(), none)
 
 
 def _chord(node: GraphNode, low: Tensor, high: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from robusteval.api import rounded_interval
 from robusteval_certifiers._common.boxes import Box, View
 from robusteval_certifiers._common.intervals import Bounds, onward
 from robusteval_certifiers._common.network import Network
@@ -25,6 +26,7 @@ WORK = 2e10  # multiplications for the bounds before one activation of one image
 Sharper = Callable[[int, Tensor], Tensor]  # (place, coefficients [B, S, n]) -> lower bounds [B, S]
 _BYTES = 2**24  # of coefficients at one node at a time: what the caches hold, 3 times as fast as 2**28
 _LOCAL = 0.5  # share of all values: where an element depends on less, windows are gone back instead of whole values
+_FALLING = ("gelu", "silu", "hard_swish")  # somewhere
 _GROWN = 1.4  # how much larger windows may be for elements beside each other to go together
 
 
@@ -144,17 +146,35 @@ def undecided(network: Network, bounds: Bounds, place: int) -> Tensor:
     node = network.nodes[place]
     if node.settings["kind"] in ("relu", "leaky_relu"):
         return bounds.lines[place].free
+    if node.rounds:
+        return _stairs_open(network, bounds, place)
     return bounds.high[node.inputs[0]] - bounds.low[node.inputs[0]] > 1e-9
 
 
+def _stairs_open(network: Network, bounds: Bounds, place: int) -> Tensor:
+    """Where the bounds before a rounding are not what they follow from already, bool [B, n]: behind an activation its
+    own bounds say all, but where they reach beyond the last stair."""
+    node = network.nodes[place]
+    low, high = bounds.low[node.inputs[0]], bounds.high[node.inputs[0]]
+    first, last = float(node.settings["low"]), float(node.settings["high"])
+    before = node.inputs[0]
+    while network.nodes[before].op in ("scale", "gather"):
+        (before,) = network.nodes[before].inputs
+    if network.nodes[before].op == "activation":
+        return ((low < last - 0.5) & (high > last + 0.5)) | ((low < first - 0.5) & (high > first + 0.5))
+    least, most = rounded_interval(node, low, high)
+    return most > least
+
+
 def exact(network: Network, bounds: Bounds, place: int) -> bool:
-    """Whether intervals are as tight as substitution there: in Linf, up to the first node that mixes values."""
+    """Whether intervals are as tight as substitution there: in Linf, up to the first node that mixes values, for what
+    rises in each value by itself too."""
     mixed = 0
     while place:
         node = network.nodes[place]
-        if node.op == "activation" or len(node.inputs) != 1:
+        if node.settings.get("kind") in _FALLING or len(node.inputs) != 1:
             return False
-        mixed += node.op not in ("scale", "gather")
+        mixed += node.op not in ("scale", "gather", "activation")
         place = node.inputs[0]
     return bounds.ball.norm == "linf" and mixed <= 1
 

@@ -11,14 +11,19 @@ from torch.nn import functional as F
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:
     """Images [B, C, H, W] blurred by a Gaussian of standard deviation sigma pixels, cut off at three of them."""
-    reach = max(1, math.ceil(3 * sigma))
-    at = torch.arange(-reach, reach + 1, dtype=torch.float64, device="cpu")
-    weight = torch.exp(-(at**2) / (2 * sigma**2))
-    weight = (weight / weight.sum()).to(x.device, x.dtype)
-    channels = x.shape[1]
+    weight = taps(sigma).to(x.device, x.dtype)
+    reach, channels = len(weight) // 2, x.shape[1]
     x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
     x = F.conv2d(x, weight.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
     return F.conv2d(x, weight.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+
+
+def taps(sigma: float) -> Tensor:
+    """The weights of that Gaussian in one direction, float64 [2 reach + 1]; they add up to 1."""
+    reach = max(1, math.ceil(3 * sigma))
+    at = torch.arange(-reach, reach + 1, dtype=torch.float64, device="cpu")
+    weight = torch.exp(-(at**2) / (2 * sigma**2))
+    return weight / weight.sum()
 
 
 def median(x: Tensor, size: int) -> Tensor:

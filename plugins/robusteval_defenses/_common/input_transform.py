@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from robusteval.api import Classifier, Defended, ModelInfo, RobustEvalError
+from robusteval.api import Classifier, Defended, GraphNode, ModelInfo, RobustEvalError
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,16 @@ def fresh_seed(rng: Generator) -> int:
     return int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
 
 
-def behind(model: Classifier, change: Callable[[Tensor], Tensor], note: str, straight: str = "") -> Defended:
-    """The model behind a fixed change. note: one sentence for the report; straight: why the change has no gradient."""
-    return Defended(Behind(model, change, described(model.info, note, straight), bool(straight)))
+def behind(
+    model: Classifier,
+    change: Callable[[Tensor], Tensor],
+    note: str,
+    straight: str = "",
+    steps: tuple[GraphNode, ...] | None = None,
+) -> Defended:
+    """The model behind a fixed change. note: one sentence for the report; straight: why the change has no gradient;
+    steps: the change as nodes of a graph."""
+    return Defended(Behind(model, change, described(model.info, note, straight), bool(straight)), steps=steps)
 
 
 def behind_random(model: Classifier, change: Callable[[Tensor], Tensor], note: str) -> Defended:

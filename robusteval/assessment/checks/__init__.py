@@ -17,5 +17,8 @@ CHECKS: tuple[Spec, ...] = (*ATTACKS, *GRADIENTS, *STRENGTH, *EFFORT, *DEFENDED)
 def run_checks(record: Record) -> tuple[list[Check], list[Finding]]:
     """Every check's outcome, in the order of CHECKS, and the findings that they raise. Those of certificates are made
     where some were asked for: records from before there were any have the checks that they always had."""
-    done = [check.run(record) for check in (*CHECKS, *(CERTIFIED if record.certificates else ()))]
+    done = [
+        check.run(record)
+        for check in (*CHECKS, *(CERTIFIED if record.certificates or record.certificates_behind else ()))
+    ]
     return [check for check, _ in done], [finding for _, found in done for finding in found]

@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from robusteval.assessment.checks.spec import Measured, Spec
-from robusteval.metrics._common.bracket import contradicted, edges_of
+from robusteval.metrics._common.bracket import certified_pipelines, contradicted, edges_of
+from robusteval.metrics._common.columns import BARE
 from robusteval.record.run import Finding, Record
 
 CERTIFICATES = "certificates"
 
 
 def _inside(record: Record) -> Iterator[Measured]:
-    for norm in dict.fromkeys(row.norm for row in record.certificates):
-        edges = edges_of(record, norm)
+    for defense, norm in certified_pipelines(record):
+        edges = edges_of(record, norm, defense)
         if edges is None:
             continue
+        behind = "" if defense == BARE else f" behind {defense}"
         places = contradicted(edges).nonzero()[0].tolist()
         count = len(places)
-        said = f"{count} of {edges.count} samples ({norm})"
+        said = f"{count} of {edges.count} samples ({norm}{behind})"
         if not count:
             yield Measured(0.0, said)
             continue
         first = places[0]
         sample, names = int(edges.rows[first]), ", ".join(sorted({edges.by[place] for place in places}))
         sentence = (
-            f"On {count} of {edges.count} samples an attack won inside a ball that {names} proved to hold no "
+            f"On {count} of {edges.count} samples{behind} an attack won inside a ball that {names} proved to hold no "
             f"adversarial ({norm}); the first is sample {sample}, proved up to {edges.proved[first]:.6g} and broken at "
             f"{edges.broken[first]:.6g}."
         )

@@ -21,7 +21,8 @@ Values are real numbers, and every node but `max` and `activation` is affine in 
 Indices count in the flat input, in C order. `size` is at least |shift|: the sum of the sizes of what it was made of,
 which rounding depends on. Kinds of activations: relu; leaky_relu (slope times x below 0, slopes in [0, 1]); clip (to
 [low, high]); sigmoid; tanh; erf; hard_swish (x clip(x / 6 + 1/2, 0, 1)); gelu (x (1 + erf(x / sqrt 2)) / 2); silu
-(x sigmoid(rate x)).
+(x sigmoid(rate x)); round (to the nearest whole number, clipped to [low, high], which are whole or infinite). Halfway
+between two whole numbers `round` may be either: what is proved has to hold for both.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ OPS = (
     "max",
     "activation",
 )  # fmt: skip
-KINDS = ("relu", "leaky_relu", "clip", "sigmoid", "tanh", "erf", "hard_swish", "gelu", "silu")
+KINDS = ("relu", "leaky_relu", "clip", "sigmoid", "tanh", "erf", "hard_swish", "gelu", "silu", "round")
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "linear": ("weight", "bias"),
     "conv": ("weight", "bias"),
@@ -81,6 +82,11 @@ class Node:
     def numel(self) -> int:
         """How many numbers its value has."""
         return math.prod(self.shape)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether its value jumps: then computed values may lie a whole step from the exact ones."""
+        return self.op == "activation" and self.settings.get("kind") == "round"
 
     def to(self, device: torch.device) -> Node:
         """The node with its tensors there."""
@@ -143,8 +149,14 @@ def _fault(nodes: tuple[Node, ...], place: int) -> str:
         "has the wrong number of inputs": len(node.inputs) > 0 if place else not node.inputs,
         "lacks weights": all(key in node.tensors for key in _NEEDS.get(node.op, ())),
         "is of an unknown kind": node.op != "activation" or node.settings.get("kind") in KINDS,
+        "rounds to what is not whole": not node.rounds or _whole(node.settings),
         "has weights that are not finite": all(
             bool(torch.isfinite(value).all()) for value in node.tensors.values() if value.is_floating_point()
         ),
     }
     return next((fault for fault, holds in rules.items() if not holds), "")
+
+
+def _whole(settings: Mapping[str, Any]) -> bool:
+    low, high = (float(settings.get(key, side * math.inf)) for key, side in (("low", -1), ("high", 1)))
+    return low < high and all(not math.isfinite(end) or end == round(end) for end in (low, high))

@@ -16,7 +16,18 @@ same products. Activations are taken to be within 2^-18 of the larger of 1 and t
 erf in ONNX Runtime are below 1e-6); ReLU, LeakyReLU, clipping and maxima are exact but for one product. Below
 the normal numbers of float32 a product loses 2^-149 at most: `TINY` of it for each term.
 
-What this does not cover: products by other algorithms than sums of products (Winograd, FFT), TF32, halves, integers.
+Rounding to whole numbers loses nothing itself: a computed value is rounded exactly. But what is rounded may have been
+computed a little beyond a half, and then the result is a whole step away. So the interval of what is rounded, widened
+by the radius of the node before, is what is rounded, at both ends and to both sides of a half: no step is left out.
+
+Integer kernels are within this too. ONNX Runtime computes q = z + round(m * a) for a quantised product, where the sum
+of products a is exact in 32 bits, taken to float32 (1 rounding), and m = x_scale * w_scale / y_scale in float32 (2
+roundings), multiplied (1); some kernels add z before they round (1, of the size of z). In the graph the same is a sum
+of products, whose d may be 0, and a `scale` by 1 / y_scale with z among its `size`, whose d may be (2 + SPARE) u of
+its value: 10 roundings for these 5. Kernels that sum dequantised values are sums of products in float32 again.
+
+What this does not cover: products by other algorithms than sums of products (Winograd, FFT), TF32, halves, integer
+products that saturate in 16 bits (8-bit weights on x86 processors without VNNI).
 
 The certifier's own float64 arithmetic is covered by the same radii. What a backward substitution loses in an affine
 node is bounded by g64(n) |A| |W| |x|, 2^-29 of what `radius` already takes off for that node; `OWN` covers it, and
@@ -69,7 +80,7 @@ def radius(node: Node, sizes: Sequence[Tensor], shapes: Sequence[tuple[int, ...]
 def activation_radius(node: Node, low: Tensor, high: Tensor, value: Tensor) -> Tensor:
     """The same of an activation between low and high, whose values are at most `value` in size; all [B, n]."""
     kind, largest = node.settings["kind"], torch.maximum(low.abs(), high.abs())
-    if kind in ("relu", "clip"):
+    if kind in ("relu", "clip", "round"):
         return torch.maximum(value, largest) * EXACT
     if kind == "leaky_relu":
         return largest * (4 * UNIT) + TINY

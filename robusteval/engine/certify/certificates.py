@@ -7,7 +7,7 @@ What ends a search is work that is counted (`work`), sample by sample, and never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,7 @@ from torch import Tensor
 from robusteval.assessment.evidence.worst_case import envelope_of
 from robusteval.cage.page import beat
 from robusteval.contracts.certificates.certifier import Certifier, Statement, proved
-from robusteval.contracts.certificates.graph import Graph, NotCoveredError, graph_of
-from robusteval.contracts.classifier import Classifier
+from robusteval.contracts.certificates.graph import Graph, NotCoveredError
 from robusteval.contracts.params import make, params_of
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry
 from robusteval.engine.certify.work import certified_norms, fair, limit_of, spent_of, too_dear, work_of
@@ -37,10 +36,21 @@ _CHUNK = 16  # samples that are asked about at once, and stored
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What is proved of: a pipeline by the name of its defence, "none" for the bare model; its graph, or raises
+    NotCoveredError; right: bool [N], right when clean."""
+
+    defense: str
+    graph: Callable[[], Graph]
+    right: Tensor
+
+
+@dataclass(frozen=True)
 class _Asked:
     """What all certifiers are asked about in one norm. upper: [n] the nearest win, inf where none is known; right: [n]
     right when clean."""
 
+    defense: str
     graph: Graph
     samples: Source
     count: int
@@ -52,18 +62,12 @@ class _Asked:
 
 
 def certified(
-    record: Record,
-    model: Classifier,
-    samples: Source,
-    right: Tensor,
-    suite: Suite,
-    catalogue: Catalogue,
-    units: UnitStore,
+    record: Record, subject: Subject, samples: Source, suite: Suite, catalogue: Catalogue, units: UnitStore
 ) -> list[Certificate]:
     """A row for each norm and certifier of the suite, each starting where the one before it ended.
 
-    right: bool [N], right when clean. A model of which no graph can be made has rows that say which node is why; a
-    certifier that fails has a row that says so, and costs no other its own.
+    A model of which no graph can be made has rows that say which node is why; a certifier that fails has a row that
+    says so, and costs no other its own.
     """
     settings = suite.certify
     count = min(settings.samples, len(samples))
@@ -71,17 +75,18 @@ def certified(
     norms = certified_norms(settings, suite.norms)
     try:
         with foreign():
-            graph = graph_of(model).to(samples.x.device)
+            graph = subject.graph().to(samples.x.device)
     except NotCoveredError as error:
         reason = f"no certificate, because of {error.message}"
         return [_row(entry, norm, "excluded", reason) for norm in norms for entry in entries]
     low, high = samples.bounds
     rows = []
     for norm in norms:
-        found = envelope_of(record, norm, "none") or [torch.inf] * len(samples)
+        found = envelope_of(record, norm, subject.defense) or [torch.inf] * len(samples)
         nearest = torch.tensor(found, dtype=torch.float64, device="cpu")
         limit = suite.largest(norm, tuple(samples.x.shape[1:])) * (high - low)
-        asked = _Asked(graph, samples, count, right[:count].cpu(), nearest[:count], norm, limit, settings)
+        right = subject.right[:count].cpu()
+        asked = _Asked(subject.defense, graph, samples, count, right, nearest[:count], norm, limit, settings)
         rows += _in_norm(asked, entries, units)
     return rows
 
@@ -149,6 +154,8 @@ def _chunk(asked: _Asked, entry: Entry, units: UnitStore, number: int, begun: _B
     """What a certifier finds of one chunk, stored or made."""
     rows = slice(number * _CHUNK, min((number + 1) * _CHUNK, asked.count))
     name = f"certificate {entry.name} {entry.version} {asked.norm}"
+    if asked.defense != "none":
+        name += f" behind {asked.defense}"
     content = units.content(name, number)
     stored = None if content is None else columns_unit(content, units.plan, name, number)
     if stored is not None and _fits(stored, rows.stop - rows.start):

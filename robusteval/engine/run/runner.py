@@ -16,8 +16,8 @@ from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
 from robusteval.engine.catalogue.catalogue import Catalogue
-from robusteval.engine.certify import stored_graph
-from robusteval.engine.certify.certificates import CERTIFICATES, certified
+from robusteval.engine.certify import behind, stored_graph
+from robusteval.engine.certify.certificates import CERTIFICATES
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
@@ -204,10 +204,10 @@ def _costs(job: Job, plan: Plan, fitted: Fitted, timing: pass_timing.PassTiming)
     random = {name: pipeline.stochastic for name, pipeline in fitted.by_defense.items()}
     left: dict[str, float] = {}
     for name in fitted.by_defense:
-        behind = [planned for planned in _all(plan) if planned.cell.defense == name]
+        cells = [planned for planned in _all(plan) if planned.cell.defense == name]
         with contextlib.suppress(Exception), foreign():  # a guess is not worth a run: without one, all samples count
-            left |= survivors(behind, fitted.by_defense, job.samples, initially_correct, job.suite.levels)
-    return forecaster(job, speeds, initially_correct, random, left)
+            left |= survivors(cells, fitted.by_defense, job.samples, initially_correct, job.suite.levels)
+    return forecaster(job, speeds, initially_correct, random, left, 1 + behind.covered(fitted.by_defense))
 
 
 def _behind(job: Job, pipeline: Pipeline, bare: pass_timing.PassTiming) -> pass_timing.PassTiming:
@@ -265,7 +265,7 @@ def _test(record: document.Record, job: Job, begun: Begun) -> list[document.Find
 
 
 def _one_test(name: str, record: document.Record, job: Job, begun: Begun) -> None:
-    fitted = begun.fitted
+    fitted, right_of = begun.fitted, begun.costs.initially_correct
     pipeline, suite = fitted.by_defense["none"], _survivable(job.suite, record)
     bare, initially_correct = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     if name == "planted adversarials":
@@ -273,7 +273,7 @@ def _one_test(name: str, record: document.Record, job: Job, begun: Begun) -> Non
     elif name == "noise draws":
         record.searches = random_search.search(record, pipeline, job.samples, suite, job.seed, job.target)
     elif name == CERTIFICATES:
-        record.certificates = certified(record, bare, job.samples, initially_correct, suite, job.catalogue, begun.units)
+        behind.certify(record, fitted.by_defense, right_of, job.samples, suite, job.catalogue, begun.units)
         record.proofs = stored_graph.write(record, bare, job.samples, job.catalogue, job.folder)
     else:
         record.estimates = clever.estimate(bare, job.samples, initially_correct, suite.clever, suite.norms, job.seed)

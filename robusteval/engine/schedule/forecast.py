@@ -261,10 +261,11 @@ def forecaster(
     initially_correct: Mapping[str, Tensor],
     random: Mapping[str, bool] | None = None,
     left: Mapping[str, float] | None = None,
+    certified: int = 1,
 ) -> Forecaster:
     """The forecaster of a job. initially_correct, random: of the fitted pipelines; before that all samples count, and a
     defence is taken for random where its plugin may be. left: what cascades leave, by cell; all where nothing is
-    known."""
+    known. certified: pipelines of which certifiers are asked to prove something."""
     info, suite = job.model.info, job.suite
     if random is None:
         random = {spec.name: bool(job.catalogue.get("defense", spec.plugin).info.stochastic) for spec in suite.defenses}
@@ -274,7 +275,7 @@ def forecaster(
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count, load, left = len(job.samples), contention(), left or {}
-    proofs = foretold(suite, job.catalogue, job.model, count)
+    proofs = certified * foretold(suite, job.catalogue, job.model, count)
     return Forecaster(suite, info.classes, count, speeds, random, initially_correct, planted, left, load, cores, proofs)
 
 

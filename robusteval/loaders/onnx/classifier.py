@@ -103,15 +103,16 @@ class OnnxClassifier:
 
     def graph(self) -> Graph:
         """The file as a graph for certifiers, in float64. Raises NotCoveredError, naming the node."""
-        if self.info.precision not in ("float32", "float64"):
+        if self.info.precision not in ("float32", "float64", "int8"):
             raise NotCoveredError(f"the file computes in {self.info.precision}")
-        if self._input_reading.type not in ("tensor(float)", "tensor(double)"):
+        real = self._input_reading.type in ("tensor(float)", "tensor(double)")
+        if not real and self._input_reading.space.whole is None:
             raise NotCoveredError(f"the file's input is {self._input_reading.type}")
         plain = replace(self._climbed, straight=False, soft=False, freed=False, way="loop", folds=False)
         try:
             runner = plain.runner(self._file, self._input_reading, self._output_reading, replace(self._head, tail=""))
             runner.module.double()
-            return export(runner, runner.head, *self.info.bounds)
+            return export(runner, runner.head, *self.info.bounds, lambda x: self.logits(x.float()))
         except Unsupported as error:
             raise NotCoveredError(str(error)) from error
 

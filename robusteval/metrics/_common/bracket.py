@@ -1,14 +1,15 @@
-"""Proved, broken, unknown: the two edges between which the accuracy of the bare model lies, sample by sample."""
+"""Proved, broken, unknown: the two edges between which the accuracy of a pipeline lies, sample by sample."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robusteval.metrics._common import columns
-from robusteval.record.run import Record
+from robusteval.record.run import Certificate, Record
 
 Floats = NDArray[np.float64]
 
@@ -39,14 +40,17 @@ class Shares:
     broken: float
 
 
-def edges_of(record: Record, norm: str) -> Edges | None:
-    """The edges in a norm, over all certifiers that finished; None where none did, or no attack was made there."""
-    done = [row for row in record.certificates if row.norm == norm and row.status == "done" and row.samples]
-    bare = next((row for row in columns.pipelines(record) if row.defense == columns.BARE), None)
-    if not done or bare is None:
+def edges_of(record: Record, norm: str, defense: str = columns.BARE) -> Edges | None:
+    """The edges in a norm, over all certifiers that finished; None where none did, or no attack was made there.
+
+    defense: whose, the bare model's unless said otherwise; behind a defence the attacks are those that go through it.
+    """
+    done = [row for row in _proofs(record, defense) if row.norm == norm and row.status == "done" and row.samples]
+    pipeline = next((row for row in columns.pipelines(record) if row.defense == defense), None)
+    if not done or pipeline is None:
         return None
-    right = columns.right_when_clean(record, bare)
-    worst = columns.worst_case(columns.attack_cells(record, norm, columns.BARE), right)
+    right = columns.right_when_clean(record, pipeline)
+    worst = columns.worst_case(columns.attack_cells(record, norm, defense), right)
     if worst is None:
         return None
     rows = sorted({sample for row in done for sample in row.samples if 0 <= sample < record.data.samples})
@@ -58,6 +62,18 @@ def edges_of(record: Record, norm: str) -> Edges | None:
     index = np.asarray(rows, dtype=np.int64)
     proved = np.where(right[index], np.asarray([radius[sample] for sample in rows], dtype=np.float64), 0.0)
     return Edges(index, proved, worst.distance[index], tuple(by[sample] for sample in rows))
+
+
+def certified_pipelines(record: Record) -> list[tuple[str, str]]:
+    """(defence, norm) of all that certifiers were asked about, the bare model first."""
+    bare = [(columns.BARE, row.norm) for row in record.certificates]
+    return list(dict.fromkeys([*bare, *((row.defense, row.norm) for row in record.certificates_behind)]))
+
+
+def _proofs(record: Record, defense: str) -> Sequence[Certificate]:
+    if defense == columns.BARE:
+        return record.certificates
+    return [row for row in record.certificates_behind if row.defense == defense]
 
 
 def contradicted(edges: Edges) -> NDArray[np.bool_]:

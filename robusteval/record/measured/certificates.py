@@ -24,6 +24,13 @@ class Certificate:
 
 
 @dataclass
+class CertificateBehind(Certificate):
+    """The same of a defended model: right there in all of the ball, and not only on the bare model."""
+
+    defense: str = ""  # name of the pipeline
+
+
+@dataclass
 class Proofs:
     """The file with the graph that the certificates are about."""
 

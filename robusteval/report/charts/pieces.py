@@ -97,6 +97,7 @@ KNOWN = {
     ("references", "curves"): ("references/",),
     ("references", "table"): ("references-table/",),
     ("bracket", "table"): ("bracket/", "brackets/"),
+    ("bracket-behind", "table"): ("bracket-behind/",),
     ("bracket", "curves"): ("lower-edge/",),
     ("bracket", "scalar"): ("certified/",),
     ("clever", "table"): ("clever/",),

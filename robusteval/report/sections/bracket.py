@@ -16,6 +16,10 @@ NOTE = (
     "Proofs are about the bare model, the pixels' box, and float32 arithmetic of the file's weights; what is neither "
     "proved nor broken is unknown."
 )
+BEHIND = (
+    "Proofs are about the defended model: what the defence does to an image, and then the file, in float32 arithmetic. "
+    "`verify` does not have the defence, and leaves them unchecked."
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Section:
 
 def section(record: Record) -> Section | None:
     """None where no certificates were asked for."""
-    if not record.certificates:
+    if not record.certificates and not record.certificates_behind:
         return None
     shown = []
     for norm in dict.fromkeys(row.norm for row in record.certificates):
@@ -47,17 +51,34 @@ def section(record: Record) -> Section | None:
         drawn = _chart(norm, found["lower-edge"]) if "lower-edge" in found else None
         if tables:
             shown.append(InNorm(norm_title(norm), drawn, tables))
+    shown += _behind(record)
     reasons = [
         f"{row.certifier}, {norm_title(row.norm)}: {row.reason}." for row in record.certificates if row.status != "done"
     ]
+    behind = [(row.defense, row.reason) for row in record.certificates_behind if row.status != "done"]
+    reasons += [f"Behind {defense}: {reason}." for defense, reason in dict.fromkeys(behind)]
     return Section(shown, reasons)
+
+
+def _behind(record: Record) -> list[InNorm]:
+    """A table for each defence and norm with certificates."""
+    found = [result for result in record.results if result.metric == "bracket-behind"]
+    return [
+        InNorm(
+            f"Behind {result.tags.get('defense')}, {norm_title(norm)}",
+            None,
+            [_shares(record, norm, result, BEHIND)],
+        )
+        for result in found
+        for norm in [str(result.tags.get("norm"))]
+    ]
 
 
 def _of(record: Record, norm: str) -> list[Result]:
     return [result for result in record.results if result.metric == "bracket" and result.tags.get("norm") == norm]
 
 
-def _shares(record: Record, norm: str, found: Result) -> Table:
+def _shares(record: Record, norm: str, found: Result, note: str = NOTE) -> Table:
     rows: list[list[Text]] = []
     for row in pieces.named_rows(found):
         bounds = interval(row.get("proved-low"), row.get("proved-high"))
@@ -71,7 +92,7 @@ def _shares(record: Record, norm: str, found: Result) -> Table:
         )
     count = found.tags.get("samples")
     title = f"Proved, unknown, broken ({norm_title(norm)}, {count} samples)"
-    return Table(title, ["Budget", "Proved", "Unknown", "Broken or wrong"], rows, note=NOTE)
+    return Table(title, ["Budget", "Proved", "Unknown", "Broken or wrong"], rows, note=note)
 
 
 def _samples(found: Result) -> Table:

@@ -86,9 +86,21 @@ def _linear(nodes: list[Node], width: int, rng: Generator) -> None:
 
 def _act(nodes: list[Node], kind: str, rng: Generator) -> None:
     tensors, settings = {}, {"kind": kind, "low": -0.4, "high": 0.7, "rate": 1.7}
+    if kind == "round":  # a quantiser: to sixths, behind some of which there is room for a few whole numbers
+        _scaled(nodes, 6.0)
+        nodes.append(Node("activation", (len(nodes) - 1,), nodes[-1].shape, {}, {**settings, "low": -2, "high": 9}))
+        _scaled(nodes, 1 / 6)
+        return
     if kind == "leaky_relu":
         tensors = {"slope": torch.rand(nodes[-1].shape, generator=rng, dtype=torch.float64, device="cpu")}
     nodes.append(Node("activation", (len(nodes) - 1,), nodes[-1].shape, tensors, settings))
+
+
+def _scaled(nodes: list[Node], factor: float) -> None:
+    shape = nodes[-1].shape
+    full = torch.full(shape, factor, dtype=torch.float64, device="cpu")
+    tensors = {"scale": full.float().double(), "shift": full * 0, "size": full * 0}
+    nodes.append(Node("scale", (len(nodes) - 1,), shape, tensors))
 
 
 def _drawn(rng: Generator, *shape: int) -> Tensor:

@@ -57,7 +57,7 @@ def check_facts(record: Record, result: Verification) -> None:
     ):
         faults.append("the bare model's pipeline is described as a defence")
     told: tuple[Any, ...] = (*record.pipelines, *record.cells, *record.probes, *record.estimates, *record.planted)
-    told = (*told, *record.certificates)
+    told = (*told, *record.certificates, *record.certificates_behind)
     if any(row.status == "done" and row.reason for row in told):
         faults.append("something that is done has a reason why not")
     result.judge(faults, "tool and model")
@@ -226,7 +226,7 @@ def _plugins(record: Record, result: Verification) -> None:
         elif cell.plugin != _OWN_ATTACK:
             used.add(("attack", cell.plugin, cell.version))
     used |= {("defense", row.plugin, row.version) for row in record.pipelines if row.defense != "none"}
-    used |= {("certifier", row.certifier, row.version) for row in record.certificates}
+    used |= {("certifier", row.certifier, row.version) for row in (*record.certificates, *record.certificates_behind)}
     listed = [(row.get("kind", ""), row.get("name", ""), row.get("version", "")) for row in record.plugins]
     done = {("attack", cell.plugin, cell.version) for cell in record.cells if cell.status != "excluded"}
     needed = {plugin for plugin in used if plugin[0] == "defense" or plugin in done}
@@ -274,20 +274,6 @@ def _self_tests(record: Record, result: Verification) -> None:
         if len(set(row.samples)) != len(row.samples) or not all(right[sample] for sample in row.samples):
             faults.append("a sample is there twice, or is wrong when clean")
         result.judge(faults, f"planted[{index}]")
-    best: dict[str, list[float]] = {}
-    names = [(proof.norm, proof.certifier) for proof in record.certificates]
-    for index, proof in enumerate(record.certificates):
-        faults = [] if proof.samples == list(range(len(proof.samples))) else ["its samples are not the first ones"]
-        pairs = zip(proof.samples, proof.radius, strict=False)
-        if any(radius > 0 and not right[sample] for sample, radius in pairs):
-            faults.append("something is proved of a sample that is wrong when clean")
-        before = best.setdefault(proof.norm, [0.0] * len(proof.radius))
-        if names.count(names[index]) > 1:
-            faults.append("it is there twice")
-        if proof.status == "done" and any(now < then for now, then in zip(proof.radius, before, strict=False)):
-            faults.append("a radius is smaller than what was proved before it")
-        best[proof.norm] = proof.radius or before
-        result.judge(faults, f"certificates[{index}]")
     for index, search in enumerate(record.searches):
         twice = len(set(search.samples)) != len(search.samples)
         wrong = not all(right[sample] for sample in search.samples)

@@ -22,12 +22,11 @@ from robusteval.verify.proofs.graph import (
     Graph,
     Node,
     NotRepeatedError,
-    activation,
     affine,
     convolved_back,
     matrix,
 )
-from robusteval.verify.proofs.lines import error_of, is_open, lines
+from robusteval.verify.proofs.lines import Lines, ends, error_of, is_open, level, lines
 from robusteval.verify.proofs.lowered import Lowered, lowered
 from robusteval.verify.proofs.slopes import NONE, Kept, Slopes, Turned
 
@@ -75,6 +74,23 @@ def margin(
         raise RecordError(f"The stored graph contradicts itself ({type(error).__name__}).", "Run it again.") from None
 
 
+def enclosure(graph: Graph, x: Array) -> tuple[Array, Array]:
+    """Between which numbers the scores of one image x [n] lie, whatever float32 does on the way: (low, high) [K].
+
+    Raises as `margin` does.
+    """
+    try:
+        bounds = Bounds(lowered(graph), x, 0.0, "linf", (-np.inf, np.inf))
+        _first(bounds)
+        for place in range(1, len(bounds.graph.nodes)):
+            _step(bounds, place)
+    except RecordError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        raise RecordError(f"The stored graph contradicts itself ({type(error).__name__}).", "Run it again.") from None
+    return bounds.low[-1], bounds.high[-1]
+
+
 def _margin(bounds: Bounds, label: int) -> float:
     graph = bounds.graph
     _first(bounds)
@@ -112,7 +128,8 @@ def _step(bounds: Bounds, place: int) -> None:
     sizes = [np.maximum(np.abs(low), np.abs(high)) for low, high in zip(lows, highs, strict=True)]
     if node.op == "activation":
         error = error_of(node, lows[0], highs[0])
-        low, high = activation(node, lows[0]) - error, activation(node, highs[0]) + error
+        low, high = ends(node, lows[0], highs[0])
+        low, high = low - error, high + error
     else:
         error = _error(bounds, place, sizes)
         middles = [(low + high)[None] / 2 for low, high in zip(lows, highs, strict=True)]
@@ -161,7 +178,8 @@ def _terms(node: Node) -> int:
 def _sharpen(bounds: Bounds, place: int) -> None:
     """Bounds before an activation by substitution, of the values that are open."""
     node, source = bounds.graph.nodes[place], bounds.graph.nodes[place].inputs[0]
-    wanted = np.flatnonzero(is_open(node, bounds.low[source], bounds.high[source])).astype(np.int64)
+    behind = bounds.graph.nodes[bounds.graph.before(source)].op == "activation"
+    wanted = np.flatnonzero(is_open(node, bounds.low[source], bounds.high[source], behind)).astype(np.int64)
     if place in bounds.graph.exact and len(wanted) > _FEW:
         return
     for start in range(0, len(wanted), _ROWS):
@@ -207,7 +225,7 @@ def _least(bounds: Bounds, start: int, rows: Array, slopes: Mapping[int, Turned]
         total -= np.abs(a) @ bounds.error[place]
         if node.op == "activation":
             source = node.inputs[0]
-            line = lines(node, bounds.low[source], bounds.high[source])
+            line = _line(bounds, place)
             up, down = np.maximum(a, 0), np.minimum(a, 0)
             below = line.below[None]
             if slopes is not None and place in slopes:
@@ -222,6 +240,14 @@ def _least(bounds: Bounds, start: int, rows: Array, slopes: Mapping[int, Turned]
     if 0 in at:
         total += least_on_ball(at[0], bounds.x, bounds.low[0], bounds.high[0], bounds.norm, bounds.eps)
     return total
+
+
+def _line(bounds: Bounds, place: int) -> Lines:
+    """The lines of an activation; level ones of a rounding of single pixels, which on a box lose nothing."""
+    node, (source,) = bounds.graph.nodes[place], bounds.graph.nodes[place].inputs
+    if node.rounds and bounds.norm == "linf" and bounds.graph.before(source, "activation") == 0:
+        return level(*ends(node, bounds.low[source], bounds.high[source]))
+    return lines(node, bounds.low[source], bounds.high[source])
 
 
 def _by_intervals(bounds: Bounds, place: int, a: Array) -> Array:

@@ -12,7 +12,8 @@ from robusteval.plain import read_plain
 from robusteval.record.run import Certificate, Record
 from robusteval.verify.parts.evidence import CLEAN, Evidence
 from robusteval.verify.parts.result import Verification
-from robusteval.verify.proofs.bound import margin
+from robusteval.verify.proofs.bound import enclosure, margin
+from robusteval.verify.proofs.claims import check_claims
 from robusteval.verify.proofs.graph import Graph, NotRepeatedError, read, scores
 from robusteval.verify.proofs.slopes import NONE, has
 from robusteval.verify.proofs.slopes import read as slopes
@@ -24,14 +25,20 @@ SAMPLES = 3  # in each norm, those with the largest radius
 MAX_BYTES = 1 << 28
 _POINTS = 16  # drawn from each of these balls, at which graph and model are compared
 _CLOSE = 1e-3  # of the leads of scores, relative to the largest score
+_VAGUE = 0.5  # of the largest score: how far a graph's rounding may leave scores open
 LEFT = "certificates that are not proved again: each norm's largest ones by crown, and by alpha-crown with slopes, are"
 UNTIED = "certificates that follow from the stored graph, which was not compared with the model"
+BEHIND = "certificates behind defences: verify does not have the defence, so what it does to an image is its own word"
 UNREAD = "certificates whose graph is not stored, or has nodes that are not proved again here"
 
 
 def check_proofs(record: Record, folder: Path, evidence: Evidence, result: Verification) -> None:
     """Proves the largest radii in each norm again, and compares the stored graph with the model on points of their
     balls. The rest is counted as left."""
+    check_claims(record, result)
+    behind = sum(value > 0 for row in record.certificates_behind for value in row.radius)
+    if behind:
+        result.leave(BEHIND, behind)
     rows = [row for row in record.certificates if row.status == "done" and row.samples]
     claims = sum(value > 0 for row in rows for value in row.radius)
     if not claims:
@@ -74,7 +81,8 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
         label = record.data.labels[sample]
         faults: list[str] = []
         try:
-            faults += _alike(graph, evidence, x, radius, row.norm, record)
+            differs = _unlike(graph, evidence, x, radius, row.norm, record)
+            faults += [differs] if differs else []
             kept = slopes(graph.tensors, TURNED, row.norm, sample) if turned else NONE
             found = margin(graph, x, label, row.norm, radius, (low, high), kept)
         except NotRepeatedError:
@@ -89,7 +97,7 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
             faults.append(
                 f"within {radius:.6g} the margin is only known to be {found:.4g} or more: that proves nothing"
             )
-        if evidence.model is None and not faults:
+        if differs is None and not faults:
             result.leave(UNTIED)
         else:
             result.judge(faults, where)
@@ -97,22 +105,40 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
     return done
 
 
-def _alike(graph: Graph, evidence: Evidence, x: np.ndarray, radius: float, norm: str, record: Record) -> list[str]:
-    """Where the graph does not answer as the model does, at points of the ball."""
+def _unlike(graph: Graph, evidence: Evidence, x: np.ndarray, radius: float, norm: str, record: Record) -> str | None:
+    """How the graph does not answer as the model does, at points of the ball; None where they cannot be compared.
+
+    What rounds to whole numbers may go either way near a half: the model's answers have to lie where the graph says
+    that they may. A graph that leaves most points' answers open says too little for that.
+    """
     if evidence.model is None:
-        return []
+        return None
     rng = np.random.default_rng(len(x))
     low, high = record.model.bounds
     reach = radius if norm == "linf" else radius / len(x) ** (0.5 if norm == "l2" else 1.0)
     drawn = rng.choice([-1.0, 1.0], (_POINTS, len(x))) * reach * rng.random((_POINTS, 1))
     points = np.clip(np.concatenate([x[None], x + drawn]), low, high).astype(np.float32)
     theirs = evidence.model.scores(points.reshape(-1, *record.model.input_shape)).astype(np.float64)
-    own = scores(graph, points.astype(np.float64))
-    if own.shape != theirs.shape:
-        return ["the stored graph has other classes than the model"]
+    given = points.astype(np.float64)
+    if any(node.rounds for node in graph.nodes):
+        ends = [enclosure(graph, point) for point in given]
+        least, most = (np.stack([pair[side] for pair in ends]) for side in range(2))
+    else:
+        least = most = scores(graph, given)
+    if least.shape != theirs.shape:
+        return "the stored graph has other classes than the model"
     if graph.slack > 0:  # the model's scores are those behind a softmax
-        own = own - np.log(np.exp(own - own.max(1, keepdims=True)).sum(1, keepdims=True)) - own.max(1, keepdims=True)
-        own, theirs = np.maximum(own, -20.0), np.maximum(theirs, -20.0)
-    gap = float(np.abs((own - own[:, :1]) - (theirs - theirs[:, :1])).max())
+        least, most = least - _total(most), most - _total(least)
+        least, most, theirs = (np.maximum(value, -20.0) for value in (least, most, theirs))
     size = max(1.0, float(np.abs(theirs).max()))
-    return [] if gap <= _CLOSE * size else [f"the stored graph answers otherwise than the model, by {gap:.3g}"]
+    leads = theirs - theirs[:, :1]
+    gap = float(np.maximum(least - most[:, :1] - leads, leads - most + least[:, :1]).max())
+    if not gap <= _CLOSE * size:
+        return f"the stored graph answers otherwise than the model, by {gap:.3g}"
+    return "" if np.median((most - least).max(1)) <= _VAGUE * size else None
+
+
+def _total(values: np.ndarray) -> np.ndarray:
+    """The logarithm of the sum of the exponentials of each row, [B, 1]."""
+    largest = values.max(1, keepdims=True)
+    return np.asarray(largest + np.log(np.exp(values - largest).sum(1, keepdims=True)))

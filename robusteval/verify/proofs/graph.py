@@ -39,6 +39,11 @@ class Node:
         """How many numbers its value has."""
         return math.prod(self.shape)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether it rounds to whole numbers."""
+        return self.op == "activation" and self.settings.get("kind") == "round"
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -74,6 +79,8 @@ def _node(row: dict[str, Any], place: int, tensors: dict[str, NDArray[Any]]) -> 
     finite = all(np.isfinite(value).all() for value in own.values())
     if not finite or not all(0 <= source < place for source in node.inputs) or min(node.shape, default=1) < 1:
         raise RecordError(f"Node {place} of the stored graph is none.", "Run the evaluation again.")
+    if node.rounds and not all(float(node.settings[end]).is_integer() for end in ("low", "high")):
+        raise RecordError(f"Node {place} of the stored graph rounds to what is not whole.", "Run the evaluation again.")
     return node
 
 
@@ -199,4 +206,6 @@ def activation(node: Node, x: Array) -> Array:
         return np.tanh(x)
     if kind == "sigmoid":
         return (1 + np.tanh(x / 2)) / 2
+    if kind == "round":
+        return np.rint(np.clip(x, float(node.settings["low"]), float(node.settings["high"])))
     raise NotRepeatedError(f"The activation {kind!s:.20} is not proved again here.", "")

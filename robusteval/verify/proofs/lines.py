@@ -2,6 +2,8 @@
 
 f(x) - k x is least at an end of the interval, at a corner of f, or where its slope is k, which can be solved for the
 kinds here. The places that are solved for are met to a few roundings, where the function is flat; `_AIR` covers that.
+
+Of rounding the lines go through the corners of the outermost stairs, and are as steep as the ends of the interval bear.
 """
 
 from __future__ import annotations
@@ -40,11 +42,29 @@ def error_of(node: Node, low: Array, high: Array) -> Array:
     if kind == "leaky_relu":
         return np.asarray(size * (4 * _UNIT) + _TINY)
     value = np.maximum(np.abs(activation(node, low)), np.abs(activation(node, high)))
-    return np.asarray(np.maximum(value, size) * _EXACT if kind in ("relu", "clip") else np.maximum(value, 1) * _LIBRARY)
+    exact = kind in ("relu", "clip", "round")
+    return np.asarray(np.maximum(value, size) * _EXACT if exact else np.maximum(value, 1) * _LIBRARY)
 
 
-def is_open(node: Node, low: Array, high: Array) -> NDArray[np.bool_]:
-    """Whether tighter bounds could tell more, [n]."""
+def ends(node: Node, low: Array, high: Array) -> tuple[Array, Array]:
+    """The least and the largest value of an activation between low and high, all of which rise; what is rounded at a
+    half may become either neighbour."""
+    if node.settings["kind"] != "round":
+        return activation(node, low), activation(node, high)
+    first, last = float(node.settings["low"]), float(node.settings["high"])
+    return np.clip(np.ceil(low - 0.5), first, last), np.clip(np.floor(high + 0.5), first, last)
+
+
+def is_open(node: Node, low: Array, high: Array, behind: bool = False) -> NDArray[np.bool_]:
+    """Whether tighter bounds could tell more, [n]. behind: whether it follows an activation value by value, so that
+    the bounds of a rounding are open only where they reach beyond its last stairs."""
+    if node.settings["kind"] == "round" and behind:
+        first, last = float(node.settings["low"]), float(node.settings["high"])
+        over = (low < last - 0.5) & (high > last + 0.5)
+        return np.asarray(over | ((low < first - 0.5) & (high > first + 0.5)))
+    if node.settings["kind"] == "round":
+        least, most = ends(node, low, high)
+        return np.asarray(most > least)
     return np.asarray((low < 0) & (high > 0) if node.settings["kind"] in _RECTIFIED else high - low > 1e-9)
 
 
@@ -52,6 +72,8 @@ def lines(node: Node, low: Array, high: Array) -> Lines:
     """The lines of an activation whose input lies between low and high, [n]."""
     if node.settings["kind"] in _RECTIFIED:
         return _rectified(node, low, high)
+    if node.settings["kind"] == "round":
+        return _stairs(node, low, high)
     wide = np.maximum(high - low, 1e-12)
     chord = np.where(high - low > 1e-12, (activation(node, high) - activation(node, low)) / wide, 0.0)
     below, above = (chord, chord) if node.settings["kind"] != "clip" else _clipped(node, low, high, chord)
@@ -59,6 +81,21 @@ def lines(node: Node, low: Array, high: Array) -> Lines:
     return Lines(
         below, _least(node, below, low, high, 1.0), above, -_least(node, above, low, high, -1.0), none > 0, none
     )
+
+
+def level(least: Array, most: Array) -> Lines:
+    """Of an activation with values between these."""
+    none = np.zeros_like(least)
+    return Lines(none, least, none, most, none > 0, none)
+
+
+def _stairs(node: Node, low: Array, high: Array) -> Lines:
+    a, b = ends(node, low, high)
+    steps, middle = b - a, (low + high) / 2
+    up = np.where((steps > 0) & (middle > a + 0.5), np.minimum(steps / np.maximum(high - a - 0.5, 1e-12), 1.0), 0.0)
+    down = np.where((steps > 0) & (middle < b - 0.5), np.minimum(steps / np.maximum(b - 0.5 - low, 1e-12), 1.0), 0.0)
+    none = np.zeros_like(low)
+    return Lines(up, a - up * (a + 0.5), down, b - down * (b - 0.5), none > 0, none)
 
 
 def _rectified(node: Node, low: Array, high: Array) -> Lines:

@@ -28,6 +28,12 @@ class Lowered:
         self.nodes.append(node)
         return len(self.nodes) - 1
 
+    def before(self, place: int, *more: str) -> int:
+        """The node of which one is made value by value, through scales, selections and `more`."""
+        while self.nodes[place].op in ("scale", "gather", *more):
+            (place,) = self.nodes[place].inputs
+        return place
+
 
 def lowered(graph: Graph) -> Lowered:
     """The same values. Raises NotRepeatedError where maxima are of too many values."""

@@ -162,6 +162,9 @@ def test_what_has_no_intervals_is_named(fashion: Trained) -> None:
     vit = OnnxLoader().load(EXAMPLES / "fashion-vit.onnx", LoadOptions())
     with pytest.raises(RobustEvalError, match=r"cannot bound this model, because of node \S+ \(\w+\)"):
         Ibp(epochs=1).fit(vit, some(fashion, 40), seeded())
+    int8 = OnnxLoader().load(EXAMPLES / "fashion-int8.onnx", LoadOptions())
+    with pytest.raises(RobustEvalError, match=r"node \S+ \(QuantizeLinear\), which rounds to whole numbers"):
+        Ibp(epochs=1).fit(int8, some(fashion, 40), seeded())
     module = TorchClassifier.from_module(S(nn.Flatten(), nn.Linear(192, 10), nn.LayerNorm(10)), SHAPE)
     with pytest.raises(RobustEvalError, match="no interval is known for the operator native_layer_norm"):
         Ibp(epochs=1).fit(module, Samples(torch.rand(20, *SHAPE), torch.arange(20) % 10), seeded())

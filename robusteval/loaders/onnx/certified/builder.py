@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,11 +15,35 @@ from robusteval.loaders.onnx.twin.program import Call
 _MOST = 2**24  # indices of one node: a pool's windows of a hostile file
 
 
-class Builder:
-    """Nodes so far. env: the twin's values of one image by slot, `at`: the node that holds a slot's value."""
+@dataclass(frozen=True)
+class Whole:
+    """What a dequantised value was made of: source, the node that holds the whole numbers; scale and zero, which
+    broadcast to it; limits of the whole numbers."""
 
-    def __init__(self, env: Sequence[Any], known: Sequence[bool]) -> None:
-        self.env, self.known = env, known
+    source: int
+    scale: Tensor
+    zero: Tensor
+    limits: tuple[int, int]
+
+    def fits(self, scale: Tensor, zero: Tensor, limits: tuple[int, int]) -> bool:
+        """Whether quantising so gives back the very numbers, for one scale and zero point."""
+        mine, theirs = (self.scale, self.zero), (scale, zero)
+        alike = all(a.numel() == 1 == b.numel() and float(a) == float(b) for a, b in zip(mine, theirs, strict=True))
+        return alike and self.limits == limits
+
+
+class Builder:
+    """Nodes so far. env: the twin's values of one image by slot, `at`: the node that holds a slot's value; stored: the
+    slots of constants that the file keeps as whole numbers, see `Twin.dequantised`."""
+
+    def __init__(
+        self,
+        env: Sequence[Any],
+        known: Sequence[bool],
+        stored: Mapping[int, tuple[Call, list[Any]] | None] | None = None,
+    ) -> None:
+        self.env, self.known, self.stored = env, known, stored or {}
+        self.wholes: dict[int, Whole] = {}  # by the node of the dequantised value
         self.nodes: list[Node] = []
         self.at: dict[int, int] = {}
         self.softmax: tuple[int, str] | None = None  # the node of its input, and its name, where one was met

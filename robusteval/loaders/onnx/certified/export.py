@@ -5,17 +5,19 @@ What selects, repeats or reorders values needs no rule of its own: the twin's fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import onnx
 import torch
 from torch import Tensor
 
+from robusteval.contracts.certificates.enclosure import encloses
 from robusteval.contracts.certificates.evaluate import scores
 from robusteval.contracts.certificates.graph import Graph, Node, NotCoveredError
 from robusteval.loaders.input_space import PixelSpace
-from robusteval.loaders.onnx.certified import activations, pointwise, windows
+from robusteval.loaders.onnx.certified import activations, pointwise, quantised, windows
 from robusteval.loaders.onnx.certified.builder import Builder, numbers, one_image, refused
 from robusteval.loaders.onnx.gradients.ladder import TwinRunner
 from robusteval.loaders.onnx.twin.program import Call, run_call
@@ -26,17 +28,19 @@ _CLOSE = 1e-6  # of float64 answers of graph and twin, relative to the largest s
 _DEEP = -20.0  # log-probabilities below are not compared
 _REALS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
+_OURS = {("com.microsoft", op) for op in ("Gelu", "QGemm", "QuantizeLinear", "DequantizeLinear")}  # that we know
+
 Handler = Callable[[Builder, Call], None]
+Ask = Callable[[Tensor], Tensor]  # [B, *shape] -> scores [B, K]
 
 
-def export(runner: TwinRunner, head: Head, low: float, high: float) -> Graph:
-    """The graph of a twin in float64 that folds nothing, with pixels and head around it. low, high: the pixel range.
+def export(runner: TwinRunner, head: Head, low: float, high: float, truth: Ask) -> Graph:
+    """The graph of a twin in float64 that folds nothing, with pixels and head around it. low, high: the pixel range;
+    truth: the file's own scores, [B, *shape] -> [B, K], which a graph that rounds to whole numbers is held against too.
 
     Raises NotCoveredError, naming the node.
     """
     space, at = runner.input_reading.space, runner.input_reading.batch_at
-    if space.whole is not None:
-        raise NotCoveredError("the file takes whole numbers, to which its input is rounded")
     if head.output == "labels":
         raise NotCoveredError("the file gives labels alone")
     middle = torch.full((1, *space.input_shape), (low + high) / 2, dtype=torch.float64, device="cpu")
@@ -44,7 +48,7 @@ def export(runner: TwinRunner, head: Head, low: float, high: float) -> Graph:
     for call in build.calls:
         _handle(build.builder, call)
     graph = _ended(build.builder, build.builder.at[runner.module.program.output_slots[0]], head)
-    _check(graph, runner, middle, low, high)
+    _check(graph, [runner.scores, truth], middle, low, high)
     return graph
 
 
@@ -60,7 +64,7 @@ def _started(space: PixelSpace, at: int | None, runner: TwinRunner, middle: Tens
         return feed[0] if at is None else feed.movedim(0, at)
 
     env, known, calls = runner.module.traced(placed(space.to_file(middle)))
-    build = Builder(env, known)
+    build = Builder(env, known, runner.module.dequantised)
     build.nodes.append(Node("input", (), space.input_shape, name="the input"))
     place = 0
     if space.mean or space.std:
@@ -72,7 +76,9 @@ def _started(space: PixelSpace, at: int | None, runner: TwinRunner, middle: Tens
         tensors = {"scale": 1 / std, "shift": -mean / std, "size": (mean / std).abs()}
         build.nodes.append(Node("scale", (0,), space.input_shape, tensors, {}, "the normalisation"))
         place = 1
-    plain = replace(space, mean=(), std=())
+    if space.whole is not None:
+        place = _whole(build, place, space, space.whole)
+    plain = replace(space, mean=(), std=(), whole=None)
     order = placed(plain.to_file(numbers((1, *space.input_shape))))
     index = order.round().long().flatten() - 1
     fill = torch.zeros(len(index), dtype=torch.float64, device="cpu")
@@ -82,8 +88,25 @@ def _started(space: PixelSpace, at: int | None, runner: TwinRunner, middle: Tens
     return _Started(build, calls)
 
 
+def _whole(build: Builder, place: int, space: PixelSpace, ends: tuple[float, float]) -> int:
+    """The node of the whole numbers that the file takes."""
+    (low, high), (first, last) = space.bounds, ends
+    if ends != space.bounds:
+        factor = (last - first) / (high - low)
+        values = {"scale": factor, "shift": first - low * factor, "size": abs(first) + abs(low * factor)}
+        tensors = {
+            name: torch.full(space.input_shape, value, dtype=torch.float64, device="cpu")
+            for name, value in values.items()
+        }
+        build.nodes.append(Node("scale", (place,), space.input_shape, tensors, {}, "the input's range"))
+        place = len(build.nodes) - 1
+    settings = {"kind": "round", "low": -math.inf, "high": math.inf}
+    build.nodes.append(Node("activation", (place,), space.input_shape, {}, settings, "the input's whole numbers"))
+    return len(build.nodes) - 1
+
+
 def _handle(build: Builder, call: Call) -> None:
-    if call.node.domain not in ("", "ai.onnx") and (call.node.domain, call.node.op) != ("com.microsoft", "Gelu"):
+    if call.node.domain not in ("", "ai.onnx") and (call.node.domain, call.node.op) not in _OURS:
         raise refused(call)
     handler = HANDLERS.get(call.node.op)
     if handler is None:
@@ -136,13 +159,21 @@ def _ended(build: Builder, last: int, head: Head) -> Graph:
             last, slack = node.inputs[0], SLACK
         index = torch.tensor([-1, 0], device="cpu")
         fill = torch.zeros(2, dtype=torch.float64, device="cpu")
-        pair = Node("gather", (last,), (2,), {"index": index, "fill": fill}, {}, "the second class")
-        return Graph((*_needed(build.nodes, last), pair), slack)
+        nodes = _needed(build.nodes, last)
+        pair = Node("gather", (len(nodes) - 1,), (2,), {"index": index, "fill": fill}, {}, "the second class")
+        return Graph((*nodes, pair), slack)
     return Graph(_needed(build.nodes, last), slack)
 
 
 def _needed(nodes: list[Node], last: int) -> tuple[Node, ...]:
-    return tuple(nodes[: last + 1])
+    """The nodes that the last one is made of, and the input."""
+    used = {0, last}
+    for place in range(last, 0, -1):
+        if place in used:
+            used.update(nodes[place].inputs)
+    order = sorted(used)
+    at = {place: new for new, place in enumerate(order)}
+    return tuple(replace(nodes[place], inputs=tuple(at[source] for source in nodes[place].inputs)) for place in order)
 
 
 def _behind(build: Builder, last: int, cut: int) -> int | None:
@@ -156,18 +187,27 @@ def _behind(build: Builder, last: int, cut: int) -> int | None:
     return last
 
 
-def _check(graph: Graph, runner: TwinRunner, middle: Tensor, low: float, high: float) -> None:
-    """Raises NotCoveredError where the graph orders or answers otherwise than the twin in float64."""
+def _check(graph: Graph, asked: Sequence[Ask], middle: Tensor, low: float, high: float) -> None:
+    """Raises NotCoveredError where the graph answers otherwise than the twin, the first that is asked. What rounds to
+    whole numbers may go either way near a half: then the answers have to lie where the graph says that they may, and
+    those of the file too, of which ONNX Runtime may have made something else."""
     rng = torch.Generator("cpu").manual_seed(0)
     drawn = torch.rand((4, *middle.shape[1:]), generator=rng, dtype=torch.float64, device="cpu") * (high - low) + low
-    for x in torch.cat([middle, drawn, torch.full_like(middle, low), torch.full_like(middle, high)]).split(1):
-        own, theirs = scores(graph, x), runner.scores(x)
-        if graph.slack:  # beyond a softmax, where it has not saturated
-            own, theirs = own.log_softmax(1).clamp_min(_DEEP), theirs.log_softmax(1).clamp_min(_DEEP)
-        if own.shape != theirs.shape or not bool(
-            ((own - theirs).abs() <= _CLOSE * theirs.abs().amax().clamp_min(1.0)).all()
-        ):
-            raise NotCoveredError("the graph that was made of the file does not answer as it does")
+    points = torch.cat([middle, drawn, torch.full_like(middle, low), torch.full_like(middle, high)])
+    if any(node.rounds for node in graph.nodes):
+        points = points.float().double()
+        alike = all(encloses(graph, points, torch.cat([ask(x) for x in points.split(1)]), _CLOSE) for ask in asked)
+    else:
+        alike = all(_same(graph, scores(graph, x), asked[0](x)) for x in points.split(1))
+    if not alike:
+        raise NotCoveredError("the graph that was made of the file does not answer as it does, or leaves it open")
+
+
+def _same(graph: Graph, own: Tensor, theirs: Tensor) -> bool:
+    if graph.slack:  # beyond a softmax, where it has not saturated
+        own, theirs = own.log_softmax(1).clamp_min(_DEEP), theirs.log_softmax(1).clamp_min(_DEEP)
+    far = _CLOSE * theirs.abs().amax().clamp_min(1.0)
+    return own.shape == theirs.shape and bool(((own - theirs).abs() <= far).all())
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -192,5 +232,14 @@ HANDLERS: Mapping[str, Handler] = {
     "ConvTranspose": windows.transposed,
     "MaxPool": windows.max_pool,
     "GlobalMaxPool": windows.global_max,
+    "QuantizeLinear": quantised.quantise,
+    "DequantizeLinear": quantised.dequantise,
+    "DynamicQuantizeLinear": quantised.dynamic,
+    "QLinearConv": quantised.qlinear_conv,
+    "QLinearMatMul": quantised.qlinear_matmul,
+    "QGemm": quantised.qgemm,
+    "ConvInteger": quantised.conv_integer,
+    "MatMulInteger": quantised.matmul_integer,
+    "Round": quantised.rounded,
     "AveragePool": windows.average_pool,
 }  # fmt: skip

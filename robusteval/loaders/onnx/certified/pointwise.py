@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robusteval.contracts.certificates.graph import Node
 from robusteval.loaders.onnx.certified.builder import Builder, numbers, one_image, refused
+from robusteval.loaders.onnx.certified.kernels import check_product, check_sum
 from robusteval.loaders.onnx.twin.program import Call
 
 _HALF = 0.5
@@ -19,6 +20,7 @@ def gemm(build: Builder, call: Call) -> None:
     node, source, x = call.node, build.only(call), build.value(call, 0)
     if node.get_int("transA") or x.dim() != 2 or x.shape[0] != 1:
         raise refused(call, "is no product of one image with a matrix")
+    check_product(build, call, 1, 2)
     weight = build.constant(call, 1)
     weight = (weight if node.get_int("transB") else weight.t()) * node.get_float("alpha", 1.0)
     bias = torch.zeros(len(weight), dtype=torch.float64, device="cpu")
@@ -34,6 +36,7 @@ def matmul(build: Builder, call: Call) -> None:
         raise refused(call, "multiplies values that both depend on the image")
     x, weight = build.value(call, dynamic[0]), build.constant(call, 1 - dynamic[0])
     source = build.at[call.ins[dynamic[0]]]
+    check_product(build, call, 1 - dynamic[0])
     if weight.dim() != 2 or (dynamic == [1] and x.dim() < 2):
         raise refused(call, "is no product with one matrix")
     if dynamic == [1]:  # W x is the transpose of x' W'
@@ -59,7 +62,7 @@ def batch_norm(build: Builder, call: Call) -> None:
     scale = weight / torch.sqrt(var + node.get_float("epsilon", 1e-5))
     sides = [1] * (x.dim() - 2)
     parts = [v.reshape(1, -1, *sides) for v in (scale, bias - mean * scale, bias.abs() + (mean * scale).abs())]
-    build.put(call, _scaled(build, call, source, x, *parts))
+    build.put(call, scaled(build, call, source, x, *parts))
 
 
 def arithmetic(build: Builder, call: Call) -> None:
@@ -68,7 +71,7 @@ def arithmetic(build: Builder, call: Call) -> None:
     if call.node.opset < 7 and call.node.get_int("broadcast"):
         raise refused(call, "broadcasts as old files do")
     if op == "Neg":
-        build.put(call, _scaled(build, call, build.only(call), out, -_one(), _zero(), _zero()))
+        build.put(call, scaled(build, call, build.only(call), out, -one(), _zero(), _zero()))
     elif op == "Mul":
         _product(build, call, dynamic)
     elif op == "Div":
@@ -76,7 +79,7 @@ def arithmetic(build: Builder, call: Call) -> None:
             raise refused(call, "divides by what depends on the image")
         factor = 1.0 / build.constant(call, 1)
         source = build.spread(call, build.only(call), build.value(call, 0), out.shape)
-        build.put(call, _scaled(build, call, source, out, factor, _zero(), _zero()))
+        build.put(call, scaled(build, call, source, out, factor, _zero(), _zero()))
     else:
         build.put(call, _total(build, call, dynamic))
 
@@ -91,6 +94,8 @@ def _total(build: Builder, call: Call, dynamic: list[int]) -> int:
             shift = shift + sign * build.constant(call, place)
             size = size + build.constant(call, place).abs()
     total = places[0]
+    if len(dynamic) < len(call.ins):
+        check_sum(build, call, build.at[call.ins[dynamic[0]]])
     scale = float(signs[dynamic[0]])
     if len(places) > 1:
         own = [signs[place] for place in dynamic]
@@ -99,7 +104,7 @@ def _total(build: Builder, call: Call, dynamic: list[int]) -> int:
         scale, shift, size = scale / len(signs), shift / len(signs), size / len(signs)
     if scale == 1.0 and not bool(size.any()):
         return total
-    return _scaled(build, call, total, out, scale * _one(), shift, size)
+    return scaled(build, call, total, out, scale * one(), shift, size)
 
 
 def _product(build: Builder, call: Call, dynamic: list[int]) -> None:
@@ -107,7 +112,7 @@ def _product(build: Builder, call: Call, dynamic: list[int]) -> None:
     if len(dynamic) == 1:
         factor = build.constant(call, 1 - dynamic[0])
         source = build.spread(call, build.at[call.ins[dynamic[0]]], build.value(call, dynamic[0]), out.shape)
-        build.put(call, _scaled(build, call, source, out, factor, _zero(), _zero()))
+        build.put(call, scaled(build, call, source, out, factor, _zero(), _zero()))
         return
     first, second = (build.at[slot] for slot in call.ins[:2])
     for x, gate in ((first, second), (second, first)):
@@ -115,7 +120,7 @@ def _product(build: Builder, call: Call, dynamic: list[int]) -> None:
         if found is not None:
             gain, settings = found
             place = build.add(call, "activation", (x,), build.nodes[x].shape, **settings)
-            build.put(call, _scaled(build, call, place, out, gain * _one(), _zero(), _zero()))
+            build.put(call, scaled(build, call, place, out, gain * one(), _zero(), _zero()))
             return
     raise refused(call, "multiplies values that both depend on the image")
 
@@ -169,7 +174,7 @@ def _plain(node: Node) -> tuple[float, float] | None:
     return float(scale.flatten()[0]), float(shift.flatten()[0])
 
 
-def _scaled(build: Builder, call: Call, source: int, like: Tensor, scale: Tensor, shift: Tensor, size: Tensor) -> int:
+def scaled(build: Builder, call: Call, source: int, like: Tensor, scale: Tensor, shift: Tensor, size: Tensor) -> int:
     """A scale node in the shape of `like`, of constants that broadcast to it."""
     full = {
         key: value.expand(like.shape).clone() for key, value in (("scale", scale), ("shift", shift), ("size", size))
@@ -177,7 +182,8 @@ def _scaled(build: Builder, call: Call, source: int, like: Tensor, scale: Tensor
     return build.add(call, "scale", (source,), one_image(like.shape), **full)
 
 
-def _one() -> Tensor:
+def one() -> Tensor:
+    """The number 1."""
     return torch.ones((), dtype=torch.float64, device="cpu")
 
 

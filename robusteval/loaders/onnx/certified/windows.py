@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robusteval.loaders.onnx.certified.builder import Builder, numbers, one_image, refused
+from robusteval.loaders.onnx.certified.kernels import check_product
 from robusteval.loaders.onnx.twin.conv import output_window
 from robusteval.loaders.onnx.twin.program import Call
 from robusteval.loaders.onnx.twin.reduce import axes_to_reduce
@@ -20,7 +21,16 @@ _NONE = 2**62  # beyond all places
 
 def convolution(build: Builder, call: Call) -> None:
     """Conv over one or two axes; padding that torch cannot do becomes a node of its own."""
-    source, (x, weight, bias, rank) = build.only(call), _parts(build, call)
+    source, (x, weight, bias, _) = build.only(call), _parts(build, call)
+    check_product(build, call, 1, 2)
+    build.put(call, convolved(build, call, source, x, weight, bias))
+
+
+def convolved(build: Builder, call: Call, source: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> int:
+    """The node of a value x of the traced image, convolved with these weights as the call says."""
+    rank = weight.dim() - 2
+    if rank not in (1, 2) or x.dim() != rank + 2 or x.shape[0] != 1:
+        raise refused(call, "is no convolution of one image over one or two axes")
     window = Window.of(call.node, rank)
     pads = window.pads(list(x.shape[2:]), list(weight.shape[2:]))
     padding = window.symmetric
@@ -33,12 +43,13 @@ def convolution(build: Builder, call: Call) -> None:
     shape = _image(one_image(out.shape), rank)
     bias = torch.zeros(weight.shape[0], dtype=torch.float64, device="cpu") if bias is None else bias
     place = build.add(call, "conv", (source,), shape, weight=_flat_kernel(weight, rank), bias=bias, **settings)
-    build.put(call, _back(build, call, place, out))
+    return _back(build, call, place, out)
 
 
 def transposed(build: Builder, call: Call) -> None:
     """ConvTranspose: the full result, and then what is cut off and added behind."""
     source, (x, weight, bias, rank) = build.only(call), _parts(build, call)
+    check_product(build, call, 1, 2)
     window, groups = Window.of(call.node, rank), call.node.get_int("group", 1)
     channels = weight.shape[1] * groups
     bias = torch.zeros(channels, dtype=torch.float64, device="cpu") if bias is None else bias

@@ -89,9 +89,14 @@ class Twin(nn.Module):
         for slot, value in program.constants.items():
             env[slot], known[slot] = value, True
         self.live: list[Call] = []
+        self.dequantised: dict[int, tuple[Call, list[Any]] | None] = {}  # constants; None: and changed after that
         with torch.inference_mode(False), torch.no_grad():
             for call in program.calls:
                 if all(known[i] for i in call.ins):
+                    if call.node.op == "DequantizeLinear":
+                        self.dequantised[call.outs[0]] = (call, [env[i] for i in call.ins])
+                    elif not self.dequantised.keys().isdisjoint(call.ins):
+                        self.dequantised |= dict.fromkeys(call.outs)
                     for slot, value in zip(call.outs, run_call(call, [env[i] for i in call.ins]), strict=False):
                         if slot >= 0:
                             env[slot], known[slot] = value, True
