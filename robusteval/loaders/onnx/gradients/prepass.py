@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, inliner
 
 from robusteval.loaders.onnx.gradients.tail import soft_tail
+from robusteval.loaders.onnx.reading.inference import inferred
 from robusteval.loaders.onnx.twin.node import Unsupported
 from robusteval.loaders.onnx.twin.rules import has_rule
 
@@ -173,7 +174,7 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
     """Element types by name, as far as shape inference can tell them."""
     types = {t.name: t.data_type for t in model.graph.initializer}
     try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
+        graph = inferred(model)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         graph = model.graph  # it is a help, not a gate
     for value in (*graph.value_info, *graph.input, *graph.output):

@@ -12,6 +12,7 @@ import onnxruntime
 from robusteval.contracts.classifier import LoadOptions
 from robusteval.errors import ModelError
 from robusteval.loaders.onnx.reading.batches import Habit, Tried
+from robusteval.loaders.onnx.reading.inference import inferred
 from robusteval.loaders.onnx.reading.inputs import OutputReading, reading_of, with_batch
 from robusteval.runtime.answers import Runtime
 from robusteval.runtime.reading import FLOATS
@@ -187,7 +188,7 @@ def count_labels(output_reading: OutputReading, model: onnx.ModelProto) -> Outpu
     while node is not None and node.op_type in _PASSING:
         node = makers.get(node.input[0])
     node = node if node is not None and node.op_type in ("ArgMax", "ArgMin", "TopK") else None
-    shapes = {v.name: v.type.tensor_type.shape for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    shapes = {v.name: v.type.tensor_type.shape for v in inferred(model).value_info}
     shapes |= {v.name: v.type.tensor_type.shape for v in model.graph.input}
     default = -1 if node is not None and node.op_type == "TopK" else 0
     axis = next((a.i for a in node.attribute if a.name == "axis"), default) if node is not None else 0
