@@ -34,10 +34,11 @@ from robusteval.engine.schedule.memory import in_words as sizes_in_words
 from robusteval.engine.schedule.memory import needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
+from robusteval.engine.sharing.ways import ways_of
 from robusteval.engine.suite.composed import chosen as chosen_suite
 from robusteval.engine.suite.goals import attackable, parse
 from robusteval.engine.suite.suite import Suite, applicable, read, with_surrogates
-from robusteval.engine.threads import one_thread
+from robusteval.engine.threads import cores, one_thread
 from robusteval.record.run import Finding
 
 
@@ -62,7 +63,8 @@ def prepare_job(
         options.memory,
         options.precision,
     )
-    device = device_of(options.device, options.suite, catalogue)
+    device, asked_for = device_of(options.device, options.suite, catalogue), options.workers or cores()
+    threads = torch.get_num_threads()  # what torch would take, or was told to
     executor = executor_of(options.executor, options.address, catalogue)
     known, model = gather(options.references), guarded(model)
     asked = chosen_suite(options.suite, options.attacks, options.norms, options.eps, options.defenses, catalogue)
@@ -75,7 +77,7 @@ def prepare_job(
     with one_thread(), exact(device):
         one = chosen.x[:1]
         chunk = chunk_of(model.info.input_shape)
-        shares = shared_out(needs(model, one), one, chunk, _workers(options.workers, device), options.memory)
+        shares = shared_out(needs(model, one), one, chunk, _workers(asked_for, device), options.memory)
         sizes = shares.sizes()
         model = batched(model, sizes)
         seen = survey(chosen, keep, model.logits, options.labels_from_model, _marks(model))
@@ -97,9 +99,10 @@ def prepare_job(
         command=options.command,
         seed=int(options.seed),
         workers=shares.workers,
-        threads=shares.threads(options.workers) if executor is None else 1,
+        threads=shares.threads(asked_for) if executor is None else 1,
         room=shares.room,
-        batches=sizes_in_words(sizes, shares, options.workers),
+        batches=sizes_in_words(sizes, shares, asked_for),
+        ways=ways_of(shares, asked_for, threads) if options.workers is None and executor is None else (),
         target=goal,
         labels_from_model=options.labels_from_model,
         precision=options.precision,
