@@ -127,8 +127,8 @@ def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--device",
             default="auto",
             show_default=True,
-            metavar="auto|cpu|cuda[:N]",
-            help="Where models and attacks compute; auto: where the suite says, or on a GPU where torch can use one.",
+            metavar="auto|cpu|cuda[:N]|mps",
+            help="Where models and attacks compute; auto: where the suite says, or on a CUDA GPU if torch can use one.",
         ),
         click.option(
             "--memory",

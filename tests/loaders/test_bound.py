@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pickle
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,12 @@ def test_a_classifier_answers_the_same_where_its_session_reads_tensors(
     asks: list[int] = []
     scores = Bound.scores
     monkeypatch.setattr(reference, "device_of", lambda session: CPU)
-    monkeypatch.setattr(Bound, "scores", lambda self, x: (asks.append(len(x)), scores(self, x))[1])
+
+    def watched(self: Bound, x: Tensor) -> Tensor:
+        asks.append(len(x))
+        return scores(self, x)
+
+    monkeypatch.setattr(Bound, "scores", watched)
     there = pickle.loads(pickle.dumps(model))
     assert torch.equal(there.logits(torch.from_numpy(x)), plain)
     assert asks == [len(x)]
@@ -114,14 +120,14 @@ def test_answers_stay_when_the_next_question_is_asked(example: OnnxClassifier) -
 def test_whatever_lies_in_memory_otherwise_is_read_all_the_same(example: OnnxClassifier, way: str) -> None:
     session, reading = asked(example)
     x = images(12, 1, 28, 28)
-    given = {
+    ways: dict[str, Callable[[], Tensor]] = {
         "channels last": lambda: x.transpose(2, 3).contiguous().transpose(2, 3),
         "a slice": lambda: torch.cat([x, x])[12:],
         "every other": lambda: x.repeat_interleave(2, 0)[::2],
-        "float64": x.double,
+        "float64": lambda: x.to(torch.float64),
         "with a gradient": lambda: x.clone().requires_grad_(True),
-    }[way]()
-    found = Bound(session, reading, CPU).scores(given)
+    }
+    found = Bound(session, reading, CPU).scores(ways[way]())
     assert torch.equal(found, torch.from_numpy(Runtime(session, reading).scores(x.numpy())))
     assert not found.requires_grad
 

@@ -27,8 +27,8 @@ class RunOptions:
     target: "untargeted", "least-likely", "all", or a class by number or name. labels_from_model: its own answers as
     labels. workers: processes; None: as the cores are shared out by measurement. surrogates: files of models that
     transfer attacks are made on. time_budget: seconds after which nothing more is started. device: where it computes:
-    "auto" (where the suite says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1". memory: bytes that all
-    processes of the run together may take; None: a share of what is free. precision: "full": proposals in float32;
+    "auto" (where the suite says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1", "mps". memory: bytes that
+    all processes of the run together may take; None: a share of what is free. precision: "full": proposals in float32;
     "auto": in bfloat16 where that is faster and points the same way. references: files of known models to compare with.
     executor: where units are made, by the name of a plugin, with parameters after a colon; "": on this machine, in as
     many processes as `workers`. address: where that executor is to be found. overwrite: start anew where the folder

@@ -15,6 +15,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.batched import batched
+from robusteval.engine.carried import carried
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.chunks import chunk_of
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, in_words, opened
@@ -22,7 +23,7 @@ from robusteval.engine.data.find import read as read_data
 from robusteval.engine.data.on_demand import OnDemand
 from robusteval.engine.data.survey import Surveyed, survey
 from robusteval.engine.data.training_fingerprints import check_not_trained_on, marks_of
-from robusteval.engine.devices import AUTO, exact, resolve
+from robusteval.engine.devices import AUTO, exact, home, resolve
 from robusteval.engine.plan.job import Job
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
@@ -72,10 +73,12 @@ def prepare_job(
     plan = applicable(plan, model.info)
     goal = parse(options.target, model.info)
     raw, chosen, fit_samples, notes = _data(model, catalogue, plan, model_path, options, kept)
-    chosen = as_received(model, chosen, plan.levels).to(device)
+    here = home(device)
+    chosen = as_received(model, chosen, plan.levels).to(here)
     keep = attackable(chosen.y, goal)
-    with one_thread(), exact(device):
+    with one_thread(), exact(here):
         one = chosen.x[:1]
+        model = model if here == device else carried(model, device, one)
         chunk = chunk_of(model.info.input_shape)
         shares = shared_out(needs(model, one), one, chunk, _workers(asked_for, device), options.memory)
         sizes = shares.sizes()
@@ -92,7 +95,7 @@ def prepare_job(
         suite=plan,
         catalogue=catalogue,
         folder=Path(),
-        fit=None if fit_samples is None else fit_samples.samples.to(device),
+        fit=None if fit_samples is None else fit_samples.samples.to(here),
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
         range_note=in_words(seen.note, notes) + _rounded(seen),
@@ -114,7 +117,7 @@ def prepare_job(
         time_budget=options.time_budget,
         references=known,
     )
-    with one_thread(), exact(device):
+    with one_thread(), exact(here):
         return replace(job, chunk=chunk_for(job))
 
 
@@ -126,7 +129,7 @@ def device_of(asked: str, suite: str | Mapping[str, Any], catalogue: Catalogue) 
 
 def _workers(asked: int, device: torch.device) -> int:
     """How many processes work: a GPU has one."""
-    return 1 if device.type == "cuda" else int(asked)
+    return int(asked) if device.type == "cpu" else 1
 
 
 def _data(

@@ -16,6 +16,7 @@ from robusteval.contracts.executors.executor import DIED, ENDED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
+from robusteval.engine.carried import passes_on
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.certify import stored_graph
 from robusteval.engine.certify.certificates import CERTIFICATES, certified
@@ -218,8 +219,8 @@ def _assembled(
     record.environment |= {name: text for name, text in said.items() if text} | cut_in_words(plan.chunk, job)
     if halved := sizes_of(job.model).halved:
         record.environment["memory"] = f"ran out {halved} times beside the attacks, and batches were halved"
-    if job.samples.x.device.type != "cpu":
-        record.environment["device"] = in_words(job.samples.x.device)
+    if (there := passes_on(job.model, job.samples.x.device)).type != "cpu":
+        record.environment["device"] = in_words(there)
     cells = assemble.cells(plan, len(job.samples), units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for planned in (*plan.planned, *plan.probes):

@@ -26,6 +26,7 @@ from robusteval.cache import cache_folder
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import AUTO, FULL, FULL_ONLY, REDUCED, TF32, Tuning, tuning_of
+from robusteval.engine.carried import passes_on
 from robusteval.engine.schedule.environment import processor
 from robusteval.engine.schedule.precision import computes, rounded, usable
 from robusteval.engine.source import Source
@@ -90,25 +91,25 @@ def some(samples: Source) -> Tensor:
 def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:
     """Times passes over x [B, *shape] in every way, each the best of three; in TF32 and bfloat16 too where the
     precision is AUTO."""
-    default = Tuning()
+    default, there = Tuning(), passes_on(model, x.device)
     x = enough(model.logits, x)
     forward = 1e3 * _seconds(lambda: model.logits(x), default, x.device) / len(x)
     if model.info.gradients == "none":
         return PassTiming(default, 0.0, forward)
-    cost = _seconds(lambda: gradient(model, x, default), default, x.device)
+    cost = _seconds(lambda: gradient(model, x, default), default, there)
     if cost < CHEAP_S:
         return PassTiming(default, 1e3 * cost / len(x), forward)
     best, least, bare = default, cost * _GAIN, True
-    kernels = (True, False) if x.device.type == "cpu" else (True,)
-    for onednn, channels_last, own in product(kernels, (False, True), sorted({False, x.device.type == "cpu"})):
+    kernels = (True, False) if there.type == "cpu" else (True,)
+    for onednn, channels_last, own in product(kernels, (False, True), sorted({False, there.type == "cpu"})):
         tuning = Tuning(onednn, channels_last, own_kernels=own)
         if tuning == default or ((channels_last or own) and x.dim() != 4) or not (onednn or bare):
             continue
-        spent = _seconds(lambda way=tuning: gradient(model, x, way), tuning, x.device, least)  # type: ignore[misc]
+        spent = _seconds(lambda way=tuning: gradient(model, x, way), tuning, there, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
         bare = bare and (onednn or spent <= _HOPELESS * cost)  # without oneDNN convolutions of some size never pay
-    if precision == AUTO and usable(model, x):
+    if precision == AUTO and there == x.device and usable(model, x):
         best, cost = _reduced(model, x, best, cost)
     if (
         cost / len(x) < _LONG_S / _FEW
@@ -150,7 +151,8 @@ def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> PassTiming:
     forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning, x.device) / len(x)
     if pipeline.defended.model.info.gradients == "none":
         return PassTiming(tuning, 0.0, forward)
-    cost = _seconds(lambda: gradient(pipeline.draw(rng), x, tuning), tuning, x.device)
+    there = passes_on(pipeline.defended.model, x.device)
+    cost = _seconds(lambda: gradient(pipeline.draw(rng), x, tuning), tuning, there)
     return PassTiming(tuning, 1e3 * cost / len(x), forward)
 
 
@@ -177,9 +179,10 @@ def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     some = min(_CLASSES, model.info.classes)
     classes = torch.arange(some, device=x.device).expand(len(x), some)
     batched = replace(tuning, batched_jacobian=True)
-    apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning, x.device)
+    there = passes_on(model, x.device)
+    apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning, there)
     try:
-        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched, x.device)
+        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched, there)
     except RuntimeError:  # an operator that cannot be batched
         return tuning
     return batched if together < apart * _GAIN else tuning
@@ -202,9 +205,10 @@ def enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:
 
 def _clock(device: torch.device) -> float:
     """Seconds of processor time; by the clock where a GPU computes, once it has done what it was told."""
-    if device.type != "cuda":
+    if device.type == "cpu":
         return time.process_time()
-    torch.cuda.synchronize(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
@@ -249,7 +253,7 @@ def key(model: Classifier, x: Tensor, precision: str) -> str:
         model.info.rung,
         str(model.info.input_shape),
         model.info.provider,
-        torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else x.device.type,
+        torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else passes_on(model, x.device).type,
         platform.machine(),
         processor(),
         torch.__version__,
