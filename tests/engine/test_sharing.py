@@ -129,6 +129,9 @@ def test_passes_are_timed_on_one_thread_and_on_all_once_a_machine(clock: Clock) 
     assert clock.asked == []
     measured(model, x, Tuning(), [way(2, 1, 4), way(1, 2, 16)])
     assert clock.asked != [], "with more room it is another question"
+    clock.asked.clear()
+    measured(model, x[:20], Tuning(), ways)
+    assert clock.asked != [], "and on fewer samples"
 
 
 def test_a_pass_that_is_too_short_is_timed_once_and_chooses_nothing(clock: Clock) -> None:

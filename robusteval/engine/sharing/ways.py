@@ -122,7 +122,7 @@ def measured(model: Classifier, x: Tensor, tuning: Tuning, ways: Sequence[Way]) 
     """What passes over samples x [N, *shape] cost on one thread and on as many as a way has, from the cache or by
     measurement; None where a pass is so short that threads only wait."""
     threads, alone = max(way.threads for way in ways), ways[-1].sizes
-    facts = (key(model, x, FULL_ONLY), threads, repr(tuning), alone.gradient)
+    facts = (key(model, x, FULL_ONLY), threads, repr(tuning), alone.gradient, len(x))  # few make a pass look short
     with _asking(sizes_of(model), alone):
         return kept(
             "thread-timing", sha256(repr(facts).encode()).hexdigest()[:32], _read,
