@@ -90,7 +90,7 @@ def evaluate(
     class_names: Sequence[str] = (),
     samples: int | None = None,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = 1,
     out: str | Path | None = None,
     target: str = "untargeted",
     time_budget: float | None = None,
@@ -119,12 +119,13 @@ def evaluate(
     where an interrupted run is taken up again; a temporary one by default. target: "untargeted", "least-likely",
     "all", or a class by number or name. time_budget: seconds after which nothing more is started, the most telling
     cells first; the same call without it, with the same `out`, goes on from there. device: "auto" (what the suite
-    says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1". memory: bytes that all processes together may
-    take; by default a share of what is free. references: files of known models to compare with (`robusteval
-    references build`), beside the shipped ones. data_range: the values of black and white in the data, where those
-    are not the model's range. labels_from_model: its own answers as labels. surrogates: files of models that
-    transfer attacks are made on. precision: "auto": attacks may propose in bfloat16 (on a GPU also TF32) where that
-    is faster here and points the same way; "full": in float32 only; everything is judged in full either way.
+    says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1", "mps". workers: processes; None: as many as
+    there are cores, or fewer of more threads where that is measured to be faster. memory: bytes that all processes
+    together may take; by default a share of what is free. references: files of known models to compare with
+    (`robusteval references build`), beside the shipped ones. data_range: the values of black and white in the data,
+    where those are not the model's range. labels_from_model: its own answers as labels. surrogates: files of models
+    that transfer attacks are made on. precision: "auto": attacks may propose in bfloat16 (on a GPU also TF32) where
+    that is faster here and points the same way; "full": in float32 only; everything is judged in full either way.
     executor: where units are made, such as "ray", and address: where that is found (docs/scale.md). overwrite:
     start anew where `out` holds another run, or a finished one. progress: True for a bar, or a function that is
     told after every unit; by default a bar in a notebook and at a terminal.
@@ -193,7 +194,7 @@ def compare(
     fit_data: Any = None,
     samples: int | None = None,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = 1,
     out: str | Path | None = None,
     target: str = "untargeted",
     time_budget: float | None = None,

@@ -51,7 +51,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "assessment.gates": {"assessment.evidence", "metrics._common", "record"},
     "assessment.references": {"record"},
     "assessment.standards": {"assessment.evidence", "assessment.gates", "metrics._common", "record"},
-    # report: the page is rendered again where its packages are installed
     "verify": {"assessment.references", "record", "runtime", "verify.parts", "verify.proofs", "verify.statements"},
     "verify.proofs": {"record", "verify.parts"},  # certificates proved again
     "verify.parts": {
@@ -62,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "metrics",
         "record",
         "record.measured",
-        "report",
+        "report",  # the page is rendered again where its packages are installed
         "report.formats",
         "runtime",
     },
@@ -80,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.catalogue",
         "engine.search",
         "engine.suite",
+        "ops",
         "record",
     },
     "engine.fit": {
@@ -148,6 +148,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ops",
         "record",
     },
+    "engine.sharing": {"contracts", "engine", "engine.plan", "engine.schedule", "ops"},  # cores among workers
     "engine.run": {
         "assessment",
         "assessment.checks",
@@ -165,6 +166,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.schedule",
         "engine.search",
         "engine.selftest",
+        "engine.sharing",
         "engine.suite",
         "engine.units",
         "ops",

@@ -20,7 +20,7 @@ from robusteval.engine.batched import batched
 from robusteval.engine.chunks import chunk_of
 from robusteval.engine.data.find import prepare
 from robusteval.engine.data.pixels import ROUNDING
-from robusteval.engine.devices import exact, resolve
+from robusteval.engine.devices import exact, home, resolve
 from robusteval.engine.plan.plan import Planned, why_not
 from robusteval.engine.run.prepare import arrays
 from robusteval.engine.search.distance_search import Best, Propose
@@ -140,7 +140,12 @@ class SingleAttack:
 def _device(device: str | None, x: Any, model: Any) -> torch.device:
     """What was said, else where the samples are, else where the module is."""
     if device is not None:
-        return resolve(device)
+        found = resolve(device)
+        if home(found) != found:
+            raise SuiteError(
+                f"A single attack cannot compute on {found}, which has no float64.", "Leave the device out."
+            )
+        return found
     if isinstance(x, Tensor) and x.device.type != "cpu":
         return x.device
     parameter = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -123,13 +122,13 @@ class Bytes(click.ParamType[float]):
 def resource_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--workers --device --memory."""
     options = [
-        click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one a core; on a GPU one]"),
+        click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: as measured; on a GPU one]"),
         click.option(
             "--device",
             default="auto",
             show_default=True,
-            metavar="auto|cpu|cuda[:N]",
-            help="Where models and attacks compute; auto: where the suite says, or on a GPU where torch can use one.",
+            metavar="auto|cpu|cuda[:N]|mps",
+            help="Where models and attacks compute; auto: where the suite says, or on a CUDA GPU if torch can use one.",
         ),
         click.option(
             "--memory",
@@ -152,7 +151,7 @@ def resources(given: dict[str, Any], suite: str, catalogue: Catalogue) -> dict[s
     if memory is not None:
         allow(memory)
     return {
-        "workers": workers or os.cpu_count() or 1,
+        "workers": workers,
         "device": str(device_of(device, suite, catalogue)),
         "memory": memory,
     }

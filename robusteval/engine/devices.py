@@ -15,17 +15,16 @@ _NAMES = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps")
 
 
 def resolve(name: str) -> torch.device:
-    """The device that a name means: "auto" (a GPU where torch can use one), "cpu", "cuda", "cuda:1".
+    """The device that a name means: "auto" (a CUDA GPU where torch can use one), "cpu", "cuda", "cuda:1", "mps".
 
     Raises SuiteError for an unknown name, and for a device that is not there or that has no memory left.
     """
     if not isinstance(name, str) or _NAMES.fullmatch(name) is None:
-        raise SuiteError(f"{name!r} is not a device.", "Give auto, cpu, cuda, or cuda: with the number of a GPU.")
+        raise SuiteError(f"{name!r} is not a device.", "Give auto, cpu, mps, cuda, or cuda: with the number of a GPU.")
     if name == "mps":
-        raise SuiteError(
-            "The device mps is not supported: distances are measured in float64, which it does not have.",
-            "Run with --device cpu.",
-        )
+        if not torch.backends.mps.is_available():
+            raise SuiteError("There is no mps that torch can use.", "Run with --device cpu.")
+        return torch.device("mps")
     if name == "cpu" or (name == AUTO and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -48,8 +47,16 @@ def resolve(name: str) -> torch.device:
     return device
 
 
+def home(device: torch.device) -> torch.device:
+    """Where samples, attacks and answers are: on the device itself; on the processor where that has no float64, in
+    which distances are measured, so that it does a model's passes alone (`engine/carried.py`)."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def in_words(device: torch.device) -> str:
     """For people: the card's name with the device."""
+    if device.type == "mps":
+        return "mps, for gradients alone: answers and distances are the processor's"
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 

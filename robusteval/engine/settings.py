@@ -27,7 +27,7 @@ def check_settings(
         raise SuiteError(f"The seed {seed!r} is not a whole number of 64 bits.", "Give one such as 0.")
     if samples is not None and not (_whole(samples) and 1 <= samples < _MOST):  # type: ignore[operator]
         raise SuiteError(f"{samples!r} is not a number of samples.", "Give a whole number from 1.")
-    if not (_whole(workers) and 1 <= workers <= 256):  # type: ignore[operator]
+    if workers is not None and not (_whole(workers) and 1 <= workers <= 256):  # type: ignore[operator]
         raise SuiteError(f"{workers!r} is not a number of workers.", "Give a whole number from 1 to 256.")
     if time_budget is not None and not (_finite(time_budget) and time_budget > 0):  # type: ignore[operator]
         raise SuiteError(f"{time_budget!r} is not a time budget.", "Give a number of seconds above 0.")

@@ -34,10 +34,14 @@ class Runtime:
 
     def _sure(self, raw: Array) -> Array:
         """The file's numbers, of which there are as many a row as ever. Raises ModelError."""
-        expected = 1 if self.reading.one_score else self.reading.classes
-        if len(raw) and raw.shape[1] != expected:
-            raise _uneven(expected, 1, raw.shape[1], len(raw))
+        self.expected_width(raw.shape)
         return raw
+
+    def expected_width(self, shape: Sequence[int]) -> None:
+        """Raises ModelError where the file's numbers [B, K] are not as many a row as its classes ask for."""
+        expected = 1 if self.reading.one_score else self.reading.classes
+        if shape[0] and shape[1] != expected:
+            raise _uneven(expected, 1, shape[1], shape[0])
 
     def raw(self, x: Array, batch: int | None = None) -> Array:
         """The file's own numbers for canonical x: [B, K]. `batch`: ask so many rows at once, where the file takes
@@ -116,10 +120,14 @@ class Runtime:
             self.session, [self.reading.output], {self.reading.input: placed(feed, self.reading.batch_at)}
         )
         rows = rows_of(value[0], len(feed), self.reading)
-        width, count = self._seen = self._seen or (rows.shape[1], len(rows))
-        if rows.shape[1] != width:
-            raise _uneven(width, count, rows.shape[1], len(rows))
+        self.same_width(rows.shape[1], len(rows))
         return rows
+
+    def same_width(self, width: int, rows: int) -> None:
+        """Raises ModelError where an answer to so many rows has another number of scores a row than the first one."""
+        first, count = self._seen = self._seen or (width, rows)
+        if width != first:
+            raise _uneven(first, count, width, rows)
 
 
 def placed(feed: Array, batch_at: int | None) -> Array:
@@ -138,12 +146,19 @@ def rows_of(value: Any, rows: int, reading: Reading) -> Array:
         if array.size != rows:
             raise _wrong(rows, array.shape)
         return _hot(array.reshape(-1).tolist(), reading.keys)
+    at = row_axis(array.shape, rows, reading)
+    return array.reshape(1, -1) if at is None else np.moveaxis(array, at, 0).reshape(rows, -1)
+
+
+def row_axis(shape: Sequence[int], rows: int, reading: Reading) -> int | None:
+    """Which axis of an output for so many rows counts them; None where a single row was asked, and is all that came.
+    Raises ModelError where there is none."""
     if rows == 1:
-        return array.reshape(1, -1)
+        return None
     at = reading.answers_at
-    if at is None or array.ndim <= at or array.shape[at] != rows:
-        raise _wrong(rows, array.shape)
-    return np.moveaxis(array, at, 0).reshape(rows, -1)
+    if at is None or len(shape) <= at or shape[at] != rows:
+        raise _wrong(rows, shape)
+    return at
 
 
 def _wrong(rows: int, shape: Sequence[int]) -> ModelError:

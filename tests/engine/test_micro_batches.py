@@ -98,7 +98,7 @@ def job_of(tmp_path: Path, model: Exact, sizes: Sizes, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Shares, "sizes", fixed)
     monkeypatch.setenv("ROBUSTEVAL_CACHE", "off")
-    monkeypatch.setattr("robusteval.engine.schedule.pass_timing._CHEAP_S", 1e9)  # nothing is chosen by the clock
+    monkeypatch.setattr("robusteval.engine.schedule.pass_timing.CHEAP_S", 1e9)  # nothing is chosen by the clock
     suite = tmp_path / "cut.toml"
     suite.write_text(SUITE)
     x = torch.rand((80, 1, 4, 4), generator=torch.Generator().manual_seed(3)).mul(64).round() / 64

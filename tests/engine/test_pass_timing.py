@@ -64,8 +64,8 @@ def test_dear_passes_are_timed_on_few_images(monkeypatch: pytest.MonkeyPatch, ea
         now[0] += each * len(x)
 
     monkeypatch.setattr("robusteval.engine.schedule.pass_timing.time.process_time", lambda: now[0])
-    assert len(pass_timing._enough(ask, torch.zeros(40, 1))) == asked
-    assert len(pass_timing._enough(ask, torch.zeros(1, 1))) == 1
+    assert len(pass_timing.enough(ask, torch.zeros(40, 1))) == asked
+    assert len(pass_timing.enough(ask, torch.zeros(1, 1))) == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"tuning": {"nonsense": 1}, "pass_ms": 1}', '{"tuning": 3}'])

@@ -197,7 +197,7 @@ def test_the_cache_knows_what_was_allowed(monkeypatch: pytest.MonkeyPatch) -> No
     model, x = layer(), images()
     for able, kinds in ((True, 2), (False, 1)):
         monkeypatch.setattr(pass_timing, "computes", lambda device, able=able: able)
-        assert len({pass_timing._key(model, x, asked) for asked in (AUTO, FULL_ONLY)}) == kinds
+        assert len({pass_timing.key(model, x, asked) for asked in (AUTO, FULL_ONLY)}) == kinds
 
 
 @pytest.mark.parametrize(

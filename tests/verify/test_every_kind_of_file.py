@@ -17,9 +17,11 @@ from robusteval.contracts.classifier import LoadOptions
 from robusteval.engine.run.new_record import model_of
 from robusteval.errors import RecordError
 from robusteval.loaders.onnx.classifier import load_onnx
+from robusteval.loaders.onnx.reading.bound import Bound
 from robusteval.record import store
 from robusteval.runtime.answers import Runtime
 from robusteval.runtime.files import read_file
+from robusteval.runtime.reading import Reading, from_json
 from robusteval.verify.parts.asking import reading_in
 from robusteval.verify.run import verify
 from tests.verify.guises import CLASSES, GUISES, PIXELS, weights, write
@@ -48,6 +50,18 @@ def attacked(model: Any, images: tuple[object, object], folder: Path, options: L
     return out
 
 
+def _check_bound(path: Path, reading: Reading, x: Any) -> None:
+    """That tensors which are read where they lie have the answers of arrays."""
+    session = read_file(path).session()
+    plain = Runtime(session, reading).scores(x)
+    there = Bound(session, reading, torch.device("cpu")).scores(torch.from_numpy(x))
+    if reading.scale == "probabilities":  # logarithms of two libraries
+        assert np.allclose(there.numpy(), plain, rtol=3e-7, atol=1e-9)
+        assert np.array_equal(there.numpy().argmax(1), plain.argmax(1))
+    else:
+        assert np.array_equal(there.numpy(), plain)
+
+
 @pytest.mark.parametrize("name", GUISES)
 def test_a_run_is_confirmed(name: str, tmp_path: Path) -> None:
     guise = GUISES[name]
@@ -62,6 +76,7 @@ def test_a_run_is_confirmed(name: str, tmp_path: Path) -> None:
     assert right >= 0.9, "The file is read otherwise than the network was written."
     assert record.model.reading == json.loads(json.dumps(record.model.reading))
     assert not any("depend on the other rows" in note for note in record.model.notes)
+    _check_bound(path, from_json(record.model.reading), x)
     result = verify(record, out, path)
     assert result.failures == []
     assert not any("answer" in reason for reason in result.left), result.left  # every label was asked again

@@ -109,6 +109,7 @@ def _costs(model: Path, data: str | None) -> list[dict[str, Any]]:
     from robusteval.engine.run.prepare import prepare_job
     from robusteval.engine.run.runner import forecast_of
     from robusteval.engine.suite.suite import names
+    from robusteval.engine.threads import cores
     from robusteval.errors import RobustEvalError
 
     catalogue, images = discover(), Path(data) if data else None
@@ -119,7 +120,7 @@ def _costs(model: Path, data: str | None) -> list[dict[str, Any]]:
     for name in names(catalogue):
         row: dict[str, Any] = {"suite": name}
         try:
-            asked = RunOptions(suite=name, data=images, workers=os.cpu_count() or 1)
+            asked = RunOptions(suite=name, data=images, workers=cores())
             job = prepare_job(classifier, catalogue, asked, model_path=model, kept=kept)
             coming = forecast_of(job).forecast(plan_of(job))
             row |= {"samples": len(job.samples), "passes": coming.passes, "seconds": coming.wall(job.workers)}

@@ -15,9 +15,28 @@ from robusteval.engine.plan.plan import Plan, make_plan
 from robusteval.engine.source import Source
 from robusteval.engine.suite.suite import Suite
 from robusteval.errors import RecordError
+from robusteval.ops.batches import Sizes
 from robusteval.record import run
 from robusteval.record.derived import GateSource
 from robusteval.record.reference_set import LoadedSet
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to share out the cores and the memory: so many workers of so many threads, room: bytes that the questions
+    of each may take, sizes: rows at once, batches: in words, what was cut so that it fits."""
+
+    workers: int
+    threads: int
+    room: float
+    sizes: Sizes
+    batches: str = ""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        who = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        return f"{who} of {'1 thread' if self.threads == 1 else f'{self.threads} threads'}"
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,11 @@ class Job:
     room: float = 0.0  # bytes that the questions of each worker may take at once; 0 where that is not looked at
     chunk: int = 0  # samples a unit; 0: as many as go with the shape of the input
     batches: str = ""  # in words, what was cut so that it fits, for the record
+    ways: tuple[
+        Way, ...
+    ] = ()  # among which passes are measured to choose, the job's own first; none where it is settled
+    shared: str = ""  # in words, which of them was chosen and why, for the record
+    faster: float = 1.0  # how many times as fast a pass is by the clock on a worker's threads as on one
     settings: str = ""  # in words, which values came from a file beside the model
     gates: tuple[str, ...] = ()  # thresholds that the command asks for, beside the suite's
 

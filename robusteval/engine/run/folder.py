@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from robusteval.contracts.tuning import Tuning, tuning_of
+from robusteval.engine.plan.job import Job
 from robusteval.engine.schedule.schedule import ERRORS_LOG
 from robusteval.engine.units.grown import SAMPLES_SEEN
 from robusteval.engine.units.store import is_unit
@@ -114,6 +115,19 @@ def settled(folder: Path, chosen: Tuning) -> Tuning:
     with _written(folder):
         write_atomically(folder / _RUN, json.dumps(mark | {"passes": dataclasses.asdict(chosen)}).encode())
     return chosen
+
+
+def settled_threads(folder: Path, choose: Callable[[int | None], Job]) -> Job:
+    """What is chosen for the run in a claimed folder, told of how many threads its workers were when it began; where it
+    begins now the mark keeps how many they are. Raises RecordError where the mark cannot be written."""
+    mark = _mark(folder / _RUN) or {}
+    known = mark.get("threads")
+    known = known if type(known) is int else None
+    job = choose(known)
+    if known is None:
+        with _written(folder):
+            write_atomically(folder / _RUN, json.dumps(mark | {"threads": job.threads}).encode())
+    return job
 
 
 def claim_several(folder: Path, plan_sha256: str, models: Sequence[str], overwrite: bool) -> None:

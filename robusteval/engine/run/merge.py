@@ -56,7 +56,7 @@ def merge(job: Job, folders: Sequence[Path], listener: Listener = lambda _: None
         found = _gather(job, begun, pages)
         if found.missing:
             raise _missing(found.missing, pages)
-        return finish(ready, begun, listener, Part(failed=found.failed), _machines(job, begun, pages))
+        return finish(begun, listener, Part(failed=found.failed), _machines(job, begun, pages))
 
 
 def _check_apart(out: Path, folders: Sequence[Path]) -> None:

@@ -25,14 +25,14 @@ class RunOptions:
     lies beside the model, or its metadata name. data_range: the values of black and white in the data, where those
     are not the model's range. samples: how many are attacked, evenly over the classes; None: as the suite says.
     target: "untargeted", "least-likely", "all", or a class by number or name. labels_from_model: its own answers as
-    labels. surrogates: files of models that transfer
-    attacks are made on. time_budget: seconds after which nothing more is started. device: where it computes: "auto"
-    (where the suite says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1". memory: bytes that all processes
-    of the run together may take; None: a share of what is free. precision: "full": proposals in float32; "auto": in
-    bfloat16 where that is faster and points the same way. references: files of known models to compare with. executor:
-    where units are made, by the name of a plugin, with parameters after a colon; "": on this machine, in as many
-    processes as `workers`. address: where that executor is to be found. overwrite: start anew where the folder holds
-    another run. command: as the user gave it, for the record.
+    labels. workers: processes; None: as the cores are shared out by measurement. surrogates: files of models that
+    transfer attacks are made on. time_budget: seconds after which nothing more is started. device: where it computes:
+    "auto" (where the suite says, or a GPU where torch can use one), "cpu", "cuda", "cuda:1", "mps". memory: bytes that
+    all processes of the run together may take; None: a share of what is free. precision: "full": proposals in float32;
+    "auto": in bfloat16 where that is faster and points the same way. references: files of known models to compare with.
+    executor: where units are made, by the name of a plugin, with parameters after a colon; "": on this machine, in as
+    many processes as `workers`. address: where that executor is to be found. overwrite: start anew where the folder
+    holds another run. command: as the user gave it, for the record.
     """
 
     suite: str | Mapping[str, Any] = "standard"
@@ -45,7 +45,7 @@ class RunOptions:
     data_range: tuple[float, float] | None = None
     samples: int | None = None
     seed: int = 0
-    workers: int = 1
+    workers: int | None = 1
     target: str = UNTARGETED
     labels_from_model: bool = False
     surrogates: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.guard import guarded
 from robusteval.contracts.samples import Samples
 from robusteval.engine.batched import batched
+from robusteval.engine.carried import carried
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.chunks import chunk_of
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, in_words, opened
@@ -22,7 +23,7 @@ from robusteval.engine.data.find import read as read_data
 from robusteval.engine.data.on_demand import OnDemand
 from robusteval.engine.data.survey import Surveyed, survey
 from robusteval.engine.data.training_fingerprints import check_not_trained_on, marks_of
-from robusteval.engine.devices import AUTO, exact, resolve
+from robusteval.engine.devices import AUTO, exact, home, resolve
 from robusteval.engine.plan.job import Job
 from robusteval.engine.preflight.checks import findings_of, preflight_checks
 from robusteval.engine.preflight.clean_accuracy import Preflight, clean_report
@@ -34,10 +35,11 @@ from robusteval.engine.schedule.memory import in_words as sizes_in_words
 from robusteval.engine.schedule.memory import needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
+from robusteval.engine.sharing.ways import ways_of
 from robusteval.engine.suite.composed import chosen as chosen_suite
 from robusteval.engine.suite.goals import attackable, parse
 from robusteval.engine.suite.suite import Suite, applicable, read, with_surrogates
-from robusteval.engine.threads import one_thread
+from robusteval.engine.threads import cores, one_thread
 from robusteval.record.run import Finding
 
 
@@ -62,7 +64,8 @@ def prepare_job(
         options.memory,
         options.precision,
     )
-    device = device_of(options.device, options.suite, catalogue)
+    device, asked_for = device_of(options.device, options.suite, catalogue), options.workers or cores()
+    threads = torch.get_num_threads()  # what torch would take, or was told to
     executor = executor_of(options.executor, options.address, catalogue)
     known, model = gather(options.references), guarded(model)
     asked = chosen_suite(options.suite, options.attacks, options.norms, options.eps, options.defenses, catalogue)
@@ -70,12 +73,14 @@ def prepare_job(
     plan = applicable(plan, model.info)
     goal = parse(options.target, model.info)
     raw, chosen, fit_samples, notes = _data(model, catalogue, plan, model_path, options, kept)
-    chosen = as_received(model, chosen, plan.levels).to(device)
+    here = home(device)
+    chosen = as_received(model, chosen, plan.levels).to(here)
     keep = attackable(chosen.y, goal)
-    with one_thread(), exact(device):
+    with one_thread(), exact(here):
         one = chosen.x[:1]
+        model = model if here == device else carried(model, device, one)
         chunk = chunk_of(model.info.input_shape)
-        shares = shared_out(needs(model, one), one, chunk, _workers(options.workers, device), options.memory)
+        shares = shared_out(needs(model, one), one, chunk, _workers(asked_for, device), options.memory)
         sizes = shares.sizes()
         model = batched(model, sizes)
         seen = survey(chosen, keep, model.logits, options.labels_from_model, _marks(model))
@@ -90,16 +95,17 @@ def prepare_job(
         suite=plan,
         catalogue=catalogue,
         folder=Path(),
-        fit=None if fit_samples is None else fit_samples.samples.to(device),
+        fit=None if fit_samples is None else fit_samples.samples.to(here),
         model_file=str(model_path) if model_path is not None else model.info.name,
         data_source=raw.source,
         range_note=in_words(seen.note, notes) + _rounded(seen),
         command=options.command,
         seed=int(options.seed),
         workers=shares.workers,
-        threads=shares.threads(options.workers) if executor is None else 1,
+        threads=shares.threads(asked_for) if executor is None else 1,
         room=shares.room,
-        batches=sizes_in_words(sizes, shares, options.workers),
+        batches=sizes_in_words(sizes, shares, asked_for),
+        ways=ways_of(shares, asked_for, threads) if options.workers is None and executor is None else (),
         target=goal,
         labels_from_model=options.labels_from_model,
         precision=options.precision,
@@ -111,7 +117,7 @@ def prepare_job(
         time_budget=options.time_budget,
         references=known,
     )
-    with one_thread(), exact(device):
+    with one_thread(), exact(here):
         return replace(job, chunk=chunk_for(job))
 
 
@@ -123,7 +129,7 @@ def device_of(asked: str, suite: str | Mapping[str, Any], catalogue: Catalogue) 
 
 def _workers(asked: int, device: torch.device) -> int:
     """How many processes work: a GPU has one."""
-    return 1 if device.type == "cuda" else int(asked)
+    return int(asked) if device.type == "cpu" else 1
 
 
 def _data(

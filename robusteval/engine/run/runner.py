@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from robusteval.contracts.executors.executor import DIED, ENDED, unusable
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.plugins import Defended
 from robusteval.engine.batched import sizes_of
+from robusteval.engine.carried import passes_on
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.certify import behind, stored_graph
 from robusteval.engine.certify.certificates import CERTIFICATES
@@ -25,16 +27,17 @@ from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.references import match
 from robusteval.engine.run import assemble, gallery, witnesses
 from robusteval.engine.run.cut import in_words as cut_in_words
-from robusteval.engine.run.folder import SHARD_FILE, claim, locked, settled
+from robusteval.engine.run.folder import SHARD_FILE, claim, locked, settled, settled_threads
 from robusteval.engine.run.lifecycle import followed
 from robusteval.engine.run.new_record import record_of
-from robusteval.engine.schedule import memory, pass_timing
+from robusteval.engine.schedule import pass_timing
 from robusteval.engine.schedule.cascade_forecast import survivors
 from robusteval.engine.schedule.environment import machine
 from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
+from robusteval.engine.sharing.ways import shared, sized
 from robusteval.engine.state import guest, put_back
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread
@@ -58,7 +61,7 @@ def run(job: Job, listener: Listener = lambda _: None) -> document.Record:
     with heeding_ctrl_c(), exact(job.samples.x.device), locked(job.folder), started(job) as ready:
         begun = begin(ready, grows=True)
         (job.folder / SHARD_FILE).unlink(missing_ok=True)  # what was a shard's folder is a whole run's now
-        return followed(ready, begun.plan, listener, lambda told: finish(ready, begun, told))
+        return followed(begun.job, begun.plan, listener, lambda told: finish(begun, told))
 
 
 @contextlib.contextmanager
@@ -85,8 +88,10 @@ def started(job: Job) -> Iterator[Job]:
 
 @dataclass(frozen=True)
 class Begun:
-    """A job with its folder claimed, its defences fitted and its passes timed. since: seconds since 1970."""
+    """A job with its folder claimed, its defences fitted, its passes timed and its cores shared out. since: seconds
+    since 1970."""
 
+    job: Job
     plan: Plan
     units: UnitStore
     fitted: Fitted
@@ -115,31 +120,31 @@ def begin(job: Job, defenses: Collection[str] | None = None, grows: bool = False
         suite = dataclasses.replace(suite.untested(), defenses=fitting)
     with one_thread(), guest("what comes before the attacks", suite.cell_timeout):
         fitted = fit_all(suite, job.catalogue, job.model, job.samples, job.fit, job.seed)
-        fitted.by_defense = _sized(job, fitted)
         timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
         # units that are there already were made in that way
         timing = dataclasses.replace(timing, tuning=settled(job.folder, timing.tuning))
+        job = settled_threads(job.folder, functools.partial(shared, job, timing.tuning))
+        fitted.by_defense = sized(job, fitted.by_defense)
         costs = _costs(dataclasses.replace(job, suite=suite), plan, fitted, timing)
-    return Begun(plan, units, fitted, timing, costs, clock, since)
+    return Begun(job, plan, units, fitted, timing, costs, clock, since)
 
 
-def attack_part(job: Job, begun: Begun, listener: Listener, part: Part) -> Attacked:
+def attack_part(begun: Begun, listener: Listener, part: Part) -> Attacked:
     """Runs the units of a part that are not stored yet."""
-    return attack(
-        job, begun.plan, begun.fitted, begun.units, listener, begun.timing.tuning, begun.costs, begun.clock, part
-    )
+    plan, fitted, tuning = begun.plan, begun.fitted, begun.timing.tuning
+    return attack(begun.job, plan, fitted, begun.units, listener, tuning, begun.costs, begun.clock, part)
 
 
 def finish(
-    job: Job, begun: Begun, listener: Listener, part: Part = WHOLE, facts: Mapping[str, str] | None = None
+    begun: Begun, listener: Listener, part: Part = WHOLE, facts: Mapping[str, str] | None = None
 ) -> document.Record:
     """Attacks, and all that follows, up to the saved record. facts: more for its environment."""
-    plan, units, fitted, costs = begun.plan, begun.units, begun.fitted, begun.costs
-    done = attack_part(job, begun, listener, part)
+    job, plan, units, fitted, costs = begun.job, begun.plan, begun.units, begun.fitted, begun.costs
+    done = attack_part(begun, listener, part)
     with one_thread():
         record = _assembled(job, plan, fitted, units, done, costs)
         record.environment |= {"passes": begun.passes, match.PRECISION: begun.timing.tuning.precision, **(facts or {})}
-        findings = _test(record, job, begun)
+        findings = _test(record, begun)
         record.gallery = gallery.pictures(record, units, job.samples, fitted, plan.chunk)
         record.witnesses = witnesses.write(record, units, job.samples, job.folder, plan.chunk)
     record.references = match.compared(job.references, record)
@@ -171,21 +176,6 @@ def forecast_of(job: Job) -> Forecaster:
         left = survivors(_all(plan_of(job)), bare, job.samples, {}, job.suite.levels)
         timing = pass_timing.timed(job.model, pass_timing.some(job.samples), job.precision)
         return forecaster(job, {"none": timing}, {}, left=left)
-
-
-def _sized(job: Job, fitted: Fitted) -> dict[str, Pipeline]:
-    """The pipelines, each with how many inputs fit at once: a defence may ask its model many times about one image."""
-    sized = dict(fitted.by_defense)
-    for name, pipeline in fitted.by_defense.items():
-        need, sizes = memory.Need(), sizes_of(job.model)
-        if name != "none":
-            # a random one is cut inside; whatever another raises, its cells will say
-            if job.room and not pipeline.stochastic and len(job.samples):
-                with contextlib.suppress(Exception), foreign():
-                    need = memory.needs(pipeline, job.samples.x[:1])
-            sizes = memory.Shares(job.workers, job.room, need, 0.0).sizes()
-        sized[name] = dataclasses.replace(pipeline, sizes=sizes)
-    return sized
 
 
 def _all(plan: Plan) -> list[Planned]:
@@ -225,11 +215,12 @@ def _assembled(
 ) -> document.Record:
     """The record with the columns of every cell."""
     record = record_of(job, plan, fitted)
-    record.environment |= ({"batches": job.batches} if job.batches else {}) | cut_in_words(plan.chunk, job)
+    said = {"batches": job.batches, "threads": job.shared}
+    record.environment |= {name: text for name, text in said.items() if text} | cut_in_words(plan.chunk, job)
     if halved := sizes_of(job.model).halved:
         record.environment["memory"] = f"ran out {halved} times beside the attacks, and batches were halved"
-    if job.samples.x.device.type != "cpu":
-        record.environment["device"] = in_words(job.samples.x.device)
+    if (there := passes_on(job.model, job.samples.x.device)).type != "cpu":
+        record.environment["device"] = in_words(there)
     cells = assemble.cells(plan, len(job.samples), units, done.failures, done.skipped)
     record.cells, record.probes = cells.cells, cells.probes
     for planned in (*plan.planned, *plan.probes):
@@ -239,7 +230,7 @@ def _assembled(
     return record
 
 
-def _test(record: document.Record, job: Job, begun: Begun) -> list[document.Finding]:
+def _test(record: document.Record, begun: Begun) -> list[document.Finding]:
     """The tests of the evaluation itself, each as far as there is time left for it; a finding for each that failed."""
     findings = []
     for name, (_, seconds) in begun.costs.tests().items():
@@ -248,7 +239,7 @@ def _test(record: document.Record, job: Job, begun: Begun) -> list[document.Find
             continue
         try:
             with foreign(), guest(f"the test of the evaluation by {name}"):
-                _one_test(name, record, job, begun)
+                _one_test(name, record, begun)
         except Exception as error:  # noqa: BLE001
             # a model may fail at a batch of another size: the attacks' figures stay
             reason = error.message if isinstance(error, RobustEvalError) else words(error)[:500]
@@ -264,8 +255,8 @@ def _test(record: document.Record, job: Job, begun: Begun) -> list[document.Find
     return findings
 
 
-def _one_test(name: str, record: document.Record, job: Job, begun: Begun) -> None:
-    fitted, right_of = begun.fitted, begun.costs.initially_correct
+def _one_test(name: str, record: document.Record, begun: Begun) -> None:
+    job, fitted, right_of = begun.job, begun.fitted, begun.costs.initially_correct
     pipeline, suite = fitted.by_defense["none"], _survivable(job.suite, record)
     bare, initially_correct = pipeline.defended.model, right(job, fitted.rows[0].prediction)
     if name == "planted adversarials":

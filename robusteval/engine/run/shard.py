@@ -91,7 +91,7 @@ def run_shard(job: Job, shard: Shard, words: Sequence[str], listener: Listener =
             begun = begin(ready, needed)
             page = _made(ready, begun, shard, words)
             _write(job.folder, page)
-            done = attack_part(ready, begun, listener, Part(shard))
+            done = attack_part(begun, listener, Part(shard))
             page.failed, page.finished = _failed(done), True
             _write(job.folder, page)
     return ShardDone(done.total, done.failures)

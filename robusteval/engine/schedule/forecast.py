@@ -10,7 +10,6 @@ that is not known what is dearer is counted.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +27,7 @@ from robusteval.engine.search.l0_pruning import SINGLES
 from robusteval.engine.selftest.planted import TRIES, attacks_of
 from robusteval.engine.suite.goals import ALL
 from robusteval.engine.suite.suite import Suite
+from robusteval.engine.threads import cores
 from robusteval.engine.units.unit import chunk_count, chunk_rows
 from robusteval.foreign import foreign
 
@@ -165,6 +165,7 @@ class Forecaster:
     load: float = 1.0
     cores: int = 0
     certificates: float = 0.0  # seconds that they take at most
+    faster: float = 1.0  # how many times as fast a pass is by the clock on a worker's threads as on one
 
     def work(self, planned: Planned) -> Work | None:
         random = self.random.get(planned.cell.defense, False)
@@ -172,9 +173,8 @@ class Forecaster:
 
     def unit(self, planned: Planned, chunk: int) -> float | None:
         """Seconds of one unit."""
-        work = self.work(planned)
-        rows = chunk_rows(planned, self.samples, chunk)
-        return None if work is None else self._attacked(planned, rows) * work.seconds(self._speed(planned))
+        work, attacked = self.work(planned), self._attacked(planned, chunk_rows(planned, self.samples, chunk))
+        return None if work is None else attacked * work.seconds(self._speed(planned)) / self.faster
 
     def tests(self) -> dict[str, tuple[float, float]]:
         """(passes, seconds) of each test that the suite asks for beside the attacks."""
@@ -273,10 +273,10 @@ def forecaster(
         norm for norm in ("l2", "linf") if norm in suite.norms and suite.planted.samples and info.output != "labels"
     ]
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count, load, left = len(job.samples), contention(), left or {}
     proofs = certified * foretold(suite, job.catalogue, job.model, count)
-    return Forecaster(suite, info.classes, count, speeds, random, initially_correct, planted, left, load, cores, proofs)
+    more = (planted, left, load, cores(), proofs, job.faster)
+    return Forecaster(suite, info.classes, count, speeds, random, initially_correct, *more)
 
 
 def rounded(number: float) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -50,12 +50,18 @@ class Need:
 @dataclass(frozen=True)
 class Shares:
     """How the memory is shared out. workers: as many as have room, at most those asked for; room: bytes that questions
-    of each may take; need: of the bare model; limit: bytes of all processes together, as stated or found."""
+    of each may take; need: of the bare model; limit: bytes of all processes together, as stated or found; rooms: the
+    room of each were there 1, 2, ... workers, up to these."""
 
     workers: int
     room: float
     need: Need
     limit: float
+    rooms: tuple[float, ...] = ()
+
+    def among(self, workers: int) -> Shares:
+        """The same for fewer workers."""
+        return replace(self, workers=workers, room=self.rooms[workers - 1], rooms=self.rooms[:workers])
 
     def threads(self, asked: int) -> int:
         """Of each worker: what was asked for and has no room as a worker computes as a thread."""
@@ -131,12 +137,13 @@ def _shared_out(need: Need, x: Tensor, chunk: int, workers: int, limit: float | 
             "Give more with --memory, or evaluate fewer --samples.",
         )
     held = _COPIES * chunk * x[:1].numel() * x.element_size()
-    for count in range(workers, 0, -1):
+    rooms = []
+    for count in range(1, workers + 1):
         apart = base if count > 1 or watched() else 0.0  # one worker is this process itself where nobody could end it
-        room = (allowed - own) / count - apart - held
-        if count == 1 or room >= _ROOMY * need.gradient:
-            break
-    return Shares(count, max(room, 0.0), need, allowed)
+        rooms.append((allowed - own) / count - apart - held)
+    count = next((n for n in range(workers, 1, -1) if rooms[n - 1] >= _ROOMY * need.gradient), 1)
+    rooms = [max(room, 0.0) for room in rooms[:count]]
+    return Shares(count, rooms[-1], need, allowed, tuple(rooms))
 
 
 def in_words(sizes: Sizes, shares: Shares, asked: int) -> str:

@@ -6,6 +6,7 @@ tuned: from 32 samples on, its size changed the cost of a pass by less than that
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from itertools import product
-from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -25,12 +26,14 @@ from robusteval.cache import cache_folder
 from robusteval.contracts.classifier import Classifier
 from robusteval.contracts.pipeline import Pipeline
 from robusteval.contracts.tuning import AUTO, FULL, FULL_ONLY, REDUCED, TF32, Tuning, tuning_of
+from robusteval.engine.carried import passes_on
 from robusteval.engine.schedule.environment import processor
 from robusteval.engine.schedule.precision import computes, rounded, usable
 from robusteval.engine.source import Source
 from robusteval.errors import RecordError
 from robusteval.record.store import write_atomically
 
+T = TypeVar("T")
 _BATCH = 64
 _REPEATS = 3
 _GAIN = 0.9
@@ -39,7 +42,7 @@ _FEW, _LONG_S = 8, 0.25  # where a pass of few images takes so long, few are eno
 _LEAST = 2  # and these where they take so long
 _HOPELESS = 1.5  # times the best: what takes so long the first time is not tried again
 _SURE_S = 0.3  # two tries of what takes so long say as much as three
-_CHEAP_S = 3e-3  # a batch that is through in less is mostly overhead, which no choice of kernels changes
+CHEAP_S = 3e-3  # a batch that is through in less is mostly overhead, which no choice of kernels changes
 _CLASSES = 10
 
 
@@ -54,23 +57,29 @@ class PassTiming:
 
 
 def timed(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:
-    """The timing of a model, from the cache or by measurement on samples x [N, *shape]; precision: one of PRECISIONS.
-    Never raises for the cache's sake: a folder that cannot be used is the same as an empty one."""
+    """The timing of a model, from the cache or by measurement on samples x [N, *shape]; precision: one of
+    PRECISIONS."""
     if len(x) == 0:
         return PassTiming()
-    folder = cache_folder("pass-timing")
+    return kept("pass-timing", key(model, x, precision), _read, lambda: measure(model, x[:_BATCH], precision), asdict)
+
+
+def kept(kind: str, key: str, read: Callable[[Any], T], make: Callable[[], T], plain: Callable[[T], Any]) -> T:
+    """What the cache's file of this kind and key holds, or what is made now, which it holds from now on. read, plain:
+    from JSON and to it; whatever read refuses is made anew. Never raises for the cache's sake: a folder that cannot be
+    used is the same as an empty one."""
+    folder = cache_folder(kind)
     if folder is None:
-        return measure(model, x[:_BATCH], precision)
-    path = folder / f"{_key(model, x, precision)}.json"
-    known = _read(path)
-    if known is not None:
-        return known
-    found = measure(model, x[:_BATCH], precision)
+        return make()
+    path = folder / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return read(json.loads(path.read_text(encoding="utf-8")))
+    found = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(asdict(found)).encode())
+        write_atomically(path, json.dumps(plain(found)).encode())
     except (OSError, RecordError):
-        return found
+        return found  # it is measured anew the next time
     return found
 
 
@@ -82,25 +91,25 @@ def some(samples: Source) -> Tensor:
 def measure(model: Classifier, x: Tensor, precision: str = FULL_ONLY) -> PassTiming:
     """Times passes over x [B, *shape] in every way, each the best of three; in TF32 and bfloat16 too where the
     precision is AUTO."""
-    default = Tuning()
-    x = _enough(model.logits, x)
+    default, there = Tuning(), passes_on(model, x.device)
+    x = enough(model.logits, x)
     forward = 1e3 * _seconds(lambda: model.logits(x), default, x.device) / len(x)
     if model.info.gradients == "none":
         return PassTiming(default, 0.0, forward)
-    cost = _seconds(lambda: _gradient(model, x, default), default, x.device)
-    if cost < _CHEAP_S:
+    cost = _seconds(lambda: gradient(model, x, default), default, there)
+    if cost < CHEAP_S:
         return PassTiming(default, 1e3 * cost / len(x), forward)
     best, least, bare = default, cost * _GAIN, True
-    kernels = (True, False) if x.device.type == "cpu" else (True,)
-    for onednn, channels_last, own in product(kernels, (False, True), sorted({False, x.device.type == "cpu"})):
+    kernels = (True, False) if there.type == "cpu" else (True,)
+    for onednn, channels_last, own in product(kernels, (False, True), sorted({False, there.type == "cpu"})):
         tuning = Tuning(onednn, channels_last, own_kernels=own)
         if tuning == default or ((channels_last or own) and x.dim() != 4) or not (onednn or bare):
             continue
-        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, x.device, least)  # type: ignore[misc]
+        spent = _seconds(lambda way=tuning: gradient(model, x, way), tuning, there, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
         bare = bare and (onednn or spent <= _HOPELESS * cost)  # without oneDNN convolutions of some size never pay
-    if precision == AUTO and usable(model, x):
+    if precision == AUTO and there == x.device and usable(model, x):
         best, cost = _reduced(model, x, best, cost)
     if (
         cost / len(x) < _LONG_S / _FEW
@@ -118,7 +127,7 @@ def _reduced(model: Classifier, x: Tensor, best: Tuning, cost: float) -> tuple[T
         tuning = rounded(model, x, exact, Tuning(channels_last=channels_last, precision=precision))
         if tuning is None:
             continue
-        spent = _seconds(lambda way=tuning: _gradient(model, x, way), tuning, x.device, least)  # type: ignore[misc]
+        spent = _seconds(lambda way=tuning: gradient(model, x, way), tuning, x.device, least)  # type: ignore[misc]
         if spent < least:
             best, least, cost = tuning, spent, spent
     return best, cost
@@ -138,11 +147,12 @@ def behind(pipeline: Pipeline, x: Tensor, tuning: Tuning) -> PassTiming:
     x, rng = x[:_BATCH], Generator().manual_seed(0)
     if len(x) == 0:
         return PassTiming(tuning)
-    x = _enough(lambda some: pipeline.draw(rng).decide(some), x)
+    x = enough(lambda some: pipeline.draw(rng).decide(some), x)
     forward = 1e3 * _seconds(lambda: pipeline.draw(rng).decide(x), tuning, x.device) / len(x)
     if pipeline.defended.model.info.gradients == "none":
         return PassTiming(tuning, 0.0, forward)
-    cost = _seconds(lambda: _gradient(pipeline.draw(rng), x, tuning), tuning, x.device)
+    there = passes_on(pipeline.defended.model, x.device)
+    cost = _seconds(lambda: gradient(pipeline.draw(rng), x, tuning), tuning, there)
     return PassTiming(tuning, 1e3 * cost / len(x), forward)
 
 
@@ -169,15 +179,16 @@ def _with_jacobian(model: Classifier, x: Tensor, tuning: Tuning) -> Tuning:
     some = min(_CLASSES, model.info.classes)
     classes = torch.arange(some, device=x.device).expand(len(x), some)
     batched = replace(tuning, batched_jacobian=True)
-    apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning, x.device)
+    there = passes_on(model, x.device)
+    apart = _seconds(lambda: _jacobian(model, x, classes, tuning), tuning, there)
     try:
-        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched, x.device)
+        together = _seconds(lambda: _jacobian(model, x, classes, batched), batched, there)
     except RuntimeError:  # an operator that cannot be batched
         return tuning
     return batched if together < apart * _GAIN else tuning
 
 
-def _enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:
+def enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:
     """Fewer images where asking some of them takes long; what a pass costs an image is much the same."""
     if len(x) <= _LEAST:
         return x
@@ -194,9 +205,10 @@ def _enough(ask: Callable[[Tensor], object], x: Tensor) -> Tensor:
 
 def _clock(device: torch.device) -> float:
     """Seconds of processor time; by the clock where a GPU computes, once it has done what it was told."""
-    if device.type != "cuda":
+    if device.type == "cpu":
         return time.process_time()
-    torch.cuda.synchronize(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
@@ -213,7 +225,8 @@ def _seconds(work: Callable[[], object], tuning: Tuning, device: torch.device, b
     return least
 
 
-def _gradient(model: Classifier | Pipeline, x: Tensor, tuning: Tuning) -> None:
+def gradient(model: Classifier | Pipeline, x: Tensor, tuning: Tuning) -> None:
+    """One pass there and back over x [B, *shape]."""
     leaf = tuning.laid(x.detach()).requires_grad_(True)
     with torch.enable_grad(), tuning.there_and_back(x.device.type):
         with tuning.kernels(x.device.type):
@@ -231,7 +244,7 @@ def _jacobian(model: Classifier, x: Tensor, classes: Tensor, tuning: Tuning) -> 
         ops.class_gradients(twin, tuning.laid(x), classes, tuning.batched_jacobian)
 
 
-def _key(model: Classifier, x: Tensor, precision: str) -> str:
+def key(model: Classifier, x: Tensor, precision: str) -> str:
     """Of the model, of how it is read, of what may be chosen, and of the machine."""
     facts = (
         precision if computes(x.device) else FULL_ONLY,
@@ -240,7 +253,7 @@ def _key(model: Classifier, x: Tensor, precision: str) -> str:
         model.info.rung,
         str(model.info.input_shape),
         model.info.provider,
-        torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else x.device.type,
+        torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else passes_on(model, x.device).type,
         platform.machine(),
         processor(),
         torch.__version__,
@@ -248,12 +261,8 @@ def _key(model: Classifier, x: Tensor, precision: str) -> str:
     return sha256(repr(facts).encode()).hexdigest()[:32]
 
 
-def _read(path: Path) -> PassTiming | None:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return PassTiming(tuning_of(data["tuning"]), float(data["pass_ms"]), float(data["forward_ms"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+def _read(data: Any) -> PassTiming:
+    return PassTiming(tuning_of(data["tuning"]), float(data["pass_ms"]), float(data["forward_ms"]))
 
 
 def in_words(tuning: Tuning) -> str:

@@ -139,6 +139,8 @@ def attack(
     coming = costs.forecast(plan, todo.chunks_left())
     done.foretold_s = coming.wall(job.workers)
     listener(Progress(todo.found, todo.total, "", note=coming.sentence(job.workers)))
+    if job.shared:
+        listener(Progress(todo.found, todo.total, "", note=f"{job.shared}."))
 
     def seconds(task: Task) -> float | None:
         return costs.unit(task.planned, task.chunk)

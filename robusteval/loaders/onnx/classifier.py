@@ -23,6 +23,7 @@ from robusteval.loaders.onnx.gradients.ladder import Climb, TwinRunner
 from robusteval.loaders.onnx.gradients.prepass import merge_opsets
 from robusteval.loaders.onnx.penultimate import tap
 from robusteval.loaders.onnx.reading.batches import try_input
+from robusteval.loaders.onnx.reading.bound import GPU
 from robusteval.loaders.onnx.reading.file import ModelFile, read_model
 from robusteval.loaders.onnx.reading.inputs import InputReading, OutputReading, guesses, reading_of
 from robusteval.loaders.onnx.reading.outputs import candidates, choose
@@ -70,9 +71,20 @@ class OnnxClassifier:
         if not len(x):
             return x.new_zeros((0, self.info.classes), dtype=torch.float32)
         if self._truth is None:
-            session = open_session(self._file.blob, device=self._device)
-            self._truth = Truth(self._file.blob, self._input_reading, self._output_reading, session=session)
+            self._truth = self._opened()
         return self._truth.scores(x, self._head, self.info.batch).to(x.device)
+
+    def _opened(self) -> Truth:
+        """The file in another process than the one that loaded it. Raises ModelError where another provider answers
+        there: numbers of two would meet in one record."""
+        session = open_session(self._file.blob, device=self._device)
+        truth = Truth(self._file.blob, self._input_reading, self._output_reading, session=session)
+        if self._device != "cpu" and provider_of(truth) != self.info.provider:
+            raise ModelError(
+                f"The model was opened with {self.info.provider}, and {provider_of(truth)} answers in this process.",
+                "See that the GPU has room for every process, or run with --device cpu.",
+            )
+        return truth
 
     def twin(self, x: Tensor) -> Tensor:
         """Differentiable scores: [B, *input_shape] -> [B, K]. Raises AccessError where there is no useful gradient."""
@@ -156,7 +168,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     head, climbed = climb(file, truth, samples)
     if head.classes < 2:
         raise ModelError("The model has a single class.", "Export a classifier with at least two.")
-    notes = (*input_reading.notes, *output_reading.notes, *climbed.notes)
+    notes = (*input_reading.notes, *output_reading.notes, *climbed.notes, *_elsewhere(options.device, truth))
     metadata = {p.key: p.value for p in model.metadata_props}
     info = ModelInfo(
         name=metadata.get("name") or path.stem,  # hostile text: whoever shows it escapes it
@@ -173,7 +185,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         gradients_reason=climbed.reason,
         rung=climbed.rung,
         output=head.output,
-        provider=f"onnxruntime {truth.provider}",
+        provider=provider_of(truth),
         precision=climbed.precision,
         batch=input_reading.batch if input_reading.batch is not None else climbed.forced_batch,
         opset=opsets.get(""),
@@ -185,6 +197,19 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         training_fingerprints=metadata.get("robusteval.learnt", ""),
     )
     return OnnxClassifier(file, input_reading, output_reading, head, climbed, info, truth, options.device)
+
+
+def provider_of(truth: Truth) -> str:
+    """What answers, for the record."""
+    return f"onnxruntime {truth.provider}"
+
+
+def _elsewhere(device: str, truth: Truth) -> tuple[str, ...]:
+    """A note where a GPU was asked for and the processor answers."""
+    if not device.startswith("cuda") or truth.provider == GPU:
+        return ()
+    fault = f"ONNX Runtime has no CUDA provider that starts on {device}"
+    return (f"{fault}: the model's answers come from the processor, and only gradients from the GPU.",)
 
 
 def _check_room(model: onnx.ModelProto) -> None:

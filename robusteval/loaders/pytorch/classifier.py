@@ -89,7 +89,7 @@ class TorchClassifier:
             gradients_reason=ladder.reason,
             rung=ladder.rung,
             output=asked.head.output,
-            provider=f"torch {options.device.partition(':')[0]}",
+            provider=f"torch {options.device.partition(':')[0].replace('mps', 'cpu')}",  # mps gives gradients alone
             precision=str(dtype_of(frozen)).removeprefix("torch."),
             batch=asked.reading.batch,
             parity=ladder.parity,

@@ -7,6 +7,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from robusteval.loaders.onnx.reading.bound import Bound, device_of
 from robusteval.loaders.onnx.reading.inputs import InputReading, OutputReading, reading_of
 from robusteval.loaders.onnx.reading.session import open_session
 from robusteval.loaders.output_head import Head
@@ -28,6 +29,7 @@ class Truth:
         self.session = session or open_session(blob, optimise=optimise)
         self.input_reading, self.output_reading = input_reading, output_reading
         self.provider = self.session.get_providers()[0]
+        self._device = device_of(self.session)
         self._runtime = Runtime(self.session, reading_of(input_reading, output_reading))
 
     def raw(self, x: Tensor, batch: int | None = None) -> Tensor:
@@ -40,9 +42,12 @@ class Truth:
         return self._runtime.feed(_array(x))
 
     def scores(self, x: Tensor, head: Head, batch: int | None = None) -> Tensor:
-        """Scores of canonical x: float32 [B, K] on the CPU."""
-        runtime = Runtime(self.session, reading_of(self.input_reading, self.output_reading, head, batch))
-        return torch.from_numpy(runtime.scores(_array(x)))
+        """Scores of canonical x: float32 [B, K], on the device where ONNX Runtime computes. An x that lies on that GPU
+        is asked about there."""
+        reading = reading_of(self.input_reading, self.output_reading, head, batch)
+        if x.device == self._device:
+            return Bound(self.session, reading, x.device).scores(x)
+        return torch.from_numpy(Runtime(self.session, reading).scores(_array(x)))
 
 
 def _array(x: Tensor) -> Array:
