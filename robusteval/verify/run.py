@@ -26,6 +26,7 @@ from robusteval.verify.parts.page import check_page
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import stored
 from robusteval.verify.proofs.check import check_proofs
+from robusteval.verify.proofs.claims import check_claims
 
 
 def verify(record: Record, folder: Path, model: Path | None) -> Verification:
@@ -54,7 +55,7 @@ def check(
     bare = next((row for row in record.pipelines if row.defense == "none"), None)
     if bare is None or bare.status != "done":
         raise RecordError("The record has no clean answers of the bare model, so there is nothing to verify.")
-    _part(result, "facts", lambda: check_facts(record, result))
+    _part(result, "facts", lambda: _facts(record, result))
     _part(result, "clean answers", lambda: check_clean(record, evidence, result))
     if evidence.tensors[CLEAN].shape == (record.data.samples, *record.model.input_shape):
         _part(result, "stored adversarials", lambda: _proof(record, evidence, result))
@@ -65,6 +66,12 @@ def check(
     _part(result, "known models", lambda: check_known(record, result, shipped))
     _part(result, "derived parts", lambda: check_derived(record, built_in() if metrics is None else metrics, result))
     return result
+
+
+def _facts(record: Record, result: Verification) -> None:
+    """What needs neither the model nor the images."""
+    check_facts(record, result)
+    check_claims(record, result)
 
 
 def _part(result: Verification, name: str, check: Callable[[], None]) -> None:

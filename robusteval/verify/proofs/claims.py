@@ -13,6 +13,11 @@ def check_claims(record: Record, result: Verification) -> None:
         (proof.defense, f"certificates_behind[{index}]", proof)
         for index, proof in enumerate(record.certificates_behind)
     ]
+    asked = [(row.norm, row.certifier, row.version) for row in record.certificates]
+    fitted = [row.defense for row in record.pipelines if row.defense != "none" and row.status == "done"]
+    behind = [(row.defense, row.norm, row.certifier, row.version) for row in record.certificates_behind]
+    if behind and behind != [(defense, *row) for defense in fitted for row in asked]:
+        result.judge(["they are not of each defence what they are of the bare model"], "certificates_behind")
     best: dict[tuple[str, str], list[float]] = {}
     names = [(defense, proof.norm, proof.certifier) for defense, _, proof in places]
     for number, (defense, where, proof) in enumerate(places):
