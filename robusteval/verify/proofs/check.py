@@ -10,8 +10,9 @@ import numpy as np
 from robusteval.errors import RecordError
 from robusteval.plain import read_plain
 from robusteval.record.run import Certificate, Record
-from robusteval.verify.parts.evidence import CLEAN, Evidence
+from robusteval.verify.parts.evidence import CLEAN, Array, Evidence
 from robusteval.verify.parts.result import Verification
+from robusteval.verify.parts.stored import everywhere, towards
 from robusteval.verify.proofs.bound import margin
 from robusteval.verify.proofs.graph import Graph, NotRepeatedError, read, scores
 from robusteval.verify.proofs.slopes import NONE, has
@@ -23,6 +24,7 @@ TURNED = "alpha-crown"  # whose bounds need the slopes that were found
 SAMPLES = 3  # in each norm, those with the largest radius
 MAX_BYTES = 1 << 28
 _POINTS = 16  # drawn from each of these balls, at which graph and model are compared
+_AT_ONCE = 32  # points that the graph is asked about together
 _CLOSE = 1e-3  # of the leads of scores, relative to the largest score
 LEFT = "certificates that are not proved again: each norm's largest ones by crown, and by alpha-crown with slopes, are"
 UNTIED = "certificates that follow from the stored graph, which was not compared with the model"
@@ -52,6 +54,12 @@ def check_proofs(record: Record, folder: Path, evidence: Evidence, result: Verif
         return
     same = hashlib.sha256(content).hexdigest() == record.proofs.sha256
     result.judge([] if same else ["it is not the file that the run wrote: its hash differs"], "The stored graph")
+    if evidence.model is not None:
+        try:
+            faults = _apart(graph, evidence, everywhere(record, evidence), record)
+        except RecordError as error:
+            faults = [error.message]
+        result.judge(faults, "The stored graph beside the model")
     done = 0
     for row in rows:
         if row.certifier in (REPEATED, TURNED):
@@ -74,7 +82,7 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
         label = record.data.labels[sample]
         faults: list[str] = []
         try:
-            faults += _alike(graph, evidence, x, radius, row.norm, record)
+            faults += _alike(graph, evidence, sample, radius, row.norm, record)
             kept = slopes(graph.tensors, TURNED, row.norm, sample) if turned else NONE
             found = margin(graph, x, label, row.norm, radius, (low, high), kept)
         except NotRepeatedError:
@@ -97,22 +105,40 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
     return done
 
 
-def _alike(graph: Graph, evidence: Evidence, x: np.ndarray, radius: float, norm: str, record: Record) -> list[str]:
-    """Where the graph does not answer as the model does, at points of the ball."""
+def _alike(graph: Graph, evidence: Evidence, sample: int, radius: float, norm: str, record: Record) -> list[str]:
+    """Where the graph does not answer as the model does, at points of the ball: drawn anew each time, so that nobody
+    can make a graph for them, and on the way to the nearest adversarial."""
     if evidence.model is None:
         return []
-    rng = np.random.default_rng(len(x))
-    low, high = record.model.bounds
+    x = evidence.tensors[CLEAN][sample].astype(np.float64).reshape(-1)
     reach = radius if norm == "linf" else radius / len(x) ** (0.5 if norm == "l2" else 1.0)
+    rng = np.random.default_rng()
     drawn = rng.choice([-1.0, 1.0], (_POINTS, len(x))) * reach * rng.random((_POINTS, 1))
-    points = np.clip(np.concatenate([x[None], x + drawn]), low, high).astype(np.float32)
+    points = np.concatenate([x[None], x + drawn, *towards(record, evidence, sample, norm, radius)])
+    return _apart(graph, evidence, points, record)
+
+
+def _apart(graph: Graph, evidence: Evidence, points: Array, record: Record) -> list[str]:
+    """How far the graph is from the model at points [n, pixels], in words. Raises RecordError for what is no graph."""
+    if evidence.model is None:
+        return []
+    low, high = record.model.bounds
+    points = np.clip(points, low, high).astype(np.float32)
     theirs = evidence.model.scores(points.reshape(-1, *record.model.input_shape)).astype(np.float64)
-    own = scores(graph, points.astype(np.float64))
+    try:
+        parts = [points[start : start + _AT_ONCE] for start in range(0, len(points), _AT_ONCE)]
+        own = np.concatenate([scores(graph, part.astype(np.float64)) for part in parts])
+    except RecordError:
+        raise
+    except Exception as error:  # noqa: BLE001 - shapes and places of a hostile graph need not fit each other
+        raise RecordError(f"The stored graph contradicts itself ({type(error).__name__}).", "Run it again.") from None
     if own.shape != theirs.shape:
         return ["the stored graph has other classes than the model"]
+    finite = np.isfinite(theirs).all(1)
+    own, theirs = own[finite], theirs[finite]
     if graph.slack > 0:  # the model's scores are those behind a softmax
         own = own - np.log(np.exp(own - own.max(1, keepdims=True)).sum(1, keepdims=True)) - own.max(1, keepdims=True)
         own, theirs = np.maximum(own, -20.0), np.maximum(theirs, -20.0)
-    gap = float(np.abs((own - own[:, :1]) - (theirs - theirs[:, :1])).max())
-    size = max(1.0, float(np.abs(theirs).max()))
+    gap = float(np.abs((own - own[:, :1]) - (theirs - theirs[:, :1])).max(initial=0.0))
+    size = max(1.0, float(np.abs(theirs).max(initial=0.0)))
     return [] if gap <= _CLOSE * size else [f"the stored graph answers otherwise than the model, by {gap:.3g}"]
