@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from robusteval.assessment.checks import run_checks
+from robusteval.assessment.evidence.own import FROM_MODEL
 from robusteval.assessment.evidence.worst_case import envelope
 from robusteval.record.run import Check, Finding, Record
 
@@ -20,7 +21,7 @@ def examine(record: Record, labels_from_model: bool) -> tuple[list[Check], list[
     if labels_from_model:
         found.append(
             Finding(
-                "labels-from-model",
+                FROM_MODEL,
                 "warning",
                 "The labels are the model's own answers, so clean accuracy is 100 % by construction.",
                 {},

@@ -7,6 +7,7 @@ from collections import Counter
 
 from robusteval.assessment.checks.certificates import CERTIFICATES
 from robusteval.assessment.checks.more_effort import power
+from robusteval.assessment.evidence.own import labels_are_own, own_figures
 from robusteval.assessment.evidence.upper_bounds import Bounds
 from robusteval.assessment.evidence.white_box import blind_norms, why_blind
 from robusteval.assessment.evidence.worst_case import envelope_of, median_loss
@@ -43,7 +44,8 @@ def write(record: Record) -> Verdict:
     sentences += _planted(record)
     sentences += _cascades(record, bound)
     sentences += _claims(record, bound)
-    sentences += [bound.said(sentence) for sentence in known_models(record)]
+    known = [] if labels_are_own(record) else known_models(record)  # no other model is judged by this one's answers
+    sentences += [bound.said(sentence) for sentence in known]
     sentences += _defenses(record, bound)
     done = sum(check.outcome != "not-applicable" for check in record.checks)
     reason = f"{fails} checks or findings fail and {warns} warn; {done} checks were made. {RULE}"
@@ -116,6 +118,8 @@ def _accuracy(record: Record) -> list[str]:
     bare = record.pipeline("none")
     clean = sum(a == b for a, b in zip(bare.prediction, labels, strict=True)) / max(len(labels), 1)
     sentences = [f"On {len(labels)} clean samples the model is right on {100 * clean:.1f} %."]
+    if labels_are_own(record):
+        sentences = [f"The labels of {len(labels)} samples are the model's own answers: how often it is right is open."]
     target = next((cell.target for cell in record.cells if cell.target not in ("untargeted", "all")), "")
     if target:
         sentences.append(f"Only one class counted as a win of the attacks: {_aim(record, target)}.")
@@ -175,7 +179,7 @@ def _bracket(record: Record) -> list[str]:
 def _spread(record: Record, norm: str) -> str:
     """The interval of the median distance in the worst case over all attacks."""
     requested = {"measure": "median-distance", "defense": "none", "norm": norm, "attack": WORST_CASE}
-    for result in record.results:
+    for result in own_figures(record):
         if requested.items() <= result.tags.items() and result.low is not None and result.high is not None:
             return f", 95 %: {result.low:.3g} to {result.high:.3g}"
     return ""
@@ -216,16 +220,20 @@ def _cascades(record: Record, bound: Bounds) -> list[str]:
             else f"{' and '.join(names)} leave{'s' * (len(names) == 1)}"
         )
         requested = {"measure": "robust-accuracy", "norm": norm, "defense": "none"}
-        for result in record.results:
+        for result in own_figures(record):
             near = abs(float(result.tags.get("eps") or 0) - eps) <= 1e-6 * eps
             if result.value is not None and near and requested.items() <= result.tags.items():
                 kept, low, high = (100 * (share or 0) for share in (result.value, result.low, result.high))
                 sentence = (
                     f"Within {NORM_TITLES.get(norm, norm)} {_at(record, norm, eps)}, {who} "
-                    f"at most {kept:.1f} % of all samples right (95 %: {low:.1f} to {high:.1f} %)."
+                    f"at most {kept:.1f} % of all samples {_right(record)} (95 %: {low:.1f} to {high:.1f} %)."
                 )
                 sentences.append(bound.said(sentence, norm))
     return sentences
+
+
+def _right(record: Record) -> str:
+    return "as they are" if labels_are_own(record) else "right"
 
 
 def _at(record: Record, norm: str, eps: float) -> str:
@@ -237,13 +245,13 @@ def _claims(record: Record, bound: Bounds) -> list[str]:
     """The worst case at the reference budget where no cascade answers for the norm; and what a tighter claim would
     take."""
     sentences, needed = [], []
-    for result in record.results:
-        for facts in result.named() if (result.metric, result.name) == ("accuracy-curve", "claims") else []:
+    for result in own_figures(record):
+        for facts in result.named() if result.name == "claims" else []:
             if facts["by"] == WORST_CASE:
                 kept, low, high = (100 * float(facts[name] or 0) for name in ("robust-accuracy", "low", "high"))
                 at = _at(record, str(facts["norm"]).lower(), float(facts["budget"] or 0))
                 sentence = (
-                    f"Within {facts['norm']} {at} at most {kept:.1f} % of all samples stay right "
+                    f"Within {facts['norm']} {at} at most {kept:.1f} % of all samples stay {_right(record)} "
                     f"(95 %: {low:.1f} to {high:.1f} %)."
                 )
                 sentences.append(bound.said(sentence, str(facts["norm"]).lower()))

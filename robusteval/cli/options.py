@@ -246,7 +246,7 @@ def load_options(
         mean=mean,
         std=std,
         layout=layout or "",
-        input_shape=tuple(int(size) for size in shape),
+        input_shape=tuple(int(size) if size.is_integer() else size for size in shape),  # type: ignore[misc]  # refused
         arch=arch,
         trust=trust,
         output=output,

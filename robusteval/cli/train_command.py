@@ -93,7 +93,7 @@ def command(
         kept=kept,
     )
     kept.clear()  # the lesson holds what it needs
-    before = task.before()
+    before, seen_before = task.before(), task.seen_before()
     say(f"{defence}: {len(task.training)} samples to learn from, {len(task.held)} held out. {task.note}", err=True)
     defended = task.train(_say)
     gap = write_model(defended.model, classifier.info, path, task.facts(), task.held.x[:16], task.marks())
@@ -103,14 +103,25 @@ def command(
     if as_json:
         row = {"model": str(path), "weights": str(weights), "before": before, "after": after, "onnx_gap": gap}
         certified = {} if share is None else {"certified": asdict(share) | {"accuracy": share.accuracy}}
-        say_json(row | task.facts() | {"held_out": len(task.held)} | certified)
+        say_json(row | task.facts() | {"held_out": len(task.held), "held_out_seen_before": seen_before} | certified)
         return
     say(f"Clean accuracy on {len(task.held)} samples held out: {before:.1%} before, {after:.1%} after.")
+    say(_known_before(seen_before, len(task.held)))
     if share is not None:
         say(_sentence(share, task.held.bounds))
     say(f"Model: {path} (ONNX Runtime agrees to {gap:.1g} of the largest score)")
     say(f"Weights: {weights}")
     say(f"What it is worth: robusteval run {path}")
+
+
+def _known_before(seen: int | None, held: int) -> str:
+    """What the model may have known of the samples held out, before it was trained here."""
+    if seen == 0:
+        return "By the marks in its file the model had not been trained on any of them."
+    better = "the first figure, and others as far as they build on its weights, look better than they are on new images"
+    if seen is None:
+        return f"The model's file does not say what it was trained on: if it was on some of them, {better}."
+    return f"By the marks in its file the model had been trained on {seen} of these {held}: {better}."
 
 
 def _proved(task: Lesson, path: Path, catalogue: Catalogue) -> ProvedShare | None:

@@ -10,7 +10,14 @@ import numpy as np
 
 from robusteval.hooks import hookimpl
 from robusteval.metrics._common import columns
-from robusteval.metrics._common.bracket import Edges, certified_pipelines, edges_of, lower_edge, shares_at
+from robusteval.metrics._common.bracket import (
+    Edges,
+    certified_pipelines,
+    contradicted,
+    edges_of,
+    lower_edge,
+    shares_at,
+)
 from robusteval.metrics._common.statistics import share
 from robusteval.metrics._common.steps import step_points
 from robusteval.record.column import DISTANCE, SHARE
@@ -116,7 +123,7 @@ def _in_norm(record: Record, norm: str, edges: Edges) -> Iterator[Result]:
         tags=tags | {"samples": edges.count}, columns=_COLUMNS, rows=rows,
     )  # fmt: skip
     distances, shares_proved = lower_edge(record, norm)
-    points = step_points(edges.proved, None, band=True)
+    points = step_points(np.where(contradicted(edges), 0.0, edges.proved), None, band=True)
     yield Result(
         NAME,
         f"lower-edge/{norm}",

@@ -168,6 +168,8 @@ def from_json(text: str) -> Comparison:
 def _check_sizes(comparison: Comparison) -> None:
     """Columns of the matrix have one entry a model and a sample, so that nobody indexes beyond them."""
     transfer, models, samples = comparison.transfer, len(comparison.models), len(comparison.data.labels)
+    if not models or len({model.key for model in comparison.models}) != models:
+        raise RecordError("The comparison has no models, or one of them twice.")
     if samples != comparison.data.samples or len(comparison.data.l2) != samples:
         raise RecordError(f"The labels and sizes are not of {comparison.data.samples} samples.")
     if transfer is None:

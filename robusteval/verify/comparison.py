@@ -24,10 +24,12 @@ from robusteval.verify.parts.measures import distance_of
 from robusteval.verify.parts.page import check_comparison_page
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.same import differences
-from robusteval.verify.run import verify
+from robusteval.verify.run import part, verify
 
 Array = NDArray[Any]
 FILE = "transfer.safetensors"
+_WHOLE = 0.99  # of a Linf budget: attacks that start anywhere in the ball, or take one step, get there somewhere
+UNSPENT = "the budget of the transfer matrix, as no adversarial spent it and the attack need not"
 SETTINGS = "attack, version and parameters of the transfer matrix, which no run of a single model has"
 
 
@@ -48,10 +50,8 @@ def verify_comparison(comparison: Comparison, folder: Path, models: Sequence[Pat
             result.judge([] if same else ["its record.json is not the one that was compared"], entry.key)
             result.judge(_entry(entry, record), f"models, {entry.key}")
         result.add(verify(record, entry_folder, model), entry.key)
-    with result.kind("transfer matrix"):
-        _matrix(comparison, records, folder, models, result)
-    with result.kind("figures of all models"):
-        _derived(comparison, records, result)
+    part(result, "transfer matrix", lambda: _matrix(comparison, records, folder, models, result))
+    part(result, "figures of all models", lambda: _derived(comparison, records, result))
     with result.kind("page and tables"):
         check_comparison_page(comparison, folder, result)
     return result
@@ -102,7 +102,10 @@ def _matrix(
 ) -> None:
     """The adversarials of each source: their distance and box, and every ONNX model's answers to them."""
     transfer = comparison.transfer
-    if transfer is None or not any(source.status == "done" for source in transfer.sources):
+    if transfer is None or not transfer.file:
+        done = transfer is not None and any(source.status == "done" for source in transfer.sources)
+        if done or (folder / FILE).exists():
+            result.judge(["it does not name its adversarials, and there are some"], "transfer")
         return
     if transfer.file != FILE:
         result.judge([f"it is {transfer.file[:80]!r}"], "transfer.file")
@@ -113,8 +116,16 @@ def _matrix(
         reopened(model, record) if model is not None and record.model.format == "onnx" else None
         for model, record in zip(models, records, strict=True)
     ]
+    extra = sorted(tensors.keys() - {source.key for source in transfer.sources if source.status == "done"})
+    if extra:
+        result.judge([f"it holds adversarials of {', '.join(extra[:5])}, which are said not to be done"], FILE)
+    _spent(comparison, records, tensors, folder, result)
     for index, source in enumerate(transfer.sources):
-        if source.status != "done":
+        done = source.status == "done"
+        odd = bool(source.reason) if done else bool(source.answers or source.unlawful) or not source.reason
+        if odd or not done:
+            result.judge(["what it has does not go with its status"] if odd else [], f"transfer.sources[{index}]")
+        if not done:
             continue
         result.claims += len(records)
         if source.key not in tensors or len(tensors[source.key]) != len(comparison.data.labels):
@@ -127,6 +138,33 @@ def _matrix(
         if fault:
             result.failures.append(f"Made on {source.key}: {fault}")
         _answers(comparison, source, stored, index, records, asked, result, not fault)
+
+
+def _spent(
+    comparison: Comparison, records: list[Record], tensors: dict[str, Array], folder: Path, result: Verification
+) -> None:
+    """A budget in Linf is spent by most attacks, so one that is stated larger is none of their own; and no more
+    candidates were thrown out than there are samples that did not move."""
+    transfer, shares = comparison.transfer, []
+    for index, source in enumerate(transfer.sources if transfer is not None else []):
+        record, stored = records[index], tensors.get(source.key)
+        if transfer is None or source.status != "done" or stored is None or record.witnesses is None:
+            continue
+        clean = read_tensors(folder / comparison.models[index].key / record.witnesses.file)[0].get(CLEAN)
+        if clean is None or clean.shape != stored.shape:
+            continue
+        sizes = [distance_of(before, after, transfer.norm) for before, after in zip(clean, stored, strict=True)]
+        still = sum(not size and hit for size, hit in zip(sizes, transfer.right[index], strict=True))
+        if not 0 <= source.unlawful <= still:
+            result.judge([f"{still} samples did not move"], f"transfer.sources[{index}].unlawful is {source.unlawful}")
+        if transfer.norm == "linf" and not record.model.grid and not record.suite.levels:
+            shares.append(max(sizes, default=0.0) / (transfer.eps * norm_width("linf", record.model.bounds) or 1.0))
+    if transfer is None or not 0 < max(shares, default=0.0) < _WHOLE:
+        return
+    if transfer.plugin == "fgsm" or (transfer.plugin == "pgd" and transfer.params.get("random_start", True)):
+        result.judge([f"no adversarial goes farther than {max(shares):.3g} of it"], "transfer.eps")
+    else:
+        result.leave(UNSPENT)
 
 
 def _infeasible(comparison: Comparison, stored: Array, record: Record, folder: Path, right: list[bool]) -> str:

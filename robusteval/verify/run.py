@@ -35,7 +35,7 @@ def verify(record: Record, folder: Path, model: Path | None) -> Verification:
     evidence = gather(record, folder, model)
     result = check(record, evidence)
     if record.certificates or record.certificates_behind:
-        _part(result, "certificates", lambda: check_proofs(record, folder, evidence, result))
+        part(result, "certificates", lambda: check_proofs(record, folder, evidence, result))
     with result.kind("page and tables"):
         check_page(record, folder, result)
     if evidence.model is not None:
@@ -55,16 +55,16 @@ def check(
     bare = next((row for row in record.pipelines if row.defense == "none"), None)
     if bare is None or bare.status != "done":
         raise RecordError("The record has no clean answers of the bare model, so there is nothing to verify.")
-    _part(result, "facts", lambda: _facts(record, result))
-    _part(result, "clean answers", lambda: check_clean(record, evidence, result))
+    part(result, "facts", lambda: _facts(record, result))
+    part(result, "clean answers", lambda: check_clean(record, evidence, result))
     if evidence.tensors[CLEAN].shape == (record.data.samples, *record.model.input_shape):
-        _part(result, "stored adversarials", lambda: _proof(record, evidence, result))
+        part(result, "stored adversarials", lambda: _proof(record, evidence, result))
     else:
         with result.kind("stored adversarials"):
             odd = "they are not as many, or not of the shape, that the record says"
             result.judge([odd], "The stored clean samples")
-    _part(result, "known models", lambda: check_known(record, result, shipped))
-    _part(result, "derived parts", lambda: check_derived(record, built_in() if metrics is None else metrics, result))
+    part(result, "known models", lambda: check_known(record, result, shipped))
+    part(result, "derived parts", lambda: check_derived(record, built_in() if metrics is None else metrics, result))
     return result
 
 
@@ -74,7 +74,7 @@ def _facts(record: Record, result: Verification) -> None:
     check_claims(record, result)
 
 
-def _part(result: Verification, name: str, check: Callable[[], None]) -> None:
+def part(result: Verification, name: str, check: Callable[[], None]) -> None:
     """One part of the checks. A record that was changed may lack whatever they take for granted: then it does not
     hold."""
     with result.kind(name):

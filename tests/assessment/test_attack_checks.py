@@ -127,6 +127,21 @@ def test_few_samples(count: int, expected: str, points: int) -> None:
         assert numbers(finding.sentence) == [count, 50, points]
 
 
+@pytest.mark.parametrize(
+    ("different", "expected"),
+    [(N, "pass"), (N - N // 10, "pass"), (N - N // 10 - 1, "warn"), (30, "warn"), (29, "fail")],
+)
+def test_images_that_are_there_more_than_once_are_no_new_ones(different: int, expected: str) -> None:
+    record = honest()
+    record.data.hashes = [f"h{place % different}" for place in range(N)]
+    check, found = ask(record, "samples")
+    assert check.outcome == expected
+    assert [finding.code for finding in found] == ([] if expected == "pass" else ["repeated-samples"])
+    if found:
+        assert numbers(found[0].sentence) == [different, N]
+        assert found[0].evidence == {"samples": N, "different": different}
+
+
 def never(count: int) -> list[float | None]:
     return [None] * count + [0.3] * (N - count)
 

@@ -57,6 +57,16 @@ def test_every_norm_that_was_asked_about_needs_a_value() -> None:
     assert unmet(record, 0.0) == "nothing was measured in any norm"
 
 
+def test_what_is_missing_in_one_norm_is_told_of_that_norm() -> None:
+    record = concluded()
+    assert gap(record, "l2") == gap(record) == ""
+    assert gap(record, "l1") == "nothing was measured in l1"
+    record.pipelines[0].prediction = [1 - label for label in record.data.labels]
+    record.cells[0].distance = record.cells[0].l2 = [0.0] * N
+    assert gap(record, "l2") == "no sample was right when clean"
+    assert gap(record, "l1") == "nothing was measured in l1"
+
+
 def test_a_norm_without_working_gradients_meets_no_gate() -> None:
     record = concluded()
     record.cells.append(cell("square", 0.9, "scores", norm="linf"))

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from robusteval.assessment import verdict
 from robusteval.assessment.references.known_models import known_models
-from robusteval.record.run import Record, Result
+from robusteval.record.run import Finding, Record, Result
 from tests.assessment.asking import numbers
-from tests.engine.test_findings import honest
+from tests.engine.test_findings import N, cell, honest
 
 COLUMNS = ["Model", "Role", "Images", "Accuracy at 0.125", "Low at 0.125", "High at 0.125"]
 
@@ -115,3 +116,21 @@ def test_budgets_find_their_columns_and_are_written_as_everywhere(
     record.results = [table(MINE, TRAINED, norm=norm, eps=eps, columns=columns)]
     (sentence,) = known_models(record)
     assert sentence.startswith(f"Within {text} it keeps 50.0 %")
+
+
+def test_no_model_is_judged_by_the_answers_of_another() -> None:
+    record: Record = honest()
+    record.results = [table(MINE, TRAINED, MASKED)]
+    assert any("reference models" in sentence for sentence in verdict.write(record).sentences)
+    record.findings = [Finding("labels-from-model", "warning", "said", {}, "do")]
+    assert not any("reference models" in sentence for sentence in verdict.write(record).sentences)
+
+
+def test_a_set_says_how_far_attacks_with_gradients_looked() -> None:
+    from robusteval.engine.references.build import _columns
+
+    record = honest()
+    cells = [cell("pgd", 0.4, eps=0.5), cell("square", 0.9, "scores", eps=6.0)]
+    assert _columns(cells, [True] * N, record)["l2"].searched == 0.5
+    assert _columns(cells[1:], [True] * N, record)["l2"].searched == 6.0
+    assert _columns([*cells, cell("ddn", 0.3, eps=None)], [True] * N, record)["l2"].searched is None

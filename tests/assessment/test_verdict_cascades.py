@@ -17,7 +17,7 @@ def sentences(record: Record, word: str) -> list[str]:
 
 def share(value: float | None, eps: float | None = 0.125, **tags: Any) -> Result:
     more: dict[str, Any] = {"measure": "robust-accuracy", "norm": "linf", "defense": "none", "eps": eps} | tags
-    return Result("m", "n", "scalar", "t", value=value, low=0.25, high=0.625, tags=more)
+    return Result("accuracy-curve", "n", "scalar", "t", value=value, low=0.25, high=0.625, tags=more)
 
 
 def cascade(name: str, eps: float = 0.125, **more: Any) -> Cell:

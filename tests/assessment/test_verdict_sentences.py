@@ -68,8 +68,8 @@ def test_the_median_distance() -> None:
     record.model.bounds = [-1.0, 2.5]
     assert numbers(sentences(record, "at a distance of")[0]) == [0.3, -1, 2.5]
     record.results = [
-        Result("m", "n", "scalar", "t", low=0.25, high=0.375, tags={"measure": "median-distance", "defense": "none",
-                                                                  "norm": "l2", "attack": "worst case", "more": 1}),
+        Result("accuracy-curve", "n", "scalar", "t", low=0.25, high=0.375,
+               tags={"measure": "median-distance", "defense": "none", "norm": "l2", "attack": "worst case", "more": 1}),
     ]  # fmt: skip
     assert numbers(sentences(record, "at a distance of")[0]) == [0.3, 95, 0.25, 0.375, -1, 2.5]
     whole = record.results[0]

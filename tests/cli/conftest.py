@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -17,6 +18,8 @@ Command = Callable[..., "Screen"]  # words of the command line -> what it printe
 
 ROOT = Path(__file__).parents[2]
 CNN = ROOT / "examples" / "fashion-cnn.onnx"
+INT8 = CNN.with_name("fashion-int8.onnx")
+TRANSFER = 'transfer = { attack = "fgsm", eps = 0.1 }\n'
 
 QUICK = """
 name = "quick"
@@ -63,3 +66,25 @@ def quick(tmp_path: Path) -> Path:
     path = tmp_path / "quick.toml"
     path.write_text(QUICK)
     return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of both models, made once, and what it printed."""
+    folder = tmp_path_factory.mktemp("several")
+    (folder / "pairs.toml").write_text(QUICK.replace("[[attack]]", TRANSFER + "[[attack]]", 1))
+    command = [
+        sys.executable,
+        "-m",
+        "robusteval",
+        "run",
+        str(CNN),
+        str(INT8),
+        "--suite",
+        "pairs.toml",
+        "--workers",
+        "1",
+    ]
+    done = subprocess.run([*command, "--out", "run"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "run", done.stdout

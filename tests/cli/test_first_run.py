@@ -74,6 +74,11 @@ BAD = {
     "another table": ("[gates]\nfail = 1", "setting 'fail'"),
     "gates that are no table": ("gates = 5", "setting 'gates'"),
     "no choice": ('labels = "guess"', "labels"),
+    "a list for a text": ("suite = [1]", "suite: a text is wanted, not [1]"),
+    "a number for a text": ("data = 5", "data: a text is wanted"),
+    "a truth for a class": ("target = true", "target: a text is wanted"),
+    "gates of tables": ("[gates]\nfail_under = [{}]", "fail_under: a list of texts is wanted"),
+    "a gate that is a truth": ("[gates]\nfail_under = true", "fail_under: a list of texts is wanted"),
 }
 
 

@@ -19,10 +19,7 @@ import safetensors.numpy
 from onnx import TensorProto, helper, numpy_helper
 
 import robusteval as package
-from tests.cli.conftest import CNN, QUICK, Command
-
-INT8 = CNN.with_name("fashion-int8.onnx")
-TRANSFER = 'transfer = { attack = "fgsm", eps = 0.1 }\n'
+from tests.cli.conftest import CNN, INT8, QUICK, TRANSFER, Command
 
 
 @pytest.fixture
@@ -30,28 +27,6 @@ def suite(tmp_path: Path) -> Path:
     path = tmp_path / "pairs.toml"
     path.write_text(QUICK.replace("[[attack]]", TRANSFER + "[[attack]]", 1))
     return path
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run of both models, made once, and what it printed."""
-    folder = tmp_path_factory.mktemp("several")
-    (folder / "pairs.toml").write_text(QUICK.replace("[[attack]]", TRANSFER + "[[attack]]", 1))
-    command = [
-        sys.executable,
-        "-m",
-        "robusteval",
-        "run",
-        str(CNN),
-        str(INT8),
-        "--suite",
-        "pairs.toml",
-        "--workers",
-        "1",
-    ]
-    done = subprocess.run([*command, "--out", "run"], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "run", done.stdout
 
 
 @pytest.fixture

@@ -207,7 +207,10 @@ def test_a_hardened_file_is_not_evaluated_on_what_it_learnt(
     once, twice = tmp_path / "once.onnx", tmp_path / "twice.onnx"
     for model, fit, out in ((CNN, few, once), (once, tmp_path / "more.npz", twice)):
         words = ("label-embedding", model, "--fit-data", fit, "--param", "epochs=1", "--out", out)
-        assert robusteval("train", *words).code == 0
+        screen = robusteval("train", *words)
+        assert screen.code == 0
+        known = "had not been trained on any of them" if model == once else "does not say what it was trained on"
+        assert known in screen.out
 
     def run(model: Path, data: str) -> tuple[int, str]:
         words = ("--suite", quick, "--samples", 20, "--out", tmp_path / "run", "--overwrite")
@@ -232,6 +235,21 @@ def test_marks_that_nobody_wrote_are_an_error() -> None:
     info = replace(linear((4,)).info, training_fingerprints="abcde===")
     with pytest.raises(ModelError, match="cannot be read"):
         check_not_trained_on(info, set(), 1)
+
+
+def test_held_out_samples_that_the_model_knew_are_told_of(fashion_samples: Samples) -> None:
+    from robusteval.cli.train_command import _known_before
+    from robusteval.engine.data.training_fingerprints import marks, trained_on
+    from robusteval.testing import linear
+
+    knew = replace(linear((4,)).info, training_fingerprints=marks(fashion_samples[:30]))
+    assert trained_on(knew, fashion_samples) == 30
+    assert trained_on(knew, fashion_samples[30:]) == 0
+    assert trained_on(linear((4,)).info, fashion_samples) is None
+    assert "trained on 30 of these 400" in _known_before(30, 400)
+    assert "look better than they are" in _known_before(30, 400)
+    assert "look better than they are" in _known_before(None, 400)
+    assert "better" not in _known_before(0, 400)
 
 
 @pytest.mark.slow

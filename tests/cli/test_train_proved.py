@@ -48,7 +48,9 @@ def test_what_is_said_to_be_proved_is_proved_of_the_file_and_withstands_pgd(
     out = tmp_path / "certified.onnx"
     screen = robusteval(*words(few, out, "--json"))
     assert screen.code == 0, screen.err
-    said = json.loads(screen.out)["certified"]
+    told = json.loads(screen.out)
+    assert told["held_out_seen_before"] is None, "the example's file does not say"
+    said = told["certified"]
     held = split(images(600))[1]
     model = OnnxLoader().load(out, LoadOptions())
     eps = torch.full((len(held),), EPS, dtype=torch.float64)

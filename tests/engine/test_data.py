@@ -253,7 +253,7 @@ class TestChoice:
     @given(
         counts=st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any),
         share=st.integers(1, 100),
-        seed=st.integers(0, 2**32),
+        seed=st.integers(-(2**63), 2**63 - 1),
     )
     @settings(max_examples=100, deadline=None)
     def test_even_sorted_and_repeatable(self, counts: list[int], share: int, seed: int) -> None:

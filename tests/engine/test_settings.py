@@ -126,6 +126,16 @@ def test_the_command_line_refuses_them_too(words: tuple[str, str]) -> None:
     assert "Invalid value" in done.output
 
 
+def test_a_size_that_is_no_whole_number_is_not_cut_off() -> None:
+    from click.testing import CliRunner
+
+    from robusteval.cli.run_command import command
+
+    done = CliRunner().invoke(command, ["examples/fashion-cnn.onnx", "--shape", "1,28.5,28", "--dry-run"])
+    assert isinstance(done.exception, ModelError)
+    assert "28.5" in done.exception.message
+
+
 def test_the_api_takes_what_the_command_line_takes() -> None:
     from robusteval.cli.finished.export_command import HELP
     from robusteval.cli.run_command import command

@@ -75,6 +75,13 @@ MORE = {
     "no such metric": (TOP + 'metrics = ["cots"]\n' + PGD, "metrics.0", ["no metric named 'cots'"]),
     "defence against nobody": (TOP + PGD + BLUR + 'adaptive = ["x"]\n', "defense.0.adaptive", ["'x'", "blur"]),
     "infinite": (TOP + "samples = inf\n" + PGD, "samples", ["inf"]),
+    "grey levels as a budget": (TOP + "eps = { linf = 8 }\n" + PGD, "eps.linf", ["8 is larger", "write 8/255"]),
+    "grey levels in a cascade": (
+        TOP + CASCADE.replace("l2 = [1.0]", "linf = [0.5, 8]"),
+        "cascade.0.eps.linf",
+        ["larger than the pixel range"],
+    ),
+    "grey levels in the matrix": (TOP + "transfer = { eps = 8 }\n" + PGD, "transfer.eps", ["8 is larger"]),
     "a date": (TOP + "samples = 2030-01-01\n" + PGD, "samples", ["a whole number", "2030-01-01"]),
 }
 

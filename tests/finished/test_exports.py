@@ -21,7 +21,7 @@ from robusteval.finished.exports.junit import junit
 from robusteval.finished.exports.model_index import model_index
 from robusteval.finished.exports.sarif import sarif
 from robusteval.finished.exports.summary import summary
-from robusteval.record.run import Record, Verdict
+from robusteval.record.run import Finding, Record, Verdict
 from tests import records
 from tests.finished.made import version
 from tests.hostile_text import EVIL
@@ -112,6 +112,15 @@ def test_sarif_holds_against_the_schema_and_refers_to_its_own_rules(record: Reco
         marks = [result["partialFingerprints"]["robusteval/v1"] for result in run["results"]]
         assert len(set(marks)) == len(marks)
     assert sarif_faults('{"version": "2.1.0", "runs": [{"tools": {}}]}')
+
+
+def test_sarif_never_leaves_out_a_gate_for_its_many_findings(record: Record) -> None:
+    wanted = [result for result in json.loads(sarif(record))["runs"][0]["results"] if result["ruleId"] == "gate"]
+    assert wanted
+    record.findings = [Finding(f"c{place}", "info", "said.", {}, "do") for place in range(5100)]
+    results = json.loads(sarif(record))["runs"][0]["results"]
+    assert len(results) == 5000
+    assert [result["message"] for result in results if result["ruleId"] == "gate"] == [row["message"] for row in wanted]
 
 
 def test_fingerprints_do_not_change_with_figures() -> None:

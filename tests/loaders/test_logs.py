@@ -87,6 +87,15 @@ SOFT: dict[str, Make] = {
     "a square root": lambda g, z: g("Sqrt", g("Softmax", z)),
     "between -1 and 1": lambda g, z: g("Sub", g("Mul", g("Softmax", z), 2.0), 1.0),
     "Hardmax": lambda g, z: g("Hardmax", z, axis=-1),
+    "minus what is missing": lambda g, z: g("Neg", g("Sub", 1.0, g("Softmax", z))),
+    "times a negative number": lambda g, z: g("Mul", g("Sub", 1.0, g("Softmax", z)), -3.0),
+    "less their mean": lambda g, z: g("Sub", g("Softmax", z), g("ReduceMean", g("Softmax", z), np.array([1]))),
+    "of length 1": lambda g, z: g("Div", g("Softmax", z), g("ReduceL2", g("Softmax", z), np.array([1]))),
+    "of sum 1": lambda g, z: g("LpNormalization", g("Softmax", z), axis=1, p=1),
+    "whole percentages": lambda g, z: g("Round", g("Mul", g("Softmax", z), 100.0)),
+    "the softmax of its logarithm": lambda g, z: g("Softmax", g("Log", g("Softmax", z))),
+    "at another temperature": lambda g, z: g("Softmax", g("Div", g("Log", g("Softmax", z)), 1.5)),
+    "powers of two": lambda g, z: g("Softmax", g("Log", g("Pow", 2.0, g("Mul", z, 0.5)))),
 }  # fmt: skip
 
 

@@ -22,6 +22,17 @@ def test_saturated_probabilities_have_the_gradients_of_their_logarithms(kind: st
     assert torch.allclose(gradient(model), gradient(logits), rtol=1e-3, atol=1e-3)
 
 
+def test_large_logits_behind_a_gate_are_not_called_saturated_probabilities() -> None:
+    """Something inside is in the order of a sigmoid, and the scores are not."""
+
+    def forward(net: nn.Module, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(net(x)) - 0.5
+        scores: Tensor = 3000 * net(x).softmax(1).log() + gate
+        return scores
+
+    assert (loaded(forward).info.rung, loaded(forward).info.gradients) == ("A", "exact")
+
+
 def _both(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     p = torch.sigmoid(500 * net(x)[:, :1])
     return torch.cat([1 - p, p], 1)
@@ -66,6 +77,60 @@ def test_a_module_dead_on_noise_but_alive_on_its_images_is_differentiated() -> N
     model = loaded(threshold, seen(dark, y))
     assert (model.info.gradients, model.info.rung) == ("exact", "A")
     assert loaded(threshold, seen(X, Y)).info.gradients == "none"  # on bright images it is dead indeed
+
+
+class Random(torch.autograd.Function):
+    """A backward pass of its own, that has nothing to do with the forward one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return torch.randn(grad.shape, generator=torch.Generator("cpu").manual_seed(1))
+
+
+class Turned(Random):
+    """It points away from every adversarial."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return -grad
+
+
+class Followed(Random):
+    """Rounded, with a straight-through backward pass: that one helps."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.round(4 * x) / 4
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+def _seen_through(net: nn.Module, x: Tensor) -> Tensor:
+    """Answers the opposite where gradients are wanted."""
+    answer: Tensor = net(x)
+    return -answer if torch.is_grad_enabled() else answer
+
+
+@pytest.mark.parametrize(
+    ("forward", "gradients"),
+    [
+        (lambda net, x: net(Random.apply(x)), "none"),  # type: ignore[no-untyped-call]
+        (lambda net, x: net(Turned.apply(x)), "none"),  # type: ignore[no-untyped-call]
+        (lambda net, x: net(Followed.apply(x)), "exact"),  # type: ignore[no-untyped-call]
+        (_seen_through, "none"),
+    ],
+)
+def test_gradients_that_are_there_and_lead_nowhere_are_none(forward: Any, gradients: str) -> None:
+    model = loaded(forward)
+    assert model.info.gradients == gradients, model.info.gradients_reason
+    if gradients == "none":
+        assert "do not help" in model.info.gradients_reason
 
 
 def test_gradients_that_are_zero_on_every_image_are_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,18 @@ SATURATED: dict[str, Forward] = {
     "reshaped": lambda net, x: hot(net, x)[:, None, :].transpose(1, 2),
     "log of it": lambda net, x: torch.log(hot(net, x) + 1e-8),
     "renormalised": renormalised,
+    "a constant less": lambda net, x: hot(net, x) - 0.1,
+    "between -1 and 1": lambda net, x: 2 * hot(net, x) - 1,
+    "minus what is missing": lambda net, x: -(1 - hot(net, x)),
+    "times a negative number": lambda net, x: (1 - hot(net, x)) * -3.0,
+    "less their mean": lambda net, x: hot(net, x) - hot(net, x).mean(1, keepdim=True),
+    "of length 1": lambda net, x: nn.functional.normalize(hot(net, x), dim=1),
+    "powers of two": lambda net, x: torch.pow(2.0, (3000 / math.log(2.0) * net(x)).log_softmax(1)) - 0.5,
+    "multiplied": lambda net, x: torch.stack([hot(net, x), hot(net, x)]).prod(0).sqrt(),
+    "a function of multiply": lambda net, x: torch.multiply(hot(net, x), 100.0),
+    "blended": lambda net, x: torch.lerp(hot(net, x), hot(net, x), 0.3),
+    "permuted by a matrix": lambda net, x: hot(net, x) @ torch.eye(5),
+    "chosen": lambda net, x: torch.where(x.mean() > 0, hot(net, x), hot(net, x)),
 }
 
 STEPS: dict[str, Forward] = {

@@ -73,6 +73,9 @@ def test_a_win_in_a_proved_ball_fails_the_check_on_either_side_of_its_edge(
     if outcome == "fail":
         assert shares_at(sure(edges_of(record, "l2")), 1e-9).proved == 0
         assert lower_edge(record, "l2")[0].size == 0
+        curves = next(row for row in Bracket().compute(record) if row.name == "lower-edge/l2").curves
+        certified_curve = next(curve for curve in curves if curve.tags["role"] == "certified")
+        assert max(point.y for point in certified_curve.points) == 0, "what an attack refuted is drawn nowhere"
 
 
 def test_records_without_certificates_have_the_checks_that_they_had() -> None:

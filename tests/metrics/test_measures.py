@@ -12,7 +12,8 @@ from robusteval.testing.checks import Check
 from robusteval.testing.metrics import MetricSubject
 from tests import records
 from tests.assessment.asking import find
-from tests.metrics.test_metrics import tiny
+from tests.metrics.test_metrics import scalars, tiny
+from tests.sure import number
 
 NEW = [clever.Clever, label_next.LabelNext, strength_curve.StrengthCurve, cost.Cost, per_class.PerClass]
 
@@ -39,6 +40,25 @@ def rich() -> Record:
 )
 def test_keeps_the_kits_promises(check: Check) -> None:
     check()
+
+
+def test_no_budget_beyond_what_attacks_with_gradients_searched() -> None:
+    record = tiny()
+    record.cells[0].eps, record.cells[1].eps = 1.0, None
+    record.cells[1].needs = "scores"
+    assert max(number(scalar.tags["eps"]) for scalar in scalars(record, "robust-accuracy").values()) == 1.0
+    black_box = record.cells[1]
+    black_box.threat, black_box.eps = "budget", 2.0
+    budgets = {number(scalar.tags["eps"]) for scalar in scalars(record, "robust-accuracy").values()}
+    assert max(budgets) == 1.0, "not where a cascade without gradients was run either"
+    assert [
+        scalar.tags["eps"] for scalar in scalars(record, "robust-accuracy").values() if scalar.tags["reference"]
+    ] == [0.5]
+    black_box.eps = 0.75
+    assert 0.75 in {number(scalar.tags["eps"]) for scalar in scalars(record, "robust-accuracy").values()}
+    black_box.threat, black_box.eps = "curve", None
+    record.cells[0].needs = "decision"
+    assert max(number(scalar.tags["eps"]) for scalar in scalars(record, "robust-accuracy").values()) > 1.0
 
 
 def test_the_nearest_sample_is_labelled_first_and_the_wrong_and_the_never_lost_are_left_out() -> None:

@@ -71,6 +71,21 @@ def test_between_proof_and_attack_it_says_unknown(record: Record) -> None:
         assert row["y"] == pytest.approx([point.y for point in worst.points if point.x <= row["x"]][-1])
 
 
+def test_beyond_the_last_proof_there_is_no_band(record: Record) -> None:
+    """None of 24 is proved there: what chance allows for other images is no proof to be drawn in the colour of one."""
+    other = copy.deepcopy(record)
+    tags: dict[str, Scalar] = {"norm": "linf", "defense": "none"}
+    proof = [Point(0.0, 0.5, 0.3, 0.7), Point(0.01, 0.1, 0.01, 0.3), Point(0.02, 0.0, 0.0, 0.142)]
+    edge = Curve("Proved", proof, "linf", tags | {"role": "certified"})
+    other.results.append(Result("bracket", "lower-edge/linf", "curves", "Edges", "", tags=tags, curves=[edge]))
+    other.results.append(Result("bracket", "bracket/linf", "table", "Shares", "", tags=tags | {"samples": 24}))
+    rows = drawn(other, "linf", 8 / 255)[1]["datasets"]["unknown"]
+    bands = {row["x"]: (row["low"], row["high"]) for row in rows}
+    assert (bands[0.0], bands[0.01]) == ((0.3, 0.7), (0.01, 0.3))
+    assert max(bands) > 0.02
+    assert {band for x, band in bands.items() if x >= 0.02} == {(0.0, 0.0)}
+
+
 def test_an_edge_of_some_images_is_named_so_and_leaves_nothing_between_where_it_is_higher(record: Record) -> None:
     other = copy.deepcopy(record)
     tags: dict[str, Scalar] = {"norm": "linf", "defense": "none"}

@@ -13,7 +13,7 @@ from robusteval.assessment.evidence.worst_case import envelope_of, held, median_
 from robusteval.cli import tables as terminal
 from robusteval.cli.finished.ending import _medians
 from robusteval.metrics import accuracy_curve, cascades, cost
-from robusteval.record.run import Cell, Record, Verdict
+from robusteval.record.run import Cell, Finding, Record, Verdict
 from robusteval.record.units import attack_text, budget_text
 from robusteval.report.formats.numbers import MISSING
 from robusteval.report.sections import headline
@@ -143,6 +143,15 @@ def test_the_verdict_and_the_card_quote_one_figure_for_a_budget() -> None:
     assert card.value == "50.0 %"
     assert said
     assert all("50.0 %" in sentence for sentence in said)
+
+
+def test_no_card_calls_the_model_s_own_answers_an_accuracy() -> None:
+    record = _record([0.2, 0.01, None, None], "linf", (_cascade(8 / 255, [8 / 255, None, None, None]),))
+    assert headline.cards(record)[0].label == "Clean accuracy"
+    record.findings = [Finding("labels-from-model", "warning", "said", {}, "do")]
+    labels = [card.label for card in headline.cards(record)]
+    assert labels
+    assert not [label for label in labels if "ccuracy" in label]
 
 
 @pytest.mark.parametrize(

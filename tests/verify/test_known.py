@@ -110,6 +110,14 @@ def test_a_row_without_a_set_is_none_of_the_user_s() -> None:
     assert len(known(record).failures) == 1
 
 
+def test_figures_that_are_of_no_set_are_nobody_s() -> None:
+    record = run(source("own", shipped=False))
+    record.references[0].file = record.references[0].sha256 = ""
+    result = known(record)
+    assert (result.left, result.claims, result.confirmed) == ({}, 1, 0)
+    assert "of no file" in result.failures[0]
+
+
 def test_the_sets_that_ship_are_read_where_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(source())
     monkeypatch.setattr(reference_set, "shipped", lambda: [source()])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -21,12 +23,19 @@ from tests.verify.tiny import tiny
 NOT_MADE = "report.html: it is not what `robusteval report` makes of this run."
 
 
-def page(mark: str, made_with: str = "bokeh 1", words: str = "words", drawing: str = "1") -> str:
+def hashed(script: str) -> str:
+    """As a content policy names a script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def page(mark: str, made_with: str = "bokeh 1", words: str = "words", drawing: str = "1", ours: str = "ours") -> str:
     """A page with one of everything that is looked for."""
     return (
         f'<meta name="robusteval-record" content="{mark}"><meta name="robusteval-made-with" content="{made_with}">'
-        f'<meta http-equiv="Content-Security-Policy" content="{drawing}">{words}<script a>{drawing}\n</script>, {words}'
-        f'<img src="data:image/svg+xml;base64,{drawing}">, {words}<script>{drawing}</script>'
+        f'<meta http-equiv="Content-Security-Policy" content="{hashed(ours)} {hashed(drawing)}">{words}'
+        f'<script type="application/json">{drawing}\n</script>, {words}'
+        f'<img src="data:image/svg+xml;base64,{drawing}">, {words}'
+        f'<script type="application/json" id="a">{ours}</script><script>{ours}</script><script>{drawing}</script>'
     )
 
 
@@ -102,7 +111,30 @@ def test_a_page_that_differs(
     result = checked("c" if several else record, folder, several)
     assert result.failures == ([NOT_MADE] if outcome == "fails" else [])
     assert result.left == ({DRAWN: 1} if outcome == "drawn" else {})
-    assert (result.claims, result.confirmed) == (1, outcome != "fails")
+    assert (result.claims, result.confirmed) == {"same": (1, 1), "fails": (1, 0), "drawn": (0, 0)}[outcome]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda text: text.replace("ours</script><script>", "theirs</script><script>"),  # our script
+        lambda text: text.replace('id="a">ours', 'id="a">theirs'),  # its data: the slider's figures
+        lambda text: text.replace(hashed("2"), hashed("3")),  # a policy for another script
+        lambda text: text.replace("Policy", "Policies"),
+        lambda text: text.replace("<script>2<", "<script>3</script><script>2<"),
+        lambda text: text.replace("<script>2<", '<script src="x">2<'),
+        lambda text: text.replace("<script>2<", "<script>2</script ><h1>Grade: A</h1><"),
+        lambda text: text.replace('json">2', 'json">2</SCRIPT><h1>Grade: A</h1>'),
+        lambda text: text.replace("base64,2", "base64,2'><h1>Grade: A</h1>"),
+    ],
+)
+def test_other_drawing_packages_excuse_their_drawings_alone(folder: Path, record: Record, forged: Any) -> None:
+    honest = page(digest(record), "bokeh 2", drawing="2")
+    (folder / "report.html").write_text(honest)
+    assert (checked(record, folder).failures, checked(record, folder).left) == ([], {DRAWN: 1})
+    assert forged(honest) != honest
+    (folder / "report.html").write_text(forged(honest))
+    assert checked(record, folder).failures == [NOT_MADE]
 
 
 def test_a_page_that_does_not_say_what_drew_it(folder: Path, record: Record) -> None:
@@ -192,4 +224,9 @@ def test_a_page_may_say_why_it_has_no_drawings_and_nothing_else_there(folder: Pa
 
 
 def test_what_is_left_of_a_page_without_its_drawings() -> None:
-    assert module._words(page("m")) == ('<meta name="robusteval-record" content="m">words, words<img src="">, words')
+    assert module._words(page("m")) == (
+        '<meta name="robusteval-record" content="m">'
+        f'<meta http-equiv="Content-Security-Policy" content="{hashed("ours")} ">words'
+        '<script type="application/json"></script>, words<img src="">, words'
+        '<script type="application/json" id="a">ours</script><script>ours</script><script></script>'
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from robusteval.assessment.evidence.hashes import suite_sha256
 from robusteval.engine.catalogue.catalogue import discover
 from robusteval.record.decode import decode
 from robusteval.record.run import Record
@@ -70,3 +71,22 @@ def test_what_is_listed_as_ours_and_is_not_is_a_failure(honest: Honest, change: 
     row |= change
     (failure,) = [said for said in verified(honest, data).failures if said.startswith("The metrics that ran")]
     assert "is not here, or of another version" in failure
+
+
+def test_a_metric_that_every_run_has_cannot_be_left_out_with_its_results(honest: Honest) -> None:
+    """Whatever it says of the model, nobody would miss it: all else follows from the columns as before."""
+    data = honest.changed()
+    data["plugins"] = [row for row in data["plugins"] if (row["kind"], row["name"]) != ("metric", "per-class")]
+    data["results"] = [row for row in data["results"] if row["metric"] != "per-class"]
+    assert verified(honest, data).failures == [
+        "The metrics that ran: per-class ran in every such run, and is not there."
+    ]
+    data["suite"]["metrics"] = [row["name"] for row in data["plugins"] if row["kind"] == "metric"]
+    assert verified(honest, data).failures == [], "the user's own suite may name those that it wants"
+
+
+def test_a_suite_that_ships_has_its_own_metrics(honest: Honest) -> None:
+    suite = next(suite for suite in shipped_suites() if suite["name"] == "smoke")
+    data = honest.changed()
+    data["suite"] |= {"name": "smoke", "version": suite["version"], "sha256": suite_sha256(suite), "metrics": ["cost"]}
+    assert any("its metrics are []" in failure for failure in verified(honest, data).failures)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from robusteval.assessment.evidence import proof
-from robusteval.record.run import Record
+from robusteval.record.run import TITLES_ONLY, Record
 from robusteval.verify.parts.columns import DEFENDED, OLD, ROOM, check_columns, wins
 from robusteval.verify.parts.evidence import Evidence
 from robusteval.verify.parts.result import Verification
@@ -170,7 +170,7 @@ def test_the_list_of_other_wins_is_the_rule_s() -> None:
 
 def test_wins_that_older_runs_did_not_keep_are_counted_as_left() -> None:
     record, evidence, _ = tiny()
-    sure(record.witnesses).limit, sure(record.witnesses).wins = 0, []
+    record.schema, sure(record.witnesses).limit, sure(record.witnesses).wins = TITLES_ONLY, 0, []
     for name in [name for name in evidence.tensors if name.startswith("wins")]:
         del evidence.tensors[name]
     result = checked(record, evidence)

@@ -24,6 +24,19 @@ from tests.verify.tiny import adversarial, clean, counted, tiny
 DDN, BEHIND = "none/ddn/l2", "d/pgd/l2"
 
 
+@dataclasses.dataclass
+class Scored:
+    """A model with the same scores for every image."""
+
+    row: list[float]
+
+    def scores(self, x: Array) -> Array:
+        return np.tile(np.array(self.row, np.float32), (len(x), 1))
+
+    def labels(self, x: Array) -> Array:
+        return np.full(len(x), int(np.argmax(self.row)))
+
+
 def kept(record: Record, evidence: Evidence) -> Verification:
     """What is said about the stored adversarials alone."""
     result = Verification()
@@ -181,6 +194,51 @@ def test_answers() -> None:
     assert columns._answer(record, one, 0, 1) == []
     said = ["ONNX Runtime answers 2, which is no win for the target least-likely"]
     assert columns._answer(record, one, 0, 2) == said
+
+
+def test_the_least_likely_class_is_that_of_the_model() -> None:
+    record, evidence, _ = tiny()
+    one = record.cells[1]
+    one.target, one.distance, one.prediction = "least-likely", [0.375, 0.0, 0.0, 0.0, 0.0, 0.0], [1, *[None] * 5]
+
+    def rare(scores: list[float]) -> list[bool]:
+        found: list[bool] = columns._least_likely(
+            record, one, [0], dataclasses.replace(evidence, model=Scored(scores))
+        ).tolist()
+        return found
+
+    assert rare([5.0, -1.0, 2.0]) == [True]
+    assert rare([5.0, 2.0, -1.0]) == [False]
+    assert rare([-9.0, 2.0, 2.0]) == [True], "the true class is aside, and a tie is none's fault"
+    assert rare([5.0, -1.0, -1.0005]) == [True], "scores differ a little from one machine to another"
+    assert columns._least_likely(record, one, [0], dataclasses.replace(evidence, model=None)).tolist() == [True]
+    assert rare([0.0, -90.0, -100.0]) == [False]
+    record.model.output = "probabilities"
+    assert rare([0.0, -90.0, -100.0]) == [True], "neither probability has a digit that holds"
+
+
+def test_a_win_at_another_class_than_the_least_likely_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, evidence, _ = tiny()
+    record.cells[1].target = "least-likely"
+    assert not any("least likely" in failure for failure in checked(record, evidence).failures), "here all tie"
+    monkeypatch.setattr(sure(evidence.model), "scores", Scored([3, 2, 1]).scores)
+    said = [failure for failure in checked(record, evidence).failures if "least likely" in failure]
+    assert said[0].startswith(f"{DDN}, sample 0: the class 1 is not the one that the model finds least likely")
+
+
+def test_distances_to_single_classes_beside_the_nearest_are_counted_as_left() -> None:
+    record, evidence, _ = tiny()
+    assert columns.CLASSES not in checked(record, evidence).left
+    none: list[float | None] = [0.0, 0.0, 0.0]
+    record.cells[1].by_target = [[0.0, 0.375, 0.9], [0.0, 0.7, None], *[none] * 4]
+    assert checked(record, evidence).left[columns.CLASSES] == 1
+
+
+def test_a_run_of_today_keeps_every_win() -> None:
+    """Without the others' bytes their distances would stand unproved."""
+    record, evidence, _ = tiny()
+    sure(record.witnesses).limit, sure(record.witnesses).wins = 0, []
+    assert any(failure.startswith("witnesses.limit is 0") for failure in kept(record, evidence).failures)
 
 
 def test_what_survives() -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robusteval.assessment.evidence.own import own_figures
 from robusteval.metrics._common import columns
 from robusteval.metrics._common.statistics import share
 from robusteval.record.run import Record, Result, Scalar
 
-METRIC = "accuracy-curve"
 SPREAD = 1e-6  # budgets that differ by less than this share are the same budget
 
 
@@ -28,9 +28,7 @@ def scalars(record: Record, measure: str, **tags: Scalar) -> list[Result]:
     """The core's own figures of this measure whose tags hold all of these; a plugin's are not asked."""
     wanted = tags | {"measure": measure}
     return [
-        result
-        for result in record.results
-        if result.metric == METRIC and result.kind == "scalar" and wanted.items() <= result.tags.items()
+        result for result in own_figures(record) if result.kind == "scalar" and wanted.items() <= result.tags.items()
     ]
 
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from robusteval.assessment.answers.figures import METRIC, Share, budget_of, quoted, scalars, share_of
+from robusteval.assessment.answers.figures import Share, budget_of, quoted, scalars, share_of
 from robusteval.assessment.answers.seen import change, within
+from robusteval.assessment.evidence.own import METRIC, labels_are_own
 from robusteval.assessment.evidence.white_box import asked
 from robusteval.metrics._common.columns import right_when_clean
 from robusteval.metrics._common.statistics import share
@@ -152,12 +153,15 @@ def _sentence(record: Record, weakest: Standing) -> str:
     median = weakest.median
     if weakest.level == "fragile" and median is not None and median <= weakest.eps * (1 + _NEAR):
         subject = change(weakest.norm, median, record.model)
+        if labels_are_own(record):
+            return f"{subject} changes half of its answers."
         return f"{subject} makes it err on half of the images that it gets right."
     subject = change(weakest.norm, weakest.eps, record.model)
     left = _of_hundred(weakest.of_right.value)
     few = weakest.level == "partly" and weakest.of_right.value >= ROBUST
     too_few = f"; {weakest.samples:,} images are too few to call that robust" if few else ""
-    return f"{subject} leaves at most {left} of 100 right answers standing{too_few}."
+    answers = "answers" if labels_are_own(record) else "right answers"
+    return f"{subject} leaves at most {left} of 100 {answers} standing{too_few}."
 
 
 def _of_hundred(share: float) -> str:
@@ -166,6 +170,12 @@ def _of_hundred(share: float) -> str:
 
 def _figures(record: Record, weakest: Standing) -> str:
     kept, where = weakest.kept, within(weakest.norm, weakest.eps, record.model)
+    if labels_are_own(record):
+        return (
+            f"Within {where} the attacks leave {100 * kept.value:.1f} % of all {weakest.samples:,} answers as they are "
+            f"(95 %: {100 * kept.low:.1f} to {100 * kept.high:.1f} %); the labels are these very answers, so how many "
+            "are right is open."
+        )
     return (
         f"Within {where} the attacks leave {100 * kept.value:.1f} % of all {weakest.samples:,} images right (95 %: "
         f"{100 * kept.low:.1f} to {100 * kept.high:.1f} %); without an attack it is {100 * weakest.clean:.1f} %."
@@ -201,7 +211,9 @@ def _doubt(record: Record) -> str:
 
 def beside(record: Record, standing: Standing) -> list[tuple[str, float]]:
     """Known models at the same budget, with the share of the common images that each keeps; those whose figure is false
-    on purpose, and the very file that was evaluated, are left out."""
+    on purpose, and the very file that was evaluated, are left out. None beside labels that are its own answers."""
+    if labels_are_own(record):
+        return []
     key = at_budget("accuracy", standing.norm, f"{standing.eps:.10g}")
     found: dict[str, float] = {}
     for result in record.results:

@@ -76,7 +76,7 @@ def _stops(
     """The budgets of the run; where smallest distances were looked for, an even grid between them too."""
     width = norm_width(norm, record.model.bounds)
     reach = columns.searched(cells)
-    run_at = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
+    run_at = columns.run_at(cells)
     wanted = [reference, *run_at]
     # the figure at a budget that nobody searched is nobody's: without a curve the run's own budgets are all there is
     if columns.has_curve(cells):

@@ -13,6 +13,7 @@ from robusteval.record.run import Cell, Finding, Record
 
 _CARLINI = "Carlini et al. 2019, On evaluating adversarial robustness"
 _PINTOR = "Pintor et al. 2022, Indicators of attack failure"
+_DIFFERENT = 0.9  # of the samples, below which intervals are too narrow by more than a twentieth
 _SHORT = 5  # points at the end of a longer trace below which nothing can be said of it, as samples left shortly before
 
 
@@ -87,6 +88,19 @@ def _excluded(record: Record) -> Iterator[Measured]:
 
 def _few_samples(record: Record) -> Iterator[Measured]:
     count = record.data.samples
+    different = len(set(record.data.hashes)) if record.data.hashes else count
+    if different < _DIFFERENT * count:  # intervals take each sample for a new one
+        yield measured(
+            1.96 * math.sqrt(0.25 / max(different, 1)),
+            f"{different} of {count} samples are different images",
+            "fail" if different < 30 else "warn",
+            "repeated-samples",
+            f"Only {different} of the {count} samples are different images, and every interval takes each for a new "
+            "one: it is too narrow.",
+            "Give --data in which no image is there twice.",
+            {"samples": count, "different": different},
+        )
+        return
     width = 1.96 * math.sqrt(0.25 / max(count, 1))
     outcome: Outcome = "fail" if count < 30 else "warn" if count < 100 else "pass"
     yield measured(

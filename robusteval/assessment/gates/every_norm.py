@@ -59,10 +59,11 @@ def gap(record: Record, norm: str = "") -> str:
     broken = next((cell.id for cell in bare if cell.status == "done" and not _whole(record, cell)), "")
     if broken:
         return f"the distances of {broken} are not those of all samples"
-    norms = [norm] if norm else asked(record)
-    if all(value == 0 for name in norms for value in envelope_of(record, name, "none")):
-        return "no sample was right when clean"
-    return ""
+    worst = {name: envelope_of(record, name, "none") for name in ([norm] if norm else asked(record))}
+    missing = [name for name, column in worst.items() if not column]
+    if missing:
+        return f"nothing was measured in {', '.join(missing)}"
+    return "" if any(value for column in worst.values() for value in column) else "no sample was right when clean"
 
 
 def _whole(record: Record, cell: Cell) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from robusteval.assessment.evidence.own import UNLABELLED, labels_are_own
 from robusteval.assessment.evidence.white_box import ENOUGH, asked, white_share
 from robusteval.assessment.evidence.worst_case import held, surely
 from robusteval.assessment.gates.every_norm import gap, unmeasured, unmet
@@ -98,6 +99,8 @@ def measured(record: Record, form: Form) -> Interval:
     bare = next((pipeline for pipeline in columns.pipelines(record) if pipeline.defense == columns.BARE), None)
     if bare is None:
         raise UnmeasuredError("the bare model has no clean answers")
+    if form.kind != "median" and labels_are_own(record):
+        raise UnmeasuredError(UNLABELLED)
     if form.kind == "clean":
         right = columns.right_when_clean(record, bare)
         return share(int(right.sum()), right.size)

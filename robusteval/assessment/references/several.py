@@ -10,6 +10,7 @@ from robusteval.record.run import Column, Curve, Point, Record, Result, Scalar
 from robusteval.record.units import WORST_CASE, norm_width
 
 NAME = "comparison"
+_OWN = ("accuracy-curve", "rho-adv")  # metrics whose figures stand in the table: a plugin's tags put none there
 _HEADS = (
     Column("model", "Model"),
     Column("clean-accuracy", "Clean accuracy", SHARE),
@@ -94,7 +95,9 @@ def _scalar(record: Record, measure: str, tags: dict[str, Scalar]) -> Result | N
         (
             result
             for result in record.results
-            if result.kind == "scalar" and all(result.tags.get(name) == value for name, value in asked.items())
+            if result.metric in _OWN
+            and result.kind == "scalar"
+            and all(result.tags.get(name) == value for name, value in asked.items())
         ),
         None,
     )

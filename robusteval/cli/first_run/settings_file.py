@@ -44,6 +44,7 @@ NAMES = {  # what the file calls it -> the command's parameter
     "precision": "precision",
     "out": "out",
 }
+_TEXTS = ("data", "fit_data", "layout", "output", "labels", "target", "suite", "precision", "out")
 _MEND = "`robusteval init MODEL` writes one; remove the file, or what is wrong in it."
 
 
@@ -117,13 +118,27 @@ def _apply(ctx: click.Context) -> None:
             given.append(key)
             continue
         try:
-            ctx.params[name] = by_name[name].type_cast_value(ctx, _as_words(_placed(stated.path, key, value)))
+            given_value = _as_words(_placed(stated.path, key, _of_its_kind(stated.path, key, value)))
+            ctx.params[name] = by_name[name].type_cast_value(ctx, given_value)
         except click.BadParameter as error:
-            raise RobustEvalError(f"In {stated.path}, {key}: {error.message}.", _MEND) from None
+            raise RobustEvalError(f"In {stated.path}, {key}: {error.message.rstrip('.')}.", _MEND) from None
         taken.append(key)
     said = f"{FILE} (sha256 {stated.sha256[:16]}): {', '.join(taken) or 'nothing'}"
     ctx.meta[META] = f"{said}; flags instead of it: {', '.join(given)}" if given else said
     say(f"Settings: {ctx.meta[META]}.", err=True)
+
+
+def _of_its_kind(path: Path, key: str, value: Any) -> Any:
+    """The value, where it is of a kind that the setting takes; gates as a list of texts. Raises RobustEvalError."""
+    if key == "fail_under":
+        gates = value if isinstance(value, list) else [value]
+        if not all(isinstance(gate, str | int | float) and not isinstance(gate, bool) for gate in gates):
+            raise RobustEvalError(f"In {path}, fail_under: a list of texts is wanted, such as ['clean>=0.9'].", _MEND)
+        return [str(gate) for gate in gates]
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if key in _TEXTS and not isinstance(value, str) and not (key == "target" and number):
+        raise RobustEvalError(f"In {path}, {key}: a text is wanted, not {str(value)[:60]}.", _MEND)
+    return value
 
 
 def _as_words(value: Any) -> Any:

@@ -121,7 +121,7 @@ def _queue(labels: Labels, samples: int, seed: int) -> NDArray[np.int64]:
     """The first so many of all rows, in an order that is even over the classes wherever it is cut."""
     if samples < 1:
         raise DataError(f"{samples} samples cannot be evaluated.", "Ask for at least one.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed % 2**64)  # a seed may be negative, and is the same as ever where it is not
     shuffled = rng.permutation(len(labels))
     # The n-th image of each class comes before the (n + 1)-th of any: cutting that queue anywhere is balanced.
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]

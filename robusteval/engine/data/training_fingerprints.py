@@ -38,6 +38,14 @@ def check_not_trained_on(info: ModelInfo, evaluated: set[bytes], count: int) -> 
         )
 
 
+def trained_on(info: ModelInfo, samples: Samples) -> int | None:
+    """How many of these images are among those that the model's file says it was trained on; None where it says
+    nothing. Raises ModelError for marks that `marks` did not write."""
+    if not info.training_fingerprints:
+        return None
+    return len(marks_of(samples) & _read(info.training_fingerprints))
+
+
 def marks_of(samples: Samples) -> set[bytes]:
     """The marks of images."""
     low, high = samples.bounds

@@ -16,7 +16,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.contracts.training import Aim, Epoch, TrainedDefense, TrainsToProve
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.data.find import Kept, check_disjoint, find_fit, prepare
-from robusteval.engine.data.training_fingerprints import marks
+from robusteval.engine.data.training_fingerprints import marks, trained_on
 from robusteval.engine.seeding import generator
 from robusteval.engine.state import guest
 from robusteval.errors import DataError, PluginError
@@ -42,6 +42,11 @@ class Lesson:
     def before(self) -> float:
         """Accuracy of the model as it is, on the samples held out."""
         return accuracy(self.model, self.held)
+
+    def seen_before(self) -> int | None:
+        """How many of the samples held out the model itself was trained on, by the marks in its file; None where the
+        file does not say. Raises ModelError."""
+        return trained_on(self.model.info, self.held)
 
     def train(self, on_epoch: Callable[[Epoch], None]) -> Defended:
         """Trains. Raises RobustEvalError."""

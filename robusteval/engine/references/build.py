@@ -172,7 +172,8 @@ def _columns(cells: Sequence[Cell], right: list[bool], record: Record) -> dict[s
     for norm in sorted({cell.norm for cell in cells}):
         mine = [cell for cell in cells if cell.norm == norm]
         width = norm_width(norm, record.model.bounds)
-        limits = [cell.eps for cell in mine]
+        steered = [cell for cell in mine if cell.needs == "gradient"] or mine  # a black box hardly looks so far
+        limits = [cell.eps for cell in steered]
         searched = None if None in limits else max(limit for limit in limits if limit is not None) / width
         distances = [_short(value / width) if ok else 0.0 for value, ok in zip(envelope(mine), right, strict=True)]
         columns[norm] = ReferenceColumn(distances, searched, [cell.attack for cell in mine])

@@ -124,6 +124,7 @@ def checked(data: dict[str, Any], source: str, catalogue: Catalogue) -> Suite:
         raise sentences.from_declaration(source, error) from None
     _check_plugins(settings, source, catalogue)
     _check_names(settings, source)
+    _check_budgets(settings, source)
     return _built(settings, data)
 
 
@@ -187,6 +188,18 @@ def _check_names(settings: Settings, source: str) -> None:
         raise SuiteError(
             f"Two defences of the suite {source} have the same name, or one is called none.", "Give each a name."
         )
+
+
+def _check_budgets(settings: Settings, source: str) -> None:
+    """No budget in Linf is larger than the pixel range: 8 is written where 8/255 is meant. Raises SuiteError."""
+    places: list[tuple[tuple[int | str, ...], float]] = [(("eps", "linf"), settings.eps.get("linf", 0.0))]
+    for number, cascade in enumerate(settings.cascades):
+        places += [(("cascade", number, "eps", "linf"), eps) for eps in cascade.eps.get("linf", ())]
+    if settings.transfer.norm == "linf":
+        places.append((("transfer", "eps"), settings.transfer.eps))
+    for place, eps in places:
+        if eps > 1:
+            raise sentences.invalid(source, place, f"{eps:g} is larger than the pixel range; write 8/255, not 8")
 
 
 def _built(settings: Settings, data: dict[str, Any]) -> Suite:

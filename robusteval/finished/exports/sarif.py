@@ -8,6 +8,7 @@ the same thing in the next run is the same alert.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +27,8 @@ _LARGEST = 5000  # results that GitHub shows of one run
 
 def sarif(record: Record) -> str:
     """The document as JSON."""
-    results = [*_findings(record), *_gates(record), *_figures(record)][:_LARGEST]
+    rest = [*_gates(record), *_figures(record)][:_LARGEST]  # what of findings would be too many must not push out
+    results = [*itertools.islice(_findings(record), _LARGEST - len(rest)), *rest]
     used = {str(result["ruleId"]) for result in results} | {check.id for check in record.checks}
     rules = [rule for rule in _rules(record) if rule["id"] in used]
     places = {rule["id"]: place for place, rule in enumerate(rules)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robusteval.errors import ModelError
-from robusteval.loaders.gradient_help import ALARM, LEAVE, Help, gradient_help
+from robusteval.loaders.gradient_help import ALARM, LEAVE, MIN_ROWS, NO_HELP, Help, gradient_help
 from robusteval.loaders.output_head import Head
 from robusteval.loaders.pytorch.answers import Reading, first_line
 from robusteval.loaders.pytorch.logarithms import LogValues
@@ -68,7 +68,7 @@ class Twin:
             logs = stack.enter_context(LogValues()) if self.way.logs else None
             straight = stack.enter_context(StraightThrough()) if self.way.straight else None
             raw = self.reading.raw(self.module, x)
-            known = logs.of(raw) if logs else None
+            known = None if logs is None else logs.of(raw) if self.head.one_score else logs.ordered(raw)
             if known is None or logs is None:
                 return self.head.of_file(raw), logs, straight
             if not self.head.one_score:
@@ -77,12 +77,12 @@ class Twin:
             return (self.head.of_file(raw) if other is None else torch.cat([other, known], 1)), logs, straight
 
 
-def carried(module: nn.Module, reading: Reading, x: Tensor) -> tuple[LogValues, bool]:
-    """What becomes of logarithms in one pass: the mode, and whether the module's own output [B, K] has one in the
-    end."""
+def carried(module: nn.Module, reading: Reading, x: Tensor) -> tuple[LogValues, bool, bool]:
+    """What becomes of logarithms in one pass: the mode, and whether the module's own output [B, K] has one in the end,
+    or is at least in the order of one."""
     with LogValues() as logs:
         raw = reading.raw(module, x)
-    return logs, logs.of(raw) is not None
+    return logs, logs.of(raw) is not None, logs.ordered(raw) is not None
 
 
 class Ladders:
@@ -92,6 +92,10 @@ class Ladders:
         self.module, self.reading, self.head, self.x, self.logs = module, reading, head, x, logs
         with torch.no_grad():
             self.truth = head.of_file(reading.raw(module, x)).double()
+            # whether what looks like logits are probabilities that something was done to
+            self.by_order = (
+                logs is not None and head.output == "logits" and carried(module, reading, x)[1:] == (False, True)
+            )
         self.top = self.truth.argmax(1)
 
     def climb(self) -> Ladder:
@@ -101,13 +105,12 @@ class Ladders:
             straight = self._straight(None)
             return straight if straight is not None else none(error)
         twin, dead, flat = exact
-        if dead < LEAVE and not flat:
-            return self._landed(twin, dead, {})
-        mine = self._help(twin)
+        mine = self._help(twin, quick=dead < LEAVE and not flat)
         straight = self._straight(mine) if flat else None
         if straight is not None:
             return straight
-        if dead < LEAVE or mine.helps:
+        # a backward pass of the module's own may say anything, and so may a module that sees whether one is asked for
+        if mine.helps or (dead < LEAVE and mine.rows < MIN_ROWS):
             return self._landed(twin, dead, {name: value for name, value in mine.figures().items() if flat})
         if dead >= 1.0:
             return none("Its gradients are zero or not finite.", mine.figures())
@@ -180,7 +183,7 @@ class Ladders:
         return Ladder(twin.way, rung="C", reason=reason, parity=figures, notes=notes)
 
     def _saturated(self, twin: Twin) -> bool:
-        if self.head.output not in ("probabilities", "log-probabilities"):
+        if self.head.output not in ("probabilities", "log-probabilities") and not self.by_order:
             return False
         with torch.no_grad():
             top = twin.scores(self.x).topk(2, 1).values
@@ -219,14 +222,17 @@ class Ladders:
 
         return gradient
 
-    def _help(self, twin: Twin) -> Help:
+    def _help(self, twin: Twin, quick: bool = False) -> Help:
         ask = self._gradient(twin)
 
         def gradient(x: Tensor) -> Tensor:
             found = ask(x)
             return torch.zeros_like(x) if found is None else found
 
-        return gradient_help(self._margin, gradient, self.x, self.reading.space.bounds)
+        try:
+            return gradient_help(self._margin, gradient, self.x, self.reading.space.bounds, quick)
+        except (RuntimeError, ModelError):
+            return NO_HELP  # it fails somewhere on the way
 
 
 def _lead(scores: Tensor, top: Tensor) -> Tensor:

@@ -245,7 +245,7 @@ def _head(module: nn.Module, reading: Reading, raw: Tensor, x: Tensor) -> tuple[
     """The scale of the scores, and the logarithms of probabilities where they can be seen in a pass."""
     if reading.labels:
         return Head("labels", False, reading.labels), None
-    logs, known = carried(module, reading, x)
+    logs, known, in_order = carried(module, reading, x)
     soft = "Sigmoid" if known and any("sigmoid" in step or "expit" in step for step in logs.steps) else ""
     program = isinstance(getattr(module, "inner", module), torch.jit.ScriptModule)
     head = read_head(raw.float(), soft, blind=program)
@@ -254,6 +254,8 @@ def _head(module: nn.Module, reading: Reading, raw: Tensor, x: Tensor) -> tuple[
     if known and head.output == "logits" and not head.one_score and bool((raw >= 0).all()) and _sums_alike(raw):
         head = replace(head, output="probabilities")  # a percentage of probabilities
     if known and (head.output == "probabilities" or (head.output == "logits" and not head.one_score)):
+        return replace(head, tail=""), logs if _same_answers(module, reading, head, x) else None
+    if in_order and not known and not head.one_score:
         return replace(head, tail=""), logs if _same_answers(module, reading, head, x) else None
     return replace(head, tail=""), logs if logs.took else None
 
@@ -267,7 +269,7 @@ def _same_answers(module: nn.Module, reading: Reading, head: Head, x: Tensor) ->
     """Whether the carried logarithms put the same classes on top as the module's own answers."""
     with LogValues() as logs:
         raw = reading.raw(module, x)
-    known = logs.of(raw)
+    known = logs.of(raw) if head.one_score else logs.ordered(raw)
     if known is None:
         return False
     if head.one_score:

@@ -145,8 +145,23 @@ def has_curve(cells: Iterable[Cell]) -> bool:
 
 def searched(cells: Iterable[Cell]) -> float | None:
     """The largest distance up to which smallest ones were looked for; None: without end, 0: not at all."""
-    limits = [cell.eps for cell in cells if cell.threat == "curve"]
+    limits = [cell.eps for cell in _steered(cells) if cell.threat == "curve"]
     return None if None in limits else max((limit for limit in limits if limit is not None), default=0.0)
+
+
+def _steered(cells: Iterable[Cell]) -> list[Cell]:
+    """Those that say how far anybody looked: the attacks with gradients, where there are any. What only a black box
+    looked for is hardly looked for, and a figure there would be far too good."""
+    every = list(cells)
+    return [cell for cell in every if cell.needs == "gradient"] or every
+
+
+def run_at(cells: Iterable[Cell]) -> list[float]:
+    """The budgets that cells were run at, where one of those looked that say how far anybody did."""
+    every = list(cells)
+    looked = _steered(every)
+    found = [cell.eps for cell in every if cell.threat == "budget" and cell.eps is not None]
+    return [eps for eps in found if any(asked_at(cell, eps) for cell in looked)]
 
 
 def beyond(distance: NDArray[np.float64], eps: float) -> NDArray[np.bool_]:
@@ -164,9 +179,8 @@ def budgets(record: Record, norm: str, cells: Sequence[Cell]) -> list[float]:
     reach = searched(cells)
     limit = np.inf if reach is None else reach
     listed = [budget * width for budget in BUDGETS.get(norm, ()) if budget * width <= limit * (1 + 1e-9)]
-    run_at = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
     kept: list[float] = []
-    for eps in sorted([*run_at, *listed]):
+    for eps in sorted([*run_at(cells), *listed]):
         if not kept or eps - kept[-1] > 1e-6 * max(eps, 1e-12):
             kept.append(eps)
     return kept
@@ -174,7 +188,7 @@ def budgets(record: Record, norm: str, cells: Sequence[Cell]) -> list[float]:
 
 def reference_budget(record: Record, norm: str, available: Sequence[float], cells: Sequence[Cell]) -> float | None:
     """The budget quoted first: what the run was asked for, else the literature's, or the nearest one below it."""
-    asked = [cell.eps for cell in cells if cell.threat == "budget" and cell.eps is not None]
+    asked = run_at(cells)
     usual = REFERENCE.get(norm)
     if asked:
         aim = (usual or 0.0) * norm_width(norm, record.model.bounds)

@@ -190,7 +190,8 @@ def _unknown(x: alt.X, proved: Sequence[Point]) -> list[Any]:
 
 def _between(worst: Sequence[Point], proved: Sequence[Point], end: float) -> list[dict[str, Any]]:
     """Upper and lower edge, with its 95 % band, wherever one of them falls; the name stands where the gap is largest.
-    Of fewer images than the upper one the lower edge may be the higher by chance: then nothing lies between (`top`)."""
+    Of fewer images than the upper one the lower edge may be the higher by chance: then nothing lies between (`top`).
+    Beyond the last proof nothing is proved of any image, and no band says that something might be."""
     if not proved:
         return []
     places = sorted({point.x for point in (*worst, *proved) if point.x <= end} | {end})
@@ -198,6 +199,8 @@ def _between(worst: Sequence[Point], proved: Sequence[Point], end: float) -> lis
     for x in places:
         upper, edge = _at(worst, x), _point(proved, x)
         band = {} if edge is None or None in (edge.low, edge.high) else {"low": edge.low, "high": edge.high}
+        if band and edge is not None and not edge.y:
+            band = {"low": 0.0, "high": 0.0}  # closes it: steps reach as far as the next row
         lower = 0.0 if edge is None else edge.y
         found.append({"x": x, "y": upper, "y2": lower, "top": max(upper, lower)} | band)
     widest = max(found, key=lambda row: row["top"] - row["y2"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robusteval.assessment.evidence.own import labels_are_own
 from robusteval.record.measured.per_sample import numbers, there
 from robusteval.record.run import Cell, Record, Result, Scalar
 from robusteval.record.units import WORST_CASE, attack_text
@@ -45,11 +46,12 @@ def _reference(record: Record, norm: str, defense: str, knowledge: str) -> Resul
 
 
 def cards(record: Record) -> list[Card]:
-    """Clean accuracy, robust accuracy at the reference budgets, median distances, rho_adv; of the bare model."""
-    shown = []
+    """Clean accuracy, robust accuracy at the reference budgets, median distances, rho_adv; of the bare model. Where the
+    labels are its own answers, none is an accuracy."""
+    shown, own = [], labels_are_own(record)
     images = f"{record.data.samples:,} images"
     clean = pieces.first(pieces.matching(record, "clean-accuracy", {"defense": "none"}))
-    if clean is not None:
+    if clean is not None and not own:
         shown.append(
             Card("Clean accuracy", percent(clean.value), interval(clean.low, clean.high), f"{images}, no attack",
                  clean.value, term="clean")
@@ -58,7 +60,8 @@ def cards(record: Record) -> list[Card]:
         robust = _reference(record, norm, "none", "none")
         if robust is not None:
             at = budget(robust.tags.get("eps"), norm, pieces.width(record))
-            label = f"Accuracy under attack, {norm_title(norm)} \u2264 {at}"
+            what = "Answers that attacks leave" if own else "Accuracy under attack"
+            label = f"{what}, {norm_title(norm)} \u2264 {at}"
             shown.append(
                 Card(label, percent(robust.value), interval(robust.low, robust.high), f"worst case, {images}",
                      robust.value, norm, "accuracy")

@@ -13,7 +13,10 @@ from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.stored import Key, Stored
 
 DEFENDED = "answers behind a defence: bytes, box and distance were checked, the answer needs the defence"
+_COARSE = -80.0  # logarithm of a probability, below which float32 has hardly a digit
+_TIE = 1e-3  # of a score's size: classes as unlikely as one another
 ROOM = "wins whose adversarials would make the witness file too large, so that their distances have no proof"
+CLASSES = "distances to single classes, of which a run keeps the adversarial of the nearest alone"
 OLD = "wins beside the nearest ones, which runs did not keep when this one was made"
 
 
@@ -23,6 +26,7 @@ def check_columns(record: Record, evidence: Evidence, there: Stored, result: Ver
     for cell in proof.attacked(record):
         _cell(record, cell, evidence, there, result)
         empty += sum(value is None for value in cell.distance)
+        result.leave(CLASSES, sum(max(sum(bool(value) for value in row) - 1, 0) for row in cell.by_target))
     old = record.witnesses is not None and record.witnesses.limit == 0
     result.leave(OLD if old else ROOM, sum(there.left.values()))
     if empty:
@@ -53,11 +57,14 @@ def _cell(record: Record, cell: Cell, evidence: Evidence, there: Stored, result:
     else:
         result.leave(DEFENDED if not bare else evidence.without, len(samples))
     clean = evidence.tensors[CLEAN]
+    rare = _least_likely(record, cell, samples, evidence) if asked and cell.target == "least-likely" else None
     for number, sample in enumerate(samples):
         faults = list(there.faults.get(Key(cell.id, sample), ()))
         faults += _feasibility(record, cell, images[number], clean[sample], sample)
         if answers is not None:
             faults += _answer(record, cell, sample, int(answers[number]))
+        if rare is not None and not rare[number]:
+            faults.append(f"the class {cell.prediction[sample]} is not the one that the model finds least likely")
         if rounded is not None:
             faults += _survives(record, cell, sample, int(rounded[number]))
         result.judge(faults, f"{cell.id}, sample {sample}")
@@ -133,6 +140,20 @@ def wins(answer: int, label: int, target: str, aimed: int | None) -> bool:
     if target.startswith("class "):
         return answer == int(target.removeprefix("class "))
     return answer == aimed if target == "least-likely" else True
+
+
+def _least_likely(record: Record, cell: Cell, samples: list[int], evidence: Evidence) -> Array:
+    """Whether each win's class is the one that the model finds least likely for the clean sample, the true one aside:
+    bool [n]. Scores may differ from one batch size or machine to another."""
+    if evidence.model is None:
+        return np.ones(len(samples), dtype=bool)
+    scores = np.nan_to_num(evidence.model.scores(evidence.tensors[CLEAN][samples]).astype(np.float64))
+    if record.model.output == "probabilities":
+        scores = np.maximum(scores, _COARSE)
+    rows = np.arange(len(samples))
+    aimed = scores[rows, [int(cell.prediction[sample] or 0) for sample in samples]]
+    scores[rows, [record.data.labels[sample] for sample in samples]] = np.inf
+    return np.asarray(aimed <= scores.min(axis=1) + _TIE * np.maximum(1.0, np.abs(aimed)))
 
 
 def _answer(record: Record, cell: Cell, sample: int, answer: int) -> list[str]:

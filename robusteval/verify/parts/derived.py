@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import robusteval.metrics
+from robusteval import __version__
 from robusteval.assessment import looked
 from robusteval.assessment.checks import CHECKS
 from robusteval.assessment.derive import derive
+from robusteval.assessment.evidence.own import FROM_MODEL
 from robusteval.record.run import TITLES_ONLY, Check, Finding, Record, Result
 from robusteval.verify.parts.result import Verification
 from robusteval.verify.parts.same import differences
@@ -43,7 +45,7 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
     before = [check for check in record.checks if check.id in looked.RETOLD + looked.MEASURED]
     preflight = _before(record, {code for check in before for code in check.codes})
     strange = [result for result in record.results if result.metric not in metrics]
-    labels_from_model = any(finding.code == "labels-from-model" for finding in record.findings)
+    labels_from_model = any(finding.code == FROM_MODEL for finding in record.findings)
     try:
         gates = [(gate.asked, gate.source) for gate in record.gates]
         derive(again, lambda partial: _figures(record, partial, metrics), preflight, labels_from_model, before, gates)
@@ -68,6 +70,10 @@ def check_derived(record: Record, metrics: dict[str, Any], result: Verification)
         if str(row.get("name")) not in versions or row.get("version") != versions[str(row.get("name"))]
     ]
     result.judge([f"{', '.join(odd)} is not here, or of another version"] if odd else [], "The metrics that ran")
+    listed, asked = {row.get("name") for row in record.plugins if row.get("kind") == "metric"}, record.suite.metrics
+    lost = [name for name in metrics if (not asked or name in asked) and name not in listed]
+    if record.tool.get("version") == __version__ and lost:  # earlier ones had fewer
+        result.judge([f"{', '.join(sorted(lost))} ran in every such run, and is not there"], "The metrics that ran")
     result.leave(STRANGE, len({result.metric for result in strange}))
     _preflight(record, before, preflight, result)
 

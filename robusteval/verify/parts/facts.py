@@ -107,10 +107,9 @@ def _suite(record: Record, result: Verification) -> None:
     for name, value in (("name", found["name"]), ("version", found["version"]), ("summary", found.get("summary", ""))):
         if getattr(record.suite, name) != value:
             faults.append(f"its {name} is {value!r}")
-    if record.suite.norms != found["norms"]:
-        faults.append(f"its norms are {found['norms']}")
-    if record.suite.levels != found.get("levels", 0):
-        faults.append(f"its levels are {found.get('levels', 0)}")
+    for name, value in (("norms", None), ("levels", 0), ("metrics", [])):
+        if getattr(record.suite, name) != found.get(name, value):
+            faults.append(f"its {name} are {found.get(name, value)}")
     asked = found.get("gates", {}).get("fail_under", [])
     if [gate.asked for gate in record.gates if gate.source == "suite"] != asked:
         faults.append("its gates are others")

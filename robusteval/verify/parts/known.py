@@ -26,8 +26,10 @@ def check_known(record: Record, result: Verification, shipped: list[reference_se
             result.judge(list(differences(reference, again, f"references[{index}]"))[:3], "references")
         elif reference.shipped and reference.file:
             result.judge([f"no set that ships with this robusteval has its hash ({reference.file})"], "references")
-        else:
-            foreign += bool(reference.file)
+        elif reference.file:
+            foreign += 1
+        elif reference.models or reference.status == "done":
+            result.judge(["it is of no file, so nothing says whose figures these are"], f"references[{index}]")
     result.leave(OWN, foreign)
     if not foreign and all(reference.shipped for reference in record.references):
         result.judge(list(differences(record.references, compared(sources, record), "references"))[:3], "references")

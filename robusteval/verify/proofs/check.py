@@ -10,8 +10,9 @@ import numpy as np
 from robusteval.errors import RecordError
 from robusteval.plain import read_plain
 from robusteval.record.run import Certificate, Record
-from robusteval.verify.parts.evidence import CLEAN, Evidence
+from robusteval.verify.parts.evidence import CLEAN, Array, Evidence
 from robusteval.verify.parts.result import Verification
+from robusteval.verify.parts.stored import everywhere, towards
 from robusteval.verify.proofs.bound import enclosure, margin
 from robusteval.verify.proofs.graph import Graph, NotRepeatedError, read, scores
 from robusteval.verify.proofs.slopes import NONE, has
@@ -23,6 +24,8 @@ TURNED = "alpha-crown"  # whose bounds need the slopes that were found
 SAMPLES = 3  # in each norm, those with the largest radius
 MAX_BYTES = 1 << 28
 _POINTS = 16  # drawn from each of these balls, at which graph and model are compared
+_AT_ONCE = 32  # points that the graph is asked about together
+_BETWEEN = 48  # points, drawn anew each time, at which a graph that rounds is compared: it is asked one by one
 _CLOSE = 1e-3  # of the leads of scores, relative to the largest score
 _VAGUE = 0.5  # of the largest score: how far a graph's rounding may leave scores open
 LEFT = "certificates that are not proved again: each norm's largest ones by crown, and by alpha-crown with slopes, are"
@@ -57,6 +60,13 @@ def check_proofs(record: Record, folder: Path, evidence: Evidence, result: Verif
         return
     same = hashlib.sha256(content).hexdigest() == record.proofs.sha256
     result.judge([] if same else ["it is not the file that the run wrote: its hash differs"], "The stored graph")
+    if evidence.model is not None:
+        try:
+            differs = _apart(graph, evidence, everywhere(record, evidence), record)
+        except RecordError as error:
+            differs = error.message
+        if differs is not None:
+            result.judge([differs] if differs else [], "The stored graph beside the model")
     done = 0
     for row in rows:
         if row.certifier in (REPEATED, TURNED):
@@ -79,7 +89,7 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
         label = record.data.labels[sample]
         faults: list[str] = []
         try:
-            differs = _unlike(graph, evidence, x, radius, row.norm, record)
+            differs = _unlike(graph, evidence, sample, radius, row.norm, record)
             faults += [differs] if differs else []
             kept = slopes(graph.tensors, TURNED, row.norm, sample) if turned else NONE
             found = margin(graph, x, label, row.norm, radius, (low, high), kept)
@@ -103,26 +113,36 @@ def _row(record: Record, row: Certificate, graph: Graph, evidence: Evidence, res
     return done
 
 
-def _unlike(graph: Graph, evidence: Evidence, x: np.ndarray, radius: float, norm: str, record: Record) -> str | None:
-    """How the graph does not answer as the model does, at points of the ball; None where they cannot be compared.
+def _unlike(graph: Graph, evidence: Evidence, sample: int, radius: float, norm: str, record: Record) -> str | None:
+    """How the graph does not answer as the model does, at points of the ball, as `_apart` has it: drawn anew each time,
+    so that nobody can make a graph for them, and on the way to the nearest adversarial."""
+    x = evidence.tensors[CLEAN][sample].astype(np.float64).reshape(-1)
+    reach = radius if norm == "linf" else radius / len(x) ** (0.5 if norm == "l2" else 1.0)
+    rng = np.random.default_rng()
+    drawn = rng.choice([-1.0, 1.0], (_POINTS, len(x))) * reach * rng.random((_POINTS, 1))
+    points = np.concatenate([x[None], x + drawn, *towards(record, evidence, sample, norm, radius)])
+    return _apart(graph, evidence, points, record)
+
+
+def _apart(graph: Graph, evidence: Evidence, points: Array, record: Record) -> str | None:
+    """How far the graph is from the model at points [n, pixels], in words, empty where it is near; None where they
+    cannot be compared. Raises RecordError for what is no graph.
 
     What rounds to whole numbers may go either way near a half: the model's answers have to lie where the graph says
     that they may. A graph that leaves most points' answers open says too little for that.
     """
     if evidence.model is None:
         return None
-    rng = np.random.default_rng(len(x))
-    low, high = record.model.bounds
-    reach = radius if norm == "linf" else radius / len(x) ** (0.5 if norm == "l2" else 1.0)
-    drawn = rng.choice([-1.0, 1.0], (_POINTS, len(x))) * reach * rng.random((_POINTS, 1))
-    points = np.clip(np.concatenate([x[None], x + drawn]), low, high).astype(np.float32)
-    theirs = evidence.model.scores(points.reshape(-1, *record.model.input_shape)).astype(np.float64)
-    given = points.astype(np.float64)
     if any(node.rounds for node in graph.nodes):
-        ends = [enclosure(graph, point) for point in given]
-        least, most = (np.stack([pair[side] for pair in ends]) for side in range(2))
-    else:
-        least = most = scores(graph, given)
+        points = np.random.default_rng().permutation(points)[:_BETWEEN]
+    low, high = record.model.bounds
+    points = np.clip(points, low, high).astype(np.float32)
+    theirs = evidence.model.scores(points.reshape(-1, *record.model.input_shape)).astype(np.float64)
+    finite = np.isfinite(theirs).all(1)
+    if not finite.any():
+        return None
+    least, most = _ends(graph, points.astype(np.float64)[finite])
+    theirs = theirs[finite]
     if least.shape != theirs.shape:
         return "the stored graph has other classes than the model"
     if graph.slack > 0:  # the model's scores are those behind a softmax
@@ -136,7 +156,23 @@ def _unlike(graph: Graph, evidence: Evidence, x: np.ndarray, radius: float, norm
     return "" if np.median((most - least).max(1)) <= _VAGUE * size else None
 
 
-def _total(values: np.ndarray) -> np.ndarray:
+def _ends(graph: Graph, points: Array) -> tuple[Array, Array]:
+    """Between which numbers the graph's scores of points [n, pixels] lie, both [n, K]. Raises RecordError for what is
+    no graph."""
+    try:
+        if any(node.rounds for node in graph.nodes):
+            ends = [enclosure(graph, point) for point in points]
+            return np.stack([pair[0] for pair in ends]), np.stack([pair[1] for pair in ends])
+        parts = [points[start : start + _AT_ONCE] for start in range(0, len(points), _AT_ONCE)]
+        own = np.concatenate([scores(graph, part) for part in parts])
+    except RecordError:
+        raise
+    except Exception as error:  # noqa: BLE001 - shapes and places of a hostile graph need not fit each other
+        raise RecordError(f"The stored graph contradicts itself ({type(error).__name__}).", "Run it again.") from None
+    return own, own
+
+
+def _total(values: Array) -> Array:
     """The logarithm of the sum of the exponentials of each row, [B, 1]."""
     largest = values.max(1, keepdims=True)
     return np.asarray(largest + np.log(np.exp(values - largest).sum(1, keepdims=True)))

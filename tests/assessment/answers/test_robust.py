@@ -6,7 +6,7 @@ import pytest
 
 from robusteval.assessment.answers.robust import Level, beside, how_robust, word
 from robusteval.assessment.answers.seen import change, who_sees
-from robusteval.record.run import Record
+from robusteval.record.run import Finding, Record
 from tests.assessment.answers import made
 from tests.sure import sure
 
@@ -189,3 +189,5 @@ def test_known_models_stand_beside_at_the_same_budget() -> None:
     assert len(known) == 3
     assert all(0 <= share <= 1 for share in known.values())
     assert not any("exact gradients" in name for name in known)
+    record.findings = [Finding("labels-from-model", "warning", "said", {}, "do")]
+    assert beside(record, weakest) == [], "its own answers are no measure of others"

@@ -7,6 +7,7 @@ positive numbers (Softmax, Sigmoid, Exp, ...), and every operator between is rep
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -21,6 +22,7 @@ _MOVING = (  # operators that move, pick or repeat numbers of their first operan
     *PASSING, "Gather", "GatherElements", "GatherND", "Slice", "Split", "Expand", "Tile", "ReduceMax", "ReduceMin",
     "GlobalMaxPool", "CastLike",
 )  # fmt: skip
+_REDUCING = ("ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd")
 _BASES = ("Softmax", "Sigmoid", "Exp", "Softplus", "Hardmax")
 SMALL = 1e-3  # what is added to, or cut off, a probability to keep it from 0 and 1
 MAX_DEPTH = 200  # operators followed back from the scores
@@ -62,55 +64,13 @@ class Logs:
             return self.value(node.input[0])
         return None
 
-    def _uniform(self, name: str) -> float | None:
+    def uniform(self, name: str) -> float | None:
+        """The number that a constant holds throughout; None for any other tensor."""
         value = self.value(name)
         if value is None or not value.size or value.dtype.kind not in "fiu":
             return None
         value = value.astype(np.float64)
         return float(value.flat[0]) if bool(np.all(value == value.flat[0])) else None
-
-    def strip(self, name: str, monotone: bool) -> tuple[str, list[onnx.NodeProto], str]:
-        """The tensor behind what only moves numbers and, `monotone`, what changes all classes alike and keeps their
-        order.
-
-        With the moving nodes, last first, and "Log" where a logarithm was among what was taken away.
-        """
-        chain: list[onnx.NodeProto] = []
-        tail = ""
-        while name in self.makers:
-            node = self.makers[name]
-            rest: str | None = self._monotone(node) if monotone else self._clipped(node)
-            if node.op_type in PASSING and not node.domain and _to_real(node):
-                chain.append(node)
-                rest = node.input[0]
-            elif node.op_type == "Log" and not node.domain:
-                tail, rest = "Log", node.input[0]
-            elif rest is not None:
-                self.between[node.op_type] = None
-            if rest is None:
-                break
-            name = rest
-        return name, chain, tail
-
-    def _clipped(self, node: onnx.NodeProto) -> str | None:
-        return str(node.input[0]) if node.op_type == "Clip" and not node.domain else None
-
-    def _monotone(self, node: onnx.NodeProto) -> str | None:
-        """The one operand of a node that adds, multiplies or cuts off the same for every class."""
-        if node.domain:
-            return None
-        if node.op_type == "Clip":
-            return str(node.input[0])
-        if node.op_type not in ("Add", "Sub", "Mul", "Div", "Max", "Min") or len(node.input) != 2:
-            return None
-        a, b = (self._uniform(name) for name in node.input)
-        if (a is None) == (b is None):
-            return None
-        if node.op_type in ("Mul", "Div") and not (a if a is not None else b or 0.0) > 0:
-            return None
-        if node.op_type in ("Sub", "Div") and b is None:
-            return None
-        return str(node.input[0] if b is not None else node.input[1])
 
     def plain_sigmoid(self, name: str) -> str | None:
         """What goes into the sigmoid that makes `name`."""
@@ -159,10 +119,21 @@ class Logs:
         return self._memo[key]
 
     def _base(self, node: onnx.NodeProto, op: str, domain: str = "") -> str:
-        own = self.makers.get(node.input[0])
-        inner = self.log(own.input[0]) if own is not None and own.op_type == "Log" else None
-        self.bases[node.input[0]] = node
+        inner = self._behind(node.input[0])
+        if inner is None:  # else that logarithm is gone from the graph, and what it was of is the base
+            self.bases[node.input[0]] = node
         return self.copy(node, [inner or node.input[0]], op, 0, domain)
+
+    def _behind(self, name: str) -> str | None:
+        """A logarithm, maybe divided by a temperature, without the detour through what it is of."""
+        node = self.makers.get(name)
+        if node is None or node.domain:
+            return None
+        if node.op_type == "Log":
+            return self.log(node.input[0])
+        scaled = node.op_type in ("Mul", "Div") and self.uniform(node.input[1]) is not None
+        inner = self._behind(node.input[0]) if scaled else None
+        return self.copy(node, [inner]) if inner else None
 
     def _log(self, node: onnx.NodeProto, name: str) -> str | None:
         op, first = node.op_type, node.input[0] if node.input else ""
@@ -170,15 +141,15 @@ class Logs:
             ops = {"Softmax": "LogSoftmax", "Sigmoid": "LogSigmoid", "Exp": "Identity", "Hardmax": "LogSoftmax"}
             return self._base(node, ops[op]) if op in ops else self._base(node, "LogSoftplus", DOMAIN)
         logarithm: str | None = None
-        if op in _MOVING and _to_real(node):
+        if op in _MOVING and to_real(node):
             log = self.log(first)
             logarithm = self.copy(node, [log], "", list(node.output).index(name)) if log else None
         elif op in ("Clip", "Relu", "Abs", "Max", "Min"):
-            others = [self._uniform(other) for other in node.input[1:]] if op in ("Max", "Min") else []
+            others = [self.uniform(other) for other in node.input[1:]] if op in ("Max", "Min") else []
             logarithm = self._joined(node, op) if None in others else self.log(first)
         elif op in ("Add", "Sum", "Mean", "Concat"):
             logarithm = self._joined(node, {"Mean": "LogMean", "Concat": "Concat"}.get(op, "LogSum"))
-        elif op in ("ReduceSum", "ReduceMean"):
+        elif op in _REDUCING:
             logarithm = self._reduced(node)
         elif op in ("Mul", "Div"):
             logs = [self._either(other) for other in node.input]
@@ -189,7 +160,7 @@ class Logs:
         elif op == "Where":
             logs = [self._either(other) for other in node.input[1:]]
             logarithm = self.emit("Where", [first, *map(str, logs)], name) if all(logs) else None
-        elif op == "Sub" and self._uniform(first) == 1.0:
+        elif op == "Sub" and self.uniform(first) == 1.0:
             logarithm = self.rest(node.input[1])
         elif op in ("MatMul", "Gemm"):
             logarithm = self._product(node)
@@ -209,7 +180,7 @@ class Logs:
     def _joined(self, node: onnx.NodeProto, op: str) -> str | None:
         """Several positive tensors added, averaged, compared or put side by side; what is small and everywhere is left
         out."""
-        small = [n for n in node.input if op == "LogSum" and 0 < (self._uniform(n) or 0.0) <= SMALL]
+        small = [n for n in node.input if op == "LogSum" and 0 < (self.uniform(n) or 0.0) <= SMALL]
         parts = [n for n in node.input if n not in small]
         logs = [self._either(n) for n in parts]
         if not parts or not all(logs) or not any(self.log(n) for n in parts):
@@ -220,14 +191,20 @@ class Logs:
         return names[0] if len(names) == 1 else self.emit(op, names, node.output[0], DOMAIN)
 
     def _reduced(self, node: onnx.NodeProto) -> str | None:
-        log = self.log(node.input[0])
-        if log is None:
-            return None
-        if node.op_type == "ReduceSum":
-            return self.copy(node, [log], "ReduceLogSumExp")
-        return self.copy(node, [log], "ReduceLogMean", 0, DOMAIN)
+        op, log = node.op_type, self.log(node.input[0])
+        if log is None or op == "ReduceMean":
+            return None if log is None else self.copy(node, [log], "ReduceLogMean", 0, DOMAIN)
+        if op == "ReduceProd":
+            return self.copy(node, [log], "ReduceSum")
+        squared = op in ("ReduceL2", "ReduceSumSquare")
+        total = self.copy(node, [self._scaled(log, 2.0, log) if squared else log], "ReduceLogSumExp")
+        return self._scaled(total, 0.5, total) if op == "ReduceL2" else total
 
     def _power(self, node: onnx.NodeProto, name: str) -> str | None:
+        base = self.uniform(node.input[0]) if node.op_type == "Pow" else None
+        if base is not None and base > 0 and base != 1:
+            self.bases[node.input[1]] = node
+            return self._scaled(node.input[1], math.log(base), name)
         log = self.log(node.input[0])
         if log is None:
             return None
@@ -235,7 +212,7 @@ class Logs:
             return self.emit("Neg", [log], name)
         if node.op_type == "Sqrt":
             return self._scaled(log, 0.5, name)
-        power = self._uniform(node.input[1])
+        power = self.uniform(node.input[1])
         return self._scaled(log, power, name) if power is not None else None
 
     def _scaled(self, log: str, factor: float, name: str) -> str:
@@ -260,7 +237,7 @@ class Logs:
             return self.emit("LogSigmoid", [self.emit("Neg", [first], name)], name)
         if op == "Softmax":
             return self._base(node, "LogRestSoftmax", DOMAIN)
-        if op in (*_MOVING, "Clip") and op not in ("ReduceMax", "ReduceMin", "GlobalMaxPool") and _to_real(node):
+        if op in (*_MOVING, "Clip") and op not in ("ReduceMax", "ReduceMin", "GlobalMaxPool") and to_real(node):
             rest = self.rest(first)
             if rest is None or op == "Clip":
                 return rest
@@ -272,12 +249,12 @@ class Logs:
             if op == "Mean":
                 return self.emit("LogMean", [str(r) for r in rests], name, DOMAIN)
             return self.copy(node, [str(rests[0])], "ReduceLogMean", 0, DOMAIN)
-        if op == "Sub" and self._uniform(first) == 1.0:
+        if op == "Sub" and self.uniform(first) == 1.0:
             return self.log(node.input[1])
         log = self.log(name)
         return self.emit("LogRest", [log], name, DOMAIN) if log else None
 
 
-def _to_real(node: onnx.NodeProto) -> bool:
+def to_real(node: onnx.NodeProto) -> bool:
     """Not a cast to whole numbers or to truth values."""
     return node.op_type != "Cast" or any(a.name == "to" and a.i in COMPUTED for a in node.attribute)

@@ -92,7 +92,7 @@ def compare(
             else:
                 gap = _gap(_without_logarithms(file, truth, runner, climb).raw(x), want)
             far = _made_up_gap(truth, runner, probes, forced)
-    except (RuntimeError, ValueError, IndexError, TypeError, Unsupported) as error:
+    except (RuntimeError, ValueError, LookupError, TypeError, Unsupported) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         return Parity(math.inf, 0.0, False, False, {"error": reason})
     agreement = float((mine.argmax(1) == scores.argmax(1)).float().mean())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from robusteval.loaders.onnx.gradients.ends import strip
 from robusteval.loaders.onnx.gradients.logarithms import PASSING, Logs
 
 
@@ -36,7 +37,7 @@ def soft_tail(
     logs = Logs(nodes, constants)
     if labels:
         return _before_arg_max(logs, nodes, target)
-    name, chain, tail = logs.strip(target, monotone=not one_score)
+    name, chain, tail, turned = strip(logs, target, monotone=not one_score)
     last = None
     if one_score:
         log, rest = logs.log(name), logs.rest(name)
@@ -46,6 +47,8 @@ def soft_tail(
             last = logs.emit("Sub", [log, rest], name)
     else:
         last = logs.log(name)
+        if turned:
+            tail, last = "Logs", None if last is None else logs.emit("Neg", [last], name)
         plain = logs.makers.get(name)
         if not tail and plain is not None and plain.op_type in ("Softmax", "Sigmoid"):
             tail = plain.op_type
@@ -57,16 +60,24 @@ def soft_tail(
 
 
 def _before_arg_max(logs: Logs, nodes: list[onnx.NodeProto], target: str) -> Soft:
+    """Before what picks the largest or smallest score: ArgMax, ArgMin, or TopK of one."""
     while target in logs.makers and logs.makers[target].op_type in PASSING:
         target = logs.makers[target].input[0]
     node = logs.makers.get(target)
-    if node is None or node.op_type != "ArgMax" or node.domain:
+    if node is None or node.domain or not _picks(node, target):
         return Soft(nodes, target)
     read = node.input[0]
-    name, _, _ = logs.strip(read, monotone=True)
+    name, _, _, turned = strip(logs, read, monotone=True)
     last = logs.log(name)
-    words = f"before ArgMax node {node.name or node.output[0]!r}"
-    if last is None:
-        return Soft(nodes, read, (read,), "Labels", words)
-    words += f", in logarithms from {logs.words()}"
-    return Soft([*nodes, *logs.made], last, tuple(logs.bases), "Labels", words)
+    before: tuple[str, ...] = (read,)
+    words = f"before {node.op_type} node {node.name or node.output[0]!r}"
+    if last is not None:
+        before, words = tuple(logs.bases), f"{words}, in logarithms from {logs.words()}"
+    smallest = node.op_type == "ArgMin" or any(a.name == "largest" and not a.i for a in node.attribute)
+    if (turned and last is not None) != smallest:
+        last = logs.emit("Neg", [last or read], name)
+    return Soft([*nodes, *logs.made], last or read, before, "Labels", words)
+
+
+def _picks(node: onnx.NodeProto, target: str) -> bool:
+    return node.op_type in ("ArgMax", "ArgMin") or (node.op_type == "TopK" and target in node.output[1:])
