@@ -160,8 +160,10 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     probe_file(file, options)
     opsets = merge_opsets(model)
     session = open_session(file.blob, device=options.device)
-    look = _Look(options, _dataset(model))
+    metadata, dataset = {p.key: p.value for p in model.metadata_props}, _dataset(model)
+    look = _Look(options, dataset)
     input_reading, output_reading = _understood(session, model, options, look)
+    del model  # its weights would be in memory once more while the twin is built
     seen = look(input_reading.space.input_shape) if samples is None else None
     samples = samples if seen is None else seen[0]
     truth = Truth(file.blob, input_reading, output_reading, session=session)
@@ -169,7 +171,6 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
     if head.classes < 2:
         raise ModelError("The model has a single class.", "Export a classifier with at least two.")
     notes = (*input_reading.notes, *output_reading.notes, *climbed.notes, *_elsewhere(options.device, truth))
-    metadata = {p.key: p.value for p in model.metadata_props}
     info = ModelInfo(
         name=metadata.get("name") or path.stem,  # hostile text: whoever shows it escapes it
         format="onnx",
@@ -191,7 +192,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Tensor | None = None) -
         opset=opsets.get(""),
         parity=climbed.parity,
         class_names=_class_names(metadata, output_reading, head.classes),
-        dataset=_dataset(model),
+        dataset=dataset,
         notes=notes,
         reading=reading_of(input_reading, output_reading, head, climbed.forced_batch, file.external).to_json(),
         training_fingerprints=metadata.get("robusteval.learnt", ""),
