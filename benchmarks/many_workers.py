@@ -108,7 +108,9 @@ def executors_table(rows: list[dict[str, Any]]) -> list[str]:
     for name in dict.fromkeys(row["more"][1] for row in rows):
         first, last = by[name, few], by[name, many]
         said = "| | |"
-        if ("serial", few) in by and name != "serial":
+        if last["units"] <= first["units"]:
+            said = "| not told apart: as many units on few samples | |"
+        elif ("serial", few) in by and name != "serial":
             more = [beside(by[name, samples]) - beside(by["serial", samples]) for samples in (few, many)]
             a_unit = (more[1] - more[0]) / max(last["units"] - first["units"], 1)
             said = f"| {more[0] - a_unit * first['units']:.1f} | {1e3 * a_unit:.0f} |"
