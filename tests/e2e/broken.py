@@ -161,7 +161,7 @@ CASES = (
         "attack that finds nothing where noise does", classifier,
         suite(
             'plugin = "test.idle"\nsearch = 0',
-            extra="noise_draws = { samples = 6, draws = 1000 }\neps = { linf = 2.0 }",
+            extra="noise_draws = { samples = 6, draws = 1000 }\neps = { linf = 1.0 }",
         ),
         {"noise-draws": "fail"},
     ),
