@@ -64,7 +64,7 @@ FAMILIES: dict[str, tuple[Callable[[], nn.Module], int]] = {
         6,
     ),
     "vision transformer": (lambda: VisionTransformer(dim=32, depth=2), 8),
-    ADVERSARIAL: (lambda: cnn(16, 64), 4),
+    ADVERSARIAL: (lambda: cnn(16, 64), 8),
 }  # fmt: skip
 
 
@@ -77,13 +77,14 @@ def trained(name: str, x: Tensor, y: Tensor) -> nn.Module:
         steps = epochs * (len(x) // BATCH)
         optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
-        for _ in range(epochs):
+        for epoch in range(epochs):
             order = torch.randperm(len(x), generator=rng)
             for start in range(0, len(x) - BATCH + 1, BATCH):
                 rows = order[start : start + BATCH]
                 images, labels = x[rows], y[rows]
-                if name == ADVERSARIAL:
-                    images = perturb(model, images, labels, EPS, STEPS, rng)
+                if name == ADVERSARIAL:  # with a budget that grows: with all of it from the start nothing is learnt
+                    share = min(1.0, 2 * (epoch * len(x) + start) / (epochs * len(x)))
+                    images = perturb(model, images, labels, EPS * share, STEPS, rng)
                 loss = nn.functional.cross_entropy(model(images), labels)
                 optimizer.zero_grad()
                 loss.backward()

@@ -122,7 +122,7 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL])
 def test_an_interruption_loses_at_most_one_epoch(how: signal.Signals, few: Path, tmp_path: Path) -> None:
     """Ctrl-C, and a kill that no process can answer."""
     out = tmp_path / "hard.onnx"

@@ -49,8 +49,16 @@ def arrays(path: Path) -> tuple[Any, Any]:
         return file["x"], file["y"]
 
 
-@pytest.mark.parametrize("executor", [Serial(), Processes(), Carrier()], ids=lambda item: item.info.name)
-@pytest.mark.parametrize("target", ["untargeted", "class 1"])
+@pytest.mark.parametrize(
+    ("executor", "target"),
+    [
+        pytest.param(each, target, id=f"{each.info.name}-{target}", marks=() if often else pytest.mark.long)
+        for each, target, often in (
+            (Serial(), "untargeted", True), (Processes(), "class 1", True), (Carrier(), "untargeted", True),
+            (Serial(), "class 1", False), (Processes(), "untargeted", False), (Carrier(), "class 1", False),
+        )
+    ],
+)  # fmt: skip
 def test_the_document_is_that_of_a_run_on_arrays(
     stored: Path, tmp_path: Path, executor: Serial | Processes | Carrier, target: str
 ) -> None:
@@ -70,8 +78,16 @@ def test_workers_are_told_where_the_data_are(stored: Path, tmp_path: Path) -> No
     assert len(pickle.dumps(samples)) < 40 * len(samples) + 3000  # the pixels alone would be 80 bytes an image
 
 
-@pytest.mark.parametrize("executor", [Serial(), Processes(), Carrier()], ids=lambda item: item.info.name)
-@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize(
+    ("executor", "gone"),
+    [
+        pytest.param(each, gone, id=f"{each.info.name}-{gone}", marks=() if often else pytest.mark.long)
+        for each, gone, often in (
+            (Serial(), True, True), (Processes(), False, True), (Carrier(), True, True),
+            (Serial(), False, False), (Processes(), True, False), (Carrier(), False, False),
+        )
+    ],
+)  # fmt: skip
 def test_data_that_change_end_the_run_and_lose_nothing(
     stored: Path, tmp_path: Path, executor: Executor, gone: bool
 ) -> None:

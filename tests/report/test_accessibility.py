@@ -63,8 +63,13 @@ def grave(page: Page, part: str | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "part"), PARTS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1440, "light"), (390, "dark"),
+        pytest.param(1440, "dark", marks=pytest.mark.long), pytest.param(390, "light", marks=pytest.mark.long),
+    ],
+)  # fmt: skip
 def test_no_grave_violation(
     browser: Browser, files: dict[str, Path], name: str, part: str | None, scheme: str, width: int
 ) -> None:
