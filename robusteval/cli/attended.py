@@ -53,8 +53,9 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             nowhere = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nowhere, number)
             if nowhere != number:
+                os.dup2(nowhere, number)
                 os.close(nowhere)
+            os.set_inheritable(number, True)  # or the process beside this one would find it closed again
             if getattr(sys, name) is None:
                 setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - it is no path, and stays open

@@ -74,7 +74,8 @@ open_streams()
 handle = os.open(sys.argv[1], os.O_WRONLY)
 print("into nothing", flush=True)
 print("into nothing", file=sys.stderr, flush=True)
-os.write(handle, str(handle > 2).encode())
+passed_on = all(map(os.get_inheritable, (0, 1, 2)))  # the command's own process has them too
+os.write(handle, str(handle > 2 and passed_on).encode())
 """
 
 
