@@ -27,8 +27,8 @@ from robusteval.record.run import Column, Curve, Record, Result, Scalar
 NAME, BEHIND = "bracket", "bracket-behind"
 DESCRIPTION = (
     "Proved: no image of the ball, as far as it lies in the range of pixels, is answered otherwise, whatever the "
-    "attack; the proof holds for the float32 arithmetic of the file's weights. Broken: an attack won within the "
-    "budget, or the sample is wrong when clean. Unknown: neither."
+    "attack; the proof holds for the arithmetic that the file is computed in, float32 and, where it is quantised, "
+    "whole numbers. Broken: an attack won within the budget, or the sample is wrong when clean. Unknown: neither."
 )
 _COLUMNS = [
     Column("budget", "Budget", DISTANCE),

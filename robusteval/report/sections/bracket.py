@@ -13,11 +13,11 @@ from robusteval.report.charts.vega import PROVED, WORST, Axes, Chart, Line, line
 from robusteval.report.formats.numbers import budget, interval, norm_title, number, percent
 
 NOTE = (
-    "Proofs are about the bare model, the pixels' box, and float32 arithmetic of the file's weights; what is neither "
-    "proved nor broken is unknown."
+    "Proofs are about the bare model, the pixels' box, and the arithmetic that the file is computed in, float32 or "
+    "whole numbers; what is neither proved nor broken is unknown."
 )
 BEHIND = (
-    "Proofs are about the defended model: what the defence does to an image, and then the file, in float32 arithmetic. "
+    "Proofs are about the defended model: what the defence does to an image, and then the file, as it is computed. "
     "`verify` does not have the defence, and leaves them unchecked."
 )
 
