@@ -148,7 +148,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ops",
         "record",
     },
-    "engine.sharing": {"contracts", "engine", "engine.plan", "engine.schedule", "ops"},  # cores among workers
+    "engine.cores": {"contracts", "engine", "engine.plan", "engine.schedule", "ops"},  # cores among workers
     "engine.run": {
         "assessment",
         "assessment.checks",
@@ -166,7 +166,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.schedule",
         "engine.search",
         "engine.selftest",
-        "engine.sharing",
+        "engine.cores",
         "engine.suite",
         "engine.units",
         "ops",

@@ -30,8 +30,8 @@ from robusteval.errors import SuiteError
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.ops import class_gradients
+from tests.engine.test_cores import document
 from tests.engine.test_micro_batches import SUITE, Exact
-from tests.engine.test_sharing import document
 from tests.pretended import MPS, Far, Pretended
 
 CPU = torch.device("cpu")

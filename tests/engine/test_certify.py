@@ -21,9 +21,6 @@ from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 from robusteval.engine.certify import certificates
 from robusteval.engine.certify.stored_graph import packed
 from robusteval.engine.certify.work import RATE
-from robusteval.engine.run.options import RunOptions
-from robusteval.engine.run.prepare import prepare_job
-from robusteval.engine.run.runner import run
 from robusteval.loaders.onnx.classifier import load_onnx
 from robusteval.metrics._common.bracket import edges_of
 from robusteval.record import store
@@ -31,49 +28,21 @@ from robusteval.record.run import Record
 from robusteval.report.sections.bracket import section
 from robusteval.verify.proofs.check import LEFT, UNREAD
 from robusteval.verify.run import verify
+from tests.engine.certified import SUITE, answered, made, small
 from tests.loaders.exports import export
 from tests.sure import sure
-
-SUITE = """
-name = "bracket"
-version = "1"
-norms = ["linf", "l2"]
-probe_samples = 0
-certify = { samples = 6, seconds = 60, halvings = 5, certifiers = ["ibp", "crown"] }
-[[attack]]
-plugin = "fgsm"
-search = 3
-[[attack]]
-plugin = "pgd"
-params = { steps = 8 }
-search = 4
-"""
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        module = nn.Sequential(nn.Flatten(), nn.Linear(36, 10), nn.ReLU(), nn.Linear(10, 3))
-    return export(module, tmp_path_factory.mktemp("net") / "net.onnx", (1, 6, 6))
+    return small(tmp_path_factory.mktemp("net"))
 
 
 @pytest.fixture(scope="module")
 def data(net: Path) -> tuple[np.ndarray, np.ndarray]:
-    x = torch.rand(9, 1, 6, 6, generator=torch.Generator().manual_seed(4))
-    y = load_onnx(net, LoadOptions()).logits(x).argmax(1)
+    x, y = answered(net)
     y[2] = (y[2] + 1) % 3  # wrong when clean
-    return x.numpy(), y.numpy()
-
-
-def made(
-    net: Path, data: tuple[np.ndarray, np.ndarray], folder: Path, catalogue: Catalogue | None = None, suite: str = SUITE
-) -> Record:
-    folder.mkdir(exist_ok=True)
-    (folder / "suite.toml").write_text(suite)
-    options = RunOptions(suite=str(folder / "suite.toml"), data=data)
-    job = prepare_job(load_onnx(net, LoadOptions()), catalogue or discover(), options, model_path=net)
-    return run(replace(job, folder=folder / "run"))
+    return x, y
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from robusteval_defenses import bit_depth
-from torch import nn
 
 from robusteval.api import GraphNode
 from robusteval.contracts.certificates.graph import NotCoveredError
@@ -23,8 +21,7 @@ from robusteval.record.run import Record
 from robusteval.report.sections.bracket import section
 from robusteval.verify.proofs.check import BEHIND
 from robusteval.verify.run import verify
-from tests.engine.test_certify import made
-from tests.loaders.exports import export
+from tests.engine.certified import answered, made, small
 from tests.sure import sure
 
 SUITE = """
@@ -55,16 +52,12 @@ plugin = "gaussian-noise"
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        module = nn.Sequential(nn.Flatten(), nn.Linear(36, 10), nn.ReLU(), nn.Linear(10, 3))
-    return export(module, tmp_path_factory.mktemp("net") / "net.onnx", (1, 6, 6))
+    return small(tmp_path_factory.mktemp("net"))
 
 
 @pytest.fixture(scope="module")
 def data(net: Path) -> tuple[np.ndarray, np.ndarray]:
-    x = torch.rand(9, 1, 6, 6, generator=torch.Generator().manual_seed(4))
-    return x.numpy(), load_onnx(net, LoadOptions()).logits(x).argmax(1).numpy()
+    return answered(net)
 
 
 @pytest.fixture(scope="module")

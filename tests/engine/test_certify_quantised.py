@@ -17,7 +17,7 @@ from robusteval.record import store
 from robusteval.verify.proofs.check import UNTIED
 from robusteval.verify.run import verify
 from tests.certifiers.quantised_nets import Draft
-from tests.engine.test_certify import made
+from tests.engine.certified import made
 from tests.sure import sure
 
 

@@ -212,7 +212,7 @@ BROKEN: dict[str, tuple[str, Made]] = {
     ),
 }
 EITHER: dict[str, tuple[str, Made]] = {
-    **{f"flip-{seed}": ("bits flipped at random", lambda seed=seed: _flipped(seed)) for seed in range(8)},  # type: ignore[misc]
+    **{f"flip-{seed}": ("bits flipped at random", lambda seed=seed: _flipped(seed)) for seed in range(8)},  # type: ignore[misc]  # a default binds it
     "one-class": ("a single class", lambda: model(arrays={"W": weights()[:, :1]}, answer=["n", 1])),
     "twice": (
         "two tensors of one name",

@@ -111,6 +111,19 @@ class Followed(Random):
         return grad
 
 
+class Gone(Random):
+    """Zero everywhere."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return torch.zeros_like(grad)
+
+
+def behind(function: type[Random]) -> Any:
+    """The net, shown what a function of autograd's makes of an image."""
+    return lambda net, x: net(function.apply(x))  # type: ignore[no-untyped-call]  # torch does not type it
+
+
 def _seen_through(net: nn.Module, x: Tensor) -> Tensor:
     """Answers the opposite where gradients are wanted."""
     answer: Tensor = net(x)
@@ -120,9 +133,9 @@ def _seen_through(net: nn.Module, x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("forward", "gradients"),
     [
-        (lambda net, x: net(Random.apply(x)), "none"),  # type: ignore[no-untyped-call]
-        (lambda net, x: net(Turned.apply(x)), "none"),  # type: ignore[no-untyped-call]
-        (lambda net, x: net(Followed.apply(x)), "exact"),  # type: ignore[no-untyped-call]
+        (behind(Random), "none"),
+        (behind(Turned), "none"),
+        (behind(Followed), "exact"),
         (_seen_through, "none"),
     ],
 )
@@ -134,15 +147,6 @@ def test_gradients_that_are_there_and_lead_nowhere_are_none(forward: Any, gradie
 
 
 def test_gradients_that_are_zero_on_every_image_are_none() -> None:
-    class Masked(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            return x.clone()
-
-        @staticmethod
-        def backward(ctx: Any, grad: Tensor) -> Tensor:
-            return torch.zeros_like(grad)
-
-    model = loaded(lambda net, x: net(Masked.apply(x)))  # type: ignore[no-untyped-call]
+    model = loaded(behind(Gone))
     assert (model.info.gradients, model.info.rung) == ("none", "E")
     assert "zero" in model.info.gradients_reason

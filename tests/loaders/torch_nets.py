@@ -124,7 +124,7 @@ def through_numpy(net: nn.Module, x: Tensor) -> Tensor:
     return answer
 
 
-OUT_OF_PLACE: Forward = lambda net, x: net((x - 0.1) / 0.5)  # noqa: E731
+OUT_OF_PLACE: Forward = lambda net, x: net((x - 0.1) / 0.5)  # noqa: E731 - beside the other forms, one a line
 IN_PLACE: dict[str, Forward] = {
     "sub_ and div_": lambda net, x: net(x.sub_(0.1).div_(0.5)),
     "one channel": into_channel,

@@ -88,6 +88,6 @@ def test_the_metric_tells_each_budget_and_the_tightest_samples(record: Record) -
     record.certificates = [certified(np.where(np.isfinite(broken), broken / 2, 1.0).tolist())]
     results = {result.name: result for result in Bracket().compute(record)}
     table = results["bracket/l2"]
-    assert all(row[1] + row[4] + row[5] == pytest.approx(1.0) for row in table.rows)  # type: ignore[operator]
+    assert all(row[1] + row[4] + row[5] == pytest.approx(1.0) for row in table.rows)  # type: ignore[operator]  # cells are scalars
     assert {curve.tags["role"] for curve in results["lower-edge/l2"].curves} == {"certified", "worst"}
     assert results["brackets/l2"].rows

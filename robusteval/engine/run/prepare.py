@@ -18,6 +18,7 @@ from robusteval.engine.batched import batched
 from robusteval.engine.carried import carried
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.chunks import chunk_of
+from robusteval.engine.cores.ways import ways_of
 from robusteval.engine.data.find import Kept, RawData, check_disjoint, find_data, in_words, opened
 from robusteval.engine.data.find import read as read_data
 from robusteval.engine.data.on_demand import OnDemand
@@ -35,7 +36,6 @@ from robusteval.engine.schedule.memory import in_words as sizes_in_words
 from robusteval.engine.schedule.memory import needs, shared_out
 from robusteval.engine.search.judge import common_grid, on_grid
 from robusteval.engine.settings import check_settings
-from robusteval.engine.sharing.ways import ways_of
 from robusteval.engine.suite.composed import chosen as chosen_suite
 from robusteval.engine.suite.goals import attackable, parse
 from robusteval.engine.suite.suite import Suite, applicable, read, with_surrogates

@@ -20,6 +20,7 @@ from robusteval.engine.carried import passes_on
 from robusteval.engine.catalogue.catalogue import Catalogue
 from robusteval.engine.certify import behind, stored_graph
 from robusteval.engine.certify.certificates import CERTIFICATES
+from robusteval.engine.cores.ways import shared, sized
 from robusteval.engine.devices import exact, in_words
 from robusteval.engine.fit.pipelines import Fitted, fit_all
 from robusteval.engine.plan.job import Job, plan_of
@@ -37,7 +38,6 @@ from robusteval.engine.schedule.forecast import Forecaster, forecaster
 from robusteval.engine.schedule.schedule import ERRORS_LOG, WHOLE, Attacked, Listener, Part, Progress, attack, right
 from robusteval.engine.schedule.time_budget import Clock
 from robusteval.engine.selftest import clever, planted, random_search
-from robusteval.engine.sharing.ways import shared, sized
 from robusteval.engine.state import guest, put_back
 from robusteval.engine.suite.suite import Suite
 from robusteval.engine.threads import one_thread

@@ -15,6 +15,8 @@ import torch
 from robusteval.contracts.tuning import Tuning
 from robusteval.engine.batched import batched, sizes_of
 from robusteval.engine.catalogue.catalogue import discover
+from robusteval.engine.cores import ways as sharing
+from robusteval.engine.cores.ways import Costs, fastest, measured, shared, ways_of
 from robusteval.engine.plan.job import Job, Way
 from robusteval.engine.run import prepare
 from robusteval.engine.run.folder import settled_threads
@@ -22,8 +24,6 @@ from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.runner import forecast_of, plan_of, run
 from robusteval.engine.schedule import attempt as attempts
 from robusteval.engine.schedule.memory import Need, Shares, shared_out
-from robusteval.engine.sharing import ways as sharing
-from robusteval.engine.sharing.ways import Costs, fastest, measured, shared, ways_of
 from robusteval.ops.batches import Sizes
 from robusteval.record import store
 from robusteval.record.run import Record
@@ -108,7 +108,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
     made = Clock(lambda threads, rows: (0.1 + 0.9 / threads) * rows + 0.5)
     monkeypatch.setenv("ROBUSTEVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("robusteval.engine.sharing.ways.time.perf_counter", lambda: made.now)
+    monkeypatch.setattr("robusteval.engine.cores.ways.time.perf_counter", lambda: made.now)
     monkeypatch.setattr(sharing, "gradient", made.spend)
     monkeypatch.setattr(sharing, "enough", lambda ask, x: x[:16])
     return made
