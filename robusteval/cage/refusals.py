@@ -63,7 +63,9 @@ def refuse_writing(*folders: Path) -> bool:
         if cache is not None:
             with contextlib.suppress(OSError):
                 cache.mkdir(parents=True, exist_ok=True)
-        for folder in (Path("/dev"), Path(tempfile.gettempdir()), *([cache] if cache else []), *folders):
+        # a GPU's driver names its threads there, and begins nothing where it may not
+        threads = Path("/proc/self/task")
+        for folder in (Path("/dev"), threads, Path(tempfile.gettempdir()), *([cache] if cache else []), *folders):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 rules.allow(os.fspath(folder), rules=changes)
         rules.apply()

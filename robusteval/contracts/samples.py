@@ -41,6 +41,8 @@ class Samples:
 
     def __getitem__(self, rows: slice | Tensor) -> Samples:
         chosen: tuple[str, ...] = ()
+        if isinstance(rows, Tensor):
+            rows = rows.to(self.x.device)
         if self.names:
             places = torch.arange(len(self.x), device="cpu")[rows.cpu() if isinstance(rows, Tensor) else rows]
             chosen = tuple(self.names[index] for index in places.tolist())

@@ -35,7 +35,8 @@ class Linear:
         return self.twin(x.detach()).detach()
 
     def twin(self, x: Tensor) -> Tensor:
-        return (x.flatten(1)[:, None, :] * self.weight.flatten(1)[None]).sum(2) + self.bias
+        weight, bias = self.weight.to(x.device), self.bias.to(x.device)
+        return (x.flatten(1)[:, None, :] * weight.flatten(1)[None]).sum(2) + bias
 
     def smallest(self, x: Tensor, safe: Tensor, norm: Norm) -> Tensor:
         """Smallest distance to a win, float64 [B]; infinite where the box holds none, 0 where x is one already.

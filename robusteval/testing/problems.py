@@ -82,8 +82,8 @@ def pose(
     view: View = Pipeline(defended).with_detector_scale(x)
     if sightings is not None:
         view = Watched(view, sightings)
-    budget = None if eps is None else torch.as_tensor(eps, dtype=torch.float32, device="cpu").expand(len(x)).clone()
-    rng, rows = Generator().manual_seed(seed), torch.arange(len(x), device="cpu")
+    budget = None if eps is None else torch.as_tensor(eps, dtype=torch.float32, device=x.device).expand(len(x)).clone()
+    rng, rows = Generator().manual_seed(seed), torch.arange(len(x), device=x.device)
     bounds = defended.model.info.bounds
     return Problem(x, safe, norm, budget, bounds, rng, needs, view, Meter(len(x)), rows, draws, Trace())
 

@@ -30,10 +30,12 @@ from robusteval.errors import SuiteError
 from robusteval.loaders.onnx.classifier import OnnxClassifier, load_onnx
 from robusteval.loaders.pytorch.classifier import TorchClassifier
 from robusteval.ops import class_gradients
+from tests.devices import DEVICE
 from tests.engine.test_cores import document
 from tests.engine.test_micro_batches import SUITE, Exact
 from tests.pretended import MPS, Far, Pretended
 
+pytestmark = pytest.mark.skipif(DEVICE.type != "cpu", reason="a device is pretended beside the processor")
 CPU = torch.device("cpu")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion-cnn.onnx"
 

@@ -27,10 +27,12 @@ from robusteval.engine.schedule.memory import Need, Shares, shared_out
 from robusteval.ops.batches import Sizes
 from robusteval.record import store
 from robusteval.record.run import Record
+from tests.devices import DEVICE
 from tests.engine import toys
 from tests.engine.test_micro_batches import SUITE, Exact
 from tests.sure import sure
 
+pytestmark = pytest.mark.skipif(DEVICE.type != "cpu", reason="it is the processor's cores that are shared out here")
 ROOMY = Shares(8, 1e9, Need(1.0, 1.0, 1.0), 1e10, (8e9, 4e9, 3e9, 2e9, 1.6e9, 1.3e9, 1.1e9, 1e9))
 
 

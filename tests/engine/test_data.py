@@ -49,7 +49,7 @@ class TestRange:
     def test_bytes_onto_the_usual_range_are_what_everybody_computes(self) -> None:
         every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
         x = ready(every, info((1, 16, 16)), np.array([0])).x
-        assert torch.equal(x.flatten(), torch.arange(256, dtype=torch.uint8).float().div(255))
+        assert torch.equal(x.flatten(), torch.arange(256, dtype=torch.uint8, device="cpu").float().div(255))
 
     @pytest.mark.parametrize("bounds", [(0.0, 255.0), (-1.0, 1.0), (-128.0, 127.0), (0.1, 0.7)])
     def test_bytes_onto_any_range(self, bounds: tuple[float, float]) -> None:

@@ -18,7 +18,9 @@ from robusteval.engine.schedule.memory import Need, in_words, needs, shared_out
 from robusteval.engine.suite.suite import read
 from robusteval.errors import SuiteError
 from robusteval.loaders.onnx.classifier import load_onnx
+from tests.devices import DEVICE
 
+pytestmark = pytest.mark.skipif(DEVICE.type != "cpu", reason="it is the processor's memory that is shared out here")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MB = 1e6
 

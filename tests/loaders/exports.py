@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from tests.devices import on_the_processor
 from tests.loaders import zoo
 
 
@@ -27,10 +29,10 @@ def export(
     axes: dict[str, dict[int, str]] = {"x": {i: f"d{i}" for i in open_axes}, "y": {}}
     if batch is None:
         axes["x"][0] = axes["y"][0] = "n"
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), on_the_processor():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
         torch.onnx.export(
-            module.eval(),
+            copy.deepcopy(module).eval().cpu(),
             (torch.rand(batch or 2, *shape),),
             str(path),
             dynamo=False,

@@ -196,6 +196,8 @@ RULES: Mapping[str, Rule] = {
     "addmm": _affine,
     "convolution": _convolution,
     "native_batch_norm": _batch_norm,
+    "cudnn_batch_norm": _batch_norm,  # what a module on a GPU is traced to
+    "miopen_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
     "elu": _scaled,
     "softplus": _scaled,

@@ -258,6 +258,8 @@ _RULES: Mapping[str, Callable[[Any, Any, tuple[int, ...]], Tensor | None]] = {
     "mean": _mean,
     "sum": _total,
     "native_batch_norm": _batch_norm,
+    "cudnn_batch_norm": _batch_norm,  # what a module on a GPU is traced to
+    "miopen_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
     "expand": _expand,
     "cat": _cat,

@@ -47,6 +47,7 @@ class Statement:
 
     def __getitem__(self, rows: Tensor) -> Statement:
         """The statement about some of the images."""
+        rows = rows.to(self.x.device)
         return replace(
             self,
             x=self.x[rows],

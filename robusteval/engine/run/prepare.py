@@ -104,7 +104,7 @@ def prepare_job(
         workers=shares.workers,
         threads=shares.threads(asked_for) if executor is None else 1,
         room=shares.room,
-        batches=sizes_in_words(sizes, shares, asked_for),
+        batches=sizes_in_words(sizes, shares, _workers(asked_for, device)),
         ways=ways_of(shares, asked_for, threads) if options.workers is None and executor is None else (),
         target=goal,
         labels_from_model=options.labels_from_model,

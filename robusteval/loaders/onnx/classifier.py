@@ -234,7 +234,8 @@ class _Look:
             return None
         if shape not in self._seen:
             low, high = self._options.bounds
-            self._seen[shape] = self._options.peek(shape, (float(low), float(high)), self._dataset)
+            seen = self._options.peek(shape, (float(low), float(high)), self._dataset)
+            self._seen[shape] = None if seen is None else (seen[0].cpu(), seen[1].cpu())
         return self._seen[shape]
 
     def fits(self, shape: tuple[int, ...]) -> bool:

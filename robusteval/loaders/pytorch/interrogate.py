@@ -63,7 +63,7 @@ def images_for(space: PixelSpace, options: LoadOptions, device: torch.device) ->
     found = options.peek(space.input_shape, space.bounds, "") if options.peek is not None else None
     own, y = torch.zeros(0, *space.input_shape, device="cpu"), None
     if found is not None and len(found[0]):
-        own, y = found[0][:most].float().clone(), found[1][:most].clone()
+        own, y = found[0][:most].cpu().float().clone(), found[1][:most].cpu().clone()
     rng = np.random.default_rng(11)
     noise = rng.random((8 if y is None else _TOGETHER, *space.input_shape), dtype=np.float32)
     kinds = [noise]

@@ -65,9 +65,10 @@ class Bound:
         return torch.cat(parts)
 
     def feed(self, x: Tensor) -> Tensor:
-        """Canonical x [B, *shape] as the file's own numbers, [B, *file_shape], in memory of its own."""
+        """Canonical x [B, *shape] as the file's own numbers, [B, *file_shape], in memory of its own on the session's
+        device, whose addresses alone it can read."""
         one, dtype = self.reading, _TORCH[self.reading.type]
-        x = x.detach().float().to(torch.float64 if dtype == torch.float64 else torch.float32)
+        x = x.detach().to(self.device).float().to(torch.float64 if dtype == torch.float64 else torch.float32)
         tail = (1,) * (len(one.shape) - 1)
         for values, apply in ((one.mean, torch.sub), (one.std, torch.div)):
             if values:
