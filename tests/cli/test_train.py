@@ -253,6 +253,7 @@ def test_held_out_samples_that_the_model_knew_are_told_of(fashion_samples: Sampl
 
 
 @pytest.mark.slow
+@pytest.mark.long  # the same training of a smaller net is tests/plugins/defenses/test_training.py's
 def test_adversarial_training_of_the_example_holds_against_pgd(robusteval: Command, tmp_path: Path) -> None:
     out = tmp_path / "hard.onnx"
     screen = robusteval("train", "adversarial-training", CNN, "--out", out)

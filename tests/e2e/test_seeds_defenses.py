@@ -127,7 +127,7 @@ def test_every_defence_has_its_paragraph_its_source_and_its_breaks() -> None:
         assert name in judged, f"No suite judges {name}."
 
 
-@pytest.mark.slow
+@pytest.mark.long  # of fewer samples it is tests/plugins/defenses/test_smoothing.py's
 def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
     """Wins are what the engine's judge calls so: the majority of 11 answers of 25 votes each."""
     from robusteval.contracts.pipeline import Pipeline
@@ -163,7 +163,7 @@ def test_no_attack_beats_the_certificate_of_smoothing_on_500_samples() -> None:
 
 @pytest.mark.statistical
 @needs("models/fc.onnx", "mnist/mnist.npz")
-@pytest.mark.slow
+@pytest.mark.long  # of a smaller net it is tests/plugins/defenses/test_lipschitz.py's
 def test_lipschitz_certifies_most_of_mnist_and_no_attack_gets_inside() -> None:
     model = load_model(FOLDER / "models" / "fc.onnx", LoadOptions())
     learnt, test = mnist("train", 4000), mnist("test", 600)
@@ -195,7 +195,7 @@ def area(negatives: Tensor, positives: Tensor) -> tuple[float, float]:
 
 @pytest.mark.statistical
 @needs("models/resnet20-cifar10.onnx", "cifar10_1380.npz")
-@pytest.mark.slow
+@pytest.mark.long  # benchmarks/logit_detector.py measures it on more
 def test_the_logit_detector_finds_strong_oblivious_adversarials_of_a_colour_model_and_none_that_know_it() -> None:
     """At 1 % false alarms, and through the class "rejected" on fresh noise at every step."""
     model = load_model(FOLDER / "models" / "resnet20-cifar10.onnx", LoadOptions())

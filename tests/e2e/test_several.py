@@ -32,7 +32,7 @@ search = 3
 
 
 @needs(*FILES, "mnist/test1000.npz", original=False)
-@pytest.mark.slow
+@pytest.mark.long  # of two models it is tests/cli/test_several.py's
 def test_four_mnist_models_in_one_run(tmp_path: Path) -> None:
     (tmp_path / "mnist.toml").write_text(SUITE)
     files = [FOLDER / name for name in FILES]

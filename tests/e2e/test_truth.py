@@ -75,7 +75,9 @@ def test_no_win_falls_into_a_proved_ball_and_every_known_counterexample_is_found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lenet", "fc", "conv4", "mnist-8"])
+@pytest.mark.parametrize(
+    "name", ["lenet", "conv4", *(pytest.param(name, marks=pytest.mark.long) for name in ("fc", "mnist-8"))]
+)
 def test_strangers_get_a_sensible_report(name: str, tmp_path: Path) -> None:
     files = (f"models/{name}.onnx", "mnist/test1000.npz")
     if why := missing(*files, original=False):

@@ -91,10 +91,13 @@ VARIANTS = {
 }
 
 
+MORE = ("opset 13", "opset 17", "opset 20", "batch 1")  # loaders' tests ask about their twins
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.long) if name in ("opset 13", "opset 17") else name for name in VARIANTS],
+    [pytest.param(name, marks=pytest.mark.long if name in MORE else ()) for name in VARIANTS],
 )
 def test_the_same_cnn_in_another_form_gives_the_same_figures(
     name: str, suite: str, reference: dict[str, float], tmp_path: Path

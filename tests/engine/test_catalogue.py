@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import robusteval.api
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, _refuse_collisions, build, discover
@@ -45,6 +48,14 @@ def test_an_outside_plugin_is_found_by_its_name(folder: Path) -> None:
 def test_a_plugin_may_say_for_which_version_it_was_written(folder: Path) -> None:
     code = GOOD.format(name="acme.stated") + f"robusteval_api_version = '{robusteval.api.api_version}'"
     assert build([entry_point(folder, "acme_stated", code)]).get("attack", "acme.stated")
+
+
+def test_what_plugins_draw_when_they_are_imported_is_nobody_else_s(folder: Path) -> None:
+    draws = "import random, numpy, torch\nrandom.random(), numpy.random.rand(), torch.rand(1)\n"
+    before = torch.get_rng_state(), str(np.random.get_state(legacy=False)), random.getstate()  # noqa: NPY002 - looked at
+    build([entry_point(folder, "acme_draws", draws + GOOD.format(name="acme.draws"))])
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (str(np.random.get_state(legacy=False)), random.getstate()) == before[1:]  # noqa: NPY002 - looked at
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,7 @@ def test_a_lost_node_s_units_are_done_again(on_ray: Executor, nodes: Nodes, tmp_
     assert text(record) == text(serial)
 
 
+@pytest.mark.long  # as of worker processes, and what Ray adds is the loss of a node, above
 def test_a_unit_that_keeps_killing_its_worker_fails_alone(joined: Executor, tmp_path: Path) -> None:
     record = run(dataclasses.replace(slow_job(tmp_path, die=True, count=130), executor=joined))
     assert {cell.id: cell.status for cell in record.cells} == {"none/test.slow/l2": "failed", "none/noise/l2": "done"}
@@ -197,6 +198,7 @@ def test_a_unit_past_its_limit_is_ended_where_it_is_made(joined: Executor, tmp_p
     assert reason == "the worker process was ended, as a unit of it took more than 5 s"
 
 
+@pytest.mark.long  # as of worker processes: the driver stores what it has
 def test_an_interrupted_run_goes_on_from_there(joined: Executor, tmp_path: Path) -> None:
     job = dataclasses.replace(slow_job(tmp_path, seconds=0.2), executor=joined)
 

@@ -18,7 +18,7 @@ from tests.hostile.base import SUITE, build, command, environment
 from tests.hostile.runner import end_session, in_session, still_at_work
 
 WHO = ("command", "worker", "child", "all")  # beside whom the child works, who makes units, who does all the rest
-OFTEN = (1, 2, 3, 4)  # kills of one run before it may end
+OFTEN = (1, 2, 4, 8)  # kills of one run before it may end
 CHUNK = "probe_samples = 4\nnoise_draws = { samples = 3, draws = 20 }\ncell_timeout = 60"
 MORE = """
 [[attack]]
@@ -42,7 +42,8 @@ def _words(home: Path, base: Path) -> list[str]:
 
 
 def _victim(leader: int, who: str, rng: random.Random) -> list[int]:
-    """Which processes to end: the command, the child that does the work, one of its workers, or all."""
+    """Which processes to end: the command, the child that does the work, one of its workers, or all; the command where
+    there is none of these yet."""
     there = in_session(leader)
     parents = {}
     for process in there:
@@ -55,7 +56,7 @@ def _victim(leader: int, who: str, rng: random.Random) -> list[int]:
     if who == "all":
         return there
     chosen = {"command": [leader], "child": children, "worker": workers}[who]
-    return [rng.choice(chosen)] if chosen else []
+    return [rng.choice(chosen or [leader])]
 
 
 def _start(words: list[str], home: Path, base: Path) -> subprocess.Popen[bytes]:
@@ -86,13 +87,13 @@ def _difference(one: Any, other: Any, where: str = "") -> str:
     return "" if one == other else f"{where}: {str(one)[:60]} / {str(other)[:60]}"
 
 
-def _killed(base: Path, home: Path, seconds: float, rng: random.Random, most: int) -> tuple[list[str], int, str]:
+def _killed(base: Path, home: Path, seconds: float, rng: random.Random, most: int) -> tuple[list[str], int, int, str]:
     """Starts the run and ends some of its processes, until it ends by itself or `most` times: what was done, how many
-    kills met a run at work, and what is wrong."""
-    words, done, met = _words(home, base), [], 0
+    kills met a run at work, the last exit code, and what is wrong."""
+    words, done, met, code = _words(home, base), [], 0, 0
     for _ in range(most):
         process, who = _start(words, home, base), rng.choice(WHO)
-        moment = rng.uniform(0.05, 1.0) * seconds
+        moment = rng.uniform(0.1, 1.0) * seconds
         until = time.monotonic() + moment
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
@@ -105,16 +106,16 @@ def _killed(base: Path, home: Path, seconds: float, rng: random.Random, most: in
         met += bool(victims)
         done.append(f"{who if victims else 'nobody'} {moment:.1f} s")
         try:
-            process.wait(120)
+            code = process.wait(120)
         except subprocess.TimeoutExpired:
             end_session(process.pid)
-            return done, met, "did not end"
+            return done, met, -1, "did not end"
         if left := still_at_work(process.pid):
             end_session(process.pid)
-            return done, met, f"left {left} processes at work"
+            return done, met, code, f"left {left} processes at work"
         if not victims:  # it was at its end, so no later moment of it is left
-            break
-    return done, met, ""
+            return done, met, code, f"exit code {code}" if code else ""
+    return done, met, code, ""
 
 
 def _once(
@@ -122,13 +123,14 @@ def _once(
 ) -> tuple[str, int, str]:
     """(what was done, how many kills, what is wrong)."""
     home.mkdir()
-    done, met, wrong = _killed(base, home, seconds, rng, most)
+    done, met, code, wrong = _killed(base, home, seconds, rng, most)
     said = ", ".join(done)
     if wrong:
         return said, met, wrong
-    process = _start(_words(home, base), home, base)
-    if process.wait(300) != 0:
-        return said, met, f"exit code {process.returncode}: {(home / 'log').read_text()[-600:]}"
+    if code != 0:  # else it went on to its end all the same, as after the loss of a worker, and this is its document
+        code = _start(_words(home, base), home, base).wait(300)
+    if code != 0:
+        return said, met, f"exit code {code}: {(home / 'log').read_text()[-600:]}"
     if "Traceback" in (log := (home / "log").read_text()):
         return said, met, log[log.index("Traceback") :][:2000]
     return said, met, _difference(whole, _document(home / "out"))

@@ -55,7 +55,7 @@ def test_twin_is_exact_for_every_family(name: str, exported: Callable[[str], Pat
 QUICK = ("resnet", "vit", "mobilenet_v3", "swin", "unet", "instance_norm")
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in zoo.ZOO])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in zoo.ZOO])
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
 def test_twin_is_exact_for_the_newer_exporter(name: str, tmp_path: Path) -> None:
     module = zoo.make(name)

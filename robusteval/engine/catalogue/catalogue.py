@@ -22,6 +22,7 @@ from robusteval.cage.page import opening
 from robusteval.contracts.hookspecs import Hooks
 from robusteval.contracts.params import params_schema
 from robusteval.contracts.suites import offered
+from robusteval.engine.seeding import generators_kept
 from robusteval.errors import PluginError, SuiteError
 from robusteval.foreign import foreign, words
 from robusteval.hooks import API_VERSION, GROUP
@@ -142,7 +143,7 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str) -> list[Entry
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
     try:
-        with foreign(), opening(f"the plugin {as_name(point.name)} of {as_name(distribution)}"):
+        with generators_kept(), foreign(), opening(f"the plugin {as_name(point.name)} of {as_name(distribution)}"):
             module = point.load()
             if reason := _other_api(module):
                 return [replace(broken, broken=reason)]
