@@ -22,9 +22,9 @@ from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
 from robusteval.engine.run.runner import forecast_of, run
 from robusteval.engine.schedule.cascade_forecast import survivors
-from robusteval.engine.schedule.forecast import Forecast, Work, duration, rounded
+from robusteval.engine.schedule.forecast import Work
 from robusteval.engine.schedule.pass_timing import PassTiming
-from robusteval.engine.schedule.rest import Rest
+from robusteval.engine.schedule.rest import Around, Forecast, Rest, duration, rounded
 from robusteval.metrics.cost import Cost
 from robusteval.record.run import Cell
 from tests.engine import toys
@@ -175,6 +175,8 @@ def test_time_is_pairs_of_passes_and_single_ones(monkeypatch: pytest.MonkeyPatch
     coming = Forecast(412_345, seconds=480, serial=5, longest=20, cells=9, unknown=0)
     assert coming.wall(2) == 245
     assert coming.wall(100) == 25
+    assert dataclasses.replace(coming, around=Around(3.0, 2.0)).wall(2) == 250
+    assert dataclasses.replace(coming, around=Around(3.0, 2.0), load=2.0, cores=2).wall(2) == 2.5 * 243 + 2 * 7
     assert coming.sentence(2) == (
         "About 412,000 passes, roughly 4 min on this machine with 2 workers (foretold from 1.2 ms a pass; attacks stop "
         "early where samples fall)."

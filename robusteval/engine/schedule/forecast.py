@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from robusteval.cage.page import watched
 from robusteval.contracts.pipeline import JUDGE_DRAWS
 from robusteval.contracts.plugins import Attack, Foretold, Passes
 from robusteval.engine.certify.certificates import CERTIFICATES
@@ -22,6 +23,7 @@ from robusteval.engine.certify.work import foretold
 from robusteval.engine.plan.job import Job
 from robusteval.engine.plan.plan import Plan, Planned
 from robusteval.engine.schedule.pass_timing import PassTiming, contention
+from robusteval.engine.schedule.rest import NOTHING, Around, Forecast, around
 from robusteval.engine.search.distance_search import CLIMBS, LINE_STEPS, STRETCHES
 from robusteval.engine.search.l0_pruning import SINGLES
 from robusteval.engine.selftest.planted import TRIES, attacks_of
@@ -34,7 +36,6 @@ from robusteval.foreign import foreign
 # What an attack does beside its passes, and passes over few samples, which cost more each: seconds of a unit over those
 # that its passes take at the calibrated batch, measured with suite standard on a small CNN.
 OVERHEAD = 1.5
-_BUSY = 1.2  # seconds for a CPU second from which on the machine is said to have other work
 _SETTLED = 0.8  # share of the runs of a budget search that samples which fall take part in; .56 to .69 on the examples
 _WINS = 2 / 3  # share of the runs of a budget search that win, at most
 
@@ -105,51 +106,6 @@ def _said(attack: Attack | None, norm: str, classes: int) -> Passes | None:
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What is to come. passes: forward and backward ones of attacks, probes and tests; seconds: CPU time of the
-    attacks; longest: of the longest unit; unknown: cells whose attacks do not say what they cost; load: see
-    `pass_timing.contention`; cores: that this process may use, 0 where as many as there are workers."""
-
-    passes: float
-    seconds: float
-    serial: float  # seconds of what one process does at the end, whatever the workers
-    longest: float
-    cells: int
-    unknown: int
-    load: float = 1.0
-    cores: int = 0
-
-    def wall(self, workers: int) -> float:
-        """About how long it takes with so many workers, in seconds by the clock."""
-        workers = max(workers, 1)
-        return max(self.seconds / workers, self.longest) * self.slower(workers) + self.serial * self.load
-
-    def slower(self, workers: int) -> float:
-        """By the clock, seconds for a CPU second of each of so many workers, which share the cores with each other and
-        with what else runs here."""
-        if not self.cores:
-            return self.load
-        others = max(self.load * self.cores - 1, 0.0) if self.load > _BUSY else 0.0
-        return max(1.0, (others + workers) / self.cores)
-
-    def sentence(self, workers: int) -> str:
-        """For the terminal: passes, time, and what they rest on."""
-        if self.cells == 0:
-            return "Nothing is left to attack."
-        who = "1 worker" if workers == 1 else f"{workers} workers"
-        each = 1e3 * (self.seconds + self.serial) / max(self.passes, 1)
-        busy = f", where a CPU second takes {self.load:.1f} s just now" if self.load > _BUSY else ""
-        text = (
-            f"About {rounded(self.passes)} passes, roughly {duration(self.wall(workers))} on this machine{busy} with "
-            f"{who} (foretold from {each:.2g} ms a pass; attacks stop early where samples fall)."
-        )
-        if self.unknown:
-            count = "1 cell is" if self.unknown == 1 else f"{self.unknown} cells are"
-            text += f" {count} not foretold: the attacks do not say what they cost."
-        return text
-
-
-@dataclass(frozen=True)
 class Forecaster:
     """Costs of cells, units and tests. initially_correct: by defence, bool [N], the samples that are attacked; where it
     is not known all are. speeds: by defence; where one was not measured, the bare model's counts."""
@@ -166,6 +122,7 @@ class Forecaster:
     cores: int = 0
     certificates: float = 0.0  # seconds that they take at most
     faster: float = 1.0  # how many times as fast a pass is by the clock on a worker's threads as on one
+    around: Around = NOTHING
 
     def work(self, planned: Planned) -> Work | None:
         random = self.random.get(planned.cell.defense, False)
@@ -229,6 +186,7 @@ class Forecaster:
             unknown,
             self.load,
             self.cores,
+            self.around if cells else NOTHING,
         )
 
     def by_cell(self, plan: Plan) -> dict[str, tuple[float, float]]:
@@ -275,26 +233,5 @@ def forecaster(
     planted = tuple((norm, attack) for norm in norms for _, attack in attacks_of(info, suite, job.catalogue, norm))
     count, load, left = len(job.samples), contention(), left or {}
     proofs = certified * foretold(suite, job.catalogue, job.model, count)
-    more = (planted, left, load, cores(), proofs, job.faster)
+    more = (planted, left, load, cores(), proofs, job.faster, around(job.workers > 1 or (job.apart and watched())))
     return Forecaster(suite, info.classes, count, speeds, random, initially_correct, *more)
-
-
-def rounded(number: float) -> str:
-    """Three significant digits, with commas."""
-    if number < 1:
-        return "0"
-    unit = 10 ** max(0, math.floor(math.log10(number)) - 2)
-    return f"{round(number / unit) * unit:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """A time in words, as coarse as it is known."""
-    if seconds < 10:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 55:
-        return f"{5 * round(seconds / 5)} s"
-    if seconds < 90:
-        return "a minute"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
