@@ -18,6 +18,7 @@ from robusteval.contracts.samples import Samples
 from robusteval.engine.plan.job import Job
 from robusteval.engine.run.options import RunOptions
 from robusteval.engine.run.prepare import prepare_job
+from robusteval.engine.schedule import local
 from tests.engine import toys
 
 
@@ -122,3 +123,12 @@ def job(folder: Path, suite: str = SUITE, **more: Any) -> Job:
         model, toys.catalogue(*PLUGINS), RunOptions(suite=str(folder / "suite.toml"), data=(data.x, data.y))
     )
     return dataclasses.replace(made, folder=folder / "run", **more)
+
+
+def killed_while_it_starts(*given: Any) -> None:
+    """What a worker process begins with, where the first $DEATHS of them are killed meanwhile; $DEAD keeps count."""
+    place = Path(os.environ["DEAD"])
+    if len([*place.iterdir()]) < int(os.environ["DEATHS"]):
+        (place / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    local._start(*given)

@@ -17,6 +17,7 @@ from robusteval.contracts.executors.executor import Executor
 from robusteval.engine.catalogue.catalogue import Catalogue, Entry, discover
 from robusteval.engine.plan.job import Job
 from robusteval.engine.run.runner import run
+from robusteval.engine.schedule import local
 from robusteval.engine.schedule.executors import executor_of
 from robusteval.engine.schedule.local import Processes, Serial
 from robusteval.errors import PluginError, RobustEvalError
@@ -63,6 +64,22 @@ def test_the_document_is_the_same_wherever_units_are_made(
     assert (tmp_path / "run" / "witnesses.safetensors").read_bytes() == (
         serial[0].folder / "witnesses.safetensors"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("deaths", [1, 99])
+def test_a_worker_that_is_killed_while_it_starts_is_started_again_once(
+    serial: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    (tmp_path / "dead").mkdir()
+    monkeypatch.setenv("DEAD", str(tmp_path / "dead"))
+    monkeypatch.setenv("DEATHS", str(deaths))
+    monkeypatch.setattr(local, "_start", faulty.killed_while_it_starts)
+    record = run(dataclasses.replace(on(serial, tmp_path, Processes()), workers=2))
+    said = record.environment.pop("workers", "")
+    assert said == ("" if deaths == 1 else "All ran in one process: worker processes end as soon as they are started.")
+    dead = len([*(tmp_path / "dead").iterdir()])
+    assert dead == 1 if deaths == 1 else dead >= 2
+    assert text(record) == text(serial[1])
 
 
 SPOILT = {  # what becomes of the unit that comes back so, in the reason of its cell

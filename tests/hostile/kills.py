@@ -41,10 +41,18 @@ def _words(home: Path, base: Path) -> list[str]:
     return [*run, "--out", str(home / "out")]
 
 
+def _called(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def _victim(leader: int, who: str, rng: random.Random) -> list[int]:
     """Which processes to end: the command, the child that does the work, one of its workers, or all; the command where
     there is none of these yet."""
-    there = in_session(leader)
+    # Python's own tracker of semaphores says so in a traceback when it is killed, and does no work
+    there = [process for process in in_session(leader) if b"resource_tracker" not in _called(process)]
     parents = {}
     for process in there:
         try:

@@ -82,9 +82,13 @@ class Processes:
         while suspects or left.more():
             # a worker died and took the pool with it: each unit that was under way runs once more, in a pool of its own
             for unit in suspects:
-                if (yield from _pool(payload, _Left(iter(()), [unit]), 1)):
+                if (yield from _alone(payload, unit)):
                     yield Done(unit.id, error=DIED, died=True)
-            suspects = (yield from _pool(payload, left, work.workers)) if left.more() else []
+            try:
+                suspects = (yield from _pool(payload, left, work.workers)) if left.more() else []
+            except CannotStartError as error:
+                yield from (Done(unit.id, error=str(error)) for unit in left.back)  # nobody else is handed them
+                raise
 
     def stop(self) -> None:
         """Pools end with their work."""
@@ -123,7 +127,27 @@ class _Left:
         return unit is not None
 
 
+class _EndedAtOnceError(CannotStartError):
+    """A worker was gone before it had begun."""
+
+
+def _alone(payload: bytes, unit: Unit) -> Generator[Done, None, list[Unit]]:
+    """As `_pool`, for one unit that a worker died of, which nobody but a worker tries again."""
+    try:
+        return (yield from _pool(payload, _Left(iter(()), [unit]), 1))
+    except CannotStartError:
+        return [unit]
+
+
 def _pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, list[Unit]]:
+    """As `_one_pool`; a worker that was killed while it started says nothing of the next."""
+    try:
+        return (yield from _one_pool(payload, left, workers))
+    except _EndedAtOnceError:
+        return (yield from _one_pool(payload, left, workers))
+
+
+def _one_pool(payload: bytes, left: _Left, workers: int) -> Generator[Done, None, list[Unit]]:
     """Yields answers until nothing is left; returns the units that were under way when a worker died. Raises
     CannotStartError. A worker that had to be ended takes the pool with it too: its unit is answered, and the others
     that were under way are put back."""
@@ -181,7 +205,7 @@ def _greet(pool: ProcessPoolExecutor, watched: Watched) -> None:
             continue
         reason = ready.result()
     except BrokenProcessPool:
-        raise CannotStartError("worker processes end as soon as they are started") from None
+        raise _EndedAtOnceError("worker processes end as soon as they are started") from None
     if reason:
         raise CannotStartError(reason)
 
