@@ -126,9 +126,11 @@ def job(folder: Path, suite: str = SUITE, **more: Any) -> Job:
 
 
 def killed_while_it_starts(*given: Any) -> None:
-    """What a worker process begins with, where the first $DEATHS of them are killed meanwhile; $DEAD keeps count."""
-    place = Path(os.environ["DEAD"])
-    if len([*place.iterdir()]) < int(os.environ["DEATHS"]):
-        (place / str(os.getpid())).touch()
+    """What a worker process begins with, where all from number $FIRST to before number $LAST are killed meanwhile;
+    $STARTED keeps count."""
+    place = Path(os.environ["STARTED"])
+    number = len([*place.iterdir()])
+    (place / str(os.getpid())).touch()
+    if int(os.environ["FIRST"]) <= number < int(os.environ["LAST"]):
         os.kill(os.getpid(), signal.SIGKILL)
     local._start(*given)

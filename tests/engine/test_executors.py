@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,20 +66,49 @@ def test_the_document_is_the_same_wherever_units_are_made(
     ).read_bytes()
 
 
-@pytest.mark.parametrize("deaths", [1, 99])
-def test_a_worker_that_is_killed_while_it_starts_is_started_again_once(
-    serial: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
-) -> None:
-    (tmp_path / "dead").mkdir()
-    monkeypatch.setenv("DEAD", str(tmp_path / "dead"))
-    monkeypatch.setenv("DEATHS", str(deaths))
+@pytest.fixture
+def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Path]:
+    """Has workers from one number to before another killed while they start; where their starts are counted."""
+    (tmp_path / "started").mkdir()
+    monkeypatch.setenv("STARTED", str(tmp_path / "started"))
     monkeypatch.setattr(local, "_start", faulty.killed_while_it_starts)
+
+    def killed(first: int, last: int) -> Path:
+        monkeypatch.setenv("FIRST", str(first))
+        monkeypatch.setenv("LAST", str(last))
+        return tmp_path / "started"
+
+    return killed
+
+
+ALONE = "All ran in one process: worker processes end as soon as they are started."
+
+
+@pytest.mark.parametrize(("last", "said"), [(1, ""), (99, ALONE)])
+def test_a_worker_that_is_killed_while_it_starts_is_started_again_once(
+    serial: Ran, tmp_path: Path, starts: Callable[[int, int], Path], last: int, said: str
+) -> None:
+    place = starts(0, last)
     record = run(dataclasses.replace(on(serial, tmp_path, Processes()), workers=2))
-    said = record.environment.pop("workers", "")
-    assert said == ("" if deaths == 1 else "All ran in one process: worker processes end as soon as they are started.")
-    dead = len([*(tmp_path / "dead").iterdir()])
-    assert dead == 1 if deaths == 1 else dead >= 2
+    assert record.environment.pop("workers", "") == said
+    assert len([*place.iterdir()]) >= 2
     assert text(record) == text(serial[1])
+
+
+def test_where_no_worker_starts_any_more_nothing_that_may_end_one_is_tried_here(
+    tmp_path: Path, starts: Callable[[int, int], Path]
+) -> None:
+    """What ended the first worker would end the command."""
+    starts(1, 99)
+    suite = toys.SUITE.replace(
+        'plugin = "test.walk"\n', 'plugin = "test.walk"\nparams = { broken = "die" }\nnorms = ["l2"]\n', 1
+    )
+    record = run(dataclasses.replace(make_job(tmp_path, suite), executor=Processes(), workers=1))
+    reasons = {cell.id: cell.reason for cell in record.cells if cell.status == "failed"}
+    assert "the worker process died" in reasons["none/test.walk/l2"]
+    assert "worker processes end as soon as they are started" in reasons["none/test.sign/linf"]
+    assert "workers" not in record.environment
+    assert sure(record.verdict).status == "inconclusive"
 
 
 SPOILT = {  # what becomes of the unit that comes back so, in the reason of its cell

@@ -87,8 +87,10 @@ class Processes:
             try:
                 suspects = (yield from _pool(payload, left, work.workers)) if left.more() else []
             except CannotStartError as error:
-                yield from (Done(unit.id, error=str(error)) for unit in left.back)  # nobody else is handed them
-                raise
+                # where one died already, nothing that is left is tried in this process, which would go with it
+                while (unit := left.next()) is not None:
+                    yield Done(unit.id, error=str(error))
+                return
 
     def stop(self) -> None:
         """Pools end with their work."""
