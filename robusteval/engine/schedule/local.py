@@ -88,8 +88,8 @@ class Processes:
                 suspects = (yield from _pool(payload, left, work.workers)) if left.more() else []
             except CannotStartError as error:
                 # where one died already, nothing that is left is tried in this process, which would go with it
-                while (unit := left.next()) is not None:
-                    yield Done(unit.id, error=str(error))
+                while (rest := left.next()) is not None:
+                    yield Done(rest.id, error=str(error))
                 return
 
     def stop(self) -> None:
